@@ -1,1 +1,1 @@
-"""Read, check, map and load data sets for image classification, in which each image has one label."""
+"""Read, check, map and load image classification data sets, in which each image has one label."""

@@ -1,4 +1,4 @@
-"""Read CIFAR-10 and CIFAR-100 from a local copy of their Python version (Krizhevsky, 2009)."""
+"""Read CIFAR-10 and CIFAR-100 from a local copy of the Python version (Krizhevsky, 2009)."""
 
 import os
 from typing import Any
@@ -12,7 +12,7 @@ from seesaw_d2.utils.messages import reason, shown
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
-# Key of the labels -> training files, test files, file with the class names, key of the class names in this file.
+# Training files, test files, file with class names, and key of the class names in this file, for each key of labels.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
@@ -27,7 +27,7 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
         split: "train" or "test".
 
     Raises:
-        DataError: a file is missing, damaged or has another layout, or the folder contains both data sets.
+        DataError: a file is missing or invalid, or the folder contains both data sets.
     """
     label_key = _label_key(folder)
     train, test, meta, names_key = _LAYOUTS[label_key]
@@ -43,15 +43,15 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
 
 
 def _label_key(folder: str) -> str:
-    """Return "labels" for a folder of CIFAR-10, and "fine_labels" for a folder of CIFAR-100."""
+    """Return the key of the labels, which is "labels" for CIFAR-10 and "fine_labels" for CIFAR-100."""
     found = [key for key, (*_, meta, _) in _LAYOUTS.items() if os.path.exists(os.path.join(folder, meta))]
     if len(found) == 1:
         return found[0]
     files = [os.path.join(folder, meta) for *_, meta, _ in _LAYOUTS.values()]
     raise DataError(
-        f"{folder}: expected one of the files {' and '.join(map(os.path.basename, files))}, found "
-        f"{'both' if found else 'neither'}{'' if found else describe_near(near_files(files))}. Set CIFAR to the folder "
-        "cifar-10-batches-py or cifar-100-python"
+        f"{folder}: expected either the file {' or the file '.join(map(os.path.basename, files))}, found "
+        f"{'both files' if found else 'neither file'}{'' if found else describe_near(near_files(files))}. Set CIFAR to "
+        "the folder cifar-10-batches-py or cifar-100-python."
     )
 
 
@@ -76,9 +76,9 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
 
 
 def _integers(values: Any, largest: int) -> np.ndarray:
-    """Return values as an array. Raise ValueError if they are not integers in [0, largest].
+    """Convert values to an array. Raise ValueError if a value is not an integer in [0, largest].
 
-    Without this check, a cast would truncate fractions and wrap large numbers around.
+    Without this check, a cast would truncate fractions, and large numbers would overflow.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= largest):

@@ -20,14 +20,15 @@ logger = logging.getLogger(__name__)
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     """Read labelled images from a folder with one subfolder per class.
 
-    A class's subfolder may contain further subfolders. A warning lists the skipped files and folders with the reasons.
+    The subfolder of a class may contain further subfolders. A warning lists skipped files and folders by reason.
 
     Args:
-        path: the folder.
-        names: C class names, which are the names of the subfolders. None: use the names of all subfolders, sorted.
+        path: path of the folder.
+        names: C class names, which are the names of the subfolders. None: use the sorted names of all subfolders.
 
     Raises:
-        DataError: the folder has no subfolders, a subfolder's name is not a class name, or a folder cannot be read.
+        DataError: the folder contains no subfolders, the name of a subfolder is not a class name, or a folder cannot be
+            read.
     """
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
@@ -74,6 +75,6 @@ def _check_known(path: str, found: Sequence[str], names: Sequence[str]) -> None:
     like = [f"{name!r} ({other!r})" for name in unknown for other in names if plain(name) == plain(other)]
     hint = f". Names that differ from a class only in case, spaces or Unicode form: {first_few(like)}" if like else ""
     raise DataError(
-        f"{path}: expected subfolders with the names of the {len(names)} classes, found subfolders with other names: "
-        f"{first_few(unknown)}{hint}"
+        f"{path}: expected subfolders with the names of the {len(names)} classes, found {len(unknown)} subfolders that "
+        f"are not classes: {first_few(unknown)}{hint}"
     )

@@ -1,7 +1,7 @@
-"""Read the 1,797 handwritten digits that scikit-learn contains, so that no download is needed.
+"""Read the data set of 1,797 handwritten digits that is part of scikit-learn. It needs no download.
 
-The images have 8 x 8 pixels with 17 grey levels. Each digit has 174 to 183 images. Source: E. Alpaydin, C. Kaynak,
-"Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
+The images have 8 x 8 pixels with 17 grey levels. The data set contains 174 to 183 images of each digit. Source: E.
+Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import ConfigError
 
 TEST_PER_CLASS = 50
-_SPLIT_SEED = 0  # a constant, so that the test images do not depend on SEED in DATASETS.REGISTER
+_SPLIT_SEED = 0  # constant, so that the test images do not depend on SEED in DATASETS.REGISTER
 
 
 def read_digits(split: str) -> LabelledSet:

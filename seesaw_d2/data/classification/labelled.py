@@ -1,6 +1,6 @@
-"""Labelled images, which are the result of every reader, and their reduction to a long tail.
+"""Store labelled images, and select long-tailed subsets.
 
-Shapes: N images, C classes.
+Shapes: N is the number of images, and C is the number of classes.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """N images with one label each. Either ``files`` or ``arrays`` contains the images.
+    """Images with one label each, the result of all readers. Either ``files`` or ``arrays`` contains the images.
 
     Attributes:
         labels: (N,) int64, class index of each image in [0, C).
         names: C class names.
-        files: paths of N image files, or None.
-        arrays: (N, H, W, 3) uint8, RGB images, or None.
+        files: paths of N image files. None: the images are in ``arrays``.
+        arrays: (N, H, W, 3) uint8, RGB images. None: the images are in ``files``.
     """
 
     labels: np.ndarray
@@ -35,8 +35,8 @@ class LabelledSet:
     def to_dataset_dicts(self) -> list[dict[str, Any]]:
         """Return dataset dicts with "image_id", "annotations", and "file_name" or "array".
 
-        The label of an image is the category of its only annotation, which has no box. Therefore the statistics,
-        frequency groups and samplers of detection also work for classification.
+        Each image has a single annotation without a box. The category of this annotation is the label of the image.
+        Therefore the statistics, frequency groups and samplers for detection also work for classification.
         """
         annotations = [[{"category_id": int(label)}] for label in self.labels]
         if self.files is not None:
@@ -49,11 +49,11 @@ class LabelledSet:
 def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledSet:
     """Return a long-tailed subset, in which class i has N_i = N_max · imbalance^(-i / (C - 1)) images.
 
-    N_max is the number of images of the largest class. N_i is rounded down, but at least 1. A class with fewer than N_i
-    images keeps all images. Classes keep their order, so that class 0 becomes the most frequent class.
+    N_max is the number of images in the largest class. N_i is rounded down, but is at least 1. A class with fewer than
+    N_i images keeps all images. The order of classes does not change, so class 0 becomes the most frequent class.
 
-    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019; Cao et al., NeurIPS 2019), with the rounding in
-    the code of Cao et al.
+    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019, and Cao et al., NeurIPS 2019). The rounding is
+    that of the code of Cao et al.
 
     Args:
         labelled: the complete set.

@@ -1,4 +1,4 @@
-"""Build the data loaders of classification data sets."""
+"""Build the training and test loaders of classification data sets."""
 
 import itertools
 from typing import Any
@@ -19,28 +19,30 @@ _TEST_BATCH = 64
 
 
 def build_classification_train_loader(cfg: CfgNode):
-    """Build the training loader of DATASETS.TRAIN, an endless iterable of batches.
+    """Build the training loader of DATASETS.TRAIN, an infinite iterable of batches.
 
-    A batch is a list of this process's share of SOLVER.IMS_PER_BATCH results of ``ClassificationMapper``. The keys
-    DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
+    A batch is a list of results of ``ClassificationMapper``, this process's part of SOLVER.IMS_PER_BATCH images. The
+    keys DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
 
     Raises:
-        DataError: a file of the data set is missing or invalid. While iterating: an image cannot be decoded.
+        DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
+            image that cannot be decoded.
     """
     records = load_labelled_records(cfg)
-    # The mapper scales all images to the same size, so that grouping by aspect ratio has no benefit.
+    # The mapper scales all images to the same size. Therefore grouping by aspect ratio has no benefit.
     mapper = ClassificationMapper(cfg, is_train=True)
     return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Build the test loader of a data set. It yields each image once over all processes, in batches of 64 images.
+    """Build the test loader of a data set. The processes together load each image once, in batches of 64 images.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are skipped, and images that cannot be decoded are replaced by black
-    images.
+    If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
+    black images.
 
     Raises:
-        DataError: a file of the data set is missing or invalid. While iterating: an image cannot be decoded.
+        DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
+            image that cannot be decoded.
     """
     check_registered(name, "DATASETS.TEST")
     records = without_missing_images(load_dataset(name), [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -56,7 +58,7 @@ def build_classification_test_loader(cfg: CfgNode, name: str):
 
 
 def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Return the dataset dicts of all data sets in DATASETS.TRAIN together.
+    """Return the concatenated dataset dicts of all data sets in DATASETS.TRAIN.
 
     Raises:
         DataError: a file of a data set is missing or invalid.

@@ -1,6 +1,6 @@
-"""Parse the labels in files. Depending on the file's format, labels are class indices or class names.
+"""Parse the labels in files. Labels are class indices or class names.
 
-Shapes: C classes.
+Shapes: C is the number of classes.
 """
 
 import math
@@ -21,7 +21,7 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
         where: file and line of the label, for the message.
 
     Raises:
-        DataError: the label is out of range, or contains other characters than digits.
+        DataError: the label is out of range or contains a character that is not a digit.
     """
     index = _integer(text)
     if index is None or index >= num_classes:
@@ -30,7 +30,7 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
 
 
 class LabelReader:
-    """Parses the labels in a file, which may be class names or class indices.
+    """Parser for the labels in a file, which may be class names or class indices.
 
     Args:
         names: C class names.
@@ -39,10 +39,10 @@ class LabelReader:
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Compare numeric names by value, because a spreadsheet changes the name 01 or 1.0 to 1, and 1e1 to 10.
+        # Compare numeric names by value, because spreadsheet programs change the names 01 and 1.0 to 1, and 1e1 to 10.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
-        # The first numeric label that can only be a class name, and the first that can only be a class index.
+        # The first numeric label that can only be a class name, and the first label that can only be a class index.
         self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:
@@ -53,8 +53,8 @@ class LabelReader:
             where: file and line of the label, for the message.
 
         Raises:
-            DataError: the label is neither a class name nor an index in [0, C), or it is the index of one class and the
-                name of another class, or some numeric labels so far can only be names and others only indices.
+            DataError: the label is neither a class name nor an index in [0, C), the label is the index of one class and
+                the name of another class, or the file contains both numeric class names and class indices.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):
@@ -80,7 +80,7 @@ class LabelReader:
         if self._name and self._index:
             raise DataError(
                 f"{where}: expected either class names or class indices in the file, found the class name "
-                f"{self._name!r} and the class index {self._index!r}. Use one kind of label in all lines"
+                f"{self._name!r} and the class index {self._index!r}. Use class names or class indices in all lines."
             )
 
 
@@ -92,7 +92,7 @@ def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ())
 
 
 def plain(name: str) -> str:
-    """Normalize a class name for comparisons: lower case, no spaces at the ends, one Unicode form."""
+    """Return a class name in lower case, in Unicode form NFKC and without surrounding spaces, to compare names."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
@@ -101,7 +101,7 @@ def _integer(text: str) -> int | None:
 
 
 def _number(name: str) -> float | None:
-    """Return the finite number that a name represents in any notation, or None if the name is not a number."""
+    """Return the number that a name represents, such as 10 for "1e1", or None if the name is not a finite number."""
     try:
         value = float(unicodedata.normalize("NFKC", name))
     except ValueError:

@@ -1,6 +1,6 @@
 """Read labelled images from lists, tables, and iNaturalist's annotation files.
 
-Shapes: N images, C classes.
+Shapes: C is the number of classes.
 """
 
 import logging
@@ -24,16 +24,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Read a text file with lines ``path label``, the format of ImageNet-LT.
+    """Read a text file whose lines contain the path and the label of an image, as in ImageNet-LT.
 
     Args:
-        path: the text file. Its labels are class indices, even if class names are numbers.
+        path: path of the text file. The labels are class indices, even if class names are numbers.
         images: folder of the images. The paths in the file are relative to this folder.
         names: C class names.
 
     Raises:
-        DataError: the file is missing or not text, a line is not a path and a label, a label is not in [0, C), or a
-            path leads outside of ``images``.
+        DataError: the file is missing or not text, a line lacks a path or label, a label is not in [0, C), or a path
+            leads outside of ``images``.
     """
     rows = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -47,9 +47,9 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 
 
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Read a CSV file whose header names the columns ``path`` and ``label``.
+    """Read a CSV file whose header contains the columns ``path`` and ``label``.
 
-    A label is a class name or a class index; see ``LabelReader``. For the other arguments see ``read_list``.
+    A label is a class name or a class index, see ``LabelReader``. For the arguments, see ``read_list``.
 
     Raises:
         DataError: the file is missing or not text, a line and the header have different numbers of fields, a label is
@@ -63,15 +63,15 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_inaturalist(path: str, images: str) -> LabelledSet:
     """Read an annotation file of iNaturalist 2018.
 
-    The file has COCO's layout with images, categories, and one annotation per image. The classes are the categories,
-    ordered by id. Images without an annotation are omitted with a warning.
+    The file contains images, categories, and one annotation per image, as in COCO files. The classes are the
+    categories, sorted by id. Images without an annotation are omitted with a warning.
 
     Args:
-        path: the annotation file.
+        path: path of the annotation file.
         images: folder of the images. The file names in the annotation file are relative to this folder.
 
     Raises:
-        DataError: the file is missing, not JSON or of another layout, an id occurs twice, or an id is neither an
+        DataError: the file is missing or not JSON, a field is missing, an id occurs twice, or an id is neither an
             integer nor a string.
     """
     content = load_json_object(path)
@@ -110,16 +110,16 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
 
 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
-    """Check the images of a list or table, and return them.
+    """Return the labelled images of a list or table after checking the paths of the images.
 
     Args:
         path: path of the list or table, for messages.
         images: folder of the images.
         names: C class names.
-        rows: (place in the file for messages, image file, class index) of each image.
+        rows: (position in the file for messages, path of the image, class index) for each image.
 
     Raises:
-        DataError: an image file is not a path below ``images``.
+        DataError: the path of an image leads outside of ``images``.
     """
     files, labels = [], []
     class_of: dict[str, int] = {}
@@ -137,10 +137,11 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
 
 
 def read_names(path: str) -> tuple[str, ...]:
-    """Read a text file with one class name per line, ordered by class index.
+    """Read a text file with one class name per line, sorted by class index.
 
     Raises:
-        DataError: the file cannot be read or is empty, a line before the last name is empty, or a name occurs twice.
+        DataError: the file cannot be read or is empty, a name is followed by an empty line and another name, or a name
+            occurs twice.
     """
     names = [line.strip() for line in read_lines(path)]
     while names and not names[-1]:

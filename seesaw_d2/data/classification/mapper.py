@@ -1,4 +1,4 @@
-"""Map a record of a classification data set to the model's input: read, crop and flip the image.
+"""Map records of classification data sets to model inputs.
 
 Shapes: S is the side length of the model's input images in pixels.
 """
@@ -16,26 +16,26 @@ from seesaw_d2.data.images.mapper import BlankingMapper
 from seesaw_d2.errors import ConfigError, DataError
 
 CROPS = ("resized", "padded", "whole")
-_CENTRE = 0.875  # ratio of the crop to the image's shorter side in evaluation: 224 of 256 pixels
+_CENTRE = 0.875  # ratio of the crop to the image's shorter side in evaluation, such as 224 of 256 pixels
 
 
 class ClassificationMapper:
-    """Mapper of a record to {"image": (3, S, S) uint8, "label": int, "image_id"}.
+    """Mapper from a record to a dict with "image", (3, S, S) uint8, "label", int, and "image_id".
 
     Images of all modes (greyscale, palette, CMYK, with transparency) are converted to RGB without transparency, and
-    rotated according to their EXIF data. Images with more than 8 bits per channel raise an error, because Pillow would
-    clip their values.
+    rotated according to the EXIF data. Images with more than 8 bits per channel raise an error, because Pillow would
+    clip the pixel values.
 
     Args:
         is_train: True: crop, flip and jitter randomly. False: use the deterministic crop of evaluation.
         size: side length S of the model's input images.
-        crop: kind of crop. With "padded" and "whole", images of another size are scaled to S x S first.
+        crop: kind of crop. For "padded" and "whole", images of another size are first scaled to S x S.
 
             - "resized", as for ImageNet. Training: crop a random area (8 to 100 %) with a random aspect ratio, and
               scale the crop to S x S. Evaluation: scale the shorter side to S / 0.875, and crop the centre.
             - "padded", as for CIFAR. Training: pad the image with S / 8 zeros on each side, and crop randomly.
-              Evaluation: use the image itself.
-            - "whole": use the image itself, also in training.
+              Evaluation: use the whole image.
+            - "whole". Training and evaluation: use the whole image.
         flip: whether to flip half of the training images horizontally.
         color_jitter: number in [0, 1). Brightness, contrast and saturation of training images are multiplied by random
             factors in [1 - color_jitter, 1 + color_jitter].
@@ -65,7 +65,8 @@ class ClassificationMapper:
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """
+        """Return the model inputs of a record.
+
         Raises:
             DataError: the image has more than 8 bits per channel.
             OSError: the image cannot be read.
@@ -77,7 +78,7 @@ class ClassificationMapper:
         return self._result(record, np.asarray(self.transform(image)))
 
     def blank(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of mapping the record with a black image instead of its own image."""
+        """Return the model inputs of a record with a black image instead of the record's image."""
         return self._result(record, np.zeros((self.size, self.size, 3), dtype=np.uint8))
 
     def _result(self, record, image: np.ndarray) -> dict[str, Any]:
@@ -90,14 +91,14 @@ class ClassificationMapper:
 
 
 class BlankingClassificationMapper(BlankingMapper):
-    """Mapper for evaluation that replaces images that cannot be decoded by black images."""
+    """Mapper for evaluation that replaces an image that cannot be decoded by a black image."""
 
     def _blank(self, record):
         return self.mapper.blank(record)
 
 
 def record_pixels(record: dict[str, Any]) -> np.ndarray:
-    """Return the image of a record, (H, W, 3) uint8, RGB.
+    """Return the image of a record as RGB, (H, W, 3) uint8.
 
     Raises:
         DataError, OSError: see ``ClassificationMapper.__call__``.
@@ -107,7 +108,7 @@ def record_pixels(record: dict[str, Any]) -> np.ndarray:
 
 
 def read_rgb(path: str) -> Image.Image:
-    """Read an image file as RGB, and rotate it according to its EXIF data.
+    """Read an image file as RGB, and rotate the image according to the EXIF data.
 
     Raises:
         DataError, OSError: see ``ClassificationMapper.__call__``.
@@ -115,12 +116,15 @@ def read_rgb(path: str) -> Image.Image:
     with PathManager.open(path, "rb") as file:
         image = Image.open(file)
         if image.mode.startswith(("I", "F")):
-            raise DataError(f"{path}: expected 8 bits per channel, found Pillow's mode {image.mode!r}")
+            raise DataError(
+                f"{path}: expected an image with 8 bits per channel, found an image with more bits (Pillow's mode "
+                f"{image.mode!r}). Convert the image to 8 bits per channel."
+            )
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def check_input_config(cfg: CfgNode) -> None:
-    """Raise ConfigError if a key of INPUT that ``ClassificationMapper`` reads is invalid."""
+    """Raise ConfigError if the value of an INPUT key that ``ClassificationMapper`` reads is invalid."""
     node = cfg.INPUT.CLASSIFICATION
     if node.SIZE < 1:
         raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected a number of pixels >= 1, found {node.SIZE}")

@@ -1,6 +1,6 @@
-"""Read labelled images from one file of NumPy arrays.
+"""Read labelled images from a file of NumPy arrays.
 
-Shapes: N images, C classes.
+Shapes: N is the number of images, and C is the number of classes.
 """
 
 import zipfile
@@ -22,12 +22,12 @@ def read_arrays(path: str) -> LabelledSet:
     """Read labelled images from a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
 
     Args:
-        path: a file with the arrays ``images``, (N, H, W) or (N, H, W, 3) uint8, ``labels``, (N,) integers in [0, C),
-            and ``names``, (C,) strings.
+        path: path of a file with the arrays ``images``, (N, H, W) or (N, H, W, 3) uint8, ``labels``, (N,) integers in
+            [0, C), and ``names``, (C,) strings.
 
     Raises:
-        DataError: the file cannot be read, an array is missing or has another type or shape, or an array contains
-            Python objects, because unpickling them could run code.
+        DataError: the file cannot be read, an array is missing or has a wrong type or shape, or an array contains
+            Python objects. Such objects are not allowed, because unpickling could run code.
     """
     arrays = _load(path)
     images, labels, names = (arrays[key] for key in KEYS)
@@ -51,7 +51,7 @@ def read_arrays(path: str) -> LabelledSet:
         found = f"{labels[wrong[0]]} (positions {first_few(wrong)})"
         raise DataError(f'{path}: "labels": expected integers in [0, {len(names) - 1}], found {found}')
     if images.ndim == 3:
-        # A view, so that greyscale images need no additional memory.
+        # Create a view, so that greyscale images need no additional memory.
         images = np.broadcast_to(images[..., None], (*images.shape, 3))
     return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
 
@@ -63,8 +63,8 @@ def _load(path: str) -> dict[str, Any]:
         with open_regular(path, "rb") as opened:
             if not zipfile.is_zipfile(opened):
                 raise DataError(
-                    f"{path}: expected a zip archive of numpy.savez, found a file that is not a zip archive. The "
-                    f"archive needs the arrays {', '.join(KEYS)}"
+                    f"{path}: expected a zip archive of numpy.savez, found a file that is not a zip archive. Write the "
+                    f"file by numpy.savez with the arrays {', '.join(KEYS)}."
                 )
             with zipfile.ZipFile(opened) as archive:
                 check_unpacked_size(archive, path)
@@ -73,8 +73,8 @@ def _load(path: str) -> dict[str, Any]:
                 missing = [key for key in KEYS if key not in file.files]
                 if missing:
                     raise DataError(
-                        f"{path}: expected the arrays {', '.join(KEYS)}, found no array {missing[0]}, but only "
-                        f"{first_few(file.files) or 'an empty archive'}"
+                        f"{path}: expected the arrays {', '.join(KEYS)}, found "
+                        f"{f'only the arrays {first_few(file.files)}' if file.files else 'an empty archive'}"
                     )
                 return {key: file[key] for key in KEYS}
     except DataError:

@@ -1,4 +1,4 @@
-"""Check the entries of DATASETS.REGISTER for classification, and register the sources of labelled images."""
+"""Define the sources of labelled images, and check the entries of DATASETS.REGISTER for classification."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ from seesaw_d2.utils.json_reading import absolute_path, fingerprint
 from seesaw_d2.utils.plain_values import plain_problem
 from seesaw_d2.utils.regular_files import irregular
 
-# Maximum number of classes. With a larger number, which can only be a mistake, the class names would fill the memory.
+# Maximum number of classes. Larger numbers are mistakes, and the class names would fill the memory.
 MAX_CLASSES = 1_000_000
 _COMMON = ("NAME", "IMBALANCE", "SEED")
 EVALUATOR_TYPE = "classification"
@@ -29,16 +29,16 @@ EVALUATOR_TYPE = "classification"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """A checked entry of DATASETS.REGISTER for classification. The comment of this config key describes all keys.
+    """Validated entry of DATASETS.REGISTER that describes a classification data set.
 
     Attributes:
         name: name of the data set.
         source: a key of ``SOURCES``.
-        path: absolute path of the file or folder to read. For DIGITS: the split.
-        images: absolute path of the image folder, or "" for sources without this key.
+        path: absolute path of the file or folder to read, or the split for the source DIGITS.
+        images: absolute path of the image folder, or "" for sources without the key IMAGES.
         classes: number of classes, or absolute path of a file with the class names. None: the source contains the class
             names.
-        split: "train" or "test", or "" for sources without this key.
+        split: "train" or "test", or "" for sources without the key SPLIT.
         imbalance, seed: arguments of ``long_tailed``.
     """
 
@@ -52,7 +52,7 @@ class LabelledImages:
     seed: int = 0
 
     def load(self) -> list[dict[str, Any]]:
-        """Return the dataset dicts; see ``LabelledSet.to_dataset_dicts``.
+        """Read the dataset dicts. See ``LabelledSet.to_dataset_dicts``.
 
         Raises:
             DataError: a file is missing or invalid.
@@ -72,7 +72,7 @@ class LabelledImages:
 
 
 class _LazyClasses(Metadata):
-    """Metadata of Detectron2 that reads the class names when they are first accessed."""
+    """Detectron2's ``Metadata`` that reads the class names from the source at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key == "thing_classes":
@@ -83,12 +83,12 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """A source of labelled images.
+    """Source of labelled images, which a key of an entry in DATASETS.REGISTER selects.
 
     Attributes:
-        read: function that returns the images of an entry. Arguments: the entry, and the class names in CLASSES (or
-            None).
-        path: kind of value of the source's key: "file" (a path), "folder" (a path) or "split" ("train" or "test").
+        read: function that returns the images of an entry. The arguments are the entry, and the class names that the
+            key CLASSES determines, or None.
+        path: kind of the key's value. "file": path of a file. "folder": path of a folder. "split": "train" or "test".
         needed: other required keys of the entry.
         optional: other optional keys of the entry.
     """
@@ -99,7 +99,7 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# Key of an entry of DATASETS.REGISTER -> source that this key selects.
+# Sources by the key that selects the source in an entry of DATASETS.REGISTER.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
     "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
@@ -123,10 +123,10 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
 
 
 def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
-    """Check an entry of DATASETS.REGISTER for classification.
+    """Check an entry of DATASETS.REGISTER for classification, and resolve its paths.
 
     Args:
-        value: the entry, with at least one key of ``SOURCES``.
+        value: the entry, which contains at least one key of ``SOURCES``.
         where: config key of the entry, for messages.
 
     Raises:
@@ -183,7 +183,7 @@ def _existing(value: Mapping, key: str, where: str, *, is_file: bool) -> str:
     path = absolute_path(value[key])
     if not (os.path.isfile if is_file else os.path.isdir)(path):
         near = describe_near(near_files([path])) if is_file and not os.path.exists(path) else ""
-        found = f"{irregular(path) or 'another kind of file' if os.path.exists(path) else 'nothing'} at {path}"
+        found = f"{irregular(path) or 'a file' if os.path.exists(path) else 'nothing'} at {path}"
         raise ConfigError(f"{where}.{key}: expected {what}, found {found}{near}")
     return path
 

@@ -1,4 +1,4 @@
-"""Check the data sets of a classification job before it computes or writes anything."""
+"""Check the data sets of a classification job before the job computes or writes anything."""
 
 import logging
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the files, images, labels and classes of the data sets of a classification job.
 
-    Classes without training images only cause a warning. They count as few-shot classes.
+    Classes without training images count as few-shot classes. They cause a warning instead of an error.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
@@ -24,7 +24,7 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
 
     Raises:
         ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set,
-            MODEL.CLASSIFIER.NUM_CLASSES is not the number of classes, or the data sets have different classes.
+            MODEL.CLASSIFIER.NUM_CLASSES differs from the number of classes, or the data sets have different classes.
         DataError: a file is missing or invalid, a label is out of range, a data set is empty, or images are missing.
     """
     check_input_config(cfg)

@@ -1,1 +1,1 @@
-"""Convert exports of labelling tools, such as Label Studio, CVAT and Roboflow, to data sets."""
+"""Convert the exports of labelling tools, such as Label Studio, CVAT and Roboflow, to data sets."""

@@ -1,4 +1,4 @@
-"""Write the config of a data set that is created from an export."""
+"""Write a config for a data set that is created from an export."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,18 +12,18 @@ from seesaw_d2.utils.messages import first_few
 
 SPLITS = ("train", "val")
 CONFIG = "dataset.yaml"
-# First line of the config, by which a later run recognizes the file.
+# First line of the config. A later run recognizes the file by this line.
 MARK = "# Written by datasets/prepare_export.py."
 
 
 def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) -> Path:
-    """Write the data part of a config, and return its path.
+    """Write the keys of a config that describe the data set. Return the path of the config.
 
     Args:
         output: folder of the data set.
         root: folder of the images.
-        parts: training and validation part.
-        notes: list to which descriptions of the chosen settings are appended.
+        parts: training part and validation part.
+        notes: list to which the function appends notes about the chosen settings.
     """
     objects = [item for part in parts for item in part.usable_objects()]
     kinds = Counter(type(item.get("segmentation") or None).__name__ for item in objects)

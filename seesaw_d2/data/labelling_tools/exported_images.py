@@ -1,4 +1,4 @@
-"""Find and decode the image files of an export, and list the skipped files."""
+"""Find and decode the image files of an export, and report skipped files."""
 
 import os
 from collections import Counter, defaultdict
@@ -27,22 +27,26 @@ def find_images(
     others: Sequence[Path] = (),
     skip: bool,
 ) -> None:
-    """Find the file of each image, and replace ``file_name`` by the path of this file below ``files.root``.
+    """Find the file of each image, and replace ``file_name`` by the path of this file relative to ``files.root``.
 
     Args:
-        data: content of ``source``, in the COCO format. It is changed in place.
+        data: content of ``source`` in COCO format. The function changes it in place.
         files: files below the image folder.
         source: path of the annotation file.
-        notes: list to which descriptions are appended.
+        notes: list to which the function appends notes.
         others: paths of all annotation files of the export.
-        skip: True: remove images without a file, and their objects. False: raise DataError for a missing file.
+        skip: True: remove images without a file and the objects in these images. False: raise DataError for a missing
+            file.
 
     Raises:
-        DataError: an image has no name, or a file is missing, ambiguous or the file of two images.
+        DataError: an image has no name, a file is missing or ambiguous, or two images have the same file.
     """
     nameless = [image.get("id") for image in data["images"] if image.get("file_name") in (None, "")]
     if nameless:
-        raise DataError(f'{source}: expected "file_name" in all images, found none in image ids {first_few(nameless)}')
+        raise DataError(
+            f'{source}: expected "file_name" in all images, found images without "file_name" (image ids '
+            f"{first_few(nameless)})"
+        )
     missing, ambiguous, changed = [], [], {}
     near: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = defaultdict(list)
@@ -81,13 +85,14 @@ def find_images(
 
 
 def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bool) -> None:
-    """Decode every image.
+    """Check each image by decoding the file.
 
     Args:
-        data: content of the annotation file after ``find_images``. It is changed in place.
+        data: content of the annotation file after ``find_images``. The function changes it in place.
         root: folder of the images.
-        notes: list to which descriptions are appended.
-        skip: True: remove images that cannot be decoded, and their objects. False: raise DataError for such images.
+        notes: list to which the function appends notes.
+        skip: True: remove images that cannot be decoded and the objects in these images. False: raise DataError for
+            such images.
 
     Raises:
         DataError: an image cannot be decoded, or does not have the annotated size.
@@ -119,13 +124,13 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:
-    """Add notes about files below the image folder that the export does not use.
+    """Append notes about files below the image folder that the export does not use.
 
     Args:
         files: files below the image folder.
         named: paths of the used images, relative to the image folder.
-        known: paths of the annotation files and of the output folder, which the notes omit.
-        notes: list to which descriptions are appended.
+        known: paths of the annotation files and of the output folder, which are not reported.
+        notes: list to which the function appends notes.
     """
     images, skipped = set(named), [os.path.realpath(path) for path in known]
     others = [path for path in files.below.files if path not in images]
@@ -135,7 +140,7 @@ def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Itera
         kinds = Counter(PurePosixPath(path).suffix or "without extension" for path in others)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
         notes.append(
-            f'skipped {len(others)} files below {files.root} that no entry in "images" names ({counts}): '
+            f'skipped {len(others)} files below {files.root} that are not listed in "images" ({counts}): '
             f"{first_few(others)}"
         )
     for paths, kind in ((files.below.hidden, "hidden files or folders"), (files.below.other, "irregular files")):
@@ -152,12 +157,12 @@ def _found(root: Path, problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Return the annotated width and height if they are integers. Later checks report other values."""
+    """Return the annotated width and height if they are integers. A later check reports invalid values."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 
 def _leave_out(data: dict[str, Any], names: set[str]) -> str:
-    """Remove the images with these names, and their objects. Return a text with the number of removed objects."""
+    """Remove the images with these names and their objects. Return a text with the number of removed objects."""
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
     text = f", with {len(data['annotations']) - len(objects)} objects"

@@ -1,4 +1,4 @@
-"""Check the categories and objects of an export for mistakes that make a training worse, and correct some of them."""
+"""Check the categories and objects of an export for mistakes that impair training, and correct some mistakes."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,29 +11,29 @@ from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Minimum area of a polygon in square pixels. Smaller areas are rounding errors.
+# Minimum area of a polygon in square pixels. Smaller computed areas are rounding errors.
 _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """Check the categories, and return them without supercategories that have no objects. (Roboflow adds these.)
+    """Check the categories. Return the categories without supercategories that have no objects, which Roboflow adds.
 
     Args:
-        files: content of the exported annotation file, and optionally of the annotation file of the validation images,
-            which may have fewer categories.
+        files: content of the exported annotation file, optionally followed by the content of the annotation file of the
+            validation images. The second file may contain fewer categories.
         sources: paths of the annotation files.
-        notes: list to which descriptions are appended.
+        notes: list to which the function appends notes.
 
     Raises:
-        DataError: the first annotation file lacks a category of the second, or two categories have the same name.
+        DataError: the first annotation file lacks a category of the second file, or two categories have the same name.
     """
     categories = files[0]["categories"]
     names = [[f"{item.get('id')} {item.get('name')}" for item in data["categories"]] for data in files]
     unknown = [name for name in names[-1] if name not in names[0]]
     if unknown:
         raise DataError(
-            f"{sources[-1]}: expected only categories (id and name) that {sources[0]} also contains, found other "
-            f"categories: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}"
+            f"{sources[-1]}: expected only categories that {sources[0]} also contains, found categories with an "
+            f"unknown id or name: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}"
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
     roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
@@ -67,20 +67,20 @@ def _check_names(names: list[str], source: str, notes: list[str]) -> None:
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return the part with a positive "area" of every object, which evaluation needs.
+    """Return ``part`` with a positive "area" in each object, which evaluation needs.
 
     Args:
         part: checked content of an annotation file.
         source: path of the file, for notes.
-        notes: list to which descriptions are appended.
+        notes: list to which the function appends notes.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in part["images"]}
     objects = part["annotations"]
     without = [item for item in objects if item.get("area") is None or not item["area"] > 0]
     odd = [item for item in objects if (item.get("area") or 0) > 0 and is_odd_area(item["area"], item["bbox"])]
     for items, text in (
-        (without, 'have no positive "area". It is computed from their masks and boxes'),
-        (odd, 'have an "area" that does not fit their box. It may not be in pixels. APs, APm and APl use it unchanged'),
+        (without, 'have no positive "area". Their areas are computed from their masks and boxes'),
+        (odd, 'have an "area" that does not fit their box. The areas may not be in pixels. APs, APm and APl use them'),
     ):
         if items:
             ids = first_few(item["id"] for item in items)
@@ -90,13 +90,13 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Add a note about images without objects, which may not be labelled yet.
+    """Append a note about images without objects, which may not be labelled yet.
 
     Args:
         part: content of an annotation file.
         source: path of the file, for the note.
         consequence: sentence at the end of the note.
-        notes: list to which the note is appended.
+        notes: list to which the function appends the note.
     """
     held = {item["image_id"] for item in part["annotations"]}
     empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
@@ -107,7 +107,7 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Add a note about crowds, which training ignores."""
+    """Append a note about crowds, which training and evaluation ignore."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -117,7 +117,7 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return whether a valid mask has no area: run lengths without pixels, or only polygons with collinear points."""
+    """Return whether a valid mask has no area. Such a mask contains no pixels, or only polygons of collinear points."""
     if not segmentation:
         return False
     if isinstance(segmentation, dict):
@@ -127,21 +127,21 @@ def is_empty(segmentation: Any) -> bool:
 
 
 def _area(points: np.ndarray) -> float:
-    """Return the area of a polygon (P, 2). Coordinates are taken relative to the first point to reduce rounding."""
+    """Return the area of a polygon, (P, 2). Use coordinates relative to the first point to reduce rounding errors."""
     x, y = (points - points[0]).T
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Add a note about boxes that exceed their image, and so may not be x, y, width, height in pixels.
+    """Append a note about boxes that exceed the image. Such boxes may not be x, y, width, height in pixels.
 
     Args:
         part: checked content of an annotation file.
         source: path of the file, for messages.
-        notes: list to which the note is appended.
+        notes: list to which the function appends the note.
 
     Raises:
-        DataError: all numbers are at most 1, so that the boxes are probably fractions of the image.
+        DataError: all numbers in the boxes are at most 1. Such boxes are probably fractions of the image size.
     """
     objects = part["annotations"]
     if not objects:
@@ -159,13 +159,13 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
     if beyond.any():
         ids = first_few(objects[index]["id"] for index in np.flatnonzero(beyond))
         notes.append(
-            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed their image, so they may not be x, y, width, "
-            f"height in pixels: annotation ids {ids}"
+            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed the image. They may not be x, y, width, height "
+            f"in pixels: annotation ids {ids}"
         )
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return the part without copies: annotations with the image, category, box and mask of an earlier annotation."""
+    """Return ``part`` without annotations whose image, category, box and mask equal those of an earlier annotation."""
     kept, copies, seen = [], [], set()
     for item in part["annotations"]:
         key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])

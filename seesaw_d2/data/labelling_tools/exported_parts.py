@@ -1,4 +1,4 @@
-"""Check an export, find the objects that training and evaluation can use, and split the images into two parts."""
+"""Check an export, find the objects that training and evaluation can use, and split the images."""
 
 import json
 import random
@@ -18,18 +18,18 @@ from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
-# Purposes of the training and the validation part, for messages.
+# Purposes of the training part and the validation part, for messages.
 PURPOSES = ("for training", "for evaluation")
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The training or validation part of a data set.
+    """Training part or validation part of a data set.
 
     Attributes:
-        data: content of the annotation file, in the COCO format.
-        usable: ids of the objects that training and evaluation can use. They are not crowds, and their masks and boxes
-            have an area.
+        data: content of the annotation file in COCO format.
+        usable: ids of the objects that training and evaluation can use. Usable objects are not crowds, and their boxes
+            and masks have an area.
     """
 
     data: dict[str, Any]
@@ -47,15 +47,15 @@ class Part:
 
 
 def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
-    """Check the content of an annotation file with the checks of a training, and find the usable objects.
+    """Check the content of an annotation file like a training, and find the usable objects.
 
     Args:
-        data: content of the annotation file, in the COCO format.
+        data: content of the annotation file in COCO format.
         source: path of the file, for messages.
-        notes: list to which descriptions are appended.
+        notes: list to which the function appends notes.
 
     Returns:
-        the content without copies of objects, and with the area of each object.
+        the content without copies of objects, and with an area in each object.
 
     Raises:
         DataError: the content is invalid.
@@ -77,16 +77,16 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
 
 
 def check_any_usable(part: Part, source: str, purpose: str) -> None:
-    """Raise DataError if a part has no usable object. ``purpose`` is one of ``PURPOSES``."""
+    """Raise DataError if a part contains no usable object. ``purpose`` is one of ``PURPOSES``."""
     if not part.usable:
         raise DataError(
-            f"{source}: expected at least one usable object {purpose}, found no usable object, because "
+            f"{source}: expected at least one usable object {purpose}, found no usable object. The reason is that "
             f"{_reasons(part.data['annotations'])}"
         )
 
 
 def _reasons(objects: list[dict[str, Any]]) -> str:
-    """Describe why none of the objects is usable."""
+    """Describe why no object is usable."""
     if not objects:
         return '"annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
@@ -118,20 +118,20 @@ def _ids(items: list[dict[str, Any]]) -> str:
 
 
 def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: str) -> tuple[Part, Part]:
-    """Split a part into a training and a validation part.
+    """Split all images into a training part and a validation part.
 
-    Validation images are chosen category by category, starting with the rarest. Every category keeps at least one
-    training image.
+    Validation images are chosen category by category, starting with the rarest category. Each category keeps at least
+    one training image.
 
     Args:
         part: all images of the export.
         share: fraction of the images for validation, in (0, 1).
         seed: seed of the random choice.
-        copies: groups of ids of images with the same content. All images of a group stay in the same part.
+        copies: groups of image ids. The images of a group have the same content, and stay in the same part.
         source: path of the annotation file, for messages.
 
     Raises:
-        DataError: no image with an object can be used for validation.
+        DataError: no image with a usable object can be chosen for validation.
     """
     images = part.data["images"]
     chosen = _chosen(part, share, seed)
@@ -140,15 +140,15 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
             chosen.difference_update(same)
     if len(images) == 1:
         raise DataError(
-            f"{source}: expected at least two images for a split into training and validation images, found one image. "
-            "Set --val to an annotation file of validation images"
+            f"{source}: expected at least two images to split into training and validation images, found one image. "
+            "Set --val to an annotation file of validation images."
         )
     train, val = (_taken(part, chosen, inside=inside) for inside in (False, True))
     if not val.usable:
         raise DataError(
-            f"{source}: cannot choose validation images, because each of the {len(images)} images with objects is the "
+            f"{source}: cannot choose validation images. Each image with objects, among {len(images)} images, is the "
             "only training image of a category or a copy of such an image. Set --val to an annotation file of "
-            "validation images"
+            "validation images."
         )
     return train, val
 

@@ -1,6 +1,6 @@
-"""Match the image names in an export with files below a folder.
+"""Match the image names in an export with the files below a folder.
 
-The names in an export can be URLs of a server, have a prefix, or be paths on another machine.
+The image names can be URLs, names with a prefix, or paths on another machine.
 """
 
 import os
@@ -14,16 +14,17 @@ from seesaw_d2.data.images.lookup import files_below, folded
 
 # Prefix that Label Studio adds to the names of uploaded files.
 _PREFIX = re.compile(r"^[0-9a-f]{8}-")
-# Folder of uploaded files on Label Studio's server. An export lacks this folder, but its image names contain it.
+# Folder of uploaded files on Label Studio's server. Image names in an export contain this folder, but the exported
+# files are in other folders.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
 class ExportedFiles:
-    """The files in a folder and its subfolders, without hidden files and folders.
+    """Files in a folder and its subfolders.
 
     Attributes:
-        root: the folder.
-        below: files below the folder.
+        root: path of the folder.
+        below: result of ``files_below`` for this folder.
     """
 
     def __init__(self, root: Path):
@@ -37,17 +38,17 @@ class ExportedFiles:
             self._by_folded[folded(pure.name)].append(path)
 
     def meant(self, name: str, beside: Path, others: Sequence[Path] = ()) -> list[str]:
-        """Find the files that an image name in an export may mean.
+        """Find the files to which an image name in an export can refer.
 
-        The name may be percent-encoded or contain backslashes. If the name is the path of an existing file, relative to
-        ``root`` or to ``beside``, this file is the only result. Otherwise the results are the files with the same file
-        name whose last folders agree with the most last folders of the name. If no file matches, the search is repeated
-        without Label Studio's prefix.
+        The name may be percent-encoded or contain backslashes. If the name is the path of an existing file relative to
+        ``root`` or ``beside``, the result is this file. Otherwise, the function compares the paths of files with the
+        same file name from the end, and returns the files with the largest number of equal folders. If no file matches,
+        the function repeats the search without Label Studio's prefix.
 
         Args:
             name: "file_name" in the export.
             beside: folder of the annotation file.
-            others: folders of all annotation files. A file below another annotation file's folder is a result only if
+            others: folders of all annotation files. Files below the folder of another annotation file are used only if
                 no other file matches.
 
         Returns:
@@ -69,7 +70,7 @@ class ExportedFiles:
         """Find files whose names differ from an image name only in case, Unicode form or extension.
 
         Returns:
-            a dict with one item (decoded name -> files), or an empty dict without such files.
+            a dict from the decoded name to the similar files, or an empty dict if no similar files exist.
         """
         names = _decoded(name)
         for text in (*names, *_without_prefix(names)):
@@ -79,7 +80,7 @@ class ExportedFiles:
         return {}
 
     def in_another_folder(self, name: str, path: str) -> bool:
-        """Return whether an image name contains folders, but its file is in other folders.
+        """Return whether an image name contains folders that differ from the folders of the file.
 
         Args:
             name: "file_name" in the export.
@@ -91,13 +92,13 @@ class ExportedFiles:
         return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
 
     def _is_below(self, path: str, beside: Path, others: Sequence[Path]) -> bool:
-        """Return whether a file is below a folder of ``others`` that does not contain ``beside``."""
+        """Return whether a file is below a folder in ``others`` that does not contain the folder ``beside``."""
         own, *folders = (Path(os.path.abspath(folder)) for folder in (beside, *others))
         above = set(Path(os.path.abspath(self.root / path)).parents)
         return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
-        """Return the paths without links to files that are also in the list."""
+        """Return the paths without duplicates. Paths are duplicates if they lead to the same file through links."""
         if len(paths) < 2:
             return paths
         return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]
@@ -118,10 +119,10 @@ class ExportedFiles:
 
 
 def _decoded(name: str) -> list[str]:
-    """Return the possible meanings of a name: the name itself, a Windows path, or the path in a URL."""
+    """Return the paths that a name can represent, such as the name itself, a Windows path, or the path in a URL."""
     path, _, query = name.partition("?")
     texts = [name, name.replace("\\", "/"), unquote(path).replace("\\", "/")]
-    # Label Studio's URLs of local files: /data/local-files/?d=folder%2Fa.jpg
+    # Label Studio's URL of a local file looks like /data/local-files/?d=folder%2Fa.jpg.
     texts += [text.replace("\\", "/") for text in parse_qs(query).get("d", [])]
     return [text for text in dict.fromkeys(texts) if PurePosixPath(text).name]
 

@@ -1,6 +1,6 @@
 """Convert the COCO export of a labelling tool to two annotation files and a config.
 
-docs/own-data.md lists how the exports of the tools deviate from COCO, and what this module does about it.
+docs/own-data.md lists how the exports of labelling tools deviate from COCO, and how this module handles deviations.
 """
 
 import json
@@ -32,8 +32,8 @@ class PreparedExport:
 
     Attributes:
         config: path of the config.
-        num_images: split ("train", "val") -> number of images.
-        category_images: category name -> (number of training images, number of validation images) with this category.
+        num_images: number of images in each split, "train" and "val".
+        category_images: for each category name, the numbers of training and validation images with this category.
         notes: descriptions of corrections and possible mistakes, one line each.
     """
 
@@ -55,14 +55,14 @@ def prepare_export(
     allow_overlap: bool = False,
     overwrite: bool = False,
 ) -> PreparedExport:
-    """Check an export, and write ``train.json``, ``val.json`` and ``dataset.yaml`` (the data part of a config).
+    """Check an export, and write the annotation files ``train.json`` and ``val.json`` and the config ``dataset.yaml``.
 
     Args:
-        export: exported annotation file in the COCO format.
-        output: folder to write to. The folder's name becomes the name of the data set.
-        images: folder with the images, in any subfolders. None: the folder of ``export``.
-        val: exported annotation file of the validation images. None: split the images of ``export`` at random.
-        val_share: fraction of the images for validation if ``val`` is None, in (0, 1).
+        export: path of the exported annotation file in COCO format.
+        output: folder to write to. The name of the folder becomes the name of the data set.
+        images: folder with the images, which may be in subfolders. None: use the folder of ``export``.
+        val: path of the annotation file of the validation images. None: randomly split the images of ``export``.
+        val_share: fraction of the images for validation, in (0, 1). It has no effect if ``val`` is set.
         seed: seed of the random split.
         skip_bad_images: whether to skip images that are missing or cannot be decoded.
         allow_overlap: whether to accept validation images that are also training images.
@@ -70,9 +70,9 @@ def prepare_export(
 
     Raises:
         ConfigError: ``val_share`` is invalid, a file or folder does not exist, or ``output`` contains another data set.
-        DataError: an annotation file is invalid, an image file is missing, ambiguous, not decodable or of another size
-            than annotated, ``val`` contains training images, no object is left for training or evaluation, or the
-            images cannot be split. Nothing is written.
+        DataError: an annotation file is invalid, an image file is missing, ambiguous, cannot be decoded or does not
+            have the annotated size, ``val`` contains training images, no object is left for training or evaluation, or
+            the images cannot be split. In all these cases, the function writes no files.
         OutputError: ``output`` cannot be written.
     """
     paths = _checked_paths(export, val, val_share)
@@ -130,7 +130,7 @@ def _checked_root(root: Path) -> Path:
 
 
 def _read_export(path: Path) -> dict[str, Any]:
-    """Return the content of an annotation file in the COCO format."""
+    """Parse an annotation file, and check that it has the structure of the COCO format."""
     data = parse_annotations(str(path))
     _check_lists(data, path)
     _refuse_lvis(data["images"], path)
@@ -141,11 +141,11 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
     """Find and decode the images of all annotation files.
 
     Args:
-        files: contents of the annotation files. Image names are replaced in place by paths below ``root``.
+        files: contents of the annotation files. The function replaces image names in place by paths below ``root``.
         paths: paths of the annotation files.
         root: folder of the images.
-        output: folder of the data set, whose files are not images of the export.
-        notes: list to which descriptions are appended.
+        output: folder of the data set. Its files are not reported as unused files.
+        notes: list to which the function appends notes.
         skip: whether to skip images that are missing or cannot be decoded.
     """
     below = ExportedFiles(root)
@@ -154,13 +154,13 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
         find_images(data, below, path, notes, others=paths, skip=skip)
         check_images(data, root, notes, skip=skip)
         if count and not data["images"]:
-            raise DataError(f"{path}: expected at least one usable image, found none among {count} images: {notes[-1]}")
+            raise DataError(f"{path}: expected at least one usable image, found 0 among {count} images: {notes[-1]}")
     named = (image["file_name"] for data in files for image in data["images"])
     look_at_other_files(below, named, [*paths, output], notes)
 
 
 def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
-    """Write the annotation files of the parts. Raise ConfigError if other files would be replaced."""
+    """Write the annotation files of the parts. Raise ConfigError if this would replace another data set."""
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if holds_other(path, text)]
     if other and not overwrite:
@@ -192,8 +192,10 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
     for key in ("images", "annotations", "categories"):
         entries = data.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            found = "a list with other values" if isinstance(entries, list) else json_type(entries)
-            found = found if key in data else "no such key"
+            if isinstance(entries, list):
+                found = f"a list that contains {json_type(next(e for e in entries if not isinstance(e, dict)))}"
+            else:
+                found = json_type(entries) if key in data else "no such key"
             raise DataError(f'{path}: "{key}": expected a list of JSON objects, found {found}')
         if key != "annotations" and (problem := plain_problem(entries)):
             raise DataError(f'{path}: "{key}": {problem}')
@@ -207,22 +209,23 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
 
 
 def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
-    """Raise DataError for a file in the LVIS format.
+    """Raise DataError for a file in LVIS format.
 
-    The program writes files in the COCO format, in which all objects count as annotated. In LVIS they are not.
+    A conversion to COCO format would be wrong. In COCO format, all objects count as annotated, but in LVIS format, the
+    annotations of an image can be incomplete.
     """
     fields = ("neg_category_ids", "not_exhaustive_category_ids")
     count = sum(any(field in image for field in fields) for image in images)
     if count:
         raise DataError(
-            f"{path}: expected the COCO format, found the LVIS format. {count} of {len(images)} images have the fields "
-            f"{' or '.join(fields)}. Register the file itself with FORMAT lvis in DATASETS.REGISTER, see "
-            'docs/own-data.md, "Without an export"'
+            f"{path}: expected the COCO format, found the LVIS format. {count} of {len(images)} images contain the "
+            f"fields {' or '.join(fields)}. Register this file with FORMAT lvis in DATASETS.REGISTER. See "
+            'docs/own-data.md, "Without an export".'
         )
 
 
 def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Return groups of ids of images with the same file content, which a split must keep together."""
+    """Return groups of image ids. The images of a group have the same content, so a split must keep them together."""
     groups = same_content([str(root / image["file_name"]) for image in data["images"]])
     if groups:
         named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]
@@ -231,7 +234,7 @@ def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any
 
 
 def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
-    """Raise DataError if a validation image is also a training image, judged by paths and contents of the files."""
+    """Raise DataError if a validation image is also a training image. Compare the paths and contents of the files."""
     train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
     pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
     if not pairs:
@@ -240,7 +243,7 @@ def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *,
     text = f"{len(pairs)} of {len(val)} validation images that are also training images: {named}"
     if not allowed:
         raise DataError(
-            f"--val: expected no training images, found {text}. The metrics would be too high. Use --allow-overlap to "
-            "accept such images"
+            f"--val: expected validation images that are not training images, found {text}. Such images make the "
+            "metrics too high. Use --allow-overlap to accept them."
         )
     notes.append(f"kept {text}")
