@@ -35,18 +35,14 @@ def find_images(
         source: path of the annotation file.
         notes: list to which the function appends notes.
         others: paths of all annotation files of the export.
-        skip: True: remove images without a file and the objects in these images. False: raise DataError for a missing
-            file.
+        skip: True: remove images without a file and their objects. False: raise DataError for a missing file.
 
     Raises:
         DataError: an image has no name, a file is missing or ambiguous, or two images have the same file.
     """
-    nameless = [image.get("id") for image in data["images"] if image.get("file_name") in (None, "")]
+    nameless = first_few(image.get("id") for image in data["images"] if image.get("file_name") in (None, ""))
     if nameless:
-        raise DataError(
-            f'{source}: expected "file_name" in all images, found images without "file_name" (image ids '
-            f"{first_few(nameless)})"
-        )
+        raise DataError(f'{source}: expected "file_name" in all images, found images without a name: ids {nameless}')
     missing, ambiguous, changed = [], [], {}
     near: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = defaultdict(list)

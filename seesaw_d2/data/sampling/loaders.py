@@ -55,8 +55,7 @@ def build_train_loader(
 
     Returns:
         a ``TrainLoader``. A batch is a list of this process's part of SOLVER.IMS_PER_BATCH model inputs. If the sampler
-        is not an ``EpochStream``, the result is Detectron2's loader, which a resumed training restarts from the
-        beginning.
+        is not an ``EpochStream``, the result is Detectron2's loader, which a resumed training restarts.
 
     Raises:
         DataError: see ``load_training_dicts`` and ``aspect_groups``. During iteration, the loader raises this error for
