@@ -53,7 +53,7 @@ def test_counts_alone(tmp_path, capsys):
     arguments = ["--counts", str(path), "--num-images", "100", "--repeat-threshold", "0.1", "--list", "2"]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "100 images, of which 100 have objects; 1335 instances of 30 categories (5 rare, 25 common" in printed
+    assert "100 images (100 with objects), 1335 instances of 30 categories (5 rare, 25 common" in printed
     assert [f"c{i} " in printed for i in (29, 28, 15, 1, 0)] == [True, True, False, True, True]
     assert "... 26 more ..." in printed
     assert [int(row["instances"]) for row in read_rows(tmp_path / "out")] == [3 * i + 1 for i in reversed(range(30))]

@@ -28,7 +28,7 @@ class CopyPasteMapper:
 
     ``mapper`` augments both images. Each object is pasted at a random position inside the image. If an object is larger
     than the image, only the upper left part of the object is pasted. Pasted pixels are removed from the masks of the
-    objects below, and the boxes of these objects shrink to the remaining masks. Completely covered objects are removed.
+    covered objects, and the boxes of these objects shrink to the remaining masks. Fully covered objects are removed.
 
     Deviations from the paper: this mapper pastes single objects of rare categories at random positions. The paper
     pastes a random subset of an image's objects. This mapper does not blend pixels. The paper finds that blending makes
@@ -63,7 +63,7 @@ class CopyPasteMapper:
         return result
 
     def _single(self, index: int, position: int) -> Record | None:
-        """Return the model inputs of a record with only one of its objects, or None if augmentation removes it."""
+        """Return the model inputs of a record with a single object, or None if augmentation removes this object."""
         record = self.records[index]
         source = self.mapper({**record, "annotations": [record["annotations"][position]]})
         # The mapper may have replaced an unreadable image by the image of another record.
@@ -106,7 +106,10 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 
 
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
-    """Return the instances without the pixels of ``cover``, (H, W) bool. Only the boxes of changed masks change."""
+    """Remove the pixels of ``cover``, (H, W) bool, from the masks of instances. Remove fully covered instances.
+
+    Update the boxes of partly covered instances only, because other boxes may differ from the boxes around the masks.
+    """
     before = _masks(instances)
     masks = before & ~cover
     changed = (masks != before).flatten(1).any(dim=1)
@@ -121,7 +124,7 @@ def _uncovered(instances: Instances, cover: Tensor) -> Instances:
 
 
 def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> Instances:
-    """Return a copy of the instances with image size ``size``, ``masks`` (N, H, W), and the boxes of ``masks``."""
+    """Return a copy of the instances with new masks, (N, H, W), the boxes of these masks, and a new image size."""
     result = Instances(size, **instances.get_fields())
     boxes = BitMasks(masks).get_bounding_boxes().tensor.to(instances.gt_boxes.tensor.dtype)
     result.gt_masks, result.gt_boxes = BitMasks(masks), Boxes(boxes)
@@ -129,7 +132,7 @@ def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> I
 
 
 def _masks(instances: Instances) -> Tensor:
-    """Return the bitmasks of the instances, (N, H, W) bool. Raise DataError if they have no bitmasks."""
+    """Return the bitmasks of the instances, (N, H, W) bool. Raise DataError if the instances lack bitmasks."""
     masks = instances.gt_masks if instances.has("gt_masks") else None
     if not isinstance(masks, BitMasks):
         found = "no masks" if masks is None else f"masks of type {type(masks).__name__}"

@@ -54,10 +54,10 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     Args:
         records: dataset dicts whose files exist. Records without a file are skipped.
         name: name of the data set, for messages.
-        skip: DATALOADER.SKIP_BAD_IMAGES. True: accept files that are not images, because the loaders replace them.
-            False: raise DataError for such files.
-        deep: "warn": log a warning for images with more than 8 bits per channel (Pillow's modes I, I;16, F).
-            Detectron2's mapper clips their values at 255, which makes them nearly white. "refuse": raise DataError.
+        skip: DATALOADER.SKIP_BAD_IMAGES. True: accept files that are not images, because the loaders replace such
+            files. False: raise DataError for such files.
+        deep: how to handle images with more than 8 bits per channel (Pillow's modes I, I;16, F). "warn": log a warning,
+            because Detectron2's mapper clips pixel values at 255. "refuse": raise DataError.
 
     Raises:
         DataError: a file is not an image, has another size than annotated, or has more than 8 bits per channel.
@@ -112,11 +112,11 @@ def is_image(path: str) -> bool:
 
 
 def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
-    """Read the header of an image file.
+    """Read the header of an image file. An error is not raised, but returned as ``Header.size``.
 
     Args:
-        path: the file.
-        expected: annotated width and height. None: not annotated.
+        path: path of the file.
+        expected: annotated width and height. None: the value is not annotated.
     """
     try:
         with PathManager.open(path, "rb") as file, _opened(file) as image:
@@ -142,7 +142,7 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
     """Describe how an image's size differs from the annotated size, and whether a rotation by EXIF data is the reason.
 
     Args:
-        path: the image file.
+        path: path of the image file.
         expected: annotated width and height.
         found: width and height from ``read_header``.
     """

@@ -52,7 +52,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
 
 
 def _is_file_name(name: str) -> bool:
-    """Return whether a string can be encoded as a file name. JSON allows unpaired surrogates, file names do not."""
+    """Return whether a string can be a file name. JSON allows unpaired surrogates, but file names do not."""
     try:
         os.fsencode(name)
     except UnicodeError:
@@ -123,7 +123,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
         raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to skip missing images")
     if len(missing) == len(records):
         raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES would skip all images. Check the image folder")
-    warn_once(logger, f"{found}. They are skipped (DATALOADER.SKIP_BAD_IMAGES is True)")
+    warn_once(logger, f"{found}. These images are skipped, because DATALOADER.SKIP_BAD_IMAGES is True")
     gone = set(missing)
     return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
 

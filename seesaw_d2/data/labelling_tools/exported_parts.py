@@ -80,7 +80,7 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
     """Raise DataError if a part contains no usable object. ``purpose`` is one of ``PURPOSES``."""
     if not part.usable:
         raise DataError(
-            f"{source}: expected at least one usable object {purpose}, found no usable object. The reason is that "
+            f"{source}: expected at least one usable object {purpose}, found no usable object. "
             f"{_reasons(part.data['annotations'])}"
         )
 
@@ -88,7 +88,7 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
 def _reasons(objects: list[dict[str, Any]]) -> str:
     """Describe why no object is usable."""
     if not objects:
-        return '"annotations" is empty'
+        return 'The list "annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
     others = [item for item in objects if not item.get("iscrowd")]
     flat = [item for item in others if item["bbox"][2] <= 0 or item["bbox"][3] <= 0]
@@ -104,7 +104,7 @@ def _reasons(objects: list[dict[str, Any]]) -> str:
         "have a mask without area": [item for item in masks if item not in pointless],
     }
     texts = [f"{len(items)} {what} (annotation ids {_ids(items)})" for what, items in found.items() if items]
-    text = f"of {len(objects)} objects {', '.join(texts)}"
+    text = f"Of {len(objects)} objects, {', '.join(texts)}"
     if four:
         text += (
             f'. The "segmentation" of {len(four)} objects has 4 numbers, like a box. Remove "segmentation" to train '

@@ -18,7 +18,7 @@ class Source:
 
     Attributes:
         pages: pages, sorted by name.
-        official: names of the pages in the published test set. None: the test pages are those of a fold.
+        official: names of the pages in the published test set. None: a fold contains the test pages.
         images: dict from (writer, page number) to the image file. None: draw the pages from the masks.
         digest: SHA-256 of the annotation files.
     """

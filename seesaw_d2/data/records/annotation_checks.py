@@ -106,7 +106,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the same as ``integer_column``. Raise DataError for values outside [1, ``MAX_SIDE``]."""
+    """Return the same array as ``integer_column``, but raise DataError for values outside [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
     bad = (values < 1) | (values > MAX_SIDE)
     if bad.any():
@@ -155,7 +155,7 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
     """Check the lists of category ids in the entries of images, such as "neg_category_ids" in LVIS.
 
-    Ids of unknown categories only cause a warning, because they occur in LVIS files without some of the categories.
+    Ids of unknown categories only cause a warning, because they occur if categories are removed from an LVIS file.
 
     Args:
         images: entries of the images. Some entries may lack the list.

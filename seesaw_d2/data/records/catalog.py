@@ -166,7 +166,8 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
     if unknown:
         raise DataError(
             f"{file.path}: expected the {len(contiguous)} category ids in the metadata of data set {name!r}, found "
-            f"other category ids: {first_few(unknown)}. Register the file under another name in DATASETS.REGISTER."
+            f"category ids that the metadata lacks: {first_few(unknown)}. Register the file under another name in "
+            "DATASETS.REGISTER."
         )
     return contiguous
 

@@ -96,9 +96,8 @@ def read_classes(path: str) -> SemanticClasses:
     rows = listed if isinstance(listed, list) else []
     names = [row.get("name") if isinstance(row, dict) else None for row in rows]
     if not rows or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
-        raise DataError(
-            f'{path}: "classes": {_EXPECTED}, found {str(listed)[:80]}. Names must be unique and not empty.'
-        )
+        found = 'no key "classes"' if listed is None else str(listed)[:80]
+        raise DataError(f'{path}: "classes": {_EXPECTED}, found {found}. Names must be unique and not empty.')
     counts = [row.get("image_count") for row in rows]
     if all(count is None for count in counts):
         return SemanticClasses(tuple(names))
@@ -150,7 +149,9 @@ def _problem(record: dict[str, Any]) -> str:
     if mode != "L":
         return f"{path} (expected 8-bit greyscale, Pillow's mode L, found mode {mode})"
     expected = record.get("width"), record.get("height")
-    return "" if expected in ((None, None), size) else f"{path} (expected width x height {expected}, found {size})"
+    if expected in ((None, None), size):
+        return ""
+    return f"{path} (expected width x height {expected[0]} x {expected[1]}, found {size[0]} x {size[1]})"
 
 
 def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:

@@ -48,7 +48,7 @@ def training_statistics(cfg: CfgNode) -> CategoryStatistics:
     """
     names = list(cfg.DATASETS.TRAIN)
     if not names:
-        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found none")
+        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found an empty list")
     for name in names:
         check_registered(name, "DATASETS.TRAIN")
     total, *others = [dataset_statistics(name) for name in names]

@@ -39,7 +39,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
     """
     names = list(cfg.DATASETS.TRAIN)
     if not names:
-        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found none")
+        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found an empty list")
     parts = []
     for index, name in enumerate(names):
         check_registered(name, "DATASETS.TRAIN")

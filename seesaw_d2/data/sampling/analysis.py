@@ -39,7 +39,7 @@ class SamplingAnalysis:
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """Return the fractions of rare, common and frequent instances in an epoch, (3,) in [0, 1]."""
+        """Return the fractions of an epoch's instances that are rare, common and frequent, (3,) in [0, 1]."""
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 
@@ -54,18 +54,18 @@ class SamplingAnalysis:
         named = ", ".join(f"{n} {name}" for n, name in zip(groups, GROUP_NAMES, strict=True))
         instances = counts.instance_count
         lines = [
-            f"{counts.num_images} images, of which {counts.num_annotated_images} have objects; {instances.sum()} "
-            f"instances of {len(instances)} categories ({named}), {instances.min()} to {instances.max()} per category"
+            f"{counts.num_images} images ({counts.num_annotated_images} with objects), {instances.sum()} instances of "
+            f"{len(instances)} categories ({named}), {instances.min()} to {instances.max()} instances per category"
         ]
         for sampling in samplings or self.epoch_images:
             shares = ", ".join(
                 f"{name} {share:.2%}" for name, share in zip(GROUP_NAMES, self.group_shares(sampling), strict=True)
             )
-            lines.append(f"{sampling}: {self.epoch_images[sampling]:.0f} images per epoch; instances: {shares}")
+            lines.append(f"{sampling}: {self.epoch_images[sampling]:.0f} images per epoch. Instances: {shares}")
             if sampling != "uniform":
                 factors = self.category_factors
                 lines[-1] += (
-                    f"; repeat factors above 1 for {(factors > 1).sum()} categories, up to {factors.max():.2f} "
+                    f". {(factors > 1).sum()} categories have repeat factors above 1, up to {factors.max():.2f} "
                     f"(threshold {self.repeat_threshold:g})"
                 )
         return "\n".join(lines)

@@ -14,7 +14,7 @@ from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
-    """Sequence of batches that equals the batches of Detectron2 in a training with a single process.
+    """Sequence of batches, which equal the batches that Detectron2 composes with a single process.
 
     Without groups, a batch contains the next B images of the stream. With groups, as in Detectron2's aspect ratio
     grouping, a batch contains the next B images of one group.
@@ -32,7 +32,7 @@ class BatchPlan:
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield batches without end. A batch consists of (B,) image indices and the (B,) positions in the stream.
+        """Yield an infinite sequence of batches. A batch is (image indices, (B,), and positions in the stream, (B,)).
 
         Args:
             start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.
@@ -41,7 +41,7 @@ class BatchPlan:
         place = formed = 0
         for number in itertools.count():
             indices = self._stream.epoch(number).numpy()
-            images = np.stack([indices, np.arange(place, place + len(indices))])  # (2, images of the epoch)
+            images = np.stack([indices, np.arange(place, place + len(indices))])  # (2, number of images in the epoch)
             place += len(indices)
             complete = self._form(images, waiting)
             for indices, places in complete[max(start - formed, 0) :]:

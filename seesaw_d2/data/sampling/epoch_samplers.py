@@ -68,7 +68,7 @@ class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
         return indices[torch.randperm(len(indices), generator=generator)]
 
     def _get_epoch_indices(self, generator: torch.Generator) -> torch.Tensor:
-        """Return the same indices as Detectron2's method. Its loop over images would be slower."""
+        """Return the same indices as Detectron2's method, but without a slow loop over images."""
         fractions = torch.rand(len(self._frac_part), generator=generator)
         repeats = self._int_part + (fractions < self._frac_part).float()
         return torch.repeat_interleave(repeats.long())

@@ -18,12 +18,12 @@ SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
 SUBSET = "RandomSubsetTrainingSampler"
 # Samplers for which ``epoch_length`` is defined.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
-# Values of DATALOADER.SAMPLER_TRAIN that all versions of Detectron2 support.
+# Values of DATALOADER.SAMPLER_TRAIN that work with all versions of Detectron2.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
-# Values of DATALOADER.SAMPLER_TRAIN that only Detectron2's main branch supports. These samplers have no state, so a
+# Values of DATALOADER.SAMPLER_TRAIN that work only with Detectron2's main branch. These samplers have no state, so a
 # resumed training restarts the image order from the beginning.
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
-# Config keys that only this sampler reads, including keys of Detectron2's main branch.
+# For each sampler, the config keys that only this sampler reads. Some keys exist only in Detectron2's main branch.
 SAMPLER_KEYS = {
     REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),

@@ -58,7 +58,7 @@ class Alphabet:
         return self.characters[first] + self.characters[(first + shift + 1) % count]
 
     def name(self, text: str) -> str:
-        """Return the category name of a text, which consists of ASCII words and underscores, such as "small_a"."""
+        """Return the name of a category with these characters, such as "A" or "small_a_small_b"."""
         return "_".join(map(self._word, text))
 
     def _word(self, character: str) -> str:

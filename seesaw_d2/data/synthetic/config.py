@@ -29,7 +29,7 @@ class GlyphConfig:
         num_categories: number of categories, from 1 to ``max_categories`` of the alphabet.
         num_train_images, num_val_images: number of training and validation images. The images must have room for all
             instances.
-        image_size: side length of the square images in pixels, from 64 to 8192. The size of objects is proportional.
+        image_size: side length of the square images in pixels, from 64 to 8192. Objects scale with the image size.
         max_objects: maximum number of objects per image, from 1 to 25.
         seed: random seed, from 0 to 2^32 - 1.
         val_instances_per_category: number of validation instances of each category, each in a different image.

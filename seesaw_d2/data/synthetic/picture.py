@@ -14,8 +14,8 @@ TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
 MIN_CONTRAST = 60.0  # minimum difference between the means of an object's two colours
-MAX_BLUR = 0.8  # maximum standard deviation in pixels, for images of width 128
-MAX_NOISE = 10.0  # maximum standard deviation
+MAX_BLUR = 0.8  # maximum standard deviation of the blur in pixels, for images of width 128
+MAX_NOISE = 10.0  # maximum standard deviation of the noise
 
 
 def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator, background: str) -> np.ndarray:

@@ -86,7 +86,7 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """Return the font size in subpixels, the size of a medium object, so that the distortion hardly scales glyphs."""
+    """Return the font size in subpixels. It is near the size of a medium object, so glyphs are hardly scaled later."""
     return SUPERSAMPLE * image_size // 4
 
 

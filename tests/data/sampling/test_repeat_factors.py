@@ -182,7 +182,7 @@ def test_the_loader_draws_by_the_configured_rounding(toy_cfg, caplog):
     drawn = [sample["image_id"] for sample in itertools.chain.from_iterable(next(loader) for _ in range(11))]
     for epoch in (drawn[:11], drawn[11:]):
         assert sorted(epoch) == [10, *range(10, 20)]
-    assert "10 images, of which 10 have objects; 12 instances of 2 categories" in caplog.text
+    assert "10 images (10 with objects), 12 instances of 2 categories" in caplog.text
     assert "ceil: 11 images per epoch" in caplog.text
     assert "up to 1.22 (threshold 0.15)" in caplog.text
 

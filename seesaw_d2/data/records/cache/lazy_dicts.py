@@ -150,8 +150,8 @@ class CompiledFile:
         if unknown:
             raise DataError(
                 f"{self.path}: expected annotations with the {len(contiguous)} category ids in "
-                "thing_dataset_id_to_contiguous_id of the data set's metadata, found annotations with other category "
-                f"ids: {first_few(unknown)}"
+                "thing_dataset_id_to_contiguous_id of the data set's metadata, found annotations with category ids "
+                f"that the metadata lacks: {first_few(unknown)}"
             )
         categories = {value: contiguous.get(value, -1) for value in self.category_ids}
         return CompiledRecords(self.tables, image_root, categories)
