@@ -1,7 +1,7 @@
-"""Install seesaw_d2 into an environment that has Detectron2 (v0.6 or main); see README.md.
+"""Install seesaw_d2 into an environment that has Detectron2 (v0.6 or main), see README.md.
 
-Detectron2 is not on the package index under its own name, so it cannot be a requirement.
-``tools/install_detectron2.py`` installs v0.6 if there is none.
+The package index does not have Detectron2 under its own name, so that it cannot be a requirement.
+``tools/install_detectron2.py`` installs v0.6 if Detectron2 is missing.
 """
 
 import re
@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/version.py").read_text()).group(1)
 
 DIGITS = ["scikit-learn"]  # the handwritten digits of configs/digits
-TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME; examples/timm_classifier.py
-# seesaw_d2.integrations.transformers; scipy: the matching of its criteria, which transformers does not require.
+TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME, and examples/timm_classifier.py
+# For seesaw_d2.integrations.transformers. The matching in transformers needs scipy, which it does not require.
 TRANSFORMERS = ["transformers>=5", "scipy"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime"]  # tools/export.py --format onnx
 RELEASE = ["build", "twine"]  # make dist
@@ -68,9 +68,9 @@ setup(
         "torchvision",
         "fvcore",
         "lvis",
-        # LVIS's metrics in Rust. They equal lvis-api's to 1e-12 and are about 20 times faster. (faster-coco-eval is 3
-        # times faster and lacks LVIS's limit of 300 detections per image.) TEST.LVIS_ENGINE "official" is the
-        # reference.
+        # LVIS's metrics in Rust. The results differ from lvis-api by less than 1e-12, and the computation is about 20
+        # times faster. (faster-coco-eval is only 3 times faster and lacks LVIS's limit of 300 detections per image.)
+        # TEST.LVIS_ENGINE "official" uses lvis-api.
         "hotcoco>=1.3,<2",
         "safetensors",  # reads and writes weights in files that cannot contain code
         "orjson",  # writes results of gigabytes ten times faster than json

@@ -53,7 +53,7 @@ def parse_arguments(arguments) -> argparse.Namespace:
     add("--workers", type=int, help="number of processes (default: one per core)")
     add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")
     add("--annotations-only", action="store_true", help="write annotations without images")
-    add("--overwrite", action="store_true", help="replace a data set made with other settings")
+    add("--overwrite", action="store_true", help="replace a data set that was created with other settings")
     return parser.parse_args(arguments)
 
 
@@ -79,7 +79,7 @@ def describe(summary) -> str:
 
 @command
 def main(arguments=None) -> int | None:
-    # Exit by an exception at SIGTERM, so that temporary files are removed.
+    # Raise SystemExit at SIGTERM, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     args = parse_arguments(arguments)
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs, plain_glyphs

@@ -30,7 +30,7 @@ def parse_arguments(arguments):
         f"({defaults['Split.folds']})",
     )
     add("--fold", type=int, help=f"fold with the test pages ({defaults['Split.fold']})")
-    add("--official", action="store_true", help="use the published testset-independent as test pages, not a fold")
+    add("--official", action="store_true", help="use the published list testset-independent as test pages, not a fold")
     add(
         "--leave-out",
         nargs="*",
@@ -49,11 +49,11 @@ def parse_arguments(arguments):
     ):
         group.add_argument(option, type=kind, help=f"{meaning} ({defaults[name]})")
     add("--workers", type=int, help="number of processes (default: one per core)")
-    add("--overwrite", action="store_true", help="replace a data set made with other settings")
+    add("--overwrite", action="store_true", help="replace a data set that was created with other settings")
     return parser.parse_args(arguments)
 
 
-# Option -> field of TileSettings or CropSettings. --crops rejects the options of tiles. Tiles reject those of crops.
+# Key: option. Value: field of TileSettings or CropSettings.
 TILE_OPTIONS = {"scale": "scale", "tile": "tile", "overlap": "overlap", "visible": "visible"}
 CROP_OPTIONS = {"crop_size": "size", "context": "context"}
 
@@ -62,7 +62,7 @@ def settings_of(args):
     from seesaw_d2.data.muscima import CropSettings, Split, TileSettings
 
     own, other = (CROP_OPTIONS, TILE_OPTIONS) if args.crops else (TILE_OPTIONS, CROP_OPTIONS)
-    refuse_options(args, other, "with tiles, without --crops" if args.crops else "with --crops")
+    refuse_options(args, other, "without --crops" if args.crops else "with --crops")
     if args.official:
         refuse_options(args, ("folds", "fold"), "without --official")
     given = {field: getattr(args, name) for name, field in own.items() if getattr(args, name) is not None}

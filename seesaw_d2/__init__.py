@@ -20,7 +20,7 @@ renamed_modules.install()
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Delay SIGINT (ctrl-C) until the end of the block. During PyTorch's import it could be lost or cause a crash."""
+    """Delay SIGINT (ctrl-C) within this context. During PyTorch's import, SIGINT could be lost or cause a crash."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

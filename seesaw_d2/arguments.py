@@ -37,7 +37,7 @@ _LAZY = {
     "opts": "config overrides: key=value ...",
 }
 DEMO_EXAMPLE = (
-    "for example: python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input image.png "
+    "Example: python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input image.png "
     "--output output/drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth"
 )
 
@@ -65,7 +65,7 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     processes = f"number of CPU processes on this machine, with {words['device']}. For GPUs use --num-gpus"
     add("--num-processes", type=int, default=None, help=processes)
     add("--num-machines", type=int, default=1, help="number of machines")
-    add("--machine-rank", type=int, default=0, help="rank of this machine, from 0")
+    add("--machine-rank", type=int, default=0, help="rank of this machine, from 0 to NUM_MACHINES - 1")
     add(
         "--dist-url",
         default="",
@@ -79,9 +79,9 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
 
 
 def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argparse.Namespace:
-    """Parse the command line of a program. After an error, print a message and exit with status 2.
+    """Parse the command line of a program. In case of an error, print a message and exit with status 2.
 
-    A config file that does not exist and overrides without a value are also errors.
+    A missing config file and overrides without a value are also errors.
 
     Args:
         parser: result of ``argument_parser``.
@@ -102,17 +102,19 @@ def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argp
     return args
 
 
-NO_CONFIG = "--config-file: expected a config file or config overrides, found neither"
+NO_CONFIG = "--config-file: expected a config file or config overrides, found no arguments"
 
 
 def check_pairs(config_file: str, overrides: Sequence[Any]) -> None:
-    """Raise ConfigError if the overrides are not pairs KEY VALUE, because their number is odd."""
+    """Raise ConfigError if the number of overrides is odd, because overrides must be pairs KEY VALUE."""
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
         hint = f". Options such as {flags[0]} must precede the first KEY." if flags else ""
         if not config_file and str(overrides[0]).endswith((".yaml", ".yml")):
             hint = f". To set the config file, use --config-file {overrides[0]}."
-        raise ConfigError(f"overrides: expected pairs KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
+        raise ConfigError(
+            f"overrides: expected an even number of words KEY VALUE, found {len(overrides)} words: {overrides}{hint}"
+        )
 
 
 def demo_parser() -> argparse.ArgumentParser:
@@ -144,8 +146,8 @@ class _DemoParser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         parsed, rest = self.parse_known_args(args, namespace)
         if rest:
-            self.error(f"{' '.join(rest)}: unknown arguments. Config keys must follow --opts at the end")
+            self.error(f"{' '.join(rest)}: unknown arguments. Config overrides must follow --opts at the end")
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; {DEMO_EXAMPLE}\n")
+        self.exit(2, f"error: {message}. {DEMO_EXAMPLE}\n")

@@ -1,4 +1,4 @@
-"""Handle differences between versions of Detectron2, lvis, NumPy and timm. Each function names these versions."""
+"""Handle differences between versions of Detectron2, lvis, NumPy and timm. Each docstring names the versions."""
 
 import builtins
 import datetime
@@ -46,7 +46,7 @@ def loads_lvis_json(load_function: Any) -> bool:
     """Return whether a function in Detectron2's DatasetCatalog was registered by ``register_lvis_instances``.
 
     The loader of such a dataset (v0.6 and main) raises AssertionError for an invalid polygon and KeyError for missing
-    annotations, and rejects datasets with names other than those of LVIS.
+    annotations. It rejects dataset names that are not LVIS's.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
 
@@ -68,8 +68,8 @@ def repeat_factor_options(cfg: Any) -> dict[str, Any]:
 def create_local_process_group(local_size: int) -> None:
     """Create Detectron2's process group of the ``local_size`` processes on this machine.
 
-    This is a collective operation: every process must call it. Detectron2's main branch has a function for it. v0.6
-    creates the group only in ``launch``, which this project does not call.
+    This is a collective operation: every process must call this function. Detectron2's main branch has the same
+    function. v0.6 creates the group only in ``launch``, which this project does not call.
     """
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
@@ -81,10 +81,10 @@ def create_local_process_group(local_size: int) -> None:
 
 
 def set_object_group(timeout: datetime.timedelta) -> None:
-    """Create the gloo group in which Detectron2 gathers objects if the backend is NCCL, with this timeout.
+    """Create the gloo group with which Detectron2 gathers objects, with this timeout.
 
-    This is a collective operation: every process must call it. Detectron2 (v0.6 and main) would create the group at its
-    first use with PyTorch's default timeout of 30 minutes.
+    This is a collective operation: every process must call this function. Without this call, Detectron2 (v0.6 and main)
+    creates the group at the first use, with PyTorch's default timeout of 30 minutes.
     """
     group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=timeout)
     comm._get_global_gloo_group = lambda: group
@@ -103,14 +103,14 @@ def lazy_config(name: str) -> Any:
     paths = [package / "model_zoo/configs" / name, package.parent / "configs" / name]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
-        raise ConfigError(f"{name}: expected the name of a config of Detectron2 in {package}, found no such config")
+        raise ConfigError(f"{name}: Detectron2 in {package} has no config with this name")
     return load_lazy(str(found))
 
 
 def load_lazy(path: str) -> Any:
     """Call ``LazyConfig.load`` and restore Python's ``__import__`` afterwards.
 
-    Detectron2 (v0.6 and main) patches ``__import__`` during the call and does not restore it if the config raises.
+    Detectron2 (v0.6 and main) patches ``__import__`` during the call and does not undo this if the config raises.
     """
     original = builtins.__import__
     try:
@@ -120,7 +120,7 @@ def load_lazy(path: str) -> Any:
 
 
 def vit_lr_decay_rate() -> Callable[..., float]:
-    """Return Detectron2's function that computes the learning rate of each layer of a ViT. Only main has ViT.
+    """Return Detectron2's function for the layer-wise learning rates of a ViT. Only the main branch has ViT.
 
     Raises:
         ConfigError: Detectron2 is v0.6, or timm is not installed, which ViT requires.
@@ -129,18 +129,20 @@ def vit_lr_decay_rate() -> Callable[..., float]:
         from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
     except ImportError:
         raise ConfigError(
-            "ViTDet: expected Detectron2's main branch, which has detectron2.modeling.ViT, found v0.6 or older in "
-            f"{Path(detectron2.__file__).parent}"
+            "ViTDet: expected Detectron2's main branch, found v0.6 or older in "
+            f"{Path(detectron2.__file__).parent}. Only the main branch has detectron2.modeling.ViT."
         ) from None
     if find_spec("timm") is None:
-        raise ConfigError("ViTDet: expected the package timm, which ViT requires, found no such package")
+        raise ConfigError(
+            "ViTDet: the package timm is not installed. Detectron2's ViT requires it. Run: pip install timm"
+        )
     return get_vit_lr_decay_rate
 
 
 def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the ``count`` largest scores of each row of (B, R), and their indices, like Detectron2's RPN.
 
-    v0.6 sorts the scores, the main branch calls ``topk``. The order of equal scores differs.
+    v0.6 sorts the scores, whereas the main branch calls ``topk``. The order of equal scores differs.
     """
     if hasattr(comm, "create_local_process_group"):  # main
         return scores.topk(count, dim=1)

@@ -24,7 +24,7 @@ def config_folder() -> Path:
     for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
         if (folder / "Base-LVIS-mask_rcnn.yaml").is_file():
             return folder
-    raise ConfigError(f"{_PACKAGE}: expected a folder named configs inside or beside this folder, found neither")
+    raise ConfigError(f"{_PACKAGE}: expected a folder configs inside or beside this folder, found no such folder")
 
 
 def config_names() -> list[str]:
@@ -58,8 +58,8 @@ def find_config_file(path: str) -> str:
             ``configs/``.
 
     Raises:
-        ConfigError: neither exists, or the path is a folder. The message lists both locations and similar names, or the
-            configs in the folder.
+        ConfigError: neither a file nor a config with this name exists, or the path is a folder. The message lists both
+            locations and similar names, or the configs in the folder.
     """
     if os.path.isdir(path):
         _refuse_folder(path, [each.name for each in Path(path).iterdir()])
@@ -67,24 +67,24 @@ def find_config_file(path: str) -> str:
         return path
     beside = sorted(each.as_posix() for each in Path(path).parent.glob(f"*{Path(path).suffix or '.yaml'}"))
     if os.path.isabs(path):
-        raise ConfigError(f"{path}: no such config file{_near(path, beside)}")
+        raise ConfigError(f"{path}: the config file does not exist{_near(path, beside)}")
     try:
         folder, known = config_folder(), config_names()
     except ConfigError:  # the package was installed without configs
-        raise ConfigError(f"{path}: no such config file in {os.getcwd()}{_near(path, beside)}") from None
+        raise ConfigError(f"{path}: the config file does not exist in {os.getcwd()}{_near(path, beside)}") from None
     name = os.path.normpath(path).replace(os.sep, "/").removeprefix("configs/")
     if name in known:
         return str(folder / name)
     if (folder / name).is_dir():
         _refuse_folder(path, [each.name for each in (folder / name).iterdir()])
-    places = f"as a path from {os.getcwd()}, nor as a name below {folder}"
+    places = f"as a path from {os.getcwd()} nor as a name below {folder}"
     paths = {os.path.abspath(each) for each in beside}
     names = [each for each in known if str(folder / each) not in paths]
     hint = (
         _near(name, [*beside, *names])
-        or f", which has {', '.join(sorted({each.split('/')[0] for each in known if '/' in each}))}"
+        or f". Its folders are {', '.join(sorted({each.split('/')[0] for each in known if '/' in each}))}."
     )
-    raise ConfigError(f"{path}: no such config file, neither {places}{hint}")
+    raise ConfigError(f"{path}: the config file exists neither {places}{hint}")
 
 
 def find_lazy_config(path: str) -> str:
@@ -95,14 +95,14 @@ def find_lazy_config(path: str) -> str:
     """
     found = find_config_file(path) if path and (path.endswith(".py") or not os.path.isfile(path)) else path
     if not os.path.isfile(found) or not found.endswith(".py"):
-        kind = f"{irregular(found)}, {found}" if irregular(found) else found or "none"
-        raise ConfigError(f"--config-file: expected a LazyConfig, a .py file, found {kind}")
+        kind = f"{irregular(found)}, {found}" if irregular(found) else found or "no value"
+        raise ConfigError(f"--config-file: expected a .py file with a LazyConfig, found {kind}")
     return found
 
 
 def _refuse_folder(path: str, names: list[str]) -> NoReturn:
     configs = sorted(name for name in names if name.endswith((".yaml", ".yml", ".py")))
-    listed = f"; its configs: {', '.join(configs)}" if configs else ", without configs"
+    listed = f". It contains the configs {', '.join(configs)}." if configs else " without configs"
     raise ConfigError(f"{path}: expected a config file, found a folder{listed}")
 
 
@@ -110,7 +110,7 @@ def _near(path: str, known: list[str]) -> str:
     """Return ``did_you_mean`` with up to three names of ``known`` that are similar to ``path``."""
 
     def likeness(other: str) -> float:
-        """Return the similarity of the file names or, if the folders differ and it is larger, of the full paths."""
+        """Return the similarity of the file names or, if the folders differ and this is larger, of the full paths."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

@@ -1,4 +1,4 @@
-"""Errors that the user can fix. Each message names the key or file, the expected value and the found value."""
+"""Define errors that a user can fix. Each message names the key or file, the expected value and the found value."""
 
 import re
 
@@ -28,7 +28,7 @@ def _escape(character: str) -> str:
 
 
 class SeesawError(ValueError):
-    """Base class of all errors of this package: a config, an argument or a file is wrong.
+    """Base class of the errors of this package. A config, an argument or a file is wrong.
 
     Messages can contain names and values from files. Therefore each message is converted to one printable line of
     limited length.

@@ -1,4 +1,4 @@
-"""Names and thresholds of the three frequency groups of categories: 0 rare, 1 common, 2 frequent.
+"""Define the three frequency groups of categories: 0 rare, 1 common, 2 frequent.
 
 Shapes: C categories.
 """

@@ -67,8 +67,8 @@ def get_config(name: str, trained: bool = False) -> "CfgNode | DictConfig":
 
     Args:
         name: a name in ``config_names()``.
-        trained: True: use the published weights, converted to this project's format, and set the config keys with which
-            MMDetection evaluates them. False: use the ImageNet weights of the config, or no weights.
+        trained: True: use the published weights, converted to this project's format, and set the config keys for
+            evaluation as in MMDetection. False: use the ImageNet weights in the config, if any.
 
     Raises:
         ConfigError: see ``get_cfg`` and, with ``trained``, ``get_checkpoint_url``.
@@ -116,5 +116,7 @@ def get(name: str, trained: bool = False, device: str | None = None) -> "nn.Modu
 def _published(name: str) -> str:
     get_config_file(name)
     if name not in FILES:
-        raise ConfigError(f"model_zoo: expected a config with published weights ({', '.join(FILES)}), found {name!r}")
+        raise ConfigError(
+            f"model_zoo: expected one of {', '.join(FILES)}, found {name!r}. Other configs have no published weights."
+        )
     return FILES[name]

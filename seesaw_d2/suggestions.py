@@ -17,15 +17,15 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
 
 
 def did_you_mean(names: Iterable[str]) -> str:
-    """Return "; did you mean A or B?" for names A and B, or "" without names, to append to an error message."""
+    """Return ". Did you mean A or B?" for names A and B, or "" without names, to append to an error message."""
     listed = " or ".join(names)
-    return f"; did you mean {listed}?" if listed else ""
+    return f". Did you mean {listed}?" if listed else ""
 
 
 def key_suggestion(key: str, known: Iterable[str]) -> str:
     """Return ``did_you_mean`` with the config key in ``known`` that is most similar to ``key``.
 
-    If no full key is similar, compare only the parts after the last dot, because ``key`` may have a wrong node.
+    If no full key is similar, compare only the parts after the last dot, because the parent node may be wrong.
     """
     keys = list(known)
     leaves = {each.rsplit(".", 1)[-1]: each for each in keys}

@@ -33,7 +33,7 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument(
         "--repeat-threshold",
         type=float,
-        help=f"repeat threshold t (default: DATALOADER.REPEAT_THRESHOLD of the config, or {LVIS_THRESHOLD} without it)",
+        help=f"repeat threshold t (default: DATALOADER.REPEAT_THRESHOLD if it is set, or {LVIS_THRESHOLD})",
     )
     parser.add_argument(
         "--list", type=int, default=10, metavar="N", help="print the N most and least frequent categories"
@@ -43,14 +43,17 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     if (args.counts is None) != (args.num_images is None):
-        parser.error("--counts, --num-images: expected both or neither, found only one of them")
+        found = "--counts" if args.num_images is None else "--num-images"
+        parser.error(f"--counts, --num-images: expected both options or neither option, found only {found}")
     if args.counts and args.statistics:
-        parser.error("--statistics: expected --config-file or --dataset, whose boxes have positions, found --counts")
+        parser.error(
+            "--statistics: expected --config-file or --dataset, found --counts. Only data sets have box positions."
+        )
     return args
 
 
 def analyze(args):
-    """Return the name of the data that the arguments select, the analysis, and the config (None with --counts)."""
+    """Return the name of the analyzed data, the analysis, and the config (None with --counts)."""
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config
@@ -59,9 +62,9 @@ def analyze(args):
     from seesaw_d2.train import load_config
 
     if args.repeat_threshold is not None and not 0 <= args.repeat_threshold < float("inf"):
-        raise ConfigError(f"--repeat-threshold: expected a number >= 0, found {args.repeat_threshold}")
+        raise ConfigError(f"--repeat-threshold: expected a finite number >= 0, found {args.repeat_threshold}")
     if args.seed < 0:
-        raise ConfigError(f"--seed: expected at least 0, found {args.seed}")
+        raise ConfigError(f"--seed: expected an integer >= 0, found {args.seed}")
     if args.counts:
         names, images, instances = read_category_counts(args.counts)
         records = deal_images(images, instances, args.num_images, args.num_images, args.seed)

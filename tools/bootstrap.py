@@ -26,18 +26,18 @@ INPUTS = [
     "tools/install_detectron2.py",
     "tools/detectron2_substitutions.py",
 ]
-# Part of pip's output -> cause of the failure. The first match is used.
+# (part of pip's output, cause of the failure). The first match is used.
 CAUSES = [
-    ("No space left on device", "the disk is full. Free some space and run the same command again"),
-    ("Temporary failure in name resolution", "the package index could not be reached. Check the network"),
-    ("Failed to establish a new connection", "the package index could not be reached. Check the network"),
-    ("Connection refused", "the package index could not be reached. Check the network or the proxy"),
-    ("from versions: none", "the package index could not be reached, or does not have the package"),
-    ("No matching distribution", "the package index has no such version for this Python"),
+    ("No space left on device", "the disk is full. Free some space and run the same command again."),
+    ("Temporary failure in name resolution", "the package index could not be reached. Check the network."),
+    ("Failed to establish a new connection", "the package index could not be reached. Check the network."),
+    ("Connection refused", "the package index could not be reached. Check the network and the proxy."),
+    ("from versions: none", "the package index could not be reached, or it lacks the package."),
+    ("No matching distribution", "the package index has no such version of the package for this Python."),
 ]
 
 
-# Beginnings of pip's lines that are not shown. "WARNING: Location": a missing find-links folder in pip's settings.
+# Lines of pip's output with these prefixes are hidden. "WARNING: Location" reports a missing find-links folder.
 HIDDEN = ("WARNING: Location", "Looking in ", "Collecting ", "Requirement already satisfied", "Using cached ")
 
 
@@ -55,7 +55,7 @@ def run(command, what):
             print("    " + line, end="", flush=True)
     if process.wait():
         output = "".join(lines)
-        cause = next((text for sign, text in CAUSES if sign in output), "see the message above")
+        cause = next((text for sign, text in CAUSES if sign in output), "see the message above.")
         raise SetupError(f"{what} failed: {cause}")
 
 
@@ -75,29 +75,33 @@ def make_environment(venv: Path) -> str:
     python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not has(str(python), "import pip") if python.exists() else True:
         if venv.exists() and not (venv / "pyvenv.cfg").exists():
-            raise SetupError(f"{venv}: expected a virtual environment, found another folder. Set VENV= to another path")
+            raise SetupError(
+                f"{venv}: expected a virtual environment, found a folder without pyvenv.cfg. Set VENV= to another path."
+            )
         print(f"  virtual environment {venv} …", flush=True)
         run([sys.executable, "-m", "venv", "--clear", str(venv)], "creating the virtual environment")
     check = f"import sys; sys.exit(sys.version_info < {MIN_PYTHON})"
     if not has(str(python), check):
-        raise SetupError(f"{python}: expected Python {'.'.join(map(str, MIN_PYTHON))} or newer, found an older version")
+        raise SetupError(
+            f"{python}: this Python is older than {'.'.join(map(str, MIN_PYTHON))}. Set VENV= to another path."
+        )
     return str(python)
 
 
 def refuse_foreign_torch(python: str) -> None:
-    """Raise SetupError if the environment has another PyTorch without torchvision. Installing would replace it."""
+    """Raise SetupError if the environment has another PyTorch version, because the set-up would replace it."""
     own = TORCH[0].removeprefix("torch==")
     if has(python, f"import torch, sys; sys.exit(torch.__version__.split('+')[0] == {own!r})"):
         raise SetupError(
             f"{python}: expected PyTorch with torchvision, found PyTorch without a compatible torchvision. Install the "
-            "torchvision version for this PyTorch"
+            "torchvision version for this PyTorch."
         )
 
 
 def check_disk(venv: Path) -> None:
     free = shutil.disk_usage(venv).free / 1e9
     if free < NEEDED_GB:
-        raise SetupError(f"{venv}: expected about {NEEDED_GB} GB of free disk space for PyTorch, found {free:.1f} GB")
+        raise SetupError(f"{venv}: expected {NEEDED_GB} GB of free disk space for PyTorch, found {free:.1f} GB")
 
 
 def stamp_of(venv: Path):
@@ -133,7 +137,7 @@ def main() -> int:
         needed = ".".join(map(str, MIN_PYTHON))
         print(
             f"error: expected Python {needed} or newer, found {found} in {sys.executable}. Set PYTHON= to a newer "
-            "interpreter, as in: make demo PYTHON=python3.12",
+            "interpreter, for example: make demo PYTHON=python3.12",
             file=sys.stderr,
         )
         return 1
@@ -143,7 +147,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
+        print("\ninterrupted. To continue, run the same command again.", file=sys.stderr)
         return 130
     return 0
 

@@ -28,7 +28,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--values", metavar="NUMBER,...", help="values of the parameter (default: a grid for each calibration)")
     add("--choose-on", metavar="DATASET", help="registered data set to choose on (default: DATASETS.TRAIN)")
     add("--images", type=int, default=1000, help="number of random images to choose on (default: %(default)s)")
-    add("--folds", type=int, default=0, help="number of folds of the test set. Each fold uses the choice of the others")
+    add("--folds", type=int, default=0, help="number of folds of the test set, each evaluated with the others' choice")
     add("--metric", default="AP", help="metric to maximize: AP, APr, AP_fixed, ... (default: %(default)s)")
     add("--masks", action="store_true", help="also evaluate masks. The model runs once more on the test set")
     add("--workers", type=int, help="number of processes that evaluate (default: one per CPU core)")
@@ -61,7 +61,7 @@ def main(arguments=None) -> None:
     for name, why in result["refused"].items():
         print(f"left out   {name}: {why}")
     if result["choice"]["seen"]:
-        print("note       the model was trained on the images of the choice. A held-out data set gives a better choice")
+        print("note       parameters were chosen on training images. A held-out data set gives better parameters.")
     print(f"config     {' '.join(result['config'])}")
     print(f"report     {result['output']}/calibration.html")
 

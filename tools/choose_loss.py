@@ -6,10 +6,10 @@
     python tools/choose_loss.py --config-file my.yaml --losses CrossEntropyLoss SeesawLoss --seeds 5 \\
         MODEL.WEIGHTS output/model_final.pth
 
-The model runs over the training and test images, and the program stores the inputs of the classifier. Then it trains a
-linear and a normalized classifier on them with each loss and a few values of its parameters. It ranks the methods on
-held-out training images, and afterwards evaluates the best method on the test images. AP refers to boxes. If the
-program is interrupted, run the same command again to continue.
+The model runs over the training and test images, and the program stores the inputs of the classifier. On these inputs,
+the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. It ranks
+the methods on held-out training images, and afterwards evaluates the best method on the test images. AP refers to
+boxes. If the program is interrupted, run the same command again to continue.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--losses", nargs="+", metavar="LOSS", help="losses to compare (default: all that the model supports)")
     add("--seeds", type=int, default=3, help="number of trainings per method (default: %(default)s)")
     add("--iterations", type=int, help="iterations per training (default: SOLVER.MAX_ITER, at most 2000)")
-    add("--metric", help="metric of the ranking: AP, APr, ... of a detector, classes, few, ... of an image classifier")
+    add("--metric", help="metric of the ranking: AP, APr, ... for detectors, classes, few, ... for image classifiers")
     add("--report", type=int, default=1, help="number of best methods to evaluate on the test images")
     add(
         "--calibrations",

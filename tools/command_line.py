@@ -20,7 +20,12 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 
 def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentParser:
-    """Return a parser with the arguments ``checkpoint`` (with this help text), ``output`` and ``--overwrite``."""
+    """Return a parser with the arguments checkpoint, output and --overwrite of the programs that convert weights.
+
+    Args:
+        description: see ``parser_of``.
+        checkpoint: help text of the argument checkpoint.
+    """
     parser = parser_of(description)
     parser.add_argument("checkpoint", help=checkpoint)
     parser.add_argument("output", help="the .pth file to write")
@@ -29,12 +34,20 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) -> None:
-    """Raise ConfigError if one of the options ``names``, which are None by default, is given. They need ``needed``."""
+    """Raise ConfigError if an option that has no effect is set.
+
+    Args:
+        args: the parsed arguments.
+        names: options without an effect. They are None by default.
+        needed: condition under which the options have an effect, such as "without --val".
+    """
     from seesaw_d2.errors import ConfigError
 
     for name in names:
         if getattr(args, name) is not None:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected only {needed}, found {getattr(args, name)}")
+            raise ConfigError(
+                f"--{name.replace('_', '-')}: found {getattr(args, name)}, but this option has an effect only {needed}"
+            )
 
 
 def literals(module: str) -> dict[str, Any]:

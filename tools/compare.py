@@ -28,7 +28,7 @@ import command_line
 from comparison_rows import choose, fail, read_rows, words_of
 
 ROOT = Path(__file__).resolve().parent.parent
-# Name of a file in the folder of each run, which contains the row of the comparison.
+# Name of the file in each run folder that contains the row of the comparison.
 MARK = "row.json"
 _LOG = "stdout.txt"
 # First line of each table. The program does not overwrite files without this line.
@@ -54,7 +54,7 @@ def folder_of(name: str, seed: int, output: Path) -> Path:
 
 
 def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
-    """Return the commands of a run. They must run in the root folder of the project."""
+    """Return the commands of a run as lists of words. The commands must run in the root folder of the project."""
     folder = folder_of(row["name"], seed, output)
     weights = folder / "model_final.pth"
     arguments = ["train_net.py", "--config-file", row["config"]]
@@ -80,7 +80,7 @@ def train(row: dict, seed: int, output: Path) -> dict:
                 status = subprocess.call(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
                 if status:
                     log_file = folder / _LOG
-                    fail(f"{row['name']}, seed {seed}: expected exit status 0, found {status}. See {log_file}")
+                    fail(f"{row['name']}, seed {seed}: a command failed with exit status {status}. See {log_file}.")
         print(f"finish  {row['name']}, seed {seed}", flush=True)
     return read_results(folder)
 
@@ -91,7 +91,7 @@ def read_results(folder: Path) -> dict:
 
     paths = sorted(folder.glob("inference/*/results.json"))
     if len(paths) != 1:
-        fail(f"{folder}: expected the results of one data set, found results of {len(paths)}")
+        fail(f"{folder}: expected the results of 1 data set, found the results of {len(paths)} data sets")
     results = load_json_object(str(paths[0]), "expected the results of an evaluation")
     check_numbers(str(paths[0]), results)
     return results
@@ -99,10 +99,14 @@ def read_results(folder: Path) -> dict:
 
 def check_numbers(place: str, results: dict) -> None:
     """Raise ConfigError unless the metrics of each task in the table are numbers or None."""
+    from seesaw_d2.utils.messages import json_type, shown
+
     for task in METRICS.keys() & results.keys():
-        values = results[task].values() if isinstance(results[task], dict) else ["no mapping"]
-        if not all(value is None or (type(value) in (int, float) and -1e9 < value < 1e9) for value in values):
-            fail(f"{place}: {task}: expected metrics that are finite numbers, found other values")
+        if not isinstance(results[task], dict):
+            fail(f"{place}: {task}: expected an object of metrics, found {json_type(results[task])}")
+        for name, value in results[task].items():
+            if value is not None and not (type(value) in (int, float) and -1e9 < value < 1e9):
+                fail(f"{place}: {task} {name}: expected a number from -1e9 to 1e9, found {shown(value)}")
 
 
 def claim(row: dict, seed: int, output: Path) -> None:
@@ -112,6 +116,7 @@ def claim(row: dict, seed: int, output: Path) -> None:
         ConfigError: the folder belongs to another row, or this program did not create it.
     """
     from seesaw_d2.utils.atomic_files import write_text
+    from seesaw_d2.utils.messages import shortened
     from seesaw_d2.utils.own_files import check_no_link, claim_folder, holds_other
 
     folder = folder_of(row["name"], seed, output)
@@ -120,7 +125,8 @@ def claim(row: dict, seed: int, output: Path) -> None:
     claim_folder(folder, MARK)
     check_no_link(folder / _LOG, "--output")
     if holds_other(mark, text) and mark.stat().st_size:
-        fail(f"{mark}: expected the row {text}, found another row. To train again, remove {folder}")
+        found = shortened(mark.read_text(errors="replace"), 500)
+        fail(f"{mark}: expected the row {text}, found the row {found}. To train again, remove {folder}.")
     write_text(mark, text)
 
 
@@ -144,7 +150,7 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
             wait(running.values())
         except KeyboardInterrupt:  # running trainings receive the signal, too, and save checkpoints
             pool.shutdown(wait=False, cancel_futures=True)
-            print("no further run will start. To continue, run the same command again", file=sys.stderr, flush=True)
+            print("no further run will start. To continue, run the same command again.", file=sys.stderr, flush=True)
             raise
     return {row["name"]: [running[row["name"], seed].result() for seed in seeds] for row in rows}
 
@@ -187,7 +193,8 @@ def main(arguments=None) -> None:
     args = parser.parse_args(arguments)
     if args.jobs < 1 or min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
         parser.error(
-            f"--jobs, --seeds: expected at least 1 job and different seeds >= 0, found {args.jobs} and {args.seeds}"
+            f"--jobs, --seeds: expected at least 1 job and different seeds >= 0, found {args.jobs} jobs and the seeds "
+            f"{args.seeds}"
         )
     rows = choose(read_rows(args.file, args.comparison), args.rows)
     if args.commands:

@@ -31,9 +31,10 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
     from seesaw_d2.utils.yaml_reading import read_yaml_file
 
     _, comparisons = read_yaml_file(str(path))
-    if not isinstance(comparisons, dict) or comparison not in comparisons:
-        known = first_few(comparisons, 20) if isinstance(comparisons, dict) else "a mapping of comparisons"
-        fail(f"{path}: expected one of {known}, found {shown(comparison)}")
+    if not isinstance(comparisons, dict):
+        fail(f"{path}: expected a mapping of comparisons, found {shown(comparisons)}")
+    if comparison not in comparisons:
+        fail(f"{path}: expected one of the comparisons {first_few(comparisons, 20)}, found {shown(comparison)}")
     rows, above = [], set()
     for row in _checked_rows(f"{path}: {comparison}", comparisons[comparison]):
         overrides = [str(word) for pair in (row.get("overrides") or {}).items() for word in pair]
@@ -57,7 +58,7 @@ def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
     known = {row["name"]: row for row in rows}
     for name in names:
         if name not in known:
-            fail(f"--rows: expected names among {', '.join(map(repr, known))}, found {name!r}")
+            fail(f"--rows: expected names from {', '.join(map(repr, known))}, found {name!r}")
     wanted = set(names) | {known[name]["after"] for name in names if "after" in known[name]}
     return [row for row in rows if row["name"] in wanted]
 
@@ -80,7 +81,7 @@ def _checked_rows(place: str, rows: Any) -> list[dict]:
         if problem:
             fail(f"{place}: row {number}: {problem}")
         if row["name"] in seen:
-            fail(f"{place}: expected different names, found {row['name']!r} twice")
+            fail(f"{place}: expected different row names, found {row['name']!r} twice")
         seen.add(row["name"])
     return rows
 
@@ -97,16 +98,16 @@ def _row_problem(row: dict) -> str:
     if not isinstance(overrides, dict) or not all(isinstance(key, str) for key in overrides):
         return f"overrides: expected a mapping from config keys to values, found {shown(overrides)}"
     if own := [key for key in _OWN_KEYS if key in overrides]:
-        return f"overrides: expected no {own[0]}, which this program sets, found {shown(overrides[own[0]])}"
+        return f"overrides: {own[0]}: expected no value, found {shown(overrides[own[0]])}. This program sets {own[0]}."
     if "convert" not in row:
         return ""
     if "after" not in row:
-        return "after: expected the name of the row whose weights the command in convert reads, found none"
+        return "after: expected the name of a row, found no value. The command in convert reads weights of that row."
     return _convert_problem(row["convert"])
 
 
 def _convert_problem(convert: str) -> str:
-    """Return a description of the first problem in a command, or "". It must run a program of tools/ without paths."""
+    """Return a description of the first problem in a command, or "". Valid are programs of tools/ without paths."""
     program, *words = convert.split()
     if not re.fullmatch(r"\w+\.py", program) or not (TOOLS / program).is_file():
         return f"convert: expected a program of tools/ as the first word, found {program!r}"
@@ -114,7 +115,7 @@ def _convert_problem(convert: str) -> str:
     wrong = [word for word in words if word not in _FIELDS and not re.fullmatch(r"[\w.,=+-]+", word)]
     if wrong or missing:
         return (
-            "convert: expected {weights}, {output}, and optionally {config} and options without other paths, found "
+            "convert: expected a command with {weights}, {output}, optionally {config}, and no other paths, found "
             f"{convert!r}"
         )
     return ""

@@ -22,7 +22,7 @@ def main(arguments=None) -> None:
     parser = conversion_parser(__doc__, "MMDetection's .pth file")
     parser.add_argument("--config-file", help="this project's config of the model (default: detected from the file)")
     parser.add_argument(
-        "--mask", choices=("normed", "plain"), help="type of the mask predictor, if the file does not contain it"
+        "--mask", choices=("normed", "plain"), help="type of the mask predictor, if it cannot be detected from the file"
     )
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
@@ -58,13 +58,15 @@ def print_evaluation(done, output: str) -> None:
     if done.model is None:
         return
     if done.model.is_lvis_v05:
-        print("The model has the categories of LVIS v0.5. MMDetection has published no such model")
+        print("The model has the categories of LVIS v0.5. MMDetection has not published such a model.")
     elif not done.model.is_lvis:
-        print("The model does not have the categories of LVIS v1. Set its data in DATASETS.REGISTER and DATASETS.TEST")
+        print("The model does not have the categories of LVIS v1. Set its data in DATASETS.REGISTER and DATASETS.TEST.")
     elif done.model.sampler is None:
-        print("The published AP is unknown, because the file does not say whether training used repeat factor sampling")
+        print(
+            "The published AP is unknown, because the file does not say whether training used repeat factor sampling."
+        )
     elif done.carried:
-        print("The published AP does not apply, because the model differs from the published model")
+        print("The published AP does not apply, because the model differs from the published model.")
     elif done.model.is_published:
         from paper_tables import read_tables
 

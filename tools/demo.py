@@ -22,10 +22,10 @@ DETECTIONS = Path("inference", DATASET, "lvis_instances_results.json")
 
 
 def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
-    """Return name -> file of detections, for the runs whose file is newer than the data set.
+    """Return a dict from run name to file of detections, for files that are newer than the data set.
 
     Args:
-        runs: name -> run folder.
+        runs: dict from run name to run folder.
         data: folder of the data set.
     """
     files = {name: folder / DETECTIONS for name, folder in runs.items()}
@@ -57,7 +57,7 @@ def main(arguments=None) -> int | None:
     resume = ["--resume"] if os.path.isdir(cfg.OUTPUT_DIR) else []
     status = train(["--config-file", CONFIG, *resume, "TEST.CLASSIFICATION_ACCURACY", "True"])
     if status in (130, 143):  # training has saved a checkpoint after a signal
-        print("To continue, run make demo again", file=sys.stderr)
+        print("To continue, run make demo again.", file=sys.stderr)
     if status:
         return status
     runs = {"cross-entropy": Path(load_config(RIVAL).OUTPUT_DIR), "Seesaw Loss": folder}

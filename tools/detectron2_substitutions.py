@@ -1,7 +1,7 @@
 """Change the source of Detectron2 v0.6 (2021) so that it works with current Python, NumPy, Pillow and PyTorch.
 
-Each substitution has a glob of files, a regular expression, the replacement and the number of matches. Another number
-of matches means that the source is not v0.6, and stops the installation.
+Each substitution has a glob of files, a regular expression, the replacement and the number of matches. If the number of
+matches differs, the source is not v0.6, and the installation stops.
 """
 
 import re
@@ -85,5 +85,6 @@ def apply_substitutions(package: Path) -> None:
                 found += count
         if found != expected:
             raise SubstitutionError(
-                f"Detectron2 source {package / glob}: expected {expected} matches of {pattern!r}, found {found}"
+                f"{package / glob}: expected {expected} matches of {pattern!r}, found {found} matches. This is not the "
+                "source of Detectron2 v0.6."
             )

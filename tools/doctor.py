@@ -30,7 +30,9 @@ def main(arguments=None) -> int:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     if args.num_processes < 1 or args.workers < 1:
-        parser.error(f"--num-processes, --workers: expected at least 1, found {args.num_processes} and {args.workers}")
+        parser.error(
+            f"--num-processes, --workers: expected integers >= 1, found {args.num_processes} and {args.workers}"
+        )
     from seesaw_d2.train.preflight.doctor import examine
 
     to_fix = examine(

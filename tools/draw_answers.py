@@ -24,7 +24,7 @@ def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], nu
 
     path = Path(below(str(folder / "inference"), dataset, "DATASETS.TEST"), name)
     if not path.exists():
-        raise DataError(f"{path}: expected a file of the evaluation, found none. Evaluate the run again")
+        raise DataError(f"{path}: this file of the evaluation does not exist. Evaluate the run again.")
     return read_results_table(str(path), texts, numbers)
 
 
@@ -34,8 +34,11 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
 
     tables = [read_table(folder, dataset, "predictions.csv", ("image", "class", "called")) for folder in folders]
     answers = [{row["image"]: row["called"] for row in table} for table in tables]
-    if answers[0].keys() != answers[1].keys():
-        raise DataError(f"{folders[1]}: expected predictions of the images of {folders[0]}, found other images")
+    if differing := answers[0].keys() ^ answers[1].keys():
+        raise DataError(
+            f"{folders[0]} and {folders[1]}: expected predictions for the same images, found a prediction for image "
+            f"{min(differing)!r} in only one of the runs"
+        )
     return tables[0], answers
 
 
@@ -62,20 +65,22 @@ def main(arguments=None) -> None:
     from seesaw_d2.utils.own_files import check_replaceable
 
     if args.images < 1:
-        raise ConfigError(f"--images: expected at least 1, found {args.images}")
+        raise ConfigError(f"--images: expected an integer >= 1, found {args.images}")
     if args.output.suffix not in (".jpg", ".png"):
-        raise ConfigError(f"--output: expected a .jpg or .png file, found {args.output}")
+        raise ConfigError(f"--output: expected a file name that ends in .jpg or .png, found {args.output}")
     check_replaceable(args.output, PICTURE_MARK, "a picture of this program")
     names = args.names or [str(run) for run in args.runs]
     cfg = load_config(str(args.runs[0] / "config.yaml"))
     if not cfg.DATASETS.TEST:
-        raise ConfigError(f"{args.runs[0] / 'config.yaml'}: DATASETS.TEST: expected a data set, found none")
+        raise ConfigError(f"{args.runs[0] / 'config.yaml'}: DATASETS.TEST: expected a data set, found no data set")
     dataset = cfg.DATASETS.TEST[0]
     table = read_table(args.runs[0], dataset, "per_class.csv", ("class", "shots"), ("train_images",))
     classes = {row["class"]: row for row in table}
     rows, answers = read_answers(args.runs, dataset)
     if unknown := {row["class"] for row in rows} - classes.keys():
-        raise DataError(f"{args.runs[0]}: predictions.csv: expected classes of per_class.csv, found {min(unknown)!r}")
+        raise DataError(
+            f"{args.runs[0]}: predictions.csv: expected classes of per_class.csv, found the class {min(unknown)!r}"
+        )
     rows = [row for row in rows if classes[row["class"]]["shots"] == args.shots]
     found = by_outcome([row["class"] for row in rows], *([called[row["image"]] for row in rows] for called in answers))
     register_datasets(cfg)

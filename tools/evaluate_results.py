@@ -51,7 +51,7 @@ def read_ground_truth(args, cfg):
         check_registered(args.dataset, "--dataset")
     file = read_annotations(args.annotations) if args.dataset is None else read_annotation_file(args.dataset)
     if not file.ground_truth:
-        raise DataError(f"{file.path}: expected annotations, found none. Test sets often have no annotations")
+        raise DataError(f"{file.path}: expected annotations, found no annotations. Test sets often lack annotations.")
     registered = categories_of(args.dataset, "--dataset") if args.dataset is not None else None
     categories = registered or Categories(tuple(file.category_names), file.path)
     if args.config_file:
@@ -70,7 +70,9 @@ def compare_with_checkpoint(categories, checkpoint: str) -> None:
 
     found = entry_of(read_checkpoint(checkpoint), checkpoint)
     if found is None:
-        raise WeightsError(f"{checkpoint}: expected a checkpoint with the names of its categories, found none")
+        raise WeightsError(
+            f"{checkpoint}: the checkpoint does not contain the names of its categories. Omit --checkpoint."
+        )
     if warning := check_checkpoint(found, categories):
         logging.getLogger("seesaw_d2").warning(warning)
 

@@ -51,7 +51,7 @@ def main(arguments=None) -> None:
     if "boxes" in written.differences:
         print(f"detections: {', '.join(map(str, written.detections))}")
         if not any(written.detections):
-            print("the comparison had no detections. Set --sample-image to an image with objects")
+            print("the comparison had no detections. Set --sample-image to an image with objects.")
     print("largest difference: " + ", ".join(f"{name} {value:.2g}" for name, value in written.differences.items()))
 
 

@@ -61,7 +61,7 @@ def run(arguments, what):
     """Run a command. If it fails, raise InstallError with ``what``, a description of the command."""
     status = subprocess.call(arguments)
     if status:
-        raise InstallError(f"{what} failed with exit status {status}. See pip's message above")
+        raise InstallError(f"{what} failed with exit status {status}. See pip's message above.")
 
 
 def download(folder: Path) -> Path:
@@ -78,7 +78,7 @@ def download(folder: Path) -> Path:
     archives = list(folder.glob("*.tar.gz"))
     if result.returncode or len(archives) != 1:
         raise InstallError(
-            f"could not download {REQUIREMENT} from the package index:\n{result.stderr.strip()[-2000:]}\n"
+            f"cannot download {REQUIREMENT} from the package index:\n{result.stderr.strip()[-2000:]}\n"
             "Check the network and pip's index settings (pip config list), or pass --archive FILE."
         )
     return archives[0]
@@ -87,12 +87,10 @@ def download(folder: Path) -> Path:
 def check_hash(archive: Path) -> None:
     """Raise InstallError unless ``archive`` has the expected SHA-256."""
     if not archive.is_file():
-        raise InstallError(f"{archive}: no such file")
+        raise InstallError(f"{archive}: the source archive does not exist")
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:
-        raise InstallError(
-            f"{archive}: hash mismatch. Nothing was installed\n  expected sha256 {SHA256}\n  found    sha256 {found}"
-        )
+        raise InstallError(f"{archive}: expected SHA-256 {SHA256}, found {found}. Nothing was installed.")
 
 
 def collect(archive: Path, folder: Path) -> Path:

@@ -28,7 +28,7 @@ class Row:
     Attributes:
         table, number, name: name of the table, number of the row (from 1), and name of the row.
         config, overrides: config file and words KEY VALUE ...
-        output: output folder, which rows with the same training share.
+        output: output folder. Rows with the same training share an output folder.
         before: command to run first, or "".
         eval_only: whether the command only evaluates the weights in ``output``.
         published: published metrics.
@@ -114,9 +114,9 @@ def main(arguments=None) -> int:
     rows = [row for table in ([args.table] if args.table else tables) for row in tables[table]]
     if args.row is not None:
         if not args.table:
-            parser.error("--row needs --table")
+            parser.error("--row: expected also --table, found no --table")
         if not 1 <= args.row <= len(rows):
-            parser.error(f"--row: table {args.table} has rows 1 to {len(rows)}, found {args.row}")
+            parser.error(f"--row: expected a number from 1 to {len(rows)} for table {args.table}, found {args.row}")
         rows = [rows[args.row - 1]]
     print("\n".join(describe(row, args.num_gpus) for row in rows))
     return 0

@@ -36,7 +36,10 @@ def pooled_categories(files) -> list[dict]:
     first = files[0]
     for file in files[1:]:
         if (file.category_ids, file.category_names) != (first.category_ids, first.category_names):
-            raise DataError(f"{file.path}: expected the categories of {first.path}, found other categories")
+            raise DataError(
+                f"{file.path}: the ids, names or order of the categories differ from those in {first.path}. All folds "
+                "must have the same categories."
+            )
     pooled = []
     for same in zip(*(file.categories for file in files), strict=True):
         category = dict(same[0])
@@ -48,8 +51,8 @@ def pooled_categories(files) -> list[dict]:
         if len({each.get("frequency") for each in same}) > 1:
             if "image_count" not in category:
                 raise DataError(
-                    f'{first.path}: category {category["name"]!r}: expected "image_count" in all folds, because '
-                    '"frequency" differs between the folds, found none'
+                    f'{first.path}: category {category["name"]!r}: "frequency" differs between the folds, and a fold '
+                    'lacks "image_count". The mean of "image_count" defines the frequency group.'
                 )
             images = category["image_count"]
             category["frequency"] = GROUP_LETTERS[(images > 10) + (images > 100)]
@@ -92,10 +95,12 @@ def pool(folds: list[tuple[str, str]]):
     parts, owner = [], {}
     for file, (_, results) in zip(files, folds, strict=True):
         if not file.ground_truth:
-            raise DataError(f"{file.path}: expected objects, found none")
+            raise DataError(f"{file.path}: expected annotated objects, found no objects")
         for name in file.image_files:
             if owner.setdefault(name, file.path) != file.path:
-                raise DataError(f"{file.path}: expected other images than {owner[name]}, found {name} in both")
+                raise DataError(
+                    f"{file.path}: image {name} is also in the fold {owner[name]}. Folds must not share images."
+                )
         detections = read_results(results, ground_truth_with_groups(file, file_frequency(file)))
         ids, images, objects = renumbered(file, len(content["images"]) + 1, len(content["annotations"]) + 1)
         content["images"] += images

@@ -35,7 +35,7 @@ def parse_published(texts: list[str]) -> dict[str, float]:
         if not row or not math.isfinite(found[row]):
             fail(f"published: expected ROW=NUMBER, found {text!r}")
     if len(found) < 2:
-        fail(f"published: expected at least two different rows, found {len(found)}")
+        fail(f"published: expected at least 2 different rows, found {len(found)}")
     return found
 
 
@@ -56,7 +56,7 @@ def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: l
     for row, runs in rows.items():
         values.append({seed: run.get(task, {}).get(metric) for seed, run in runs.items()})
         if None in values[-1].values():
-            fail(f"{task} {metric}: expected a metric that all rows have, found a run of {row!r} without it")
+            fail(f"{task} {metric}: a run of the row {row!r} lacks this metric. All rows must have it.")
     columns = {"means": [statistics.mean(found.values()) for found in values]}
     for seed in sorted(set.intersection(*(set(found) for found in values))):
         columns[f"seed {seed}"] = [found[seed] for found in values]

@@ -52,7 +52,7 @@ def read_runs(path: Path) -> list[dict]:
     if not isinstance(runs, list) or not all(
         isinstance(run, dict) and all(type(run.get(key)) is kind for key, kind in kinds.items()) for run in runs
     ):
-        fail(f"{path}: expected a list of runs of this program, found other content")
+        fail(f"{path}: this file is not a list of runs that the command collect has written")
     for run in runs:
         compare.check_numbers(f"{path}: {run['row']}, seed {run['seed']}", run["metrics"])
     return runs
@@ -76,7 +76,7 @@ def read_run(folder: Path) -> dict | None:
     if not isinstance(words, list) or not all(
         isinstance(word, str) for word in (row.get("name"), row.get("config"), *words)
     ):
-        fail(f"{folder / compare.MARK}: expected a row with name, config and overrides, found another object")
+        fail(f"{folder / compare.MARK}: the keys name, config and overrides of the row are missing or have wrong types")
     seed = folder.name.removeprefix("seed")
     if not re.fullmatch(r"\d{1,18}", seed, re.ASCII):
         fail(f"{folder}: expected a folder with the name seed<number>, found {folder.name}")
@@ -114,7 +114,9 @@ def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
     found = {(run["row"], run["seed"]): run for run in kept}
     finished = [run for path in sorted(folder.glob("*/seed*")) if (run := read_run(path)) is not None]
     if not finished:
-        fail(f"{folder}: expected an output folder of tools/compare.py, found no finished run in it")
+        fail(
+            f"{folder}: expected a folder with finished runs of tools/compare.py, found a folder without finished runs"
+        )
     for run in finished:
         if not run.items() <= found.get((run["row"], run["seed"]), {}).items():
             found[run["row"], run["seed"]] = {**run, "commit": commit, "machine": machine()}
@@ -138,7 +140,7 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
         found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
     unknown = [name for name in names or () if name not in found]
     if unknown:
-        fail(f"--rows or --against: expected names among {', '.join(map(repr, found))}, found {unknown[0]!r}")
+        fail(f"--rows or --against: expected names from {', '.join(map(repr, found))}, found {unknown[0]!r}")
     return {name: found[name] for name in names} if names else found
 
 
@@ -209,13 +211,13 @@ def main(arguments=None) -> None:
         print(f"{args.file}: {len(runs)} runs")
         return
     if not runs:
-        fail(f"{args.file}: expected runs that collect has written, found none")
+        fail(f"{args.file}: expected runs, found no runs. The command collect writes runs to this file.")
     if args.what == "pooled":
         by_row(runs, args.rows)  # refuses unknown names
         chosen = {run["row"]: run for run in runs if run["seed"] == args.seed and "classes" in run}
         absent = [name for name in args.rows if name not in chosen]
         if absent:
-            fail(f"--rows: expected image classifiers with seed {args.seed}, found none for {absent[0]!r}")
+            fail(f"--rows: row {absent[0]!r} has no run of an image classifier with seed {args.seed}")
         print(pooled([chosen[name] for name in dict.fromkeys(args.rows)]))
         return
     if args.what == "order":

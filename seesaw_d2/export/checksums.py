@@ -1,6 +1,6 @@
 """Add checksums to exported files and check them, to detect damaged files.
 
-Runtimes ignore the checksums. A checksum does not protect against an attacker, who can change it along with the model.
+Runtimes ignore the checksums. A checksum does not protect against an attacker, who can also change the checksum.
 """
 
 import io
@@ -27,7 +27,7 @@ def with_checksum(content: bytes) -> bytes:
 
 
 def check_content(content: bytes, name: str) -> None:
-    """Raise WeightsError, or an error of ``zipfile``, if the content of a file does not match its checksum.
+    """Raise WeightsError, or an exception of ``zipfile``, if the content of a file does not match the checksum.
 
     Files of earlier versions are accepted: ONNX files without a checksum, and TorchScript archives that have only the
     checksums of the zip format.
@@ -42,7 +42,7 @@ def check_content(content: bytes, name: str) -> None:
         return
     body, end = content[: -len(_ENTRY) - _DIGITS], content[-len(_ENTRY) - _DIGITS :]
     if end.startswith(_ENTRY) and end != _ENTRY + _digits(body):
-        raise WeightsError(f"{name}: the file is damaged, because its content does not match its checksum")
+        raise WeightsError(f"{name}: the content does not match the checksum in the file. The file is damaged.")
 
 
 def is_torchscript(content: bytes) -> bool:

@@ -49,7 +49,9 @@ class ExportedModel:
         except SeesawError:
             raise
         except Exception as error:  # damaged files raise errors of many types
-            raise WeightsError(f"{name}: expected a file written by tools/export.py: {reason(error)}") from error
+            raise WeightsError(
+                f"{name}: cannot load a model of tools/export.py from this file: {reason(error)}"
+            ) from error
         if problem := _problem(self.metadata):
             raise WeightsError(f"{name}: metadata: {problem}")
 
@@ -65,7 +67,9 @@ class ExportedModel:
         """
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
-            raise DataError(f"image: expected uint8 (3, H, W), found {image.dtype} {image.shape}")
+            raise DataError(
+                f"image: expected dtype uint8 and shape (3, H, W), found dtype {image.dtype} and shape {image.shape}"
+            )
         size = self.metadata.get("size")
         if size is not None and image.shape[1:] != (size, size):
             raise DataError(f"image: expected {size} x {size} pixels, found {image.shape[1]} x {image.shape[2]}")
@@ -78,7 +82,7 @@ class ExportedModel:
         if len(outputs) != len(self.metadata["outputs"]):
             raise WeightsError(
                 f'{self._name}: metadata: "outputs": expected {len(outputs)} names, one for each output of the model, '
-                f"found {len(self.metadata['outputs'])}"
+                f"found {len(self.metadata['outputs'])} names"
             )
         return dict(zip(self.metadata["outputs"], outputs, strict=True))
 
@@ -91,7 +95,7 @@ def _problem(metadata: Any) -> str:
     if not isinstance(outputs, dict):
         return f'"outputs": expected an object whose keys are the names of outputs, found {shown(outputs)}'
     if size is not None and (type(size) is not int or not 0 < size < 2**31):
-        return f'"size": expected an integer > 0, a number of pixels, found {shown(size)}'
+        return f'"size": expected a positive number of pixels, an integer, found {shown(size)}'
     return ""
 
 

@@ -27,17 +27,17 @@ from seesaw_d2.utils.atomic_files import atomic_file, check_writable
 from seesaw_d2.utils.own_files import check_replaceable
 
 SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
-# Text in every exported file, which identifies files that --overwrite may replace.
+# Text in each exported file. --overwrite replaces only files that contain this text.
 _MARKS = {"torchscript": f"extra/{METADATA_FILE}", "onnx": METADATA_KEY}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
     ("onnx", "float32"): Tolerance(),
-    # The expected outputs are those of the model under the same autocast. PyTorch fuses layers in the exported model,
-    # which changes the rounding.
+    # The original model runs under the same autocast. PyTorch fuses layers in the exported model, which changes the
+    # rounding.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # The expected outputs are those of the model in float32. Half precision adds or removes detections near a
-    # threshold. The change of the outputs under autocast in bfloat16, which has 3 bits less, is also allowed.
+    # The original model runs in float32. Half precision adds or removes detections near a threshold. A difference as
+    # large as the difference between float32 and bfloat16, which has 3 bits less than float16, is also allowed.
     ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
@@ -81,7 +81,7 @@ def export_model(
         dtype: "float32", "float16" or "bfloat16" (only TorchScript). TorchScript runs under autocast and keeps float32
             weights. ONNX stores the weights of layers in float16.
         picture: uint8 (H, W, 3) BGR, image for the comparison, preferably with objects. None: noise. The comparison
-            also uses a crop of the image and its flipped negative.
+            also uses a crop and the flipped negative of the image.
         overwrite: True: replace an existing file. False: raise an error if the file exists.
 
     Raises:
@@ -127,13 +127,13 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
     if path != output and other and not os.path.isdir(output):
         raise ConfigError(
             f"--output {output}: expected a folder or a file name that ends in {suffix} with --format {file_format}, "
-            f"found {other}"
+            f"found a file name that ends in {other}"
         )
     if os.path.isdir(path):
-        raise ConfigError(f"--output {path}: expected the name of a file, found a folder")
+        raise ConfigError(f"--output {path}: expected a file or no file, found a folder")
     if os.path.lexists(path) and not overwrite:
         raise ConfigError(
-            f"--output {path}: expected the name of a new file, found an existing file. Use --overwrite to replace it."
+            f"--output {path}: the file already exists. Choose another name, or replace the file with --overwrite."
         )
     check_replaceable(path, _MARKS[file_format], "a model exported by this program")
     check_writable(os.path.dirname(os.path.abspath(path)), "--output")
@@ -159,7 +159,7 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """Return the outputs of the model in channels-last memory format, which changes the rounding of convolutions."""
+    """Return the outputs in channels-last memory format, in which convolutions round differently."""
     model.to(memory_format=torch.channels_last)
     try:
         return [_eager(model, image, dtype) for image in images]

@@ -15,7 +15,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.traceable import traceable
 
 INPUT = "image"
-# Names and descriptions of the outputs for each task. Sorted by name, like the outputs of TracingAdapter.
+# Names and descriptions of the outputs for each task. TracingAdapter sorts the outputs of a model by name.
 OUTPUTS = {
     "detection": {
         "boxes": "float32 (N, 4), x0, y0, x1, y1 in pixels of the input",
@@ -40,9 +40,10 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
     Args:
         model: the model in evaluation mode.
         image: uint8 (3, H, W), channels in the order of INPUT.FORMAT.
-        dtype: float32, or float16 or bfloat16 to run layers under autocast. Floating-point outputs are always float32.
+        dtype: float32: run the model in float32. float16, bfloat16: run the model under autocast. Floating-point
+            outputs are always float32.
     """
-    # Disable the cache of autocast. Otherwise tracing would record the cast weights as constants.
+    # Disable the weight cache of autocast. Otherwise, tracing would record the cast weights as constants.
     half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
     with torch.no_grad(), half:
         if getattr(model, "task", "detection") == "classification":
@@ -55,7 +56,7 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
 
 
 class Adapter(TracingAdapter):
-    """Module to export: maps an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``, with ``predict``."""
+    """Module that maps an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``. It calls ``predict``."""
 
     def __init__(self, model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32):
         super().__init__(model, (image,), lambda inner, *inputs: predict(inner, *inputs, dtype))

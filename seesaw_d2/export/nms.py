@@ -1,9 +1,9 @@
 """Non-maximum suppression (NMS) for each category, for TorchScript and ONNX.
 
 Tracing torchvision's ``batched_nms`` records one NMS over all categories, which adds an offset for each category to the
-boxes. This has two problems. The time grows with the square of the number of boxes, to minutes for the 100,000 boxes
-above LVIS's score threshold. And the offsets of 1203 categories reach a million pixels, where float32 has a resolution
-of only 0.1 pixels.
+boxes. This has two problems. First, the time grows with the square of the number of boxes, to minutes for the 100,000
+boxes above LVIS's score threshold. Second, the offsets of 1203 categories reach a million pixels, where float32 has a
+resolution of only 0.1 pixels.
 
 Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), N detections after NMS.
 """
@@ -22,7 +22,7 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
         min_score: remove detections with a score of at most ``min_score``.
         max_iou: remove a detection if its IoU with a detection of a higher score is above ``max_iou``.
     """
-    if torch.compiler.is_exporting():  # ONNX's operator has a batch dimension: use it for the K boxes of each region
+    if torch.compiler.is_exporting():  # the batch dimension of ONNX's operator holds the K boxes of each region
         shared = boxes.shape[1] == 1
         columns = scores.t().unsqueeze(0 if shared else 1)
         batch, column, region = torch.ops.seesaw_d2.onnx_nms(

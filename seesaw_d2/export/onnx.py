@@ -1,7 +1,8 @@
-"""Export to ONNX with ``torch.onnx.export(dynamo=True)``, which captures the model with torch.export.
+"""Export models to ONNX.
 
-torch.export cannot capture the Python branches on the number of boxes in Detectron2's Mask R-CNN. ``traceable``
-replaces these branches. RoIAlign with aligned=True is the half-pixel mode of ONNX's RoiAlign, which requires opset 16.
+``torch.onnx.export(dynamo=True)`` captures a model with torch.export. torch.export does not support Python branches
+that depend on the number of boxes, such as those in Detectron2's Mask R-CNN. ``traceable`` replaces the functions that
+have such branches.
 """
 
 import contextlib
@@ -16,19 +17,20 @@ from seesaw_d2.export.onnx_half import layers_in_half
 from seesaw_d2.export.onnx_requirements import need
 
 METADATA_KEY = "seesaw_d2"
-OPSET = 18
+OPSET = 18  # RoIAlign with aligned=True requires at least opset 16
 
 
 def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = False) -> bytes:
-    """Return the content of an ONNX file with the model and its weights, at most 2 GiB.
+    """Return the content of an ONNX file with the model and its weights.
 
-    An exported detector accepts images of any size. An exported classifier accepts images of the size of ``image``.
+    An exported detector accepts images of any size. An exported classifier accepts only images of the same size as
+    ``image``.
 
     Args:
         model: the model, on the CPU, in evaluation mode.
-        image: uint8 (3, H, W). For a detector, any size and content give the same result.
-        metadata: text to store in the metadata of the file under the key ``METADATA_KEY``.
-        half: True: run layers in float16, see ``layers_in_half``. False: run layers in float32.
+        image: uint8 (3, H, W), example input. The exported model does not depend on the pixel values.
+        metadata: text to store in the file under the metadata key ``METADATA_KEY``.
+        half: True: layers run in float16, see ``layers_in_half``. False: layers run in float32.
 
     Raises:
         ConfigError: onnx or onnxscript is not installed, or the exporter cannot capture the model.
@@ -58,7 +60,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
 
 def _translations() -> dict:
-    """Return ONNX functions for two operators that the exporter does not support: ``onnx_nms`` and stable sort."""
+    """Return ONNX implementations of two operators that the exporter does not support: ``onnx_nms`` and stable sort."""
     from onnxscript import opset18 as op
 
     def nms(boxes, scores, max_iou: float, min_score: float):
@@ -72,7 +74,7 @@ def _translations() -> dict:
 
 
 def _remove_notes(proto) -> None:
-    """Remove the exporter's notes about source lines, which contain local paths and make the file five times larger."""
+    """Remove source locations, in place. They contain local paths and make the file five times larger."""
     graphs = [proto.graph, *proto.functions]
     for graph in graphs:
         for node in graph.node:

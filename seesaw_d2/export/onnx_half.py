@@ -15,8 +15,8 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def layers_in_half(proto) -> None:
     """Convert the layers of an ONNX model to float16, in place.
 
-    Each layer gets casts of its inputs to float16 and a cast of its output to float32. Weights that only layers use are
-    stored in float16.
+    The conversion adds a cast to float16 before each layer and a cast to float32 after it. Weights that only layers use
+    are stored in float16.
     """
     from onnx import TensorProto, helper
 

@@ -10,6 +10,6 @@ def need(*names: str) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"--format onnx: expected installed packages {', '.join(names)}, but these are missing: "
-            f"{', '.join(missing)}. Run: pip install -e .[export]"
+            f"--format onnx: the ONNX export needs the packages {', '.join(names)}, but {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not installed. Run: pip install -e .[export]"
         )

@@ -1,4 +1,4 @@
-"""Check that a model can be exported before computing or writing anything."""
+"""Check that a model can be exported, before the export starts."""
 
 from detectron2.config import CfgNode
 from detectron2.layers import DeformConv, ModulatedDeformConv, ROIAlign
@@ -34,7 +34,7 @@ def check_exportable(cfg: CfgNode, model: nn.Module, file_format: str = "torchsc
     if file_format == "onnx":
         _check_size(model)
     if cfg.TEST.AUG.ENABLED:
-        raise _refusal("TEST.AUG.ENABLED", "False, because test-time augmentation is not a part of the model", "True")
+        raise _refusal("TEST.AUG.ENABLED", "False", "True")
     if isinstance(model, ImageClassifier):
         return
     if not isinstance(model, GeneralizedRCNN) or isinstance(model, PanopticFPN):
@@ -52,7 +52,7 @@ def check_exportable(cfg: CfgNode, model: nn.Module, file_format: str = "torchsc
         "MODEL.ROI_HEADS.NMS_THRESH_TEST": cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
     }.items():
         if file_format == "onnx" and not 0 <= overlap <= 1:
-            raise _refusal(key, "an overlap in [0, 1] for ONNX's NMS", str(overlap))
+            raise _refusal(key, "an IoU in [0, 1] with --format onnx", str(overlap))
     _check_layers(model)
 
 
@@ -61,14 +61,14 @@ def _check_size(model: nn.Module) -> None:
     if size >= MAX_ONNX_BYTES:
         raise ConfigError(
             f"--format onnx: expected weights of less than {MAX_ONNX_BYTES / 2**30:.0f} GiB, the limit of the "
-            f"format, found {size / 2**30:.1f} GiB. Use --format torchscript, which has no limit."
+            f"format, found weights of {size / 2**30:.1f} GiB. Use --format torchscript, which has no limit."
         )
 
 
 def _check_layers(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, (DeformConv, ModulatedDeformConv)):
-            raise _refusal("MODEL.RESNETS.DEFORM_ON_PER_STAGE", "False in all stages", f"deformable convolution {name}")
+            raise _refusal("MODEL.RESNETS.DEFORM_ON_PER_STAGE", "no deformable convolution", name)
         if isinstance(module, ROIPooler):
             for pooler in module.level_poolers:
                 if not isinstance(pooler, ROIAlign):
@@ -77,4 +77,4 @@ def _check_layers(model: nn.Module) -> None:
 
 
 def _refusal(key: str, expected: str, found: str) -> ConfigError:
-    return ConfigError(f"{key}: the model cannot be exported: expected {expected}, found {found}")
+    return ConfigError(f"{key}: expected {expected}, found {found}. Models with other settings cannot be exported.")

@@ -1,4 +1,4 @@
-"""Export to TorchScript by tracing."""
+"""Export models to TorchScript by tracing."""
 
 import io
 
@@ -11,13 +11,14 @@ METADATA_FILE = "metadata.json"  # name of the file in the TorchScript archive
 
 
 def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.dtype) -> bytes:
-    """Return the content of a TorchScript file. Import torchvision before loading it with ``torch.jit.load``.
+    """Return the content of a TorchScript file with the model and its weights.
 
-    An exported detector accepts images of any size and content, not only those of ``image``, see ``traceable``.
+    Import torchvision before you load the file with ``torch.jit.load``. An exported detector accepts images of any
+    size, see ``traceable``.
 
     Args:
         model: the model in evaluation mode. The exported model runs on the same device.
-        image: uint8 (3, H, W).
+        image: uint8 (3, H, W), example input.
         metadata: text to store as ``METADATA_FILE`` in the archive.
         dtype: dtype of layers, see ``predict``.
 

@@ -1,8 +1,9 @@
-"""Replace functions of Detectron2 by functions that can be captured as a graph.
+"""Replace functions of Detectron2 by functions that torch.export and tracing can capture as a graph.
 
 Detectron2 selects proposals and detections with ``if`` and ``len`` on intermediate results. torch.export cannot capture
-these, and tracing would record their values for the traced image. The functions in this module use only tensor
-operations. For a single image they return the same boxes, scores and order as Detectron2, also without detections.
+such code, and tracing would record the values for the traced image as constants. The functions in this module use only
+tensor operations. For a single image, they return the same boxes, scores and order as Detectron2, also without
+detections.
 
 Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a
 level, P x P pooled grid.
@@ -41,7 +42,7 @@ def traceable() -> Iterator[None]:
     }
     with ExitStack() as stack:
         stack.enter_context(patch_builtin_len(_LEN_IN))
-        # Skip the check that all fields of Instances have the same length, because a graph does not know the length.
+        # Skip the check that all fields of Instances have the same length: in a graph, the length is unknown.
         stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))
@@ -130,7 +131,7 @@ def hold(self: Boxes, tensor: Tensor) -> None:
 
 
 def clip(self: Boxes, box_size) -> None:
-    """Clip boxes to an image of size (height, width). Replaces ``Boxes.clip``, but does not raise an error for NaN."""
+    """Clip boxes to an image of size (height, width). Replaces ``Boxes.clip``, without the check for NaN."""
     height, width = box_size
     x0, y0, x1, y1 = self.tensor.unbind(dim=1)
     x0, x1 = (x.clamp(min=0).clamp(max=width) for x in (x0, x1))
@@ -168,5 +169,5 @@ def _any_length(_) -> int:
 
 
 def _smaller(size, limit: int):
-    """Return min(size, limit). A size in a graph is a tensor when tracing and a symbolic integer in torch.export."""
+    """Return min(size, limit). A size is a tensor in tracing, and a symbolic integer in torch.export."""
     return size.clamp(max=limit) if isinstance(size, Tensor) else torch.sym_min(size, limit)

@@ -15,14 +15,14 @@ class Tolerance:
     """Allowed differences between the outputs of an exported model and those of the original model.
 
     Attributes:
-        values: of scores, masks and probabilities.
-        boxes: of coordinates, in pixels, for images of up to 100 pixels. It grows with the size of the image.
-        unmatched: fraction of detections that only one of the models may have. NMS, top-k and the score threshold
-            compare numbers that differ by rounding, so a few of many thousand decisions can differ.
+        values: allowed difference of scores, masks and probabilities.
+        boxes: allowed difference of coordinates in pixels, for images of up to 100 pixels. For larger images, the
+            allowed difference is proportional to the longer side.
+        unmatched: allowed fraction of detections that only one of the models has. NMS, top-k and the score threshold
+            compare numbers that differ by rounding, so that a few of many thousand decisions can differ.
         mean_masks: True: compare the mean difference over the pixels of each mask. False: compare the largest
-            difference. Half precision is inaccurate at pixels with almost zero features, whose direction a normalized
-            predictor uses.
-        own: multiple of the rounding error of the original model that is also allowed, see ``compare``.
+            difference. In half precision, a normalized predictor is inaccurate at pixels whose features are almost 0.
+        own: multiple of the original model's rounding error that is also allowed, see ``compare``.
     """
 
     values: float = 1e-4
@@ -86,8 +86,8 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
         exported: callable that maps an image to the outputs of the exported model.
         images: uint8 (3, H, W) each.
         expected: outputs of the original model for each image.
-        again: outputs of the original model with different rounding. The difference to ``expected`` is the rounding
-            error, which deep models and large weights amplify. ``tolerance.own`` times this difference is also allowed.
+        again: outputs of the original model with different rounding. The rounding error is the difference between
+            ``again`` and ``expected``, which is larger for deep models and large weights.
         tolerance: allowed differences.
 
     Raises:
@@ -100,9 +100,8 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
             limit = max(_limit(name, image, outputs, tolerance), tolerance.own * own[name])
             if not value <= limit:
                 raise OutputError(
-                    f"The outputs of the exported model differ from those of the original: {name}: expected a "
-                    f"difference of at most {limit:g}, found {value:g} in an image of height {image.shape[1]}, width "
-                    f"{image.shape[2]}. No file was written."
+                    f"exported model: {name}: expected a difference of at most {limit:g} from the original model, "
+                    f"found {value:g} in an image of {image.shape[1]} x {image.shape[2]} pixels. No file was written."
                 )
             largest[name] = max(value, largest.get(name, 0.0))
     return largest

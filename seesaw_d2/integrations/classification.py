@@ -19,10 +19,10 @@ class Criterion(nn.Module):
 
     Args:
         loss: a loss with ``background="none"``.
-        weight: (C,) >= 0, weights of the classes. The divisor is the sum of the weights of all images, as in PyTorch.
+        weight: (C,) >= 0, class weights. As in PyTorch, the loss is divided by the sum of the weights of all images.
             With ``weight``, targets must be class indices.
-        label_smoothing: in [0, 1), share of the uniform distribution in each target. Above 0, ``loss`` must support
-            soft labels (``soft_label_loss``).
+        label_smoothing: in [0, 1), share of the uniform distribution in each target. If it is not 0, ``loss`` must
+            support soft labels (``soft_label_loss``).
 
     Raises:
         ValueError: the loss models background, ``weight`` has a wrong shape, or ``weight`` is combined with
@@ -34,15 +34,14 @@ class Criterion(nn.Module):
     def __init__(self, loss: ClassificationLoss, weight: Tensor | None = None, label_smoothing: float = 0.0):
         super().__init__()
         if loss.background != "none":
-            raise InvalidArgument("loss", 'a loss with background="none", because each image has a class', loss)
+            raise InvalidArgument("loss.background", "'none' for image classification", loss.background)
         self.label_smoothing = check_number(
             "label_smoothing", label_smoothing, "a number in [0, 1)", lambda value: 0 <= value < 1
         )
         if weight is not None and tuple(weight.shape) != (loss.num_classes,):
-            expected = f"shape ({loss.num_classes},), one weight for each class"
-            raise InvalidArgument("weight", expected, tuple(weight.shape))
+            raise InvalidArgument("weight.shape", f"({loss.num_classes},)", tuple(weight.shape))
         if weight is not None and label_smoothing:
-            raise InvalidArgument("weight", "None with label_smoothing", weight.shape)
+            raise InvalidArgument("label_smoothing", "0 if weight is set", label_smoothing)
         self.loss = loss
         self.register_buffer("weight", weight, persistent=False)
 
@@ -62,7 +61,8 @@ class Criterion(nn.Module):
             weights = None if self.weight is None else self.weight[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
         elif self.weight is not None:
-            raise InvalidArgument("weight", "None with class probabilities as targets", self.weight.shape)
+            expected = "(N,), class indices, because weight is set"
+            raise InvalidArgument("targets.shape", expected, tuple(targets.shape))
         else:
             targets = targets.lerp(targets.new_tensor(1 / self.loss.num_classes), self.label_smoothing)
             losses = soft_label_loss(self.loss, logits, targets)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import ClassificationLoss
 
 Criterion = TypeVar("Criterion", bound=nn.Module)
 Matches = Sequence[tuple[Tensor, Tensor]]  # for each image, the indices of matched queries and of their objects
@@ -63,28 +64,34 @@ def query_loss(
 def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> None:
     """Raise ValueError if the loss does not fit a model with C = ``num_classes`` and a softmax or sigmoids.
 
-    The loss needs the same logits as the model. Its scores must be the softmax or the sigmoids of the logits, because
-    the model computes its scores without the loss.
+    The loss must have the same number of logits as the model. The scores of the loss must be the softmax or the
+    sigmoids of the logits, because the model computes scores without the loss.
     """
     background = "class" if softmax else "implicit"
     kind = "a softmax with a class for no object" if softmax else "sigmoids"
-    expected = (
-        f'a loss with background="{background}" and num_classes={num_classes}, because the model computes scores with '
-        f"{kind}"
-    )
-    if loss.background != background or loss.num_classes != num_classes or loss.num_logits != num_classes + softmax:
-        raise InvalidArgument("loss", expected, loss)
+    expected = (background, num_classes, num_classes + softmax)
+    found = (loss.background, loss.num_classes, loss.num_logits)
+    if found != expected:
+        text = 'background="{}", num_classes={} and {} logits'
+        raise ConfigError(
+            f"loss: expected {text.format(*expected)}, found {text.format(*found)}. The model computes scores with "
+            f"{kind}."
+        )
     device = next((each.device for each in loss.state_dict(keep_vars=True).values()), None)
     logits = torch.linspace(-2, 2, 2 * loss.num_logits, dtype=torch.float64, device=device).view(2, -1)
     scores = logits.softmax(dim=1) if softmax else logits.sigmoid()
     if not torch.allclose(loss.probabilities(logits)[:, :num_classes], scores[:, :num_classes]):
-        raise InvalidArgument("loss", f"a loss that computes scores with {kind}, as the model does", loss)
+        raise ConfigError(
+            f"loss: the model computes scores with {kind}, but {type(loss).__name__} computes different scores from "
+            "the same logits"
+        )
 
 
 class LabelLoss:
-    """Mixin for a set criterion that computes the classification loss with ``cls_loss``. It must be the first base.
+    """Mixin for a set criterion that computes the classification loss with ``cls_loss``.
 
-    The names of the losses and the other outputs of the criterion, such as "class_error", do not change.
+    The mixin must be the first base class. The names of the losses and the other outputs of the criterion, such as
+    "class_error", do not change.
     """
 
     cls_loss: ClassificationLoss
@@ -118,11 +125,11 @@ def with_label_loss(criterion: Any) -> Any:
 def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
     """Replace the classification loss of a set criterion, in place, and return the criterion.
 
-    - DETR, MaskFormer and Mask2Former (the original repositories) have a softmax. Their weight of "no object" remains.
-      With ``CrossEntropyLoss``, or ``SeesawLoss`` with p = q = 0, their losses do not change.
-    - Deformable DETR, DINO and RF-DETR have sigmoids. Their divisor remains the number of objects. With ``FocalLoss``
-      and the same α and γ the losses of Deformable DETR and DINO do not change. The original targets of RF-DETR depend
-      on the IoU of the box. ``loss`` uses one-hot targets.
+    - DETR, MaskFormer and Mask2Former (the original repositories) have a softmax. The weight of "no object" does not
+      change. ``CrossEntropyLoss``, and ``SeesawLoss`` with p = q = 0, give the original losses.
+    - Deformable DETR, DINO and RF-DETR have sigmoids. The divisor is still the number of objects. ``FocalLoss`` with
+      the same α and γ gives the original losses of Deformable DETR and DINO. The original targets of RF-DETR depend on
+      the IoU of the box, whereas ``loss`` uses one-hot targets.
 
     Args:
         criterion: module with a method ``loss_labels(outputs, targets, indices, ...)``, which returns one loss, and an
@@ -137,11 +144,15 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
     """
     num_classes = getattr(criterion, "num_classes", getattr(criterion, "num_labels", None))
     if not hasattr(criterion, "loss_labels") or not isinstance(num_classes, int):
-        expected = "a module with loss_labels and num_classes (otherwise, call query_loss in your own criterion)"
-        raise InvalidArgument("criterion", expected, type(criterion).__name__)
+        raise ConfigError(
+            "criterion: expected a module with a method loss_labels and an integer num_classes or num_labels, found a "
+            f"{type(criterion).__name__} without them. In such a criterion, call query_loss."
+        )
     if "labels" not in getattr(criterion, "losses", ("labels",)):
-        expected = 'a list with "labels" (for focal losses with IoU targets, call query_loss in your own criterion)'
-        raise InvalidArgument("criterion.losses", expected, criterion.losses)
+        raise ConfigError(
+            f'criterion.losses: expected a list with "labels", found {criterion.losses!r}. In other criteria, such as '
+            "focal losses with IoU targets, call query_loss."
+        )
     check_fits(loss, num_classes, softmax=hasattr(criterion, "empty_weight"))
     if not isinstance(criterion, LabelLoss):
         own: Any = type(criterion)

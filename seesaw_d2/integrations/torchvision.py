@@ -50,7 +50,7 @@ class LossPredictor(nn.Module):
         return scores, self.bbox_pred(features)
 
     def losses(self, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses of the last forward pass for labels (N,), where 0 is background as in torchvision."""
+        """Return the losses of the last forward pass. Labels (N,) are torchvision's, where 0 is background."""
         logits, self._logits = self._logits, None
         return self.cls_loss(logits, (labels - 1) % (self.cls_loss.num_classes + 1))
 
@@ -75,10 +75,10 @@ class LossRoIHeads(RoIHeads):
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
     """Replace the classification loss of a torchvision detector, in place, and return the model.
 
-    An R-CNN gets a new classifier with random weights. Call this function before creating the optimizer. The losses of
-    the model get the names of the loss, such as "loss_cls_classes" and "loss_cls_objectness", instead of
-    "loss_classifier". RetinaNet and FCOS keep the classifier and the name "classification". With ``FocalLoss`` their
-    losses do not change.
+    An R-CNN gets a new classifier with random weights. Therefore call this function before creating the optimizer. The
+    R-CNN then returns losses with the names of ``loss``, such as "loss_cls_classes" and "loss_cls_objectness", instead
+    of "loss_classifier". RetinaNet and FCOS keep the classifier and the name "classification". ``FocalLoss`` gives
+    their original losses.
 
     Args:
         model: a detector of ``torchvision.models.detection``: a RetinaNet, an FCOS, or an R-CNN whose
@@ -98,11 +98,11 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
         expected = "torchvision's RetinaNet, FCOS or R-CNN with a FastRCNNPredictor"
         raise InvalidArgument("model", expected, type(heads if heads is not None else model).__name__)
     if loss.background == "none":
-        raise InvalidArgument("loss", 'a loss with background "objectness", "class" or "implicit"', loss.background)
+        raise InvalidArgument("loss.background", "'objectness', 'class' or 'implicit'", loss.background)
     classes = predictor.cls_score.out_features - 1
     if loss.num_classes != classes:
-        expected = f"num_classes {classes}, the number of classes of the model without background"
-        raise InvalidArgument("loss", expected, loss.num_classes)
+        expected = f"{classes}, the number of classes of the model without background"
+        raise InvalidArgument("loss.num_classes", expected, loss.num_classes)
     new = LossPredictor(predictor.cls_score.in_features, loss, predictor.bbox_pred)
     heads.box_predictor = new.to(predictor.cls_score.weight.device)
     heads.__class__ = LossRoIHeads

@@ -1,4 +1,4 @@
-"""Use classification losses in torchvision's RetinaNet and FCOS. Call ``integrations.torchvision.use_loss``.
+"""Implement ``integrations.torchvision.use_loss`` for RetinaNet and FCOS.
 
 Shapes: B images, A anchors of an image, C classes. In these models label 0 is an unused class. Anchors of background
 have label C, for which the targets of all sigmoids are 0.
@@ -18,9 +18,10 @@ ONE_STAGE = (RetinaNet, FCOS)
 
 
 class RetinaNetHead(RetinaNetClassificationHead):
-    """torchvision's head with the loss ``cls_loss``.
+    """torchvision's classification head of RetinaNet with the loss ``cls_loss``.
 
-    As in torchvision, the loss of an image is divided by its number of foreground anchors, and averaged over images.
+    As in torchvision, the loss of each image is divided by the number of foreground anchors of the image, and averaged
+    over the images.
     """
 
     cls_loss: ClassificationLoss
@@ -37,7 +38,7 @@ class RetinaNetHead(RetinaNetClassificationHead):
 
 
 class FCOSLossHead(FCOSHead):
-    """torchvision's head with the loss ``cls_loss``, divided by the number of foreground anchors in all images."""
+    """torchvision's FCOS head with the loss ``cls_loss``, divided by the number of foreground anchors in all images."""
 
     cls_loss: ClassificationLoss
 
@@ -55,7 +56,7 @@ def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
     if isinstance(model, RetinaNet):
         head, changed = model.head.classification_head, RetinaNetHead
     if type(head) not in (changed, changed.__base__):
-        raise InvalidArgument("model", f"a head of the class {changed.__base__.__name__}", type(head).__name__)
+        raise InvalidArgument("model", f"a head of type {changed.__base__.__name__!r}", type(head).__name__)
     check_fits(loss, model.head.classification_head.num_classes, softmax=False)
     head.__class__ = changed
     head.cls_loss = loss

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.integrations import set_criterion
-from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+from seesaw_d2.losses.base import ClassificationLoss
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -25,9 +26,9 @@ _CRITERIA = {**_SOFTMAX, **_SIGMOIDS}
 class LossFunction(nn.Module):
     """Wrap a loss function of transformers, so that its criterion uses ``cls_loss``.
 
-    In every call, the function instantiates a criterion class, which it finds by name in its globals. This module runs
-    the code of the function with a copy of the globals, in which the name refers to a subclass with ``LabelLoss``.
-    Other models are not affected.
+    In each call, the function looks up a criterion class in its globals and creates an instance. This module runs the
+    code of the function with a copy of the globals, in which the name of the class refers to a subclass with
+    ``LabelLoss``. Other models still use the original class.
 
     Args:
         function: a loss function such as ``DeformableDetrForObjectDetectionLoss``.
@@ -54,14 +55,14 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
     """Replace the classification loss of a model of transformers, in place, and return the model.
 
     - MaskFormer, Mask2Former, DETR, YOLOS and Table Transformer have a softmax and need a loss with background "class".
-      Their weight of "no object" (``no_object_weight``, ``eos_coefficient``) remains. With ``CrossEntropyLoss``, or
-      ``SeesawLoss`` with p = q = 0, their losses do not change.
-    - Deformable, Conditional, DAB-, LW- and RF-DETR have sigmoids and need a loss with background "implicit". With
-      ``FocalLoss`` and the same α the losses of the first three models do not change. The original targets of LW-DETR
-      and RF-DETR depend on the IoU of the box. ``loss`` uses one-hot targets.
+      The weight of "no object" (``no_object_weight``, ``eos_coefficient``) does not change. ``CrossEntropyLoss``, and
+      ``SeesawLoss`` with p = q = 0, give the original losses.
+    - Deformable, Conditional, DAB-, LW- and RF-DETR have sigmoids and need a loss with background "implicit".
+      ``FocalLoss`` with the same α gives the original losses of the first three models. The original targets of LW-DETR
+      and RF-DETR depend on the IoU of the box, whereas ``loss`` uses one-hot targets.
 
-    The classifier, the scores and the loaded weights of the model do not change. The statistics of the loss are updated
-    once for each decoder layer: class counts grow faster, but their ratios are those of the objects.
+    The classifier, the scores and the loaded weights of the model do not change. The loss updates its statistics once
+    for each decoder layer. Class counts therefore grow faster, but keep the same ratios.
 
     Args:
         model: a model that computes a loss from labels, such as ``Mask2FormerForUniversalSegmentation``.
@@ -80,11 +81,11 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
     function: Any = getattr(model, "loss_function", None) if criterion is None else criterion.function
     name = getattr(function, "__name__", None)
     if name not in _CRITERIA:
-        expected = (
-            "a MaskFormer, Mask2Former, DETR, YOLOS or Deformable, Conditional, DAB-, LW- or RF-DETR of transformers"
+        raise ConfigError(
+            "model: expected a MaskFormer, Mask2Former, DETR, YOLOS or Deformable, Conditional, DAB-, LW- or RF-DETR "
+            f"of transformers, found a {type(model).__name__} with the loss function {name}. For other models, call "
+            "set_criterion.query_loss."
         )
-        found = f"{type(model).__name__} with the loss function {name}"
-        raise InvalidArgument("model", f"{expected} (otherwise, call set_criterion.query_loss)", found)
     set_criterion.check_fits(loss, changed.config.num_labels, softmax=name in _SOFTMAX)
     changed.criterion = LossFunction(function, loss)
     changed.loss_function = changed.criterion.forward  # the setter of transformers does not accept a module

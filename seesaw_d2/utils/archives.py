@@ -7,10 +7,10 @@ import numpy as np
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import shown
 
-# Maximum compression ratio. Photos and numbers compress much less. For zeros, deflate reaches 1030, and bzip2 and LZMA
-# reach a million.
+# Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. Zeros reach
+# 1030 with deflate, so that a small file could fill the memory.
 MAX_RATIO = 200
-_ALWAYS = 64 << 20  # any file may unpack to this number of bytes
+_ALWAYS = 64 << 20  # number of unpacked bytes that are accepted for any ratio
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -28,13 +28,16 @@ def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
     """
     entries = archive.infolist()
     packed, unpacked = (sum(getattr(entry, key) for entry in entries) for key in ("compress_size", "file_size"))
-    if unpacked > max(_ALWAYS, MAX_RATIO * packed):
-        raise DataError(f"{path}: expected a file of NumPy arrays, found {packed} bytes that unpack to {unpacked}")
+    if unpacked > (limit := max(_ALWAYS, MAX_RATIO * packed)):
+        raise DataError(
+            f"{path}: expected {packed} compressed bytes to unpack to at most {limit} bytes, found {unpacked} bytes. "
+            "Arrays of images and numbers compress less."
+        )
     for entry in entries:
         if entry.compress_type not in _METHODS:
             raise DataError(
-                f"{path}: {shown(entry.filename)}: expected no compression or deflate, which NumPy writes, found ZIP "
-                f"method {entry.compress_type}"
+                f"{path}: {shown(entry.filename)}: expected ZIP method 0 (no compression) or 8 (deflate), as NumPy "
+                f"writes, found ZIP method {entry.compress_type}"
             )
         with archive.open(entry) as file:
             version = np.lib.format.read_magic(file)
@@ -44,5 +47,5 @@ def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
         if needed != entry.file_size and not dtype.hasobject:
             raise DataError(
                 f"{path}: {shown(entry.filename)}: expected {needed} bytes for shape {shown(shape)}, found "
-                f"{entry.file_size}"
+                f"{entry.file_size} bytes"
             )

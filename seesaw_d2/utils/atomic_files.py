@@ -16,8 +16,8 @@ from seesaw_d2.errors import ConfigError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIX = ".tmp"
-# Names of temporary files have this suffix and 8 random characters, so that they differ from files of a user, such as
-# "model_final.pth.my_notes.tmp".
+# A temporary file is named <name>.unfinished-<8 random characters>.tmp. Names of users' files, such as
+# "model_final.pth.my_notes.tmp", do not match this pattern.
 _UNFINISHED = ".unfinished-"
 _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(_SUFFIX)}", re.DOTALL)
 
@@ -26,8 +26,8 @@ _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(
 def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary binary file in the same folder. After the block, sync the file and rename it to ``path``.
 
-    The file can be read and written. The folder is created if needed. If writing fails or SIGTERM arrives, ``path`` is
-    unchanged and the temporary file is removed. If the process is killed or the machine crashes, a file
+    The file supports reading and writing. A missing folder is created. If writing fails or SIGTERM arrives, the
+    temporary file is removed and ``path`` stays unchanged. If the process is killed or the machine crashes, a file
     ``path.unfinished-*.tmp`` can remain. ``remove_leftovers`` removes such files.
 
     Args:
@@ -104,8 +104,8 @@ def _os_error(error: BaseException | None) -> OSError | None:
 def _message(path: str, error: OSError, needed: int | None, free: int | None) -> str:
     size = "" if needed is None else f", {_megabytes(needed)} needed"
     space = f" ({_megabytes(free)} free{size})" if error.errno in _FULL and free is not None else ""
-    before = ". The existing file is unchanged" if os.path.exists(path) else ""
-    return f"{path}: cannot be written: {error.strerror}{space}{before}"
+    before = ". The existing file is unchanged." if os.path.exists(path) else ""
+    return f"{path}: cannot write the file: {error.strerror}{space}{before}"
 
 
 def _megabytes(count: int) -> str:
@@ -126,14 +126,14 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def check_writable(folder: str, key: str) -> None:
-    """Raise ConfigError unless the folder is writable or, if it does not exist, can be created.
+    """Raise ConfigError if a program cannot write to a folder, or cannot create a missing folder.
 
     Args:
-        folder: path of the folder. Its parents need not exist, either.
+        folder: path of the folder. The parent folders may be missing.
         key: config key or argument that sets the path, for the message.
     """
     if "://" in folder or "\0" in folder:
-        raise ConfigError(f"{key}: expected the path of a folder, found {folder!r}")
+        raise ConfigError(f"{key}: expected the path of a local folder, found {folder!r}")
     existing = os.path.abspath(folder)
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)
@@ -141,7 +141,7 @@ def check_writable(folder: str, key: str) -> None:
         kind = "file" if os.path.exists(existing) else "broken link"
         raise ConfigError(f"{key}: expected a folder, found the {kind} {existing}")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"{key}: {folder}: expected a writable folder, found no permission to write to {existing}")
+        raise ConfigError(f"{key}: {folder}: no permission to write to the folder {existing}")
 
 
 def make_folder(path: str | os.PathLike) -> None:
@@ -161,7 +161,7 @@ def remove_leftovers(folder: str, names: re.Pattern[str]) -> None:
 
     Args:
         folder: the folder.
-        names: pattern of the whole name of the files that were to be written.
+        names: pattern that matches the whole names of the final files, without the suffix of temporary files.
     """
     if not os.path.isdir(folder):
         return

@@ -16,12 +16,12 @@ from seesaw_d2.utils.json_reading import load_json_object
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Files in the folder of one kind of generated data set, by which the folder is recognized.
+    """Content of the folders of a generated data set, by which programs recognize these folders.
 
     Attributes:
         record: name of the JSON file with the entries "settings" and "contents".
         kind: name of the data set, for messages.
-        contents: example of the record's entry "contents", with its keys and types. The key "" stands for any key.
+        contents: example of the entry "contents" in the record, with the required keys and types. "" means any key.
         files: pattern that matches the relative path of every file in the folder.
     """
 
@@ -35,7 +35,7 @@ def read_record(root: Path, layout: FolderLayout) -> dict | None:
     """Return the content of a folder's record file, or None if the folder does not exist or is empty.
 
     Raises:
-        DataError: the folder has other content.
+        DataError: the folder contains other files, or its record is invalid.
     """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
@@ -45,8 +45,8 @@ def read_record(root: Path, layout: FolderLayout) -> dict | None:
         record = {}
     if not isinstance(record.get("settings"), dict) or not _fits(record.get("contents"), layout.contents):
         raise DataError(
-            f"root {root}: expected a new or empty folder, or {layout.kind} with a readable {layout.record}, found "
-            "other content. Nothing was overwritten. Choose another folder."
+            f"root {root}: this path is neither a new or empty folder nor {layout.kind} with a valid {layout.record}. "
+            "Nothing was overwritten. Choose another folder."
         )
     return record
 
@@ -90,7 +90,7 @@ def atomic_folder(root: Path, layout: FolderLayout) -> Iterator[Path]:
         fresh = work / "new"
         fresh.mkdir()
         yield fresh
-        _check_replaceable(root, layout)  # again, because another process may have written to it
+        _check_replaceable(root, layout)  # check again, because another process may have written to the folder
         if root.exists():
             root.rename(work / "old")
         os.replace(fresh, root)

@@ -1,4 +1,4 @@
-"""Compare lists of class names, which are in the order of the class indices. C: number of classes."""
+"""Compare the class names of data sets and checkpoints. Lists of names are in the order of the C class indices."""
 
 import logging
 import unicodedata
@@ -35,14 +35,14 @@ def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
         return None
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         logger.warning(
-            f'{source}: "{ENTRY}": expected a list of class names, found another value. Class names are not compared'
+            f'{source}: the value of "{ENTRY}" is not a list of class names. Therefore class names are not compared.'
         )
         return None
     return Categories(tuple(names), source)
 
 
 def kept_entry(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict with the class names of a checkpoint, to copy them to another file, or {} if it has none."""
+    """Return the entry with class names in a checkpoint as a dict, or {} if the checkpoint has no class names."""
     return {ENTRY: content[ENTRY]} if ENTRY in content else {}
 
 
@@ -64,8 +64,8 @@ def check_order(
         a warning if some names differ without an error, else "".
 
     Raises:
-        error: a name in both lists has different indices. With ``other_data``, only if the lists are permutations of
-            each other. The message names the first such index.
+        error: a name has different indices in the two lists. With ``other_data``, this is an error only if the lists
+            are permutations of each other. The message contains the first such index.
     """
     if len(first.names) != len(second.names):
         return ""
@@ -83,7 +83,7 @@ def check_order(
     if reordered:
         raise error(f"expected the same categories in the same order, but {found}")
     if moved and not other_data:
-        raise error(f"expected the same index for each category that both have, but {found}")
+        raise error(f"expected the same index for each category in both lists, but {found}")
     return f"category names differ: {found}. Results are correct only if both names mean the same category"
 
 
@@ -106,12 +106,12 @@ def check_checkpoint(found: Categories | None, expected: Categories | None, *, m
     if must_fit and len(found.names) != len(expected.names):
         raise WeightsError(
             f"{found.source}: expected the {len(expected.names)} categories of {expected.source}, found "
-            f"{len(found.names)}"
+            f"{len(found.names)} categories"
         )
     try:
         return check_order(found, expected, error=WeightsError, other_data=not must_fit)
     except WeightsError as error:
-        hint = "" if must_fit else ". To exclude the parameters that have a row per category, set MODEL.WEIGHTS_EXCEPT"
+        hint = "" if must_fit else ". To exclude the parameters that have a row per category, set MODEL.WEIGHTS_EXCEPT."
         raise WeightsError(f"{error}{hint}") from error
 
 

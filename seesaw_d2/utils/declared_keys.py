@@ -24,7 +24,7 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
     Args:
         component: the class or function.
-        others: name -> keys, for classes and functions without the attribute ``config_keys``.
+        others: dict from name to keys, for classes and functions without the attribute ``config_keys``.
     """
     found: list[str] = []
     for each in getattr(component, "__mro__", (component,)):
@@ -33,7 +33,7 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
 
 def covered(patterns: Iterable[str], key: str) -> bool:
-    """Return whether one of the declarations is the key or a prefix that stands for it."""
+    """Return whether one of the declarations includes the key."""
     return any(each == key or (each.endswith("*") and key.startswith(each[:-1])) for each in patterns)
 
 

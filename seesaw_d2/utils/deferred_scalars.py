@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-# K names and a tensor of K values.
+# K names, and a tensor (K,) with the values.
 Scalars = tuple[Sequence[str], Tensor]
 
 _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=None)
@@ -15,7 +15,7 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars() -> Iterator[list[Scalars]]:
-    """Return a list to which ``put_scalars`` appends in the block, instead of transferring values from the device."""
+    """Yield a list to which ``put_scalars`` appends within this context, instead of copying values to the host."""
     kept: list[Scalars] = []
     token = _KEPT.set(kept)
     try:

@@ -1,4 +1,4 @@
-"""Run collectives, which do nothing in a single process.
+"""Run collectives. In a single process, they do nothing.
 
 All ranks must call the same collectives in the same order. Never call a collective in a branch that depends on data.
 """

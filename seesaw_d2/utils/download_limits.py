@@ -14,7 +14,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_MIN_BYTES = 1024  # a server that sends fewer bytes in Limits.silence seconds is considered silent
+_MIN_BYTES = 1024  # minimum number of bytes that a server must send in each period of Limits.silence seconds
 _MAX_BYTES = 1 << 36
 _MAX_REDIRECTS = 10
 _CHUNK = 1 << 18
@@ -25,7 +25,7 @@ class Limits:
     """Limits of a download.
 
     Attributes:
-        silence: timeout in seconds for the connection, the response, and then each KiB (MODEL.DOWNLOAD_TIMEOUT).
+        silence: timeout in seconds for the connection, for the response, and for each KiB (MODEL.DOWNLOAD_TIMEOUT).
         total: timeout in seconds for the whole file (MODEL.DOWNLOAD_TIME_LIMIT).
         size: maximum size of the file in bytes.
     """
@@ -63,7 +63,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
                 except Exception as error:
                     put(error)
         except Exception:  # the download was abandoned
-            logger.debug("given up", exc_info=True)
+            logger.debug("The download was abandoned.", exc_info=True)
 
     threading.Thread(target=talk, name="download", daemon=True).start()
     try:
@@ -77,6 +77,7 @@ class _GivenUp(Exception):
 
 
 def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
+    """Yield the pieces in the queue. Raise OSError after a timeout, or if the file is too large."""
     begin = last = time.monotonic()
     size = recent = 0
     while True:
@@ -98,14 +99,14 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
             return
         size, recent = size + len(piece), recent + len(piece)
         if size > limits.size:
-            raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found a larger file")
+            raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found at least {size} bytes")
         if recent >= _MIN_BYTES:
             last, recent = now, 0
         yield piece
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Handler that leaves redirections to ``_open``, because urllib reads the whole content of a redirection."""
+    """Handler that does not follow redirections. ``_open`` follows them, because urllib reads their whole content."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -125,14 +126,14 @@ def _open(url: str, timeout: float) -> Any:
         before, url = url, urllib.parse.urljoin(url, target)
         schemes = ("https",) if before.startswith("https:") else ("http", "https", "ftp")
         if urllib.parse.urlsplit(url).scheme not in schemes:
-            raise OSError(f"{given}: expected the file, found a redirection to {url}")
-    raise OSError(f"{given}: expected the file, found more than {_MAX_REDIRECTS} redirections")
+            raise OSError(f"{given}: expected a redirection to {' or '.join(schemes)}, found a redirection to {url}")
+    raise OSError(f"{given}: expected at most {_MAX_REDIRECTS} redirections, found {_MAX_REDIRECTS + 1} redirections")
 
 
 def _answer(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of an address. Check the headers before, and the length afterwards."""
+    """Yield the content of an address. Check the headers first, and the length at the end."""
     try:
-        response = _open(url, 2 * limits.silence)  # ends the thread if it has been abandoned
+        response = _open(url, 2 * limits.silence)  # the timeout ends the thread of an abandoned download
     except urllib.error.URLError as error:
         raise OSError(f"{url}: {error.reason}") from error
     with response:
@@ -143,16 +144,16 @@ def _answer(url: str, limits: Limits) -> Iterator[bytes]:
             yield content
         length = response.headers.get("Content-Length")
         if length is not None and int(length) != size:
-            raise OSError(f"{url}: expected {length} bytes, as the server announced, found {size}")
+            raise OSError(f"{url}: expected {length} bytes, the announced length, found {size} bytes")
 
 
 def _check_answer(response: Any, url: str, limits: Limits) -> None:
     if getattr(response, "status", None) not in (None, 200):
-        raise OSError(f"{url}: expected the file, found HTTP status {response.status}")
+        raise OSError(f"{url}: expected HTTP status 200, found HTTP status {response.status}")
     kind = response.headers.get("Content-Type", "")
     if kind.startswith(("text/html", "application/xhtml")):
         raise OSError(f"{url}: expected a file, found an HTML page ({kind})")
     if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
-        raise OSError(f"{url}: expected the unmodified file, found the encoding {encoding}")
-    if int(response.headers.get("Content-Length") or 0) > limits.size:
-        raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found a larger file")
+        raise OSError(f"{url}: expected a file with the encoding identity, found the encoding {encoding}")
+    if (length := int(response.headers.get("Content-Length") or 0)) > limits.size:
+        raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found {length} bytes")

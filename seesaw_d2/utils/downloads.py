@@ -1,7 +1,7 @@
-"""Download files to a cache whose key is the whole address. Importing this module registers a path handler.
+"""Download files to a cache. Importing this module registers a path handler for URLs.
 
-Detectron2's cache key is only the path in the address. Therefore one server could provide the files of another server,
-and ``..`` could lead to any folder.
+The cache key is the whole URL. Detectron2's own handler uses only the path in the URL, so that two servers can share a
+cache entry, and ``..`` can lead out of the cache folder.
 """
 
 import contextlib
@@ -26,22 +26,22 @@ _HTML = (b"<!", b"<html", b"<head", b"<body", b"<?xml")
 
 
 def limits_of(cfg: CfgNode) -> Limits:
-    """Return the limits of downloads that a config sets."""
+    """Return the download limits in a config."""
     return Limits(cfg.MODEL.DOWNLOAD_TIMEOUT, cfg.MODEL.DOWNLOAD_TIME_LIMIT)
 
 
 def cached_download(
     url: str, *, force: bool = False, limits: Limits | None = None, cache_dir: str | None = None
 ) -> str:
-    """Download a file unless the cache contains it, and return its local path.
+    """Download a file if it is not in the cache, and return the path of the cached file.
 
-    If several processes need the same file, one process downloads it and the others wait.
+    If several processes need the same file, one process downloads it and the other processes wait.
 
     Args:
-        url: address that begins with http, https or ftp.
-        force: whether to download a cached file again.
+        url: URL with the scheme http, https or ftp.
+        force: True: download a cached file again.
         limits: limits on time and size. None: ``Limits()``.
-        cache_dir: folder of the cache. None: Detectron2's folder for downloads.
+        cache_dir: cache folder. None: Detectron2's cache folder.
 
     Raises:
         OSError: see ``fetch``.
@@ -53,9 +53,10 @@ def cached_download(
 
 
 def cached_path(url: str, cache_dir: str | None = None) -> str:
-    """Return the path of a file in the cache. The key is the whole address: scheme, host, port, path and query.
+    """Return the path at which the cache stores the file of a URL.
 
-    The path keeps the extension in the address, because readers of weights depend on it.
+    The path depends on the whole URL: scheme, host, port, path and query. It keeps the file extension in the URL,
+    because readers of weights files depend on the extension.
     """
     parts = urllib.parse.urlsplit(url)
     key = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -65,18 +66,18 @@ def cached_path(url: str, cache_dir: str | None = None) -> str:
 
 
 def fetch(url: str, path: str, limits: Limits, *, digest: str = "", force: bool = False) -> None:
-    """Download ``url`` to ``path``. The path exists only after a complete download.
+    """Download ``url`` to ``path``. The file appears at ``path`` only when the download is complete.
 
     Args:
-        url: an address that urllib opens.
-        path: path of the new file. Its folder is created.
+        url: URL that urllib supports.
+        path: path of the new file. A missing folder is created.
         limits: limits on time and size.
-        digest: first hexadecimal digits of the file's SHA-256, or "" if unknown.
-        force: whether to replace a file that another process has downloaded meanwhile.
+        digest: first hexadecimal digits of the SHA-256 of the file, or "" if unknown.
+        force: True: replace an existing file. False: keep a file that another process has downloaded meanwhile.
 
     Raises:
-        OSError: the server cannot be reached, is silent or slow, sends an error or a redirection to another scheme, or
-            sends nothing, too much, an HTML page, or a file whose length or digest is wrong.
+        OSError: the server cannot be reached, exceeds a time limit, or sends an error, a redirection to a scheme that
+            is not allowed, an empty or too large file, an HTML page, or a file with a wrong length or digest.
         OutputError: the file cannot be written.
     """
     folder, name = os.path.split(os.path.abspath(path))
@@ -107,7 +108,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
     sha = hashlib.sha256()
     first = next(pieces, b"")
     if not first or first.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower().startswith(_HTML):
-        raise OSError(f"{url}: expected a file, found {'an HTML page' if first else 'an empty answer'}")
+        raise OSError(f"{url}: expected a file, found {'an HTML page' if first else 'an empty response'}")
     problem: Exception | None = None
     try:
         with atomic_file(path) as file:
@@ -116,7 +117,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
                 sha.update(first)
                 try:
                     first = next(pieces, b"")
-                except Exception as error:  # atomic_file would report a network error as an error of the disk
+                except Exception as error:  # atomic_file would report a network error as a failure to write
                     problem = error
                     raise _Incomplete from None
             if not sha.hexdigest().startswith(digest):
@@ -132,7 +133,7 @@ class _Incomplete(Exception):
 
 
 class Downloads(PathHandler):
-    """Path handler that opens addresses of http, https, ftp and OneDrive with ``cached_download``."""
+    """Path handler that downloads http, https, ftp and OneDrive URLs with ``cached_download``."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["http://", "https://", "ftp://", OneDrivePathHandler.ONE_DRIVE_PREFIX]
@@ -144,7 +145,7 @@ class Downloads(PathHandler):
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> IO[Any]:
         if mode not in ("r", "rb"):
-            raise OSError(f"{path}: expected a local path to write to, found a URL")
+            raise OSError(f"{path}: cannot write to a URL. Use a local path.")
         return open(self._get_local_path(path), mode, buffering=buffering, **options)
 
 

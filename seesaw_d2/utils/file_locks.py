@@ -84,4 +84,4 @@ def _fcntl() -> ModuleType | None:
 
 @functools.cache
 def _warn_no_locks() -> None:
-    logger.warning("This platform has no file locks (fcntl). Two jobs in the same folder are not detected")
+    logger.warning("This platform has no file locks (fcntl). Two jobs in the same folder are not detected.")

@@ -19,13 +19,14 @@ _EXPECTED = "expected an annotation file in LVIS or COCO format"
 def load_json_object(
     path: str, expected: str = _EXPECTED, count_nan: Callable[[dict[str, Any]], int] | None = None
 ) -> dict[str, Any]:
-    """Return the content of a JSON file whose top level is an object.
+    """Return the content of a JSON file whose top level is an object. For the arguments, see ``load_json``.
 
-    Args and Raises: as for ``load_json``. DataError is also raised for another top level.
+    Raises:
+        DataError: the top level is not an object, or ``load_json`` raises this error.
     """
     value = load_json(path, expected, count_nan)
     if not isinstance(value, dict):
-        raise DataError(f"{path}: the top level is {json_type(value)} ({expected}, which is an object)")
+        raise DataError(f"{path}: {expected}, an object at the top level, found {json_type(value)}")
     return value
 
 
@@ -39,20 +40,20 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
             but Python's json writes it. None: NaN is not allowed.
 
     Raises:
-        DataError: the file is missing, not a regular file, unreadable, or not JSON. For text that is not JSON, the
-            message has line and column.
+        DataError: the file is missing, not a regular file, unreadable, or not JSON. For a syntax error, the message
+            contains line and column.
     """
     if irregular(path):
-        raise DataError(f"{path}: is {irregular(path)} ({expected})")
+        raise DataError(f"{path}: {expected}, found {irregular(path)}")
     try:
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file ({expected})") from None
+        raise DataError(f"{path}: {expected}, found no such file") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8 ({expected})") from None
+        raise DataError(f"{path}: {expected}, found a file that is not JSON: byte {error.start} is not UTF-8") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot read the file: {error.strerror or error}") from None
     return _parse(text, path, expected, count_nan)
 
 
@@ -67,7 +68,7 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
         return float("nan")
 
     def refuse(name: str) -> None:
-        raise DataError(f"{path}: expected finite numbers, found {name}, which is not JSON")
+        raise DataError(f"{path}: expected finite numbers, found {name}. JSON does not support {name}.")
 
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
@@ -79,18 +80,18 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
         return value
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{path}: not JSON: {error.msg} at {where} ({expected})") from None
+        raise DataError(f"{path}: {expected}, found a file that is not JSON: {error.msg} at {where}") from None
     except DataError:
         raise
     except ValueError as error:  # an integer with thousands of digits
         raise DataError(f"{path}: cannot read a number: {error}") from None
     except RecursionError:
-        raise DataError(f"{path}: nested too deeply ({expected})") from None
+        raise DataError(f"{path}: {expected}, found values that are nested too deeply to be parsed") from None
 
 
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Disable garbage collection in this block, which creates millions of containers without reference cycles."""
+    """Disable garbage collection within this context, for code that creates millions of containers without cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -62,7 +62,7 @@ def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING
 
 @contextlib.contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Collect all messages passed to ``warn_once`` in this block, including those that were logged before."""
+    """Yield a list of all messages that ``warn_once`` receives within this context, also of repeated messages."""
     messages: list[str] = []
     _collectors.append(messages)
     try:

@@ -8,7 +8,8 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-# Mark at the end of images and videos that this project draws. Readers ignore it: in MP4 files, it is a "free" box.
+# Mark at the end of images and videos that this project draws. Readers of images and videos ignore the mark, which has
+# the form of an MP4 box of type "free".
 _DRAWN = b"drawn by seesaw_d2"
 DRAWN = (8 + len(_DRAWN)).to_bytes(4, "big") + b"free" + _DRAWN
 
@@ -40,11 +41,11 @@ def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -
     kind = "a folder" if os.path.isdir(path) else irregular(path) or "a file"
     found = "a link" if os.path.islink(path) else kind
     if found.removeprefix("a ") not in expected:
-        raise ConfigError(f"{key}: {os.fspath(path)}: expected {expected}, found {found}. Nothing was written")
+        raise ConfigError(f"{key}: {os.fspath(path)}: expected {expected}, found {found}. Nothing was written.")
 
 
 def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], kind: str) -> None:
-    """Raise ConfigError if the file exists and does not contain ``mark``, because writing would destroy its content.
+    """Raise ConfigError if the file exists and does not contain ``mark``, so that programs replace only own files.
 
     Args:
         path: path of the file to write.
@@ -57,13 +58,13 @@ def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], ki
     if found is None:
         with open(path, "rb") as file:
             own = re.search(re.escape(mark.encode()) if isinstance(mark, str) else mark, file.read())
-            found = "" if own else "another kind of file, which is not replaced"
+            found = "" if own else "a file that this program did not write"
     if found:
-        raise ConfigError(f"{os.fspath(path)}: expected {kind} or no file, found {found}")
+        raise ConfigError(f"{os.fspath(path)}: expected {kind} or no file, found {found}. Nothing was replaced.")
 
 
 def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Raise ConfigError if ``claim_folder`` would raise it for the folder. Write nothing.
+    """Check that ``claim_folder`` can claim a folder, without writing to the folder. Otherwise, raise ConfigError.
 
     Args:
         folder: folder to which the program writes, directly or in subfolders.
@@ -77,15 +78,15 @@ def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output")
     found = [] if path.exists() or not os.path.isdir(folder) else sorted(os.listdir(folder))
     if found:
         raise ConfigError(
-            f"{key}: {os.fspath(folder)}: expected an empty folder, or a folder with {mark} of this program, found "
-            f"{found[0]}"
+            f"{key}: {os.fspath(folder)}: expected an empty folder, or a folder of this program with the file {mark}, "
+            f"found a folder with {found[0]} and without {mark}"
         )
 
 
 def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Claim a folder for a program: create the folder, and the empty file ``mark``, unless they exist.
+    """Claim a folder for a program: create the folder and the empty file ``mark`` if they do not exist.
 
-    Args: as for ``check_claimable``.
+    For the arguments, see ``check_claimable``.
 
     Raises:
         ConfigError: the folder has files but no mark, or the folder or its mark is a link.

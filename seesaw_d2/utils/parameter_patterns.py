@@ -31,12 +31,12 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
     names = list(names)
     for index, pattern in enumerate(patterns):
         if not isinstance(pattern, str):
-            raise ConfigError(f"{key}[{index}]: expected a name or a pattern of names, found {pattern!r}")
+            raise ConfigError(f"{key}[{index}]: expected a string, a name or a pattern of names, found {pattern!r}")
         if not any(matches(name, [pattern]) for name in names):
             near = ", ".join(_nearest(pattern, names))
             raise ConfigError(
-                f"{key}[{index}]: expected a pattern that matches names in the model, found {pattern!r}. "
-                f"Similar names: {near}"
+                f"{key}[{index}]: no parameter or module of the model matches the pattern {pattern!r}. Similar names: "
+                f"{near}"
             )
     return {name for name in names if matches(name, patterns)}
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 from seesaw_d2.utils.pickle_values import SCALARS, Node, check_call, check_keys, described
 
 _MAX_OPERATIONS = 10_000_000
-_MAX_BITS = 1024  # maximum size of an integer. Python refuses to print huge integers
+_MAX_BITS = 1024  # maximum size of an integer, because Python refuses to print huge integers
 _STORES = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _REFUSED = ("EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "PERSID")
 _MARK = object()

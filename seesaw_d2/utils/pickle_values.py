@@ -1,4 +1,4 @@
-"""Represent the values that a pickle would create, and check its keys and calls (see ``pickle_checks``)."""
+"""Represent the values that a pickle would create, and check keys and calls in the pickle (see ``pickle_checks``)."""
 
 import pickle
 from typing import Any

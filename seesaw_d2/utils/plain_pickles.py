@@ -115,7 +115,7 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         path = f"{module}.{name}"
         if path not in self.known:
-            raise pickle.UnpicklingError(f"holds {shortened(path)}")
+            raise pickle.UnpicklingError(f"expected arrays and plain values, found {shortened(path)}")
         found = self.known[path]
         # A pickle can set attributes of a function, such as its defaults. A new function protects the other pickles.
         return found if isinstance(found, type) else lambda *arguments: found(*arguments)
@@ -129,8 +129,8 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
         extra: further allowed names, "module.name" -> replacement.
 
     Raises:
-        pickle.UnpicklingError: the pickle contains another class or function (the message is ``holds module.name``), or
-            ``check_pickle`` raises it.
+        pickle.UnpicklingError: the pickle contains another class or function (the message ends with ``module.name``),
+            or ``check_pickle`` raises it.
         Exception: of any type, for a corrupt file.
     """
     start = file.tell()

@@ -25,8 +25,8 @@ def irregular(path: str | os.PathLike) -> str | None:
 def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO[Any]:
     """Open a file like ``open``, and raise OSError unless it is a regular file.
 
-    The check uses the open file, so that no other program can replace the file between check and opening. Opening a
-    pipe does not block.
+    The check examines the opened file. Otherwise, another program could replace the file between check and opening.
+    Opening a pipe does not block.
 
     Args:
         path: path of the file.

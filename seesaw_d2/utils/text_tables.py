@@ -24,9 +24,9 @@ def read_lines(path: str) -> list[str]:
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             return list(file)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected a text file in UTF-8, found an invalid byte {error.start}") from None
+        raise DataError(f"{path}: expected text in UTF-8, found byte {error.start}, which is not UTF-8") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot read the file: {error.strerror or error}") from None
 
 
 def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, str]]]:
@@ -40,22 +40,24 @@ def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, 
         for each row, its place ("<path>, line <number>") and a dict from column to field.
 
     Raises:
-        DataError: the file is not a CSV file (see also ``read_lines``), the header does not have each of ``columns``
-            once, or a row has another number of fields than the header.
+        DataError: ``read_lines`` raises this error, the file is not a CSV file, a column is missing or occurs twice in
+            the header, or a row and the header have different numbers of fields.
     """
     reader, rows = csv.DictReader(read_lines(path)), []
     try:
         header = list(reader.fieldnames or ())
         if any(header.count(name) != 1 for name in columns):
-            expected = f"expected a header with the columns {' and '.join(columns)}, once each"
-            raise DataError(f"{path}: {expected}, found {header}")
+            expected = f"expected a header with each of the columns {', '.join(columns)} once"
+            raise DataError(f"{path}: {expected}, found the header {header}")
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
-                raise DataError(f"{where}: expected {len(header)} fields, as in the header, found {_fields(row)}")
+                raise DataError(
+                    f"{where}: expected {len(header)} fields, as in the header, found {_fields(row)} fields"
+                )
             rows.append((where, row))
     except csv.Error as error:
-        raise DataError(f"{path}: expected a CSV file: {reason(error)}") from None
+        raise DataError(f"{path}: not a CSV file: {reason(error)}") from None
     return rows
 
 
@@ -68,13 +70,13 @@ def read_results_table(
         path: path of the file.
         texts: columns with text.
         numbers: columns with numbers.
-        maybe: columns with numbers or empty fields, which become None.
+        maybe: columns with numbers or empty fields. Empty fields become None.
 
     Returns:
         a dict from column to value for each row.
 
     Raises:
-        DataError: ``read_rows`` raises it, or a field is not a number in [0, 2^53].
+        DataError: ``read_rows`` raises this error, or a field is not a number in [0, 2^53].
     """
     found: list[dict[str, Any]] = []
     for where, row in read_rows(path, [*texts, *numbers, *maybe]):

@@ -1,4 +1,4 @@
-"""Build paths from untrusted names in files, configs and addresses. The paths cannot leave their folder."""
+"""Build paths from untrusted names in files, configs and URLs. The paths cannot lead out of a given folder."""
 
 import os
 
@@ -9,7 +9,7 @@ _MAX_BYTES = 200  # maximum length of a part of a path. File systems allow 255
 
 
 def leads_outside(name: str) -> bool:
-    """Return whether a path that should be relative to a folder is absolute or leads out of the folder."""
+    """Return whether a path is absolute or leads out of the folder to which it should be relative."""
     # The name may come from Windows, where backslashes are separators.
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
@@ -28,7 +28,7 @@ def below(folder: str, name: str, what: str = "name") -> str:
             ``..``.
     """
     if leads_outside(name) or not all(_is_part(part) for part in name.replace("\\", "/").split("/")):
-        raise ConfigError(f"{what}: expected a valid name of a file in a folder, found {shown(name)}")
+        raise ConfigError(f"{what}: expected a printable relative path without . and .., found {shown(name)}")
     return os.path.join(folder, name)
 
 

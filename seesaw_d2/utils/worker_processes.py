@@ -1,4 +1,4 @@
-"""Start worker processes, which exit with the process that started them."""
+"""Start worker processes that exit when their parent process exits."""
 
 import multiprocessing
 import os
@@ -29,12 +29,12 @@ def count_workers(workers: int | None) -> int:
 
 @contextmanager
 def worker_map(workers: int, *, fork: bool = True):
-    """Return a ``map`` that uses worker processes, or the built-in ``map`` for one worker. Results are in order.
+    """Yield a ``map`` that uses worker processes, or the built-in ``map`` for one worker. It keeps the input order.
 
     Args:
         workers: >= 1, number of worker processes.
-        fork: whether workers may be forked. Set it to False for work with PyTorch or another library that uses threads,
-            because a forked process lacks these threads.
+        fork: True: workers may be forked. False: workers are not forked. Required for PyTorch and other libraries with
+            threads, because a forked process lacks these threads.
     """
     if workers == 1:
         yield map
@@ -46,7 +46,7 @@ def worker_map(workers: int, *, fork: bool = True):
     try:
         yield pool.map
     except KeyboardInterrupt:
-        for process in multiprocessing.active_children():  # their current tasks may take minutes
+        for process in multiprocessing.active_children():  # do not wait minutes for the current tasks
             process.terminate()
         raise
     finally:
@@ -61,7 +61,7 @@ def _start_worker(parent: int) -> None:
 
 
 def _exit_without(parent: int) -> None:
-    """Exit when the parent process has exited, which an idle worker would not notice."""
+    """Exit when the parent process has exited. An idle worker would not notice this event."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Read YAML files and text. Errors name the file, whatever tags and values it has."""
+"""Read YAML files and text with plain values. All error messages name the file."""
 
 import io
 from typing import Any
@@ -25,17 +25,17 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
         error: the file is missing, not a regular file, too large or not UTF-8, or ``yaml_values`` raises it.
     """
     if kind := irregular(path):
-        raise error(f"{path}: expected a config file, found {kind}")
+        raise error(f"{path}: expected a YAML file, found {kind}")
     try:
         with open_regular(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise error(f"{path}: expected a YAML file of at most {_MAX_BYTES} bytes, found a larger file")
+            raise error(f"{path}: expected at most {_MAX_BYTES} bytes, found at least {len(content)} bytes")
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not a YAML file: byte {problem.start} is not UTF-8") from None
     except OSError as problem:
-        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from None
+        raise error(f"{path}: cannot read the file: {problem.strerror or problem}") from None
     return text, yaml_values(text, path, loader, error)
 
 
@@ -59,8 +59,8 @@ def yaml_values(
         error: the exception type to raise.
 
     Raises:
-        error: the text is not YAML of plain values, a value does not match its tag (``!!timestamp x``) or is nested too
-            deeply, an integer has more than 64 bits, or text has an unpaired surrogate ("\\ud800").
+        error: the text is not YAML of plain values, a value does not match its tag (``!!timestamp x``), values are
+            nested too deeply, an integer has more than 64 bits, or text has an unpaired surrogate ("\\ud800").
     """
     try:
         values = yaml.load(NamedText(text, path), loader)
@@ -68,12 +68,12 @@ def yaml_values(
     except yaml.YAMLError as found:
         raise error(f"{path}: not a YAML file of plain values: {reason(found)}") from found
     except RecursionError:
-        raise error(f"{path}: expected a YAML file of plain values, found values that are nested too deeply") from None
+        raise error(f"{path}: values are nested too deeply to be parsed") from None
     except (ValueError, OverflowError) as found:  # an integer with more digits than Python reads
-        raise error(f"{path}: {reason(found)}") from None
+        raise error(f"{path}: cannot read a value: {reason(found)}") from None
     except (TypeError, AttributeError, KeyError, IndexError) as found:
         # PyYAML's constructors raise these types for a value that does not match its tag.
-        raise error(f"{path}: not a YAML file of plain values: {type(found).__name__}: {reason(found)}") from None
+        raise error(f"{path}: a value does not match its YAML tag: {type(found).__name__}: {reason(found)}") from None
     if problem:
         raise error(f"{path}: {problem}")
     return values

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic_files import atomic_file
+from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.own_files import is_plain_file
 from seesaw_d2.weights.safe_reading import check_regular_file, read_weights_file
 from seesaw_d2.weights.torch_files import is_archive, seal
@@ -29,8 +30,12 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
         WeightsError: the file is unreadable, corrupt or not a checkpoint.
     """
     state = read_weights_file(path, inspect=inspect)
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise WeightsError(f'{path}: expected a checkpoint with weights below the key "model", found no such key')
+    if not isinstance(state, dict):
+        raise WeightsError(f'{path}: expected a dict with the key "model", found a {type(state).__name__}')
+    if not isinstance(state.get("model"), dict):
+        keys = [key for key in state if isinstance(key, str)]
+        found = f"a {type(state['model']).__name__}" if "model" in state else f"only the keys {first_few(keys)}"
+        raise WeightsError(f'{path}: expected a dict of weights below the key "model", found {found}')
     return state
 
 
@@ -82,15 +87,15 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
     if not target.endswith(".pth"):
         raise ConfigError(f"output: expected a file name that ends in .pth, found {target}")
     if os.path.realpath(source) == os.path.realpath(target):
-        raise ConfigError(f"output: {target} is the input checkpoint. Choose another file name")
+        raise ConfigError(f"output: {target} is also the input file. Choose another file name.")
     if os.path.isdir(target) or (os.path.lexists(target) and not overwrite):
         raise ConfigError(
-            f"{target}: the output file already exists. Choose another name, or replace the file with --overwrite"
+            f"{target}: the output file already exists. Choose another name, or replace the file with --overwrite."
         )
     if os.path.lexists(target) and not (is_plain_file(target) and is_archive(target)):
         raise ConfigError(
             f"{target}: --overwrite replaces only PyTorch files, but the existing file has another format. Choose "
-            "another file name"
+            "another file name."
         )
 
 
@@ -100,6 +105,6 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _is_finite(value: Tensor) -> bool:
-    # A sum is several times faster than isfinite() of each value, and NaN and infinity remain in it. If the sum is not
-    # finite, test each value, because a sum of finite values can overflow.
+    # Summing is several times faster than testing each value, and the sum of values with NaN or infinity is not finite.
+    # If the sum is not finite, test each value, because a sum of finite values can overflow.
     return bool(value.sum().isfinite() or value.isfinite().all())

@@ -1,4 +1,4 @@
-"""Nearest class mean: replace the weights of a trained classifier by the mean features of each class.
+"""Replace the weights of a trained classifier by the mean features of each class (nearest class mean).
 
 Shapes: C classes, D features.
 """
@@ -27,8 +27,9 @@ from seesaw_d2.weights.file_checks import check_weights_file
 def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     """Write a copy of the checkpoint MODEL.WEIGHTS with class means as weights of the classifier.
 
-    The classifier then computes logit_c = tau cos(x, mean of class c), as ``NormedLinear`` does. The means are over the
-    training images, preprocessed as in evaluation. A class without images gets zero weights.
+    The classifier then computes logit_c = τ cos(x, m_c), where τ is the temperature of ``NormedLinear`` and m_c is the
+    mean feature of class c over the training images, preprocessed as in evaluation. A class without images gets zero
+    weights.
 
     Source: Kang et al., ICLR 2020, section 4.2, variant with cosine similarity. Their other variant, the Euclidean
     distance of normalized features, ranks the classes in the same way.
@@ -45,18 +46,22 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     resolve_device(cfg)
     check_names(cfg)
     if task_of(cfg) is not CLASSIFICATION:
-        raise ConfigError(f"MODEL.META_ARCHITECTURE: expected ImageClassifier, found {cfg.MODEL.META_ARCHITECTURE!r}")
+        raise ConfigError(f"MODEL.META_ARCHITECTURE: expected 'ImageClassifier', found {cfg.MODEL.META_ARCHITECTURE!r}")
     key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
     if cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME != "NormedLinear":
         found = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME
-        raise ConfigError(f"{key}: class means need NormedLinear, which computes cosine similarities, found {found!r}")
+        raise ConfigError(
+            f"{key}: expected 'NormedLinear', found {found!r}. Class means are weights for cosine similarities, which "
+            "only NormedLinear computes."
+        )
     check_weights_file(cfg.MODEL.WEIGHTS, limits_of(cfg))
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)
     check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)
     check_writable(os.path.dirname(os.path.abspath(path)), "output")
     model = build_model(cfg).eval()
-    # Do not compare categories: only the classifier depends on them, and the code below replaces its weights.
+    # Do not compare the categories of checkpoint and data: only the classifier depends on the categories, and the code
+    # below replaces the weights of the classifier.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))
@@ -66,7 +71,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
 
 @torch.no_grad()
 def class_means(model, cfg: CfgNode) -> Tensor:
-    """Return the mean features of each class over the images of DATASETS.TRAIN, (C, D). Without images, they are 0."""
+    """Return the mean features of each class over DATASETS.TRAIN, (C, D). Rows of classes without images are 0."""
     num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
     sums = torch.zeros(num_classes, model.classifier.in_features, dtype=torch.float64, device=model.device)
     counts = torch.zeros(num_classes, dtype=torch.float64, device=model.device)

@@ -12,8 +12,10 @@ from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
+# Addresses whose path handlers support limits.
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-_CACHED = tuple(each for each in _LIMITED if each != MMDET)  # the cache contains the downloaded files themselves
+# Addresses whose files the cache contains unchanged. For MMDET, the cache also contains converted files.
+_CACHED = tuple(each for each in _LIMITED if each != MMDET)
 
 
 def download(url: str, limits: Limits | None = None) -> str:
@@ -21,7 +23,7 @@ def download(url: str, limits: Limits | None = None) -> str:
 
     Args:
         url: an address that a path handler of Detectron2 supports, such as ``https://`` or ``detectron2://``.
-        limits: limits on time and size. Path handlers that other programs register ignore them.
+        limits: limits on time and size. Path handlers of other programs ignore the limits.
 
     Raises:
         WeightsError: the download failed.
@@ -36,8 +38,8 @@ def download(url: str, limits: Limits | None = None) -> str:
 def check_weights_file(path: str, limits: Limits | None = None) -> None:
     """Check that a weights file exists and is complete. Download a remote file first.
 
-    This function reads only the directory of the archive. The directory is at the end of the file, so a truncated
-    file has no directory. A download that is not a weights file is removed from the cache.
+    The check reads only the directory of the zip archive. The directory is at the end of the file, so that a truncated
+    file lacks it. If a downloaded file is not a weights file, this function removes the file from the cache.
 
     Args:
         path: path or address of the file.
@@ -72,5 +74,5 @@ def _check_local(path: str) -> None:
         raise WeightsError(f"MODEL.WEIGHTS: cannot read {path}: {error.strerror or error}") from error
     if not archive and magic != b"\x80\x02":  # first bytes of the format before PyTorch 1.6
         raise WeightsError(
-            f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a truncated file or another format"
+            f"MODEL.WEIGHTS: {path}: not a PyTorch checkpoint. The file is truncated or has another format."
         )

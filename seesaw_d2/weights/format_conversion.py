@@ -15,8 +15,8 @@ from seesaw_d2.weights.safe_reading import (
     read_weights_file,
 )
 
-# Entries to convert in addition to the weights. The first two select how Detectron2 matches names, and ENTRY contains
-# the categories.
+# Entries to convert in addition to the weights. The first two entries select how Detectron2 matches parameter names.
+# ENTRY contains the class names.
 _KEPT = ("__author__", "matching_heuristics", ENTRY)
 
 
@@ -35,11 +35,11 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
         WeightsError: ``source`` is unreadable or not a weights file.
     """
     if not target.endswith((SAFETENSORS, ".pth")):
-        raise ConfigError(f"{target}: expected an output file name that ends in {SAFETENSORS} or .pth")
+        raise ConfigError(f"output: expected a file name that ends in {SAFETENSORS} or .pth, found {target}")
     if "://" not in source:
         check_regular_file(source)
     if os.path.lexists(target):
-        raise ConfigError(f"{target}: the output file already exists. Choose another name")
+        raise ConfigError(f"{target}: the output file already exists. Choose another name.")
     path = download(source) if "://" in source else source
     content = as_checkpoint(read_weights_file(path), path)
     model = content.pop("model")

@@ -18,8 +18,8 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torc
 class TorchvisionHandler(PathHandler):
     """Path handler of ``torchvision://NAME``, such as ``torchvision://resnet50``.
 
-    It converts the weights of torchvision once to the format of Detectron2's model zoo, and caches the file in the
-    folder of Detectron2's downloads. Detectron2's checkpointer can load this format into any model with a ResNet.
+    The handler converts torchvision's weights once to the format of Detectron2's model zoo, and caches the converted
+    file in Detectron2's download folder. Detectron2's checkpointer can load this format into any model with a ResNet.
     """
 
     def _get_supported_prefixes(self):
@@ -43,7 +43,7 @@ class TorchvisionHandler(PathHandler):
 class MmdetHandler(PathHandler):
     """Path handler of ``mmdet://FILE``, where FILE is a published checkpoint of MMDetection in ``published.FILES``.
 
-    It downloads and converts the file once, and caches the result in the folder of Detectron2's downloads.
+    The handler downloads and converts the file once, and caches the converted file in Detectron2's download folder.
     """
 
     def _get_supported_prefixes(self):
@@ -52,7 +52,9 @@ class MmdetHandler(PathHandler):
     def _get_local_path(self, path, force=False, **kwargs):
         name = path.removeprefix(MMDET)
         if name not in FILES.values():
-            raise WeightsError(f"MODEL.WEIGHTS: {path}: expected one of {', '.join(FILES.values())}, found {name!r}")
+            raise WeightsError(
+                f"MODEL.WEIGHTS: expected {MMDET} followed by one of {', '.join(FILES.values())}, found {path}"
+            )
         original = download(published_url(name), kwargs.get("limits"))
         converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)

@@ -1,9 +1,10 @@
-"""Seesaw Loss checkpoints that MMDetection publishes in its configs/seesaw_loss and that the converter supports."""
+"""List the Seesaw Loss checkpoints that MMDetection publishes and that the converter supports."""
 
 SCHEME = "mmdet://"
 _FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/seesaw_loss/"
-# Depth of Mask R-CNN, or "cascade" for Cascade Mask R-CNN R-101 -> hashes of the four files in the order of _VARIANTS.
+# (sampler, suffix of the config name) of the four files of each model.
 _VARIANTS = (("random", ""), ("random", "_normmask"), ("rfs", ""), ("rfs", "_normmask"))
+# Key: depth of Mask R-CNN, or "cascade" for Cascade Mask R-CNN R-101. Value: hash in the name of each file.
 _HASHES = {
     "50": ("a698dd3d", "a1c11314", "392a804b", "cd0f6a12"),
     "101": ("8e6e6dd5", "a0b59c42", "e68eb464", "1d817139"),
@@ -23,7 +24,7 @@ def _files() -> dict[str, str]:
     return files
 
 
-# Config of this project -> name of the published file.
+# Key: config of this project. Value: name of the published file.
 FILES = _files()
 
 

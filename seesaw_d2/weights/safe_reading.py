@@ -22,8 +22,9 @@ from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
-# Environment variable with the paths of trusted files, which Python's own pickle reads, separated by ":" (";" on
-# Windows). It is not a config key, because then a config distributed with weights could declare them trusted.
+# Environment variable with the paths of trusted files, separated by ":" (";" on Windows). Python's own pickle reads
+# these files. A config key is not possible, because a config that is distributed with weights could then declare these
+# weights trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
 # Maximum number of unknown classes in a checkpoint of another program. MMDetection saves about ten.
@@ -47,14 +48,14 @@ class _Ignored:
 
 
 def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
-    """Read a weights file to the CPU: tensors, arrays and plain values.
+    """Read the tensors, arrays and plain values in a weights file to the CPU, without running code in the file.
 
     Args:
         path: path of the file. If SEESAW_TRUST_WEIGHTS contains the path, Python's own pickle reads the file and may
             run code in it.
         ignore_unknown: True: treat the file as a file of ``torch.save`` whatever its extension, ignore
             SEESAW_TRUST_WEIGHTS, and replace objects of unknown classes by placeholders. False: raise for such objects.
-        inspect: True: verify the checksums of all records, and memory-map the tensors instead of reading them.
+        inspect: True: verify the checksums of all records, and memory-map the tensors. False: read the tensors.
 
     Returns:
         the saved object. For a safetensors file: ``{"model": tensors, **metadata}``, where metadata values are strings.
@@ -78,7 +79,7 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
     except WeightsError:
         raise
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"{path}: cannot read the file: {error.strerror or error}") from error
     except Exception as error:  # pickle and PyTorch raise many types for corrupt files
         raise WeightsError(_explain(path, error, may_trust=not ignore_unknown)) from error
 
@@ -98,7 +99,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
             do not support.
     """
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a mapping of parameters, found a {type(content).__name__}")
+        raise WeightsError(f"{path}: expected a dict of parameters, found a {type(content).__name__}")
     if path.endswith(".pkl") and not ("model" in content and "__author__" in content):
         blobs = content.get("blobs", content)
         if isinstance(blobs, dict):
@@ -106,16 +107,20 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         content = {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}
     elif path.endswith(".pyth"):
         if not isinstance(content.get("model_state"), dict):
-            raise WeightsError(f'{path}: expected a pycls checkpoint with the key "model_state", found no such key')
+            found = f"a {type(content['model_state']).__name__}" if "model_state" in content else "no such key"
+            raise WeightsError(
+                f'{path}: expected a dict below the key "model_state", found {found}. The extension .pyth is reserved '
+                "for checkpoints of pycls."
+            )
         state = {k: v for k, v in content["model_state"].items() if not str(k).endswith("num_batches_tracked")}
         content = {"model": state, "__author__": "pycls", "matching_heuristics": True}
     elif "model" not in content:
         content = {"model": content}
     if not isinstance(content["model"], dict):
         found = type(content["model"]).__name__
-        raise WeightsError(f"{path}: expected a mapping of parameters, found a {found}")
+        raise WeightsError(f"{path}: expected a dict of parameters, found a {found}")
     if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail for an empty dict
-        raise WeightsError(f"{path}: expected a mapping of parameters, found an empty mapping")
+        raise WeightsError(f"{path}: expected a dict of parameters, found an empty dict")
     for name, value in content["model"].items():
         content["model"][name] = _as_tensor(name, value, path)
     return content
@@ -128,12 +133,12 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
         except TypeError as error:
             found = shortened(str(value.dtype))
             raise WeightsError(
-                f"{path}: {shortened(str(name))}: expected an array of numbers, found an array of {found}"
+                f"{path}: {shortened(str(name))}: expected an array of numbers, found an array of dtype {found}"
             ) from error
-    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-        raise WeightsError(
-            f"{path}: {shown(name)}: expected a tensor or an array with a name, found {type(value).__name__}"
-        )
+    if not isinstance(name, str):
+        raise WeightsError(f"{path}: expected strings as parameter names, found {shown(name)}")
+    if not isinstance(value, torch.Tensor):
+        raise WeightsError(f"{path}: {shown(name)}: expected a tensor or an array, found a {type(value).__name__}")
     return value
 
 
@@ -141,9 +146,9 @@ def check_regular_file(path: str) -> None:
     """Raise WeightsError if ``path`` is not a regular file. Reading a pipe, for example, may block forever."""
     found = irregular(path)
     if found:
-        raise WeightsError(f"{path}: expected a file of weights, found {found}")
+        raise WeightsError(f"{path}: expected a weights file, found {found}")
     if not os.path.exists(path):
-        raise WeightsError(f"{path}: no such file of weights")
+        raise WeightsError(f"{path}: the weights file does not exist")
 
 
 def is_trusted(path: str) -> bool:
@@ -188,11 +193,11 @@ def _read_safetensors(path: str) -> dict[str, Any]:
             model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise WeightsError(f"{path}: not a safetensors file, or corrupt: {shortened(str(error))}") from error
+        raise WeightsError(f"{path}: cannot read this file as safetensors: {shortened(str(error))}") from error
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
     if ENTRY in metadata:
-        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text unchanged: its reader ignores it
+        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text, which entry_of ignores
             metadata[ENTRY] = json.loads(metadata[ENTRY])
     return {**metadata, "model": model}
 
@@ -204,12 +209,15 @@ def _full_name(name: str) -> str:
 
 def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
     text = shortened(str(error), 2000)
-    found = re.search(r"GLOBAL (\S+?)\.?(?:\s|$)", text) or re.search(r"^holds (\w+\.[\w.]+)$", text)
+    found = re.search(r"GLOBAL (\S+?)\.?(?:\s|$)", text) or re.search(r"plain values, found (\w+\.[\w.]+)$", text)
     if found:
-        advice = f". If you trust the author of this file, set {TRUST_VARIABLE}={path} to read it" * may_trust
+        trust = f" If you trust the author of this file, set the environment variable {TRUST_VARIABLE}={path}."
         name = _full_name(found.group(1))
-        return f"{path}: expected only weights and plain values, found {name}, which could run code{advice}"
-    return f"{path}: expected a file of weights, found a corrupt file or another format{_reason(text, error)}"
+        return (
+            f"{path}: expected only tensors and plain values, found a reference to {name}, which could run "
+            f"code.{trust * may_trust}"
+        )
+    return f"{path}: the file is corrupt or is not a weights file{_reason(text, error)}"
 
 
 def _reason(text: str, error: Exception) -> str:

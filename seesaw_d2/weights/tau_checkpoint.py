@@ -53,7 +53,7 @@ def normalize_checkpoint(
     drop_bias: bool = False,
     overwrite: bool = False,
 ) -> dict[float, str]:
-    """For each τ, write a checkpoint with a τ-normalized classifier, to be evaluated with ``--eval-only``.
+    """Write a checkpoint with a τ-normalized classifier for each τ, for evaluation with ``--eval-only``.
 
     Args:
         checkpoint: path of a .pth file of a model with a linear classifier.
@@ -96,7 +96,7 @@ def find_config(checkpoint: str) -> str:
     """
     path = os.path.join(os.path.dirname(checkpoint), "config.yaml")
     if not os.path.isfile(path):
-        raise ConfigError(f"{path} does not exist. Set --config-file to the config of the training")
+        raise ConfigError(f"{path} does not exist. Set --config-file to the config of the training.")
     return path
 
 
@@ -104,7 +104,7 @@ def _check_taus(taus: Sequence[float]) -> None:
     wrong = [tau for tau in taus if not 0 <= tau < math.inf]
     if wrong or not taus or len(set(taus)) < len(taus):
         raise ConfigError(
-            f"tau: expected numbers >= 0 without repetitions, found {', '.join(map(str, taus)) or 'none'}"
+            f"tau: expected different finite numbers >= 0, found {', '.join(map(str, taus)) or 'no numbers'}"
         )
 
 
@@ -117,8 +117,8 @@ def _check_config(cfg: CfgNode) -> int:
     if ours and box_head.CLS_PREDICTOR.NAME != "Linear":
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: expected Linear, found {box_head.CLS_PREDICTOR.NAME}. "
-            "τ-normalization has no effect on NormedLinear, which normalizes its weights, and would change the scales "
-            "that LWSLinear has learned"
+            "NormedLinear already normalizes its weights. LWSLinear has learned scales, which τ-normalization would "
+            "change."
         )
     return task.num_classes(cfg)
 
@@ -127,14 +127,15 @@ def _classifiers(model: dict[str, Tensor], num_classes: int, path: str) -> list[
     names = [name for name in model if _CLASSIFIER.search(name)]
     if not names:
         raise WeightsError(
-            f"{path}: no classifier weights, expected roi_heads.box_predictor.cls_score.weight or classifier.weight"
+            f"{path}: expected a parameter roi_heads.box_predictor.cls_score.weight or classifier.weight, found neither"
         )
     for name in names:
         rows = len(model[name])
         if not num_classes <= rows <= num_classes + 2:
             raise WeightsError(
-                f"{path}: {name} has {rows} rows, expected one for each of the {num_classes} categories of the config "
-                "and at most 2 for background (BAGS has more and is not supported)"
+                f"{path}: {name}: expected {num_classes} to {num_classes + 2} rows, found {rows} rows. The classifier "
+                f"has a row for each of the {num_classes} categories in the config, and 0 to 2 rows for background. "
+                "BAGS has more rows and is not supported."
             )
     return names
 

@@ -95,12 +95,17 @@ def _check_entries(archive: zipfile.ZipFile, path: str) -> None:
     entries, size = archive.infolist(), os.path.getsize(path)
     unpacked = sum(entry.file_size for entry in entries)
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
-    if packed or unpacked > size:
+    if packed:
         raise WeightsError(
-            f"{path}: expected an uncompressed archive, found an archive of {size} bytes that unpacks to {unpacked}"
+            f"{path}: expected an archive without compression, as PyTorch writes, found the compressed record "
+            f"{shown(packed[0])}"
+        )
+    if unpacked > size:
+        raise WeightsError(
+            f"{path}: expected records of at most {size} bytes, the size of the archive, found {unpacked} bytes"
         )
     if len({entry.filename for entry in entries}) < len(entries):
-        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found an archive with duplicate record names")
+        raise WeightsError(f"{path}: expected different record names in the archive, found a repeated name")
 
 
 def _check_records(archive: zipfile.ZipFile, path: str) -> None:
@@ -110,7 +115,7 @@ def _check_records(archive: zipfile.ZipFile, path: str) -> None:
 
 
 def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
-    """Verify the checksum of the headers. Accept archives of other programs and earlier versions, which have none."""
+    """Verify the checksum of the headers. Archives of other programs and of earlier versions lack this checksum."""
     comment = archive.comment
     if not comment:
         return
@@ -121,7 +126,7 @@ def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
-    """Return the SHA-256 of an archive except record contents and comment. ``comment`` is the length of the comment."""
+    """Return the SHA-256 of an archive without record contents and comment, and of the length ``comment``."""
     size = file.seek(0, os.SEEK_END) - len(archive.comment)
     digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
@@ -159,7 +164,8 @@ def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
         found = sizes.get(f"{folder}data/{key}")
         if found is None or found < needed:
             raise WeightsError(
-                f"{path}: expected a file of weights, found a tensor of {needed} bytes with data of {found or 0} bytes"
+                f"{path}: expected at least {needed} bytes in record data/{shown(key)[1:-1]}, found {found or 0} "
+                "bytes. The file is damaged."
             )
 
 
@@ -171,16 +177,16 @@ def _check_legacy(file: IO[bytes], path: str) -> None:
     if sum(storages.values()) > os.path.getsize(path) or not storages.keys() <= {
         key for key in listed if isinstance(key, str)
     }:
-        raise WeightsError(f"{path}: expected a file of weights, found tensors without data")
+        raise WeightsError(f"{path}: the data of some tensors is missing. The file is truncated or damaged.")
 
 
 def _storage(identity: list) -> tuple[str, int]:
-    """Return key and size in bytes of a storage, given its persistent id: ("storage", type, key, device, number)."""
+    """Return the key and size in bytes of a storage from its persistent id ("storage", type, key, device, number)."""
     kind, key, number = identity[1], identity[2], identity[4]
     if not isinstance(kind, Node) or kind.kind != "global" or not isinstance(key, str) or type(number) is not int:
-        raise pickle.UnpicklingError("contains a storage without type, name and number of values")
+        raise pickle.UnpicklingError("a tensor storage lacks a valid type, name or number of values")
     if number < 0:
-        raise pickle.UnpicklingError(f"contains a storage of {number} values")
+        raise pickle.UnpicklingError(f"expected a tensor storage of at least 0 values, found {number} values")
     return key, number * _bytes_of(kind.items[1])
 
 

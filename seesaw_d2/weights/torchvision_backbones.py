@@ -46,7 +46,7 @@ def torchvision_file(uri: str, limits: Limits | None = None) -> str:
         except OSError as error:
             raise WeightsError(
                 f"MODEL.WEIGHTS: {uri}: cannot download {url} ({error}). Download the file elsewhere and save it as "
-                f"{path}, or set MODEL.WEIGHTS to the path of the file"
+                f"{path}, or set MODEL.WEIGHTS to the path of the file."
             ) from error
     return path
 
@@ -79,7 +79,7 @@ def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str
     Raises:
         WeightsError: a name does not belong to torchvision's ResNets.
     """
-    # The result must not have the version numbers of a state dict: for these, FrozenBatchNorm2d changes the variances.
+    # Return a plain dict. With the version numbers of a state dict, FrozenBatchNorm2d would change the variances.
     converted = {}
     for name, tensor in state.items():
         if name.startswith("fc.") or name.endswith("num_batches_tracked"):
@@ -110,20 +110,21 @@ def resnet_prefix(model: torch.nn.Module) -> str:
     prefixes = [name.removesuffix(end) for name in model.state_dict() if name.endswith(end)]
     if len(prefixes) != 1:
         raise WeightsError(
-            f"MODEL.WEIGHTS: torchvision's ResNet weights need a model with one ResNet, found {len(prefixes)} ResNets"
+            "MODEL.WEIGHTS: torchvision's ResNet weights need a model with one ResNet. This model has "
+            f"{len(prefixes)} ResNets."
         )
     return prefixes[0]
 
 
 def check_torchvision_config(cfg: CfgNode) -> None:
-    """Check that the config describes the ResNet and the images of torchvision. Detectron2's defaults do not.
+    """Check that the config describes torchvision's ResNet and image format, which differ from Detectron2's defaults.
 
     Raises:
         ConfigError: the depth, the position of strides or the channel order differs.
     """
     name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
     if name not in NAMES:
-        return  # the download will raise an error
+        return  # torchvision_file will raise an error
     expected = {
         "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
         "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
@@ -131,4 +132,4 @@ def check_torchvision_config(cfg: CfgNode) -> None:
     }
     for key, (found, value) in expected.items():
         if found != value:
-            raise ConfigError(f"{key}: MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} needs {value!r}, found {found!r}")
+            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")

@@ -121,7 +121,7 @@ def test_an_output_that_cannot_be_written(tmp_path, capsys):
     assert main([str(small(tmp_path / "export")), "--output", str(tmp_path / "file")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {tmp_path}/file/")
-    assert "cannot be written: " in error
+    assert "cannot write the file: " in error
     assert error.count("\n") == 1
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -66,7 +66,8 @@ def test_train_net_of_an_installed_package_takes_configs_by_name(run_python, ins
     assert f"DATASETS.REGISTER[0].JSON: expected an annotation file, found {tmp_path}/datasets/glyphs" in err
     err = run_python(*command, "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_3x.yaml", status=2)
     folder = installed / "seesaw_d2/configs"
-    assert f"neither as a path from {tmp_path}, nor as a name below {folder}; did you mean " in err
+    assert str(tmp_path) in err
+    assert f"{folder}. Did you mean " in err
     assert "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml" in err
     assert not list(tmp_path.iterdir())
 
@@ -84,5 +85,5 @@ def test_detectron2_builds_the_model_of_a_config_by_name():
 
 
 def test_an_unknown_config_suggests_the_nearest():
-    with pytest.raises(ConfigError, match=r"found 'digits/cee\.yaml'; did you mean digits/ce\.yaml\?"):
+    with pytest.raises(ConfigError, match=r"found 'digits/cee\.yaml'. Did you mean digits/ce\.yaml\?"):
         model_zoo.get_config_file("digits/cee.yaml")

@@ -61,12 +61,12 @@ def test_inputs_of_another_kind(tmp_path):
     model = ExportedModel(export_model(cfg, str(tmp_path), "torchscript", picture=picture(64, 64, 1)).path)
     good = image(64, 64, 1)
     for given, found in (
-        (good.astype(np.float32), r"float32 \(3, 64, 64\)"),
-        (good[None], r"uint8 \(1, 3, 64, 64\)"),
-        (good.transpose(1, 2, 0), r"uint8 \(64, 64, 3\)"),
-        (good[:, :0], r"uint8 \(3, 0, 64\)"),
+        (good.astype(np.float32), r"float32 .*\(3, 64, 64\)"),
+        (good[None], r"uint8 .*\(1, 3, 64, 64\)"),
+        (good.transpose(1, 2, 0), r"uint8 .*\(64, 64, 3\)"),
+        (good[:, :0], r"uint8 .*\(3, 0, 64\)"),
     ):
-        with pytest.raises(DataError, match=rf"image: expected uint8 \(3, H, W\), found {found}"):
+        with pytest.raises(DataError, match=rf"image: expected .*uint8 .*, found .*{found}"):
             model(given)
     assert len(model(good[:, ::-1])["scores"]) > 0
 

@@ -17,13 +17,13 @@ from tests.losses.test_build import KEY, make_cfg, statistics
     [
         (
             {"NAME": "SeasawLoss"},
-            f'{KEY}.NAME: expected one of .*"CrossEntropyLoss".*"SeesawLoss".*, found \'SeasawLoss\'; '
-            'did you mean "SeesawLoss"',
+            f'{KEY}.NAME: expected one of .*"CrossEntropyLoss".*"SeesawLoss".*, found \'SeasawLoss\'. '
+            'Did you mean "SeesawLoss"',
         ),
         (
             {"BACKGROUND": "objectnes"},
-            f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class" .*found \'objectnes\'; '
-            'did you mean "objectness"',
+            f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class" .*found \'objectnes\'. '
+            'Did you mean "objectness"',
         ),
         ({"BACKGROUND": "none"}, f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class" .*found \'none\''),
         (
@@ -48,7 +48,7 @@ from tests.losses.test_build import KEY, make_cfg, statistics
         ),
         (
             {"NAME": "PairwiseClassBalance", "PCB_LOSS": "SeasawLoss"},
-            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", .*found \'SeasawLoss\'; did you mean "SeesawLoss"',
+            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", .*found \'SeasawLoss\'. Did you mean "SeesawLoss"',
         ),
         (
             {"NAME": "PairwiseClassBalance", "PCB_LOSS": "PairwiseClassBalance"},
@@ -85,7 +85,7 @@ def test_wrong_values_name_the_key(changes, message):
 def test_no_suggestion_where_nothing_is_near():
     with pytest.raises(ConfigError) as caught:
         build_loss(make_cfg(NAME="xyz"), 4)
-    assert "did you mean" not in str(caught.value)
+    assert "Did you mean" not in str(caught.value)
 
 
 def test_statistics_of_another_dataset():

@@ -64,7 +64,7 @@ CASES: list[Case] = cases(
         "config, 50,000 brackets": (run("config.yaml", "A: " + "[" * 50_000), r"config\.yaml: .*too deeply"),
         "config, a list": (run("config.yaml", "- 1\n"), r"config\.yaml: expected a mapping of config keys"),
         "config, not UTF-8": (run("config.yaml", b"\xff"), r"config\.yaml: .*UTF-8"),
-        "config, a pipe": (run("config.yaml", os.mkfifo), r"config\.yaml: expected a config file, found a pipe"),
+        "config, a pipe": (run("config.yaml", os.mkfifo), r"config\.yaml: .*found a pipe"),
         "metrics, torn": (run("metrics.json", LINE + LINE[:9]), None),
         "metrics, 100,000 brackets": (run("metrics.json", "[" * 100_000 + "\n" + LINE), None),
         "metrics, other values": (run("metrics.json", f'1\n"x"\nnull\n[]\n{LINE}'), None),
@@ -83,6 +83,6 @@ CASES: list[Case] = cases(
         "weights, negative": (run("model_final.pth", weights(-torch.ones(4, 2), -torch.ones(4))), None),
         "weights, complex": (run("model_final.pth", weights(torch.ones(4, 2) * 1j, torch.ones(4) * 1j)), None),
         "weights, bools": (run("model_final.pth", weights(torch.ones(4, 2) > 0, torch.ones(4) > 0)), None),
-        "classification, torn": (run("inference/toy/classification.json", '{"a'), r"classification\.json: not JSON"),
+        "classification, torn": (run("inference/toy/classification.json", '{"a'), r"classification\.json: .*not JSON"),
     },
 )

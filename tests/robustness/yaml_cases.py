@@ -103,7 +103,7 @@ CASES: list[Case] = cases(
         "a key twice": (of("SEED: 1\nMODEL: {DEVICE: cpu}\nSEED: 2\n"), r"line 3: SEED: "),
         "a key that is a number": (of("1: 2\n"), r"line 1: .*found 1"),
         "a key that is a list": (of("? [1]\n: 2\n"), r"line 1: .*found a list"),
-        "an unknown key": (of("MODEL: {WIEGHTS: x}"), r"unknown config key MODEL\.WIEGHTS; did you mean .*WEIGHTS"),
+        "an unknown key": (of("MODEL: {WIEGHTS: x}"), r"unknown config key MODEL\.WIEGHTS. Did you mean .*WEIGHTS"),
         "a value for a node": (of("MODEL: cpu"), r"c\.yaml: MODEL: expected a mapping of keys, found 'cpu'"),
         "a node for a value": (of("SEED: {A: 1}"), r"c\.yaml: .*SEED"),
         "a date": (of("OUTPUT_DIR: 2020-01-01"), r"c\.yaml: Key OUTPUT_DIR .*not a valid type"),

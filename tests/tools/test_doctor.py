@@ -149,7 +149,8 @@ def test_a_machine_without_a_gpu(config_file, capsys, monkeypatch):
 
 def test_no_config(tmp_path, capsys):
     assert main(["--config-file", str(tmp_path / "none.yaml")]) == 1
-    assert to_fix(capsys.readouterr().out) == [f"{tmp_path / 'none.yaml'}: no such config file"]
+    (line,) = to_fix(capsys.readouterr().out)
+    assert line.startswith(f"{tmp_path / 'none.yaml'}: ")
 
 
 def test_weights(config_file, tmp_path, capsys):

@@ -130,4 +130,4 @@ def test_command_line(capsys):
     assert capsys.readouterr().out.count("python train_net.py") == len(ROWS)
     with pytest.raises(SystemExit):
         paper_tables.main(["--table", "2", "--row", "7"])
-    assert "table 2 has rows 1 to 6, found 7" in capsys.readouterr().err
+    assert "--row: expected a number from 1 to 6 for table 2, found 7" in capsys.readouterr().err

@@ -117,7 +117,7 @@ def test_wrong_files_are_named(tmp_path, content, message):
     [
         (b"nothing", "bad.pth"),
         ({"model": {"backbone.weight": torch.zeros(1)}}, "no class counts"),
-        ({"model": {PREFIX + "cls_loss.class_counts": torch.zeros(3, dtype=torch.int64)}}, "are 0"),
+        ({"model": {PREFIX + "cls_loss.class_counts": torch.zeros(3, dtype=torch.int64)}}, "class_counts: "),
         ({"state_dict": {}}, '"model"'),
         ({"model": {"x": SimpleNamespace()}}, "types.SimpleNamespace"),
     ],

@@ -106,11 +106,11 @@ def checkpoint(tmp_path):
     ("arguments", "message"),
     [
         (["out.pth", "--tau", "-0.5"], "found -0.5"),
-        (["out.pth", "--tau", "nan"], "tau: expected numbers >= 0"),
+        (["out.pth", "--tau", "nan"], "tau: expected "),
         (["out.pth", "--sweep", "0.5", "0.5"], "found 0.5, 0.5"),
         (["out.pkl", "--tau", "0.5"], "out.pkl"),
         (["model.pth", "--tau", "0.5", "--overwrite"], "output: model.pth "),
-        (["out.pth", "--tau", "0.5", "--config-file", "nowhere.yaml"], "nowhere.yaml: no such config file"),
+        (["out.pth", "--tau", "0.5", "--config-file", "nowhere.yaml"], "nowhere.yaml: "),
     ],
 )
 def test_mistakes_in_the_arguments(checkpoint, monkeypatch, capsys, arguments, message):
@@ -130,7 +130,10 @@ class Dangerous:
     ("content", "message"),
     [
         ({"model": {"backbone.weight": torch.ones(3)}}, "roi_heads.box_predictor.cls_score"),
-        ({"model": {f"{CLASSIFIER}.weight": torch.ones(C + 6, 4)}}, f"{CLASSIFIER}.weight has {C + 6} "),
+        (
+            {"model": {f"{CLASSIFIER}.weight": torch.ones(C + 6, 4)}},
+            f"{CLASSIFIER}.weight: expected {C} to {C + 2} rows, found {C + 6} rows",
+        ),
         ({"weights": {}}, '"model"'),
         ({"model": Dangerous()}, "builtins.print"),
         (b"torn", "model.pth"),

@@ -106,7 +106,7 @@ def test_class_means_are_the_nearest(tmp_path):
     ("arguments", "message"),
     [
         (["MODEL.CLASSIFIER.NUM_CLASSES", "7"], "MODEL.CLASSIFIER.NUM_CLASSES"),
-        (["MODEL.CLASSIFIER.BACKBONE", "resnet5"], "did you mean resnet50?"),
+        (["MODEL.CLASSIFIER.BACKBONE", "resnet5"], "Did you mean resnet50?"),
         (["MODEL.CLASSIFIER.BACKBONE", "timm/resnet18x"], "timm"),
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"], "in an image classifier"),
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "BalancedGroupSoftmaxLoss"], "found 'BalancedGroupSoftmaxLoss'"),

@@ -49,5 +49,5 @@ def test_nearest_names_are_listed():
         select(NAMES, ["*", "roi_heads.box_predictor.cls_scores"], "KEY")
     with pytest.raises(ConfigError, match=r": backbone, roi_heads$"):
         select(NAMES, ["zzzz"], "KEY")
-    with pytest.raises(ConfigError, match=r"KEY\[0\]: expected a name or a pattern of names, found 3"):
+    with pytest.raises(ConfigError, match=r"KEY\[0\]: expected .*, found 3"):
         select(NAMES, [3], "KEY")

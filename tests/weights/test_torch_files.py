@@ -125,7 +125,7 @@ def test_a_tensor_with_less_data_than_it_claims(tmp_path):
         content = archive.read("w/data.pkl")
     assert content.count(b"M\xf4\x01") == 2  # 500, the length of the storage and of the tensor
     path = rewritten(tmp_path / "w.pth", data=content.replace(b"M\xf4\x01", b"M\xff\xff"))
-    with pytest.raises(WeightsError, match=r"changed\.pth.*262140 bytes with data of 2000"):
+    with pytest.raises(WeightsError, match=r"changed\.pth.*262140 bytes .*found 2000"):
         read_weights_file(str(path))
 
 
@@ -143,11 +143,11 @@ def test_nothing_is_unpacked(tmp_path, method, ignore_unknown, monkeypatch):
     torch.save({"model": {"w": torch.zeros(1_000_000)}}, tmp_path / "w.pth")
     path = rewritten(tmp_path / "w.pth", method)
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *_: pytest.fail("was unpacked"))
-    with pytest.raises(WeightsError, match=r"changed\.pth.*unpacks to 400\d+"):
+    with pytest.raises(WeightsError, match=r"changed\.pth.*compressed"):
         read_weights_file(str(path), ignore_unknown=ignore_unknown)
     path.rename(tmp_path / "model_0000003.pth")
     write_pointer(str(tmp_path), "model_0000003.pth")
-    with pytest.raises(WeightsError, match=r"unpacks to 400\d+"):
+    with pytest.raises(WeightsError, match="compressed"):
         resume_file(str(tmp_path))
 
 

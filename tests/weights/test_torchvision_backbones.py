@@ -106,7 +106,7 @@ def test_weights_of_another_depth(tmp_path, weights, model):
 
 def test_a_model_without_resnet(tmp_path):
     torch.save(random_resnet(18).state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(WeightsError, match="a model with one ResNet, found 0"):
+    with pytest.raises(WeightsError, match=r"a model with one ResNet.* 0 ResNets"):
         SeesawCheckpointer(torch.nn.Linear(2, 2)).load(str(tmp_path / "weights.pth"), checkpointables=[])
 
 
@@ -122,7 +122,7 @@ def test_code_in_a_weights_file_does_not_run(tmp_path):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     torch.save({"model": Code()}, tmp_path / "code.pth")
-    with pytest.raises(WeightsError, match=r"code\.pth: expected .*, found \w+\.mkdir"):
+    with pytest.raises(WeightsError, match=r"code\.pth: expected .*, found .*\w+\.mkdir"):
         SeesawCheckpointer(torch.nn.Linear(2, 2)).load(str(tmp_path / "code.pth"))
     assert not (tmp_path / "ran").exists()
 
@@ -183,7 +183,7 @@ def test_a_torn_file_in_the_cache(tmp_path, cache, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"MODEL.WEIGHTS": "torchvision://resnet101"}, "MODEL.RESNETS.DEPTH: .*101.* 101"),
+        ({"MODEL.WEIGHTS": "torchvision://resnet101"}, "MODEL.RESNETS.DEPTH: .*101.* 18"),
         ({"INPUT.FORMAT": "BGR"}, "INPUT.FORMAT: .*'RGB'.*'BGR'"),
         ({"MODEL.RESNETS.STRIDE_IN_1X1": True}, "MODEL.RESNETS.STRIDE_IN_1X1: .*False.*True"),
         ({"MODEL.WEIGHTS": "torchvision://resnet51"}, "MODEL.WEIGHTS: .*resnet50.*resnet51"),

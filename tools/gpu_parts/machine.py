@@ -28,9 +28,9 @@ def missing() -> str | None:
         return f"the Python modules {', '.join(MODULES)}, but {sys.executable} does not find {', '.join(absent)}"
     torch = importlib.import_module("torch")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < MIN_TORCH:
-        return f"PyTorch {'.'.join(map(str, MIN_TORCH))} or newer, but found {torch.__version__}"
+        return f"PyTorch {'.'.join(map(str, MIN_TORCH))} or newer, but this is PyTorch {torch.__version__}"
     if not torch.cuda.is_available():
-        return f"an NVIDIA GPU, but PyTorch {torch.__version__} found none"
+        return f"an NVIDIA GPU, but PyTorch {torch.__version__} finds no GPU"
     return None
 
 

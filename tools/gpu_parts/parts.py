@@ -24,8 +24,8 @@ class Part:
     Args:
         name: unique name. The files of the log and the result have this name, too.
         what: description in the table.
-        commands: function from the output folder to lists of arguments for Python. If a command runs out of memory, the
-            next list is tried. The part may write files to the subfolder that has the name of the part.
+        commands: function from the output folder to lists of arguments for Python. If the GPU runs out of memory with
+            one list, the next list is used. The part may write files to a subfolder with the name of the part.
         limit: time limit of each command in seconds.
         read: function from the output of the command and the output folder to the rows of the table.
     """

@@ -18,7 +18,7 @@ def tests(output: str, folder: Path) -> Rows:
     """Return rows with pytest's summary, each reason of skipped tests, and each failed test."""
     summary = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", output, re.MULTILINE)
     if not summary:
-        raise Unreadable("expected a summary of pytest in the output, found none")
+        raise Unreadable("expected a summary of pytest in the output, found no summary")
     skipped = re.findall(r"^SKIPPED \[(\d+)\] [^:]+:?\d*: (.*)$", output, re.MULTILINE)
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)(?: - (.*))?$", output, re.MULTILINE)
     rows = [("all", summary[-1])]
@@ -57,7 +57,7 @@ def iteration(output: str, folder: Path) -> Rows:
     memory = {row["which"]: float(row["peak MB"]) for row in table}
     base = THEIR_AMP if THEIR_AMP in speed else THEIRS
     if base not in speed:
-        raise Unreadable(f"expected a row {THEIRS!r} in the output, found none")
+        raise Unreadable(f"expected a row {THEIRS!r} in the output, found the rows {', '.join(map(repr, speed))}")
     rows = []
     for row in table:
         name = row["which"]
@@ -86,5 +86,5 @@ def _table(output: str) -> list[dict[str, str]]:
     lines = [line.strip().strip("|").split("|") for line in output.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line] for line in lines]
     if len(cells) < 3:
-        raise Unreadable("expected a table in the output, found none")
+        raise Unreadable("expected a table in the output, found no table")
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]

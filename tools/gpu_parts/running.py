@@ -14,7 +14,7 @@ from gpu_parts.machine import paths
 from gpu_parts.parts import Part
 from gpu_parts.readers import Unreadable
 
-SHORT = 20  # seconds. If less time is left, no part starts
+SHORT = 20  # minimum time in seconds to start a part
 PASSED, FAILED, UNFINISHED, NOT_RUN = "passed", "failed", "not finished", "not run"
 OUT_OF_MEMORY = re.compile(r"out of memory", re.IGNORECASE)
 
@@ -40,8 +40,8 @@ def finished(folder: Path, part: Part, key: str) -> dict | None:
 def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
     """Run a part, write its log and result, and return the result.
 
-    The part runs until it finishes, or reaches ``seconds`` or its own time limit. If ``seconds`` or an interruption
-    stops the part, its files stay, so that the next call continues.
+    The part stops after ``seconds`` or after its own time limit. If ``seconds`` or an interruption stops the part, its
+    files stay, so that the next call continues.
     """
     start, status, rows = time.monotonic(), UNFINISHED, []
     if known(folder, part, key)["status"] != UNFINISHED:

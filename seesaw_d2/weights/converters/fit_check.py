@@ -37,7 +37,7 @@ def check_fit(
         state: name -> converted tensor.
         shapes: result of ``model_shapes``.
         source, config: names of the checkpoint and of the config, for error messages.
-        partly: True: parameters of the model may be missing in ``state``. False: they must not.
+        partly: True: parameters of the model may be missing in ``state``. False: a missing parameter is an error.
 
     Returns:
         the names of the missing parameters. Buffers of losses may always be missing and are not returned, because
@@ -52,8 +52,8 @@ def check_fit(
         if name not in shapes:
             lines.append(f"{name}: not in the model")
         elif value.shape != shapes[name]:
-            lines.append(f"{name}: expected shape {tuple(shapes[name])}, found {tuple(value.shape)}")
+            lines.append(f"{name}: expected shape {tuple(shapes[name])}, found shape {tuple(value.shape)}")
     if lines:
-        listed = "; ".join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
-        raise WeightsError(f"{source}: does not fit the model of {config}: {listed}")
+        listed = "; ".join(lines[:5] + [f"and {len(lines) - 5} more differences"] * (len(lines) > 5))
+        raise WeightsError(f"{source}: the weights do not fit the model of {config}: {listed}")
     return lacking

@@ -1,4 +1,4 @@
-"""Read weights and metadata from checkpoints of other programs, which may also contain objects of unknown classes."""
+"""Read weights and metadata from checkpoints of MMDetection, torchvision and similar programs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +9,21 @@ import torch
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.weights.safe_reading import read_weights_file
 
-# Maximum nesting depth of the values returned from "meta". Callers need at most meta -> config -> text.
+# Maximum nesting depth of lists and dicts in the returned metadata. Callers need meta["dataset_meta"]["classes"].
 _MAX_DEPTH = 3
 
 
 def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read the weights and the metadata of a checkpoint of MMDetection, mmengine, torchvision or a similar program.
 
-    This function runs no code in the file and ignores objects of unknown classes.
+    This function runs no code in the file. It ignores objects of classes that PyTorch cannot load safely.
 
     Args:
         path: path of a file of ``torch.save`` with the weights below "state_dict", below "model" or at the top level.
 
     Returns:
-        a dict from name to tensor on the CPU, and the plain values (text, numbers, lists, dicts) below "meta".
+        the weights, a dict from name to tensor on the CPU, and the metadata below "meta", a dict of plain values
+        (strings, numbers, lists, dicts).
 
     Raises:
         WeightsError: the file is missing, corrupt or not a checkpoint, or it refers to a function that PyTorch always
@@ -30,7 +31,7 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
     """
     content = read_weights_file(path, ignore_unknown=True)
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a checkpoint, found a {type(content).__name__}")
+        raise WeightsError(f"{path}: expected a dict of parameters, found a {type(content).__name__}")
     state = content
     for key in ("state_dict", "model"):
         if isinstance(content.get(key), dict):
@@ -38,7 +39,9 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
             break
     weights = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     if not weights:
-        raise WeightsError(f'{path}: no parameters below "state_dict", below "model" or at the top level')
+        raise WeightsError(
+            f'{path}: expected parameters below "state_dict", below "model" or at the top level, found no parameters'
+        )
     meta = content.get("meta") if state is not content else None
     return weights, _plain(meta, 0) if isinstance(meta, dict) else {}
 
@@ -53,6 +56,7 @@ def naming(path: str) -> Iterator[None]:
 
 
 def _plain(value: Any, depth: int) -> Any:
+    """Copy plain values. Replace other objects, and lists and dicts below ``_MAX_DEPTH`` levels, by None."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if depth < _MAX_DEPTH and isinstance(value, dict):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
 # Number of blocks in the third stage of a ResNet -> depth of the ResNet.
@@ -31,8 +32,8 @@ class MmdetModel:
         cascade: True: Cascade Mask R-CNN. False: Mask R-CNN.
         depth: depth of the ResNet, 50 or 101.
         num_classes: C.
-        normed_mask: True: mask prediction is normalized. False: it is not. None: unknown. Both variants have the same
-            parameters.
+        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: unknown,
+            because both variants have the same parameters.
         sampler: sampler of the training, "random" or "rfs" (repeat factor sampling). None: unknown.
     """
 
@@ -54,12 +55,12 @@ class MmdetModel:
 
     @property
     def is_published(self) -> bool:
-        """Return True if MMDetection publishes such a model: LVIS v1, known sampler, no cascade with R-50."""
+        """Return True if MMDetection publishes such a model: LVIS v1, a known sampler, and for a cascade R-101."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
-        """Return the path of the closest config of this project. ``overrides`` has the remaining differences."""
+        """Return the path of the most similar config of this project. ``overrides`` has the remaining differences."""
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:
@@ -81,7 +82,7 @@ class MmdetModel:
 
 
 def evaluation_keys(cascade: bool, resize: str = "opencv") -> list[str]:
-    """Return config overrides for evaluation as in MMDetection, as a list KEY, VALUE, ....
+    """Return config overrides [KEY, VALUE, ...] for evaluation as in MMDetection.
 
     Args:
         cascade: True: add the override that averages logits over the stages of a cascade, as MMDetection does.
@@ -110,7 +111,7 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
     for name, tensor in state.items():
         if is_before_2(name):
             raise WeightsError(
-                f"{name}: expected a parameter of Mask R-CNN or Cascade Mask R-CNN of MMDetection 2 or 3, found a "
+                f"expected parameters of Mask R-CNN or Cascade Mask R-CNN from MMDetection 2 or 3, found {name}, a "
                 "parameter of another model or of MMDetection 1"
             )
         new_name = rename_mmdet(name)
@@ -123,21 +124,22 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         else:
             converted[new_name] = tensor
     if not converted:
-        ours = " (these are Detectron2's names, so the checkpoint may already be converted)"
+        ours = ". These are Detectron2's names. The checkpoint may already be converted."
         known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognised)
         torchvisions = any(name.startswith(("backbone.body.", "roi_heads.mask_predictor.")) for name in unrecognised)
         hint = (
-            " (these are torchvision's names. Use tools/convert_torchvision_checkpoint.py)"
+            ". These are torchvision's names. Use tools/convert_torchvision_checkpoint.py."
             if torchvisions
             else ours * known
         )
-        raise WeightsError(f"expected parameter names of MMDetection, found {', '.join(unrecognised[:3])}, ...{hint}")
+        raise WeightsError(f"expected parameter names of MMDetection, found {first_few(unrecognised, 3)}{hint}")
     return converted, unrecognised
 
 
 def _as_counts(name: str, tensor: Tensor) -> Tensor:
-    if not (tensor.isfinite().all() and (tensor >= 0).all()):
-        raise WeightsError(f"{name}: expected finite class counts >= 0, found other values")
+    wrong = tensor[~(tensor.isfinite() & (tensor >= 0))]
+    if len(wrong):
+        raise WeightsError(f"{name}: expected finite class counts >= 0, found {wrong[0].item()}")
     return tensor.round().to(torch.int64)
 
 
@@ -150,7 +152,8 @@ def describe_mmdet(
         state: weights of the checkpoint.
         meta: metadata of the checkpoint, with the config text at "config" (MMDetection 2) or "cfg" (MMDetection 3).
         path: file name of the checkpoint. File names of published checkpoints describe their models.
-        normed_mask: True or False: mask prediction is or is not normalized. None: detect this from text or file name.
+        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: detect the
+            type of mask prediction from the config text or the file name.
 
     Raises:
         ConfigError: the parameters do not belong to a Seesaw Loss model of MMDetection.
@@ -163,9 +166,9 @@ def describe_mmdet(
     counts, classifier = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
     if depth is None or counts is None or classifier is None or len(classifier) != len(counts) + 1:
         raise ConfigError(
-            f"--config-file: cannot detect the config of {path or 'the checkpoint'}, because its model is not a Seesaw "
-            "Loss model of MMDetection (R-50 or R-101, Mask or Cascade Mask R-CNN): "
-            f"{_difference(len(blocks), counts, classifier, prefix)}. Set --config-file to the config of the model"
+            f"--config-file: cannot detect the config of {path or 'the checkpoint'}. Only Mask R-CNN and Cascade Mask "
+            "R-CNN of MMDetection with R-50 or R-101 and Seesaw Loss are detected, but "
+            f"{_difference(len(blocks), counts, classifier, prefix)}. Set --config-file to the config of the model."
         )
     text = config_text(meta)
     published = _PUBLISHED.search(os.path.basename(path))
@@ -186,9 +189,11 @@ def config_text(meta: Mapping[str, Any]) -> str:
 def _difference(blocks: int, counts: Tensor | None, classifier: Tensor | None, prefix: str) -> str:
     """Describe how a checkpoint differs from MMDetection's Seesaw Loss models."""
     if blocks not in _DEPTHS:
-        return f"backbone.layer3 has {blocks} blocks, not {' or '.join(map(str, _DEPTHS))}"
+        return f"backbone.layer3 has {blocks} blocks instead of {' or '.join(map(str, _DEPTHS))}"
     if classifier is None:
         return f"{prefix}fc_cls.weight is missing"
     if counts is None:
-        return f"{prefix}loss_cls.cum_samples, Seesaw Loss's counts, is missing"
-    return f"{prefix}fc_cls.weight has {len(classifier)} rows, not C + 2 with C = {len(counts) - 1}"
+        return f"{prefix}loss_cls.cum_samples, the class counts of Seesaw Loss, is missing"
+    return (
+        f"{prefix}fc_cls.weight has {len(classifier)} rows instead of {len(counts) + 1} for {len(counts)} class counts"
+    )

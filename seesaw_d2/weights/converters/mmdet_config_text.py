@@ -1,6 +1,6 @@
-"""Parse the config text in a checkpoint of MMDetection without running the text.
+"""Parse the config text in a checkpoint of MMDetection without running it.
 
-MMDetection saves the config of a training as Python source, which assigns ``dict(...)`` calls, lists and plain values.
+The text is Python code that assigns ``dict(...)`` calls, lists and plain values to variables.
 """
 
 import ast
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.utils.messages import shortened
 
 # Maximum number of characters. Typical configs have 20,000, or 60,000 with class names.
 MAX_TEXT = 1_000_000
@@ -28,21 +29,21 @@ class NotLiteral:
         self.line = line
 
     def __repr__(self) -> str:
-        return f"an expression (line {self.line} of the config text)"
+        return f"an expression in line {self.line} of the config text"
 
 
 def parse_config_text(text: str) -> dict[str, Any]:
     """Return the variables that a config text assigns, as a dict from name to value.
 
-    Values are numbers, text, None, lists (also for tuples) and dicts. ``NotLiteral`` replaces any other value. The
-    parser resolves references to earlier variables and ``**`` of dicts, and drops ``_delete_``, which affects only
-    base configs.
+    Values are numbers, strings, None, lists and dicts. Tuples become lists, and ``NotLiteral`` replaces other values.
+    The parser resolves references to earlier variables and ``**`` of dicts. It drops the key ``_delete_``, which
+    affects only the merging with base configs.
 
     Raises:
         WeightsError: the text is too long, is not Python source, or contains other statements than assignments.
     """
     if len(text) > MAX_TEXT:
-        raise WeightsError(f"config text: expected at most {MAX_TEXT} characters, found {len(text)}")
+        raise WeightsError(f"config text: expected at most {MAX_TEXT} characters, found {len(text)} characters")
     try:
         statements = ast.parse(text).body
         names: dict[str, Any] = {}
@@ -51,9 +52,9 @@ def parse_config_text(text: str) -> dict[str, Any]:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         if isinstance(error, WeightsError):
             raise
-        where = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         reason = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deeply"
-        raise WeightsError(f"config text: expected assignments of plain values, found{where}: {reason}") from None
+        raise WeightsError(f"config text{where}: cannot parse the Python code: {reason}") from None
     return names
 
 
@@ -66,10 +67,8 @@ def _assign(statement: ast.stmt, names: dict[str, Any]) -> None:
         case ast.AnnAssign(ast.Name(name), value=ast.expr() as value):
             assigned = [name]
         case _:
-            raise WeightsError(
-                "config text: expected assignments of plain values, found another statement in line "
-                f"{statement.lineno}: {type(statement).__name__}"
-            )
+            found = shortened(ast.unparse(statement).splitlines()[0], 80)
+            raise WeightsError(f"config text, line {statement.lineno}: expected an assignment, found {found}")
     names |= dict.fromkeys(assigned, _value(value, names))
 
 
@@ -94,7 +93,7 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
 
 
 def _merged(pairs: Sequence[tuple[ast.expr | None, ast.expr]], node: ast.AST, names: dict[str, Any]) -> Any:
-    """Evaluate the pairs (key, value) of a dict in the syntax tree. A pair for ``**value`` has the key None."""
+    """Evaluate a dict in the syntax tree, given as pairs (key, value). A pair for ``**value`` has the key None."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         each = _value(value, names)

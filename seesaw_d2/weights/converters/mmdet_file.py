@@ -73,7 +73,8 @@ def convert_mmdet_file(
         target: path of the .pth file to write.
         config_file: config of this project for the model. Default: detect the config from the checkpoint.
         overrides: config overrides KEY, VALUE, ....
-        normed_mask: True or False: mask prediction is or is not normalized. Required if the checkpoint does not say so.
+        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: detect the
+            type of mask prediction from the config text or the file name.
         overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.
 
     Raises:
@@ -98,7 +99,7 @@ def convert_mmdet_file(
     try:
         check_fit(converted, model_shapes(cfg), source, config_file)
     except WeightsError as error:
-        unknown = f"\n  unknown names in the checkpoint: {first_few(unrecognised)}" if unrecognised else ""
+        unknown = f". Unknown names in the checkpoint: {first_few(unrecognised)}" if unrecognised else ""
         raise WeightsError(f"{error}{unknown}") from error
     write_checkpoint(target, {"model": converted, **_categories(meta, cfg.MODEL.ROI_HEADS.NUM_CLASSES)})
     done = [*words, *overrides]
@@ -111,7 +112,7 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
     Args:
         meta: metadata of the checkpoint.
         source: file name of the checkpoint.
-        must_read: if the text cannot be parsed, True: raise ConfigError. False: return a note.
+        must_read: True: raise ConfigError if the text cannot be parsed. False: return a note.
 
     Raises:
         ConfigError: the models of this project do not support a setting, or the text cannot be parsed.
@@ -119,24 +120,24 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
     settings, text = Settings(), config_text(meta)
     if not text.strip():
         missing = "temperature, channels, sizes, thresholds and NMS"
-        return settings, [f"The checkpoint has no config text, so {missing} were not compared with the config"]
+        return settings, [f"The checkpoint has no config text. Therefore {missing} were not compared with the config."]
     try:
         config = parse_config_text(text)
     except WeightsError as error:
         if must_read:
-            raise ConfigError(f"{source}: {error}. Set --config-file to convert without this config text") from error
+            raise ConfigError(f"{source}: {error}. Set --config-file to convert without this config text.") from error
         return settings, [f"The config text of the checkpoint was not compared with the config: {error}"]
     read_model(config, settings)
     read_images(config, settings)
     if settings.problems:
-        more = [f"and {len(settings.problems) - _LISTED} more"] if len(settings.problems) > _LISTED else []
+        more = [f"and {len(settings.problems) - _LISTED} more settings"] if len(settings.problems) > _LISTED else []
         listed = "; ".join([*settings.problems[:_LISTED], *more])
-        raise ConfigError(f"{source}: its config text has unsupported settings: {listed}")
+        raise ConfigError(f"{source}: the config text has unsupported settings: {listed}")
     if not settings.unsaid:
         return settings, []
-    base = " (it does not contain its _base_ configs)" if "_base_" in config else ""
+    base = ". The text of its _base_ configs is also missing." if "_base_" in config else ""
     return settings, [
-        "The config text of the checkpoint does not contain these settings, so the values of the config apply: "
+        "The config text of the checkpoint lacks some settings. The values of the config apply to these settings: "
         f"{first_few(settings.unsaid, 10)}{base}"
     ]
 
@@ -145,12 +146,12 @@ def _model_of(state, meta, source: str, settings: Settings, normed_mask: bool | 
     said = settings.normed_mask
     if said is not None and normed_mask not in (None, said):
         expected, found = ("normed", "plain") if said else ("plain", "normed")
-        raise ConfigError(f"--mask: the config text of {source} says {expected}, but --mask is {found}")
+        raise ConfigError(f"--mask: expected {expected}, as in the config text of {source}, found {found}")
     model = describe_mmdet(state, meta, source, normed_mask=normed_mask if said is None else said)
     if model.normed_mask is None:
         raise ConfigError(
-            f"--mask: set --mask to normed or plain, because neither the config text nor the file name of {source} "
-            "says whether mask prediction is normalized"
+            f"--mask: expected normed or plain, found no value. Neither the config text nor the file name of {source} "
+            "says whether mask prediction is normalized."
         )
     return model
 
@@ -172,8 +173,9 @@ def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
     if cfg.MODEL.ROI_HEADS.NAME in _DETECTRON2_HEADS:
         if wanted.pop(f"{_PREDICTOR}.NAME", "Linear") != "Linear":
             raise ConfigError(
-                f"MODEL.ROI_HEADS.NAME: {cfg.MODEL.ROI_HEADS.NAME} does not support the normalized classifier of the "
-                "checkpoint. Use ROI heads of this project, such as SeesawROIHeads"
+                "MODEL.ROI_HEADS.NAME: expected ROI heads of this project, such as SeesawROIHeads, found "
+                f"{cfg.MODEL.ROI_HEADS.NAME}. Detectron2's ROI heads do not support the normalized classifier of the "
+                "checkpoint."
             )
         wanted.pop(f"{_PREDICTOR}.TEMPERATURE", None)
     words = []

@@ -10,7 +10,7 @@ from typing import Any
 from seesaw_d2.weights.converters import mmdet_parts as parts
 from seesaw_d2.weights.converters.mmdet_settings import Settings, is_numbers
 
-# Paths in a config where the test pipeline may be. The first that exists is used.
+# Possible locations of the test pipeline in a config. The first existing location is used.
 _PLACES = (
     "test_dataloader.dataset",
     "data.test",
@@ -18,7 +18,7 @@ _PLACES = (
     "val_dataloader.dataset",
     "data.val",
 )
-# Resize backend of MMDetection -> INPUT.RESIZE
+# Key: resize backend of MMDetection. Value: value of INPUT.RESIZE.
 _BACKENDS = {"cv2": "opencv", "pillow": "pillow"}
 
 
@@ -43,16 +43,17 @@ def read_images(config: Mapping[str, Any], found: Settings) -> None:
         if names[index] == "MultiScaleFlipAug":
             _read_augmented(step, where, found)
         elif not isinstance(step, dict):
-            found.reject(where, "a transform", step)
+            found.reject(where, "a dict", step)
         else:
             _read_step(step, where, found, new=new)
     if not new and "MODEL.PIXEL_MEAN" not in found.keys:
         found.problems.append(f"{place}: the pipeline has no Normalize, and the model has no data_preprocessor")
     if "INPUT.MIN_SIZE_TEST" not in found.keys and not found.problems:
-        found.problems.append(f"{place}: expected a pipeline with Resize, found {', '.join(map(str, names))}")
+        found.problems.append(f"{place}: expected a transform Resize, found only {', '.join(map(str, names))}")
 
 
 def _test_pipeline(config: Mapping[str, Any]) -> tuple[str, list | None]:
+    """Return the location of the test pipeline in a config and its list of transforms, or ("", None) without one."""
     for place in _PLACES:
         node: Any = config
         for key in place.split("."):
@@ -71,7 +72,7 @@ def _read_preprocessor(values: Mapping[str, Any], found: Settings) -> None:
     where = "model.data_preprocessor"
     found.problems += parts.PREPROCESSOR.problems(values, where)
     if "pad_size_divisor" not in values:
-        found.problems.append(f"{where}.pad_size_divisor: expected 32, found none")
+        found.problems.append(f"{where}.pad_size_divisor: expected 32, found no value")
     swaps = values.get("bgr_to_rgb", False), values.get("rgb_to_bgr", False)
     _read_colors(values, swaps[0] if swaps[1] is False else swaps[1], where, found)
 
@@ -79,7 +80,7 @@ def _read_preprocessor(values: Mapping[str, Any], found: Settings) -> None:
 def _read_colors(values: Mapping[str, Any], to_rgb: Any, where: str, found: Settings) -> None:
     """Read channel order, mean and standard deviation. MMDetection decodes images as BGR."""
     if to_rgb not in (True, False):
-        found.reject(where, "True or False for RGB", to_rgb)
+        found.reject(where, "True or False for the conversion to RGB", to_rgb)
         return
     found.set("INPUT.FORMAT", "RGB" if to_rgb else "BGR", where)
     for name, key, absent in (("mean", "MODEL.PIXEL_MEAN", 0.0), ("std", "MODEL.PIXEL_STD", 1.0)):
@@ -87,7 +88,9 @@ def _read_colors(values: Mapping[str, Any], to_rgb: Any, where: str, found: Sett
         if is_numbers(value, 3) and (name == "mean" or all(each > 0 for each in value)):
             found.set(key, value, f"{where}.{name}")
         else:
-            found.reject(f"{where}.{name}", "3 numbers", value)
+            found.reject(
+                f"{where}.{name}", "a list of 3 numbers" if name == "mean" else "a list of 3 numbers > 0", value
+            )
 
 
 def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: bool) -> None:
@@ -101,9 +104,10 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         _read_colors(step, step.get("to_rgb", True), where, found)
     elif kind == "Pad":
         found.problems += parts.PAD.problems(step, where)
-    elif kind == "RandomFlip":  # RandomFlip has no effect inside MultiScaleFlipAug
-        if step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"]) not in (0, None):
-            found.problems.append(f"{where}: RandomFlip: the test pipeline must not flip images")
+    elif kind == "RandomFlip":  # inside MultiScaleFlipAug, RandomFlip has no probability
+        share = step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"])
+        if share not in (0, None):
+            found.reject(f"{where}: RandomFlip", "probability 0 in the test pipeline", share)
     elif kind == "Resize":
         found.problems += parts.RESIZE.problems(step, where)
         if new and "keep_ratio" not in step:  # in MMDetection 3, keep_ratio is False by default
@@ -115,7 +119,7 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         else:
             found.reject(f"{where}.backend", "cv2 or pillow", backend)
     else:
-        found.problems.append(f"{where}: {kind}: unknown transform")
+        found.problems.append(f"{where}: {kind} is not a supported transform")
 
 
 def _read_augmented(step: Mapping[str, Any], where: str, found: Settings) -> None:
@@ -125,13 +129,13 @@ def _read_augmented(step: Mapping[str, Any], where: str, found: Settings) -> Non
         found.reject(f"{where}.transforms", "a list", transforms)
         return
     if "Pad" not in [each.get("type") for each in transforms if isinstance(each, dict)]:
-        found.problems.append(f"{where}.transforms: expected Pad with size_divisor 32, found none")
+        found.problems.append(f"{where}.transforms: expected a transform Pad with size_divisor 32, found no Pad")
     for index, each in enumerate(transforms):
         place = f"{where}.transforms[{index}]"
         if not isinstance(each, dict):
-            found.reject(place, "a transform", each)
+            found.reject(place, "a dict", each)
             continue
-        if each.get("type") == "Resize":  # MultiScaleFlipAug has the size, not Resize
+        if each.get("type") == "Resize":  # the size is a key of MultiScaleFlipAug, not of Resize
             each = {**each, "img_scale": step.get("img_scale")}
         _read_step(each, place, found, new=False)
 
@@ -140,7 +144,7 @@ def _read_scale(scale: Any, where: str, found: Settings) -> None:
     if isinstance(scale, list) and len(scale) == 1 and isinstance(scale[0], list):
         (scale,) = scale
     if not is_numbers(scale, 2, int) or min(scale) < 1:
-        found.reject(f"{where}: test scale", "one width and height", scale)
+        found.reject(f"{where}: test scale", "one pair of width and height", scale)
         return
     found.set("INPUT.MIN_SIZE_TEST", min(scale), where)
     found.set("INPUT.MAX_SIZE_TEST", max(scale), where)

@@ -47,7 +47,7 @@ def plain_name(name: str) -> str:
 
 
 def is_dropped(name: str) -> bool:
-    """Return True for a buffer that Detectron2 lacks and that does not affect predictions."""
+    """Return True for a buffer that Detectron2's models do not need."""
     return bool(_DROPPED.search(plain_name(name)))
 
 

@@ -1,8 +1,8 @@
-"""Supported keys and values of an MMDetection config, for each part of Mask R-CNN and Cascade Mask R-CNN.
+"""List the keys and values that the converter supports in each dict ("part") of an MMDetection config.
 
-A part has three kinds of keys. "fixed" keys must have a value that the models of this project support. "carried" keys
-are converted to config keys of this project (see ``mmdet_settings``). "free" keys do not affect detections. The
-converter rejects all other keys. Missing keys have MMDetection's defaults.
+A part has three kinds of keys. The value of a fixed key must be one of the values that the models of this project
+support. The converter translates carried keys to config keys of this project (see ``mmdet_settings`` and
+``mmdet_images``). It ignores free keys, which do not affect detections, and rejects unknown keys.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ class Part:
     """Supported keys of one dict in an MMDetection config.
 
     Attributes:
-        fixed: key -> values that the models of this project support.
-        free: keys that do not affect detections, or whose values follow from the shapes of the parameters.
-        carried: keys that ``mmdet_settings`` or ``mmdet_images`` converts.
+        fixed: dict from key to the values that the models of this project support.
+        free: keys that do not affect detections, or whose values follow from the parameter shapes.
+        carried: keys that ``mmdet_settings`` or ``mmdet_images`` translates.
     """
 
     fixed: Mapping[str, tuple] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Part:
                 expected = " or ".join(map(repr, self.fixed[key]))
                 lines.append(f"{where}.{key}: expected {expected}, found {_short(value)}")
             elif key not in self.fixed and key not in self.free and key not in self.carried:
-                lines.append(f"{where}.{key}: unknown key, found {_short(value)}")
+                lines.append(f"{where}.{key}: unknown key with the value {_short(value)}")
         return lines
 
 

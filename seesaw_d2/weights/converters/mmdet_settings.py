@@ -15,9 +15,9 @@ class Settings:
     """Settings read from an MMDetection config.
 
     Attributes:
-        keys: config key of this project -> value that reproduces MMDetection's detections.
-        normed_mask: True or False: mask prediction is or is not normalized. None: the config does not say so.
-        problems: one line for each unsupported setting, which starts with the path of the setting in the config.
+        keys: dict from config key of this project to the value that reproduces MMDetection's detections.
+        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: unknown.
+        problems: one line for each unsupported setting. The line begins with the path of the setting in the config.
         unsaid: paths of settings that the config does not contain.
     """
 
@@ -28,7 +28,7 @@ class Settings:
         self.unsaid: list[str] = []
 
     def part(self, value: Any, known: Part, place: str, default: Any = None) -> Any:
-        """Check the dict ``value`` against ``known``, and append its problems.
+        """Check the keys and values of a dict in the config, and append unsupported settings to ``problems``.
 
         Returns:
             ``value``, or ``default`` if ``value`` is None or not a dict.
@@ -43,18 +43,20 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` under a config key. Report a missing or invalid number in the attributes."""
+        """Store the number ``owner[name]`` in ``keys``. Missing numbers go to ``unsaid``, invalid to ``problems``."""
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
         elif is_numbers([owner[name]], 1, kind):
             self.set(key, owner[name], f"{where}.{name}")
         else:
-            self.reject(f"{where}.{name}", "a number", owner[name])
+            self.reject(f"{where}.{name}", "an integer" if kind is int else "a finite number", owner[name])
 
     def set(self, key: str, value: Any, where: str) -> None:
-        """Store a value under a config key. Two stages of a cascade that share the key must have the same value."""
+        """Store a value in ``keys``. Two stages of a cascade that share a config key must have the same value."""
         if self.keys.setdefault(key, value) != value:
-            self.problems.append(f"{where}: expected equal values for {key}, found {self.keys[key]!r} and {value!r}")
+            self.problems.append(
+                f"{where}: expected one value of {key} for all stages, found {self.keys[key]!r} and {value!r}"
+            )
 
     def reject(self, where: str, expected: str, found: Any) -> None:
         """Append an unsupported setting to ``problems``."""
@@ -110,11 +112,11 @@ def _read_rpn(head: Mapping[str, Any], where: str, found: Settings) -> None:
         if is_numbers(scales, 1):
             found.set("MODEL.ANCHOR_GENERATOR.SIZES", [[scales[0] * stride] for stride in STRIDES], where)
         else:  # with several scales, Detectron2 orders anchors differently
-            found.reject(f"{where}.anchor_generator.scales", "one number", scales)
+            found.reject(f"{where}.anchor_generator.scales", "a list of one number", scales)
         if isinstance(ratios, list) and is_numbers(ratios, len(ratios)):
             found.set("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [ratios], where)
         else:
-            found.reject(f"{where}.anchor_generator.ratios", "numbers", ratios)
+            found.reject(f"{where}.anchor_generator.ratios", "a list of numbers", ratios)
     if weights := _box_weights(found, head, where):
         found.set(f"{RPN}.BBOX_REG_WEIGHTS", weights, where)
 
@@ -144,18 +146,18 @@ def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return a list of the parts of all stages. A config has a single part if it applies to all stages."""
+    """Return the parts of all stages as a list. A part that is not in a list applies to all stages."""
     return value if isinstance(value, list) else [value]
 
 
 def _box_weights(found: Settings, head: Mapping[str, Any], where: str) -> list[float]:
-    """Return box regression weights: the inverse of the standard deviations of the box coder, [] if not set."""
+    """Return the box regression weights, 1 / target_stds of the box coder, or [] without valid target_stds."""
     coder = found.part(head.get("bbox_coder"), parts.CODER, f"{where}.bbox_coder")
     deviations = coder.get("target_stds")
     if is_numbers(deviations, 4) and all(value > 0 for value in deviations):
         return [1 / value for value in deviations]
     if coder:
-        found.reject(f"{where}.bbox_coder.target_stds", "4 numbers > 0", deviations)
+        found.reject(f"{where}.bbox_coder.target_stds", "a list of 4 numbers > 0", deviations)
     return []
 
 
@@ -178,7 +180,7 @@ def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> Non
     )
     if found.normed_mask not in (None, normed):
         found.problems.append(
-            f"{place}: expected the same mask predictor in all stages, found normalized and plain ones"
+            f"{place}: expected the same type of mask predictor in all stages, found normalized and plain predictors"
         )
     found.normed_mask = normed
     if normed:
@@ -186,7 +188,7 @@ def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> Non
 
 
 def _predictor(found: Settings, predictor: Any, normed: Part, plain: Part, place: str) -> tuple[bool, dict[str, Any]]:
-    """Return True if a predictor is normalized, and its settings. MMDetection spells one key "tempearture"."""
+    """Return whether a predictor is normalized, and its settings. The misspelled "tempearture" is MMDetection's key."""
     is_normed = isinstance(predictor, dict) and predictor.get("type") in normed.fixed["type"]
     return is_normed, {"tempearture": 20, **found.part(predictor, normed if is_normed else plain, place)}
 
@@ -211,7 +213,9 @@ def _read_test_rpn(test: Mapping[str, Any], where: str, found: Settings) -> None
     found.number({"min_bbox_size": 0, **values}, "min_bbox_size", where, "MODEL.PROPOSAL_GENERATOR.MIN_SIZE")
     limit, kept = values.get("nms_post"), values.get("max_per_img")
     if limit is not None and not (is_numbers([limit, kept], 2) and limit >= kept):
-        found.problems.append(f"{where}.nms_post: expected at least max_per_img, which is {kept!r}, found {limit!r}")
+        found.problems.append(
+            f"{where}.nms_post: expected at least {kept!r}, the value of max_per_img, found {limit!r}"
+        )
     if "nms" not in values and "nms_thr" in values:
         found.number(values, "nms_thr", where, f"{RPN}.NMS_THRESH")
     else:
@@ -222,7 +226,7 @@ def _read_test_rcnn(test: Mapping[str, Any], where: str, found: Settings) -> Non
     found.number(test, "score_thr", where, "MODEL.ROI_HEADS.SCORE_THRESH_TEST")
     found.number(test, "max_per_img", where, "TEST.DETECTIONS_PER_IMAGE", kind=int)
     if found.keys.get("TEST.DETECTIONS_PER_IMAGE", 1) < 1:
-        found.reject(f"{where}.max_per_img", "at least 1", test["max_per_img"])
+        found.reject(f"{where}.max_per_img", "an integer >= 1", test["max_per_img"])
     _read_nms(test, f"{where}.nms", "MODEL.ROI_HEADS.NMS_THRESH_TEST", found)
 
 

@@ -1,4 +1,4 @@
-"""Convert torchvision's Mask R-CNN (ResNet, FPN), trained on COCO, to Detectron2.
+"""Convert weights of torchvision's Mask R-CNN (ResNet, FPN) to Detectron2.
 
 After conversion, backbone, FPN, RPN head and both ROI heads compute the same functions as in torchvision. Detections
 still differ slightly, because torchvision rounds anchors to whole pixels, resizes images in floating point, and uses
@@ -23,10 +23,9 @@ from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, mode
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# Detectron2's batch normalization uses this eps.
-_EPS = 1e-5
-# (torchvision's name, offset added to the number, Detectron2's name). Before torchvision 0.13, names had no second
-# number.
+_EPS = 1e-5  # eps of Detectron2's batch normalization
+# (pattern of torchvision's name, offset added to the number in the name, Detectron2's name). Names before torchvision
+# 0.13 lack the optional parts, such as "0.".
 _RENAMES = (
     (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
     (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
@@ -38,7 +37,8 @@ _RENAMES = (
     (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
     (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
 )
-# Layer with rows for each category, background first -> (Detectron2's name, rows per category, keep background?).
+# Key: layer with rows for each category, background first. Value: (Detectron2's name, number of rows per category,
+# whether Detectron2's layer has rows for background).
 _BY_CATEGORY = {
     "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
     "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),
@@ -54,10 +54,10 @@ def convert_torchvision_detector(
     Args:
         state: torchvision's state dict.
         keep_classes: True: also convert the layers with rows for each category. Background becomes the last row of the
-            classifier, and the rows of background are dropped from boxes and masks. If the state dict has 91
-            categories, keep only COCO's 80. False: drop these layers.
+            classifier, and the box and mask predictors lose their rows of background. If the state dict has 91
+            categories, keep only the 80 categories of COCO. False: drop these layers.
         eps: eps of the batch normalization in torchvision's model: 0 for published weights, 1e-5 for models trained
-            from ImageNet weights. The variances change by the difference from Detectron2's eps.
+            from ImageNet weights. The variances are reduced by 1e-5 - eps, because Detectron2 uses eps 1e-5.
 
     Returns:
         a dict from Detectron2's name to tensor.
@@ -67,7 +67,7 @@ def convert_torchvision_detector(
         ConfigError: ``eps`` is negative or not finite.
     """
     if not 0 <= eps < math.inf:
-        raise ConfigError(f"--eps: expected a number >= 0, found {eps}")
+        raise ConfigError(f"--eps: expected a finite number >= 0, found {eps}")
     converted = {}
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
@@ -83,7 +83,7 @@ def convert_torchvision_detector(
             raise WeightsError(f"{name} is not a parameter of torchvision's Mask R-CNN with FPN (version 1)")
         converted[new_name] = tensor - (_EPS - eps) if name.endswith("running_var") else tensor
     if not converted:
-        raise WeightsError("expected parameters of torchvision's Mask R-CNN, found none")
+        raise WeightsError("expected parameters of torchvision's Mask R-CNN, found no parameters")
     return converted
 
 
@@ -100,12 +100,12 @@ def _rename(name: str) -> str | None:
 
 
 def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
-    """Move the rows of background from the first position to the last, or drop them if ``background`` is False.
+    """Move the rows of background from the first position to the last position, or drop these rows.
 
     Args:
         tensor: (``rows`` * (C + 1), ...) weights or biases with background first.
         rows: number of rows per category.
-        background: True: the result has rows for background.
+        background: True: keep the rows of background. False: drop these rows.
     """
     parts = tensor.view(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]

@@ -86,7 +86,7 @@ def test_folders_that_are_no_class(images, tmp_path):
         ({"LIST": "nowhere.txt", "IMAGES": ".", "CLASSES": 3}, r"R\[0\]\.LIST: .*nowhere\.txt"),
         ({"LIST": "setup.py", "IMAGES": "."}, r"R\[0\]: .*CLASSES"),
         ({"LIST": "setup.py", "IMAGES": ".", "CLASSES": 0}, "CLASSES"),
-        ({"FOLDER": ".", "IMBALANSE": 10}, r"IMBALANSE: .*did you mean IMBALANCE\?"),
+        ({"FOLDER": ".", "IMBALANSE": 10}, r"IMBALANSE: .*Did you mean IMBALANCE\?"),
         ({"DIGITS": "val"}, "DIGITS: .*found 'val'"),
         ({"DIGITS": "train", "IMBALANCE": 0.5}, "IMBALANCE: expected a number >= 1, found 0.5"),
         ({"DIGITS": "train", "FOLDER": "."}, "R.0.: .*LIST, .* found FOLDER, DIGITS"),

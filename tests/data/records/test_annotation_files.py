@@ -92,8 +92,8 @@ def test_error_names_file_and_entry(tmp_path, mutate, message):
     [
         ('{"images": [\n 1,, 2]}', r"not JSON: .* line 2, column 4"),
         ("", "line 1, column 1"),
-        ("[1, 2]", "top level is a list"),
-        ("3", "top level is a number"),
+        ("[1, 2]", "found a list"),
+        ("3", "found a number"),
         ('{"images": NaN}', "NaN"),
         ("[" * 100_000, "nested too deeply|not JSON"),
     ],
@@ -112,7 +112,7 @@ def test_infinite_box(tmp_path):
 def test_unreadable_files(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_annotations(str(tmp_path / "absent.json"))
-    with pytest.raises(DataError, match="is a directory"):
+    with pytest.raises(DataError, match="found a directory"):
         read_annotations(str(tmp_path))
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="byte 0 is not UTF-8"):

@@ -51,7 +51,7 @@ def test_paths(toy, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"JSONS": "x"}, r"DATASETS\.REGISTER\[0\]\.JSONS: .*did you mean JSON"),
+        ({"JSONS": "x"}, r"DATASETS\.REGISTER\[0\]\.JSONS: .*Did you mean JSON"),
         ({"JSON": None}, r"REGISTER\[0\]\.JSON: expected a non-empty string"),
         ({"NAME": " "}, r"REGISTER\[0\]\.NAME: expected a non-empty string"),
         ({"FORMAT": "voc"}, r"REGISTER\[0\]\.FORMAT: expected one of lvis, coco, auto, found 'voc'"),

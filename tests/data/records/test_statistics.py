@@ -84,7 +84,7 @@ def test_all_training_sets_together(tmp_path):
 
 
 def test_unknown_or_no_training_set():
-    with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: .*did you mean .*lvis_v1_train"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: .*Did you mean .*lvis_v1_train"):
         training_statistics(make_cfg(train=["lvis_v1_trian"]))
     with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one"):
         training_statistics(make_cfg())

@@ -12,10 +12,10 @@ from tests.train.test_train_net import files
     ("arguments", "message"),
     [
         (["MODEL.ROI_HEADS.NUM_CLASSES", "7"], "MODEL.ROI_HEADS.NUM_CLASSES"),
-        (["MODEL.ROI_HEADS.NAME", "SeesawROIHead"], "did you mean SeesawROIHeads?"),
+        (["MODEL.ROI_HEADS.NAME", "SeesawROIHead"], "Did you mean SeesawROIHeads?"),
         (["MODEL.ANCHOR_GENERATOR.NAME", "DefaultAnchors"], "MODEL.ANCHOR_GENERATOR.NAME"),
         (["MODEL.KEYPOINT_ON", "True"], "MODEL.KEYPOINT_ON"),
-        (["MODEL.ROI_HEADS.NAMES", "SeesawROIHeads"], "did you mean MODEL.ROI_HEADS.NAME?"),
+        (["MODEL.ROI_HEADS.NAMES", "SeesawROIHeads"], "Did you mean MODEL.ROI_HEADS.NAME?"),
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "SeasawLoss"], "SeesawLoss"),
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P", "-0.5"], "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P"),
         (["MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", "0.0"], "CLS_PREDICTOR.TEMPERATURE"),

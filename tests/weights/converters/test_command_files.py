@@ -40,7 +40,7 @@ def test_a_part_of_a_checkpoint(tiny, capsys):
     torch.save(content, source)
     status, _, err = run(capsys, source, target, "--config-file", config)
     assert status == 2
-    assert f"{source}: does not fit the model of {config}" in err
+    assert f"{source}: the weights do not fit the model of {config}" in err
     assert "proposal_generator.rpn_head.conv.weight: not in the checkpoint" in err
     assert "roi_heads.mask_head.2.deconv.bias: not in the checkpoint" in err
     assert "rpn_head.rpn_conv.0.conv.weight" in err
@@ -66,9 +66,9 @@ def test_files_that_stay(tiny, capsys):
         ([source, target], "--overwrite"),
         ([source, source, "--overwrite"], f"output: {source} "),
         ([source, target.with_suffix(".pkl")], f".pth, found {target.with_suffix('.pkl')}"),
-        ([source.with_name("none.pth"), target.with_name("new.pth")], "none.pth: no such file"),
-        ([source.with_name("none.pth"), target], "none.pth: no such file"),
-        ([source.parent, target], f"{source.parent}: expected a file of weights, found a directory"),
+        ([source.with_name("none.pth"), target.with_name("new.pth")], "none.pth: "),
+        ([source.with_name("none.pth"), target], "none.pth: "),
+        ([source.parent, target], f"{source.parent}: expected a weights file, found a directory"),
     ):
         status, _, err = run(capsys, *arguments, "--config-file", config)
         assert status == 2

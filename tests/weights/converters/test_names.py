@@ -96,7 +96,7 @@ def test_class_counts():
 def test_other_programs_and_version_1():
     with pytest.raises(WeightsError, match=r"MMDetection, found fc\.weight"):
         convert_mmdet({"fc.weight": torch.ones(1)})
-    with pytest.raises(WeightsError, match=r"bbox_head\.fc_cls\.weight: "):
+    with pytest.raises(WeightsError, match=r"bbox_head\.fc_cls\.weight"):
         convert_mmdet({"bbox_head.fc_cls.weight": torch.ones(1)})
 
 
@@ -112,7 +112,7 @@ def test_another_number_of_categories():
         ("mask", "roi_head.bbox_head.loss_cls.cum_samples", "loss_cls.cum_samples"),
         ("mask", "roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_cls.weight"),
         ("cascade-mask", "roi_head.bbox_head.0.fc_cls.weight", "roi_head.bbox_head.0.fc_cls.weight"),
-        ("mask", "backbone.layer3.5.conv3.weight", "backbone.layer3 has 5 blocks, not 6 or 23"),
+        ("mask", "backbone.layer3.5.conv3.weight", "backbone.layer3 has 5 blocks instead of 6 or 23"),
     ],
 )
 def test_other_models_need_a_config(family, lacking, reason):
@@ -126,7 +126,7 @@ def test_other_models_need_a_config(family, lacking, reason):
 def test_a_classifier_of_another_loss():
     state = empty_state("mask", 50)
     state["roi_head.bbox_head.fc_cls.weight"] = state["roi_head.bbox_head.fc_cls.weight"][1:]
-    with pytest.raises(ConfigError, match=r"fc_cls\.weight has 1204 rows, not C \+ 2 with C = 1203"):
+    with pytest.raises(ConfigError, match=r"fc_cls\.weight has 1204 rows instead of 1205"):
         describe_mmdet(state, {}, "other.pth")
 
 
@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_named():
     for state, message in (
         ({"a": good["a"]}, "b: not in the checkpoint"),
         ({**good, "c": good["a"]}, "c: not in the model"),
-        ({**good, "b": torch.ones(2)}, r"b: expected shape \(3,\), found \(2,\)"),
+        ({**good, "b": torch.ones(2)}, r"b: expected shape \(3,\), found shape \(2,\)"),
     ):
-        with pytest.raises(WeightsError, match=rf"in.pth: does not fit the model of c.yaml: {message}"):
+        with pytest.raises(WeightsError, match=rf"in.pth: .* fit the model of c.yaml: {message}"):
             check_fit(state, shapes, "in.pth", "c.yaml")

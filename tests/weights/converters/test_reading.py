@@ -98,7 +98,7 @@ def test_objects_among_the_weights_are_no_weights(tmp_path, zipped):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "expected a checkpoint, found a list"),
+        ([1, 2], "expected .*, found a list"),
         ({"state_dict": {}}, ".*state_dict"),
         ({"state_dict": {"w": 1}}, ".*state_dict"),
     ],
@@ -129,7 +129,7 @@ def test_a_compressed_archive(tmp_path):
         for name in old.namelist():
             new.writestr(name, old.read(name))
     assert list(read_foreign_checkpoint(str(tmp_path / "good.pth"))[0]) == ["w"]
-    with pytest.raises(WeightsError, match=r"bomb\.pth: .*unpacks to \d{6}"):
+    with pytest.raises(WeightsError, match=r"bomb\.pth: .*compressed"):
         read_foreign_checkpoint(str(tmp_path / "bomb.pth"))
 
 

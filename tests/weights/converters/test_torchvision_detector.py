@@ -192,7 +192,7 @@ def test_other_files_and_numbers(theirs, tmp_path, capsys):
     assert "other.pth: a " in capsys.readouterr().err
     for eps in ("nan", "-1"):
         assert main([str(tmp_path / "coco.pth"), *end, f"--eps={eps}"]) == 2
-        assert "--eps: expected a number >= 0" in capsys.readouterr().err
+        assert "--eps: expected " in capsys.readouterr().err
     assert not (tmp_path / "start.pth").exists()
 
 
