@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seesaw_d2.data.records.cache import folders
+from seesaw_d2.data.records.cache import entry_files
 from seesaw_d2.train.launch.signals import signals_blocked
 from seesaw_d2.train.preflight.run_lock import RunLock
 from seesaw_d2.utils import file_locks
@@ -47,7 +47,7 @@ def test_nothing_is_locked_without_fcntl_which_is_said_once(tmp_path, no_fcntl, 
     lock.acquire()
     lock.check()
     lock.release()
-    with folders.locked(str(tmp_path / "a")):
+    with entry_files.locked(str(tmp_path / "a")):
         pass
     assert [record.levelname for record in caplog.records if "fcntl" in record.message] == ["WARNING"]
 

@@ -107,13 +107,15 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             '...]. The "size" of a run-length mask is the [height, width] of its image, and the "counts" add up to '
             "height x width."
         )
-    polygons = _polygons(annotations)
-    _refuse_far(annotations, "segmentation", _with_far_coordinates(polygons, sizes), path)
+    polygons = Polygons.of([item.get("segmentation") for item in annotations])
+    _refuse_far(annotations, "segmentation", polygons.far(sizes), path)
     for index in before:
         usable = [polygon for polygon in annotations[index]["segmentation"] if not len(polygon) % 2]
         annotations[index]["segmentation"] = usable
         keep[index] = bool(usable)
-    extents = _extents(annotations, _polygons(annotations) if before else polygons)
+    if before:
+        polygons = Polygons.of([item.get("segmentation") for item in annotations])
+    extents = _extents(annotations, polygons)
     extents[list(before)] = np.nan
     return Segmentations(keep, before, extents)
 
@@ -131,8 +133,8 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
     return [index for index, item in enumerate(annotations) if not types([item]) <= NUMBERS]
 
 
-class _Polygons(NamedTuple):
-    """All P polygons of a list of annotations.
+class Polygons(NamedTuple):
+    """All P polygons of N annotations.
 
     Attributes:
         owners: (P,) index of the annotation that contains the polygon.
@@ -144,33 +146,34 @@ class _Polygons(NamedTuple):
     ends: np.ndarray
     coordinates: np.ndarray
 
+    @classmethod
+    def of(cls, segmentations: list) -> "Polygons":
+        """Collect the polygons of N segmentations. Skip segmentations of other kinds."""
+        lists = [value if type(value) is list else () for value in segmentations]
+        parts = list(itertools.chain.from_iterable(lists))
+        ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
+        try:
+            values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
+        except OverflowError:  # an integer that float64 cannot represent
+            values = float_array(list(itertools.chain.from_iterable(parts)))
+        return cls(np.repeat(np.arange(len(lists)), list(map(len, lists))), ends, values)
 
-def _polygons(annotations: list[dict[str, Any]]) -> _Polygons:
-    owners, parts = [], []
-    for index, item in enumerate(annotations):
-        segmentation = item.get("segmentation")
-        if type(segmentation) is list:
-            parts += segmentation
-            owners += [index] * len(segmentation)
-    ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
-    try:
-        values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
-    except OverflowError:  # an integer that float64 cannot represent
-        values = float_array(list(itertools.chain.from_iterable(parts)))
-    return _Polygons(np.array(owners, np.int64), ends, values)
+    def far(self, sizes: np.ndarray) -> np.ndarray:
+        """Return the indices of annotations with a coordinate beyond ``FAR`` times the longer side of the image.
+
+        Args:
+            sizes: (N, 2) height and width of each annotation's image in pixels.
+        """
+        if not len(self.owners):
+            return self.owners
+        starts = np.concatenate([[0], self.ends[:-1]])
+        reach = np.maximum(
+            np.maximum.reduceat(self.coordinates, starts), -np.minimum.reduceat(self.coordinates, starts)
+        )
+        return np.unique(self.owners[~(reach <= FAR * sizes.max(axis=1)[self.owners])])
 
 
-def _with_far_coordinates(polygons: _Polygons, sizes: np.ndarray) -> np.ndarray:
-    """Return the indices of annotations with a coordinate beyond ``FAR`` times the longer side of the image."""
-    owners, ends, values = polygons
-    if not len(owners):
-        return owners
-    starts = np.concatenate([[0], ends[:-1]])
-    reach = np.maximum(np.maximum.reduceat(values, starts), -np.minimum.reduceat(values, starts))
-    return np.unique(owners[~(reach <= FAR * sizes.max(axis=1)[owners])])
-
-
-def _extents(annotations: list[dict[str, Any]], polygons: _Polygons) -> np.ndarray:
+def _extents(annotations: list[dict[str, Any]], polygons: Polygons) -> np.ndarray:
     extents = polygon_extents(*polygons, len(annotations))
     masks = {index: item.get("segmentation") for index, item in enumerate(annotations) if not item.get("iscrowd")}
     encoded = {index: mask for index, mask in masks.items() if mask and type(mask) is dict}

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from detectron2.structures import BoxMode
-from pycocotools import mask as mask_utils
 
 from seesaw_d2.data.boxes_and_masks import checks as shapes
 from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings, find_disagreement, warn_of
 from seesaw_d2.data.images.image_files import check_relative_names
 from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records.formats import AUTO, FORMATS, ID_LISTS, AnnotationFormat, find_format
+from seesaw_d2.data.records.records import to_object
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
 
@@ -79,21 +78,8 @@ class AnnotationFile:
             for annotation, usable in zip(self.annotations, self.has_area.tolist(), strict=True):
                 if usable:
                     target = records[annotation["image_id"]]["annotations"]
-                    target.append(_to_object(annotation, contiguous[annotation["category_id"]]))
+                    target.append(to_object(annotation, contiguous[annotation["category_id"]]))
         return list(records.values())
-
-
-def _to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]:
-    result = {"bbox": annotation["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
-    if "iscrowd" in annotation:
-        result["iscrowd"] = annotation["iscrowd"]
-    segmentation = annotation.get("segmentation")
-    if segmentation:
-        if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-            # Compress the run lengths, because Detectron2 cannot read uncompressed run lengths.
-            segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
-        result["segmentation"] = segmentation
-    return result
 
 
 @no_garbage_collection()

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from detectron2.structures import BoxMode
+from pycocotools import mask as mask_utils
 
 Records = Sequence[dict[str, Any]]
 
@@ -38,6 +40,23 @@ class ObjectColumns(NamedTuple):
     def without_crowds(self) -> "ObjectColumns":
         """Return the objects that are not crowds. Training uses only these objects."""
         return ObjectColumns(*(column[~self.crowd] for column in self))
+
+
+def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]:
+    """Convert a checked annotation of a file to an object of a record."""
+    result = {"bbox": annotation["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
+    if "iscrowd" in annotation:
+        result["iscrowd"] = annotation["iscrowd"]
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, dict) and segmentation:
+        if isinstance(segmentation["counts"], list):
+            # Compress the run lengths, because Detectron2 does not read uncompressed ones.
+            segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
+            segmentation["counts"] = segmentation["counts"].decode()
+        segmentation = {key: segmentation[key] for key in ("size", "counts")}
+    if segmentation:
+        result["segmentation"] = segmentation
+    return result
 
 
 @runtime_checkable

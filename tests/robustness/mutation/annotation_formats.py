@@ -179,7 +179,7 @@ FORMATS = [
         "compiled",
         _write_compiled_small,
         _read_compiled,
-        {"cache/annotations/*/meta.json": JSON, "cache/annotations/*/*.npy": mutate_bytes},
+        {"cache/annotations/*.records": mutate_bytes},
         share=0.5,
         writes_inside=True,
     ),

@@ -59,11 +59,13 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
 
 
 # Arguments of ``read_parts``. Forked workers inherit this list, because it is slow to send gigabytes to workers.
-_inherited: list[tuple[list[msgspec.Raw], Callable[[bytes], Any]]] = []
+_inherited: list[tuple[list[list[msgspec.Raw]], Callable[[bytes], Any]]] = []
 
 
-def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) -> Iterator[T]:
-    """Yield ``read(part)`` for each part in order. If there are several parts, use worker processes.
+def read_parts(
+    texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str
+) -> Iterator[tuple[list[msgspec.Raw], T]]:
+    """Yield the texts of each part, and ``read(part)``, in order. If there are several parts, use worker processes.
 
     Args:
         texts: unparsed JSON of each annotation. An empty list gives one empty part.
@@ -73,13 +75,13 @@ def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) 
     Raises:
         SeesawError: a worker process died.
     """
-    starts = range(0, max(len(texts), 1), PART)
+    parts = [texts[start : start + PART] for start in range(0, max(len(texts), 1), PART)]
     forks = sys.platform == "linux" and not multiprocessing.current_process().daemon
-    workers = min(count_workers(None), MAX_WORKERS, len(starts)) if forks and len(starts) > 1 else 1
-    _inherited.append((texts, read))
+    workers = min(count_workers(None), MAX_WORKERS, len(parts)) if forks and len(parts) > 1 else 1
+    _inherited.append((parts, read))
     try:
         with worker_map(workers) as mapped:
-            yield from mapped(_read_part, starts)
+            yield from zip(parts, mapped(_read_part, range(len(parts))), strict=True)
     except BrokenProcessPool:
         raise SeesawError(
             f"{path}: a worker process was killed while it parsed this file. The machine may have run out of memory. "
@@ -89,6 +91,6 @@ def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) 
         _inherited.pop()
 
 
-def _read_part(start: int) -> Any:
-    texts, read = _inherited[-1]
-    return read(b"[" + b",".join(texts[start : start + PART]) + b"]")
+def _read_part(number: int) -> Any:
+    parts, read = _inherited[-1]
+    return read(b"[" + b",".join(parts[number]) + b"]")

@@ -18,17 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
-from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings
-from seesaw_d2.data.records.annotation_checks import entries
 from seesaw_d2.data.records.annotation_files import AnnotationChecker, AnnotationFile, read_annotations, read_header
-from seesaw_d2.data.records.cache.arrays import ARRAYS, Objects, Tables, header_tables, join_tables, object_tables
-from seesaw_d2.data.records.cache.entry_checks import UnfitEntryError
-from seesaw_d2.data.records.cache.fast_path import simple_tables
-from seesaw_d2.data.records.cache.folders import VERSION, cache_folder, load_folder, locked, make_private, write_folder
+from seesaw_d2.data.records.cache import entry_files
+from seesaw_d2.data.records.cache.encoding import Part, Tables, join_parts
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.parallel_parsing import UnusualFileError, cut_file, read_parts
+from seesaw_d2.data.records.cache.part_reading import encode, read_part
 from seesaw_d2.data.records.formats import AUTO, find_format
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import fingerprint, no_garbage_collection
@@ -58,17 +54,17 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
     Raises:
         DataError: see ``read_annotations``.
     """
-    cache, state = cache_folder(), fingerprint(path)
+    cache, state = entry_files.cache_folder(), fingerprint(path)
     if state is None or state[1] < MIN_SIZE or cache is None or not os.path.isfile(path):
         return open_whole(path, dataset_format)
     key = ("compiled", os.path.abspath(path), dataset_format, state)
     if key not in _opened:
         try:
-            folder = os.path.join(cache, _digest(path, dataset_format))
+            entry = os.path.join(cache, _digest(path, dataset_format) + entry_files.SUFFIX)
         except OSError:
             return read_annotations(path, dataset_format)  # raises DataError with the reason
         with collected_warnings() as messages:
-            file = _from_cache(path, dataset_format, folder, state)
+            file = _from_cache(path, dataset_format, entry, state)
         _opened[key] = file, messages
     return _take_opened(key)
 
@@ -105,24 +101,24 @@ def _make_room(size: int) -> None:
         del _opened[kept.pop(0)]
 
 
-def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> CompiledFile:
+def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> CompiledFile:
     """Load or create a compiled file. ``state`` is the fingerprint that the annotation file had before hashing."""
     try:
-        make_private(os.path.dirname(folder))
-        if found := _load(folder, path):
+        entry_files.make_private(os.path.dirname(entry))
+        if found := _load(entry, path):
             return found
         # If several processes need the file at the same time, one process compiles it and the others wait.
-        with locked(folder):
-            return _load(folder, path) or _compile(path, dataset_format, folder, state)
+        with entry_files.locked(entry):
+            return _load(entry, path) or _compile(path, dataset_format, entry, state)
     except OSError as error:  # such as the error for a read-only folder
-        _warn_not_kept(path, folder, error)
+        _warn_not_kept(path, entry, error)
         return _compile(path, dataset_format, None, state)
 
 
-def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
+def _warn_not_kept(path: str, entry: str, error: OSError) -> None:
     warn_once(
         logger,
-        f"{os.path.dirname(folder)}: cannot store the compiled annotations of {path}: {error.strerror or error}. Every "
+        f"{os.path.dirname(entry)}: cannot store the compiled annotations of {path}: {error.strerror or error}. Every "
         "process will parse the file. To avoid this, set the environment variable SEESAW_D2_CACHE to another folder",
     )
 
@@ -141,7 +137,7 @@ def _code_digest() -> str:
 
 def _digest(path: str, dataset_format: str) -> str:
     """Return the name of a compiled file, a hash of the annotation file, its format and the code."""
-    digest = hashlib.sha256(f"{VERSION} {_code_digest()} {dataset_format}\n".encode())
+    digest = hashlib.sha256(f"{entry_files.VERSION} {_code_digest()} {dataset_format}\n".encode())
     block = memoryview(bytearray(1 << 18))  # small enough for the processor's cache
     with open_regular(path, "rb", buffering=0) as file:
         while size := file.readinto(block):
@@ -149,102 +145,75 @@ def _digest(path: str, dataset_format: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _compile(path: str, dataset_format: str, folder: str | None, state: tuple) -> CompiledFile:
-    """Parse an annotation file, and store the arrays in a folder. If ``folder`` is None, keep the arrays in memory.
+def _compile(path: str, dataset_format: str, entry: str | None, state: tuple) -> CompiledFile:
+    """Parse an annotation file, and store the arrays in ``entry``. If ``entry`` is None, keep the arrays in memory.
 
     Do not store the arrays if the fingerprint differs from ``state``, because the file has changed since it was hashed.
     """
-    later = f". Later runs load the result from {folder}" if folder else ""
+    later = f". Later runs load the result from {entry}" if entry else ""
     logger.info(f"{path}: parsing and checking the annotations{later}")
     with no_garbage_collection(), collected_warnings() as warnings:
         file, tables = read_tables(path, dataset_format)
-        tables = {key: np.ascontiguousarray(value, ARRAYS[key]) for key, value in tables.items()}
-    meta = {
-        "path": path,
-        "format": file.format,
-        "category_ids": file.category_ids,
-        "category_names": file.category_names,
-        "has_annotations": file.annotations is not None,
-        "warnings": warnings,
-    }
-    if folder is not None and fingerprint(path) == state:
+    fields = {key: getattr(file, key) for key in ("format", "category_ids", "category_names")}
+    if entry is not None and fingerprint(path) == state:
         del file
         try:
-            write_folder(folder, meta, tables)
-            if mapped := _load(folder, path):
+            entry_files.write_entry(entry, {"path": path, "fields": fields, "warnings": warnings}, tables)
+            if mapped := _load(entry, path):
                 del tables
                 give_back_freed_memory()
                 return mapped
         except OSError as error:  # such as the error for a full disk
-            _warn_not_kept(path, folder, error)
-    return _compiled_file(meta, path, tables)
+            _warn_not_kept(path, entry, error)
+    return CompiledFile(path, **fields, tables=tables)
 
 
-def _load(folder: str, path: str) -> CompiledFile | None:
+def _load(entry: str, path: str) -> CompiledFile | None:
     try:
-        found = load_folder(folder)
-    except UnfitEntryError as error:
+        tables = entry_files.load_entry(entry)
+    except entry_files.UnfitEntryError as error:
         warn_once(
-            logger, f"{folder}: expected the compiled annotations of {path}, found {error}. The file is compiled again"
+            logger, f"{entry}: expected the compiled annotations of {path}, found {error}. The file is compiled again"
         )
         return None
-    if found is None:
+    if tables is None:
         return None
-    meta, tables = found
-    for message in meta["warnings"]:
-        warn_once(logger, message.replace(meta["path"], path))
-    return _compiled_file(meta, path, tables)
-
-
-def _compiled_file(meta: dict[str, Any], path: str, tables: Tables) -> CompiledFile:
-    fields = (meta[key] for key in ("format", "category_ids", "category_names", "has_annotations"))
-    return CompiledFile(path, *fields, tables)
+    for message in tables.meta["warnings"]:
+        warn_once(logger, message.replace(tables.meta["path"], path))
+    return CompiledFile(path, **tables.meta["fields"], tables=tables)
 
 
 def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
     """Read and check an annotation file, and convert it to arrays.
 
     Returns:
-        the file and the arrays. The ``annotations`` of the file may be empty, because the arrays contain all objects.
+        the file without its annotations, and the arrays.
 
     Raises:
         DataError: see ``read_annotations``.
     """
     try:
-        return _read_in_parts(path, dataset_format)
+        file, parts = _read_in_parts(path, dataset_format)
     except (UnusualFileError, DataError):
         # Read the whole file at once, so that error messages list the invalid entries of all parts.
         file = read_annotations(path, dataset_format)
-        tables, category_ids = header_tables(file), np.array(file.category_ids, np.int64)
-        objects = Objects.of(itertools.compress(file.annotations or [], file.has_area))
-        parts = [object_tables(objects, tables["image_id"], category_ids)]
-        return file, tables | join_tables(parts, len(file.images))
+        ids = [image["id"] for image in file.images], file.category_ids
+        parts = [encode(itertools.compress(file.annotations or [], file.has_area), *map(np.array, ids))]
+    kept = None if file.annotations is None else []
+    file = dataclasses.replace(file, annotations=kept, has_area=np.ones(0, bool), ground_truth=None)
+    return file, join_parts(file.to_dataset_dicts(""), parts)
 
 
-def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
+def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, list[Part]]:
     data, raw = cut_file(path)
-    found = find_format(dataset_format, data)
-    if found.convert is not None:
+    annotation_format = find_format(dataset_format, data)
+    if annotation_format.convert is not None:
         raise UnusualFileError
-    header = read_header(data, path, found)
-    tables, checker = header_tables(header), AnnotationChecker(header)
-    has_annotations = raw is not None
-    parts = list(read_parts(raw or [], functools.partial(read_part, checker), path))
-    del raw  # free about a gigabyte before the parts are joined
-    checker.finish([findings for _, findings in parts])
-    tables |= join_tables([objects for objects, _ in parts], len(header.images))
-    return dataclasses.replace(header, annotations=[] if has_annotations else None), tables
-
-
-def read_part(checker: AnnotationChecker, text: bytes) -> tuple[Tables, Findings]:
-    """Check a JSON list of annotations. Return the result of ``object_tables`` and the findings."""
-    simple = simple_tables(text, checker.image_ids, checker.sizes, checker.category_ids)
-    if simple is not None:
-        return simple
-    try:
-        part = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise UnusualFileError from error
-    checked = checker.check(entries({"annotations": part}, "annotations", checker.path))
-    objects = Objects.of(itertools.compress(checked.annotations, checked.has_area))
-    return object_tables(objects, checker.image_ids, checker.category_ids), checked.findings
+    header = read_header(data, path, annotation_format)
+    checker = AnnotationChecker(header)
+    parts, found = [], []
+    for texts, (part, findings) in read_parts(raw or [], functools.partial(read_part, checker), path):
+        parts.append(part if part.texts is not None else part._replace(texts=texts))
+        found.append(findings)
+    checker.finish(found)
+    return dataclasses.replace(header, annotations=None if raw is None else []), parts

@@ -10,7 +10,7 @@ import pytest
 from seesaw_d2.data.records.cache import store
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.errors import DataError
-from tests.data.records.cache.test_store import folders
+from tests.data.records.cache.test_store import entries_of
 from tests.data.toy import everything, toy_data, write
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -24,21 +24,22 @@ def age(path: Path, days: float) -> None:
 def test_what_nobody_uses_goes_when_something_new_is_kept(tmp_path, cache):
     path = write(tmp_path, everything())
     open_annotations(path)
-    (first,) = folders(cache)
-    names = ("tmp-abcdefgh", "tmp-ab_defg9", "0123456789abcdef" * 2, "tmp-my_notes", "train2017")
-    unfinished, recent, other, *users = (cache / "annotations" / name for name in names)
-    for folder in (unfinished, recent, other, *users):
+    (first,) = entries_of(cache)
+    own = ("tmp-abcdefgh.records", "tmp-ab_defg9.records", f"{'0123456789abcdef' * 2}.records")
+    users = [cache / "annotations" / name for name in ("my_notes.records", "tmp-12345678.txt", "abc.lock")]
+    unfinished, recent, other = (cache / "annotations" / name for name in own)
+    for each in (unfinished, recent, other, *users):
+        each.touch()
+    earlier, notes = (cache / "annotations" / name for name in ("fedcba9876543210" * 2, "tmp-my_notes"))
+    for folder, name in ((earlier, "meta.json"), (notes, "notes.txt")):
         folder.mkdir()
-    (users[0] / "notes.txt").touch()
-    for folder, days in ((first, 59), (unfinished, 2), (recent, 0.5), (other, 61), *((path, 99) for path in users)):
-        age(folder, days)
+        (folder / name).touch()
+    unused = (other, earlier, notes, *users)
+    for each, days in ((first, 59), (unfinished, 2), (recent, 0.5), *((each, 99) for each in unused)):
+        age(each, days)
     open_annotations(write(tmp_path, toy_data(3), "second.json"))
-    assert first.exists()
-    assert recent.exists()
-    assert not unfinished.exists()
-    assert not other.exists()
-    assert all(path.exists() for path in users)  # not of this cache
-    assert len(folders(cache)) == 5
+    assert [each.exists() for each in (first, recent, unfinished, other, earlier)] == [True, True, False, False, False]
+    assert all(each.exists() for each in (notes, *users))  # not of this cache
     # To use it is to keep it.
     age(first, 61)
     store._opened.clear()
@@ -62,7 +63,7 @@ def test_another_version_of_the_code_that_checks_reads_anew(tmp_path, cache, mon
     store._code_digest.cache_clear()
     open_annotations(path)
     store._code_digest.cache_clear()
-    assert len(folders(cache)) == 2
+    assert len(entries_of(cache)) == 2
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, cache, monkeypatch):
@@ -76,7 +77,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, cache, monke
 
     monkeypatch.setattr(store, "read_tables", replaced)
     assert len(open_annotations(path).to_dataset_dicts("root")) == 3
-    assert folders(cache) == []
+    assert entries_of(cache) == []
     monkeypatch.setattr(store, "read_tables", read)
     write(tmp_path, everything())
     assert len(open_annotations(path).to_dataset_dicts("root")) == 4

@@ -2,7 +2,6 @@
 
 import fcntl
 import grp
-import json
 import logging
 import os
 import pickle
@@ -11,14 +10,12 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch.multiprocessing as mp
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.records.cache import folders as folders_module
-from seesaw_d2.data.records.cache import store
-from seesaw_d2.data.records.cache.entry_checks import foreign_folder
+from seesaw_d2.data.records.cache import entry_files, store
+from seesaw_d2.data.records.cache.entry_files import foreign_owner
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.errors import DataError
 from tests.data.toy import everything, toy_data, write
@@ -26,8 +23,8 @@ from tests.data.toy import everything, toy_data, write
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-def folders(cache: Path) -> list[Path]:
-    return [path for path in (cache / "annotations").iterdir() if path.is_dir()]
+def entries_of(cache: Path) -> list[Path]:
+    return [path for path in (cache / "annotations").iterdir() if path.suffix != ".lock"]
 
 
 @pytest.fixture
@@ -44,8 +41,8 @@ def test_a_file_is_parsed_once_whatever_it_is_called(tmp_path, cache, no_parsing
     moved = tmp_path / "moved.json"
     os.rename(path, moved)
     assert list(open_annotations(str(moved)).to_dataset_dicts("root")) == expected
-    (folder,) = folders(cache)
-    assert not [name for name in os.listdir(folder.parent) if name.startswith("tmp-")]
+    (kept,) = entries_of(cache)
+    assert not [name for name in os.listdir(kept.parent) if name.startswith("tmp-")]
 
 
 def test_a_changed_file_is_parsed_again(tmp_path):
@@ -55,51 +52,31 @@ def test_a_changed_file_is_parsed_again(tmp_path):
     assert len(open_annotations(path).to_dataset_dicts("root")) == 3
 
 
-def _shorten(folder):
-    content = (folder / "coordinates.npy").read_bytes()
-    (folder / "coordinates.npy").write_bytes(content[:-8])
+def _change(entry: Path, change) -> None:
+    entry.write_bytes(change(entry.read_bytes()))
+
+
+def _flip(entry: Path, position: int) -> None:
+    content = bytearray(entry.read_bytes())
+    content[position] ^= 1
+    entry.write_bytes(content)
 
 
 DAMAGE = {
-    "truncated": _shorten,
-    "empty": lambda folder: (folder / "bbox.npy").write_bytes(b""),
-    "gone": lambda folder: (folder / "names.npy").unlink(),
-    "another type": lambda folder: np.save(folder / "bbox.npy", np.load(folder / "bbox.npy").astype("f4")),
-    "another length": lambda folder: np.save(folder / "category.npy", np.zeros(1, "i4")),
-    "a pickle": lambda folder: np.save(folder / "crowd.npy", np.array([print], object), allow_pickle=True),
-    "ends beyond": lambda folder: np.save(folder / "part_end.npy", np.load(folder / "part_end.npy") + 9),
-    "meta torn": lambda folder: (folder / "meta.json").write_text('{"version"'),
-    "meta of others": lambda folder: (folder / "meta.json").write_text("[]"),
-    "warnings of others": lambda folder: (folder / "meta.json").write_text(
-        json.dumps({**json.loads((folder / "meta.json").read_text()), "warnings": [1]})
-    ),
-    "version": lambda folder: _describe(folder, version=store.VERSION - 1),
-    "category names of others": lambda folder: _describe(folder, category_names=["x", "y"]),
-    "warnings removed": lambda folder: _describe(folder, warnings=[]),
-    "brackets": lambda folder: (folder / "meta.json").write_text("[" * 100_000),
-    "names of other images": lambda folder: _change(folder, "names", lambda names: names[::-1]),
-    "boxes without numbers": lambda folder: _change(folder, "bbox", lambda boxes: boxes * np.nan),
-    "wrong indices": lambda folder: _change(folder, "category", lambda indices: indices + 1000),
-    "objects of other images": lambda folder: _change(folder, "object_end", lambda ends: ends[::-1]),
-    "one bit": lambda folder: _change(folder, "coordinates", lambda values: (values.view("i8") ^ 1).view("f8")),
-    "a pipe": lambda folder: (folder / "bbox.npy").unlink() or os.mkfifo(folder / "bbox.npy"),
-    "a pipe as description": lambda folder: (folder / "meta.json").unlink() or os.mkfifo(folder / "meta.json"),
-    "a folder in place of an array": lambda folder: (folder / "bbox.npy").unlink() or (folder / "bbox.npy").mkdir(),
-    "a link": lambda folder: folder.symlink_to(folder.rename(folder.with_name("elsewhere"))),
-    "a file": lambda folder: shutil.rmtree(folder) or folder.write_text("x"),
-    "others can write to it": lambda folder: folder.chmod(0o777),
+    "truncated": lambda entry: _change(entry, lambda content: content[:-8]),
+    "empty": lambda entry: entry.write_bytes(b""),
+    "a number": lambda entry: entry.write_bytes(bytes(8)),
+    "longer": lambda entry: _change(entry, lambda content: content + bytes(8)),
+    "one bit of the checksum": lambda entry: _flip(entry, 0),
+    "one bit of the length": lambda entry: _flip(entry, 8),
+    "one bit of the description": lambda entry: _flip(entry, 20),
+    "one bit of the arrays": lambda entry: _flip(entry, -1),
+    "category names of others": lambda entry: _change(entry, lambda content: content.replace(b"seven", b"eight")),
+    "a pipe": lambda entry: entry.unlink() or os.mkfifo(entry),
+    "a folder": lambda entry: entry.unlink() or entry.mkdir(),
+    "a link": lambda entry: entry.symlink_to(entry.rename(entry.with_name("elsewhere"))),
+    "others can write to it": lambda entry: entry.chmod(0o666),
 }
-
-
-def _describe(folder, **values):
-    path = folder / "meta.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def _change(folder, name, change):
-    """Change the values of an array, and nothing else of its file."""
-    array = np.load(folder / f"{name}.npy")
-    np.save(folder / f"{name}.npy", np.ascontiguousarray(change(array), array.dtype))
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
@@ -108,12 +85,12 @@ def test_what_is_no_good_is_made_again(tmp_path, cache, damage, no_parsing, capl
     path = write(tmp_path, everything())
     expected = read_annotations(path).to_dataset_dicts("root")
     open_annotations(path)
-    (folder,) = folders(cache)
-    damage(folder)
+    (kept,) = entries_of(cache)
+    damage(kept)
     store._opened.clear()
     caplog.clear()
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
-    assert [each.message for each in caplog.records if str(folder) in each.message and path in each.message]
+    assert [each.message for each in caplog.records if str(kept) in each.message and path in each.message]
     store._opened.clear()
     no_parsing()
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
@@ -123,11 +100,10 @@ def test_an_entry_of_another_file_is_not_used(tmp_path, cache):
     """It is whole, but it has the other file's name."""
     path, other = write(tmp_path, everything()), write(tmp_path, toy_data(3), "other.json")
     open_annotations(path)
-    (first,) = folders(cache)
+    (first,) = entries_of(cache)
     open_annotations(other)
-    (second,) = set(folders(cache)) - {first}
-    shutil.rmtree(first)
-    shutil.copytree(second, first)
+    (second,) = set(entries_of(cache)) - {first}
+    shutil.copy(second, first)
     store._opened.clear()
     expected = read_annotations(path).to_dataset_dicts("root")
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
@@ -135,8 +111,8 @@ def test_an_entry_of_another_file_is_not_used(tmp_path, cache):
 
 def test_other_users_can_neither_read_nor_write(tmp_path, cache):
     open_annotations(write(tmp_path, everything()))
-    (folder,) = folders(cache)
-    assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder)] == [0o700, 0o700]
+    (kept,) = entries_of(cache)
+    assert [path.stat().st_mode & 0o777 for path in (kept.parent, kept)] == [0o700, 0o600]
 
 
 def name_group(monkeypatch, name: str, members=()) -> None:
@@ -150,10 +126,10 @@ def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, cache, caplog, m
     path = write(tmp_path, everything())
     expected = list(open_annotations(path).to_dataset_dicts("root"))
     (cache / "annotations").chmod(mode)
-    before = {each.name: each.stat().st_mtime_ns for each in folders(cache)}
+    before = {each.name: each.stat().st_mtime_ns for each in entries_of(cache)}
     store._opened.clear()
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
-    assert {each.name: each.stat().st_mtime_ns for each in folders(cache)} == before
+    assert {each.name: each.stat().st_mtime_ns for each in entries_of(cache)} == before
     assert f"{mode:o}" in caplog.text
     assert str(cache) in caplog.text
 
@@ -162,12 +138,12 @@ def test_a_users_private_group_may_write(tmp_path, cache, monkeypatch, no_parsin
     """Whose only member is the user. Where the umask is 002, folders of users have this mode."""
     user = pwd.getpwuid(os.geteuid()).pw_name
     open_annotations(write(tmp_path, everything()))
-    for folder in (cache / "annotations", *folders(cache)):
-        folder.chmod(0o770)
+    for path in (cache / "annotations", *entries_of(cache)):
+        path.chmod(0o770)
     for members, foreign in (([], ""), ([user], ""), ([user, "other"], "770")):
         name_group(monkeypatch, user, members)
-        assert foreign in foreign_folder(str(cache / "annotations"))
-        assert bool(foreign) == bool(foreign_folder(str(cache / "annotations")))
+        assert foreign in foreign_owner(str(cache / "annotations"))
+        assert bool(foreign) == bool(foreign_owner(str(cache / "annotations")))
     name_group(monkeypatch, user)
     no_parsing()
     store._opened.clear()
@@ -202,27 +178,22 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, cache, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.np, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     path = write(tmp_path, everything())
     expected = read_annotations(path).to_dataset_dicts("root")
     read = iter([store.read_tables])  # once: it takes minutes
     monkeypatch.setattr(store, "read_tables", lambda *args: next(read)(*args))
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
-    assert folders(cache) == []
+    assert entries_of(cache) == []
 
 
 def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    synced, rename, fsync, left = set(), os.rename, os.fsync, []
+    synced, rename, fsync, renamed = set(), os.rename, os.fsync, []
     monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino) or fsync(file))
-
-    def renamed(old, new):
-        left.extend(path.name for path in Path(old).iterdir() if path.stat().st_ino not in synced)
-        rename(old, new)
-
-    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "rename", lambda old, new: renamed.append(os.stat(old).st_ino) or rename(old, new))
     open_annotations(write(tmp_path, everything()))
-    assert len(synced) > 10
-    assert left == []
+    assert len(renamed) == 1
+    assert set(renamed) <= synced
 
 
 def test_switched_off(tmp_path, cache, monkeypatch):
@@ -239,7 +210,7 @@ def test_a_wrong_file_is_named_each_time_and_not_kept(tmp_path, cache):
     for _ in range(2):
         with pytest.raises(DataError, match="999"):
             open_annotations(path)
-    assert folders(cache) == []
+    assert entries_of(cache) == []
 
 
 def test_warnings_are_said_again(tmp_path, caplog, monkeypatch):
@@ -254,7 +225,7 @@ def test_warnings_are_said_again(tmp_path, caplog, monkeypatch):
     assert "1 objects whose box has no area" in caplog.text
 
 
-def test_a_worker_process_gets_the_folder_and_no_arrays(tmp_path):
+def test_a_worker_process_gets_the_path_and_no_arrays(tmp_path):
     data = toy_data(400)
     records = open_annotations(write(tmp_path, data)).to_dataset_dicts("root")
     sent = pickle.dumps(records)
@@ -286,13 +257,13 @@ def test_of_two_processes_one_parses(tmp_path, cache):
 
 def test_a_process_that_is_stopped_is_not_waited_for(tmp_path, cache, monkeypatch):
     """It holds the lock of the entry."""
-    monkeypatch.setattr(folders_module, "_LONGEST_COMPILATION", 0.2)
+    monkeypatch.setattr(entry_files, "_LONGEST_COMPILATION", 0.2)
     path = write(tmp_path, everything())
     expected = list(open_annotations(path).to_dataset_dicts("root"))
-    (folder,) = folders(cache)
-    shutil.rmtree(folder)
+    (kept,) = entries_of(cache)
+    kept.unlink()
     store._opened.clear()
-    with open(f"{folder}.lock", "a") as file:  # another open file: its lock excludes that of this process
+    with open(f"{kept}.lock", "a") as file:  # another open file: its lock excludes that of this process
         fcntl.flock(file, fcntl.LOCK_EX)
         assert list(open_annotations(path).to_dataset_dicts("root")) == expected
 

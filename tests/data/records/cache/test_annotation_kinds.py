@@ -1,24 +1,17 @@
-"""Annotations that are right in everything take a short way: it takes no others, and gives the same."""
+"""Annotations of all kinds, right and wrong: a compiled file gives the same as parsing."""
 
-import json
-
-import numpy as np
 import pytest
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.data.records.cache import parallel_parsing as parts
-from seesaw_d2.data.records.cache import store
-from seesaw_d2.data.records.cache.fast_path import simple_tables
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.errors import DataError
 from tests.data.toy import everything, square, toy_data, write
-from tests.shared import shared_path
 
 pytestmark = pytest.mark.usefixtures("cache")
 
-IMAGES, SIZES, CATEGORIES = np.arange(10, 14), np.tile([40, 60], (4, 1)), np.array([3, 7])
 POLYGON = square(5, 5, 9)["segmentation"][0]
-SIMPLE = {
+KINDS = {
     "a crowd": {"iscrowd": 1},
     "no crowd": {"iscrowd": 0},
     "no mask": {"segmentation": None},
@@ -27,9 +20,6 @@ SIMPLE = {
     "integers": {"bbox": [1, 2, 3, 4], "area": 7},
     "other fields": {"attributes": {"id": "x", "segmentation": [[["é", 1e300]]]}},
     "beyond the image": {"segmentation": [[-500, 5, 599.5, 5, 5, 300]]},
-}
-# Wrong, or right in an unusual way.
-OTHERS = {
     "id true": {"id": True},
     "id a fraction": {"id": 1.0},
     "id too large": {"id": 2**70},
@@ -72,38 +62,24 @@ def found(read, path):
         return str(error)
 
 
-@pytest.mark.parametrize("name", [*SIMPLE, *OTHERS])
-def test_what_is_simple(tmp_path, name):
-    data = changed((SIMPLE | OTHERS)[name])
-    text = json.dumps(data["annotations"]).encode()
-    assert (simple_tables(text, IMAGES, SIZES, CATEGORIES) is not None) == (name in SIMPLE)
-    path = write(tmp_path, data)
+@pytest.mark.parametrize("change", KINDS.values(), ids=KINDS)
+def test_the_same_as_parsing(tmp_path, change):
+    path = write(tmp_path, changed(change))
     assert found(open_annotations, path) == found(read_annotations, path)
 
 
-def test_not_even_annotations():
-    for text in (b"", b"{}", b"[1]", b"[null]", b'[{"id": 1}]', b'[{"id": 01}]', b"[" * 100_000):
-        assert simple_tables(text, IMAGES, SIZES, CATEGORIES) is None
-
-
-def test_both_ways_give_the_same_arrays(tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "PART", 100)
-    data = json.loads(shared_path("data/lvis_v0.5_val_100.json").read_text())
-    path = write(tmp_path, data)
-    _, short = store.read_tables(path, "auto")
-    monkeypatch.setattr(store, "simple_tables", lambda *a: None)
-    _, long = store.read_tables(path, "auto")
-    assert short.keys() == long.keys()
-    for key, array in long.items():
-        assert array.dtype == short[key].dtype
-        np.testing.assert_array_equal(short[key], array)
-
-
-def test_a_part_that_is_not_simple_changes_no_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "PART", 2)
-    taken = []
-    monkeypatch.setattr(parts, "count_workers", lambda workers: 1)
-    monkeypatch.setattr(store, "simple_tables", lambda *a: taken.append(simple_tables(*a)) or taken[-1])
-    path = write(tmp_path, everything())
-    assert found(open_annotations, path) == found(read_annotations, path)
-    assert {each is None for each in taken} == {True, False}
+@pytest.mark.parametrize("part", [2, 10_000])
+def test_coordinates_are_floats(tmp_path, monkeypatch, part):
+    """Detectron2 truncates the resized coordinates of integer polygons."""
+    monkeypatch.setattr(parts, "PART", part)
+    data = everything()  # with run lengths, so that one of the parts is unusual
+    for item in data["annotations"]:
+        item["bbox"] = list(map(int, item["bbox"]))
+        if type(item.get("segmentation")) is list:
+            item["segmentation"] = [list(map(int, polygon)) for polygon in item["segmentation"]]
+    records = open_annotations(write(tmp_path, data)).to_dataset_dicts("root")
+    lists = [item["bbox"] for record in records for item in record["annotations"]]
+    masks = [item.get("segmentation") for record in records for item in record["annotations"]]
+    lists += [polygon for mask in masks if type(mask) is list for polygon in mask]
+    assert len(lists) > 10
+    assert {type(value) for values in lists for value in values} == {float}

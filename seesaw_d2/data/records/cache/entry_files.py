@@ -1,0 +1,218 @@
+"""Write, load, check and remove compiled annotation files.
+
+A file contains a checksum, the length of the description, the description as JSON, and the arrays. The checksum detects
+damaged files. It does not detect attacks, because an attacker can compute a valid checksum. Therefore files to which
+other users can write are not used.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.data.records.cache.encoding import Tables
+from seesaw_d2.utils.file_locks import lock_or_wait
+from seesaw_d2.utils.regular_files import irregular
+
+VERSION = 3  # version of the file format
+SUFFIX = ".records"
+# Prefix of incomplete files.
+_UNFINISHED = "tmp-"
+# Names of files that this module creates. A name is a hash, or the prefix and 8 random characters of ``tempfile``, with
+# the suffix. Earlier versions of this project created folders whose names lack the suffix.
+_ENTRY = re.compile(rf"(?:[0-9a-f]{{32}}|{_UNFINISHED}\w{{8}})({re.escape(SUFFIX)})?", re.ASCII)
+# Age in seconds at which ``tidy`` removes unused and incomplete files.
+_UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
+# Maximum time in seconds to wait for another process that compiles the same file. After this time, this process also
+# compiles the file.
+_LONGEST_COMPILATION = 1800
+_NUMBER = 8  # bytes of the checksum and of the length, and alignment of the arrays
+
+
+class UnfitEntryError(Exception):
+    """A compiled file is damaged or belongs to another annotation file. The message describes the problem."""
+
+
+def cache_folder() -> str | None:
+    """Return the folder of compiled files, or None if SEESAW_D2_CACHE is empty, which disables compiling."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
+    return os.path.join(os.path.abspath(root), "annotations") if root else None
+
+
+class MappedTables(dict):
+    """Dict from name to memory-mapped array of a compiled file. Pickling stores only the path of the file.
+
+    Attributes:
+        meta: the description that ``write_entry`` wrote.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+        data = np.memmap(path, np.uint8, mode="r").view(np.ndarray)  # slicing np.memmap objects is slower
+        start = 2 * _NUMBER + int(data[_NUMBER : 2 * _NUMBER].view("<i8")[0])
+        self.meta, layout = json.loads(data[2 * _NUMBER : start].tobytes())
+        for name, kind, size in layout:
+            self[name] = data[start : start + size].view(kind)
+            start += size
+
+    def __reduce__(self):
+        return MappedTables, (self._path,)
+
+
+def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
+    """Write a compiled file atomically, with permissions for this user only. Then call ``tidy``.
+
+    Args:
+        path: path of the compiled file.
+        meta: description of the compiled file, a dict of JSON values.
+        tables: arrays of the compiled file, see ``encoding.ARRAYS``.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    arrays = sorted(tables.items(), key=lambda item: -item[1].itemsize)  # so that all arrays are aligned
+    layout = [(name, array.dtype.str, array.nbytes) for name, array in arrays]
+    head = json.dumps([{**meta, "name": os.path.basename(path)}, layout]).encode()
+    head += b" " * (-len(head) % _NUMBER)
+    chunks = [len(head).to_bytes(_NUMBER, "little"), head, *(array.view(np.uint8) for _, array in arrays)]
+    checksum = 0
+    for chunk in chunks:
+        checksum = zlib.crc32(chunk, checksum)
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=_UNFINISHED, suffix=SUFFIX)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines([checksum.to_bytes(_NUMBER, "little"), *chunks])
+            file.flush()
+            # Without the sync, the file could contain only zeros after it is renamed and the machine crashes.
+            os.fsync(file.fileno())
+        _remove(path)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    tidy(os.path.dirname(path))
+
+
+def load_entry(path: str) -> MappedTables | None:
+    """Return the arrays in a compiled file, or None if the file does not exist.
+
+    Raises:
+        UnfitEntryError: other users can write to the file, or the file differs from the output of ``write_entry``.
+    """
+    if not os.path.lexists(path):
+        return None
+    if kind := "a link" if os.path.islink(path) else irregular(path):
+        raise UnfitEntryError(f"{kind} instead of a file")
+    if foreign := foreign_owner(path):
+        raise UnfitEntryError(foreign)
+    try:
+        data = np.memmap(path, np.uint8, mode="r") if os.path.getsize(path) > _NUMBER else np.zeros(_NUMBER, np.uint8)
+    except OSError as error:
+        raise UnfitEntryError(f"an unreadable file ({error.strerror})") from None
+    if zlib.crc32(data[_NUMBER:]) != int(data[:_NUMBER].view("<i8")[0]) or len(data) == _NUMBER:
+        raise UnfitEntryError("a file that does not match its checksum")
+    tables = MappedTables(path)
+    if tables.meta["name"] != os.path.basename(path):
+        raise UnfitEntryError(f"the file {tables.meta['name']}")
+    with contextlib.suppress(OSError):  # fails without write permission, and then ``tidy`` cannot remove the file
+        os.utime(path)
+    return tables
+
+
+def foreign_owner(path: str) -> str:
+    """Return the reason why other users can write to a file or folder, or "" if it is private or does not exist.
+
+    A private file belongs to this user or to root, and other users have no write permission. The group of the file may
+    have write permission if it is the user's private group, as on many Linux systems with umask 002. On Windows, the
+    result is always "".
+    """
+    if not hasattr(os, "geteuid") or not os.path.lexists(path):
+        return ""
+    status = os.stat(path)
+    kind = "folder" if stat.S_ISDIR(status.st_mode) else "file"
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"a {kind} of the user with id {status.st_uid}"
+    by_group = status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid)
+    if by_group or status.st_mode & stat.S_IWOTH:
+        return f"a {kind} that other users can write to (mode {stat.S_IMODE(status.st_mode):o})"
+    return ""
+
+
+def _is_private_group(group: int) -> bool:
+    """Return whether a group is this user's primary group, has the user's name, and has no other members."""
+    import grp  # not at the top of the file, because Windows lacks both modules
+    import pwd
+
+    try:
+        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:  # In containers, users and groups can lack a name.
+        return False
+    return user.pw_gid == group and found.gr_name == user.pw_name and not {*found.gr_mem} - {user.pw_name}
+
+
+def make_private(cache: str) -> None:
+    """Create a folder that only this user can access, or check an existing folder.
+
+    Raises:
+        OSError: the folder cannot be created, or other users can write to it.
+    """
+    os.makedirs(os.path.dirname(cache), exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(cache, mode=0o700)
+    if foreign := foreign_owner(cache):
+        raise PermissionError(
+            errno.EACCES,
+            f"expected a folder to which only the owner can write, found {foreign}. Run chmod 700 on this folder",
+        )
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold an exclusive lock of a compiled file in a block. If the process dies, the system releases the lock."""
+    if kind := irregular(f"{path}.lock"):
+        raise OSError(errno.EINVAL, f"{path}.lock: expected a regular file, found {kind}")
+    with open(f"{path}.lock", "a") as file:
+        lock_or_wait(file, _LONGEST_COMPILATION)
+        yield
+
+
+def tidy(cache: str) -> None:
+    """Remove compiled files that were not used for 60 days, and incomplete files older than a day. Ignore errors."""
+    now = time.time()
+    with contextlib.suppress(OSError), os.scandir(cache) as found:
+        for entry in found:
+            age = _ABANDONED if entry.name.startswith(_UNFINISHED) else _UNUSED
+            if _is_entry(entry) and now - entry.stat().st_mtime > age:
+                _remove(entry.path)
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{entry.path}.lock")
+
+
+def _is_entry(entry: os.DirEntry) -> bool:
+    """Return whether this project created a file, or a folder in an earlier version, judged by the names."""
+    name = _ENTRY.fullmatch(entry.name)
+    if name is None or entry.is_symlink():
+        return False
+    if name[1]:
+        return entry.is_file()
+    return entry.is_dir() and all(each == "meta.json" or each.endswith(".npy") for each in os.listdir(entry.path))
+
+
+def _remove(path: str) -> None:
+    """Remove a file or folder if it exists. Ignore errors, because it may belong to another user."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(path)

@@ -1,0 +1,122 @@
+"""Check and encode the annotations in a part of a file.
+
+``_simple_part`` is a fast way that supports only valid annotations with polygons or without masks.
+``AnnotationChecker`` processes all other annotations, and reports errors and warnings. It takes twice as long, because
+it creates a dict for each annotation.
+"""
+
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import orjson
+from msgspec import UNSET, UnsetType
+
+from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings, find_disagreement
+from seesaw_d2.data.boxes_and_masks.checks import FAR, Polygons
+from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents
+from seesaw_d2.data.records.annotation_checks import entries
+from seesaw_d2.data.records.cache.encoding import Part
+from seesaw_d2.data.records.cache.parallel_parsing import UnusualFileError
+from seesaw_d2.data.records.records import NO_MASK, POLYGONS, ObjectColumns, objects_of, to_object
+
+if TYPE_CHECKING:
+    from seesaw_d2.data.records.annotation_files import AnnotationChecker
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    """Annotation that msgspec parses only if all values have exactly these types. true and 1.0 are not integers."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    segmentation: list[list[float]] | None = None
+    area: float = 0.0
+    iscrowd: int | UnsetType = UNSET
+
+
+_decode = msgspec.json.Decoder(list[_Annotation]).decode
+
+
+def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings]:
+    """Check a JSON list of annotations. Return the objects and the findings.
+
+    Raises:
+        DataError: an annotation is invalid.
+        UnusualFileError: the text is not JSON.
+    """
+    if (simple := _simple_part(text, checker)) is not None:
+        return simple
+    try:
+        part = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise UnusualFileError from error
+    checked = checker.check(entries({"annotations": part}, "annotations", checker.path))
+    kept = itertools.compress(checked.annotations, checked.has_area)
+    return encode(kept, checker.image_ids, checker.category_ids), checked.findings
+
+
+def encode(annotations: Iterable[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray) -> Part:
+    """Encode checked annotations.
+
+    Args:
+        annotations: entries of the file.
+        image_ids, category_ids: sorted ids in the file.
+    """
+    kept = list(annotations)
+    objects = [to_object(item, item["category_id"]) for item in kept]
+    columns = objects_of([{"annotations": objects}])
+    columns = columns._replace(
+        image=np.searchsorted(image_ids, np.array([item["image_id"] for item in kept], np.int64)),
+        category=np.searchsorted(category_ids, columns.category),
+    )
+    return Part(columns, [orjson.dumps(each) for each in objects])
+
+
+def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findings] | None:
+    """Check annotations if the fast way supports all of the annotations.
+
+    Args:
+        text: unparsed JSON list of annotations.
+        checker: checker of the file.
+
+    Returns:
+        the objects and the findings, or None if an annotation is invalid or unsupported.
+    """
+    try:
+        found = _decode(text)
+        ids, image_id, category_id = (
+            np.array([getattr(each, field) for each in found], np.int64) for field in ("id", "image_id", "category_id")
+        )
+    except (msgspec.MsgspecError, OverflowError, RecursionError, UnicodeDecodeError):
+        return None
+    known = np.isin(image_id, checker.image_ids).all() and np.isin(category_id, checker.category_ids).all()
+    if not known or len(np.unique(ids)) < len(ids) or not {each.iscrowd for each in found} <= {UNSET, 0, 1}:
+        return None
+    image = np.searchsorted(checker.image_ids, image_id)
+    sizes, boxes = checker.sizes[image], np.array([each.bbox for each in found], np.float64).reshape(-1, 4)
+    polygons = Polygons.of([each.segmentation for each in found])
+    lengths = np.diff(polygons.ends, prepend=0)
+    if (lengths < 6).any() or (lengths % 2).any() or len(polygons.far(sizes)):
+        return None
+    if not ((boxes[:, 2:] > 0).all() and (np.abs(boxes) <= FAR * sizes.max(axis=1, keepdims=True)).all()):
+        return None
+    columns = ObjectColumns(
+        image=image,
+        category=np.searchsorted(checker.category_ids, category_id),
+        crowd=np.array([each.iscrowd == 1 for each in found], bool),
+        mask=np.array([POLYGONS if each.segmentation else NO_MASK for each in found], np.int8),
+    )
+    extents = polygon_extents(*polygons, len(found))
+    extents[columns.crowd] = np.nan
+    texts = None if len(polygons.owners) else [_without_mask(each) for each in found]
+    return Part(columns, texts), Findings(ids, [], [], 0, find_disagreement(ids, boxes, extents, sizes))
+
+
+def _without_mask(item: _Annotation) -> bytes:
+    """Return the JSON of only the needed fields. Without a mask, the other fields are most of an annotation."""
+    crowd = {} if item.iscrowd is UNSET else {"iscrowd": item.iscrowd}
+    return orjson.dumps({"bbox": item.bbox, "category_id": item.category_id, **crowd})
