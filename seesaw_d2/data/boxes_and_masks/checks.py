@@ -148,7 +148,7 @@ class Polygons(NamedTuple):
 
     @classmethod
     def of(cls, segmentations: list) -> "Polygons":
-        """Collect the polygons of N segmentations. Skip segmentations of other kinds."""
+        """Collect the polygons of N segmentations. Skip segmentations that are not lists of polygons."""
         lists = [value if type(value) is list else () for value in segmentations]
         parts = list(itertools.chain.from_iterable(lists))
         ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))

@@ -43,14 +43,14 @@ class ObjectColumns(NamedTuple):
 
 
 def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]:
-    """Convert a checked annotation of a file to an object of a record."""
+    """Convert a checked annotation of a file to an object in Detectron2's dataset dicts."""
     result = {"bbox": annotation["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
     if "iscrowd" in annotation:
         result["iscrowd"] = annotation["iscrowd"]
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict) and segmentation:
         if isinstance(segmentation["counts"], list):
-            # Compress the run lengths, because Detectron2 does not read uncompressed ones.
+            # Compress the run lengths, because Detectron2 cannot read uncompressed run lengths.
             segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
             segmentation["counts"] = segmentation["counts"].decode()
         segmentation = {key: segmentation[key] for key in ("size", "counts")}

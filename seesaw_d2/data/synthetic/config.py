@@ -13,8 +13,8 @@ from seesaw_d2.errors import ConfigError
 # that the fractions of rare, common and frequent categories do not depend on the number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
-# If objects do not fit at random positions, they are placed in a square grid of cells. A cell must be at least this
-# factor larger than the smallest object.
+# If objects do not fit at random positions, they are placed in a square grid of cells. The side of a cell must be at
+# least this many times as long as the smallest object.
 CELL_MARGIN = 1.1
 
 

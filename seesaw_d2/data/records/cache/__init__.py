@@ -1,1 +1,1 @@
-"""Cache large annotation files: parse them once, store them as arrays, and memory-map the arrays in every process."""
+"""Cache large annotation files. Parse a file once, store it as arrays, and memory-map the arrays in every process."""

@@ -1,8 +1,8 @@
-"""Encode the records of an annotation file as JSON texts, and as the columns that passes over the whole file need.
+"""Encode the records of an annotation file as JSON texts, and as columns for functions that read all records.
 
-Shapes: I is the number of images, and N is the number of objects that training can use. Objects are sorted by image. An
-array whose name ends with ``_end`` contains the end index of each image's part of another array. A part starts where
-the previous part ends.
+Shapes: I is the number of images, and N is the number of objects that training can use. Objects are sorted by image. In
+some arrays, the values of all images are concatenated. An array whose name ends with ``_end`` contains the end index of
+each image's values in such an array. The values of an image start where the values of the previous image end.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import orjson
 from seesaw_d2.data.records.formats import ID_LISTS
 from seesaw_d2.data.records.records import ObjectColumns
 
-# Data type of each array. "names" contains the file name of each image. "texts" contains the JSON of the other fields.
+# Data type of each array. "names" contains the file name of each image. "texts" contains JSON with the other fields.
 # "category", "crowd" and "mask" are columns of ``ObjectColumns``.
 ARRAYS = {
     **dict.fromkeys(("image_id", "height", "width", "name_end", "text_end", "object_end"), "i8"),
@@ -31,10 +31,10 @@ _ERRORS = "surrogateescape"
 
 
 class Part(NamedTuple):
-    """The objects in a part of an annotation file.
+    """Objects in a part of an annotation file.
 
     Attributes:
-        columns: columns of the objects. "image" and "category" are indices of the sorted ids in the file.
+        columns: columns of the objects. "image" and "category" are indices into the sorted ids of the file.
         texts: JSON of each object. None: use the unparsed annotations of the file.
     """
 
@@ -43,11 +43,11 @@ class Part(NamedTuple):
 
 
 def join_parts(records: list[dict[str, Any]], parts: list[Part]) -> Tables:
-    """Return the arrays of a file.
+    """Return the arrays that store an annotation file, see ``ARRAYS``.
 
     Args:
         records: I dataset dicts without objects.
-        parts: the objects of the file, with texts.
+        parts: the objects of the file. Each part must contain texts.
     """
     columns = ObjectColumns(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))
     objects = list(itertools.chain.from_iterable(part.texts for part in parts))
@@ -75,5 +75,5 @@ def join_parts(records: list[dict[str, Any]], parts: list[Part]) -> Tables:
 
 
 def to_name(characters) -> str:
-    """Convert a file name's part of the array "names" to a string."""
+    """Decode a file name from its characters in the array "names"."""
     return str(characters, "utf-8", _ERRORS)

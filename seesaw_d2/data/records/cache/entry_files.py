@@ -36,7 +36,7 @@ _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
 # Maximum time in seconds to wait for another process that compiles the same file. After this time, this process also
 # compiles the file.
 _LONGEST_COMPILATION = 1800
-_NUMBER = 8  # bytes of the checksum and of the length, and alignment of the arrays
+_NUMBER = 8  # size in bytes of the checksum and of the length, and alignment of the arrays
 
 
 class UnfitEntryError(Exception):
@@ -81,7 +81,7 @@ def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    arrays = sorted(tables.items(), key=lambda item: -item[1].itemsize)  # so that all arrays are aligned
+    arrays = sorted(tables.items(), key=lambda item: -item[1].itemsize)  # large items first, to align all arrays
     layout = [(name, array.dtype.str, array.nbytes) for name, array in arrays]
     head = json.dumps([{**meta, "name": os.path.basename(path)}, layout]).encode()
     head += b" " * (-len(head) % _NUMBER)
@@ -131,7 +131,7 @@ def load_entry(path: str) -> MappedTables | None:
 
 
 def foreign_owner(path: str) -> str:
-    """Return the reason why other users can write to a file or folder, or "" if it is private or does not exist.
+    """Return the reason why other users can write to a file or folder, or "" if the path is private or missing.
 
     A private file belongs to this user or to root, and other users have no write permission. The group of the file may
     have write permission if it is the user's private group, as on many Linux systems with umask 002. On Windows, the
@@ -200,7 +200,7 @@ def tidy(cache: str) -> None:
 
 
 def _is_entry(entry: os.DirEntry) -> bool:
-    """Return whether this project created a file, or a folder in an earlier version, judged by the names."""
+    """Return whether the name shows that this project created a file, or that an earlier version created a folder."""
     name = _ENTRY.fullmatch(entry.name)
     if name is None or entry.is_symlink():
         return False
@@ -210,7 +210,7 @@ def _is_entry(entry: os.DirEntry) -> bool:
 
 
 def _remove(path: str) -> None:
-    """Remove a file or folder if it exists. Ignore errors, because it may belong to another user."""
+    """Remove a file or folder if it exists. Ignore errors, because another user may own the file or folder."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -20,9 +20,10 @@ from seesaw_d2.utils.messages import first_few
 
 
 class _Object(TypedDict, total=False):
-    """Stored fields of an object. msgspec converts integer coordinates to floats.
+    """Stored fields of an object.
 
-    Detectron2 would truncate the resized coordinates of integer polygons.
+    msgspec converts integer coordinates to floats. With integers, Detectron2 would truncate the coordinates of resized
+    polygons.
     """
 
     bbox: list[float]
@@ -115,12 +116,12 @@ class CompiledRecords(Sequence):
         )
 
     def _range(self, ends: str, index: int) -> slice:
-        """Return the part of an image in an array. ``ends`` is the name of the array of ends."""
+        """Return the slice with the values of an image in an array. ``ends`` is the name of the array's end indices."""
         array = self._tables[ends]
         return slice(int(array[index - 1]) if index else 0, int(array[index]))
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the starts and the ends of the ranges of several indices. See ``_range``."""
+        """Return the starts and the ends of the slices of several images. See ``_range``."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 

@@ -1,8 +1,8 @@
 """Check and encode the annotations in a part of a file.
 
-``_simple_part`` is a fast way that supports only valid annotations with polygons or without masks.
-``AnnotationChecker`` processes all other annotations, and reports errors and warnings. It takes twice as long, because
-it creates a dict for each annotation.
+``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. ``AnnotationChecker``
+processes all other annotations, and reports errors and warnings. It takes twice as long, because it creates a dict for
+each annotation.
 """
 
 import itertools
@@ -77,11 +77,11 @@ def encode(annotations: Iterable[dict[str, Any]], image_ids: np.ndarray, categor
 
 
 def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findings] | None:
-    """Check annotations if the fast way supports all of the annotations.
+    """Check and encode valid annotations with polygons or without masks.
 
     Args:
         text: unparsed JSON list of annotations.
-        checker: checker of the file.
+        checker: checker for the annotations of the file.
 
     Returns:
         the objects and the findings, or None if an annotation is invalid or unsupported.
@@ -117,6 +117,6 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
 
 
 def _without_mask(item: _Annotation) -> bytes:
-    """Return the JSON of only the needed fields. Without a mask, the other fields are most of an annotation."""
+    """Return JSON with the needed fields of an annotation without a mask. The other fields need most of the space."""
     crowd = {} if item.iscrowd is UNSET else {"iscrowd": item.iscrowd}
     return orjson.dumps({"bbox": item.bbox, "category_id": item.category_id, **crowd})

@@ -187,7 +187,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     """Read and check an annotation file, and convert it to arrays.
 
     Returns:
-        the file without its annotations, and the arrays.
+        the file without annotations, and the arrays.
 
     Raises:
         DataError: see ``read_annotations``.
