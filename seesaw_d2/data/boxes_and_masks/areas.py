@@ -16,8 +16,8 @@ def has_unusable_polygons(segmentation: Any) -> bool:
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
     """Replace a segmentation with unusable polygons by a segmentation that all programs read like pycocotools.
 
-    If a polygon has an odd number of values, pycocotools ignores the last value. It ignores polygons with fewer than
-    three points.
+    pycocotools ignores the last value of a polygon with an odd number of values, and polygons with fewer than three
+    points.
 
     Args:
         segmentation: list of polygons, see ``has_unusable_polygons``.

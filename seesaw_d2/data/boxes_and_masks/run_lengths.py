@@ -9,7 +9,7 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
     """Return whether a parsed JSON value is a valid run-length mask of an image.
 
     A valid mask is an object with ``size`` and ``counts``. The counts are run lengths >= 0 whose sum is the number of
-    pixels. They are stored in a list of integers or in COCO's compressed string.
+    pixels, either in a list of integers or in COCO's compressed string.
 
     Args:
         value: parsed JSON value.

@@ -1,4 +1,4 @@
-"""Read the data set of 1,797 handwritten digits that is part of scikit-learn. It needs no download.
+"""Read the data set of 1,797 handwritten digits that is part of scikit-learn, so that no download is needed.
 
 The images have 8 x 8 pixels with 17 grey levels. The data set contains 174 to 183 images of each digit. Source: E.
 Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.

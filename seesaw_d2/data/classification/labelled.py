@@ -52,8 +52,8 @@ def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledS
     N_max is the number of images in the largest class. N_i is rounded down, but is at least 1. A class with fewer than
     N_i images keeps all images. The order of classes does not change, so class 0 becomes the most frequent class.
 
-    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019, and Cao et al., NeurIPS 2019). The rounding is
-    that of the code of Cao et al.
+    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019, and Cao et al., NeurIPS 2019), with the rounding
+    in the code of Cao et al.
 
     Args:
         labelled: the complete set.

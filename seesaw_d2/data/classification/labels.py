@@ -67,7 +67,7 @@ class LabelReader:
         other = self._by_number.get(float(index), index) if named is None else named
         if other != index:
             raise DataError(
-                f"{where}: expected an unambiguous label, found the ambiguous label {reprlib.repr(text)}. It is the "
+                f"{where}: expected an unambiguous label, found {reprlib.repr(text)}, which is both the "
                 f"name {self.names[other]!r} of class {other} and the index of class {index} ({self.names[index]!r}). "
                 "Rename the classes, or use LIST, which reads all labels as indices"
             )

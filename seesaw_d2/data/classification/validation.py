@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the files, images, labels and classes of the data sets of a classification job.
 
-    Classes without training images count as few-shot classes. They cause a warning instead of an error.
+    Classes without training images count as few-shot classes, and cause a warning instead of an error.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).

@@ -1,1 +1,1 @@
-"""Read image headers, decode and resize images, and map them to model inputs."""
+"""Read image headers, decode and resize images, and map images to model inputs."""

@@ -99,7 +99,7 @@ def _examine(task: _Task) -> Examined:
         return Examined(path, "size", describe_size(path, expected, found))
     try:
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
-            image.verify()  # checks checksums, for example those of PNG files
+            image.verify()  # checks the checksums in formats such as PNG
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.load()
     except Exception as error:  # Pillow raises errors of many types

@@ -48,8 +48,8 @@ class Header(NamedTuple):
 def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn") -> None:
     """Check that the files of a data set are images of the annotated size.
 
-    The function opens at most ``MAX_OPENED`` files, evenly distributed over the data set. It does not detect truncated
-    files, because truncated files have valid headers. It logs a warning for files with several frames or pages.
+    The function opens at most ``MAX_OPENED`` files, evenly distributed over the data set. Truncated files are not
+    detected, because their headers are valid. Files with several frames or pages cause a warning.
 
     Args:
         records: dataset dicts whose files exist. Records without a file are skipped.

@@ -57,7 +57,7 @@ def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBe
         recursive: True: list the content of subfolders. False: list only the names of subfolders.
 
     Raises:
-        OSError: ``folder`` cannot be read. Unreadable subfolders raise no error. They are listed in ``other``.
+        OSError: ``folder`` cannot be read. Unreadable subfolders are listed in ``other`` without an error.
     """
     found = FilesBelow([], [], [])
     seen: set[str] = set()

@@ -133,7 +133,7 @@ class ReplacingMapper(CheckedMapper):
             record = self.records[int(rng.integers(len(self.records)))]
         raise DataError(
             f"{record['file_name']}: expected a readable image among {_MAX_REPLACEMENTS} randomly chosen images, found "
-            f"{_MAX_REPLACEMENTS} unreadable images. This file is the last of them. Check the image folder."
+            f"{_MAX_REPLACEMENTS} unreadable images. This file is the last unreadable image. Check the image folder."
         )
 
 

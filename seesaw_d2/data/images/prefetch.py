@@ -29,8 +29,7 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 class ToDevice:
     """Callable that copies the tensors of a batch, such as images, from pinned memory to a GPU on a separate stream.
 
-    Pass an instance as argument ``send`` of ``prefetched``. Annotations stay in CPU memory. They are small, and the
-    model copies them.
+    Pass an instance as argument ``send`` of ``prefetched``. The model copies the annotations, which are small.
 
     Args:
         device: the GPU.

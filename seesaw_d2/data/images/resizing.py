@@ -113,7 +113,7 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     if cfg.INPUT.RESIZE == OPENCV:
         resizing = OpenCVResizeShortestEdge
         # Disable OpenCV's threads. A forked worker process does not inherit the threads of its parent process, and
-        # would wait for them forever.
+        # would wait forever for these threads.
         cv2.setNumThreads(0)
     return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 

@@ -9,8 +9,8 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# Files with these extensions count as images. They are not opened here, because reading the headers of ImageNet's 1.3
-# million files would take minutes at every start. Later checks report files with these extensions that are not images.
+# Files with these extensions count as images. Such files are not opened here, because reading the headers of ImageNet's
+# 1.3 million files would take minutes at every start. Later checks report such files if they are not images.
 # Files with other extensions are opened to find out whether they are images.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -44,7 +44,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
     unknown = [path for path in found.files if not has_image_extension(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
         contents = dict(zip(unknown, pool.map(lambda path: is_image(os.path.join(folder, path)), unknown), strict=True))
-    # Keep broken links, so that a later check reports them as missing images.
+    # Keep broken links, so that a later check reports broken links as missing images.
     lost = [path for path in found.other if has_image_extension(path) and os.path.islink(os.path.join(folder, path))]
     reasons = {
         "hidden": found.hidden,

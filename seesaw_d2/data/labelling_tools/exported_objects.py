@@ -159,13 +159,13 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
     if beyond.any():
         ids = first_few(objects[index]["id"] for index in np.flatnonzero(beyond))
         notes.append(
-            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed the image. They may not be x, y, width, height "
-            f"in pixels: annotation ids {ids}"
+            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed the image. Such boxes may not be x, y, width, "
+            f"height in pixels: annotation ids {ids}"
         )
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return ``part`` without annotations whose image, category, box and mask equal those of an earlier annotation."""
+    """Return ``part`` without copies. A copy has the image, category, box and mask of an earlier annotation."""
     kept, copies, seen = [], [], set()
     for item in part["annotations"]:
         key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])

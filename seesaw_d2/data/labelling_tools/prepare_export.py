@@ -62,7 +62,7 @@ def prepare_export(
         output: folder to write to. The name of the folder becomes the name of the data set.
         images: folder with the images, which may be in subfolders. None: use the folder of ``export``.
         val: path of the annotation file of the validation images. None: randomly split the images of ``export``.
-        val_share: fraction of the images for validation, in (0, 1). It has no effect if ``val`` is set.
+        val_share: fraction of the images for validation, in (0, 1). This argument has no effect if ``val`` is set.
         seed: seed of the random split.
         skip_bad_images: whether to skip images that are missing or cannot be decoded.
         allow_overlap: whether to accept validation images that are also training images.
@@ -144,7 +144,7 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
         files: contents of the annotation files. The function replaces image names in place by paths below ``root``.
         paths: paths of the annotation files.
         root: folder of the images.
-        output: folder of the data set. Its files are not reported as unused files.
+        output: folder of the data set. Files in this folder are not reported as unused files.
         notes: list to which the function appends notes.
         skip: whether to skip images that are missing or cannot be decoded.
     """
@@ -225,7 +225,7 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
 
 
 def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Return groups of image ids. The images of a group have the same content, so a split must keep them together."""
+    """Return groups of ids of images with the same content. A split must keep the images of a group together."""
     groups = same_content([str(root / image["file_name"]) for image in data["images"]])
     if groups:
         named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]
@@ -244,6 +244,6 @@ def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *,
     if not allowed:
         raise DataError(
             f"--val: expected validation images that are not training images, found {text}. Such images make the "
-            "metrics too high. Use --allow-overlap to accept them."
+            "metrics too high. Use --allow-overlap to accept such images."
         )
     notes.append(f"kept {text}")

@@ -44,8 +44,8 @@ def prepare_tiles(
     """Create a detection data set, or return the summary of an existing data set with the same settings.
 
     The folder contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
-    categories are the classes in all pages, sorted by name. They do not depend on the split. The test annotations omit
-    symbols of categories without a training object, because a model cannot learn these categories.
+    categories are the classes in all pages, sorted by name, so the split does not change the categories. The test
+    annotations omit symbols of categories without a training object, because a model cannot learn these categories.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.

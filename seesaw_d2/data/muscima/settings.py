@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
 
-# Classes that are left out by default. Their masks cover other annotated symbols or the whole page.
+# Classes that are left out by default, because their masks cover other annotated symbols or the whole page.
 LEFT_OUT = (
     "keySignature",
     "measureSeparator",

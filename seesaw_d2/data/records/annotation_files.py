@@ -1,4 +1,4 @@
-"""Read and check annotation files, and convert them to Detectron2's dataset dicts.
+"""Read and check annotation files, and convert annotation files to Detectron2's dataset dicts.
 
 ``cache/store.py`` splits large files into parts, and uses ``AnnotationChecker`` for parts with unusual annotations.
 """

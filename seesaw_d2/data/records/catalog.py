@@ -107,7 +107,7 @@ def _annotation_file(name: str, read: Callable):
             "MetadataCatalog to the path of the annotation file."
         )
     path = PathManager.get_local_path(metadata.json_file)
-    # Metadata of Detectron2's built-in data sets lack ``dataset_format``. Their evaluator type determines the format.
+    # The metadata of Detectron2's built-in data sets contain no ``dataset_format``, but an evaluator type.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):

@@ -29,8 +29,8 @@ def validate_datasets(
 ) -> None:
     """Check the annotation files, images and categories of the data sets of a detection job.
 
-    The function reads annotation files and image headers, but decodes no images (see ``check_headers``). It caches the
-    category counts for ``training_statistics``.
+    The function reads annotation files and image headers, but decodes no images (see ``check_headers``). The function
+    caches the category counts for ``training_statistics``.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
@@ -191,13 +191,13 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
     """Raise ConfigError if a data set in DATASETS.TRAIN contains the evaluated categories in another order.
 
-    If names differ without a change of order, the function logs a warning. It skips training sets that cannot be read.
+    If names differ without a change of order, log a warning. Skip training sets that cannot be read.
 
     Args:
         cfg: config with DATASETS.TRAIN.
         tested: the evaluated categories.
-        ids: category ids of ``tested``. For a training set with another number of categories, the function compares
-            only the categories whose ids occur in both data sets. None: the function skips such training sets.
+        ids: category ids of ``tested``. For a training set with another number of categories, compare only the
+            categories whose ids occur in both data sets. None: skip training sets with another number of categories.
     """
     for name in cfg.DATASETS.TRAIN:
         try:

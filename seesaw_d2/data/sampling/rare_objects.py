@@ -70,9 +70,9 @@ def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
             "fraction of the images in DATASETS.TRAIN. Copy-Paste would paste no objects. Increase the threshold."
         )
     logger.info(
-        f"Copy-Paste pastes {found.mean:.2f} objects per image on average. They are chosen from {len(found.weight)} "
-        f"objects of {found.num_categories} rare categories, whose repeat factors are at most "
-        f"{found.largest_factor:.2f} (threshold {threshold:g})"
+        f"Copy-Paste pastes {found.mean:.2f} objects per image on average, chosen from {len(found.weight)} objects of "
+        f"{found.num_categories} rare categories. Repeat factors are at most {found.largest_factor:.2f} (threshold "
+        f"{threshold:g})"
     )
     return found
 

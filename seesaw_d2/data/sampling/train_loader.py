@@ -42,9 +42,9 @@ Record = dict[str, Any]
 class TrainLoader:
     """Infinite iterable over the training batches of this process. A batch is a list of results of ``mapper``.
 
-    The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch. They do
-    not depend on the number of worker processes or training processes. Therefore the loader can start at any batch
-    without loading earlier batches. The worker processes start when the first batch is requested.
+    The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch. Numbers
+    of worker processes and training processes have no influence. Therefore the loader can start at any batch without
+    loading earlier batches. The worker processes start when the first batch is requested.
 
     Args:
         records: I dataset dicts.
@@ -180,8 +180,8 @@ class _Samples(Dataset):
             rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
             index = int(rng.integers(len(self._records)))
         raise DataError(
-            f"mapper: expected model inputs, found None for {_MAX_REPLACEMENTS} randomly chosen records. The last of "
-            f"them has index {index}. Check the mapper."
+            f"mapper: expected model inputs, found None for {_MAX_REPLACEMENTS} randomly chosen records. The last "
+            f"record has index {index}. Check the mapper."
         )
 
 

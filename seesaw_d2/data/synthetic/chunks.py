@@ -30,7 +30,7 @@ class Chunk:
         categories: category indices of the objects in each image.
         first_annotation: number of objects in all earlier images of the split.
         image_root: the images are written to the subfolder ``split`` of this folder. None: do not draw images.
-        semantic_root: the label maps are written to the subfolder ``split`` of this folder. None: do not draw them.
+        semantic_root: label maps are written to the subfolder ``split`` of this folder. None: do not draw label maps.
     """
 
     config: GlyphConfig

@@ -45,7 +45,7 @@ def category_ranks(config: GlyphConfig) -> np.ndarray:
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """Return the number of training images of each category, (C,) int64. It equals the number of instances."""
+    """Return the number of training images of each category, (C,) int64, which equals the number of instances."""
     return config.category_images()[category_ranks(config)]
 
 

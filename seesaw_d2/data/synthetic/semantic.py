@@ -13,8 +13,8 @@ from seesaw_d2.errors import ConfigError
 
 IGNORED = 255
 CLASSES_FILE = "glyphs_semantic_classes.json"
-# A pixel belongs to an object if the object covers at least 0.75 of the pixel. It belongs to the background if objects
-# cover at most 0.25 of the pixel. Other pixels are ignored.
+# A pixel belongs to an object if the object covers at least 0.75 of the pixel. A pixel belongs to the background if
+# objects cover at most 0.25 of the pixel. Other pixels are ignored.
 _COVERED, _TOUCHED = 0.75, 0.25
 
 

@@ -75,7 +75,7 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
 def trace(outline: np.ndarray) -> list[np.ndarray]:
     """Return polygons around the white area of a mask (h, w), with coordinates in [0, w] and [0, h]."""
     # OpenCV's contours run through the centres of the outermost pixels, which is half a pixel inside the shape.
-    # Therefore trace a mask of pixel corners. Its contours follow the outer edges of the pixels.
+    # Therefore trace a mask of pixel corners, whose contours follow the outer edges of the pixels.
     height, width = outline.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -86,7 +86,7 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """Return the font size in subpixels. It is near the size of a medium object, so glyphs are hardly scaled later."""
+    """Return the font size in subpixels, which is near the size of a medium object to avoid strong scaling later."""
     return SUPERSAMPLE * image_size // 4
 
 

@@ -1,8 +1,7 @@
 """Write, load, check and remove compiled annotation files.
 
 A file contains a checksum, the length of the description, the description as JSON, and the arrays. The checksum detects
-damaged files. It does not detect attacks, because an attacker can compute a valid checksum. Therefore files to which
-other users can write are not used.
+damaged files. An attacker could compute a valid checksum. Therefore files to which other users can write are not used.
 """
 
 import contextlib

@@ -142,7 +142,7 @@ class CompiledFile:
     tables: Tables
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
-        """Return the same dicts as ``AnnotationFile.to_dataset_dicts``, in a sequence that creates them on access."""
+        """Return the dicts of ``AnnotationFile.to_dataset_dicts`` as a sequence that creates each dict on access."""
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         category = self.tables["category"]
         stretches = np.array_split(category, len(category) // 1_000_000 + 1)

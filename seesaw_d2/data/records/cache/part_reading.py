@@ -1,8 +1,8 @@
 """Check and encode the annotations in a part of a file.
 
 ``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. ``AnnotationChecker``
-processes all other annotations, and reports errors and warnings. It takes twice as long, because it creates a dict for
-each annotation.
+processes all other annotations, and reports errors and warnings. ``AnnotationChecker`` takes twice as long, because it
+creates a dict for each annotation.
 """
 
 import itertools
