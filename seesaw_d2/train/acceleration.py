@@ -38,15 +38,16 @@ def check_acceleration(cfg: CfgNode) -> None:
     period = cfg.SOLVER.METRICS_PERIOD
     if period < 1 or WRITERS_PERIOD % period:
         raise ConfigError(
-            f"SOLVER.METRICS_PERIOD: expected a divisor of {WRITERS_PERIOD}, because metrics are written every "
-            f"{WRITERS_PERIOD} iterations, found {period}"
+            f"SOLVER.METRICS_PERIOD: expected a divisor of {WRITERS_PERIOD}, found {period}. Metrics are written every "
+            f"{WRITERS_PERIOD} iterations"
         )
     scaled = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16"
-    if period > 1 and (cfg.SOLVER.OPTIMIZER_IMPLEMENTATION != "fused" or scaled):
-        raise ConfigError(
-            f"SOLVER.METRICS_PERIOD: expected 1, found {period}. A longer period needs SOLVER.OPTIMIZER_IMPLEMENTATION "
-            "fused, whose kernel can skip a step. Mixed precision also needs SOLVER.AMP.DTYPE bfloat16"
-        )
+    implementation = cfg.SOLVER.OPTIMIZER_IMPLEMENTATION
+    if period > 1 and (implementation != "fused" or scaled):
+        needed = f"SOLVER.OPTIMIZER_IMPLEMENTATION fused, not {implementation}"
+        if implementation == "fused":
+            needed = "SOLVER.AMP.DTYPE bfloat16, not float16"
+        raise ConfigError(f"SOLVER.METRICS_PERIOD: expected 1, found {period}. A longer period needs {needed}")
 
 
 def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
@@ -59,7 +60,7 @@ def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
     for name in cfg.MODEL.COMPILE:
         if not name or name not in parts:
             raise ConfigError(
-                "MODEL.COMPILE: expected names of the model's modules, such as "
+                "MODEL.COMPILE: expected names of modules in the model, such as "
                 f"{', '.join(dict(model.named_children()))}, found {name!r}"
             )
     if cfg.MODEL.COMPILE:
@@ -78,7 +79,8 @@ def try_compiler(device: torch.device) -> None:
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
-            f"MODEL.COMPILE: expected [], because torch.compile failed: {reason}. On {device.type} it needs {needed}"
+            f"MODEL.COMPILE: torch.compile does not work on this machine ({reason}). With MODEL.DEVICE {device.type}, "
+            f"it needs {needed}. Install them, or set MODEL.COMPILE to []"
         ) from error
 
 
@@ -91,7 +93,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
     if cfg.MODEL.ROI_ALIGN_GRADIENT == "products":
         with_product_gradients(model)
         if cfg.MODEL.DEVICE.startswith("cuda"):
-            logger.info("MODEL.ROI_ALIGN_GRADIENT products has no effect on a GPU. It is for training on the CPU")
+            logger.info("MODEL.ROI_ALIGN_GRADIENT products has no effect on a GPU. It only speeds up training on CPUs")
     for name in cfg.MODEL.COMPILE:
         model.get_submodule(name).compile()
     set_tf32(cfg)
@@ -104,7 +106,7 @@ def set_tf32(cfg: CfgNode) -> None:
     """Set PyTorch's TF32 switches for this process. They only affect CUDA."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
-            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32} has no effect on the CPU. Only GPUs have TF32")
+            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32} has no effect on the CPU. Only GPUs support TF32")
         return
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = TF32[cfg.SOLVER.TF32]
 
@@ -125,8 +127,8 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
         return optimizer
     if "fused" not in optimizer.defaults:
         raise ConfigError(
-            f'SOLVER.OPTIMIZER_IMPLEMENTATION: expected "auto", because {type(optimizer).__name__} has only one '
-            f"implementation, found {name!r}"
+            f'SOLVER.OPTIMIZER_IMPLEMENTATION: expected "auto" with the optimizer {type(optimizer).__name__}, found '
+            f"{name!r}. This optimizer has only one implementation"
         )
     for group in (optimizer.defaults, *optimizer.param_groups):
         group.update(IMPLEMENTATIONS[name])

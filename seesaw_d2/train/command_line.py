@@ -53,7 +53,7 @@ def prepare(args, world: ProcessLayout) -> Program:
     except ConfigError as error:
         if args.config_file:
             raise
-        raise ConfigError(f"{error} (without --config-file, the config is Detectron2's default)") from error
+        raise ConfigError(f"{error}. Without --config-file, the other keys have Detectron2's default values") from error
     return run, group_of(args, world, cfg, config_values(cfg)), (cfg, args)
 
 

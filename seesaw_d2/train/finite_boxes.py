@@ -13,7 +13,7 @@ from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import CascadeROIHeads
 from torch import Tensor, nn
 
-_CASCADE_ERROR = "Predicted boxes of a cascade's stage contain Inf/NaN."
+_CASCADE_ERROR = "Predicted boxes of a cascade stage contain Inf or NaN."
 
 
 def box_predictors(model: nn.Module) -> list[nn.Module]:

@@ -53,7 +53,7 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
     default_setup(cfg, args)
     if find_spec("detectron2._C") is None:
         logging.getLogger(__name__).info(
-            "detectron2._C is not built. Only rotated boxes and deformable convolutions need it"
+            "The extension detectron2._C is not built. Only rotated boxes and deformable convolutions need it"
         )
 
 

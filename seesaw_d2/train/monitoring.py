@@ -28,8 +28,8 @@ def check_monitoring(cfg: CfgNode) -> None:
     """Raise ConfigError if LOGGING.WANDB_PROJECT is set and the package wandb is not installed."""
     if cfg.LOGGING.WANDB_PROJECT and importlib.util.find_spec("wandb") is None:
         raise ConfigError(
-            f"LOGGING.WANDB_PROJECT: expected '', because the package wandb is not installed, found "
-            f"{cfg.LOGGING.WANDB_PROJECT!r}. To use it, run pip install wandb"
+            f"LOGGING.WANDB_PROJECT: the value {cfg.LOGGING.WANDB_PROJECT!r} needs the package wandb, but wandb is not "
+            "installed. Install it with: pip install wandb"
         )
 
 

@@ -36,16 +36,17 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     with open_regular(path, "rb+") as file:
         lines = file.read(size)
         if len(lines) < size or not (lines == b"" or lines.endswith(b"\n")):
+            found = f"only {len(lines)} bytes" if len(lines) < size else "an incomplete line at this position"
             logger.warning(
-                f"{path}: expected the metrics of this run up to its checkpoint, found other content. New metrics are "
-                "appended to it"
+                f"{path}: expected complete lines in the first {size} bytes, found {found}. The checkpoint belongs to "
+                "another file. New metrics are appended to this file"
             )
             return
         removed = file.read()
         file.truncate(size)
     again = sum(iteration >= start for iteration in _iterations(removed))
     if again:
-        logger.info(f"{path}: removed the lines of iterations {start} and later ({again}), which run again")
+        logger.info(f"{path}: removed {again} lines of iterations from {start} on, because these iterations run again")
     # Detectron2's writer skips all iterations up to _last_write.
     writer._last_write = max(_iterations(lines), default=-1)
 

@@ -101,8 +101,8 @@ def agreed(find: Callable[[], Found]) -> Found:
 
 def _say_waiting() -> None:
     print(
-        f"rank {comm.get_rank()}: waiting until the first process of each machine has checked the job, at most "
-        "SOLVER.COLLECTIVE_TIMEOUT minutes",
+        f"rank {comm.get_rank()}: waiting for the first process of each machine to check the job (at most "
+        "SOLVER.COLLECTIVE_TIMEOUT minutes)",
         file=sys.stderr,
         flush=True,
     )

@@ -74,7 +74,7 @@ class Step(SimpleTrainer):
         if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
             raise ConfigError(
                 f"SOLVER.METRICS_PERIOD: expected 1, found {metrics_period}. A longer period needs "
-                "SOLVER.OPTIMIZER_IMPLEMENTATION fused, and excludes float16"
+                "SOLVER.OPTIMIZER_IMPLEMENTATION fused, and does not support float16"
             )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(unwrapped(model).named_parameters())
@@ -200,7 +200,8 @@ class Step(SimpleTrainer):
             self._end(measured.iteration, reports)
         logger.warning(
             f"iteration {measured.iteration}: {describe_reports(reports)}\n"
-            f"Skipped: {self.skipped} of at most {self.max_skipped} (SOLVER.MAX_SKIPPED_STEPS)"
+            f"The step was skipped ({self.skipped} of at most {self.max_skipped} skipped steps, "
+            "SOLVER.MAX_SKIPPED_STEPS)"
         )
 
     def _undo(self) -> None:
@@ -216,7 +217,7 @@ class Step(SimpleTrainer):
             state = {"model": model, "optimizer": optimizer, "iteration": iteration, "ranks": reports}
             write_checkpoint(path, state)
         raise NonFiniteError(
-            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step is in {path}. To "
+            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step was saved to {path}. To "
             "continue, use --resume with a lower SOLVER.BASE_LR, with SOLVER.CLIP_GRADIENTS, or with "
             "SOLVER.MAX_SKIPPED_STEPS above 0"
         )

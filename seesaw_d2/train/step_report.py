@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.utils.deferred_scalars import Scalars, store_scalars
 from seesaw_d2.utils.distributed import all_reduce_sum, rank, world_size
+from seesaw_d2.utils.messages import first_few
 
 _IMAGES_SHOWN = 8
 
@@ -145,7 +146,7 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
     for number, report in enumerate(reports):
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())
         names = report["gradients"]
-        gradients = f"; non-finite gradients: {', '.join(names[:3])}, {len(names)} in all" if names else ""
+        gradients = f"; non-finite gradients: {first_few(names, limit=3)}" if names else ""
         images = [" id ".join(map(str, item.values())) for item in report["images"]]
         more = f" and {len(images) - _IMAGES_SHOWN} more" if len(images) > _IMAGES_SHOWN else ""
         where = f"rank {number}: " if len(reports) > 1 else ""

@@ -114,7 +114,7 @@ class Trainer(EndsEarly, DefaultTrainer):
             logging.getLogger("detectron2.engine.defaults").info(f"Model:\n{model}")
         if cfg.MODEL.FREEZE.NAMES:
             trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-            logging.getLogger(__name__).info(f"MODEL.FREEZE: the training changes only {', '.join(trained)}")
+            logging.getLogger(__name__).info(f"MODEL.FREEZE: the training updates only {', '.join(trained)}")
         return accelerate(model, cfg)
 
     @classmethod
@@ -215,8 +215,8 @@ class Trainer(EndsEarly, DefaultTrainer):
         starts = comm.all_gather(self.start_iter)
         if len(set(starts)) > 1:
             raise ConfigError(
-                "OUTPUT_DIR: expected one folder that all machines share with --resume, found checkpoints that "
-                f"continue at different iterations: {', '.join(map(str, starts))}"
+                "OUTPUT_DIR: expected the same checkpoint in all processes with --resume, found checkpoints that "
+                f"continue at different iterations: {', '.join(map(str, starts))}. Use a folder that all machines share"
             )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()
@@ -237,13 +237,15 @@ class Trainer(EndsEarly, DefaultTrainer):
         TrainerBase.load_state_dict(self, state)
         if optimizer_state is None:
             logging.getLogger(__name__).warning(
-                "The checkpoint has no optimizer state (Detectron2 v0.6 writes none): momentum starts at 0."
+                "The checkpoint has no optimizer state, because Detectron2 v0.6 does not save it. The momentum starts "
+                "at 0"
             )
         else:
             try:
                 self._trainer.load_state_dict(optimizer_state)
             except ValueError as error:
                 raise WeightsError(
-                    f"{self.checkpointer.save_dir}: expected an optimizer state for the parameters of this config, "
-                    f"found another state: {error}. Resume with the run's original values of MODEL.FREEZE and SOLVER"
+                    f"{self.checkpointer.save_dir}: the optimizer state in the checkpoint does not fit the parameters "
+                    f"that this config trains ({error}). Resume with the run's original values of MODEL.FREEZE and "
+                    "SOLVER"
                 ) from error

@@ -47,7 +47,7 @@ def test_nothing_to_fix(config_file, capsys):
         f"PyTorch {torch.__version__}",
         "24 images",
         "all 24 images can be decoded",
-        "MODEL.WEIGHTS: none",
+        "MODEL.WEIGHTS is empty",
         "3 iterations of 4 images",
         "one step on 4 images: loss ",
         "2 checkpoints of about 0.0",
@@ -72,7 +72,7 @@ def test_every_bad_image_is_named(own, capsys):
         assert image.name in found
         assert problem in found
     assert images[5].name not in found
-    assert "image files that are missing (2 of 24): " in found
+    assert "2 of 24 image files are missing: " in found
     assert "image files that cannot be read (2): " in found
     assert found.count("DATALOADER.SKIP_BAD_IMAGES True") == 2
     for image in images[1:2]:

@@ -127,7 +127,7 @@ def test_groups_of_the_optimizer_stay():
 def test_an_optimizer_without_implementations():
     cfg = tiny_config(*FUSED)
     optimizer = torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
-    with pytest.raises(ConfigError, match=r'SOLVER\.OPTIMIZER_IMPLEMENTATION: expected "auto", .*LBFGS.* found'):
+    with pytest.raises(ConfigError, match=r'SOLVER\.OPTIMIZER_IMPLEMENTATION: expected "auto" .*LBFGS.* found'):
         set_implementation(optimizer, cfg)
 
 
@@ -188,9 +188,7 @@ def test_metrics_are_told_late_by_a_kernel_that_can_leave_a_step_out(options):
 
 def test_float16_on_a_cpu_is_refused(config_file, capsys):
     assert main(["--config-file", str(config_file), "SOLVER.AMP.ENABLED", "True"]) == 2
-    assert "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16" in (
-        capsys.readouterr().err
-    )
+    assert "SOLVER.AMP.DTYPE: expected bfloat16" in capsys.readouterr().err
 
 
 def test_without_a_compiler(config_file, capsys, monkeypatch):
@@ -199,7 +197,7 @@ def test_without_a_compiler(config_file, capsys, monkeypatch):
     torch._dynamo.reset()
     assert main(["--config-file", str(config_file), *PLAIN, *TINY, "MODEL.COMPILE", "['backbone']"]) == 2
     error = capsys.readouterr().err
-    assert "MODEL.COMPILE: expected [], " in error
+    assert "MODEL.COMPILE: " in error
     assert "a C++ compiler (g++)" in error
     assert not (config_file.parent / "run").exists()
 

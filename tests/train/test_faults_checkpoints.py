@@ -60,7 +60,7 @@ def test_a_best_checkpoint_of_others_is_replaced(config_file, monkeypatch, wrong
     assert main([*command[:2], "--resume", *command[2:], "SOLVER.MAX_ITER", "2"]) == 0
     assert torch.load(best, weights_only=True)["value"] == 0.3
     log = (config_file.parent / "run/log.txt").read_text()
-    assert f"{best}: expected a finite value and an iteration" in log
+    assert f"{best}: expected a finite number" in log
 
 
 def test_a_best_metric_that_is_not_logged_is_named(config_file):

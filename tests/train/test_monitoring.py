@@ -54,5 +54,5 @@ def test_weights_and_biases(config_file, monkeypatch):
 def test_a_missing_package_is_named(config_file, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     assert main(["--config-file", str(config_file), "LOGGING.WANDB_PROJECT", "glyphs"]) == 2
-    assert "LOGGING.WANDB_PROJECT: expected '', because the package wandb" in capsys.readouterr().err
+    assert "LOGGING.WANDB_PROJECT: the value 'glyphs' needs the package wandb" in capsys.readouterr().err
     assert not (config_file.parent / "run").exists()

@@ -34,8 +34,9 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
         if name in state and state[name].is_floating_point():
             plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
             if not plain or value.is_meta:
+                found = f"{value.dtype} with layout {value.layout} on device {value.device}"
                 raise WeightsError(
-                    f"{path}: {name}: expected {state[name].dtype}, found {value.dtype} ({value.layout})"
+                    f"{path}: {name}: expected a dense floating-point tensor such as {state[name].dtype}, found {found}"
                 )
 
 
@@ -67,8 +68,8 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
     if lines:
         raise WeightsError(
-            f"{path}: expected values for all frozen parameters (MODEL.FREEZE, MODEL.BACKBONE.FREEZE_AT), found none "
-            f"for:\n  {first_lines(lines, 20)}"
+            f"{path}: expected values for all frozen parameters (MODEL.FREEZE, MODEL.BACKBONE.FREEZE_AT), found "
+            f"{len(lines)} frozen parameters without values:\n  {first_lines(lines, 20)}"
         )
 
 
@@ -85,8 +86,8 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
     if lines:
         raise WeightsError(
-            f"{path}: expected the layers of the model's ResNet (MODEL.RESNETS.DEPTH), found differences:\n"
-            f"  {first_lines(lines, 5)}"
+            f"{path}: expected the layers of the model's ResNet (MODEL.RESNETS.DEPTH), found {len(lines)} differences:"
+            f"\n  {first_lines(lines, 5)}"
         )
 
 

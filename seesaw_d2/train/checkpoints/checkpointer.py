@@ -82,7 +82,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         for name, value in initial.items():
             state[name].copy_(value)
         if initial:
-            self.logger.info(f"{path}: MODEL.WEIGHTS_EXCEPT keeps the initial values of {', '.join(initial)}")
+            self.logger.info(f"{path}: not loaded because of MODEL.WEIGHTS_EXCEPT: {', '.join(initial)}")
         return extra
 
     def save(self, name, **kwargs):
@@ -109,7 +109,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def resume_or_load(self, path, *, resume=True):
         """Resume or load as Detectron2 does. Log a warning if the folder has no checkpoint to resume from."""
         if resume and not self.has_checkpoint():
-            start = f"the weights of {path}" if path else "initial weights"
+            start = f"the weights in {path}" if path else "the initial weights of the model"
             self.logger.warning(f"--resume: {self.save_dir} has no checkpoint. Starting at iteration 0 from {start}")
         return super().resume_or_load(path, resume=resume)
 
@@ -120,7 +120,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         """Return the path of the checkpoint to resume from (see ``resume_file``), or "" if the folder has none."""
         found = resume_file(self.save_dir)
         for problem in found.problems if found else ():
-            self.logger.warning(f"{problem}. Resuming from another checkpoint, {found.path}")
+            self.logger.warning(f"{problem}. Resuming from {found.path} instead")
         return found.path if found else ""
 
     def _load_file(self, filename):
@@ -139,7 +139,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         incompatible = super()._load_model(checkpoint)
         lines = [name for name in not_finite(state) if name not in before]
         if lines:
-            raise WeightsError(f"{self._path}: expected finite weights, found nan or infinity in {first_few(lines)}")
+            raise WeightsError(f"{self._path}: expected finite weights, found NaN or infinity in {first_few(lines)}")
         return incompatible
 
     def _check_categories(self, found: Categories | None) -> None:
@@ -169,17 +169,18 @@ class SeesawCheckpointer(DetectionCheckpointer):
             self._complain([f"{name}: {problem}" for name, problem in problems.items()])
         if incompatible.unexpected_keys:
             names = first_few(incompatible.unexpected_keys, limit=12)
-            self.logger.warning(f"{self._path}: the model does not have these parameters of the file: {names}")
+            self.logger.warning(f"{self._path}: ignoring parameters that the model does not have: {names}")
 
     def _complain(self, lines) -> None:
         hint = (
-            "NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND define the classifier's shape "
-            f"(this model: {describe_classifier(self.model)})"
+            "The shape of the classifier depends on NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and "
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND. This model has {describe_classifier(self.model)}"
         )
         if self._must_fit:
             listed = first_lines(lines, 20, "; ")
-            raise WeightsError(f"{self._path}: does not match the model: {listed}. {hint}")
+            raise WeightsError(f"{self._path}: the weights do not match the model: {listed}. {hint}")
         listed = "\n  ".join(lines)
         self.logger.warning(
-            f"{self._path}: {len(lines)} parameters do not match and keep their initial values:\n  {listed}\n{hint}"
+            f"{self._path}: {len(lines)} parameters do not match the file, and keep their initial values:\n  {listed}\n"
+            f"{hint}"
         )

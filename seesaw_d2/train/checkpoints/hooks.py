@@ -13,6 +13,7 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.resume_files import checkpoint_name, keep_newest
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.utils.distributed import world_size
+from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.checkpoint_io import read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -102,12 +103,14 @@ class BestCheckpoint(hooks.BestCheckpointer):
         try:
             state = read_checkpoint(self._path, inspect=True)
         except WeightsError as error:
-            logger.warning(f"{error}. Ignoring this best checkpoint of the interrupted run")
+            logger.warning(f"{error}. Ignoring this file, the best checkpoint of the interrupted run")
             return
         value, iteration = state.get("value"), state.get("iteration")
         if type(value) is not float or type(iteration) is not int or not math.isfinite(value):
-            found = f"{type(value).__name__} and {type(iteration).__name__}"
-            logger.warning(f"{self._path}: expected a finite value and an iteration, found {found}. Ignoring this file")
+            logger.warning(
+                f'{self._path}: expected a finite number as "value" and an integer as "iteration", found '
+                f"{shown(value)} and {shown(iteration)}. Ignoring this file"
+            )
         elif state.get("metric") == self._val_metric and iteration < self.trainer.start_iter:
             self.best_metric, self.best_iter = value, iteration
 
@@ -120,7 +123,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
             known = sorted(name for name in latest if any(word in name for word in words))
             logger.warning(
                 f"SOLVER.CHECKPOINT_BEST: expected one of the logged metrics {', '.join(known)}, found "
-                f"{self._val_metric!r}. No best checkpoint is saved"
+                f"{self._val_metric!r}. {BEST} is not saved"
             )
             return
         value, iteration = latest[self._val_metric]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.atomic_files import write_text
-from seesaw_d2.utils.messages import shortened
+from seesaw_d2.utils.messages import shortened, shown
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
@@ -64,12 +64,12 @@ def resume_file(folder: str) -> Found | None:
 def _look(folder: str) -> Found | None:
     pointer, problems = os.path.join(folder, POINTER), []
     if irregular(pointer):
-        problems.append(f"{pointer}: expected the name of a checkpoint, found {irregular(pointer)}")
+        problems.append(f"{pointer}: expected a text file, found {irregular(pointer)}")
     elif os.path.exists(pointer):
         with open_regular(pointer, "rb") as file:
             name = file.read(1000).decode(errors="replace").strip()
         if not name.endswith(".pth") or os.path.basename(name) != name:
-            problems.append(f"{pointer}: expected the name of a checkpoint, found {name[:50]!r}")
+            problems.append(f"{pointer}: expected the name of a .pth file in this folder, found {name[:50]!r}")
         else:
             path = os.path.join(folder, name)
             try:
@@ -89,7 +89,10 @@ def _look(folder: str) -> Found | None:
     if good:
         return Found(max(good)[1], tuple(dict.fromkeys(problems)))
     if os.path.exists(pointer) or candidates:
-        raise WeightsError(f"{folder}: no checkpoint to resume from: {'. '.join(dict.fromkeys(problems))}")
+        raise WeightsError(
+            f"{folder}: expected a checkpoint to resume from, found none that is complete. Problems: "
+            f"{'. '.join(dict.fromkeys(problems))}"
+        )
     return None
 
 
@@ -112,10 +115,11 @@ def _iteration(path: str, must_know: bool = True) -> int:
     except Exception as error:  # damaged files raise many types
         found = shortened(f"{type(error).__name__}: {error}")
         raise WeightsError(
-            f"{path}: expected a PyTorch checkpoint, found a damaged file or another format: {found}"
+            f"{path}: expected a PyTorch checkpoint, found a damaged file or a file of another format ({found})"
         ) from error
     if must_know and type(iteration) is not int:
-        raise WeightsError(f"{path}: expected a checkpoint with the iteration of a training, found no iteration")
+        found = "no such entry" if iteration is None else shown(iteration)
+        raise WeightsError(f'{path}: "iteration": expected the number of a training iteration, found {found}')
     return iteration if type(iteration) is int else -1
 
 

@@ -14,21 +14,22 @@ from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.train.monitoring import ClassCountHook, PredictionImages
 from seesaw_d2.train.resumed_metrics import cut_back, file_size, put_back, recent_scalars
+from seesaw_d2.utils.messages import shown
 from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
 _STEP = 3  # part of each step's seed, so that other users of SEED draw different numbers
 # Types of the values in a loader's position, and in the whole state.
-_PLACE = {"seed": int, "images": int}
+_PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
-    "seed": int,
+    "seed": (int,),
     "loader": (dict, type(None)),
-    "precise_bn": list,
-    "world_size": int,
-    "scalars": dict,
+    "precise_bn": (list,),
+    "world_size": (int,),
+    "scalars": (dict,),
     "metrics_size": (int, type(None)),
-    "versions": dict,
+    "versions": (dict,),
 }
 # Hooks that run after the checkpoint of an iteration.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
@@ -87,7 +88,7 @@ class TrainingState(HookBase):
         Raises:
             WeightsError: ``state`` is not a result of ``state_dict``.
         """
-        _check_state(state, f"{self._folder}: the checkpoint's hooks.TrainingState")
+        _check_state(state, f"{self._folder}: checkpoint entry hooks.TrainingState")
         self._loaded = state
 
     def begin_again(self) -> None:
@@ -125,8 +126,9 @@ class TrainingState(HookBase):
 
     def _begin_without_state(self) -> None:
         logger.warning(
-            "The checkpoint has no position in the training data (Detectron2 saves none). The position is computed "
-            "from its iteration, and the image order differs from the uninterrupted run"
+            "The checkpoint does not contain the position in the training data, because Detectron2's trainer does not "
+            "save it. The position is computed from the iteration of the checkpoint. The image order will differ from "
+            "the order in an uninterrupted run"
         )
         if self._loader:
             images = self.trainer.start_iter * self._loader.batch_size
@@ -148,7 +150,10 @@ class TrainingState(HookBase):
             if version != now.get(name)
         ]
         if found:
-            logger.warning(f"The resumed run is not bit for bit equal to the uninterrupted run: {'; '.join(found)}")
+            logger.warning(
+                "The resumed run will not be bit for bit equal to an uninterrupted run. Differences: "
+                f"{'; '.join(found)}"
+            )
 
     def _finish_iteration(self) -> None:
         """Evaluate and log the checkpoint's iteration: run the hooks that follow the checkpoint hook."""
@@ -162,17 +167,22 @@ class TrainingState(HookBase):
 
 def _check_state(state: Any, where: str) -> None:
     """Raise WeightsError unless ``state`` has all values that ``TrainingState`` needs."""
-    if not (_has(state, _KINDS) and all(_has(place, _PLACE) for place in _places(state)) and state["seed"] >= 0):
-        raise WeightsError(f"{where}: expected a state saved by this project, found missing or wrong values")
+    _check_values(state, _KINDS, where)
+    if state["seed"] < 0:
+        raise WeightsError(f'{where}: "seed": expected an integer >= 0, found {state["seed"]}')
+    for place in (*state["precise_bn"], *([] if state["loader"] is None else [state["loader"]])):
+        _check_values(place, _PLACE, f"{where}: position of a loader")
 
 
-def _places(state: dict[str, Any]) -> list:
-    return [*state["precise_bn"], *([] if state["loader"] is None else [state["loader"]])]
-
-
-def _has(state: Any, kinds: dict[str, Any]) -> bool:
-    """Return whether ``state`` is a dict that has all keys of ``kinds``, with values of these types."""
-    return isinstance(state, dict) and all(key in state and isinstance(state[key], kind) for key, kind in kinds.items())
+def _check_values(state: Any, kinds: dict[str, tuple[type, ...]], where: str) -> None:
+    """Raise WeightsError unless ``state`` is a dict that has all keys of ``kinds``, with values of these types."""
+    if not isinstance(state, dict):
+        raise WeightsError(f"{where}: expected a dict, found {shown(state)}")
+    for key, types in kinds.items():
+        if key not in state or not isinstance(state[key], types):
+            expected = " or ".join("None" if each is type(None) else each.__name__ for each in types)
+            found = shown(state[key]) if key in state else "no such key"
+            raise WeightsError(f'{where}: "{key}": expected a value of type {expected}, found {found}')
 
 
 def _versions() -> dict[str, str]:

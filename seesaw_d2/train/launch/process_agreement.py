@@ -123,6 +123,6 @@ def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) 
     pairs = [f"{key}: {first.get(key, 'none')} and {other.get(key, 'none')}" for key in keys[:_DIFFERENCES]]
     more = f"; and {len(keys) - _DIFFERENCES} more" if len(keys) > _DIFFERENCES else ""
     return (
-        f"{', '.join(keys[:_DIFFERENCES])}: expected the same value in each {part.name}, found in {part.name} 0 and "
-        f"{part.name} {part.number}: {'; '.join(pairs)}{more}"
+        f"{', '.join(keys[:_DIFFERENCES])}: expected the same value in each {part.name}, found different values in "
+        f"{part.name} 0 and {part.name} {part.number} ({'; '.join(pairs)}{more})"
     )

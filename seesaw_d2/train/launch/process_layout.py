@@ -99,7 +99,7 @@ def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
         missing = ", ".join(name for name in _TORCHRUN if name not in environ)
         values = ", ".join(f"{name}={environ[name]}" for name in found)
         raise ConfigError(
-            f"environment variables {missing}: expected values with {values}, found no such variables. {hint}"
+            f"environment variables {missing}: expected values with {values}, found unset variables. {hint}"
         )
     for name in _MPI:
         if _number(environ, name, 1, default=1) > 1:
@@ -154,8 +154,7 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
     if size % local_size:
         raise ConfigError(
             f"environment variable LOCAL_WORLD_SIZE: expected a divisor of WORLD_SIZE {size}, found {local_size}. "
-            "Start "
-            "the same number of processes on each machine."
+            "Start the same number of processes on each machine."
         )
     if rank % local_size != local_rank:
         raise ConfigError(
@@ -198,9 +197,8 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
     local_size = nodes[0][0] if nodes else 0
     if any(tasks != local_size for tasks, _ in nodes) or sum(tasks * times for tasks, times in nodes) != size:
         raise ConfigError(
-            "environment variable SLURM_STEP_TASKS_PER_NODE: expected the same number of tasks on each node and "
-            f"{size} "
-            f"tasks in total (SLURM_STEP_NUM_TASKS), found {layout}. Start the job with srun --ntasks-per-node."
+            "environment variable SLURM_STEP_TASKS_PER_NODE: expected the same number of tasks on each node, and "
+            f"{size} tasks in total (SLURM_STEP_NUM_TASKS), found {layout}. Start the job with srun --ntasks-per-node."
         )
     if rank % local_size != local_rank:
         raise ConfigError(

@@ -57,7 +57,7 @@ class LazyCheckpointer(SeesawCheckpointer):
         path, _, option = path.partition("?")
         if option not in ("", "matching_heuristics=True"):
             raise WeightsError(
-                f"train.init_checkpoint: expected PATH or PATH?matching_heuristics=True, found ?{option}"
+                f"train.init_checkpoint: expected PATH or PATH?matching_heuristics=True, found {path}?{option}"
             )
         self._heuristics = bool(option)
         return super().load(path, checkpointables)
@@ -138,8 +138,8 @@ def train(cfg: Any, model, job: Job) -> None:
     loader = instantiate(cfg.dataloader.train)
     if not isinstance(loader, TrainLoader):
         logger.warning(
-            f"dataloader.train: a resumed training cannot restore the position of {type(loader).__name__}. The image "
-            "order will start from the beginning"
+            f"dataloader.train: a resumed training cannot restore the position of {type(loader).__name__}. After a "
+            "resume, the image order starts from the beginning"
         )
     elif settings.SEED >= 0:
         loader.sampler.seed = settings.SEED

@@ -59,8 +59,8 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
             an option that this project does not support.
     """
     path = find_lazy_config(path)
-    if os.path.getsize(path) > _MAX_BYTES:
-        raise ConfigError(f"{path}: expected a LazyConfig, found a file of more than {_MAX_BYTES} bytes")
+    if (size := os.path.getsize(path)) > _MAX_BYTES:
+        raise ConfigError(f"{path}: expected a LazyConfig of at most {_MAX_BYTES} bytes, found {size} bytes")
     try:
         cfg = load_lazy(path)
     except SeesawError:
@@ -72,7 +72,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     _check_keys(cfg, path, [f"train.{key}" for key in _TRAIN])
     for key in _OFF:
         if selected(cfg.train, key):
-            raise ConfigError(f"train.{key}: expected False, because this project does not support it, found True")
+            raise ConfigError(f"train.{key}: expected False, found True. This project does not support this option")
     return cfg
 
 

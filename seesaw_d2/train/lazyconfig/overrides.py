@@ -41,7 +41,9 @@ def apply_overrides(
     except ConfigError:
         raise
     except Exception as error:  # raised by Hydra's parser
-        raise ConfigError(f"overrides: expected key=value in Hydra's grammar, found {overrides}: {error}") from error
+        raise ConfigError(
+            f"overrides: expected KEY=VALUE in Hydra's grammar, found {' '.join(overrides)}. Hydra reports: {error}"
+        ) from error
 
 
 def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
@@ -60,7 +62,7 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
             hint = key_suggestion(key, [each for each in known if not key.startswith(f"{each}.")])
             if key in yaml_names:
                 hint = did_you_mean([yaml_names[key]])
-            raise ConfigError(f"overrides: unknown config key {key}{hint} (+{key}=... adds a new key)")
+            raise ConfigError(f"overrides: unknown config key {key}{hint or '.'} To add a new key, use +{key}=VALUE")
         else:
             return  # a value, not a node: LazyConfig.apply_overrides raises the error
         path += f"{part}."
@@ -73,7 +75,10 @@ def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
     taken = {bool: (bool,), int: (int, float), float: (int, float)}  # the default 20 of a float key is an int
     if kind not in taken or value is None or type(value) in taken[kind]:
         return
-    raise ConfigError(f"overrides: {key}: expected {kind.__name__} such as {known}, found {value} ({_name(value)})")
+    raise ConfigError(
+        f"overrides: {key}: expected a value of type {kind.__name__}, such as {known}, found {value} of type "
+        f"{_name(value)}"
+    )
 
 
 def _name(value: Any) -> str:

@@ -40,15 +40,15 @@ def check_architecture(cfg: CfgNode) -> None:
         return
     if _is(architecture, (ProposalNetwork, DenseDetector)) and (ours or not cfg.MODEL.ROI_BOX_HEAD.NAME):
         raise ConfigError(
-            f"{_KEY}: expected GeneralizedRCNN, LongTailRetinaNet or LongTailFCOS, found {name!r}, which has neither "
-            f"MODEL.ROI_HEADS.NAME {heads} nor a classification loss of this project"
+            f"{_KEY}: expected GeneralizedRCNN, LongTailRetinaNet or LongTailFCOS, found {name!r}. {name} does not use "
+            f"MODEL.ROI_HEADS.NAME {heads}, and has no classification loss of this project"
         )
     weight = cfg.MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT
     if _is(architecture, PanopticFPN) and _is(found, CascadeROIHeads) and weight != 1:
         raise ConfigError(
-            f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: expected 1.0 with MODEL.ROI_HEADS.NAME {heads}, because "
-            f"Detectron2 does not apply it to cascades, found {weight}. Set "
-            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS instead"
+            f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: expected 1.0 with MODEL.ROI_HEADS.NAME {heads}, found {weight}. "
+            "Detectron2 does not apply this weight to cascades. Set MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS "
+            "instead"
         )
     for key, found_on in {
         "MODEL.MASK_ON": cfg.MODEL.MASK_ON,
@@ -56,11 +56,11 @@ def check_architecture(cfg: CfgNode) -> None:
     }.items():
         if _is(architecture, PanopticFPN) and not found_on:
             raise ConfigError(
-                f"{key}: expected True with {_KEY} {name}, which combines masks and label maps, found False"
+                f"{key}: expected True with {_KEY} {name}, found False. {name} combines masks with a label map"
             )
     if _is(found, RROIHeads):
         raise ConfigError(
-            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}. For rotated boxes, use "
+            f"MODEL.ROI_HEADS.NAME: expected heads for axis-aligned boxes, found {heads!r}. For rotated boxes, use "
             "SeesawPredictors in Detectron2's own programs (docs/downstream.md)"
         )
     if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # these do not build ROI heads
@@ -81,23 +81,23 @@ def check_proposals(cfg: CfgNode) -> None:
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME
     if _is(architecture, PanopticFPN) and (found == name or cfg.MODEL.LOAD_PROPOSALS):
         raise ConfigError(
-            f"MODEL.LOAD_PROPOSALS: expected False, and {key} RPN or another generator, because {_KEY} "
-            f"{cfg.MODEL.META_ARCHITECTURE} does not support precomputed proposals, found {cfg.MODEL.LOAD_PROPOSALS} "
-            f"and {found}"
+            f"MODEL.LOAD_PROPOSALS: expected False and {key} RPN with {_KEY} {cfg.MODEL.META_ARCHITECTURE}, found "
+            f"{cfg.MODEL.LOAD_PROPOSALS} and {key} {found}. This meta-architecture does not support precomputed "
+            "proposals"
         )
     if architecture is not GeneralizedRCNN:
         return
     if (found == name) != cfg.MODEL.LOAD_PROPOSALS:
         raise ConfigError(
-            f"MODEL.LOAD_PROPOSALS: expected True with {key} {name}, and False with other names, found "
-            f"{cfg.MODEL.LOAD_PROPOSALS} with {found}"
+            f"MODEL.LOAD_PROPOSALS: expected {found == name} with {key} {found}, found {cfg.MODEL.LOAD_PROPOSALS}. "
+            f"Precomputed proposals need both MODEL.LOAD_PROPOSALS True and {key} {name}"
         )
     for part in ("TRAIN", "TEST") if cfg.MODEL.LOAD_PROPOSALS else ():
         files, names = cfg.DATASETS[f"PROPOSAL_FILES_{part}"], cfg.DATASETS[part]
         if len(files) != len(names):
             raise ConfigError(
-                f"DATASETS.PROPOSAL_FILES_{part}: expected {len(names)} files, one for each data set of "
-                f"DATASETS.{part}, found {len(files)}"
+                f"DATASETS.PROPOSAL_FILES_{part}: expected {len(names)} files, one for each data set in "
+                f"DATASETS.{part}, found {len(files)} files"
             )
 
 

@@ -27,7 +27,7 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
         try:
             found = _names(cfg, name, f"DATASETS.{key}")
         except SeesawError as error:  # a custom loader may replace the annotations
-            warn_once(logger, f"DATASETS.{key}: the categories of {name!r} are not compared: {error}")
+            warn_once(logger, f"DATASETS.{key}: the category names of {name!r} are not checked, because of: {error}")
             continue
         if found is not None:
             return found
@@ -54,7 +54,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
     Raises:
         ConfigError: two data sets have the same names in another order.
     """
-    reason = f"neither DATASETS.TEST nor DATASETS.TRAIN has {count} category names"
+    reason = f"no data set in DATASETS.TEST and DATASETS.TRAIN has {count} category names"
     try:
         register_datasets(cfg)
     except SeesawError as error:

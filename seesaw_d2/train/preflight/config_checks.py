@@ -75,13 +75,13 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
     replace_auto_device(cfg, cpu=world is not None and world.starter == "--num-processes")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
-            f"MODEL.DEVICE: expected a CUDA device for {cfg.MODEL.DEVICE!r}, found none. To run on the CPU, add "
-            "MODEL.DEVICE cpu"
+            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but PyTorch finds no usable CUDA device on this machine. To run on "
+            "the CPU, add MODEL.DEVICE cpu"
         )
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
         raise ConfigError(
-            "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16, found "
-            f"True with {cfg.SOLVER.AMP.DTYPE}"
+            "SOLVER.AMP.DTYPE: expected bfloat16 with SOLVER.AMP.ENABLED True on the CPU, found "
+            f"{cfg.SOLVER.AMP.DTYPE}. Mixed precision with float16 needs a GPU"
         )
     if world and world.size > 1:
         _check_processes(cfg, world)
@@ -97,19 +97,20 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
         return
     if world.starter == "--num-processes":
         raise ConfigError(
-            f"--num-processes: expected MODEL.DEVICE cpu, found {cfg.MODEL.DEVICE!r}. To start one process per GPU, "
-            "use --num-gpus"
+            f"--num-processes: expected MODEL.DEVICE cpu, found MODEL.DEVICE {cfg.MODEL.DEVICE}. To start one process "
+            "per GPU, use --num-gpus"
         )
     if cfg.MODEL.DEVICE != "cuda":
         raise ConfigError(
-            f"MODEL.DEVICE: expected cuda, because each of the {world.size} processes needs its own GPU, found "
-            f"{cfg.MODEL.DEVICE!r}"
+            f"MODEL.DEVICE: expected cuda with {world.size} processes, found {cfg.MODEL.DEVICE}. Each process selects "
+            "its own GPU"
         )
     gpus = torch.cuda.device_count()
     # With srun --gpus-per-task, each process sees only its own GPU.
     if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
         raise ConfigError(
-            f"{world.starter}: expected at most {gpus} processes, one per GPU of this machine, found {world.local_size}"
+            f"{world.starter}: expected at most {gpus} processes on this machine, found {world.local_size} processes. "
+            f"Each process needs its own GPU, and PyTorch finds {gpus} GPUs"
         )
 
 
@@ -122,20 +123,19 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
     batch = cfg.SOLVER.IMS_PER_BATCH
     if batch < 1 or batch % world_size:
         raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of {world_size}, the number of processes, found "
-            f"{batch}"
+            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of {world_size} (number of processes), found {batch}"
         )
     if not 0 < cfg.SOLVER.COLLECTIVE_TIMEOUT < math.inf:
         raise ConfigError(
-            f"SOLVER.COLLECTIVE_TIMEOUT: expected a number of minutes > 0, found {cfg.SOLVER.COLLECTIVE_TIMEOUT}"
+            f"SOLVER.COLLECTIVE_TIMEOUT: expected a finite number of minutes > 0, found {cfg.SOLVER.COLLECTIVE_TIMEOUT}"
         )
     if cfg.SOLVER.CHECKPOINT_BEST and not cfg.DATASETS.TEST:
         raise ConfigError(
-            "DATASETS.TEST: expected data sets, because SOLVER.CHECKPOINT_BEST "
-            f"{cfg.SOLVER.CHECKPOINT_BEST!r} needs evaluations, found none"
+            "DATASETS.TEST: expected at least one data set with SOLVER.CHECKPOINT_BEST "
+            f"{cfg.SOLVER.CHECKPOINT_BEST!r}, found no data set. Evaluations select the best checkpoint"
         )
     if not isinstance(cfg.SOLVER.MAX_ITER, int):  # a LazyConfig may have another type
-        raise ConfigError(f"SOLVER.MAX_ITER: expected a whole number, found {cfg.SOLVER.MAX_ITER}")
+        raise ConfigError(f"SOLVER.MAX_ITER: expected an integer, found {cfg.SOLVER.MAX_ITER!r}")
     for key, minimum in (("MAX_SKIPPED_STEPS", 0), ("CHECKPOINT_KEEP", 0), ("CHECKPOINT_PERIOD", 1), ("MAX_ITER", 1)):
         if (found := getattr(cfg.SOLVER, key)) < minimum:
             raise ConfigError(f"SOLVER.{key}: expected at least {minimum}, found {found}")
@@ -150,8 +150,8 @@ def check_cropping(cfg: CfgNode) -> None:
     polygons = cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon"
     if cfg.INPUT.CROP.ENABLED and polygons and find_spec("shapely") is None:
         raise ConfigError(
-            "INPUT.CROP.ENABLED: expected False, because the package shapely, which crops polygons, is not installed, "
-            "found True. To use it, run pip install shapely"
+            "INPUT.CROP.ENABLED: the value True needs the package shapely to crop polygons, but shapely is not "
+            "installed. Install it with: pip install shapely"
         )
 
 
@@ -183,7 +183,9 @@ def name_feature_maps(cfg: CfgNode) -> Iterator[None]:
         keys = [f"MODEL.{node}.IN_FEATURES" for node in nodes if error.args[0] in cfg.MODEL[node].IN_FEATURES]
         if not keys:
             raise
-        raise ConfigError(f"{keys[0]}: expected feature maps of the backbone, found {error.args[0]!r}") from error
+        raise ConfigError(
+            f"{keys[0]}: expected names of feature maps that the backbone returns, found {error.args[0]!r}"
+        ) from error
 
 
 def _check_name(cfg: CfgNode, key: str, registry) -> None:

@@ -114,7 +114,9 @@ class Preflight:
             try:
                 check()
             except OSError as error:  # a file was removed, or cannot be read any more
-                raise ConfigError(f"a check of the config failed: {type(error).__name__}: {error}") from error
+                raise ConfigError(
+                    f"a file could not be read during the checks of the config: {type(error).__name__}: {error}"
+                ) from error
 
     def job(self) -> Job:
         """Run all checks, and return the job."""
@@ -188,7 +190,7 @@ class Preflight:
         keys = passed_over(self.cfg, self.written)
         schedule = [f"Schedule: {self._schedule.describe()}"] if self._schedule else []
         unread = (
-            [f"Config keys without effect, because they belong to options that are not selected: {first_few(keys)}"]
+            [f"These config keys have no effect, because the config does not select their options: {first_few(keys)}"]
             if keys
             else []
         )
@@ -205,4 +207,4 @@ def trained_and_tested(cfg: CfgNode) -> tuple[str, ...]:
     if not both:
         return ()
     names = ", ".join(both)
-    return (f"DATASETS.TEST: {names} is also in DATASETS.TRAIN. Its metrics say nothing about new images",)
+    return (f"DATASETS.TEST: DATASETS.TRAIN also contains {names}. Metrics on training images overestimate accuracy",)

@@ -50,7 +50,7 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             ``overwrite`` is True, or ``overwrite`` would remove files that do not belong to a run.
     """
     if resume and overwrite:
-        raise ConfigError("--resume and --overwrite: expected one of them, found both")
+        raise ConfigError("--resume, --overwrite: expected one of these options, found both options")
     if not folder:
         raise ConfigError("OUTPUT_DIR: expected the path of a folder, found ''")
     check_writable(folder, "OUTPUT_DIR")
@@ -63,19 +63,20 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
     if not overwrite:
         names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
         raise ConfigError(
-            f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue it with --resume, replace it with "
-            "--overwrite, or choose another folder with OUTPUT_DIR path"
+            f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
+            "with --overwrite, or choose another folder with OUTPUT_DIR path"
         )
     # If this process holds the lock, the lock file has this job's text, and reading the file would release the lock.
     if not own and not is_run(folder):
         raise ConfigError(
-            f"OUTPUT_DIR: {folder} has checkpoints or results, but no config.yaml of a run. --overwrite removes only "
-            "runs. Choose another folder with OUTPUT_DIR path"
+            f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "
+            "only folders of runs. Choose another folder with OUTPUT_DIR path"
         )
     inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
     if weights and "://" not in weights and inside:
         raise ConfigError(
-            f"MODEL.WEIGHTS: expected a file outside of OUTPUT_DIR, whose run --overwrite removes, found {weights}"
+            f"MODEL.WEIGHTS: expected a file outside of OUTPUT_DIR {folder} with --overwrite, found {weights}. "
+            "--overwrite removes the checkpoints in OUTPUT_DIR"
         )
 
 

@@ -41,7 +41,7 @@ class RunLock:
                 raise OSError(errno.ELOOP, "expected a regular file, found a link or a special file")
             file = open_regular(path, "a+")
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+            raise OutputError(f"{path}: the lock file cannot be written: {error.strerror}") from error
         if not try_record_lock(file):
             raise self._in_use(file)
         parent = multiprocessing.parent_process()
@@ -69,8 +69,8 @@ class RunLock:
         owner = file.readline(200).strip() or "another process"
         file.close()
         return ConfigError(
-            f"OUTPUT_DIR: {self.folder} is in use by {owner}. Wait for this process, terminate it, or choose another "
-            "folder with OUTPUT_DIR path"
+            f"OUTPUT_DIR: {self.folder} is in use by {owner}. Wait until this process exits, terminate it, or choose "
+            "another folder with OUTPUT_DIR path"
         )
 
 

@@ -97,8 +97,8 @@ def _check_reference_world_size(solver: CfgNode) -> None:
     for key in ("EPOCHS", "REFERENCE_BATCH_SIZE"):
         if solver[key] and reference:
             raise ConfigError(
-                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, which scales batch size, "
-                f"iterations and learning rate, found {solver[key]}"
+                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, found {solver[key]}. "
+                "SOLVER.REFERENCE_WORLD_SIZE already scales batch size, iterations and learning rate"
             )
     if reference and (solver.IMS_PER_BATCH < 1 or solver.IMS_PER_BATCH % reference):
         raise ConfigError(
@@ -182,14 +182,14 @@ def _steps_within(schedule: Schedule) -> tuple[int, ...]:
         key = "STEP_EPOCHS" if schedule.epochs > 0 else "STEPS"
         raise ConfigError(
             f"SOLVER.{key}: expected increasing iterations above 0, found {list(steps)}"
-            + (f" from {list(schedule.step_epochs)}" if schedule.epochs > 0 else "")
-            + (f", scaled from {schedule.scaled_from} processes" if schedule.scaled_from else "")
+            + (f" (computed from the epochs {list(schedule.step_epochs)})" if schedule.epochs > 0 else "")
+            + (f" (scaled from {schedule.scaled_from} processes)" if schedule.scaled_from else "")
         )
     within = tuple(step for step in steps if step < schedule.max_iter)
     if within != steps:
         logger.warning(
-            f"SOLVER.STEPS: ignoring {', '.join(map(str, steps[len(within) :]))}, because the training ends after "
-            f"SOLVER.MAX_ITER {schedule.max_iter} iterations"
+            f"SOLVER.STEPS: ignoring {', '.join(map(str, steps[len(within) :]))}, because the training ends at "
+            f"iteration {schedule.max_iter} (SOLVER.MAX_ITER)"
         )
     return within
 
@@ -202,7 +202,7 @@ def check_schedule(cfg: CfgNode) -> None:
     """
     solver = cfg.SOLVER
     if not 0 <= solver.EPOCHS < math.inf:
-        raise ConfigError(f"SOLVER.EPOCHS: expected a number >= 0, found {solver.EPOCHS}")
+        raise ConfigError(f"SOLVER.EPOCHS: expected a finite number >= 0, found {solver.EPOCHS}")
     if solver.IMS_PER_BATCH < 1:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH: expected at least 1, found {solver.IMS_PER_BATCH}")
     if solver.REFERENCE_BATCH_SIZE < 0:
@@ -212,8 +212,8 @@ def check_schedule(cfg: CfgNode) -> None:
         if start == 0 or 0 < start < solver.EPOCHS:
             continue
         raise ConfigError(
-            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.{name}.START_EPOCH: expected a number between 0 and SOLVER.EPOCHS "
-            f"{solver.EPOCHS:g}, found {start}. With SOLVER.EPOCHS 0, use START_ITER"
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.{name}.START_EPOCH: expected 0 or a number between 0 and SOLVER.EPOCHS "
+            f"{solver.EPOCHS:g}, found {start}. With SOLVER.EPOCHS 0, set START_ITER instead"
         )
     if solver.EPOCHS == 0:
         return
@@ -221,8 +221,8 @@ def check_schedule(cfg: CfgNode) -> None:
     sampler = cfg.DATALOADER.SAMPLER_TRAIN
     if sampler not in WITH_EPOCHS:
         raise ConfigError(
-            f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(WITH_EPOCHS)}, because SOLVER.EPOCHS "
-            f"{solver.EPOCHS:g} needs the length of an epoch, found {sampler!r}"
+            f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(WITH_EPOCHS)} with SOLVER.EPOCHS "
+            f"{solver.EPOCHS:g}, found {sampler!r}. The length of an epoch is known only for the expected samplers"
         )
 
 

@@ -26,13 +26,13 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
         return
     if eval_only and not cfg.MODEL.WEIGHTS:
         raise ConfigError(
-            "MODEL.WEIGHTS: expected the weights to evaluate with --eval-only, found none. "
-            f"Add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
+            "MODEL.WEIGHTS: expected a weights file with --eval-only, found ''. Add MODEL.WEIGHTS path/to/model.pth, "
+            f"or add --resume to evaluate the last checkpoint in {cfg.OUTPUT_DIR}"
         )
     limits = limits_of(cfg)
     for key, seconds in (("DOWNLOAD_TIMEOUT", limits.silence), ("DOWNLOAD_TIME_LIMIT", limits.total)):
         if not 0 < seconds < math.inf:
-            raise ConfigError(f"MODEL.{key}: expected a number of seconds > 0, found {seconds}")
+            raise ConfigError(f"MODEL.{key}: expected a finite number of seconds > 0, found {seconds}")
     if cfg.MODEL.WEIGHTS.startswith(SCHEME):
         check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
@@ -52,7 +52,7 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
     """
     weights = cfg.MODEL.WEIGHTS
     if not weights or weights.startswith((SCHEME, "detectron2://ImageNetPretrained/")):
-        found = f"{weights}, a pretrained backbone" if weights else "none"
+        found = f"the pretrained backbone {weights}" if weights else "''"
         raise ConfigError(f"MODEL.WEIGHTS: expected the weights of a trained model, found {found}. {hint}")
     check_weights(cfg, eval_only=True, resume=False)
 
@@ -92,9 +92,15 @@ def load_start_weights(
 
 
 def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
-    parts = cfg.MODEL.FREEZE.NAMES or cfg.MODEL.FREEZE.EXCEPT or cfg.MODEL.WEIGHTS_EXCEPT
-    if parts or cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear":
+    partial = {
+        "MODEL.FREEZE.NAMES": cfg.MODEL.FREEZE.NAMES,
+        "MODEL.FREEZE.EXCEPT": cfg.MODEL.FREEZE.EXCEPT,
+        "MODEL.WEIGHTS_EXCEPT": cfg.MODEL.WEIGHTS_EXCEPT,
+        "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME LWSLinear": cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear",
+    }
+    keys = [key for key, is_set in partial.items() if is_set]
+    if keys:
         raise ConfigError(
-            "MODEL.WEIGHTS: expected a trained model, found none. MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or "
-            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME LWSLinear train only a part of the model"
+            f"MODEL.WEIGHTS: expected the weights of a trained model with {' and '.join(keys)}, found ''. The config "
+            "trains only a part of the model. The other part needs trained weights"
         )

@@ -52,10 +52,10 @@ def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
     for key in ("CLS_LOSS", "CLS_PREDICTOR"):
         if cfg.MODEL.ROI_BOX_HEAD[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
             raise ConfigError(
-                f"MODEL.ROI_BOX_HEAD.{key}: no effect with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}. "
-                "Set the name to SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
-                "other heads with this project's losses. For semantic segmentation, set MODEL.SEM_SEG_HEAD.NAME to "
-                "SeesawSemSegFPNHead"
+                f"MODEL.ROI_BOX_HEAD.{key}: the values have no effect, because the model uses no loss of this project. "
+                f"For detection, MODEL.ROI_HEADS.NAME is {cfg.MODEL.ROI_HEADS.NAME!r}. Set it to SeesawROIHeads, "
+                "SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or other heads with losses of this "
+                "project. For semantic segmentation, set MODEL.SEM_SEG_HEAD.NAME to SeesawSemSegFPNHead"
             )
 
 
@@ -65,8 +65,8 @@ def _check_best_metric(cfg: CfgNode) -> None:
     for prefix, evaluated in found.items():
         if prefix in cfg.SOLVER.CHECKPOINT_BEST and not evaluated:
             raise ConfigError(
-                "SOLVER.CHECKPOINT_BEST: expected a metric of this model's evaluation, such as bbox/AP, found "
-                f"{cfg.SOLVER.CHECKPOINT_BEST!r}"
+                "SOLVER.CHECKPOINT_BEST: expected a metric that the evaluation computes, such as bbox/AP, found "
+                f"{cfg.SOLVER.CHECKPOINT_BEST!r}. For this model, the evaluation computes no metrics {prefix}*"
             )
 
 
@@ -80,7 +80,10 @@ def _check_augmentation(cfg: CfgNode, model: nn.Module) -> None:
     }
     for found, is_wrong in wrong.items():
         if is_wrong:
-            raise ConfigError(f"TEST.AUG.ENABLED: expected False with {found}, found True")
+            raise ConfigError(
+                f"TEST.AUG.ENABLED: expected False with {found}, found True. Detectron2's test-time augmentation does "
+                "not support this model"
+            )
 
 
 DETECTION = Task(

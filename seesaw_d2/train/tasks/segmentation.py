@@ -22,7 +22,10 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
         "TEST.AUG.ENABLED": cfg.TEST.AUG.ENABLED,
     }.items():
         if found:
-            raise ConfigError(f"{key}: expected False, because only detectors support it, found True")
+            raise ConfigError(
+                f"{key}: expected False with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, found True. Only "
+                "detectors support this evaluation"
+            )
     if cfg.SOLVER.CHECKPOINT_BEST and "sem_seg/" not in cfg.SOLVER.CHECKPOINT_BEST:
         raise ConfigError(
             "SOLVER.CHECKPOINT_BEST: expected a metric of semantic segmentation such as sem_seg/mIoU, found "

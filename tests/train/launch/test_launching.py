@@ -187,7 +187,7 @@ def test_contradictions_are_named(given, environ, message):
         (["--num-processes", "3"], "SOLVER.IMS_PER_BATCH: expected a positive multiple of 3"),
         (["--num-gpus", "2"], "use --num-processes"),
         (["--num-processes", "2", "SOLVER.COLLECTIVE_TIMEOUT", "0.0"], "SOLVER.COLLECTIVE_TIMEOUT"),
-        (["--num-processes", "2", "SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED: expected False on the CPU"),
+        (["--num-processes", "2", "SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.DTYPE: expected bfloat16"),
     ],
 )
 def test_wrong_turns_end_before_any_process_starts(config_file, capsys, options, message):

@@ -212,7 +212,7 @@ def test_steps_at_the_end_and_behind_it_are_left_out(steps, within, caplog):
     assert schedule.steps == cfg.SOLVER.STEPS == within
     build_lr_scheduler(cfg, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02))
     left = ", ".join(map(str, steps[len(within) :]))
-    expected = [f"SOLVER.STEPS: ignoring {left}, because the training ends after SOLVER.MAX_ITER 3 iterations"]
+    expected = [f"SOLVER.STEPS: ignoring {left}, because the training ends at iteration 3 (SOLVER.MAX_ITER)"]
     assert [record.getMessage() for record in caplog.records] == (expected if left else [])
 
 
@@ -234,14 +234,14 @@ def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, ep
     cfg = load_config(str(config_file), ["SOLVER.EPOCHS", "2.0", "SOLVER.STEP_EPOCHS", epochs])
     cfg.SOLVER.IMS_PER_BATCH = 8
     register_datasets(cfg)
-    with pytest.raises(ConfigError, match=r"SOLVER\.STEP_EPOCHS: expected increasing iterations above 0, .* from \["):
+    with pytest.raises(ConfigError, match=r"SOLVER\.STEP_EPOCHS: expected increasing iterations above 0, .* epochs \["):
         apply_schedule(cfg, load_training_dicts(cfg))
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["SOLVER.EPOCHS", -1.0], r"SOLVER\.EPOCHS: expected a number >= 0, found -1\.0"),
+        (["SOLVER.EPOCHS", -1.0], r"SOLVER\.EPOCHS: expected a finite number >= 0, found -1\.0"),
         (["SOLVER.EPOCHS", float("nan")], r"SOLVER\.EPOCHS: .*found nan"),
         (["SOLVER.IMS_PER_BATCH", 0], r"SOLVER\.IMS_PER_BATCH: expected at least 1, found 0"),
         (["SOLVER.REFERENCE_BATCH_SIZE", -16], r"SOLVER\.REFERENCE_BATCH_SIZE: expected at least 0, found -16"),
@@ -256,7 +256,7 @@ def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, ep
         ),
         (
             ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 24.0],
-            r"CLS_LOSS\.PCB\.START_EPOCH: expected a number between 0 and SOLVER\.EPOCHS 24, found 24\.0",
+            r"CLS_LOSS\.PCB\.START_EPOCH: expected 0 or a number between 0 and SOLVER\.EPOCHS 24, found 24\.0",
         ),
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH", -1.0], r"CLS_LOSS\.LDAM\.START_EPOCH: .*24, found -1\.0"),
         (

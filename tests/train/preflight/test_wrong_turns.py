@@ -24,13 +24,13 @@ from tests.train.test_train_net import files
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P",
         ),
         (["MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth: no such file"),
-        (["--eval-only"], "MODEL.WEIGHTS: expected the weights"),
+        (["--eval-only"], "MODEL.WEIGHTS: expected a weights file"),
         (["DATASETS.TRAIN", "('glyph_train',)"], "glyph_train"),
         (["DATASETS.REGISTER", "[{'NAME': 'x', 'JSON': 'nowhere.json', 'IMAGES': '.'}]"], "nowhere.json"),
         (["MODEL.DEVICE", "cuda"], "MODEL.DEVICE"),
         (["SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED"),
         (["--num-gpus", "3"], "3"),
-        (["--resume", "--overwrite"], "--resume and --overwrite"),
+        (["--resume", "--overwrite"], "--resume, --overwrite: "),
         (["SOLVER.IMS_PER_BATCH", "0"], "SOLVER.IMS_PER_BATCH: expected a positive multiple"),
         (["SOLVER.MAX_ITER", "-1"], "SOLVER.MAX_ITER"),
         (["SOLVER.LR_SCHEDULER_NAME", "Cosine"], "SOLVER.LR_SCHEDULER_NAME"),
@@ -74,5 +74,5 @@ def test_no_config_is_told_beside_what_follows_from_it(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main(["SOLVER.MAX_ITER", "1"]) == 2
     err = capsys.readouterr().err
-    assert "MODEL.DEVICE: expected a CUDA device" in err
+    assert "MODEL.DEVICE is 'cuda'" in err
     assert "--config-file" in err

@@ -70,16 +70,16 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
             findings.note(f"{name}: categories without an image: {first_few(unused)}")
     missing = set(missing_files(records))
     report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
-    hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". DATALOADER.SKIP_BAD_IMAGES True skips them"
+    hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". To skip these images, set DATALOADER.SKIP_BAD_IMAGES True"
     if missing:
         listed = first_few(sorted(missing)) + describe_near(near_files(sorted(missing)))
-        report(f"{name}: image files that are missing ({len(missing)} of {len(records)}): {listed}{hint}")
+        report(f"{name}: {len(missing)} of {len(records)} image files are missing: {listed}{hint}")
     there = (position for position, file in enumerate(file_names(records)) if file and file not in missing)
     records = take(records, list(there))
     if not records:
         return
     if not decode:
-        findings.note(f"{name}: images not decoded (--quick)")
+        findings.note(f"{name}: the images were not decoded (--quick)")
         return
     found = tqdm(
         examine_images(records, workers), total=len(records), unit="image", desc=f"  {name}", leave=False, disable=None
@@ -88,12 +88,12 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
     _report(wrong, "size", f"{name}: image files whose size differs from the annotated width x height", findings.fix)
     if task_of(cfg) is CLASSIFICATION:
-        _report(wrong, "deep", f"{name}: images with more than 8 bits, which are rejected", findings.fix)
+        _report(wrong, "deep", f"{name}: images with more than 8 bits, which classifiers do not support", findings.fix)
     else:
         _report(
             wrong, "deep", f"{name}: images with more than 8 bits, whose values above 255 become white", findings.note
         )
-    _report(wrong, "several", f"{name}: images with several pages, of which only the first is used", findings.note)
+    _report(wrong, "several", f"{name}: image files of which only the first page is used", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
 

@@ -29,22 +29,25 @@ def examine_environment(findings: Findings, num_processes: int) -> None:
     folder = os.path.dirname(detectron2.__file__)
     findings.ok(f"Detectron2 {detectron2.__version__} in {folder}")
     if tuple(map(int, torch.__version__.split("+")[0].split(".")[:2])) < (2, 6):
-        findings.fix("PyTorch: expected 2.6 or newer, because older versions can run code in a weights file")
+        findings.fix(
+            f"PyTorch: expected version 2.6 or newer, found {torch.__version__}. Older versions can run code that a "
+            "weights file contains"
+        )
     _examine_gpus(findings, num_processes)
     if os.path.isdir(_SHARED_MEMORY):
         free = shutil.disk_usage(_SHARED_MEMORY).free
         text = f"shared memory for loader workers: {free / GIB:.1f} GiB free in {_SHARED_MEMORY}"
         if free < GIB:
-            findings.note(f"{text}. A bus error may kill workers. In Docker, use --shm-size or --ipc=host")
+            findings.note(f"{text}. Workers may fail with a bus error. In Docker, use --shm-size or --ipc=host")
         else:
             findings.ok(text)
 
 
 def _examine_gpus(findings: Findings, num_processes: int) -> None:
     if not torch.cuda.is_available():
-        findings.note("PyTorch finds no GPU that it can use")
+        findings.note("PyTorch finds no usable GPU")
         if num_processes > 1 and not torch.distributed.is_gloo_available():
-            findings.fix("PyTorch was built without gloo, which several processes on the CPU need")
+            findings.fix("PyTorch was built without gloo. Several processes on the CPU need gloo")
         return
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
@@ -54,4 +57,4 @@ def _examine_gpus(findings: Findings, num_processes: int) -> None:
     if torch.distributed.is_nccl_available():
         findings.ok(f"NCCL {'.'.join(map(str, torch.cuda.nccl.version()))}")
     elif num_processes > 1:
-        findings.fix("PyTorch was built without NCCL, which several GPUs need")
+        findings.fix("PyTorch was built without NCCL. Several GPUs need NCCL")

@@ -40,7 +40,7 @@ def examine_step(preflight: Preflight, findings: Findings) -> int:
     weights, trained, kept = state_size(model, optimizer)
     findings.ok(
         f"estimate: weights {weights / GIB:.2f} GiB, gradients {trained / GIB:.2f} GiB, optimizer {kept / GIB:.2f} "
-        "GiB. The activations of each image need more memory"
+        "GiB. Activations need additional memory for each image"
     )
     with findings.attempt():
         _real_step(cfg, model, findings, preflight.world_size)
@@ -81,7 +81,7 @@ def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes
         whole = torch.cuda.get_device_properties(device).total_memory
         text += f", at most {peak / GIB:.1f} of the GPU's {whole / GIB:.0f} GiB"
         if peak > 0.9 * whole:
-            findings.note("the GPU's memory is nearly full, and other batches may need more than this one")
+            findings.note("the GPU's memory is nearly full, and other batches may need more memory than this batch")
     elif peak is not None and before is not None:
         text += f", {(peak - before) / GIB:.1f} GiB of memory in addition to the {before / GIB:.1f} GiB before the step"
     findings.ok(text)

@@ -15,7 +15,7 @@ def report_weights(preflight: Preflight, findings: Findings) -> None:
     """
     weights, checkpointer = preflight.cfg.MODEL.WEIGHTS, preflight.checkpointer
     if not weights or checkpointer is None:
-        findings.note("MODEL.WEIGHTS: none. All parameters start from their initial values")
+        findings.note("MODEL.WEIGHTS is empty. The training starts from randomly initialized parameters")
         return
     if warning := check_checkpoint(checkpointer.loaded_categories, checkpointer.categories, must_fit=False):
         findings.note(f"MODEL.WEIGHTS: {warning}")

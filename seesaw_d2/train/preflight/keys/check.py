@@ -54,12 +54,15 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
     if found:
         listed = first_few(
             [
-                f"{each.key} (from {each.layer.source}; needs {each.need.key} {each.need.wanted}, found "
+                f"{each.key} (set in {each.layer.source}; needs {each.need.key} {each.need.wanted}, found "
                 f"{read_value(cfg, each.need.key)})"
                 for each in found
             ]
         )
-        raise ConfigError(f"config keys without effect: {listed}. Set the values that they need, or remove these keys")
+        raise ConfigError(
+            f"config keys have no effect: {listed}. Remove these keys, or set the keys that they need to the needed "
+            "values"
+        )
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
@@ -130,8 +133,8 @@ def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
         if _is_cascade(before := layer.values.get(HEADS)):
             hint = "SeesawCascadeROIHeads" if _names_ours(HEADS, name) else "CascadeROIHeads"
             raise ConfigError(
-                f"{HEADS}: expected {hint}, because {layer.source} sets keys of Cascade R-CNN ({before}), found "
-                f"{name}, which is not a cascade"
+                f"{HEADS}: expected {hint}, found {name}. {layer.source} is a config of Cascade R-CNN ({HEADS} "
+                f"{before}), but {name} is not a cascade"
             )
 
 
