@@ -5,7 +5,7 @@ Run ``python datasets/prepare_glyphs.py`` in the repository's root. If the data 
 Options for other data sets:
 
 - ``--alphabet plain --root datasets/glyphs_plain``: 40 characters that are easy to distinguish, with other defaults.
-- ``--alphabet plain --semantic --root datasets/glyphs_semantic``: also label maps for semantic segmentation.
+- ``--alphabet plain --semantic --root datasets/glyphs_semantic``: the same, with label maps for semantic segmentation.
 - ``--categories 1203 --train-images 100000 --val-images 6000 --annotations-only --root datasets/glyphs_large``:
   annotations of the size of LVIS, to benchmark annotation loading.
 """
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, literals
 
-# Option -> (field of GlyphConfig, description).
+# Key: option. Value: (field of GlyphConfig, description).
 NUMBERS = {
     "categories": ("num_categories", "number of categories"),
     "train-images": ("num_train_images", "number of training images"),

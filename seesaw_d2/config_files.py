@@ -38,7 +38,7 @@ def get_config_file(name: str) -> str:
     """Return the path of a config.
 
     Args:
-        name: relative to ``configs/``, as in ``config_names()``.
+        name: path of the config relative to ``configs/``, as in ``config_names()``.
 
     Raises:
         ConfigError: no config has this name. The message suggests the most similar name.

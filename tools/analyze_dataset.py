@@ -8,8 +8,8 @@
     python tools/analyze_dataset.py --dataset lvis_v1_train --statistics lvis_v1_train.csv
 
 The program prints tables, and writes all categories (categories.csv) and charts (sampling.png) to the output folder.
---counts simulates images from the numbers of images and objects of each category. The file is an annotation file, or a
-JSON list of {"name", "image_count", "instance_count"}. --statistics also writes the file that
+--counts reads an annotation file, or a JSON list of {"name", "image_count", "instance_count"}, and simulates images
+with these numbers of images and objects for each category. --statistics also writes the file that
 MODEL.ROI_HEADS.CALIBRATION.COUNTS reads.
 """
 

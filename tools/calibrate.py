@@ -7,10 +7,10 @@
         MODEL.WEIGHTS output/model_final.pth
     python tools/calibrate.py --config-file my.yaml --folds 5 MODEL.WEIGHTS output/model_final.pth
 
-The model runs once over the images. The program stores the proposals, and evaluates each calibration from them. It
-chooses parameters on training images, on another data set or, with --folds, on the other folds of the test set. It
-never chooses them on the images whose AP it reports. AP refers to boxes. --masks also reports masks. If the program is
-interrupted, run the same command again to continue.
+The model runs once over the images. The program stores the proposals, and evaluates each calibration on the stored
+proposals. It chooses parameters on training images, on another data set or, with --folds, on the other folds of the
+test set. The program never chooses parameters on the images whose AP it reports. AP refers to boxes. --masks also
+reports masks. If the program is interrupted, run the same command again to continue.
 """
 
 import argparse

@@ -57,7 +57,7 @@ def literals(module: str) -> dict[str, Any]:
         module: path of the file below ``seesaw_d2/``.
 
     Returns:
-        "NAME" or "Class.attribute" -> value.
+        a dict from "NAME" or "Class.attribute" to value.
     """
     tree = ast.parse((Path(__file__).resolve().parents[1] / "seesaw_d2" / module).read_text())
     classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -75,7 +75,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
     """Decorate ``main`` so that it prints errors in one line, and returns an exit status.
 
     The status is 2 after a SeesawError or OSError, 130 after ctrl-C, and 141 if the output is a closed pipe
-    (``| head``). Otherwise it is the result of ``main``, or 0 for None.
+    (``| head``). Otherwise, the status is the result of ``main``, or 0 for None.
     """
 
     @functools.wraps(main)

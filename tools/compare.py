@@ -33,7 +33,7 @@ MARK = "row.json"
 _LOG = "stdout.txt"
 # First line of each table. The program does not overwrite files without this line.
 _TABLE = "<!-- Made by tools/compare.py. -->"
-METRICS = {  # task in results.json -> name in the table, and metrics
+METRICS = {  # key: task in results.json, value: (name in the table, metrics)
     "bbox": ("box", ("AP", "APr", "APc", "APf")),
     "segm": ("mask", ("AP", "APr", "APc", "APf")),
     "sem_seg": ("", ("mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "pACC")),

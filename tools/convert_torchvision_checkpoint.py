@@ -5,9 +5,9 @@ r"""Convert torchvision's Mask R-CNN (ResNet-50, FPN, trained on COCO) into init
         --config-file C
     python train_net.py --config-file C MODEL.WEIGHTS output/start.pth
 
-The program drops the layers that have a row for each category, so that they keep their initial values in the training.
---keep-classes keeps them. No code in the file is run. docs/published-models.md lists the differences to torchvision's
-model.
+The program drops the layers that have a row for each category. In the training, these layers start with their initial
+weights. --keep-classes keeps these layers. The program runs no code in the file. docs/published-models.md lists the
+differences to torchvision's model.
 """
 
 import argparse

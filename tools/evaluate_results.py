@@ -8,7 +8,7 @@ r"""Evaluate a results file without a model. The metrics are the same as after a
 The ground truth is a registered data set (of Detectron2, or in DATASETS.REGISTER of --config-file), or an annotation
 file in LVIS or COCO format. The results file has the results format of LVIS or COCO, and may come from any program. The
 annotation file or DATASETS.TRAIN of --config-file defines the groups (rare, common, frequent). The program raises an
-error if DATASETS.TRAIN or --checkpoint has the categories in another order.
+error if the order of the categories in DATASETS.TRAIN or --checkpoint differs.
 """
 
 import logging

@@ -54,10 +54,10 @@ class Row:
 
 def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
     """Return a dict from table name ("1" to "8", "zoo") to rows."""
-    folders = {}  # training -> folder
+    folders = {}  # key: training, value: output folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
-        outputs = {}  # name of a row of this table -> folder
+        outputs = {}  # key: name of a row of this table, value: output folder
         tables[key.removeprefix("table")] = rows = []
         for entry in entries:
             overrides = entry.get("overrides") or {}

@@ -23,7 +23,7 @@ def parse_published(texts: list[str]) -> dict[str, float]:
     """Return a dict from row to value, given arguments ROW=VALUE. The name of a row may contain "=".
 
     Raises:
-        SeesawError: an argument has another form, or there are fewer than two rows.
+        SeesawError: an argument is not ROW=NUMBER, or there are fewer than two different rows.
     """
     found = {}
     for text in texts:
@@ -45,7 +45,8 @@ def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: l
     The first line of the result is for the means over the seeds. One line for each seed follows.
 
     Args:
-        rows: row -> seed -> metrics, in the order of ``published``. Seeds that some rows lack are omitted.
+        rows: dict from row to a dict from seed to metrics, in the order of ``published``. Seeds that some rows lack are
+            omitted.
         task, metric: task and metric in results.json.
         published: published value of each row.
 

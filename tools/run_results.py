@@ -7,12 +7,12 @@
     python tools/run_results.py order benchmarks/muscima_crops.json classification few CE=7.7 "Seesaw, q 1, NLA=21.4"
 
 "collect" adds the finished runs in a folder to the file. It replaces runs with the same row and seed. For image
-classifiers, it computes two more metrics: "classes" is the accuracy averaged over the classes, and "few precision" is
-the precision of predictions of few-shot classes.
+classifiers, "collect" computes two more metrics: "classes" is the accuracy averaged over the classes, and
+"few precision" is the precision of predictions of few-shot classes.
 
-"table" prints mean ± standard deviation over the seeds as a Markdown table. With --against, it prints the differences
-to a row instead, where both runs have the same seed. "pooled" prints the accuracies of an image classifier over all
-test images of several rows, such as folds. "order" compares the ranking of rows with published values: it prints
+"table" prints mean ± standard deviation over the seeds as a Markdown table. With --against, "table" prints the
+differences to another row, between runs with the same seed. "pooled" prints the accuracies of an image classifier over
+all test images of several rows, such as folds. "order" compares the ranking of rows with published values. It prints
 Kendall's τ_b, which is 1 for the same order and -1 for the reverse order, for the means and for each seed.
 """
 
@@ -39,7 +39,7 @@ def read_runs(path: Path) -> list[dict]:
     """Return the runs in a file that "collect" has written, or [] if the file does not exist.
 
     Raises:
-        SeesawError: the file has another content.
+        SeesawError: the file is not a list of runs.
     """
     from seesaw_d2.utils.json_reading import load_json
     from seesaw_d2.utils.own_files import check_no_link

@@ -130,7 +130,7 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
             f"found a file name that ends in {other}"
         )
     if os.path.isdir(path):
-        raise ConfigError(f"--output {path}: expected a file or no file, found a folder")
+        raise ConfigError(f"--output {path}: expected a file, found a folder")
     if os.path.lexists(path) and not overwrite:
         raise ConfigError(
             f"--output {path}: the file already exists. Choose another name, or replace the file with --overwrite."

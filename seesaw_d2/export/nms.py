@@ -1,4 +1,4 @@
-"""Non-maximum suppression (NMS) for each category, for TorchScript and ONNX.
+"""Apply non-maximum suppression (NMS) to each category, for TorchScript and ONNX.
 
 Tracing torchvision's ``batched_nms`` records one NMS over all categories, which adds an offset for each category to the
 boxes. This has two problems. First, the time grows with the square of the number of boxes, to minutes for the 100,000
@@ -14,7 +14,7 @@ from torchvision.ops import nms
 
 
 def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -> tuple[Tensor, Tensor]:
-    """Return the region and category, int64 (N,) each, of the detections that NMS of each category keeps.
+    """Apply NMS to each category. Return the region and the category, int64 (N,) each, of the remaining detections.
 
     Args:
         boxes: (R, K, 4).

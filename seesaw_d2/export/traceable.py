@@ -58,7 +58,7 @@ def traceable() -> Iterator[None]:
 
 
 def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=None) -> ImageList:
-    """Pad a single image (3, H, W). Replaces ``ImageList.from_tensors``."""
+    """Pad a single image (3, H, W). This function replaces ``ImageList.from_tensors``."""
     (image,) = tensors
     height, width = image.shape[-2:]
     square = (padding_constraints or {}).get("square_size", 0)
@@ -71,7 +71,7 @@ def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=N
 def select_proposals(
     proposals, pred_objectness_logits, image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training
 ) -> list[Instances]:
-    """Return the proposals of a single image. Replaces ``find_top_rpn_proposals``.
+    """Return the proposals of a single image. This function replaces ``find_top_rpn_proposals``.
 
     Args:
         proposals: boxes (1, A, 4) of each of L levels.
@@ -100,11 +100,11 @@ def select_proposals(
 
 
 def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
-    """Return the detections of a single image and their regions. Replaces ``fast_rcnn_inference``.
+    """Return the detections of a single image and their regions. This function replaces ``fast_rcnn_inference``.
 
     Args:
-        boxes: [(R, 4 K)].
-        scores: [(R, C + 1)], background last.
+        boxes: list of one tensor (R, 4 K).
+        scores: list of one tensor (R, C + 1), background last.
         image_shapes, score_thresh, nms_thresh, topk_per_image: as in Detectron2.
     """
     (size,), (scores,), (boxes,) = image_shapes, scores, boxes
@@ -126,12 +126,12 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
 
 
 def hold(self: Boxes, tensor: Tensor) -> None:
-    """Convert boxes (R, 4) to float32 and store them, without checks. Replaces ``Boxes.__init__``."""
+    """Convert boxes (R, 4) to float32 and store them, without checks. This function replaces ``Boxes.__init__``."""
     self.tensor = tensor.to(torch.float32)
 
 
 def clip(self: Boxes, box_size) -> None:
-    """Clip boxes to an image of size (height, width). Replaces ``Boxes.clip``, without the check for NaN."""
+    """Clip boxes to an image of size (height, width), without a check for NaN, in place of ``Boxes.clip``."""
     height, width = box_size
     x0, y0, x1, y1 = self.tensor.unbind(dim=1)
     x0, x1 = (x.clamp(min=0).clamp(max=width) for x in (x0, x1))
@@ -142,7 +142,7 @@ def clip(self: Boxes, box_size) -> None:
 def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
     """Pool R boxes of a single image from L feature maps (1, D, h, w). Return (R, D, P, P).
 
-    Replaces ``ROIPooler.forward``.
+    This function replaces ``ROIPooler.forward``.
     """
     boxes = box_lists[0].tensor
     regions = F.pad(boxes, (1, 0))  # prepend the image index 0
@@ -158,7 +158,7 @@ def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
 
 
 def convolve(self: Conv2d, x: Tensor) -> Tensor:
-    """Apply convolution, norm and activation. Replaces ``Conv2d.forward``, which also checks for empty inputs."""
+    """Apply convolution, norm and activation, without a check for empty inputs, in place of ``Conv2d.forward``."""
     x = self._conv_forward(x, self.weight, self.bias)
     x = x if self.norm is None else self.norm(x)
     return x if self.activation is None else self.activation(x)

@@ -68,7 +68,7 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
     sigmoids of the logits, because the model computes scores without the loss.
     """
     background = "class" if softmax else "implicit"
-    kind = "a softmax with a class for no object" if softmax else "sigmoids"
+    kind = 'a softmax over the categories and "no object"' if softmax else "sigmoids"
     expected = (background, num_classes, num_classes + softmax)
     found = (loss.background, loss.num_classes, loss.num_logits)
     if found != expected:
@@ -146,7 +146,7 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
     if not hasattr(criterion, "loss_labels") or not isinstance(num_classes, int):
         raise ConfigError(
             "criterion: expected a module with a method loss_labels and an integer num_classes or num_labels, found a "
-            f"{type(criterion).__name__} without them. In such a criterion, call query_loss."
+            f"{type(criterion).__name__} without them. If your criterion has a different interface, call query_loss."
         )
     if "labels" not in getattr(criterion, "losses", ("labels",)):
         raise ConfigError(

@@ -70,8 +70,8 @@ def broadcast_buffers(model: nn.Module) -> None:
 def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
     """Return this process's ``count`` divided by the mean of all processes' counts, or 1 in a single process.
 
-    Multiply the mean loss over a process's own samples by this share. After DistributedDataParallel has averaged the
-    gradients, they are the gradients of the mean loss over the samples of all processes.
+    Multiply the mean loss over a process's own samples by this share. DistributedDataParallel then computes the
+    gradients of the mean loss over the samples of all processes.
 
     Args:
         count: >= 0, number of samples of this process, a number or a scalar tensor.

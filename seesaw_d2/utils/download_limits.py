@@ -106,7 +106,7 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Handler that does not follow redirections. ``_open`` follows them, because urllib reads their whole content."""
+    """Handler that leaves redirections to ``_open``. urllib would read the whole content of each redirection."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

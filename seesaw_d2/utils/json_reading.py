@@ -49,7 +49,7 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
-        raise DataError(f"{path}: {expected}, found no such file") from None
+        raise DataError(f"{path}: {expected}, found no file") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: {expected}, found a file that is not JSON: byte {error.start} is not UTF-8") from None
     except OSError as error:

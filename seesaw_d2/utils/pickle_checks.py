@@ -41,7 +41,9 @@ class _Machine:
     def node(self, kind: str) -> Node:
         found = self.stack[-1]
         if not isinstance(found, Node) or (kind and found.kind != kind):
-            raise pickle.UnpicklingError(f"expected {kind or 'an object'} to fill, found {described(found)}")
+            raise pickle.UnpicklingError(
+                f"expected {kind or 'an object'} as the target of an assignment, found {described(found)}"
+            )
         return found
 
     def set_items(self, items: list) -> None:
@@ -176,13 +178,13 @@ def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
             - A memo index is larger than the number of operations before it. Python's unpickler would allocate all
               entries up to this index.
             - An operation creates instances of protocol 0, or uses extensions or buffers.
-        Exception: of any type, for a corrupt file.
+        Exception: any type of exception, if the file is corrupt.
     """
     machine = _Machine()
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         name = opcode.name
         if number > _MAX_OPERATIONS:
-            raise pickle.UnpicklingError(f"expected at most {_MAX_OPERATIONS} operations, found more operations")
+            raise pickle.UnpicklingError(f"expected at most {_MAX_OPERATIONS} operations, found {number} operations")
         if action := _ACTIONS.get(name):
             if name in _STORES and isinstance(argument, int) and argument > number:
                 raise pickle.UnpicklingError(

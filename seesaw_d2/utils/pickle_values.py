@@ -16,7 +16,7 @@ SCALARS = ("scalar", "encode")
 
 
 class Node:
-    """Placeholder of a value that the pickle would create.
+    """Placeholder for a value that the pickle would create.
 
     Attributes:
         kind: "list", "tuple", "dict", "set", "global", "scalar", "storage" or "object".

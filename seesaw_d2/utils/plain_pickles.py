@@ -84,7 +84,7 @@ def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
-# "module.name" in pickles of arrays and numbers of NumPy 1 and 2 -> replacement.
+# Key: "module.name" in pickles of arrays and numbers of NumPy 1 and 2. Value: replacement.
 STAND_INS: dict[str, Any] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
@@ -126,12 +126,12 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
     Args:
         file: seekable file, open for reading, positioned at the start of the pickle.
-        extra: further allowed names, "module.name" -> replacement.
+        extra: dict from further allowed names, "module.name", to their replacements.
 
     Raises:
         pickle.UnpicklingError: the pickle contains another class or function (the message ends with ``module.name``),
             or ``check_pickle`` raises it.
-        Exception: of any type, for a corrupt file.
+        Exception: any type of exception, if the file is corrupt.
     """
     start = file.tell()
     check_pickle(file)
@@ -160,7 +160,7 @@ def _finish(value: Any, seen: dict[int, Any], depth: int) -> Any:
     if id(value) in seen:
         return seen[id(value)]
     if depth > MAX_DEPTH:
-        raise pickle.UnpicklingError(f"expected at most {MAX_DEPTH} nested levels, found more levels")
+        raise pickle.UnpicklingError(f"expected at most {MAX_DEPTH} nested levels, found {depth} levels")
     seen[id(value)] = value
     if isinstance(value, dict):
         for key in list(value):

@@ -24,7 +24,7 @@ class Registry:
         if item is None:
             return self.register
         if item.__name__ in self._obj_map:
-            raise ValueError(f"{self._name}: expected a new name, found {item.__name__!r}, which is already registered")
+            raise ValueError(f"{self._name}: {item.__name__!r} is already registered. Choose another name.")
         self._obj_map[item.__name__] = item
         return item
 

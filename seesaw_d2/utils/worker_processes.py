@@ -33,7 +33,7 @@ def worker_map(workers: int, *, fork: bool = True):
 
     Args:
         workers: >= 1, number of worker processes.
-        fork: True: workers may be forked. False: workers are not forked. Required for PyTorch and other libraries with
+        fork: True: workers may be forked. False: workers are spawned. Use False for PyTorch and other libraries with
             threads, because a forked process lacks these threads.
     """
     if workers == 1:

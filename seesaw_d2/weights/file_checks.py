@@ -14,7 +14,7 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
 # Addresses whose path handlers support limits.
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-# Addresses whose files the cache contains unchanged. For MMDET, the cache also contains converted files.
+# Addresses whose cached file is the download itself. For MMDET, the cached file is the result of a conversion.
 _CACHED = tuple(each for each in _LIMITED if each != MMDET)
 
 

@@ -23,7 +23,7 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
 # Environment variable with the paths of trusted files, separated by ":" (";" on Windows). Python's own pickle reads
-# these files. A config key is not possible, because a config that is distributed with weights could then declare these
+# these files. This is not a config key, because a config that is distributed with weights could then declare these
 # weights trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
@@ -53,8 +53,9 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
     Args:
         path: path of the file. If SEESAW_TRUST_WEIGHTS contains the path, Python's own pickle reads the file and may
             run code in it.
-        ignore_unknown: True: treat the file as a file of ``torch.save`` whatever its extension, ignore
-            SEESAW_TRUST_WEIGHTS, and replace objects of unknown classes by placeholders. False: raise for such objects.
+        ignore_unknown: True: read the file as a file of ``torch.save`` regardless of its extension, ignore
+            SEESAW_TRUST_WEIGHTS, and replace objects of unknown classes by placeholders. False: raise an error for
+            such objects.
         inspect: True: verify the checksums of all records, and memory-map the tensors. False: read the tensors.
 
     Returns:
@@ -95,8 +96,8 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         path: path of the file, for its extension and for error messages.
 
     Raises:
-        WeightsError: the content has no dict from names to tensors or arrays, or an array has a data type that tensors
-            do not support.
+        WeightsError: the content has no dict from names to tensors or arrays, or tensors do not support the dtype of an
+            array.
     """
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a dict of parameters, found a {type(content).__name__}")
@@ -158,7 +159,7 @@ def is_trusted(path: str) -> bool:
 
 
 def _read_torch(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
-    """Read a file of ``torch.save`` with PyTorch's restricted unpickler. For the arguments see ``read_weights_file``.
+    """Read a file of ``torch.save`` with PyTorch's restricted unpickler. For the arguments, see ``read_weights_file``.
 
     PyTorch reports only the first unknown class. With ``ignore_unknown``, add a placeholder for this class and read the
     file again. (``get_unsafe_globals_in_checkpoint`` lists all classes, but not for the format before PyTorch 1.6.)

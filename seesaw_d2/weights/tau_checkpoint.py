@@ -33,7 +33,8 @@ def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     (BalancedGroupSoftmax, tools/test_lvis_tnorm.py).
 
     Args:
-        weight: (L, D) weights of the classifier. The first C rows belong to the categories, the others to background.
+        weight: (L, D) weights of the classifier. The first C rows belong to the categories, the other rows to
+            background.
         num_classes: C.
         tau: τ >= 0, usually in [0, 1].
 
@@ -57,7 +58,7 @@ def normalize_checkpoint(
 
     Args:
         checkpoint: path of a .pth file of a model with a linear classifier.
-        output: path of the .pth file to write. With several τ the files are named <output>_tau<τ>.pth.
+        output: path of the .pth file to write. With several values of τ, the files are named <output>_tau<τ>.pth.
         taus: values of τ >= 0, without repetitions.
         config_file: config of the training. Default: config.yaml in the folder of the checkpoint.
         drop_bias: True: set the biases of the categories to 0, as Kang et al. do. False: keep the biases.

@@ -40,7 +40,7 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
     Raises:
         WeightsError: the archive is compressed (PyTorch never compresses, and unpacking could fill the memory), a
             checksum does not match, or the file lacks the data of a tensor.
-        Exception: any other type, if the file is corrupt or ``check_pickle`` rejects a pickle.
+        Exception: any type of exception, if the file is corrupt or ``check_pickle`` rejects a pickle.
     """
     with open_regular(path, "rb") as file:
         if not zipfile.is_zipfile(file):

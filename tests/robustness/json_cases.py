@@ -142,7 +142,7 @@ CASES: list[Case] = cases(
             text(lambda path: path.symlink_to("/dev/zero")),
             r"toy\.json: .*found a device",
         ),
-        "link to nothing": (text(lambda path: path.symlink_to("nowhere")), r"toy\.json: .*no such file"),
+        "link to nothing": (text(lambda path: path.symlink_to("nowhere")), r"toy\.json: .*found no file"),
         "link to itself": (text(lambda path: path.symlink_to(path)), r"toy\.json: cannot read"),
     },
 )

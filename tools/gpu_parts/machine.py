@@ -35,7 +35,7 @@ def missing() -> str | None:
 
 
 def key(root: Path) -> str:
-    """Return an identifier of the hardware, versions and commit. If it changes, stored results are obsolete."""
+    """Return an identifier of hardware, versions and commit. Stored results are valid only for the same identifier."""
     return " · ".join(description(root))
 
 

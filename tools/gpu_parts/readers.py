@@ -15,7 +15,7 @@ class Unreadable(ValueError):
 
 
 def tests(output: str, folder: Path) -> Rows:
-    """Return rows with pytest's summary, each reason of skipped tests, and each failed test."""
+    """Return rows with pytest's summary, the reasons of skipped tests, and the failed tests."""
     summary = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", output, re.MULTILINE)
     if not summary:
         raise Unreadable("expected a summary of pytest in the output, found no summary")

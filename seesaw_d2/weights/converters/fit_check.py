@@ -13,7 +13,7 @@ from seesaw_d2.weights.checkpoint_io import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
-    """Return the shapes of all parameters and buffers that a checkpoint of the model of a config contains, by name."""
+    """Return a dict from name to shape of the parameters and buffers in checkpoints of a config's model."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "meta"
@@ -34,7 +34,7 @@ def check_fit(
     """Check that converted weights have the names and shapes of a model.
 
     Args:
-        state: name -> converted tensor.
+        state: dict from name to converted tensor.
         shapes: result of ``model_shapes``.
         source, config: names of the checkpoint and of the config, for error messages.
         partly: True: parameters of the model may be missing in ``state``. False: a missing parameter is an error.
@@ -44,7 +44,7 @@ def check_fit(
         predictions do not depend on them.
 
     Raises:
-        WeightsError: a parameter is missing, unknown or of another shape.
+        WeightsError: a parameter is missing or unknown, or the shapes of a parameter differ.
     """
     lacking = [name for name in shapes if name not in state and ".cls_loss." not in name]
     lines = [] if partly else [f"{name}: not in the checkpoint" for name in lacking]

@@ -16,7 +16,7 @@ from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
-# Number of blocks in the third stage of a ResNet -> depth of the ResNet.
+# Key: number of blocks in the third stage of a ResNet. Value: depth of the ResNet.
 _DEPTHS = {6: 50, 23: 101}
 LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
 _PUBLISHED = re.compile(
@@ -166,8 +166,8 @@ def describe_mmdet(
     counts, classifier = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
     if depth is None or counts is None or classifier is None or len(classifier) != len(counts) + 1:
         raise ConfigError(
-            f"--config-file: cannot detect the config of {path or 'the checkpoint'}. Only Mask R-CNN and Cascade Mask "
-            "R-CNN of MMDetection with R-50 or R-101 and Seesaw Loss are detected, but "
+            f"--config-file: cannot detect the config of {path or 'the checkpoint'}. The supported models are Mask "
+            "R-CNN and Cascade Mask R-CNN of MMDetection with R-50 or R-101 and Seesaw Loss, but "
             f"{_difference(len(blocks), counts, classifier, prefix)}. Set --config-file to the config of the model."
         )
     text = config_text(meta)

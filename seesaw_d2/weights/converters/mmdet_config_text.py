@@ -11,7 +11,7 @@ from typing import Any
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.messages import shortened
 
-# Maximum number of characters. Typical configs have 20,000, or 60,000 with class names.
+# Maximum number of characters. Typical configs have 20,000 characters, or 60,000 characters with class names.
 MAX_TEXT = 1_000_000
 _MAX_STRING, _MAX_NUMBER = 10_000, 2**63
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {

@@ -72,7 +72,7 @@ def convert_mmdet_file(
         source: path of a .pth file of MMDetection 2 or 3.
         target: path of the .pth file to write.
         config_file: config of this project for the model. Default: detect the config from the checkpoint.
-        overrides: config overrides KEY, VALUE, ....
+        overrides: config overrides [KEY, VALUE, ...].
         normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: detect the
             type of mask prediction from the config text or the file name.
         overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.

@@ -129,7 +129,7 @@ def convert_torchvision_file(
     Args:
         source: path of a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
         target: path of the .pth file to write.
-        config_file, overrides: config of the model, and overrides KEY, VALUE, ....
+        config_file, overrides: config of the model, and overrides [KEY, VALUE, ...].
         keep_classes, eps: see ``convert_torchvision_detector``.
         overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.
 

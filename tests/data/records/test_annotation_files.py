@@ -110,7 +110,7 @@ def test_infinite_box(tmp_path):
 
 
 def test_unreadable_files(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="found no file"):
         read_annotations(str(tmp_path / "absent.json"))
     with pytest.raises(DataError, match="found a directory"):
         read_annotations(str(tmp_path))
