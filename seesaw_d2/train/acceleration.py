@@ -14,15 +14,15 @@ from seesaw_d2.utils.malloc import keep_freed_memory
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-# SOLVER.TF32 -> (matrix products, convolutions) use TF32.
+# SOLVER.TF32 -> whether (matrix products, convolutions) use TF32.
 TF32 = {"convolutions": (False, True), "all": (True, True), "none": (False, False)}
-# SOLVER.OPTIMIZER_IMPLEMENTATION -> PyTorch's keyword arguments. "auto" does not change Detectron2's optimizer.
+# SOLVER.OPTIMIZER_IMPLEMENTATION -> arguments of PyTorch's optimizers. "auto" does not change Detectron2's optimizer.
 IMPLEMENTATIONS = {
     "for-loop": {"foreach": False, "fused": None},
     "foreach": {"foreach": True, "fused": None},
     "fused": {"foreach": None, "fused": True},
 }
-WRITERS_PERIOD = 20  # number of iterations between two writes of metrics by Detectron2's trainer
+WRITERS_PERIOD = 20  # number of iterations after which Detectron2's trainer writes metrics
 
 
 def check_acceleration(cfg: CfgNode) -> None:
@@ -103,7 +103,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
 
 
 def set_tf32(cfg: CfgNode) -> None:
-    """Set PyTorch's TF32 switches for this process. They only affect CUDA."""
+    """Set PyTorch's TF32 options for this process. They only affect GPUs."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
             logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32} has no effect on the CPU. Only GPUs support TF32")
@@ -132,16 +132,16 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
         )
     for group in (optimizer.defaults, *optimizer.param_groups):
         group.update(IMPLEMENTATIONS[name])
-    # Do not set optimizer._step_supports_amp_scaling, which would unscale gradients in the kernel, after Detectron2's
-    # clipping.
+    # Do not set optimizer._step_supports_amp_scaling. Otherwise the kernel would unscale gradients that Detectron2 has
+    # already clipped.
     return optimizer
 
 
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Initialize missing momentum buffers of SGD with zeros, for SOLVER.METRICS_PERIOD above 1.
 
-    PyTorch copies the first gradient to a new buffer, which gives the same values. If the fused kernel skips the first
-    step, however, the buffer stays uninitialized.
+    Without this function, the fused kernel would leave new buffers uninitialized if it skips the first step. The first
+    step gives the same values, because PyTorch copies the first gradient to a new buffer.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):
@@ -154,7 +154,7 @@ def with_wide_features(model: nn.Module) -> None:
     """Convert the backbone's bfloat16 features to float32 for the heads of a detector.
 
     For RoIAlign, Detectron2 converts boxes to the data type of the features. Because bfloat16 has 8 bits of precision,
-    an edge at 800 pixels would move by up to 2 pixels. RoIAlign itself computes in float32.
+    this conversion would move an edge at 800 pixels by up to 2 pixels. RoIAlign itself computes in float32.
     """
     if hasattr(model, "roi_heads"):
         model.backbone.register_forward_hook(_widened)

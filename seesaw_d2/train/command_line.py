@@ -21,7 +21,7 @@ from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
 from seesaw_d2.utils.escaping import printable
 
-# The function to run in each process, the communication settings, and the function's arguments.
+# (function to run in each process, communication settings, arguments of the function).
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
@@ -62,9 +62,9 @@ def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]
 
     Args:
         cfg: a config with resolved device.
-        values: config key -> value. The machines compare these values.
+        values: config key -> value. These values must be equal on all machines.
     """
-    scaled = cfg.clone()  # each process scales ``cfg`` later
+    scaled = cfg.clone()  # keep ``cfg`` unchanged, because each process scales it later
     scale_to_processes(scaled, world.size)
     check_solver(scaled, world.size)
     given = shared_arguments(args, world) | values
@@ -80,9 +80,9 @@ def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
 
 
 def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
-    """Set ``args`` to resume the run in ``folder`` if this job started that run before a restart.
+    """Set ``args`` to resume the run in ``folder`` if this job started the run, and was then restarted.
 
-    A run of another job still needs --resume or --overwrite.
+    If another job started the run, the user must pass --resume or --overwrite.
     """
     if world.restarts and not args.eval_only and begun_by_this_job(folder):
         args.resume, args.overwrite = True, False

@@ -1,7 +1,7 @@
-"""Continue a forward pass after non-finite predicted boxes, for which Detectron2 raises an error.
+"""Complete a forward pass with non-finite predicted boxes, for which Detectron2 raises an error.
 
-If one process left its forward pass, the other processes would wait for it in a collective. Instead, the process
-replaces the boxes, continues, and records the error. All processes then skip the step.
+If one process left its forward pass, the other processes would wait forever in a collective. Therefore the process
+replaces the boxes, records the error and continues. All processes then skip the step.
 """
 
 import functools
@@ -17,7 +17,7 @@ _CASCADE_ERROR = "Predicted boxes of a cascade stage contain Inf or NaN."
 
 
 def box_predictors(model: nn.Module) -> list[nn.Module]:
-    """Return the modules of a model that raise an error for non-finite boxes: RPNs and cascade heads."""
+    """Return the modules that raise an error for non-finite boxes: RPNs and cascade heads."""
     return [module for module in model.modules() if isinstance(module, (RPN, CascadeROIHeads))]
 
 
@@ -80,7 +80,7 @@ def _refine(heads: CascadeROIHeads, errors: list[str], boxes: Sequence[Tensor], 
     create = type(heads)._create_proposals_from_boxes
     try:
         return create(heads, boxes, image_sizes)
-    except AssertionError:  # Boxes.clip has checked the boxes. Another check would add a host-device synchronization
+    except AssertionError:  # raised by Boxes.clip. A check before the call would add a host-device synchronization
         if all(torch.isfinite(each).all() for each in boxes):
             raise
         errors.append(_CASCADE_ERROR)

@@ -14,7 +14,7 @@ class Job:
 
     Attributes:
         cfg: frozen config with resolved device, batch size, learning rate, iterations and steps. For a LazyConfig: the
-            values that YAML configs also have, under their YAML keys.
+            result of ``common_settings``.
         eval_only: whether the job is an evaluation.
         resume: whether to continue from the last checkpoint in OUTPUT_DIR.
         schedule: length and learning rate of the training. None for an evaluation and for a LazyConfig.

@@ -45,7 +45,7 @@ def log_to_console() -> None:
 
 def set_up_run(cfg: Any, args: Any, folder: str) -> None:
     """Call Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), and set up this project's logger."""
-    # Set up the loggers before default_setup does, so that color codes are also removed from its messages.
+    # Set up the loggers before default_setup does, to remove color codes also from the messages of default_setup.
     setup_logger(folder, distributed_rank=comm.get_rank(), name="fvcore")
     setup_logger(folder, distributed_rank=comm.get_rank())
     setup_logger(folder, distributed_rank=comm.get_rank(), name="seesaw_d2")
@@ -71,7 +71,7 @@ def own_logs() -> Iterator[None]:
     """Restore the loggers after the block. In the block, suppress PyTorch's warning about the number of workers.
 
     Without this function, the next job in the same process would print each line twice, and write to the log.txt of
-    the previous job. PyTorch repeats its warning for each loader. ``TrainLoader`` logs its own warning once.
+    the previous job. PyTorch would repeat the warning for each loader. ``TrainLoader`` logs a similar warning once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

@@ -1,4 +1,4 @@
-"""Log more than Detectron2 does: class counts, images with detections, metrics on Weights & Biases."""
+"""Log class counts and images with detections, and send metrics to Weights & Biases."""
 
 import importlib.util
 import os
@@ -53,7 +53,7 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                # Pass the device: a resumed run logs the checkpoint's iteration before its first forward pass.
+                # Pass the device, because a resumed run logs before the first forward pass, which caches the groups.
                 find = getattr(module, "frequency_groups", None)
                 _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 
@@ -73,10 +73,10 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 
 
 class PredictionImages(HookBase):
-    """Draw the detections in the first images of DATASETS.TEST for TensorBoard.
+    """Draw detections on the first images of DATASETS.TEST for TensorBoard. Detectron2 draws only proposals.
 
-    Detectron2's own images show proposals instead. The hook sets the model to evaluation mode while it runs. It does
-    not change the state of random number generators, so that the training stays the same.
+    The hook sets the model to evaluation mode while it runs. It does not change the states of random number generators,
+    so that it has no effect on the training.
 
     Args:
         model: a detector.
@@ -98,13 +98,13 @@ class PredictionImages(HookBase):
             return
         if self._inputs is None:
             self._inputs = []
-            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for workers even if it has no workers
+            with torch.random.fork_rng(devices=[]):  # each iterator of a loader draws a random seed for workers
                 for batch in self._build_loader():
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:
                         break
         model = unwrapped(self._model)
-        # DistributedDataParallel would wait for the other processes, which do not run this hook.
+        # The forward pass of DistributedDataParallel would wait for the other processes, which do not run this hook.
         with inference_context(model), torch.no_grad():
             for number, record in enumerate(self._inputs[:_PICTURES]):
                 instances = model([record])[0]["instances"].to("cpu")
@@ -121,7 +121,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """Return the hooks of this module that the config enables. They must precede the writers."""
+    """Return the hooks of this module that the config enables. They must run before the writers."""
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]
@@ -131,10 +131,10 @@ def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str
 
 
 class WandbWriter(EventWriter):
-    """Writer of Detectron2's scalars and images to Weights & Biases.
+    """Event writer that sends Detectron2's scalars and images to Weights & Biases.
 
     Args:
-        project: LOGGING.WANDB_PROJECT. The package wandb must be logged in.
+        project: LOGGING.WANDB_PROJECT. The user must have logged in with ``wandb login``.
         cfg: config to store with the run.
         name: name of the run. None: wandb generates a name.
     """
@@ -163,7 +163,7 @@ class WandbWriter(EventWriter):
 def extra_writers(cfg: CfgNode) -> list[EventWriter]:
     """Return [WandbWriter] if LOGGING.WANDB_PROJECT is set, else [].
 
-    It must precede TensorBoard's writer, which clears the images.
+    The writer must run before TensorBoard's writer, which deletes the images of the iteration.
     """
     if not cfg.LOGGING.WANDB_PROJECT:
         return []

@@ -12,7 +12,7 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Number of values that Detectron2's writers smooth with a median.
+# Number of values of which Detectron2's writers log the median.
 _WINDOW = 20
 
 
@@ -25,11 +25,11 @@ def file_size(writer: JSONWriter) -> int | None:
 def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     """Truncate the writer's file to ``size`` bytes, so that the writer continues there.
 
-    If the file is shorter than ``size``, or lacks a newline before this position, it belongs to another run. It then
-    stays unchanged, and a warning is logged.
+    If the file is shorter than ``size``, or lacks a newline before this position, it is not the file of the checkpoint.
+    In this case, the file stays unchanged, and the function logs a warning.
 
     Args:
-        size: size of the file in bytes when the checkpoint was written.
+        size: size that the file had when the checkpoint was written, in bytes.
         start: iteration at which the training continues, for the log.
     """
     path = writer._file_handle.name
@@ -52,7 +52,7 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
 
 
 def _iterations(lines: bytes) -> list[int]:
-    """Return the iteration of each complete line. The last line may be incomplete if the run was killed."""
+    """Return the iteration of each line. Ignore an incomplete last line, which a killed run may leave."""
     found = []
     for line in lines.splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
@@ -61,7 +61,7 @@ def _iterations(lines: bytes) -> list[int]:
 
 
 def recent_scalars(storage: EventStorage) -> dict[str, Any]:
-    """Return the last values of each logged scalar, which the medians of later iterations need.
+    """Return the last values of each logged scalar, from which later iterations compute medians.
 
     Returns:
         name -> {"smoothed": bool, "values": list of [value, iteration]}.
@@ -77,7 +77,7 @@ def recent_scalars(storage: EventStorage) -> dict[str, Any]:
 
 
 def put_back(storage: EventStorage, scalars: dict[str, Any]) -> None:
-    """Put the result of ``recent_scalars`` into ``storage``. The current iteration of ``storage`` stays the same."""
+    """Put a result of ``recent_scalars`` into ``storage``, without changing the current iteration of ``storage``."""
     iteration = storage.iter
     for name, scalar in scalars.items():
         for value, storage.iter in scalar["values"]:

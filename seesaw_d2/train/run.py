@@ -28,7 +28,7 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds that a process waits before it prints a message
+_PATIENCE = 60.0  # seconds after which a waiting process prints a message
 
 
 def run(cfg: CfgNode, args) -> None:
@@ -117,7 +117,7 @@ def _checked(preflight: Preflight, lock: RunLock) -> Job:
 
 
 def train(job: Job, preflight: Preflight, args) -> None:
-    """Train the model, and evaluate it as the config schedules."""
+    """Train the model. Evaluate it every TEST.EVAL_PERIOD iterations and at the end."""
     set_up_run(job.cfg, args, job.cfg.OUTPUT_DIR)
     for note in job.notes:
         logger.info(note)
@@ -129,9 +129,9 @@ def train(job: Job, preflight: Preflight, args) -> None:
 
 
 def evaluate(job: Job, preflight: Preflight) -> None:
-    """Evaluate ``MODEL.WEIGHTS`` (with ``--resume``, the last checkpoint) on ``DATASETS.TEST``.
+    """Evaluate ``MODEL.WEIGHTS`` (with ``--resume``: the last checkpoint) on ``DATASETS.TEST``.
 
-    The config.yaml and log.txt of a run in OUTPUT_DIR stay unchanged.
+    If OUTPUT_DIR contains a run, its config.yaml and log.txt stay unchanged.
     """
     cfg = job.cfg
     log_to_console()

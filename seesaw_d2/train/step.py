@@ -1,4 +1,4 @@
-"""One training iteration: data, losses, gradients, and an update if all of them are finite."""
+"""Define ``Step``: one training iteration, which updates the model only if losses and gradients are finite."""
 
 import logging
 import os
@@ -35,22 +35,22 @@ logger = logging.getLogger(__name__)
 
 
 class Step(SimpleTrainer):
-    """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main), with a check for non-finite values before the update.
+    """Replacement of Detectron2's SimpleTrainer and AMPTrainer that checks losses and gradients before each update.
 
-    If a loss of any process is NaN or infinite, all processes skip the step: parameters, optimizer and buffers (class
-    counts, batch normalization) keep their values. The same applies to gradients, except with float16, where the
-    gradient scaler handles overflow. After more than ``max_skipped`` such steps, the state is saved and the run ends.
+    If a loss or a gradient of any process is not finite, all processes skip the step. Parameters, optimizer state and
+    buffers (class counts, batch normalization) keep their values. With float16, only losses are checked, because the
+    gradient scaler handles overflow. After more than ``max_skipped`` skipped steps, NonFiniteError ends the training.
 
-    With ``metrics_period`` > 1, the check does not synchronize host and device. The optimizer's fused kernel decides on
-    the device whether to take the step. The host reads the result at the end of each period and in ``settle``. If the
-    run must end, the device also skips the remaining steps of the period.
+    With ``metrics_period`` > 1, steps do not synchronize host and device. The fused kernel of the optimizer decides on
+    the device whether to skip a step. The host reads the losses at the end of each period and in ``settle``. After more
+    than ``max_skipped`` skipped steps, the device also skips the remaining steps of the period.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
-        folder: folder of the file ``nonfinite_iter<k>.pth``.
-        max_skipped: >= 0.
+        folder: folder in which the state is saved, as ``nonfinite_iter<k>.pth`` for iteration k.
+        max_skipped: >= 0, number of steps that may be skipped in the training.
         amp: torch.float16 or torch.bfloat16 for mixed precision (on a CPU only bfloat16). None: float32.
-        metrics_period: >= 1.
+        metrics_period: >= 1, number of iterations after which the host reads the losses.
 
     Raises:
         ConfigError: ``metrics_period`` > 1 with float16 or with an optimizer that is not fused.
@@ -67,7 +67,7 @@ class Step(SimpleTrainer):
         amp: torch.dtype | None = None,
         metrics_period: int = 1,
     ):
-        with signals_blocked():  # v0.6 starts the loader's workers here
+        with signals_blocked():  # Detectron2 v0.6 starts the loader's workers here
             super().__init__(model, data_loader, optimizer)
         self.amp, self.metrics_period = amp, metrics_period
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
@@ -85,7 +85,7 @@ class Step(SimpleTrainer):
         # With metrics_period > 1: number of non-finite steps so far, on the device. None before the first step.
         self._refused: Tensor | None = None
         self._started = False
-        # Whether any process received a stop signal up to the last iteration that was read. Equal in all processes.
+        # Whether a process received a stop signal in the iterations read so far. Equal in all processes.
         self.signalled = False
 
     def run_step(self) -> None:
@@ -117,10 +117,10 @@ class Step(SimpleTrainer):
             self._update()
 
     def settle(self) -> bool:
-        """Read and log the deferred results of the last iterations. All processes must call this method.
+        """Read and log the deferred losses of the last iterations. All processes must call this method.
 
         Returns:
-            True if the last iteration is finite.
+            whether losses and gradients of the last iteration are finite.
 
         Raises:
             NonFiniteError: more than ``max_skipped`` iterations were not finite.
@@ -149,9 +149,9 @@ class Step(SimpleTrainer):
         return losses
 
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
-        """Return a NaN loss for a failed forward pass.
+        """Return a NaN loss for a forward pass that raised ``error``.
 
-        With several processes, raise NonFiniteError, because the other processes are still in their forward passes.
+        With several processes, raise NonFiniteError, because the others may wait in a collective of the forward pass.
         """
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
@@ -178,7 +178,7 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """Update the model if ``bad`` is False, else undo the iteration. The device decides without synchronization."""
+        """Update the model if ``bad`` is False, else undo the iteration, without host-device synchronization."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -200,8 +200,7 @@ class Step(SimpleTrainer):
             self._end(measured.iteration, reports)
         logger.warning(
             f"iteration {measured.iteration}: {describe_reports(reports)}\n"
-            f"The step was skipped ({self.skipped} of at most {self.max_skipped} skipped steps, "
-            "SOLVER.MAX_SKIPPED_STEPS)"
+            f"Skipped {self.skipped} of at most {self.max_skipped} steps so far (SOLVER.MAX_SKIPPED_STEPS)"
         )
 
     def _undo(self) -> None:
@@ -210,7 +209,7 @@ class Step(SimpleTrainer):
         self.optimizer.zero_grad()
 
     def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
-        """Save the state and raise NonFiniteError. The main process saves, or the only process that has a report."""
+        """Save the state in the main process, or in a process that fails alone. Raise NonFiniteError."""
         path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
         if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
@@ -227,7 +226,7 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # PyTorch also loads the optimizer's implementation from the checkpoint. Keep the implementation of the config.
+        # PyTorch also loads the optimizer's implementation from the checkpoint. Keep SOLVER.OPTIMIZER_IMPLEMENTATION.
         kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
         super().load_state_dict(state)
         for group, own in zip(self._groups(), kept, strict=True):
@@ -241,7 +240,7 @@ class Step(SimpleTrainer):
 
 
 def _changing_buffers(model: nn.Module) -> list[Tensor]:
-    """Return the buffers that a step can change: all buffers except the hundreds in FrozenBatchNorm2d modules."""
+    """Return the buffers that a step can change: all buffers outside of FrozenBatchNorm2d modules."""
     fixed = {
         id(buffer)
         for module in model.modules()

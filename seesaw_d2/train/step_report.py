@@ -23,16 +23,16 @@ _IMAGES_SHOWN = 8
 
 @dataclass
 class StepReport:
-    """Report of one process on one iteration, created before the optimizer's update.
+    """Report of one process on one iteration, before the optimizer's update.
 
     Args:
         iteration: number of the iteration.
         names: names of the losses.
-        values: (2 + K + W,) float64, equal in all processes: number of processes with a non-finite value, number of
-            processes that received a stop signal, each loss summed over the processes, and the seconds that each
-            process waited for data.
+        values: (2 + K + W,) float64, equal in all processes: number of processes with a non-finite loss or gradient,
+            number of processes that received a stop signal, each loss summed over the processes, and the seconds that
+            each process waited for data.
         losses: (K,) losses of this process.
-        norms: (P,) largest absolute value of each gradient, or None if not computed.
+        norms: (P,) largest absolute value of each gradient. None: not computed yet.
         images: file names and ids of the images in this process's batch.
         generators: states of the random number generators before the iteration.
         scalars: deferred scalars that the model logged.
@@ -76,7 +76,7 @@ def images_of(batch: Any) -> list[dict[str, Any]]:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the largest absolute value of each gradient, (P,) float32. It is NaN if the gradient contains NaN."""
+    """Return the largest absolute value of each gradient, (P,) float32. It is NaN for a gradient that contains NaN."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
@@ -124,7 +124,7 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
     Args:
         report: the report.
         named: (name, parameter) pairs in the order of ``report.norms``. If ``report.norms`` is None: pairs of all
-            parameters, whose gradient norms are then computed.
+            parameters. This function then computes the norms of their gradients.
     """
     norms = report.norms
     if norms is None:
@@ -141,7 +141,7 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
 
 
 def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
-    """Return the reports of all processes as text."""
+    """Return the results of ``report_of`` of all processes as text, one line for each process."""
     lines = ["a loss or a gradient is not finite"]
     for number, report in enumerate(reports):
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())
@@ -156,7 +156,7 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
 
 
 def generator_states(device: torch.device | None = None) -> dict[str, Any]:
-    """Return the states of the CPU's random number generators and, if ``device`` is a GPU, of its generator."""
+    """Return the states of all random number generators on the CPU and, if ``device`` is a GPU, on this GPU."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 (augmentations use the global generator)
     return {
         "python": random.getstate(),
@@ -167,7 +167,7 @@ def generator_states(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def restore_generators(states: dict[str, Any]) -> None:
-    """Restore the CPU's generators to ``states``, the result of ``generator_states``."""
+    """Restore the generators on the CPU to ``states``, a result of ``generator_states``."""
     name, keys, *rest = states["numpy"]
     random.setstate(states["python"])
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

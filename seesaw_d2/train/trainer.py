@@ -1,4 +1,4 @@
-"""Detectron2's default trainer with this project's data, evaluation and checkpoints."""
+"""Define ``Trainer``: Detectron2's DefaultTrainer with this project's data, evaluation and checkpoints."""
 
 import logging
 import os
@@ -34,10 +34,10 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixin for Detectron2's trainers that writes metrics if a training stops early. It must be listed first."""
+    """Mixin for Detectron2's trainers that writes metrics if a training stops early. List it as first base class."""
 
     def after_train(self):
-        """Run all hooks if the last iteration is complete. After an error or a signal, only write metrics."""
+        """Run all hooks if the training has finished. After an error or a signal, only write metrics."""
         STOP.deferred = False
         if self.iter >= self.max_iter:
             # Detectron2 counts one iteration too many if a run is resumed after its last iteration.
@@ -51,7 +51,7 @@ class EndsEarly(TrainerBase):
 
 
 class Trainer(EndsEarly, DefaultTrainer):
-    """Trainer that trains and evaluates a model according to a config.
+    """Trainer that builds, trains and evaluates the model of a config.
 
     Args:
         cfg: a config with this project's keys.
@@ -59,9 +59,9 @@ class Trainer(EndsEarly, DefaultTrainer):
     """
 
     def __init__(self, cfg, model: nn.Module | None = None):
-        # Replaces DefaultTrainer.__init__, which supports several processes only on GPUs.
+        # Do not call DefaultTrainer.__init__, which supports several processes only on GPUs.
         TrainerBase.__init__(self)
-        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # the logger is not set up
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # the caller has not set up logging
             setup_logger()
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg, model)
@@ -101,10 +101,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg, model: nn.Module | None = None):
-        """Return the model, frozen and accelerated according to the config.
+        """Build and freeze the model unless ``model`` is passed. Return it with the options of ``accelerate``.
 
         Args:
-            model: a built and frozen model. None: this method builds the model.
+            model: a built and frozen model, or None.
         """
         if model is None:
             with own_program():
@@ -137,7 +137,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        All processes evaluate the main process's model, which checkpoints contain. Otherwise the statistics of batch
+        All processes use the buffers of the main process, which checkpoints contain. Otherwise the statistics of batch
         normalization would differ between processes. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
@@ -190,7 +190,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
         if solver.CHECKPOINT_BEST:
             extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
-        # In the main process, the last hook of Detectron2 writes the values logged by the other hooks.
+        # In the main process, the last hook is PeriodicWriter, which must follow the hooks that log values.
         place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
         self._training_state = TrainingState(
             self._trainer.data_loader,
@@ -202,7 +202,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         return [*hooks[:place], *extra, *hooks[place:], self._training_state]
 
     def settle(self):
-        """Read the deferred metrics of all iterations so far. All processes must call this method."""
+        """Read and log the deferred metrics of all iterations so far. All processes must call this method."""
         self._trainer.settle()
 
     @property
@@ -227,7 +227,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     def state_dict(self):
         state = super().state_dict()
-        # Detectron2 v0.6 does not save the optimizer, so that a resumed run would lose its momentum. main saves it.
+        # Detectron2 v0.6 does not save the optimizer state, so that a resumed run would lose the momentum.
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
 
@@ -237,8 +237,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         TrainerBase.load_state_dict(self, state)
         if optimizer_state is None:
             logging.getLogger(__name__).warning(
-                "The checkpoint has no optimizer state, because Detectron2 v0.6 does not save it. The momentum starts "
-                "at 0"
+                "The checkpoint has no optimizer state, because Detectron2 v0.6 does not save it. Momentum starts at 0"
             )
         else:
             try:

@@ -14,11 +14,11 @@ _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predic
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether loading sets a parameter or buffer that has a row for each category.
+    """Return whether loading a checkpoint sets a parameter or buffer that has a row for each category.
 
     Args:
         state: state dict of the model.
-        left_out: names of parameters and buffers that are not loaded.
+        left_out: names of the parameters and buffers that are not loaded.
         num_classes: number of categories.
     """
     left_out = set(left_out)
@@ -29,7 +29,7 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError unless the file has dense floating-point tensors for all floating-point parameters."""
+    """Raise WeightsError if a value for a floating-point parameter is not a dense floating-point tensor."""
     for name, value in loaded.items():
         if name in state and state[name].is_floating_point():
             plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
@@ -41,9 +41,9 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def find_problems(incompatible) -> dict[str, str]:
-    """Return name -> problem for parameters and buffers that the file lacks or has in another shape.
+    """Return a dict from name to problem for parameters and buffers that are missing in the file or have another shape.
 
-    Missing batch counters and missing buffers of losses are ignored, because predictions do not depend on them.
+    Ignore missing batch counters and buffers of losses, because predictions do not depend on them.
 
     Args:
         incompatible: fvcore's report on missing, unexpected and wrongly shaped parameters.
@@ -61,7 +61,7 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
 
     Args:
         model: the model.
-        problems: name -> problem, for the parameters that keep their initial values.
+        problems: name -> problem of each parameter that keeps its initial value.
         path: path of the weights file, for the message.
     """
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
@@ -92,7 +92,7 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
 
 
 def describe_classifier(model: nn.Module) -> str:
-    """Return a model's loss, background and number of logits as text. Without a known loss: the class of the heads."""
+    """Return the loss, background and number of logits of a model as text. Without a known loss: the heads' class."""
     loss = next((module for module in model.modules() if isinstance(module, ClassificationLoss)), None)
     if loss is None:
         return type(getattr(model, "roi_heads", model)).__name__
@@ -109,12 +109,12 @@ def first_lines(lines: list[str], count: int, between: str = "\n  ") -> str:
 
 
 def _is_layer(name: str, prefix: str) -> bool:
-    # Converted files have no batch counters, because FrozenBatchNorm2d has none.
+    # Ignore batch counters, which converted files lack.
     return name.startswith((f"{prefix}stem.", f"{prefix}res")) and not name.endswith("num_batches_tracked")
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
-    """Return name -> problem for the wrongly shaped parameters in fvcore's report."""
+    """Return a dict from name to problem for the wrongly shaped parameters in fvcore's report."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

@@ -38,8 +38,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
     classifier for a Seesaw head). A warning lists the parameters that keep their initial values. In an evaluation, in a
     resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
 
-    ResNet weights of torchvision can be a file, or an address such as ``torchvision://resnet50``. They must match all
-    layers of the backbone. The rest of the model keeps its initial values.
+    The path of ResNet weights of torchvision is a file, or an address such as ``torchvision://resnet50``. These weights
+    must match all layers of the backbone. The other parts of the model keep their initial values.
 
     Args:
         strict: whether ``load(path, checkpointables=[])``, which starts a training, raises WeightsError for a mismatch.
@@ -49,7 +49,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
             names in loaded checkpoints (``check_checkpoint``).
 
     Attributes:
-        loaded_categories: class names in the last loaded checkpoint, or None if it has none.
+        loaded_categories: class names in the last loaded checkpoint, or None if it contains no class names.
         incompatible: fvcore's report on the last loaded checkpoint: missing, unexpected and wrongly shaped parameters.
     """
 
@@ -64,7 +64,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path, self.incompatible, self._backbone = path, None, None
-        # Detectron2 main keeps this value after a failed load, and then rejects all later loads.
+        # Detectron2's main branch keeps this value after a failed load, and would then reject all later loads.
         self._parsed_url_during_load = None
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
@@ -74,8 +74,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
             raise WeightsError(f"{path}: no such file")
         if self._must_fit or not path:
             return super().load(path, checkpointables)
-        # Load everything and restore the initial values afterwards, which works for all checkpoint formats. Removing
-        # entries from the state would not work, because FrozenBatchNorm2d resets missing statistics.
+        # Load all values, then restore the initial values. Removing entries from the checkpoint would not work, because
+        # FrozenBatchNorm2d resets missing statistics.
         state = self.model.state_dict()
         initial = {name: state[name].clone() for name in sorted(self.left_out)}
         extra = super().load(path, checkpointables)
@@ -124,7 +124,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return found.path if found else ""
 
     def _load_file(self, filename):
-        """Read a file with ``weights.safe_reading``. Detectron2's method would run code in a pickle."""
+        """Read a file with ``weights.safe_reading``. Detectron2's method would run code that a pickle contains."""
         loaded = as_checkpoint(read_weights_file(filename), filename)
         if is_torchvision_resnet(loaded["model"]):
             self._backbone = resnet_prefix(self.model)

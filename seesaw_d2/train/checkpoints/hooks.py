@@ -26,8 +26,8 @@ class CheckpointHook(HookBase):
 
     All processes need this hook. A signal to any process stops all processes after the same iteration. The hook runs
     before evaluation and writers, so that a stop does not wait for an evaluation. A signal during an evaluation ends
-    the job immediately. Therefore the hook also saves a checkpoint before each evaluation, and removes this checkpoint
-    after it has saved the next one.
+    the job immediately. Therefore the hook also saves a checkpoint before each evaluation. It removes this checkpoint
+    after it has saved the next checkpoint.
 
     Args:
         checkpointer: writer of the checkpoints.
@@ -43,7 +43,7 @@ class CheckpointHook(HookBase):
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
         self._eval_period = eval_period
-        # Path of the last checkpoint if it was written only for an evaluation. It is removed after the next save.
+        # Path of a checkpoint that was saved only before an evaluation, and is removed after the next save.
         self._replaced: str | None = None
 
     def before_step(self) -> None:
@@ -51,7 +51,7 @@ class CheckpointHook(HookBase):
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
-        # Several processes must stop together. Each iteration reduces a flag, which tells all of them about a signal.
+        # All processes must stop together. ``signalled`` is equal in all processes, because each iteration reduces it.
         stops = STOP.signum is not None if world_size() == 1 else self.trainer.signalled
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
@@ -85,8 +85,8 @@ class CheckpointHook(HookBase):
 class BestCheckpoint(hooks.BestCheckpointer):
     """Save ``model_best.pth``, the weights with the highest value of a metric in all evaluations so far.
 
-    Unlike Detectron2's hook, this hook does not make the file the checkpoint to resume from. After a resume, it
-    compares with the best value of the interrupted run.
+    Unlike Detectron2's hook, this hook does not write the name of its file to ``last_checkpoint``. In a resumed run, it
+    continues with the best value of the interrupted run.
 
     Args:
         period: TEST.EVAL_PERIOD. The hook runs after the evaluation.

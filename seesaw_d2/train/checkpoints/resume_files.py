@@ -19,13 +19,13 @@ _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint to resume from, and the problems of newer checkpoints, which were skipped."""
+    """A checkpoint to resume from, and the problems of newer checkpoints that were skipped."""
 
     path: str
     problems: tuple[str, ...] = ()
 
 
-# Cache: folder -> (times and sizes of its checkpoints, result). A search is slow, because it reads whole files.
+# Cache: folder -> (times and sizes of its checkpoints, result). A search is slow, because it reads files completely.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
@@ -35,7 +35,7 @@ def checkpoint_name(iteration: int) -> str:
 
 
 def numbered(folder: str) -> list[tuple[int, str]]:
-    """Return (iteration, path) of the checkpoints that are named by their iteration, newest first."""
+    """Return (iteration, path) of the checkpoints whose names contain their iteration, newest first."""
     paths = glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))
     matches = [(_NUMBERED.fullmatch(os.path.basename(path)), path) for path in paths]
     return sorted(((int(match.group(1)), path) for match, path in matches if match), reverse=True)
@@ -44,12 +44,12 @@ def numbered(folder: str) -> list[tuple[int, str]]:
 def resume_file(folder: str) -> Found | None:
     """Return the checkpoint that the file ``last_checkpoint`` names.
 
-    If ``last_checkpoint`` or this checkpoint is damaged, return the newest good checkpoint. A checkpoint is good if it
-    can be read completely and has weights and an iteration.
+    If ``last_checkpoint`` or this checkpoint is damaged, return the newest undamaged checkpoint. An undamaged
+    checkpoint can be read completely, and contains weights and an iteration.
 
     Returns:
-        the checkpoint. None if the run has not written one yet: the folder has neither ``last_checkpoint`` nor numbered
-        checkpoints. (A ``model_final.pth`` without an iteration may be the initial weights of the training.)
+        the checkpoint. None if the folder contains neither ``last_checkpoint`` nor numbered checkpoints, because the
+        run has not saved a checkpoint yet. (A ``model_final.pth`` without an iteration may be the initial weights.)
 
     Raises:
         WeightsError: all checkpoints are damaged.
@@ -129,9 +129,9 @@ def write_pointer(folder: str, name: str) -> None:
 
 
 def keep_newest(folder: str, iteration: int, count: int) -> None:
-    """Remove all but the newest ``count`` numbered checkpoints up to ``iteration``. If ``count`` is 0, keep all.
+    """Of the numbered checkpoints up to ``iteration``, keep only the newest ``count``. If ``count`` is 0, keep all.
 
-    Checkpoints of later iterations are kept. They exist if the user resumed from an earlier checkpoint.
+    Also keep checkpoints of later iterations, which exist if the user resumed from an earlier checkpoint.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

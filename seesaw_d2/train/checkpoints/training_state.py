@@ -19,8 +19,8 @@ from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_STEP = 3  # part of each step's seed, so that other users of SEED draw different numbers
-# Types of the values in a loader's position, and in the whole state.
+_STEP = 3  # mixed into the seed of each step, so that steps and samplers draw different random numbers from SEED
+# Types of the values in the position of a loader, and in the whole state.
 _PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
     "seed": (int,),
@@ -39,22 +39,22 @@ class TrainingState(HookBase):
     """Hook that makes a resumed training equal to an uninterrupted one, bit for bit on the CPU.
 
     - Before each step, the hook seeds the random number generators (Python, NumPy, PyTorch on all devices) from SEED,
-      iteration and rank. Therefore checkpoints contain no generator states.
-    - Detectron2 saves ``state_dict`` below "hooks". It contains the positions of the training loader and of
-      TEST.PRECISE_BN's loader, the seed (also if it was drawn for SEED -1), the last values of logged scalars for the
-      medians, the size of metrics.json, the config as YAML, and versions. All of them are plain values.
-    - A checkpoint is written before its iteration is evaluated and logged. A resumed run therefore truncates
-      metrics.json to the size that it had at the checkpoint, then evaluates and logs the checkpoint's iteration.
+      iteration and rank. Therefore checkpoints contain no states of generators.
+    - Detectron2 saves ``state_dict`` in the checkpoint under "hooks". It contains the positions of the training loader
+      and of the loader of TEST.PRECISE_BN, the seed (drawn if SEED is -1), the last values of logged scalars (to
+      continue their medians), the size of metrics.json, the config as YAML, and versions. All are plain values.
+    - A checkpoint is written before its iteration is evaluated and logged. Therefore a resumed run first truncates
+      metrics.json to its size at the checkpoint, then evaluates and logs the checkpoint's iteration.
 
-    If the resumed run cannot be bit for bit equal, a warning gives the reason (another seed, batch, data set, number of
-    processes or PyTorch version, or a checkpoint of Detectron2's trainer). One reason is not detected: with three or
-    more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so that the first
-    resumed step may round differently. Samplers that only Detectron2's main branch has start from the beginning.
+    If the resumed run will not be bit for bit equal, a warning gives the reason: another seed, batch size, data set,
+    number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One reason is not detected. With
+    three or more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so that the
+    first resumed step may round differently. Samplers that exist only in Detectron2's main branch start again.
 
     Args:
-        loader: the training loader. The hook saves its position only if it is a ``TrainLoader``.
+        loader: the training loader. The hook saves the position of a ``TrainLoader``, but not of other loaders.
         writers: event writers of the run in the main process, [] in other processes.
-        seed: SEED. If it is negative, a seed is drawn.
+        seed: SEED. If SEED is negative, the hook draws a seed.
         config: the config as YAML, for the checkpoint.
         folder: OUTPUT_DIR, for messages.
     """
@@ -70,7 +70,7 @@ class TrainingState(HookBase):
             self._seed = seed if seed >= 0 else comm.shared_random_seed()
 
     def state_dict(self) -> dict[str, Any]:
-        storage = getattr(self.trainer, "storage", None)  # does not exist before the training starts
+        storage = getattr(self.trainer, "storage", None)  # the trainer creates it when the training starts
         return {
             "seed": self._seed,
             "loader": self._loader.state_dict() if self._loader else None,
@@ -92,7 +92,7 @@ class TrainingState(HookBase):
         self._loaded = state
 
     def begin_again(self) -> None:
-        """Empty metrics.json. Call this method if a resumed run has no checkpoint and starts from the beginning."""
+        """Empty metrics.json, because a run with --resume has no checkpoint and starts from the beginning."""
         if self._metrics and file_size(self._metrics):
             cut_back(self._metrics, 0, 0)
 
@@ -120,7 +120,7 @@ class TrainingState(HookBase):
         seed_all(mixed_seed(self._seed, self.trainer.iter, comm.get_rank(), _STEP))
 
     def _precise_bn_loaders(self) -> list[TrainLoader]:
-        """Return the loaders of TEST.PRECISE_BN, which continue from one evaluation to the next."""
+        """Return the loaders of TEST.PRECISE_BN. Each evaluation continues at the position of the previous one."""
         found = [hook._data_loader for hook in self.trainer._hooks if isinstance(hook, hooks.PreciseBN)]
         return [loader for loader in found if isinstance(loader, TrainLoader)]
 
@@ -135,7 +135,7 @@ class TrainingState(HookBase):
             self._loader.load_state_dict({"images": images}, seed=self._seed)
 
     def _tell_differences(self, state: dict[str, Any]) -> None:
-        """Log a warning if the resumed run will not be bit for bit equal to the uninterrupted one."""
+        """Log a warning if the resumed run will not be bit for bit equal to an uninterrupted run."""
         found = []
         if self._loader and state["loader"]:
             found += self._loader.differences(state["loader"])
@@ -156,7 +156,7 @@ class TrainingState(HookBase):
             )
 
     def _finish_iteration(self) -> None:
-        """Evaluate and log the checkpoint's iteration: run the hooks that follow the checkpoint hook."""
+        """Evaluate and log the checkpoint's iteration with the hooks that run after the checkpoint hook."""
         trainer, start = self.trainer, self.trainer.start_iter
         trainer.iter = trainer.storage.iter = start - 1
         for hook in trainer._hooks:

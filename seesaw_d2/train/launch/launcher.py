@@ -27,7 +27,7 @@ from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
 
-_STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still runs
+_STARTER_INTERVAL = 1.0  # seconds between two checks that torchrun still runs
 
 
 class Elsewhere(SystemExit):
@@ -45,8 +45,8 @@ class Group:
         device: MODEL.DEVICE: "cpu" for the backend gloo, "cuda" or "cuda:<index>" for NCCL.
         timeout: timeout of collectives in minutes.
         folder: OUTPUT_DIR, where NCCL dumps its last collectives after a timeout.
-        given: option or config key -> value, which must be equal on all machines.
-        port: port of the store that spawned processes connect to. None if the process layout has an address.
+        given: option or config key -> value. The values must be equal on all machines.
+        port: port of the store to which spawned processes connect. None if the process layout has an address.
     """
 
     device: str
@@ -59,8 +59,8 @@ class Group:
 def launch(function: Callable[..., None], world: ProcessLayout, group: Group, args: tuple[Any, ...]) -> None:
     """Run ``function(*args)`` in each process of the job on this machine.
 
-    This function replaces Detectron2's ``launch``, which needs GPUs in v0.6, and neither handles signals nor names the
-    process that failed.
+    This function replaces Detectron2's ``launch``, which needs GPUs in v0.6, does not handle signals, and does not
+    report which process failed.
 
     Raises:
         SeesawError: a process raised it.
@@ -91,8 +91,8 @@ def _spawned(reports: connection.Connection, function, world: ProcessLayout, gro
     """Run ``function`` in a spawned process. Report the outcome to the parent, and exit if the parent exits."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
-        # Let data loaders fork their workers. In a spawned process, the default is to spawn them. Each spawned worker
-        # imports all modules, which takes minutes for many workers, and copies the dataset dicts.
+        # Let data loaders fork their workers. A spawned process would spawn them by default. Each spawned worker would
+        # import all modules, which takes minutes for many workers, and copy the dataset dicts.
         multiprocessing.set_start_method("fork", force=True)
     status = 1
     try:
@@ -117,7 +117,7 @@ def _spawned(reports: connection.Connection, function, world: ProcessLayout, gro
     sys.stdout.flush()
     sys.stderr.flush()
     if status:
-        os._exit(status)  # a normal exit may wait in the process group for terminated processes
+        os._exit(status)  # a normal exit may wait forever for terminated processes of the process group
 
 
 def _end_with_parent() -> None:
@@ -126,7 +126,7 @@ def _end_with_parent() -> None:
 
 
 def _stop_with_starter(starter: int) -> None:
-    """Send SIGTERM to this process if torchrun is killed. Only a torchrun that exits normally sends it."""
+    """Send SIGTERM to this process if torchrun was killed, because a killed torchrun does not send it."""
     while os.getppid() == starter:
         time.sleep(_STARTER_INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -149,7 +149,7 @@ def _started_by_others(function, world: ProcessLayout, group: Group, args) -> No
 
 def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
     if world.size == 1:
-        if group.device.startswith("cuda:"):  # prefetching and random states use the current device
+        if group.device.startswith("cuda:"):  # prefetching and random number generators use the current device
             torch.cuda.set_device(torch.device(group.device))
         function(*args)
         return

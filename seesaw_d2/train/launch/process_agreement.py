@@ -12,14 +12,14 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# Seconds for which part 0 keeps the store open: at most, until the other parts have read its decision, and afterwards.
+# Part 0 waits at most _READ seconds until the other parts have read its decision, then _END seconds before it exits.
 _READ, _END = 10.0, 2.0
 _DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """Unit that ``agree`` compares: a machine if this program spawns the processes, else a process.
+    """Part of a job that has its own options: a machine if this program spawns the processes, else a process.
 
     Args:
         number, count: index of the part in [0, count), and number of parts in the job.
@@ -60,8 +60,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         ConfigError: two parts have the same number or different values, or a part is missing.
     """
     store = dist.PrefixStore("given", store)
-    # A user may pass the same number on two machines. Launchers number their processes correctly, and torchrun may
-    # reuse a store, with the claims in it, after a restart.
+    # Users may pass the same number on two machines, but launchers number their processes correctly. Do not count
+    # claims with launchers, because torchrun may reuse a store that contains old claims after a restart.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(
             f"{part.number_key}: expected a different number on each machine, found the number {part.number} on two "
@@ -81,7 +81,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
             f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
             f"({first_line(error)}). See the output of {part.name} 0."
         ) from error
-    # Compare here, too, because part 0 ignores parts whose number is too large for its own count.
+    # Compare here, too, because part 0 ignores parts whose number is not below its own count.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:

@@ -11,7 +11,7 @@ from seesaw_d2.errors import ConfigError
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _TORCHRUN = (*_NUMBERS, "MASTER_ADDR", "MASTER_PORT")
 _SLURM = ("SLURM_PROCID", "SLURM_LOCALID")
-# Variables with the number of processes that mpirun started: Open MPI, MPICH and Intel MPI, MVAPICH2.
+# Variables that contain the number of processes of mpirun: Open MPI, MPICH and Intel MPI, MVAPICH2.
 _MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -52,8 +52,8 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
     Args:
         args: parsed arguments: num_gpus and num_processes (None if not passed), num_machines, machine_rank, and
             dist_url ("" if not passed).
-        environ: environment variables. Empty variables are ignored. srun's variables are used only if the job step has
-            more than one task and the command line has no number of processes.
+        environ: environment variables. Empty variables are ignored. The variables of srun are used only if the job step
+            has more than one task and the command line does not set the number of processes.
 
     Raises:
         ConfigError: the arguments contradict each other or the environment, a variable is missing or has a wrong
@@ -210,7 +210,7 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
         environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST") or "127.0.0.1"
     )
     number = _number(environ, "SLURM_JOB_ID", 0, default=0) * 31 + _number(environ, "SLURM_STEP_ID", 0, default=0)
-    # The default port is below the range from which Linux assigns ports.
+    # The default port is below the range from which Linux assigns ports to client sockets.
     port = _number(environ, "MASTER_PORT", 1, 2**16, default=20000 + number % 12000)
     return ProcessLayout(
         size=size,

@@ -1,4 +1,4 @@
-"""Connect the processes of a job. After a few seconds, print which machine is awaited, and until when."""
+"""Connect the processes of a job. After a few seconds, print which machine is missing, and the end of the wait."""
 
 import socket
 import sys
@@ -14,7 +14,7 @@ from torch.distributed import rendezvous as torch_rendezvous
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Seconds until a message is printed, between two checks, and to wait for an answer at the address.
+# Seconds until a message is printed, between two checks, and until an address without an answer is rejected.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
@@ -98,7 +98,7 @@ class Deadline:
 
     Args:
         minutes: timeout in minutes.
-        what: machines or processes that are awaited, for the messages.
+        what: machines or processes for which this process waits, for the messages.
         said: whether to print the message.
         grace: seconds to add to the timeout.
     """

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Ignore a second signal within this number of seconds. Launchers forward a signal to processes that already received it
-# from the terminal or the cluster.
+# Ignore a second signal within this number of seconds, because launchers forward a signal to processes that already
+# received it from the terminal or the cluster.
 _SAME = 1.0
 
 
@@ -78,7 +78,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let signals stop the job immediately in the block, not after the iteration. Also raise a deferred signal."""
+        """Let signals stop the job immediately in the block. If a signal was deferred, raise Stopped at once."""
         deferred, self.deferred = self.deferred, False
         try:
             if self.signum is not None:
@@ -107,10 +107,10 @@ class StopSignals:
 def signals_blocked() -> Iterator[None]:
     """Block SIGTERM and SIGINT in the ``with`` block, and permanently in processes started there.
 
-    Use it to start the workers of a data loader: clusters and terminals send signals to all processes of a job, but the
+    Use it to start the workers of a data loader. Clusters and terminals send signals to all processes of a job, but the
     training needs the workers to finish its iteration. Workers exit with their loader. When this process exits, it
-    kills the remaining workers. Otherwise PyTorch and multiprocessing would send SIGTERM, which the workers block, and
-    wait forever.
+    kills the remaining workers. Otherwise PyTorch and multiprocessing would wait forever, because they send SIGTERM,
+    which the workers block.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -123,7 +123,7 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         started = [weakref.ref(child) for child in multiprocessing.active_children() if child not in others]
         if started:
-            # The last registered function runs first: before PyTorch's, which waits five seconds for each worker.
+            # Functions run in reverse order of registration: this one before PyTorch's, which waits for each worker.
             atexit.register(_end, os.getpid(), started)
 
 
@@ -138,5 +138,5 @@ def _end(parent: int, children: list[weakref.ref]) -> None:
         child.kill()
 
 
-# Signals of this process. The launcher installs the handlers. The trainer reads the received signal.
+# Signal handlers of this process. The launcher installs them, and the trainer reads ``STOP.signum``.
 STOP = StopSignals()

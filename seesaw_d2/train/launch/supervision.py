@@ -1,4 +1,4 @@
-"""Supervise spawned processes: forward signals. If a process fails, report it and terminate the others.
+"""Supervise spawned processes: forward signals. If a process fails, report the failure and terminate the others.
 
 ``torch.distributed.launcher.elastic_launch`` cannot replace this module, because 30 seconds after SIGTERM it kills
 processes that still save their checkpoint.
@@ -18,12 +18,12 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Seconds to wait for reports of other processes, to find the first failure, and for a process to print its stack.
+# Seconds to wait after a failure for reports of earlier failures, and for a process to print its stack.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
 class RankFailed(RuntimeError):
-    """Raised if a process fails. The message has its rank, and its traceback or the signal that killed it."""
+    """Raised if a process fails. The message contains the rank, and the traceback or the signal that killed it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,13 @@ class Failure:
 
 
 class _Rank:
-    """A spawned process, and its last messages: whether it can handle signals, its outcome, the end of messages."""
+    """A spawned process, and the state that its messages report.
+
+    Attributes:
+        ready: whether the process handles signals.
+        outcome: a Failure or Stopped. None while the process has reported neither.
+        silent: whether the process has closed its connection.
+    """
 
     def __init__(self, rank: int, process, reports: connection.Connection):
         self.rank, self.process, self.reports = rank, process, reports
@@ -70,7 +76,7 @@ class _Rank:
 
     @property
     def lost(self) -> bool:
-        """Return whether the process failed (error status, or exit before it was ready) without reporting a reason."""
+        """Return whether the process exited with an error status or before it was ready, without reporting a reason."""
         return self.outcome is None and not self.alive and (self.process.exitcode != 0 or not self.ready)
 
 
@@ -108,7 +114,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
 
 
 def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
-    """Wait until all processes exit or a process fails. Return the first failure or stop, or None after success."""
+    """Wait until a process fails or all processes exit. Return the failure or stop, or None after success."""
     while True:
         _wait(ranks, None)
         running = any(rank.alive for rank in ranks)  # check this before the outcomes: a process may exit at any moment
@@ -121,7 +127,7 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
 
 
 def _root(ranks: list[_Rank]) -> Failure | Stopped:
-    """Return the root cause: the outcome of a process that was stopped or killed, else the first reported failure."""
+    """Return the cause of a failure: a process that was stopped or killed, else the first reported failure."""
     end = time.monotonic() + _SETTLE
     while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
         _wait(ranks, left)

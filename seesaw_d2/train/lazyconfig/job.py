@@ -2,9 +2,9 @@
 
 A LazyConfig has ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader.train``, ``dataloader.test``,
 ``dataloader.evaluator``, and ``train`` with the keys of Detectron2's ``configs/common/train.py``. The options in
-``train.ddp``, and ``train.model_ema`` of Detectron2's main branch, must be off. Optional keys: ``train.seed`` (>= 0),
-``train.max_skipped_steps`` (>= 0, as SOLVER.MAX_SKIPPED_STEPS), ``train.amp.dtype`` ("float16" or "bfloat16", as
-SOLVER.AMP.DTYPE) and ``train.collective_timeout`` (minutes).
+``train.ddp``, and ``train.model_ema`` of Detectron2's main branch, must be False. Optional keys are ``train.seed``
+(>= 0), ``train.max_skipped_steps`` (>= 0, as SOLVER.MAX_SKIPPED_STEPS), ``train.amp.dtype`` ("float16" or "bfloat16",
+as SOLVER.AMP.DTYPE) and ``train.collective_timeout`` (minutes).
 
 Signals, checkpoints, skipped steps, the lock on the folder and resuming work as in ``train_net.py``. On a CPU, a
 resumed run is bit for bit equal to an uninterrupted run if ``dataloader.train`` is a ``TrainLoader``. With another
@@ -51,7 +51,7 @@ class LazyTrainer(EndsEarly, Step):
 
 
 class LazyCheckpointer(SeesawCheckpointer):
-    """Checkpointer that also accepts ``PATH?matching_heuristics=True``. Detectron2 then matches names by suffix."""
+    """Checkpointer that also accepts ``PATH?matching_heuristics=True``, with which names are matched by suffix."""
 
     def load(self, path, checkpointables=None):
         path, _, option = path.partition("?")
@@ -120,7 +120,7 @@ def evaluate(cfg: Any, model) -> dict | None:
     if cfg.dataloader.get("evaluator") is None:
         return None
     with STOP.at_once():
-        broadcast_buffers(model)  # evaluate the main process's model, which checkpoints contain
+        broadcast_buffers(model)  # use the buffers of the main process, which checkpoints contain
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
     if comm.is_main_process():
         print_csv_format(results)

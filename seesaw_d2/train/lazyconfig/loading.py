@@ -18,12 +18,12 @@ _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
 # Required keys of Detectron2's configs/common/train.py.
 _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpointer.period", "eval_period")
 _TRAIN += ("log_period", "device")
-# Options of Detectron2 that this project does not support. They are off in Detectron2's configs.
+# Options of Detectron2 that this project does not support. In Detectron2's configs, their values are False.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 # Optional keys.
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# Key or text in messages for YAML configs -> replacement for LazyConfigs. Both share the checks.
+# YAML key or text in an error message -> replacement for LazyConfigs, which share the checks of YAML configs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "OUTPUT_DIR path": "train.output_dir=path",
@@ -55,7 +55,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
         overrides: KEY=VALUE, or +KEY=VALUE to add a key.
 
     Raises:
-        ConfigError: the file is missing, is not a LazyConfig or lacks a key, an override is invalid, or a key turns on
+        ConfigError: the file is missing, is not a LazyConfig or lacks a key, an override is invalid, or a key enables
             an option that this project does not support.
     """
     path = find_lazy_config(path)
@@ -65,7 +65,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
         cfg = load_lazy(path)
     except SeesawError:
         raise
-    except (Exception, SystemExit) as error:  # the config is a program
+    except (Exception, SystemExit) as error:  # the config is Python code, which can raise any error
         raise ConfigError(f"{path}: running the LazyConfig failed: {type(error).__name__}: {error}") from error
     _check_keys(cfg, path, _PARTS)
     cfg = apply_overrides(cfg, overrides, [f"train.{key}" for key in (*_TRAIN, *_OPTIONAL, *_OFF)], _NAMES)
@@ -90,7 +90,7 @@ def selected(cfg: Any, key: str) -> Any:
 
 
 def lazy_values(cfg: Any) -> dict[str, str]:
-    """Return a dict from full key to value as text. The text of a function or object is equal in all processes."""
+    """Return a dict from full key to value as text, without memory addresses, which differ between processes."""
     return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
 
 

@@ -25,8 +25,8 @@ def apply_overrides(
     Args:
         cfg: the config.
         overrides: overrides in Hydra's grammar, such as ``train.max_iter=10``. ``+key=value`` adds a key.
-        optional: keys that are read if they exist.
-        yaml_names: YAML keys -> LazyConfig keys, for suggestions.
+        optional: known keys that the config need not contain.
+        yaml_names: YAML key -> LazyConfig key, for suggestions.
 
     Raises:
         ConfigError: an override is invalid, or its key is unknown. The message suggests the most similar known key.
@@ -47,7 +47,7 @@ def apply_overrides(
 
 
 def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
-    """Raise ConfigError if a key is neither in the config nor read from it."""
+    """Raise ConfigError if a key is unknown (see ``apply_overrides``)."""
     node, path = cfg, ""
     for part in key.split("."):
         if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
@@ -72,7 +72,7 @@ def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
     """Raise ConfigError if the override of a number or a boolean has another type."""
     known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
     kind = type(known)
-    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # the default 20 of a float key is an int
+    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # a key for floats may have an int as default
     if kind not in taken or value is None or type(value) in taken[kind]:
         return
     raise ConfigError(
@@ -86,7 +86,7 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the argument names of a node's ``_target_``, or None if it accepts any argument or has no signature."""
+    """Return the argument names of a node's ``_target_``, or None if the names are unknown or arbitrary."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()

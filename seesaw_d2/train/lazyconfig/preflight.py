@@ -1,4 +1,4 @@
-"""Check a LazyConfig: run the checks of YAML configs on the common settings, and additional checks."""
+"""Check a LazyConfig: the settings that YAML configs also have, the data sets and the model."""
 
 import contextlib
 import logging
@@ -66,7 +66,7 @@ class LazyPreflight(Preflight):
         self._generators = generator_states()
 
     def _check_data(self) -> None:
-        """Check the annotation files of registered data sets. Other data sets need not have files."""
+        """Check the annotation files of registered data sets, and the order of their class names."""
         cfg = self.lazy
         parts = ([] if self.eval_only else ["train"]) + ([] if cfg.dataloader.get("evaluator") is None else ["test"])
         for name in [name for part in parts for name in _dataset_names(cfg, part)]:
@@ -92,13 +92,13 @@ class LazyPreflight(Preflight):
 
 
 def build_model(lazy: Any, seed: int) -> nn.Module:
-    """Build the model of a LazyConfig on the CPU, initialized with ``seed``. A negative seed means a random seed."""
+    """Build the model of a LazyConfig on the CPU, initialized with ``seed``. If it is negative, use a random seed."""
     seed_all_rng(None if seed < 0 else seed + comm.get_rank())
     return instantiate(lazy.model)
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Return a config with the values of a LazyConfig that have a YAML key."""
+    """Return a YAML config with the values of those LazyConfig keys that have a corresponding YAML key."""
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]
@@ -121,7 +121,7 @@ def lazy_categories(cfg: Any, part: str) -> Categories | None:
         part: "train" or "test".
     """
     for name in _dataset_names(cfg, part):
-        with contextlib.suppress(SeesawError):  # the loader raises the error again if it needs the names
+        with contextlib.suppress(SeesawError):  # the loader raises the error again if it needs the annotation file
             if (found := categories_of(name, f"dataloader.{part}")) is not None:
                 return found
     return None

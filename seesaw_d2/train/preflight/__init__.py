@@ -1,1 +1,1 @@
-"""Checks of a job before anything is computed or written."""
+"""Check a job before it computes or writes anything."""

@@ -21,7 +21,7 @@ from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
 _KEY = "MODEL.META_ARCHITECTURE"
-# Detectron2 registers no generator with this name. It means that proposals are loaded from files.
+# With this generator, proposals are loaded from files. Detectron2 does not register the name.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
@@ -63,7 +63,7 @@ def check_architecture(cfg: CfgNode) -> None:
             f"MODEL.ROI_HEADS.NAME: expected heads for axis-aligned boxes, found {heads!r}. For rotated boxes, use "
             "SeesawPredictors in Detectron2's own programs (docs/downstream.md)"
         )
-    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # these do not build ROI heads
+    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # both do not build ROI heads
         with own_program():
             check_heads_config(cfg)
     elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):
@@ -71,7 +71,7 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if precomputed proposals are loaded but not used, used but not loaded, or lack files.
+    """Raise ConfigError if the keys for precomputed proposals contradict each other, or files are missing.
 
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.

@@ -1,4 +1,4 @@
-"""Find the class names of a model's data sets, and compare them with each other and with recorded counts."""
+"""Find the class names of the data sets in a config, and compare their order with recorded class counts."""
 
 import logging
 
@@ -26,7 +26,7 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
     for name in cfg.DATASETS[key]:
         try:
             found = _names(cfg, name, f"DATASETS.{key}")
-        except SeesawError as error:  # a custom loader may replace the annotations
+        except SeesawError as error:  # continue, because a custom loader may not need the annotation file
             warn_once(logger, f"DATASETS.{key}: the category names of {name!r} are not checked, because of: {error}")
             continue
         if found is not None:
@@ -42,14 +42,14 @@ def _names(cfg: CfgNode, name: str, key: str) -> Categories | None:
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
-    """Register the data sets, and return the class names of a test set or, without names there, of a training set.
+    """Register the data sets, and return the class names of a test set or, if no test set fits, of a training set.
 
     Args:
         cfg: a config.
-        count: number of class names.
+        count: number of class names that the data set must have.
 
     Returns:
-        the class names and "", or None and the reason why they are unknown.
+        the class names and "". Without such a data set: None and the reason.
 
     Raises:
         ConfigError: two data sets have the same names in another order.

@@ -30,7 +30,7 @@ from seesaw_d2.train.tasks.base import task_name
 # WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
 SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")
 
-# Task -> keys whose values are registered names.
+# Task -> config key -> registry that contains the value of the key.
 REGISTRIES = {
     "detection": {
         "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
@@ -66,7 +66,7 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
 
     Args:
         cfg: a config.
-        world: processes of the job. Each of them needs a GPU on this machine. None: do not check the number of GPUs.
+        world: processes of the job, each of which needs its own GPU. None: do not check the number of GPUs.
 
     Raises:
         ConfigError: the machine lacks GPUs, the CPU does not support float16, or the option for the number of processes
@@ -146,7 +146,7 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
 
 
 def check_cropping(cfg: CfgNode) -> None:
-    """Raise ConfigError if INPUT.CROP must crop polygons and the package shapely is not installed."""
+    """Raise ConfigError if INPUT.CROP crops polygons, but the package shapely is not installed."""
     polygons = cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon"
     if cfg.INPUT.CROP.ENABLED and polygons and find_spec("shapely") is None:
         raise ConfigError(
@@ -175,7 +175,7 @@ def check_names(cfg: CfgNode) -> None:
 
 @contextmanager
 def name_feature_maps(cfg: CfgNode) -> Iterator[None]:
-    """Replace a KeyError for a feature map that the backbone lacks by a ConfigError that names the config key."""
+    """Convert a KeyError for an unknown feature map to a ConfigError that names the config key."""
     try:
         yield
     except KeyError as error:

@@ -47,9 +47,9 @@ class Preflight:
         cfg: config, not frozen.
         eval_only, resume, overwrite: command-line options.
         world_size: number of processes of the job.
-        main_machine: whether to check OUTPUT_DIR. Only the main process needs this check: on a shared disk, other
-            processes may find the files that the main process has just written.
-        written: keys that the user wrote, the result of ``written_layers``. () if the config was not read from files.
+        main_machine: whether to check OUTPUT_DIR. Only the main process does so, because on a shared disk, other
+            processes could find files that the main process has just written.
+        written: keys that the user wrote, the result of ``written_layers``. (): do not check for keys without effect.
 
     Attributes:
         checkpointer: the checkpointer that loaded the initial weights. None before the checks of the model.
@@ -113,7 +113,7 @@ class Preflight:
         for check in [*self.config_checks(), *self.file_checks(), *self.data_checks(), *self.model_checks()]:
             try:
                 check()
-            except OSError as error:  # a file was removed, or cannot be read any more
+            except OSError as error:  # a file was removed or became unreadable after its check
                 raise ConfigError(
                     f"a file could not be read during the checks of the config: {type(error).__name__}: {error}"
                 ) from error
@@ -132,10 +132,10 @@ class Preflight:
         )
 
     def take_model(self) -> nn.Module | None:
-        """Return the model of the checks, and release the reference to it.
+        """Return the model that the checks built, and delete the reference to it.
 
-        The random number generators get the states that they had after the model was built, so that the job gets the
-        same random numbers as if it had built the model.
+        Restore the states that the random number generators had after the model was built. The job then draws the same
+        random numbers as a job that builds the model itself.
 
         Returns:
             the model. None if the job runs on a GPU, or if another process ran the checks.
@@ -168,7 +168,7 @@ class Preflight:
             self._schedule = apply_schedule(self.cfg, records, scaled_from=self._scaled_from)
 
     def _build_model(self) -> None:
-        """Build the model on the CPU, with the job's seed, and check it."""
+        """Build the model on the CPU with the seed of the job, check it, and freeze parameters."""
         cfg, on_cpu = self.cfg, self.cfg.clone()
         on_cpu.defrost()
         on_cpu.MODEL.DEVICE = "cpu"
@@ -186,7 +186,7 @@ class Preflight:
         self.checkpointer = load_start_weights(self.cfg, self._model, categories, **options)
 
     def notes(self) -> tuple[str, ...]:
-        """Return messages for the log: the schedule, and written keys that have no effect."""
+        """Return messages for the log: the schedule, and keys that the user wrote but that have no effect."""
         keys = passed_over(self.cfg, self.written)
         schedule = [f"Schedule: {self._schedule.describe()}"] if self._schedule else []
         unread = (

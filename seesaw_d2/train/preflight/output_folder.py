@@ -1,4 +1,4 @@
-"""Check and lock the folder of a run, so that no run is lost or mixed with another."""
+"""Check and lock the folder of a run, so that two runs neither overwrite nor mix their files."""
 
 import contextlib
 import glob
@@ -26,18 +26,18 @@ _REPLACED = re.compile(r"last_checkpoint|model_(\d{7,}|final|best)\.pth|nonfinit
 _IN_PLACE = re.compile(
     r"run\.lock|metrics\.json|log\.txt(\.rank\d+)?|config\.yaml|events\.out\.tfevents\..*|nccl_trace_rank_\d+"
 )
-# Folders of results, and the files in them.
+# Folders of evaluation results, and patterns of the files in these folders.
 _FOLDERS = ("inference", "inference_TTA")
 _RESULT_FILES = re.compile(
     r"(results|evaluation|categories|classification|lvis_instances_results|coco_instances_results|lvis_submission"
     r"|sem_seg_predictions)\.json|instances_predictions\.pth|(categories|(semantic_)?per_class|confusion|calibration)\.csv"
 )
-# Top-level keys of all YAML configs, and of all LazyConfigs, that Detectron2 saves.
+# Top-level keys in each config.yaml that Detectron2 saves: for YAML configs, and for LazyConfigs.
 _CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
-    """Check that a run can use a folder. This function removes nothing.
+    """Check that a run can use a folder. Do not change any file.
 
     Args:
         folder: OUTPUT_DIR.
@@ -46,8 +46,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         own: whether this process holds the lock on the folder.
 
     Raises:
-        ConfigError: the folder cannot be written, another process uses it, it contains a run but neither ``resume`` nor
-            ``overwrite`` is True, or ``overwrite`` would remove files that do not belong to a run.
+        ConfigError: the folder is not writable or in use by another process, contains a run but neither ``resume`` nor
+            ``overwrite`` is True, or contains files that ``overwrite`` must not remove.
     """
     if resume and overwrite:
         raise ConfigError("--resume, --overwrite: expected one of these options, found both options")
@@ -66,7 +66,7 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
             "with --overwrite, or choose another folder with OUTPUT_DIR path"
         )
-    # If this process holds the lock, the lock file has this job's text, and reading the file would release the lock.
+    # With the lock, skip is_run: the lock file now describes this job, and closing the file would release the lock.
     if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "
@@ -81,12 +81,13 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
 
 
 def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = "") -> None:
-    """Lock ``lock.folder`` for this job, and check the folder again, because another job may have written to it.
+    """Lock ``lock.folder`` for this job. With ``overwrite``, remove the run in the folder.
 
-    With ``overwrite``, remove the run in the folder. Always remove unfinished files of a killed run.
+    Check the folder again, because another job may have written to it since the first check. Also remove temporary
+    files of a killed run.
 
     Raises:
-        ConfigError: another job uses or has used the folder.
+        ConfigError: see ``check_output_folder``.
         OutputError: the folder cannot be written.
     """
     lock.acquire()
@@ -97,10 +98,9 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
 
 
 def is_run(folder: str) -> bool:
-    """Return whether a folder contains a run.
+    """Return whether a folder contains a run: a config.yaml and a lock file, or a config.yaml with all top-level keys.
 
-    A run has a config.yaml, and either a lock file or the keys of a complete config: Detectron2's own programs write no
-    lock file.
+    The second case covers runs of Detectron2's own programs, which write no lock file.
     """
     lock, config = (os.path.join(folder, name) for name in (NAME, "config.yaml"))
     if not is_plain_file(config):
@@ -113,10 +113,10 @@ def is_run(folder: str) -> bool:
 
 
 def check_links(folder: str) -> None:
-    """Raise ConfigError if a file that a run writes in place is not a regular file, or a folder of results has a link.
+    """Raise ConfigError if a file that a run writes in place is not a regular file, or results contain a link.
 
-    Writing in place would change the target of the link. Checkpoints may be links, because replacing them atomically
-    does not change the target.
+    Writing in place would change the target of a link. Checkpoints may be links, because a run replaces them
+    atomically, which does not change the target.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in filter(_IN_PLACE.fullmatch, names):
@@ -145,15 +145,15 @@ def _is_folder(path: str) -> bool:
 
 
 def _remove_results(folder: str) -> None:
-    """Remove the files of results below a folder, then the empty folders."""
+    """Remove the result files in a folder and its subfolders, then the empty folders."""
     for root, _, files in os.walk(folder, topdown=False):
         for name in filter(_RESULT_FILES.fullmatch, files):
             os.remove(os.path.join(root, name))
-        with contextlib.suppress(OSError):  # the folder has other files
+        with contextlib.suppress(OSError):  # the folder is not empty
             os.rmdir(root)
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Return the paths that match a pattern. Include broken links, and exclude empty files."""
+    """Return the paths in a folder that match a pattern, including broken links, but without empty files."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

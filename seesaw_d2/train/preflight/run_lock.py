@@ -1,4 +1,4 @@
-"""Lock a folder, so that only one training at a time uses it, and record the job that started the run."""
+"""Lock a folder, so that only one training at a time writes to it, and record which job started the run."""
 
 import errno
 import multiprocessing
@@ -19,8 +19,9 @@ NAME = "run.lock"
 class RunLock:
     """A lock on a folder. The kernel releases the lock when the process exits or is killed.
 
-    A record lock is used, because network file systems support it, and workers of data loaders, which may outlive a
-    killed process by seconds, do not inherit it. On Windows and on file systems without locks, it has no effect.
+    The lock is a POSIX record lock, which network file systems support. Forked workers of data loaders do not inherit
+    a record lock, so that workers that outlive a killed process do not keep it. On Windows and on file systems without
+    record locks, the lock has no effect.
     """
 
     def __init__(self, folder: str):
@@ -28,7 +29,7 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock and write its owner to the file. Create the folder if it does not exist.
+        """Acquire the lock, and write this process and job to the lock file. Create the folder if it does not exist.
 
         Raises:
             ConfigError: another process holds the lock.
@@ -54,7 +55,7 @@ class RunLock:
         """Raise ConfigError if another process holds the lock. Write nothing."""
         path = os.path.join(self.folder, NAME)
         if self._file is None and is_plain_file(path) and os.access(path, os.W_OK):
-            with open_regular(path, "r+") as file:  # closing the file releases the lock
+            with open_regular(path, "r+") as file:  # closing the file releases the lock that the check acquires
                 if not try_record_lock(file):
                     raise self._in_use(file)
 
@@ -75,7 +76,7 @@ class RunLock:
 
 
 def begun_by_a_run(folder: str) -> bool:
-    """Return whether a folder has a lock file with the text that ``RunLock.acquire`` writes."""
+    """Return whether ``RunLock.acquire`` wrote the lock file in a folder."""
     try:
         with open(os.path.join(folder, NAME), errors="replace") as file:
             return re.match(r"process \d+ on .", file.read(100)) is not None
@@ -95,7 +96,7 @@ def begun_by_this_job(folder: str) -> bool:
 
 
 def _job(environ: Mapping[str, str]) -> str:
-    """Return an identifier of the job that is the same after a restart, or "" if no launcher restarts the job."""
+    """Return an identifier of the job that stays the same after a restart, or "" if no launcher restarts the job."""
     if "TORCHELASTIC_ERROR_FILE" in environ:
         # The path is attempt_<restarts>/<rank>/error.json below a folder that is unique to each torchrun.
         folder = environ["TORCHELASTIC_ERROR_FILE"]

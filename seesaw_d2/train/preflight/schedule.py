@@ -22,7 +22,7 @@ WITH_START = ("PCB", "LDAM")
 class Schedule:
     """Length and learning rates of a training, computed from the config and the data."""
 
-    # Number of images in the data sets and in an epoch (the sum of the repeat factors). None: not needed.
+    # Number of images in the data sets, and in an epoch (sum of the repeat factors). None for a schedule in iterations.
     num_images: int | None
     images_per_epoch: float | None
     iterations_per_epoch: int | None
@@ -61,7 +61,7 @@ def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
     """Scale the schedule in place according to SOLVER.REFERENCE_WORLD_SIZE. A second call changes nothing.
 
     As in Detectron2's ``auto_scale_workers``, the batch size per process stays the same, BASE_LR is multiplied by
-    world_size / REFERENCE_WORLD_SIZE, and numbers of iterations are divided by it: MAX_ITER, STEPS, WARMUP_ITERS,
+    s = world_size / REFERENCE_WORLD_SIZE, and numbers of iterations are divided by s: MAX_ITER, STEPS, WARMUP_ITERS,
     periods of evaluations and checkpoints, and START_ITER of losses. Periods and MAX_ITER stay at least 1.
 
     Returns:
@@ -110,8 +110,8 @@ def _check_reference_world_size(solver: CfgNode) -> None:
 def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_epoch: float | None = None) -> Schedule:
     """Return the schedule that SOLVER describes.
 
-    An epoch has ceil(images_per_epoch / IMS_PER_BATCH) iterations, as in MMDetection. There, the last batch of an epoch
-    may be smaller. In Detectron2's endless stream, all batches are full. IMS_PER_BATCH counts the images of all
+    An epoch has ceil(images_per_epoch / IMS_PER_BATCH) iterations, as in MMDetection. Unlike in MMDetection, the last
+    batch of an epoch is full, because Detectron2's samplers are endless. IMS_PER_BATCH counts the images of all
     processes, so that the result does not depend on the number of GPUs.
 
     Args:
@@ -141,10 +141,10 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 
 
 def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled_from: int = 0) -> Schedule:
-    """Resolve the schedule, and write MAX_ITER, STEPS, BASE_LR and the START_ITER of losses into the config, in place.
+    """Resolve the schedule, and write MAX_ITER, STEPS, BASE_LR and START_ITER of losses to the config in place.
 
-    The function also sets REFERENCE_BATCH_SIZE to IMS_PER_BATCH, the batch size of the new BASE_LR. A second call
-    therefore changes nothing.
+    The function also sets REFERENCE_BATCH_SIZE to IMS_PER_BATCH, the batch size to which the new BASE_LR belongs.
+    Therefore a second call changes nothing.
 
     Args:
         cfg: config, not frozen, checked by ``check_schedule``.
@@ -175,7 +175,7 @@ def _steps_within(schedule: Schedule) -> tuple[int, ...]:
     """Return the steps before MAX_ITER. Detectron2 ignores later steps, and raises an error for a step at MAX_ITER.
 
     Raises:
-        ConfigError: the steps do not increase. In a short epoch, two different fractions can be the same iteration.
+        ConfigError: the steps do not increase. Two values of STEP_EPOCHS can be the same iteration if epochs are short.
     """
     steps = schedule.steps
     if not (all(type(step) in (int, float) for step in steps) and all(a < b for a, b in pairwise([0, *steps]))):

@@ -16,10 +16,12 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, check_torchvision_co
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
-    """Check that ``MODEL.WEIGHTS`` is set if it is needed, and that the file can be read.
+    """Check that an evaluation has weights, and that the file ``MODEL.WEIGHTS`` can be read.
+
+    Check nothing if the job resumes from a checkpoint, because the job then ignores ``MODEL.WEIGHTS``.
 
     Raises:
-        ConfigError: an evaluation has no weights, or a limit of downloads is out of range.
+        ConfigError: an evaluation has no weights, or a download limit is out of range.
         WeightsError: the file is missing or truncated.
     """
     if resume and resume_file(cfg.OUTPUT_DIR):
@@ -44,7 +46,7 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
 
     Args:
         cfg: a config.
-        hint: sentence that says how to set the weights, for the message.
+        hint: sentence for the error message that tells the user how to set the weights.
 
     Raises:
         ConfigError: ``MODEL.WEIGHTS`` is empty or names a pretrained backbone.
@@ -60,14 +62,16 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
 def load_start_weights(
     cfg: CfgNode, model: nn.Module, categories: Categories | None, *, eval_only: bool, resume: bool
 ) -> SeesawCheckpointer:
-    """Load the weights of the job into ``model``, without log messages.
+    """Load the checkpoint to resume from or, without such a checkpoint, ``MODEL.WEIGHTS`` into ``model``.
+
+    This function logs nothing, because the job logs the same messages when it loads the weights.
 
     Args:
         model: a model on the CPU, frozen according to MODEL.FREEZE.
         categories: class names of the job's data sets. None: unknown.
 
     Returns:
-        the checkpointer, which has a report on parameters that do not match.
+        the checkpointer. Its attribute ``incompatible`` lists the parameters that do not match.
 
     Raises:
         ConfigError: the config trains only a part of the model, and has no weights for the rest.
@@ -82,7 +86,7 @@ def load_start_weights(
         categories=categories,
     )
     if cfg.MODEL.WEIGHTS or continues:
-        checkpointer.logger = logging.Logger("silent")  # the job will log the same messages
+        checkpointer.logger = logging.Logger("silent")
         checkpointer.logger.addHandler(logging.NullHandler())
         path = checkpointer.get_checkpoint_file() if continues else cfg.MODEL.WEIGHTS
         checkpointer.load(path, checkpointables=[])

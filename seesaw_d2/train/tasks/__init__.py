@@ -1,4 +1,4 @@
-"""Define the tasks: detection, semantic segmentation, image classification. MODEL.META_ARCHITECTURE selects one."""
+"""Define the tasks detection, semantic segmentation and classification. MODEL.META_ARCHITECTURE selects the task."""
 
 from detectron2.config import CfgNode
 

@@ -13,9 +13,9 @@ from seesaw_d2.utils.declared_keys import lookup
 
 @dataclass(frozen=True)
 class Task:
-    """Functions of a job that depend on the task. The rest of ``train`` is the same for all tasks.
+    """Functions of a job that depend on the task. All other functions of ``train`` are the same for all tasks.
 
-    The evaluator does not depend on the task, because the data set's metadata selects it, as in Detectron2.
+    The metadata of a data set selects the evaluator, as in Detectron2. Therefore the task does not define it.
 
     Attributes:
         num_classes_key: config key of C, the number of classes.

@@ -1,4 +1,4 @@
-"""Define the task detection, with or without instance segmentation. It is the default of meta-architectures."""
+"""Define the task detection, with or without masks. Meta-architectures that select no other task have this task."""
 
 import functools
 from dataclasses import replace
@@ -36,7 +36,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets (see ``validate_datasets``), the label maps of PanopticFPN, and the objects of copy-paste."""
+    """Check the data sets (see ``validate_datasets``), the label maps of PanopticFPN, and objects for Copy-Paste."""
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)

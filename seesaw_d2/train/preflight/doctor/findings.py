@@ -49,7 +49,7 @@ class Findings:
             yield
         except SeesawError as error:
             self.fix(str(error))
-        except Exception as error:  # of a library: report it, and continue with the other parts
+        except Exception as error:  # raised by a library: report it, and continue with the other checks
             self.fix(f"{type(error).__name__}: {error}")
 
     def run(self, checks: Iterable[Callable[[], object]]) -> None:

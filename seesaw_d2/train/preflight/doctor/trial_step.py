@@ -1,4 +1,4 @@
-"""Examine the memory: print an estimate, then train one step."""
+"""Examine the memory of a training: print an estimate, then train one step."""
 
 import sys
 import time
@@ -64,7 +64,7 @@ def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes
             total = sum(losses.values())
         total.backward()
         optimizer.step()
-        finite = bool(torch.isfinite(total))  # synchronizes with the GPU
+        finite = bool(torch.isfinite(total))  # this synchronizes with the GPU, before the time is measured
     except torch.OutOfMemoryError as error:
         reason = str(error).splitlines()[0]
         findings.fix(

@@ -26,7 +26,7 @@ _CLASSIFIERS = (GeneralizedRCNN, SemanticSegmentor, ImageClassifier)
 _RETINANET = "MODEL.RETINANET"
 _OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors
 _DETECTORS = (*_BOXES, SemanticSegmentor)
-# Keys that turn on an option. With the values False and 0, any meta-architecture may be set.
+# Keys that enable an option. With the values False and 0, a config may have any meta-architecture.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
 # Keys -> meta-architectures that read them. The first entry that matches a key applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
@@ -49,7 +49,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
 
 
 def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
-    """Yield a ``Need`` for the meta-architectures that read a key, or nothing if all of them read it."""
+    """Yield a ``Need`` for the meta-architectures that read a key, or nothing if all meta-architectures read it."""
     classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
     if classes:
         names = " or ".join(name for name, each in META_ARCH_REGISTRY if issubclass(each, classes))

@@ -17,12 +17,12 @@ from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.utils.messages import first_few
 
-EMPTY: tuple = ("", [], (), None)  # keys with these values may be unread
+EMPTY: tuple = ("", [], (), None)  # written values that need not be read
 
 
 @dataclass(frozen=True)
 class Unread:
-    """An unread key, the layer that sets the key, and the condition under which the key would be read."""
+    """A key that is not read, the layer that sets it, and the unmet condition under which it would be read."""
 
     key: str
     layer: Layer
@@ -30,20 +30,20 @@ class Unread:
 
 
 def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Raise ConfigError if a written key is not read.
+    """Raise ConfigError if the user wrote a key that is not read.
 
-    Keys whose value equals the default are checked, too. Keys with an empty list or an empty text are not checked. All
-    other keys on the command line must be read. A key in a file may be unread in these cases:
+    A key on the command line must be read, even if its value equals the default. Only keys with an empty list or an
+    empty text are not checked. A key in a file may be unread in these cases. (``Need`` defines choices.)
 
-    - The config of the file, or of a file derived from it, reads the key, but a later file or the command line replaced
-      the choice that the key belongs to. Heads and meta-architectures are no such choices (``Need.strict``).
+    - The file alone, or a file derived from it, forms a config that reads the key, but a later file or the command line
+      changed the choice. This does not apply to strict choices, such as ROI heads.
     - The file is a ``_BASE_``, the choice is not strict, and the key belongs to Detectron2 or is a preset for derived
       configs (``Need.preset``).
     - The key defines the same schedule for Detectron2's trainer (``Need.beside``).
     - The file is a complete config that a run saved, and the choice is not strict.
 
     Args:
-        cfg: the merged config of the layers. Components that are not registered are not checked.
+        cfg: the merged config of the layers. Keys of components that are not registered are not checked.
         layers: result of ``written_layers``.
 
     Raises:
@@ -75,7 +75,7 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 
 
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
-    """Return the written keys of this project that are not read, except keys of a saved config."""
+    """Return the keys of this project that the user wrote but that are not read. Ignore configs that a run saved."""
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
     return [key for key, value in written.items() if key in own_keys() and value not in EMPTY and unmet_needs(cfg, key)]
 
@@ -100,7 +100,7 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
     """Return an unmet condition of a key in layer ``index``, or None if the key is read or may be unread."""
     layer = layers[index]
     if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
-        return None  # a _BASE_ is downloaded
+        return None  # the limits are used to download a _BASE_
     unmet = unmet_needs(cfg, key)
     if not unmet or layer.values[key] in EMPTY:
         return None
@@ -119,13 +119,13 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
 
 
 def _read_before(key: str, layers: Sequence[Layer]) -> bool:
-    """Return whether the config of any of the files reads the key."""
+    """Return whether any of the files, merged with its ``_BASE_``s, forms a config that reads the key."""
     configs = (layer.config for layer in layers if layer.merged is not None)
     return any(cfg is not None and not unmet_needs(cfg, key) for cfg in configs)
 
 
 def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Raise ConfigError if heads without cascade replace the heads of a Cascade R-CNN config."""
+    """Raise ConfigError if the user replaced the heads of a Cascade R-CNN config by heads without a cascade."""
     name = cfg.MODEL.ROI_HEADS.NAME
     if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or _is_cascade(name):
         return

@@ -28,7 +28,7 @@ from seesaw_d2.utils.declared_keys import covered, declared
 
 HEADS = "MODEL.ROI_HEADS.NAME"
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-# Detectron2's component -> keys that it reads, without the keys that all components of the same kind read.
+# Detectron2's component -> keys that it reads. Keys that all components of the same kind read are left out.
 _DETECTRON2: dict[str, tuple[str, ...]] = {
     "StandardROIHeads": (),
     "Res5ROIHeads": (),
@@ -47,7 +47,7 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 
 
 def component_needs(key: str) -> Iterator[Need]:
-    """Yield a ``Need`` for each kind of component of which only some read the key."""
+    """Yield a ``Need`` for each kind of component, such as losses, in which only some components read the key."""
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
             yield Need(choice, " or ".join(readers), _reads(registry, choice, key), strict=strict)
@@ -97,7 +97,7 @@ def _reads(registry: Registry, choice: str, key: str):
     def met(cfg: CfgNode) -> bool:
         name = read_value(cfg, choice)
         if name not in registry or (choice == HEADS and not has_heads(cfg)):
-            return True  # another check rejects the name, and another ``Need`` covers the meta-architecture
+            return True  # another check rejects the name, or another ``Need`` covers the meta-architecture
         if choice == HEADS and has_semantic_head(cfg) and covered(_semantic_keys(cfg), key):
             return True  # PanopticFPN's semantic segmentation head reads the key
         component = registry.get(name)
@@ -129,7 +129,7 @@ def _semantic_keys(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def _loss_keys(loss_class: Any) -> Iterable[str]:
-    """Return the full keys of a loss."""
+    """Return the full config keys that a loss declares."""
     return [f"{_NODE}.{key}" for key in (*loss_class.config_keys.values(), *loss_class.schedule_keys)]
 
 

@@ -8,15 +8,15 @@ from detectron2.config import CfgNode
 
 @dataclass(frozen=True)
 class Need:
-    """Condition under which a config key is read: another key, the choice, has one of certain values.
+    """Condition under which a config key is read: another key, called the choice, has a suitable value.
 
     Attributes:
         key: the choice, such as "MODEL.ROI_HEADS.NAME".
-        wanted: the certain values as text, for messages.
-        met: function that returns whether a config has one of the certain values.
-        strict: whether the choice selects the kind of model. Then keys in a ``_BASE_`` must be read, too.
-        preset: whether a ``_BASE_`` may set the key for derived configs that make the choice.
-        beside: whether one file may set both keys, because Detectron2's trainer reads only the dependent key.
+        wanted: the suitable values as text, for messages.
+        met: function that returns whether the choice has a suitable value in a config.
+        strict: whether the choice selects the kind of model. If so, keys in a ``_BASE_`` must be read, too.
+        preset: whether a ``_BASE_`` may set the key, so that derived configs only set the choice.
+        beside: whether one file may set both keys, because Detectron2's trainer ignores the choice and reads the key.
     """
 
     key: str

@@ -39,7 +39,7 @@ _OF_BOX_HEADS = (
     *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
     *(f"MODEL.ROI_MASK_HEAD.POOLER_{name}" for name in ("RESOLUTION", "SAMPLING_RATIO")),
 )
-# Keys -> conditions, in addition to the components that declare the keys.
+# Keys -> conditions. ``components`` adds the conditions for components that declare the keys.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_MASK_HEAD.*", "INPUT.MASK_FORMAT"), (_is("MODEL.MASK_ON", True),)),
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
@@ -65,7 +65,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.RPN.*", "MODEL.ANCHOR_GENERATOR.*", "MODEL.PROPOSAL_GENERATOR.MIN_SIZE"), (_PROPOSES,)),
     (("MODEL.ANCHOR_GENERATOR.ANGLES",), (_is("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),)),
     (_OF_BOX_HEADS, (Need(f"{_BOX_HEAD}.NAME", "a box head", lambda cfg: bool(cfg.MODEL.ROI_BOX_HEAD.NAME)),)),
-    ((f"{_BOX_HEAD}.FED_LOSS_*",), (_is(f"{_BOX_HEAD}.USE_FED_LOSS", True),)),  # of Detectron2's main branch
+    ((f"{_BOX_HEAD}.FED_LOSS_*",), (_is(f"{_BOX_HEAD}.USE_FED_LOSS", True),)),  # keys of Detectron2's main branch
     ((f"{_BOX_HEAD}.SMOOTH_L1_BETA",), (_is(f"{_BOX_HEAD}.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
     (("MODEL.RPN.SMOOTH_L1_BETA",), (_is("MODEL.RPN.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
     (("MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",), (_is("MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
@@ -92,7 +92,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """Yield a ``Need`` for each option that a key depends on. A switch such as INPUT.CROP.ENABLED is always read."""
+    """Yield a ``Need`` for each option that a key depends on. An option such as INPUT.CROP.ENABLED is always read."""
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)

@@ -25,7 +25,7 @@ class Layer:
     Attributes:
         source: path of the file, or ``COMMAND_LINE``.
         values: full key -> value, for the keys that this layer sets.
-        merged: merged values of the file and its ``_BASE_``s. None for the command line.
+        merged: values of the file merged with its ``_BASE_``s. None for the command line.
         is_base: whether the file is a ``_BASE_`` of another file, or its name begins with "Base".
     """
 
@@ -36,9 +36,9 @@ class Layer:
 
     @property
     def is_dump(self) -> bool:
-        """Return whether a run saved the file, so that the user did not select its keys.
+        """Return whether a run saved the file: whether it has more than half of all keys.
 
-        A saved config has nearly all keys (versions differ by a few). A config that a user writes has few of them.
+        A saved config contains nearly all keys, which the user did not choose. A config that a user writes has few.
         """
         return 2 * len(self.values) > _num_keys()
 
@@ -88,7 +88,7 @@ def _files(path: str) -> list[Layer]:
 
 
 def _leaves(values: Mapping[str, Any], known: CfgNode, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to a dict from full key to value. Drop keys that ``known`` does not have."""
+    """Flatten nested mappings to a dict from full key to value. Drop keys that ``known`` does not contain."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(known.get(name), CfgNode):
