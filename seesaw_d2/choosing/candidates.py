@@ -119,7 +119,7 @@ def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[floa
             calibrations = [kind.from_statistics(each, **{**arguments, argument: value}) for each in statistics]
         except InvalidArgument as error:
             where = f"--values: {name}" if error.name == argument else f"{_NODE}.{kind.config_keys[error.name]}"
-            raise ConfigError(f"{where}: expected {error.expected}, found {error.found!r}") from error
+            raise ConfigError(f"{where}: {error.problem}") from error
         scoring = Scoring(plain.losses, calibrations, plain.classifiers)
         found.append(Candidate(name, f"{_NODE}.{kind.config_keys[argument]}", float(value), scoring))
     return found

@@ -109,7 +109,8 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot read a number: {reason(error)}") from error
     except AssertionError as error:  # fvcore found a mapping in this file and a value in a _BASE_ for the same key
         raise ConfigError(
-            f"{path}: expected a value for each key that has a value in the _BASE_, found a mapping: {reason(error)}"
+            f"{path}: expected a value for a key that has a value in the _BASE_, found a mapping of keys. "
+            f"{reason(error)}"
         ) from None
     except TypeError:  # a _BASE_ is empty or not a mapping
         loaded = None
@@ -171,7 +172,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
         unknown = re.search(r"Non-existent (?:config )?key: (\S+)", message)
         if unknown:
             message = f"unknown config key {unknown.group(1)}{key_suggestion(unknown.group(1), config_keys(cfg))}"
-        message = _MISMATCH.sub(r"\5: expected \1 such as \3, found \4 (\2)", message)
+        message = _MISMATCH.sub(r"\5: expected a value of type \1, such as \3, found \4 of type \2", message)
         raise ConfigError(f"{source}: {message}") from error
 
 

@@ -36,7 +36,8 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
             node = node.setdefault(parent, {})
         if name in node:
             raise ConfigError(
-                f"{source}: expected one of the keys {RENAMED_KEYS[old]} and {old} (its old name), found both keys"
+                f"{source}: expected one of the keys {RENAMED_KEYS[old]} and {old}, found both keys. {old} is the old "
+                f"name of {RENAMED_KEYS[old]}. Delete {old}."
             )
         node[name] = found
 

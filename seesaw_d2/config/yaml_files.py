@@ -54,7 +54,7 @@ class PlainConfig(CfgNode):
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:
             raise ConfigError(
-                f"{filename}: _BASE_: expected a chain of at most {MAX_FILES} files, found a longer chain"
+                f"{filename}: _BASE_: expected a chain of at most {MAX_FILES} files, found more than {MAX_FILES} files"
             )
         if not PlainConfig._derived:
             PlainConfig._limits = _limits_in(PlainConfig.given)
@@ -106,7 +106,7 @@ def _checked_text(path: str, limits: Limits) -> NamedText:
     with PathManager.open(local, "rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: expected a config file of at most {MAX_BYTES} bytes, found a larger file")
+        raise ConfigError(f"{path}: expected at most {MAX_BYTES} bytes in a config file, found more than {MAX_BYTES}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

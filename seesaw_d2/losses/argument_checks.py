@@ -1,4 +1,4 @@
-"""Checks of the arguments of ``ClassificationLoss.forward``.
+"""Check the arguments of ``ClassificationLoss.forward``, and define the error for invalid constructor arguments.
 
 Shapes: N proposals, L classifier logits.
 """
@@ -9,6 +9,31 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from seesaw_d2.errors import SeesawError
+
+
+class Description(str):
+    """Words that describe an invalid value in an error message. Unlike other strings, they have no quotes there."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class InvalidArgument(SeesawError):
+    """Raised for an invalid constructor argument. ``build_loss`` turns it into an error that names the config key.
+
+    Args:
+        name: name of the argument.
+        expected: description of the valid values.
+        found: the invalid value, or a ``Description`` of it.
+        advice: sentences with the reason and the remedy.
+    """
+
+    def __init__(self, name: str, expected: str, found: Any, advice: str = ""):
+        self.name, self.expected, self.found = name, expected, found
+        self.problem = f"expected {expected}, found {found!r}{f'. {advice}' if advice else ''}"
+        super().__init__(f"{name}: {self.problem}")
 
 
 def check_inputs(
@@ -30,9 +55,10 @@ def check_inputs(
         expected = (*logits.shape[:1], *logits.shape[2:])
         if values is not None and tuple(values.shape) != expected:
             found = tuple(values.shape)
-            raise ValueError(f"{name}: expected shape {expected} for logits {tuple(logits.shape)}, found {found}")
+            shape = tuple(logits.shape)
+            raise ValueError(f"{name}: expected shape {expected} for logits of shape {shape}, found {found}")
     if labels.dtype != torch.int64:
-        raise ValueError(f"labels: expected dtype torch.int64, found {labels.dtype}. Convert them with labels.long().")
+        raise ValueError(f"labels: expected dtype torch.int64, found {labels.dtype}. Pass labels.long().")
     _check_avg_factor(avg_factor)
     if labels.device.type == "cpu" and not torch.compiler.is_compiling():
         labels = labels if ignore_index is None else labels[labels != ignore_index]
@@ -45,12 +71,12 @@ def check_objects(objects: Tensor, labels: Tensor) -> None:
     Values are checked as in ``check_inputs``.
     """
     if objects.dtype != torch.int64 or objects.shape != labels.shape:
-        expected, found = f"torch.int64 of shape {tuple(labels.shape)}", f"{objects.dtype} of {tuple(objects.shape)}"
-        raise ValueError(f"objects: expected {expected}, found {found}")
+        expected = f"torch.int64 of shape {tuple(labels.shape)}"
+        raise ValueError(f"objects: expected {expected}, found {objects.dtype} of shape {tuple(objects.shape)}")
     if objects.device.type == "cpu" and not torch.compiler.is_compiling() and objects.numel():
         low, high = (int(value) for value in objects.aminmax())
         if low < 0 or high >= len(labels):
-            raise ValueError(f"objects: expected values in [0, {len(labels) - 1}], found {low} to {high}")
+            raise ValueError(f"objects: expected values from 0 to {len(labels) - 1}, found values from {low} to {high}")
 
 
 def _check_avg_factor(avg_factor: Any) -> None:
@@ -58,7 +84,8 @@ def _check_avg_factor(avg_factor: Any) -> None:
         return
     if isinstance(avg_factor, Tensor):
         if avg_factor.dim():
-            raise ValueError(f"avg_factor: expected a number or a tensor of shape (), found {tuple(avg_factor.shape)}")
+            found = tuple(avg_factor.shape)
+            raise ValueError(f"avg_factor: expected a number or a tensor of shape (), found a tensor of shape {found}")
     elif not isinstance(avg_factor, Real) or not 0 < avg_factor < math.inf:  # type: ignore[operator]
         raise ValueError(f"avg_factor: expected a finite number > 0, found {avg_factor!r}")
 
@@ -70,7 +97,7 @@ def _check_values(labels: Tensor, weights: Tensor | None, num_label_values: int)
     if low < 0 or high >= num_label_values:
         raise ValueError(
             f"labels: expected values from 0 to {num_label_values - 1}, found values from {low} to {high}. "
-            "Check num_classes of the loss."
+            "Check that num_classes of the loss equals the number of categories in the data."
         )
     if weights is not None and weights.device.type == "cpu" and not bool((weights >= 0).all()):
         raise ValueError(f"weights: expected values >= 0, found a minimum of {weights.min():g}")

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from seesaw_d2.errors import SeesawError
-from seesaw_d2.losses.argument_checks import check_inputs
+from seesaw_d2.losses.argument_checks import InvalidArgument, check_inputs
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import widen, without_autocast
@@ -22,21 +21,15 @@ from seesaw_d2.utils.declared_keys import lookup
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
-class InvalidArgument(SeesawError):
-    """Raised for an invalid constructor argument. ``build_loss`` turns it into an error that names the config key."""
-
-    def __init__(self, name: str, expected: str, found: Any):
-        super().__init__(f"{name}: expected {expected}, found {found!r}")
-        self.name, self.expected, self.found = name, expected, found
-
-
 def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
     """Return ``value`` as a float. Raise InvalidArgument if it is not a finite number or ``accepts`` returns False."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise InvalidArgument(name, expected, value) from None
-    if not (math.isfinite(number) and accepts(number)):
+    if math.isinf(number):
+        raise InvalidArgument(name, expected.replace("number", "finite number"), value)
+    if math.isnan(number) or not accepts(number):
         raise InvalidArgument(name, expected, value)
     return number
 
@@ -221,7 +214,10 @@ class ClassificationLoss(nn.Module):
     def _map_losses(self, logits, labels, weights, avg_factor, ignore_index) -> dict[str, Tensor]:
         if not self.takes_maps or self.background == "objectness":
             name = f'{type(self).__name__} with background "{self.background}"'
-            raise ValueError(f"logits: {name} takes only (N, L) without ignore_index, found {tuple(logits.shape)}")
+            raise ValueError(
+                f"logits: expected shape (N, L) and ignore_index None with {name}, found shape {tuple(logits.shape)} "
+                f"and ignore_index {ignore_index}"
+            )
         self.check_width(logits, maps=True)
         check_inputs(logits, labels, weights, avg_factor, self.num_label_values, ignore_index)
         labelled = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index

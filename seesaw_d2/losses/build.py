@@ -83,7 +83,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         key = loss_class.config_keys.get(error.name)
         if key is None:  # no config key sets this argument
             raise
-        raise ConfigError(f"{_NODE}.{key}: expected {error.expected}, found {error.found!r}") from error
+        raise ConfigError(f"{_NODE}.{key}: {error.problem}") from error
 
 
 def _unknown(found: Any, choices: list[str], user: str) -> str:

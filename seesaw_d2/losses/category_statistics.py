@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.errors import SeesawError
-from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 
 
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
@@ -61,12 +61,13 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
         except (TypeError, ValueError, RuntimeError):
             raise InvalidArgument(name, expected, values) from None
     if tuple(values.shape) != (num_classes,):
-        raise InvalidArgument(name, expected, f"shape {tuple(values.shape)}")
+        raise InvalidArgument(name, expected, Description(f"numbers of shape {tuple(values.shape)}"))
     if not bool((torch.isfinite(values) & (values >= 0)).all()):
-        raise InvalidArgument(name, expected, f"values from {values.min():g} to {values.max():g}")
+        raise InvalidArgument(name, expected, Description(f"numbers from {values.min():g} to {values.max():g}"))
     return values
 
 
 def not_given(name: str) -> InvalidArgument:
     """Return the error to raise if a loss trains without the statistics in its argument ``name``."""
-    return InvalidArgument(name, "the statistics of the training set, because None allows only inference", None)
+    advice = "None allows only inference, because the loss depends on these statistics."
+    return InvalidArgument(name, "statistics of the training set", None, advice)

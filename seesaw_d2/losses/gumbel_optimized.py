@@ -164,9 +164,9 @@ class GumbelOptimizedLoss(SigmoidLoss):
         loss = float(super().compute(widen(logits), labels, None, len(labels))["loss_cls"])
         if loss > _MAX_LOSS and rank() == 0:
             logging.getLogger(__name__).warning(
-                f"The loss of training step {self._calls + 1} is {loss:.4g}. GOL.WEIGHTING none clamps it to "
-                f"{_MAX_LOSS:g}, so that it has no gradient. If this continues, the model does not learn. Use "
-                "CLS_PREDICTOR.NAME Linear or another CLS_LOSS.NAME"
+                f"The loss of training step {self._calls + 1} is {loss:.4g}. With CLS_LOSS.GOL.WEIGHTING none, losses "
+                f"above {_MAX_LOSS:g} are clamped and have no gradient. If the losses of the next steps are clamped "
+                "too, the model does not learn. In this case set CLS_PREDICTOR.NAME Linear or another CLS_LOSS.NAME."
             )
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
 from seesaw_d2.losses.compared import TrainingData
@@ -110,9 +110,10 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         weights = link_weights(self.link, counts, total)
         lowest = weights.nan_to_num(nan=-torch.inf).min().item()
         if not torch.isfinite(weights).all() or (lowest <= 0 and not self.allow_negative):
-            expected = "a link function whose weights are all > 0; those of smooth are at least 1"
             share = f"{(counts / total).max():.1%} of the training {self.counts}"
-            raise InvalidArgument("link", expected, f"{self.link} with weight {lowest:.3g} of a category in {share}")
+            found = Description(f'"{self.link}" with the weight {lowest:.3g} for a category in {share}')
+            advice = 'The weights of "smooth" are always at least 1.'
+            raise InvalidArgument("link", "a link function with a weight > 0 for each category", found, advice)
         return weights
 
     def _load_from_state_dict(self, state_dict, prefix, *args):

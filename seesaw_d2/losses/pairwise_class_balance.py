@@ -201,12 +201,12 @@ class PairwiseClassBalance(ClassificationLoss):
         self._next_report = self._calls + (self._calls if begun and missing else _REPORT_PERIOD)
         if not (begun and missing) or rank() != 0:
             return
-        waits = "PCB uses hard labels until every category has had one (PCB.UNSEEN wait)"
+        waits = "PCB uses hard labels until every category has had a foreground proposal (PCB.UNSEEN wait)"
         effect = waits if self.unseen == "wait" else "Soft labels do not include these categories (PCB.UNSEEN ignore)"
         listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         logging.getLogger(__name__).warning(
-            f"{len(missing)} of {self.num_classes} categories have had no foreground proposal in {int(self.steps)} "
-            f"training steps, but PCB.START_ITER is {self.start_iter}. {effect}. Contiguous category ids: {listed}"
+            f"PCB.START_ITER is {self.start_iter}, but in {int(self.steps)} training steps {len(missing)} of "
+            f"{self.num_classes} categories have had no foreground proposal (contiguous ids: {listed}). {effect}."
         )
 
     def extra_repr(self) -> str:
@@ -220,11 +220,11 @@ def _check_wrapped(loss: ClassificationLoss, num_classes: int, background: str) 
     if loss.num_classes != num_classes:
         raise InvalidArgument("loss", f"a loss with num_classes={num_classes}", loss)
     if loss.background != background:
-        raise InvalidArgument("background", f'"{loss.background}", as in the wrapped loss', background)
+        raise InvalidArgument("background", f'"{loss.background}", the background of the wrapped loss', background)
 
 
 def _check_size(num_classes: int, max_matrix_mb: float) -> None:
     size = num_classes**2 * _FLOAT_BYTES / 1e6
     if size > max_matrix_mb:
-        matrix = f"the size in MB of the confusion matrix of {num_classes} x {num_classes} categories"
-        raise InvalidArgument("max_matrix_mb", f"at least {size:.6g}, {matrix}", max_matrix_mb)
+        advice = f"The confusion matrix of {num_classes} x {num_classes} categories needs {size:.6g} MB."
+        raise InvalidArgument("max_matrix_mb", f"a number >= {size:.6g}", max_matrix_mb, advice)

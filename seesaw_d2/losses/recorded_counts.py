@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.category_names import Categories, entry_of
+from seesaw_d2.utils.messages import shortened
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
 
@@ -30,13 +31,13 @@ class RecordedCounts:
             ConfigError: the file has a different number of stages or categories.
         """
         if len(self.stages) not in (1, num_stages):
-            expected = "1 list" if num_stages == 1 else f"1 or {num_stages} lists"
-            raise ConfigError(f"{self.path}: expected {expected} in class_counts, found {len(self.stages)}")
+            expected = "1 list" if num_stages == 1 else f"1 list, or {num_stages} lists for {num_stages} cascade stages"
+            raise ConfigError(f'{self.path}: "class_counts": expected {expected}, found {len(self.stages)} lists')
         counts = self.stages[stage if len(self.stages) > 1 else 0]
         if len(counts) not in (num_classes, num_classes + 1):
             raise ConfigError(
-                f"{self.path}: expected {num_classes} class counts in each list, or {num_classes + 1} with background, "
-                f"found {len(counts)}"
+                f'{self.path}: "class_counts": expected {num_classes} counts for {num_classes} categories, or '
+                f"{num_classes + 1} counts with background, found {len(counts)} counts"
             )
         return counts
 
@@ -60,8 +61,10 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     if isinstance(stages, list) and stages and not isinstance(stages[0], list):
         stages = [stages]
     if not stages or not isinstance(stages, list) or not all(_is_counts(counts) for counts in stages):
+        value = "no such key" if stages is None else shortened(json.dumps(found["class_counts"]), 100)
         raise ConfigError(
-            f'{path}: expected the key "class_counts" with a list of integers >= 0, or one such list for each stage'
+            f'{path}: "class_counts": expected a list of integers in [0, 2^63), or one such list for each stage, found '
+            f"{value}"
         )
     return RecordedCounts(path, stages, categories=entry_of(found, path))
 

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seesaw_d2.losses.base import InvalidArgument, check_number
+from seesaw_d2.losses.argument_checks import Description, InvalidArgument
+from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
@@ -102,10 +103,11 @@ class SeesawLoss(CrossEntropyLoss):
             return arguments
         if source != "dataset":
             if not os.path.isfile(source):
-                raise InvalidArgument("class_counts", '"online", "dataset" or the path of a file', source)
+                raise InvalidArgument("class_counts", '"online", "dataset" or the path of an existing file', source)
             return {**arguments, "class_counts": read_recorded_counts(source)}
         if statistics is None:
-            raise InvalidArgument("class_counts", '"online", because the training set is unavailable', source)
+            advice = "The instances of the training set cannot be counted, because the training set is unavailable."
+            raise InvalidArgument("class_counts", '"online" or the path of a file', source, advice)
         return {**arguments, "class_counts": statistics().instance_count}
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
@@ -176,9 +178,10 @@ class SeesawLoss(CrossEntropyLoss):
         except (TypeError, ValueError, RuntimeError):
             raise InvalidArgument("class_counts", expected, class_counts) from None
         if tuple(counts.shape) not in shapes:
-            raise InvalidArgument("class_counts", expected, tuple(counts.shape))
+            raise InvalidArgument("class_counts", expected, Description(f"numbers of shape {tuple(counts.shape)}"))
         if counts.is_floating_point() or counts.dtype == torch.bool or bool((counts < 0).any()):
-            raise InvalidArgument("class_counts", expected, f"{counts.dtype}, smallest {counts.min()}")
+            found = Description(f"values of type {counts.dtype} with the minimum {counts.min()}")
+            raise InvalidArgument("class_counts", expected, found)
         counts = counts.to(torch.int64, copy=True)
         if len(counts) < self.num_label_values:
             counts = torch.cat([counts, counts.max().reshape(1)])

@@ -33,17 +33,17 @@ def soft_label_loss(
         ValueError: the loss does not support soft labels, or an argument has a wrong shape or value.
     """
     if loss.soft_labels != "softmax" or loss.background != "none":
-        raise InvalidArgument("loss", 'a loss with soft_labels "softmax" and background "none"', loss)
+        raise InvalidArgument("loss", 'CrossEntropyLoss or SeesawLoss with background "none"', loss)
     loss.check_width(logits)
     if targets.shape != logits.shape or not targets.is_floating_point():
         raise ValueError(
-            f"targets: expected floats of shape {tuple(logits.shape)}, found {targets.dtype} of shape "
+            f"targets: expected a floating-point tensor of shape {tuple(logits.shape)}, found {targets.dtype} of shape "
             f"{tuple(targets.shape)}"
         )
     if targets.device.type == "cpu" and not bool((targets >= 0).all() & ((targets.sum(dim=1) - 1).abs() < 1e-3).all()):
         low, high = (value.item() for value in targets.sum(dim=1).aminmax())
         raise ValueError(
-            f"targets: expected values >= 0 that sum to 1 in each row, found a minimum of {targets.min():g} and sums "
+            f"targets: expected values >= 0 and rows that sum to 1, found a minimum of {targets.min():g} and row sums "
             f"from {low:g} to {high:g}"
         )
     labels = targets.argmax(dim=1)

@@ -80,12 +80,12 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
     ):
         for name in OTHER_OPTIONS:  # remove the options, because FastRCNNOutputLayers of v0.6 does not accept them
             if kwargs.pop(name, False):
-                raise InvalidArgument(name, "False, because cls_loss defines the loss and the scores", True)
+                raise InvalidArgument(name, "False", True, "The argument cls_loss defines the loss and the scores.")
         super().__init__(input_shape, **kwargs)
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(
-                f"cls_loss: expected num_classes {self.num_classes}, as in the box predictor, found a loss with "
-                f"num_classes {cls_loss.num_classes}"
+                f"cls_loss: expected a loss with num_classes {self.num_classes}, as in the box predictor, found a loss "
+                f"with num_classes {cls_loss.num_classes}"
             )
         if calibration is not None:
             calibration.check(cls_loss, cls_predictor)
@@ -212,7 +212,7 @@ def check_classifier_config(node) -> None:
     if node.NAME not in CLASSIFIERS:
         raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
     if not 0 < node.TEMPERATURE < math.inf:
-        raise ConfigError(f"{key}.TEMPERATURE: expected a number > 0, found {node.TEMPERATURE}")
+        raise ConfigError(f"{key}.TEMPERATURE: expected a finite number > 0, found {node.TEMPERATURE}")
 
 
 def check_loss_keys(cfg) -> None:

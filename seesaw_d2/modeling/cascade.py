@@ -84,7 +84,8 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
             raise ValueError(f"stage_loss_weights: expected {stages} numbers, found {self.stage_loss_weights}")
         if isinstance(mask_head, nn.ModuleList) and len(mask_head) != stages:
             raise ValueError(
-                f"mask_head: expected 1 head, or a list of {stages} (one per stage), found {len(mask_head)}"
+                f"mask_head: expected a mask head, or a list of {stages} mask heads for {stages} stages, found a list "
+                f"of {len(mask_head)}"
             )
         self.per_stage_masks = per_stage
         self.scale_gradients = scale_gradients

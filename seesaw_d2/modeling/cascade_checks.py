@@ -11,6 +11,7 @@ from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 
 # Values that can be averaged over the stages at test time.
 AVERAGES = ("probabilities", "logits")
+_CALIBRATES_LOGITS = "TauNormalization calibrates the logits of each stage separately."
 
 
 def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
@@ -18,15 +19,15 @@ def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
     if average not in AVERAGES:
         raise InvalidArgument("average", f"one of {', '.join(AVERAGES)}", average)
     if average == "logits" and any(isinstance(getattr(p, "calibration", None), TauNormalization) for p in predictors):
-        expected = '"probabilities", because TauNormalization calibrates the logits of each stage separately'
-        raise InvalidArgument("average", expected, average)
+        expected = '"probabilities" with TauNormalization'
+        raise InvalidArgument("average", expected, average, _CALIBRATES_LOGITS)
 
 
 def check_cascade_config(cfg) -> None:
     """Raise ConfigError if the keys of Cascade R-CNN are invalid."""
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
-        raise ConfigError(f"{key}: expected True, because a cascade refines class-agnostic boxes, found False")
+        raise ConfigError(f"{key}: expected True, found False. The stages of a cascade refine class-agnostic boxes.")
     node = cfg.MODEL.ROI_BOX_CASCADE_HEAD
     stages, weights = len(node.IOUS), list(node.STAGE_LOSS_WEIGHTS)
     valid = all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
@@ -42,10 +43,10 @@ def check_cascade_config(cfg) -> None:
     if node.AVERAGE == "logits" and calibration == "TauNormalization":
         raise ConfigError(
             'MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE: expected "probabilities" with MODEL.ROI_HEADS.CALIBRATION.NAME '
-            f"{calibration}, which calibrates the logits of each stage separately, found {node.AVERAGE!r}"
+            f"{calibration}, found {node.AVERAGE!r}. {_CALIBRATES_LOGITS}"
         )
     if cfg.MODEL.MASK_ON and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE and not cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE:
         raise ConfigError(
-            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with MODEL.ROI_MASK_HEAD.POOLER_TYPE '' (a mask head that "
-            "pools features itself), found True"
+            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with MODEL.ROI_MASK_HEAD.POOLER_TYPE '', found True. The "
+            "mask heads of the stages need pooled features."
         )

@@ -41,7 +41,7 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
         if exceptions:
             raise ConfigError(
                 f"{_KEY}.NAMES: expected at least one pattern with {_KEY}.EXCEPT {list(exceptions)}, found []. To "
-                'freeze all other parameters, set ["*"].'
+                f'freeze all other parameters, set {_KEY}.NAMES to ["*"].'
             )
         return model
     parameters = dict(model.named_parameters())
@@ -50,7 +50,7 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
         parameters[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise ConfigError(
-            f"{_KEY}: expected at least one trainable parameter, found all {len(parameters)} frozen. Add exceptions to "
+            f"{_KEY}: expected at least 1 trainable parameter, found 0 of {len(parameters)}. Add exceptions to "
             f"{_KEY}.EXCEPT."
         )
     for module in list(_frozen_layers(model, names, exceptions, frozen)):

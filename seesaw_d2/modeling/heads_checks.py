@@ -12,13 +12,16 @@ _ROTATED = (
     "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
     "(docs/downstream.md)."
 )
-# Unsupported proposal generators, anchor generators and poolers, with the remedy for the error message.
+# Maps unsupported proposal generators, anchor generators and poolers to a supported value and the advice in the error.
 _UNSUPPORTED = {
-    "RRPN": _ROTATED,
-    "RotatedAnchorGenerator": _ROTATED,
-    "ROIAlignRotated": _ROTATED,
-    "TridentRPN": "For TridentNet, define a class that derives from TridentNet's heads first and then from these heads "
-    "(docs/downstream.md).",
+    "RRPN": ("RPN", _ROTATED),
+    "RotatedAnchorGenerator": ("DefaultAnchorGenerator", _ROTATED),
+    "ROIAlignRotated": ("ROIAlignV2", _ROTATED),
+    "TridentRPN": (
+        "RPN",
+        "For TridentNet, define a class that derives from TridentNet's heads first and then from these heads "
+        "(docs/downstream.md).",
+    ),
 }
 
 
@@ -39,21 +42,22 @@ def check_heads_config(cfg: CfgNode) -> None:
         found["MODEL.ROI_KEYPOINT_HEAD.POOLER_TYPE"] = model.ROI_KEYPOINT_HEAD.POOLER_TYPE
     for key, name in found.items():
         if name in _UNSUPPORTED and _is_ours(heads):
+            supported, advice = _UNSUPPORTED[name]
             raise ConfigError(
-                f"{key}: expected another value with MODEL.ROI_HEADS.NAME {heads}, found {name!r}. {_UNSUPPORTED[name]}"
+                f"{key}: expected a value such as {supported} with MODEL.ROI_HEADS.NAME {heads}, found {name}. {advice}"
             )
     weights = model.ROI_BOX_HEAD.BBOX_REG_WEIGHTS
     if len(weights) != 4 and _is_ours(heads):
         raise ConfigError(
-            f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: expected 4 numbers with MODEL.ROI_HEADS.NAME {heads}, because boxes "
-            f"are not rotated, found {weights}"
+            f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: expected 4 numbers with MODEL.ROI_HEADS.NAME {heads}, found "
+            f"{len(weights)} numbers: {weights}. {_ROTATED}"
         )
     if model.MASK_ON:
         check_mask_pooling(cfg)
     if model.KEYPOINT_ON and is_c4(heads):
         raise ConfigError(
-            f"MODEL.KEYPOINT_ON: expected False, because MODEL.ROI_HEADS.NAME {heads} has no keypoint head, found "
-            "True. For keypoints, start from an FPN config."
+            f"MODEL.KEYPOINT_ON: expected False with MODEL.ROI_HEADS.NAME {heads}, found True. These heads have no "
+            "keypoint head. For keypoints, start from an FPN config."
         )
 
 
@@ -67,13 +71,13 @@ def check_box_head(cfg: CfgNode) -> None:
     if not box_head and (not is_c4(heads) or heads == "Res5ROIHeads"):
         raise ConfigError(
             "MODEL.ROI_BOX_HEAD.NAME: expected a box head such as FastRCNNConvFCHead with MODEL.ROI_HEADS.NAME "
-            f"{heads}, found ''. Set _BASE_ to an FPN config. Or, for a C4 config, set MODEL.ROI_HEADS.NAME "
-            "SeesawRes5ROIHeads, which uses res5 of the backbone as box head."
+            f"{heads}, found ''. Set _BASE_ to an FPN config. For a C4 config, set MODEL.ROI_HEADS.NAME "
+            "SeesawRes5ROIHeads instead, which uses res5 of the backbone as box head."
         )
     if box_head and is_c4(heads) and heads != "Res5ROIHeads":  # Res5ROIHeads of Detectron2 ignores this key
         raise ConfigError(
-            f"MODEL.ROI_BOX_HEAD.NAME: expected '' with MODEL.ROI_HEADS.NAME {heads}, which uses res5 of the backbone "
-            f"as box head (C4), found {box_head!r}. To use a box head, set MODEL.ROI_HEADS.NAME SeesawROIHeads."
+            f"MODEL.ROI_BOX_HEAD.NAME: expected '' with MODEL.ROI_HEADS.NAME {heads}, found {box_head!r}. C4 heads use "
+            "res5 of the backbone as box head. To use another box head, set MODEL.ROI_HEADS.NAME SeesawROIHeads."
         )
     if not features:
         raise ConfigError("MODEL.ROI_HEADS.IN_FEATURES: expected at least one feature map of the backbone, found []")

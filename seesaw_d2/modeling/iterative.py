@@ -175,14 +175,14 @@ def check_iterative_config(cfg: CfgNode) -> None:
     """Raise ConfigError if the config has a value that ``IterativeROIHeads`` does not support."""
     if cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         raise ConfigError(
-            f"{_AGNOSTIC}: expected False, because IterativeROIHeads needs box deltas for each class, found True"
+            f"{_AGNOSTIC}: expected False, found True. IterativeROIHeads needs separate box deltas for each category."
         )
     node = cfg.MODEL.ROI_ITERATIVE_HEAD
     try:
         _check_values(node.NUM_ITERATIONS, node.LOSS_WEIGHTS, node.NUM_FC, node.FC_DIM)
     except InvalidArgument as error:
         key = f"{_NODE}.{_CONFIG_KEYS[error.name]}"
-        raise ConfigError(f"{key}: expected {error.expected}, found {error.found!r}") from error
+        raise ConfigError(f"{key}: {error.problem}") from error
 
 
 def _check_values(num_iterations, loss_weights, num_fc, fc_dim) -> None:

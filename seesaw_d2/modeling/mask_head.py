@@ -94,7 +94,8 @@ class NormedMaskHead(SelectiveMaskHead):
         ret = super().from_config(cfg, input_shape)
         ret["temperature"] = cfg.MODEL.ROI_MASK_HEAD.TEMPERATURE
         if not 0 < ret["temperature"] < math.inf:
-            raise ConfigError(f"MODEL.ROI_MASK_HEAD.TEMPERATURE: expected a number > 0, found {ret['temperature']}")
+            expected = "a finite number > 0"
+            raise ConfigError(f"MODEL.ROI_MASK_HEAD.TEMPERATURE: expected {expected}, found {ret['temperature']}")
         return ret
 
     def selected_logits(self, x, class_index):

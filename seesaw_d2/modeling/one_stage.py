@@ -54,7 +54,7 @@ class SigmoidDetector(DenseDetector):
             expected = 'a loss of sigmoids with background "implicit" or "class"'
             raise InvalidArgument("cls_loss", expected, cls_loss)
         if cls_loss.num_classes != self.num_classes:
-            raise InvalidArgument("cls_loss", f"num_classes {self.num_classes}, as in the model", cls_loss.num_classes)
+            raise InvalidArgument("cls_loss", f"a loss with num_classes={self.num_classes}, as in the model", cls_loss)
         self.cls_loss = cls_loss
         plain = self.head.cls_score
         anchors = plain.out_channels // self.num_classes

@@ -7,7 +7,7 @@ from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.modeling.roi_heads.rotated_fast_rcnn import RotatedFastRCNNOutputLayers
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check_loss_keys
 
 
@@ -35,17 +35,19 @@ class SeesawPredictors:
         super().__init_subclass__(**kwargs)
         builders = [each for each in cls.__mro__ if "_init_box_head" in vars(each)]
         if not issubclass(builders[0], SeesawPredictors):
-            expected = "SeesawPredictors before all other ROI heads"
-            raise InvalidArgument(f"bases of {cls.__name__}", expected, builders[0].__name__)
+            found = Description(f"{builders[0].__name__} before SeesawPredictors")
+            raise InvalidArgument(f"bases of {cls.__name__}", "SeesawPredictors before all other ROI heads", found)
         if issubclass(cls, Res5ROIHeads):
-            expected = "heads that build their predictors in _init_box_head (for C4, derive from SeesawRes5ROIHeads)"
-            raise InvalidArgument(f"bases of {cls.__name__}", expected, Res5ROIHeads.__name__)
+            expected = "ROI heads that build their predictors in _init_box_head"
+            advice = "For a C4 backbone, derive from SeesawRes5ROIHeads instead."
+            raise InvalidArgument(f"bases of {cls.__name__}", expected, Description("Res5ROIHeads"), advice)
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape) -> dict[str, Any]:
         if cfg.get("WITH_IMAGE_LABELS", False):
             raise ConfigError(
-                f"WITH_IMAGE_LABELS: expected False with {cls.__name__}, whose losses need boxes, found True"
+                f"WITH_IMAGE_LABELS: expected False with {cls.__name__}, found True. The losses of {cls.__name__} need "
+                "ground-truth boxes."
             )
         own = cfg.clone()
         own.defrost()
@@ -67,8 +69,8 @@ class _BoxPredictor(SeesawBoxPredictor):
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):
             raise ValueError(
-                "classifier_info: expected (None, None, None), because this predictor has fixed classes, found a "
-                "classifier"
+                "classifier_info: expected (None, None, None), found a classifier. The classes of this box predictor "
+                "are fixed."
             )
         return super().forward(x)
 

@@ -14,7 +14,7 @@ from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.fewer_gpu_syncs.heads import FewerWaits
 from seesaw_d2.modeling.heads_checks import check_heads_config
@@ -55,8 +55,8 @@ class GlobalMaskLosses:
         for each in predictor if isinstance(predictor, nn.ModuleList) else [predictor]:
             if type(each) is FastRCNNOutputLayers:
                 key = "box_predictors" if predictor is not each else "box_predictor"
-                expected = "SeesawBoxPredictor(..., cls_loss=...) (in a LazyConfig, set _target_ and cls_loss)"
-                raise InvalidArgument(key, expected, "Detectron2's FastRCNNOutputLayers")
+                advice = "In a LazyConfig, set _target_ of the box predictor to SeesawBoxPredictor and add cls_loss."
+                raise InvalidArgument(key, "SeesawBoxPredictor", Description("FastRCNNOutputLayers"), advice)
 
     def forward(self, images, features, proposals, targets=None):
         self.check_call(proposals, targets)
@@ -70,13 +70,13 @@ class GlobalMaskLosses:
         at inference.
         """
         if getattr(self, "mult_proposal_score", False):
-            expected = f"False with {type(self).__name__}, because the loss defines the scores"
-            raise InvalidArgument("mult_proposal_score", expected, True)
+            expected, advice = f"False with {type(self).__name__}", "The loss defines the scores."
+            raise InvalidArgument("mult_proposal_score", expected, True, advice)
         if targets is not None and len(targets) != len(proposals):
             raise ValueError(
-                f"proposals: expected one entry for each of {len(targets)} images, found {len(proposals)}. Heads that "
-                "repeat the images, such as TridentNet's, must come before the heads of seesaw_d2 in the list of base "
-                "classes (docs/downstream.md)."
+                f"proposals: expected {len(targets)} entries for {len(targets)} images, found {len(proposals)}. Heads "
+                "that repeat the images, such as TridentNet's, must come before the heads of seesaw_d2 in the list of "
+                "base classes (docs/downstream.md)."
             )
 
     def _forward_mask(self, features, instances):

@@ -111,8 +111,8 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
     ratios = [strides[name] / node.COMMON_STRIDE for name in names] if node.COMMON_STRIDE > 0 else [0.0]
     if any(ratio < 1 or not math.log2(ratio).is_integer() for ratio in ratios):
         raise ConfigError(
-            f"{key}.COMMON_STRIDE: expected the stride of each of {key}.IN_FEATURES ({', '.join(names)}) divided by "
-            f"a power of 2, found {node.COMMON_STRIDE}"
+            f"{key}.COMMON_STRIDE: expected a number that, multiplied by 1, 2, 4, ..., gives the stride of each of "
+            f"{key}.IN_FEATURES ({', '.join(f'{name}: {strides[name]}' for name in names)}), found {node.COMMON_STRIDE}"
         )
 
 
@@ -121,8 +121,8 @@ def check_semantic_config(cfg) -> None:
     check_program(cfg)
     if cfg.MODEL.SEM_SEG_HEAD.NAME == "PointRendSemSegHead":
         raise ConfigError(
-            "MODEL.SEM_SEG_HEAD.NAME: expected SeesawSemSegFPNHead, found PointRendSemSegHead, which trains with "
-            "cross-entropy. To use PointRend, set MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead."
+            "MODEL.SEM_SEG_HEAD.NAME: expected SeesawSemSegFPNHead, found PointRendSemSegHead. PointRend trains with "
+            "cross-entropy. To use it, set MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead."
         )
     check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
     losses = [name for name, each in LOSS_REGISTRY if each.takes_maps and not each.statistics_keys]

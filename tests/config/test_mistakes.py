@@ -84,5 +84,5 @@ def test_a_plain_detectron2_config_is_kept():
 
 
 def test_a_value_of_another_type():
-    with pytest.raises(ConfigError, match=r"SOLVER\.MAX_ITER: expected int such as \d+, found forty \(str\)"):
+    with pytest.raises(ConfigError, match=r"SOLVER\.MAX_ITER: expected .* int, such as \d+, found forty "):
         load_config("", ["SOLVER.MAX_ITER", "forty"])

@@ -61,7 +61,7 @@ from tests.losses.test_build import KEY, make_cfg, statistics
         ({"NAME": "PairwiseClassBalance", "SEESAW_Q": -1.0}, f"{KEY}.SEESAW.Q: expected a number >= 0, found -1.0"),
         (
             {"NAME": "PairwiseClassBalance", "PCB_MAX_MATRIX_MB": 1e-6},
-            rf"{KEY}.PCB.MAX_MATRIX_MB: expected at least .* 4 x 4 .*, found 1e-06",
+            rf"{KEY}.PCB.MAX_MATRIX_MB: expected .*, found 1e-06.* 4 x 4 ",
         ),
         ({"NAME": "PairwiseClassBalance", "PCB_ALPHA": 2.0}, rf"{KEY}.PCB.ALPHA: expected .* \[0, 1\], found 2.0"),
         ({"SEESAW_P": -1.0}, f"{KEY}.SEESAW.P: expected a number >= 0, found -1.0"),
@@ -90,7 +90,7 @@ def test_no_suggestion_where_nothing_is_near():
 
 def test_statistics_of_another_dataset():
     cfg = make_cfg(SEESAW_CLASS_COUNTS="dataset")
-    with pytest.raises(ConfigError, match=rf"{KEY}.SEESAW.CLASS_COUNTS: .*\(4,\).*found \(3,\)"):
+    with pytest.raises(ConfigError, match=rf"{KEY}.SEESAW.CLASS_COUNTS: .*\(4,\).*found .*\(3,\)"):
         build_loss(cfg, 4, statistics([1, 8, 2]))
 
 

@@ -72,9 +72,9 @@ def test_background_is_no_rarer_than_any_category_where_its_count_is_unknown():
 @pytest.mark.parametrize(
     ("counts", "found"),
     [
-        ([1, 2], r"\(3,\) or \(4,\), found \(2,\)"),
+        ([1, 2], r"\(3,\) or \(4,\), found .*\(2,\)"),
         ([[1, 2, 3]], r"\(1, 3\)"),
-        ([1, -2, 3], "smallest -2"),
+        ([1, -2, 3], " -2"),
         ([0.5, 1, 2], "float32"),
         ([True, False, True], "torch.bool"),
     ],
@@ -90,8 +90,8 @@ def test_counts_that_do_not_fit(counts, found):
         ("p", -1, "a number >= 0, found -1"),
         ("p", float("nan"), "a number >= 0, found nan"),
         ("q", -0.1, "a number >= 0, found -0.1"),
-        ("p", float("inf"), "a number >= 0, found inf"),
-        ("q", float("inf"), "a number >= 0, found inf"),
+        ("p", float("inf"), "a finite number >= 0, found inf"),
+        ("q", float("inf"), "a finite number >= 0, found inf"),
         ("q", "two", "a number >= 0, found 'two'"),
         ("eps", 0, r"a number in \(0, 1\], found 0"),
         ("eps", 1.5, r"a number in \(0, 1\], found 1.5"),

@@ -181,7 +181,7 @@ def test_half_precision_parameters(dtype):
 @pytest.mark.parametrize("name", ["temperature", "power", "eps"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "x", None])
 def test_numbers_out_of_range(name, value):
-    with pytest.raises(ValueError, match=f"{name}: expected a number > 0, found"):
+    with pytest.raises(ValueError, match=f"{name}: expected a .*number > 0, found"):
         NormedLinear(2, 3, **{name: value})
-    with pytest.raises(ValueError, match=f"{name}: expected a number > 0, found"):
+    with pytest.raises(ValueError, match=f"{name}: expected a .*number > 0, found"):
         NormedConv2d(2, 3, 1, **{name: value})

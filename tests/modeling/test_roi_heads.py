@@ -185,8 +185,8 @@ def test_losses_of_detectron2s_own_keys_are_refused(head, name):
             "Cosine",
             "Linear, LWSLinear, found 'Cosine'",
         ),
-        ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", 0.0, "expected a number > 0, found 0.0"),
-        ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", float("inf"), "expected a number > 0, found inf"),
+        ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", 0.0, "number > 0, found 0.0"),
+        ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", float("inf"), "number > 0, found inf"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "SeesawLos", "SeesawLoss"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "objectnes", "objectness"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P", -1.0, ">= 0"),
@@ -201,7 +201,7 @@ def test_bad_head_configs_name_their_key(key, value, message):
 
 
 def test_bad_mask_temperature_names_its_key():
-    with pytest.raises(ConfigError, match=r"MODEL\.ROI_MASK_HEAD\.TEMPERATURE: expected a number > 0, found -1"):
+    with pytest.raises(ConfigError, match=r"MODEL\.ROI_MASK_HEAD\.TEMPERATURE: expected .*number > 0, found -1"):
         build_model(tiny_config("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "MODEL.ROI_MASK_HEAD.TEMPERATURE", -1.0))
 
 

@@ -91,23 +91,20 @@ def check_image_backbone(name: str) -> None:
     """Raise ConfigError if MODEL.CLASSIFIER.BACKBONE is unknown, or if it requires timm and timm is not installed."""
     key = "MODEL.CLASSIFIER.BACKBONE"
     if not name.startswith(_TIMM):
-        _check_known(key, name, NAMES, " or timm/NAME with a timm model")
+        _check_known(key, name, NAMES, f"one of {', '.join(NAMES)}, or timm/ and the name of a timm model")
         return
     if importlib.util.find_spec("timm") is None:
-        raise ConfigError(
-            f"{key}: expected a backbone of an installed package, found {name!r}, but timm is not installed. Run: "
-            "pip install timm"
-        )
+        raise ConfigError(f"{key}: {name!r} needs the package timm, which is not installed. Run: pip install timm")
     import timm
 
-    _check_known(key, name.removeprefix(_TIMM).split(".")[0], timm.list_models(), " after timm/")
+    known = timm.list_models()
+    expected = f"timm/ and the name of one of {len(known)} timm models, such as timm/{known[0]}"
+    _check_known(key, name.split(".")[0], [_TIMM + each for each in known], expected)
 
 
-def _check_known(key: str, name: str, known, suffix: str) -> None:
+def _check_known(key: str, name: str, known, expected: str) -> None:
     if name not in known:
-        hint = did_you_mean(near_names(name, known))
-        listed = ", ".join(known) if len(known) < 30 else f"{len(known)} names, such as {known[0]}"
-        raise ConfigError(f"{key}: expected one of {listed}{suffix}, found {name!r}{hint}")
+        raise ConfigError(f"{key}: expected {expected}, found {name!r}{did_you_mean(near_names(name, known))}")
 
 
 def _plain(in_channels: int, layers: tuple[tuple[int, int], ...]) -> nn.Sequential:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from seesaw_d2.losses.argument_checks import Description
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 
 
@@ -110,11 +111,16 @@ class Calibration(nn.Module):
         inner = getattr(loss, "loss", loss)
         kinds = {"softmax": ("objectness", "class", "none"), "sigmoids": ("implicit", "none")}
         if cls.needs_dimensions and loss.background == "none":
-            raise InvalidArgument("calibration", "a detector, whose boxes have fractal dimensions", cls.__name__)
+            advice = f"{cls.__name__} needs the fractal dimensions of boxes, which only detectors predict."
+            raise cls.unsupported("image classifiers", advice)
         if loss.background not in kinds.get(inner.scores, ()):
-            expected = "a loss whose scores are one softmax, or sigmoids with background implicit or none"
-            found = f"{cls.__name__} with {type(inner).__name__}, background {loss.background}"
-            raise InvalidArgument("calibration", expected, found)
+            advice = 'The scores must be one softmax, or sigmoids with background "implicit" or "none".'
+            raise cls.unsupported(f'{type(inner).__name__} with background "{loss.background}"', advice)
+
+    @classmethod
+    def unsupported(cls, model: str, reason: str) -> InvalidArgument:
+        """Return the error for a ``model`` that this calibration does not support."""
+        return InvalidArgument("calibration", f"a calibration that supports {model}", Description(cls.__name__), reason)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
         """Return the logits (N, L) from which the loss computes the scores, for those of the classifier."""

@@ -45,7 +45,7 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
         return calibration.from_statistics(statistics, **arguments)
     except InvalidArgument as error:
         key = calibration.config_keys[error.name]
-        raise ConfigError(f"{_NODE}.{key}: expected {error.expected}, found {error.found!r}") from error
+        raise ConfigError(f"{_NODE}.{key}: {error.problem}") from error
 
 
 def check_calibration_config(cfg: Any) -> None:
@@ -65,7 +65,7 @@ def calibration_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
     try:
         calibration.check(loss, cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME)
     except InvalidArgument as error:
-        raise ConfigError(f"{_NODE}.NAME: expected {error.expected}, found {error.found}") from error
+        raise ConfigError(f"{_NODE}.NAME: {error.problem}") from error
     return calibration
 
 

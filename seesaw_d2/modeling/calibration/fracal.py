@@ -58,7 +58,8 @@ def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Te
         counts = counts.clamp(max=total - 0.5)
     weights = class_weights(counts, total, link, frequency)
     if not bool(weights.isfinite().all()):
-        raise InvalidArgument("link", f"a link that is finite for {len(counts)} categories, such as base10", link)
+        expected = f"a link function with finite weights for {len(counts)} categories, such as base10"
+        raise InvalidArgument("link", expected, link)
     return weights
 
 
@@ -124,8 +125,9 @@ class FRACAL(Calibration):
         if frequency == "instances":
             counts, total = statistics.instance_count, int(statistics.instance_count.sum())
         if total < counts.max() and arguments.get("link") != "none":
-            expected = f"the number of training images, at least {int(counts.max())}, the images with a category"
-            raise InvalidArgument("num_images", expected, total)
+            most = int(counts.max())
+            advice = f"Set it to the number of training images. A category is in {most} of these images."
+            raise InvalidArgument("num_images", f"an integer >= {most}", total, advice)
         return cls(counts, total, statistics.fractal_dimensions(), frequency=frequency, **arguments)
 
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:

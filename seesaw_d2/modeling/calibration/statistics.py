@@ -59,19 +59,23 @@ def calibration_statistics(
         return _from_table(source, calibration, num_classes)
     if source != "dataset":
         if calibration.needs_dimensions:
-            expected = f'"dataset" or a CSV file with {", ".join(COLUMNS)}, because {calibration.__name__} needs them'
-            raise ConfigError(f"{_NODE}.COUNTS: expected {expected}, found {source!r}")
+            raise ConfigError(
+                f'{_NODE}.COUNTS: expected "dataset" or a CSV file with the columns {", ".join(COLUMNS)}, found '
+                f"{source!r}. {calibration.__name__} needs the fractal dimensions of the categories."
+            )
         counts = torch.tensor(read_recorded_counts(source).of_stage(stage, num_stages, num_classes)[:num_classes])
         return CalibrationStatistics(num_classes, counts, counts, 0, dimensions)
     try:
         found = training_statistics(cfg)
     except SeesawError as error:
-        hint = "the annotations of DATASETS.TRAIN, or the path of a file with class counts"
-        raise ConfigError(f"{_NODE}.COUNTS: expected {hint}, found: {error}") from error
+        raise ConfigError(
+            f"{_NODE}.COUNTS: cannot read the annotations of DATASETS.TRAIN. Set this key to the path of a file with "
+            f"class counts, or correct this error: {error}"
+        ) from error
     if len(found.image_count) != num_classes:
         raise ConfigError(
-            f"{_NODE}.COUNTS: expected counts of {num_classes} categories, found {len(found.image_count)}"
-            " in DATASETS.TRAIN"
+            f"{_NODE}.COUNTS: expected {num_classes} categories in DATASETS.TRAIN, as in the model, found "
+            f"{len(found.image_count)} categories"
         )
     images = category_values("image_count", found.image_count, num_classes)
     instances = category_values("instance_count", found.instance_count, num_classes)
@@ -84,8 +88,10 @@ def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> 
     rows = sorted(read_results_table(path, (), columns), key=lambda row: row["category_id"])
     ids, *values = (np.array([row[name] for row in rows], np.float64) for name in columns)
     if len(set(ids)) != num_classes or len(rows) != num_classes:
-        found = f"{len(rows)} rows with {len(set(ids))} different ids"
-        raise ConfigError(f"{_NODE}.COUNTS: {path}: expected a row for each of {num_classes} categories, found {found}")
+        raise ConfigError(
+            f"{_NODE}.COUNTS: {path}: expected {num_classes} rows with different values of category_id, one for each "
+            f"category of the model, found {len(rows)} rows with {len(set(ids))} different values"
+        )
     images, instances, *dimensions = map(torch.from_numpy, values)
     if dimensions and not bool(((dimensions[0] >= 1) & (dimensions[0] <= 2)).all()):
         found = f"values from {dimensions[0].min():g} to {dimensions[0].max():g}"

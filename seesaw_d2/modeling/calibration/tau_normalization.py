@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
+from seesaw_d2.losses.base import ClassificationLoss, check_number
 from seesaw_d2.modeling.calibration.base import Calibration
 
 
@@ -54,14 +54,11 @@ class TauNormalization(Calibration):
     def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
         """Raise InvalidArgument unless the classifier is linear and has one row for each category."""
         if cls_predictor != "Linear":
-            expected = (
-                "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME Linear (NormedLinear normalizes its weights itself, LWSLinear "
-                "has a learned scale)"
-            )
-            raise InvalidArgument("calibration", expected, f"{cls.__name__} with {cls_predictor}")
+            advice = "NormedLinear normalizes its weights, and LWSLinear learns their scales."
+            raise cls.unsupported(f"MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME {cls_predictor}", advice)
         if loss.num_logits > loss.num_classes + 2:
-            found = f"{cls.__name__} with {type(loss).__name__}, {loss.num_logits} logits"
-            raise InvalidArgument("calibration", "a loss with one logit for each category", found)
+            advice = "The loss must have one logit for each category and at most two logits for background."
+            raise cls.unsupported(f"{type(loss).__name__} with {loss.num_logits} logits", advice)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
         scale = row_scales(classifier.weight.detach(), self.num_classes, self.tau).flatten().to(logits.dtype)

@@ -52,7 +52,7 @@ def sample(
     """
     masks = [((each != -1) & (each != background), each == background) for each in labels]
     counts = read([*valid, *(mask.sum() for pair in masks for mask in pair)])
-    assert all(counts[: len(valid)]), "overlaps of boxes: expected numbers >= 0, found NaN or negative numbers"
+    assert all(counts[: len(valid)]), "overlaps (IoU) of boxes: expected values >= 0, found NaN or a negative value"
     pairs = zip(counts[len(valid) :: 2], counts[len(valid) + 1 :: 2], strict=True)
     found = []
     for (positive, negative), (num_positive, num_negative) in zip(masks, pairs, strict=True):
