@@ -3,6 +3,7 @@
 Each check first tests a whole column, which is fast. Only if this test fails, the check searches for invalid entries.
 """
 
+import contextlib
 import itertools
 import logging
 import reprlib
@@ -76,8 +77,8 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
             missing.
     """
     values = [item.get(field, _MISSING) for item in items]
-    bad = [index for index, value in enumerate(values) if value is _MISSING]
-    if bad:
+    if type(_MISSING) in set(map(type, values)):
+        bad = [index for index, value in enumerate(values) if value is _MISSING]
         raise DataError(
             f'{path}: expected "{field}" in every entry of "{key}", found entries without this field '
             f"({_label(items, bad)})"
@@ -92,17 +93,15 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
         DataError: an entry lacks the field, or a value is not an integer with at most 64 bits.
     """
     values = column(items, key, field, path)
-    bad = []
-    if not set(map(type, values)) <= {int}:
-        bad = [index for index, value in enumerate(values) if type(value) is not int]
-    if not bad:
-        bad = [index for index, value in enumerate(values) if not -(2**63) <= value < 2**63]
-    if bad:
-        found = first_few([reprlib.repr(values[index]) for index in bad])
-        raise DataError(
-            f'{path}: "{field}" in "{key}": expected integers of at most 64 bits, found {found} ({_label(items, bad)})'
-        )
-    return np.array(values, dtype=np.int64)
+    if set(map(type, values)) <= {int}:
+        with contextlib.suppress(OverflowError):
+            return np.array(values, dtype=np.int64)
+    bad = [index for index, value in enumerate(values) if type(value) is not int]
+    bad = bad or [index for index, value in enumerate(values) if not -(2**63) <= value < 2**63]
+    found = first_few([reprlib.repr(values[index]) for index in bad])
+    raise DataError(
+        f'{path}: "{field}" in "{key}": expected integers of at most 64 bits, found {found} ({_label(items, bad)})'
+    )
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:

@@ -219,8 +219,7 @@ class AnnotationChecker:
         Raises:
             DataError: two parts contain annotations with the same id.
         """
-        if len(findings) > 1:
-            checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)
+        checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)
         warn_of(findings, self.path)
 
     def _references(self, annotations, field: str, targets: np.ndarray, key: str, ids: np.ndarray) -> np.ndarray:

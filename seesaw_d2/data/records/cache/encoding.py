@@ -5,15 +5,17 @@ some arrays, the values of all images are concatenated. An array whose name ends
 each image's values in such an array. The values of an image start where the values of the previous image end.
 """
 
-import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from seesaw_d2.data.records.formats import ID_LISTS
+from seesaw_d2.data.records.formats import FORMATS, ID_LISTS
 from seesaw_d2.data.records.records import ObjectColumns
+
+if TYPE_CHECKING:
+    from seesaw_d2.data.records.annotation_files import AnnotationFile
 
 # Data type of each array. "names" contains the file name of each image. "texts" contains JSON with the other fields.
 # "category", "crowd" and "mask" are columns of ``ObjectColumns``.
@@ -35,40 +37,45 @@ class Part(NamedTuple):
 
     Attributes:
         columns: columns of the objects. "image" and "category" are indices into the sorted ids of the file.
-        texts: JSON of each object. None: use the unparsed annotations of the file.
+        texts: JSON of each object, as lines or as a list. None: use the unparsed annotations of the file.
     """
 
     columns: ObjectColumns
-    texts: Sequence[bytes] | None
+    texts: bytes | Sequence[Any] | None
 
 
-def join_parts(records: list[dict[str, Any]], parts: list[Part]) -> Tables:
+def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
     """Return the arrays that store an annotation file, see ``ARRAYS``.
 
     Args:
-        records: I dataset dicts without objects.
+        file: the annotation file. This function ignores the content of ``file.annotations``.
         parts: the objects of the file. Each part must contain texts.
     """
     columns = ObjectColumns(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))
-    objects = list(itertools.chain.from_iterable(part.texts for part in parts))
+    objects: list[Any] = []
+    for part in parts:
+        objects += part.texts.splitlines() if isinstance(part.texts, bytes) else part.texts
     order = np.argsort(columns.image, kind="stable")
-    object_end = np.cumsum(np.bincount(columns.image, minlength=len(records)))
-    names, name_end, texts, text_end, start = bytearray(), [], bytearray(), [], 0
-    for record, end in zip(records, object_end.tolist(), strict=True):
-        names += record["file_name"].encode(errors=_ERRORS)
-        name_end.append(len(names))
-        texts += orjson.dumps({key: record[key] for key in (*ID_LISTS, "annotations") if key in record})
+    object_end = np.cumsum(np.bincount(columns.image, minlength=len(file.images)))
+    lists = ID_LISTS if FORMATS[file.format].federated else ()
+    names = [name.encode(errors=_ERRORS) for name in file.image_files]
+    objects = [objects[index] for index in order.tolist()]
+    texts, text_end, start = bytearray(), [], 0
+    for image, end in zip(file.images, object_end.tolist(), strict=True):
+        fields = {key: image[key] for key in lists if key in image}
+        texts += orjson.dumps(fields if file.annotations is None else {**fields, "annotations": []})
         if end > start:
-            texts[-2:] = b",".join([objects[index] for index in order[start:end].tolist()]) + b"]}"
+            texts[-2:] = b",".join(objects[start:end]) + b"]}"
         text_end.append(len(texts))
         start = end
     tables = {
-        **{name: [record[name] for record in records] for name in ("image_id", "height", "width")},
+        **{name: [image[name] for image in file.images] for name in ("height", "width")},
         **{name: getattr(columns, name)[order] for name in ("category", "crowd", "mask")},
-        "name_end": name_end,
+        "image_id": [image["id"] for image in file.images],
+        "name_end": np.cumsum([len(name) for name in names]),
         "text_end": text_end,
         "object_end": object_end,
-        "names": np.frombuffer(names, np.uint8),
+        "names": np.frombuffer(b"".join(names), np.uint8),
         "texts": np.frombuffer(texts, np.uint8),
     }
     return {name: np.ascontiguousarray(tables[name], kind) for name, kind in ARRAYS.items()}

@@ -7,6 +7,7 @@ creates a dict for each annotation.
 
 import itertools
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,18 +28,22 @@ if TYPE_CHECKING:
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """Annotation that msgspec parses only if all values have exactly these types. true and 1.0 are not integers."""
+    """Annotation that msgspec parses only if all values have exactly these types. true and 1.0 are not integers.
 
-    id: int
-    image_id: int
+    ``UNSET`` means that the field is missing. ``_simple_part`` checks that the ids exist.
+    """
+
     category_id: int
     bbox: tuple[float, float, float, float]
-    segmentation: list[list[float]] | None = None
-    area: float = 0.0
+    id: int | UnsetType = UNSET
+    image_id: int | UnsetType = UNSET
+    segmentation: list[list[float]] | UnsetType | None = UNSET
+    area: float | UnsetType = UNSET
     iscrowd: int | UnsetType = UNSET
 
 
 _decode = msgspec.json.Decoder(list[_Annotation]).decode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings]:
@@ -73,7 +78,7 @@ def encode(annotations: Iterable[dict[str, Any]], image_ids: np.ndarray, categor
         image=np.searchsorted(image_ids, np.array([item["image_id"] for item in kept], np.int64)),
         category=np.searchsorted(category_ids, columns.category),
     )
-    return Part(columns, [orjson.dumps(each) for each in objects])
+    return Part(columns, _encode_lines(objects))
 
 
 def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findings] | None:
@@ -89,12 +94,14 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
     try:
         found = _decode(text)
         ids, image_id, category_id = (
-            np.array([getattr(each, field) for each in found], np.int64) for field in ("id", "image_id", "category_id")
+            np.fromiter(map(attrgetter(field), found), np.int64, len(found))
+            for field in ("id", "image_id", "category_id")
         )
-    except (msgspec.MsgspecError, OverflowError, RecursionError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, OverflowError, RecursionError, TypeError, UnicodeDecodeError):
         return None
     known = np.isin(image_id, checker.image_ids).all() and np.isin(category_id, checker.category_ids).all()
-    if not known or len(np.unique(ids)) < len(ids) or not {each.iscrowd for each in found} <= {UNSET, 0, 1}:
+    crowds = [each.iscrowd for each in found]
+    if not known or not set(crowds) <= {UNSET, 0, 1}:
         return None
     image = np.searchsorted(checker.image_ids, image_id)
     sizes, boxes = checker.sizes[image], np.array([each.bbox for each in found], np.float64).reshape(-1, 4)
@@ -107,16 +114,18 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
     columns = ObjectColumns(
         image=image,
         category=np.searchsorted(checker.category_ids, category_id),
-        crowd=np.array([each.iscrowd == 1 for each in found], bool),
-        mask=np.array([POLYGONS if each.segmentation else NO_MASK for each in found], np.int8),
+        crowd=np.array([value == 1 for value in crowds], bool),
+        mask=np.full(len(found), NO_MASK, np.int8),
     )
+    columns.mask[polygons.owners] = POLYGONS
     extents = polygon_extents(*polygons, len(found))
     extents[columns.crowd] = np.nan
-    texts = None if len(polygons.owners) else [_without_mask(each) for each in found]
+    texts = None if len(polygons.owners) else _short(found)
     return Part(columns, texts), Findings(ids, [], [], 0, find_disagreement(ids, boxes, extents, sizes))
 
 
-def _without_mask(item: _Annotation) -> bytes:
-    """Return JSON with the needed fields of an annotation without a mask. The other fields need most of the space."""
-    crowd = {} if item.iscrowd is UNSET else {"iscrowd": item.iscrowd}
-    return orjson.dumps({"bbox": item.bbox, "category_id": item.category_id, **crowd})
+def _short(annotations: list[_Annotation]) -> bytes:
+    """Return JSON with the needed fields of annotations without masks. The other fields need most of the space."""
+    for each in annotations:  # msgspec does not encode UNSET
+        each.id = each.image_id = each.area = UNSET
+    return _encode_lines(annotations)

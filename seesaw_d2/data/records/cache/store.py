@@ -21,7 +21,7 @@ import numpy as np
 
 from seesaw_d2.data.records.annotation_files import AnnotationChecker, AnnotationFile, read_annotations, read_header
 from seesaw_d2.data.records.cache import entry_files
-from seesaw_d2.data.records.cache.encoding import Part, Tables, join_parts
+from seesaw_d2.data.records.cache.encoding import Part, Tables, to_tables
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.parallel_parsing import UnusualFileError, cut_file, read_parts
 from seesaw_d2.data.records.cache.part_reading import encode, read_part
@@ -187,7 +187,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     """Read and check an annotation file, and convert it to arrays.
 
     Returns:
-        the file without annotations, and the arrays.
+        the file and the arrays. The ``annotations`` of the file may be empty, because the arrays contain all objects.
 
     Raises:
         DataError: see ``read_annotations``.
@@ -199,9 +199,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
         file = read_annotations(path, dataset_format)
         ids = [image["id"] for image in file.images], file.category_ids
         parts = [encode(itertools.compress(file.annotations or [], file.has_area), *map(np.array, ids))]
-    kept = None if file.annotations is None else []
-    file = dataclasses.replace(file, annotations=kept, has_area=np.ones(0, bool), ground_truth=None)
-    return file, join_parts(file.to_dataset_dicts(""), parts)
+    return file, to_tables(file, parts)
 
 
 def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, list[Part]]:
@@ -213,7 +211,7 @@ def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, list
     checker = AnnotationChecker(header)
     parts, found = [], []
     for texts, (part, findings) in read_parts(raw or [], functools.partial(read_part, checker), path):
-        parts.append(part if part.texts is not None else part._replace(texts=texts))
+        parts.append(part._replace(texts=texts) if part.texts is None else part)
         found.append(findings)
     checker.finish(found)
     return dataclasses.replace(header, annotations=None if raw is None else []), parts

@@ -90,7 +90,7 @@ def test_any_number_of_processes_gives_the_same(tmp_path, monkeypatch, workers):
     expected = read_annotations(path).to_dataset_dicts("root")
     processes = set()
 
-    def joined(*arguments, join=store.join_parts):
+    def joined(*arguments, join=store.to_tables):
         processes.update(os.listdir(tmp_path / "processes"))
         return join(*arguments)
 
@@ -99,7 +99,7 @@ def test_any_number_of_processes_gives_the_same(tmp_path, monkeypatch, workers):
         return read(checker, text)
 
     (tmp_path / "processes").mkdir()
-    monkeypatch.setattr(store, "join_parts", joined)
+    monkeypatch.setattr(store, "to_tables", joined)
     monkeypatch.setattr(store, "read_part", read)
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
     assert (processes == {str(os.getpid())}) == (workers == 1)
