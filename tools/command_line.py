@@ -20,12 +20,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 
 def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentParser:
-    """Return a parser with the arguments checkpoint, output and --overwrite of the programs that convert weights.
-
-    Args:
-        description: see ``parser_of``.
-        checkpoint: help text of the argument checkpoint.
-    """
+    """Return a parser with the arguments checkpoint, output and --overwrite. ``checkpoint`` is a help text."""
     parser = parser_of(description)
     parser.add_argument("checkpoint", help=checkpoint)
     parser.add_argument("output", help="the .pth file to write")
@@ -34,12 +29,9 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) -> None:
-    """Raise ConfigError if an option that has no effect is set.
+    """Raise ConfigError if one of the options ``names`` is not None.
 
-    Args:
-        args: the parsed arguments.
-        names: options without an effect. They are None by default.
-        needed: condition under which the options have an effect, such as "without --val".
+    ``needed`` is the condition under which these options have an effect, such as "without --val".
     """
     from seesaw_d2.errors import ConfigError
 

@@ -47,12 +47,7 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
-    """Return the rows with these names, and the rows that they start from, in the order of the file.
-
-    Args:
-        rows: result of ``read_rows``.
-        names: names of rows. None: all rows.
-    """
+    """Return the rows with these names, and the rows that they start from, in the order of the file. None: all rows."""
     if not names:
         return rows
     known = {row["name"]: row for row in rows}

@@ -22,12 +22,7 @@ DETECTIONS = Path("inference", DATASET, "lvis_instances_results.json")
 
 
 def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
-    """Return a dict from run name to file of detections, for files that are newer than the data set.
-
-    Args:
-        runs: dict from run name to run folder.
-        data: folder of the data set.
-    """
+    """Return a dict from run name to file of detections, for files that are newer than the data set."""
     files = {name: folder / DETECTIONS for name, folder in runs.items()}
     made = (data / "glyphs.json").stat().st_mtime
     return {name: file for name, file in files.items() if file.is_file() and file.stat().st_mtime > made}

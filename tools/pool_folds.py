@@ -61,12 +61,7 @@ def pooled_categories(files) -> list[dict]:
 
 
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
-    """Return a dict from old to new image id, and the images and objects with new ids.
-
-    Args:
-        file: annotation file of a fold.
-        start, first_object: first new image id and object id.
-    """
+    """Return a dict from old to new image id, and the images and objects with ids from ``start`` and ``first_object``."""
     ids = {image["id"]: start + index for index, image in enumerate(file.images)}
     images = [{**image, "id": ids[image["id"]]} for image in file.images]
     objects = [
@@ -77,11 +72,7 @@ def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], lis
 
 
 def pool(folds: list[tuple[str, str]]):
-    """Return the content of the pooled annotation file, and the pooled detections.
-
-    Args:
-        folds: paths of the annotation file and the results file of each fold.
-    """
+    """Return the content of the pooled annotation file, and the pooled detections. Folds are pairs of file paths."""
     import numpy as np
 
     from seesaw_d2.data.records.annotation_files import read_annotations

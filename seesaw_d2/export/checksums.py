@@ -30,11 +30,7 @@ def check_content(content: bytes, name: str) -> None:
     """Raise WeightsError, or an exception of ``zipfile``, if the content of a file does not match the checksum.
 
     Files of earlier versions are accepted: ONNX files without a checksum, and TorchScript archives that have only the
-    checksums of the zip format.
-
-    Args:
-        content: content of the file.
-        name: name of the file, for the error message.
+    checksums of the zip format. ``name`` is the file name in the error message.
     """
     if is_torchscript(content):
         with io.BytesIO(content) as file, zipfile.ZipFile(file) as archive:

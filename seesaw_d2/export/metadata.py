@@ -16,11 +16,7 @@ FORMAT_VERSION = 1
 def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> dict[str, Any]:
     """Return the metadata of an exported file as a dict of JSON values, see ``docs/deployment.md``.
 
-    Args:
-        cfg: config of the model.
-        model: the original model.
-        dtype: name of the dtype, see ``export_model``.
-        names: the C class names.
+    ``names`` are the class names. For ``dtype``, see ``export_model``.
     """
     classification = task_of(cfg) is CLASSIFICATION
     common = {

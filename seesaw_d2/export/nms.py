@@ -49,12 +49,8 @@ def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float
 def onnx_nms(boxes: Tensor, scores: Tensor, max_iou: float, min_score: float) -> Tensor:
     """Represent ONNX's operator NonMaxSuppression in a graph of torch.export.
 
-    Args:
-        boxes: (B, R, 4).
-        scores: (B, columns, R).
-
-    Returns:
-        int64 (N, 3), the batch index, column and region of each box after NMS.
+    The inputs are boxes (B, R, 4) and scores (B, columns, R). The output is int64 (N, 3): batch index, column and
+    region of each box after NMS.
     """
     raise NotImplementedError("seesaw_d2::onnx_nms: only onnxruntime can run this operator")
 

@@ -159,9 +159,7 @@ def make_folder(path: str | os.PathLike) -> None:
 def remove_leftovers(folder: str, names: re.Pattern[str]) -> None:
     """Remove the temporary files that ``atomic_file`` left in ``folder`` when earlier processes were killed.
 
-    Args:
-        folder: the folder.
-        names: pattern that matches the whole names of the final files, without the suffix of temporary files.
+    ``names`` must match the whole names of the final files, without the suffix of temporary files.
     """
     if not os.path.isdir(folder):
         return

@@ -28,11 +28,6 @@ def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO
     The check examines the opened file. Otherwise, another program could replace the file between check and opening.
     Opening a pipe does not block.
 
-    Args:
-        path: path of the file.
-        mode: as in ``open``.
-        options: as in ``open``.
-
     Raises:
         OSError: the file cannot be opened, or it is a pipe, a directory, a socket or a device.
     """

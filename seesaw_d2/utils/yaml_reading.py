@@ -50,13 +50,7 @@ class NamedText(io.StringIO):
 def yaml_values(
     text: str, path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, error: type[SeesawError] = ConfigError
 ) -> Any:
-    """Return the values of YAML text.
-
-    Args:
-        text: the YAML text.
-        path: path of the file, for messages.
-        loader: a safe loader of PyYAML.
-        error: the exception type to raise.
+    """Return the values of YAML text. For the other arguments, see ``read_yaml_file``.
 
     Raises:
         error: the text is not YAML of plain values, a value does not match its tag (``!!timestamp x``), values are

@@ -56,12 +56,7 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
 
 
 def check_archive(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
-    """Verify the checksums of the headers and of all records of an archive.
-
-    Args:
-        archive: the archive.
-        file: the same file, open for reading.
-        path: path of the file, for error messages.
+    """Verify the checksums of the headers and of all records of an archive. ``file`` is the open file of the archive.
 
     Raises:
         WeightsError: a checksum does not match.
@@ -79,11 +74,7 @@ def is_archive(path: str) -> bool:
 
 
 def seal(file: IO[bytes]) -> None:
-    """Add a checksum of the headers to an archive, in its zip comment, which PyTorch ignores.
-
-    Args:
-        file: a complete archive of ``torch.save``, open for reading and writing.
-    """
+    """Add a checksum of the headers to an open archive of ``torch.save``, in the zip comment, which PyTorch ignores."""
     with zipfile.ZipFile(file) as archive:
         comment = _SEAL + bytes(_DIGITS)
         digest = _digest(archive, file, len(comment))

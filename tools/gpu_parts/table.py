@@ -4,13 +4,7 @@ from gpu_parts.parts import Part
 
 
 def markdown(parts: list[Part], results: list[dict], machine: list[str]) -> str:
-    """Return a line about the machine and a table of all parts, including parts that were not run.
-
-    Args:
-        parts: parts in the order of the table.
-        results: result of each part (see ``running.known``).
-        machine: result of ``machine.description``.
-    """
+    """Return a line about the machine, and a table with the result of each part (see ``running.known``)."""
     lines = [". ".join(machine) + ".", "", "| part | case | result |", "|---|---|---|"]
     for part, result in zip(parts, results, strict=True):
         title = f"{part.name}: {part.what}"

@@ -23,12 +23,7 @@ _BACKENDS = {"cv2": "opencv", "pillow": "pillow"}
 
 
 def read_images(config: Mapping[str, Any], found: Settings) -> None:
-    """Read channel order, mean, standard deviation, padding, test size and resize backend from a config.
-
-    Args:
-        config: the parsed config of MMDetection.
-        found: receives the settings and the problems.
-    """
+    """Read channel order, mean, std, padding, test size and resizing from a config, and store them in ``found``."""
     model = config.get("model")
     new = isinstance(model, dict) and isinstance(model.get("data_preprocessor"), dict)
     if new:

@@ -25,12 +25,7 @@ class Part:
     carried: frozenset[str] = frozenset()
 
     def problems(self, found: Mapping[str, Any], where: str) -> list[str]:
-        """Return one line for each unknown key and each unsupported value of the dict ``found``.
-
-        Args:
-            found: the dict.
-            where: path of the dict in the config, for the messages.
-        """
+        """Return one line for each unknown key and each unsupported value of a dict at ``where`` in the config."""
         lines = []
         for key, value in found.items():
             if key in self.fixed and value not in self.fixed[key]:

@@ -73,12 +73,7 @@ def is_numbers(values: Any, count: int, kind: Any = (int, float)) -> bool:
 
 
 def read_model(config: Mapping[str, Any], found: Settings) -> None:
-    """Read the settings of the model (backbone, RPN, ROI heads, test thresholds) from a config.
-
-    Args:
-        config: the parsed config of MMDetection.
-        found: receives the settings and the problems.
-    """
+    """Read the settings of backbone, RPN, ROI heads and testing from a config, and store them in ``found``."""
     model = found.part(config.get("model"), parts.MODEL, "model")
     if not model:
         return

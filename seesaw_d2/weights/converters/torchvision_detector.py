@@ -102,10 +102,7 @@ def _rename(name: str) -> str | None:
 def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
     """Move the rows of background from the first position to the last position, or drop these rows.
 
-    Args:
-        tensor: (``rows`` * (C + 1), ...) weights or biases with background first.
-        rows: number of rows per category.
-        background: True: keep the rows of background. False: drop these rows.
+    ``tensor`` has shape (rows * (C + 1), ...). If ``background`` is False, the result has no rows of background.
     """
     parts = tensor.view(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
