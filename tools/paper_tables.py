@@ -114,7 +114,7 @@ def main(arguments=None) -> int:
     rows = [row for table in ([args.table] if args.table else tables) for row in tables[table]]
     if args.row is not None:
         if not args.table:
-            parser.error("--row: expected also --table, found no --table")
+            parser.error("--row: --table is missing. Row numbers refer to a table.")
         if not 1 <= args.row <= len(rows):
             parser.error(f"--row: expected a number from 1 to {len(rows)} for table {args.table}, found {args.row}")
         rows = [rows[args.row - 1]]

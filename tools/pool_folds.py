@@ -61,7 +61,10 @@ def pooled_categories(files) -> list[dict]:
 
 
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
-    """Return a dict from old to new image id, and the images and objects with ids from ``start`` and ``first_object``."""
+    """Return a dict from old to new image id, and the images and objects with the new ids.
+
+    The new ids begin with ``start`` (images) and ``first_object`` (objects).
+    """
     ids = {image["id"]: start + index for index, image in enumerate(file.images)}
     images = [{**image, "id": ids[image["id"]]} for image in file.images]
     objects = [
