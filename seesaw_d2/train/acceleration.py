@@ -26,7 +26,7 @@ WRITERS_PERIOD = 20  # number of iterations after which Detectron2's trainer wri
 
 
 def check_acceleration(cfg: CfgNode) -> None:
-    """Check the options that do not depend on the model.
+    """Check the options for faster training that do not depend on the model.
 
     Raises:
         ConfigError: a value is not allowed, or two options exclude each other.
@@ -117,7 +117,7 @@ def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
 
 
 def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.optim.Optimizer:
-    """Set SOLVER.OPTIMIZER_IMPLEMENTATION in all parameter groups of an optimizer, and return it.
+    """Apply SOLVER.OPTIMIZER_IMPLEMENTATION to all parameter groups of an optimizer, and return the optimizer.
 
     Raises:
         ConfigError: the optimizer's class has only one implementation, and the key is not "auto".

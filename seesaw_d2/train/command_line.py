@@ -112,7 +112,7 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
         return 1
     except Stopped as stop:
         if world.rank == 0:
-            evaluated = f"evaluation interrupted by {signal.Signals(stop.signum).name}"
+            evaluated = f"the evaluation was interrupted by {signal.Signals(stop.signum).name}"
             print(evaluated if args.eval_only else stop, file=sys.stderr)
         return stop.code
     except KeyboardInterrupt:

@@ -101,7 +101,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg, model: nn.Module | None = None):
-        """Build and freeze the model unless ``model`` is passed. Return it with the options of ``accelerate``.
+        """Build and freeze the model, unless ``model`` is passed. Then apply ``accelerate``, and return the model.
 
         Args:
             model: a built and frozen model, or None.

@@ -86,7 +86,7 @@ def test_crt_starts_the_classifier_anew(job, pretrained, config_file):
     assert (after[f"{CLASSIFIER}.bias"] == 0).all()
     assert (before[f"{CLASSIFIER}.bias"] != 0).any()
     log = (run / "log.txt").read_text()
-    assert f"MODEL.WEIGHTS_EXCEPT: {CLASSIFIER}.bias, {CLASSIFIER}.weight" in log
+    assert f"MODEL.WEIGHTS_EXCEPT excludes {CLASSIFIER}.bias, {CLASSIFIER}.weight" in log
     # Without the key the trained classifier is where the second training starts.
     assert job("MODEL.WEIGHTS", str(pretrained), *CE, *FREEZE, *still, folder="kept") == 0
     assert differences(before, weights(config_file.parent / "kept/model_final.pth")) == set()

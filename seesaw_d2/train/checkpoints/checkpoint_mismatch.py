@@ -92,7 +92,7 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
 
 
 def describe_classifier(model: nn.Module) -> str:
-    """Return the loss, background and number of logits of a model as text. Without a known loss: the heads' class."""
+    """Describe a model by its loss, background and number of logits or, if the loss is unknown, by its heads."""
     loss = next((module for module in model.modules() if isinstance(module, ClassificationLoss)), None)
     if loss is None:
         return type(getattr(model, "roi_heads", model)).__name__

@@ -82,7 +82,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         for name, value in initial.items():
             state[name].copy_(value)
         if initial:
-            self.logger.info(f"{path}: not loaded because of MODEL.WEIGHTS_EXCEPT: {', '.join(initial)}")
+            self.logger.info(f"{path}: MODEL.WEIGHTS_EXCEPT excludes {', '.join(initial)} from loading")
         return extra
 
     def save(self, name, **kwargs):

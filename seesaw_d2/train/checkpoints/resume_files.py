@@ -90,7 +90,7 @@ def _look(folder: str) -> Found | None:
         return Found(max(good)[1], tuple(dict.fromkeys(problems)))
     if os.path.exists(pointer) or candidates:
         raise WeightsError(
-            f"{folder}: expected a checkpoint to resume from, found none that is complete. Problems: "
+            f"{folder}: expected a complete checkpoint to resume from, found only missing or damaged files: "
             f"{'. '.join(dict.fromkeys(problems))}"
         )
     return None
@@ -101,7 +101,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
 
     Args:
         path: path of the checkpoint.
-        must_know: False: return -1 for a checkpoint without an iteration.
+        must_know: whether to raise WeightsError for a checkpoint without an iteration. False: return -1.
 
     Raises:
         WeightsError: the file is missing or damaged, or has no iteration.
@@ -119,7 +119,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
         ) from error
     if must_know and type(iteration) is not int:
         found = "no such entry" if iteration is None else shown(iteration)
-        raise WeightsError(f'{path}: "iteration": expected the number of a training iteration, found {found}')
+        raise WeightsError(f'{path}: "iteration": expected an integer, found {found}. Resuming needs the iteration')
     return iteration if type(iteration) is int else -1
 
 

@@ -49,7 +49,7 @@ class TrainingState(HookBase):
     If the resumed run will not be bit for bit equal, a warning gives the reason: another seed, batch size, data set,
     number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One reason is not detected. With
     three or more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so that the
-    first resumed step may round differently. Samplers that exist only in Detectron2's main branch start again.
+    first resumed step may round differently. Samplers of Detectron2's main branch start from the beginning.
 
     Args:
         loader: the training loader. The hook saves the position of a ``TrainLoader``, but not of other loaders.

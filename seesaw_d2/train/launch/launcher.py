@@ -44,7 +44,7 @@ class Group:
     Args:
         device: MODEL.DEVICE: "cpu" for the backend gloo, "cuda" or "cuda:<index>" for NCCL.
         timeout: timeout of collectives in minutes.
-        folder: OUTPUT_DIR, where NCCL dumps its last collectives after a timeout.
+        folder: OUTPUT_DIR, to which NCCL writes its last collectives after a timeout.
         given: option or config key -> value. The values must be equal on all machines.
         port: port of the store to which spawned processes connect. None if the process layout has an address.
     """
@@ -65,7 +65,7 @@ def launch(function: Callable[..., None], world: ProcessLayout, group: Group, ar
     Raises:
         SeesawError: a process raised it.
         Stopped: a signal stopped the job.
-        RankFailed: a spawned process failed, and the others were terminated.
+        RankFailed: a spawned process failed, and the other processes were terminated.
     """
     if not world.spawns:
         _started_by_others(function, world, group, args)
@@ -177,7 +177,7 @@ def _nccl(world: ProcessLayout, group: Group) -> str:
     # After a timeout, each process writes its last collectives to a file, and NCCL's message names the last collective.
     for name, value in (
         ("TORCH_FR_BUFFER_SIZE", "2000"),
-        ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # name of the variable above before PyTorch 2.7
+        ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # former name of TORCH_FR_BUFFER_SIZE, before PyTorch 2.7
         ("TORCH_NCCL_DUMP_ON_TIMEOUT", "1"),
         ("TORCH_NCCL_DEBUG_INFO_TEMP_FILE", os.path.join(os.path.abspath(group.folder), "nccl_trace_rank_")),
     ):

@@ -120,9 +120,9 @@ def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) 
     keys = sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key))
     if not keys:
         return ""
-    pairs = [f"{key}: {first.get(key, 'none')} and {other.get(key, 'none')}" for key in keys[:_DIFFERENCES]]
+    pairs = [f"{key}: {first.get(key, 'no value')} and {other.get(key, 'no value')}" for key in keys[:_DIFFERENCES]]
     more = f"; and {len(keys) - _DIFFERENCES} more" if len(keys) > _DIFFERENCES else ""
     return (
-        f"{', '.join(keys[:_DIFFERENCES])}: expected the same value in each {part.name}, found different values in "
+        f"{', '.join(keys[:_DIFFERENCES])}: expected the same value for each {part.name}, found different values in "
         f"{part.name} 0 and {part.name} {part.number} ({'; '.join(pairs)}{more})"
     )

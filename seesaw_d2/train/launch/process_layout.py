@@ -99,7 +99,8 @@ def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
         missing = ", ".join(name for name in _TORCHRUN if name not in environ)
         values = ", ".join(f"{name}={environ[name]}" for name in found)
         raise ConfigError(
-            f"environment variables {missing}: expected values with {values}, found unset variables. {hint}"
+            f"environment variables {missing} are not set, but {values} indicates a launcher with several processes. "
+            f"{hint}"
         )
     for name in _MPI:
         if _number(environ, name, 1, default=1) > 1:

@@ -1,4 +1,4 @@
-"""Connect the processes of a job. After a few seconds, print which machine is missing, and the end of the wait."""
+"""Connect the processes of a job. After a few seconds, print which machine is missing and when the wait ends."""
 
 import socket
 import sys

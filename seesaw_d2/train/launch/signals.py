@@ -64,7 +64,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the block. Do nothing outside of the main thread, where Python allows no handlers."""
+        """Handle the signals in the block. In threads other than the main thread, Python allows no handlers."""
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -88,7 +88,7 @@ class StopSignals:
             self.deferred = deferred
 
     def _handle(self, signum: int, frame) -> None:
-        if os.getpid() != self._pid:  # a forked worker of a loader
+        if os.getpid() != self._pid:  # this process is a forked worker of a loader
             os._exit(128 + signum)
         now = time.monotonic()
         if self.signum is None:

@@ -1,4 +1,4 @@
-"""Supervise spawned processes: forward signals. If a process fails, report the failure and terminate the others.
+"""Supervise spawned processes: forward signals, and terminate all processes if one of them fails.
 
 ``torch.distributed.launcher.elastic_launch`` cannot replace this module, because 30 seconds after SIGTERM it kills
 processes that still save their checkpoint.
@@ -85,7 +85,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
 
     Raises:
         SeesawError, Stopped: a process raised it.
-        RankFailed: a process failed or was killed, and the others were terminated.
+        RankFailed: a process failed or was killed, and the other processes were terminated.
     """
     context = multiprocessing.get_context("spawn")
     ranks: list[_Rank] = []
@@ -165,7 +165,7 @@ def _print_stacks(ranks: list[_Rank]) -> None:
 def _how(exitcode: int) -> str:
     if exitcode < 0:
         return f"The process was killed by {signal.Signals(-exitcode).name}"
-    return f"The process ended with exit status {exitcode} without a message"
+    return f"The process exited with exit status {exitcode} without an error message"
 
 
 def _kill(ranks: list[_Rank]) -> None:
@@ -180,7 +180,7 @@ def _kill(ranks: list[_Rank]) -> None:
 
 @contextmanager
 def _forwarding(ranks: list[_Rank], received: list[int]) -> Iterator[None]:
-    """Forward SIGTERM and SIGINT to the processes. Kill all of them if some cannot handle signals yet."""
+    """Forward SIGTERM and SIGINT to the processes. Kill all processes if some of them cannot handle signals yet."""
 
     def forward(signum, frame):
         received.append(signum)

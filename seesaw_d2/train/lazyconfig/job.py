@@ -51,7 +51,7 @@ class LazyTrainer(EndsEarly, Step):
 
 
 class LazyCheckpointer(SeesawCheckpointer):
-    """Checkpointer that also accepts ``PATH?matching_heuristics=True``, with which names are matched by suffix."""
+    """Checkpointer that also accepts ``PATH?matching_heuristics=True``, which matches parameter names by suffix."""
 
     def load(self, path, checkpointables=None):
         path, _, option = path.partition("?")

@@ -20,7 +20,6 @@ _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpoin
 _TRAIN += ("log_period", "device")
 # Options of Detectron2 that this project does not support. In Detectron2's configs, their values are False.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
-# Optional keys.
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
 # YAML key or text in an error message -> replacement for LazyConfigs, which share the checks of YAML configs.

@@ -92,7 +92,7 @@ class LazyPreflight(Preflight):
 
 
 def build_model(lazy: Any, seed: int) -> nn.Module:
-    """Build the model of a LazyConfig on the CPU, initialized with ``seed``. If it is negative, use a random seed."""
+    """Build the model of a LazyConfig on the CPU, initialized with ``seed``, or with a random seed if ``seed`` < 0."""
     seed_all_rng(None if seed < 0 else seed + comm.get_rank())
     return instantiate(lazy.model)
 

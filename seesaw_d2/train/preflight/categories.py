@@ -27,7 +27,7 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
         try:
             found = _names(cfg, name, f"DATASETS.{key}")
         except SeesawError as error:  # continue, because a custom loader may not need the annotation file
-            warn_once(logger, f"DATASETS.{key}: the category names of {name!r} are not checked, because of: {error}")
+            warn_once(logger, f"DATASETS.{key}: the category names of {name!r} are unknown and not checked: {error}")
             continue
         if found is not None:
             return found

@@ -207,4 +207,4 @@ def trained_and_tested(cfg: CfgNode) -> tuple[str, ...]:
     if not both:
         return ()
     names = ", ".join(both)
-    return (f"DATASETS.TEST: DATASETS.TRAIN also contains {names}. Metrics on training images overestimate accuracy",)
+    return (f"DATASETS.TEST: DATASETS.TRAIN also contains {names}. Metrics on training images are too optimistic",)

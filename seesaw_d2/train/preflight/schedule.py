@@ -222,7 +222,7 @@ def check_schedule(cfg: CfgNode) -> None:
     if sampler not in WITH_EPOCHS:
         raise ConfigError(
             f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(WITH_EPOCHS)} with SOLVER.EPOCHS "
-            f"{solver.EPOCHS:g}, found {sampler!r}. The length of an epoch is known only for the expected samplers"
+            f"{solver.EPOCHS:g}, found {sampler!r}. Only the expected samplers define the length of an epoch"
         )
 
 

@@ -53,7 +53,7 @@ def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
         if cfg.MODEL.ROI_BOX_HEAD[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
             raise ConfigError(
                 f"MODEL.ROI_BOX_HEAD.{key}: the values have no effect, because the model uses no loss of this project. "
-                f"For detection, MODEL.ROI_HEADS.NAME is {cfg.MODEL.ROI_HEADS.NAME!r}. Set it to SeesawROIHeads, "
+                f"For detection, replace MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r} by SeesawROIHeads, "
                 "SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or other heads with losses of this "
                 "project. For semantic segmentation, set MODEL.SEM_SEG_HEAD.NAME to SeesawSemSegFPNHead"
             )

@@ -1,4 +1,4 @@
-"""Define the task semantic segmentation, for Detectron2's SemanticSegmentor. PanopticFPN belongs to detection."""
+"""Define the task semantic segmentation, for Detectron2's SemanticSegmentor. PanopticFPN has the task detection."""
 
 from detectron2.config import CfgNode
 from torch import nn

@@ -67,7 +67,7 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
         counts = dataset_statistics(name, records).image_count
         unused = [category for category, count in zip(names, counts, strict=True) if not count]
         if unused:
-            findings.note(f"{name}: categories without an image: {first_few(unused)}")
+            findings.note(f"{name}: categories without a training image: {first_few(unused)}")
     missing = set(missing_files(records))
     report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
     hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". To skip these images, set DATALOADER.SKIP_BAD_IMAGES True"

@@ -60,8 +60,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
             ]
         )
         raise ConfigError(
-            f"config keys have no effect: {listed}. Remove these keys, or set the keys that they need to the needed "
-            "values"
+            f"these config keys have no effect: {listed}. Remove these keys, or set the other keys to the needed values"
         )
 
 

@@ -57,7 +57,7 @@ def component_needs(key: str) -> Iterator[Need]:
         yield Need(HEADS, "heads without a cascade", lambda cfg: not _is_cascade(cfg))
     if losses := [name for name, each in LOSS_REGISTRY if key in _loss_keys(each)]:
         wrapped = any(LOSS_REGISTRY.get(name).soft_labels for name in losses)
-        names = " or ".join(losses) + (f", or a loss around it ({_NODE}.PCB.LOSS)" if wrapped else "")
+        names = " or ".join(losses) + (f", or a loss that wraps it ({_NODE}.PCB.LOSS)" if wrapped else "")
         yield Need(f"{_NODE}.NAME", names, lambda cfg: _loss_reads(cfg, key))
     if samplers := [name for name, keys in SAMPLER_KEYS.items() if key in keys]:
         choice = "DATALOADER.SAMPLER_TRAIN"
