@@ -21,7 +21,7 @@ from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
 from seesaw_d2.utils.escaping import printable
 
-# (function to run in each process, communication settings, arguments of the function).
+# Function to run in each process, communication settings, and arguments of the function.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 

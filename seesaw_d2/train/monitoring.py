@@ -79,7 +79,6 @@ class PredictionImages(HookBase):
     so that it has no effect on the training.
 
     Args:
-        model: a detector.
         build_loader: function that returns the test loader.
         names: class names.
         period: VIS_PERIOD, number of iterations between two drawings.
@@ -135,7 +134,7 @@ class WandbWriter(EventWriter):
 
     Args:
         project: LOGGING.WANDB_PROJECT. The user must have logged in with ``wandb login``.
-        cfg: config to store with the run.
+        cfg: config that wandb stores with the run.
         name: name of the run. None: wandb generates a name.
     """
 

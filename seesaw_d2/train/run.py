@@ -34,9 +34,8 @@ _PATIENCE = 60.0  # seconds after which a waiting process prints a message
 def run(cfg: CfgNode, args) -> None:
     """Check the job of a YAML config, then train or evaluate.
 
-    Args:
-        cfg: config, not frozen. The checks resolve values such as the device in place.
-        args: parsed arguments of ``argument_parser``.
+    The config must not be frozen, because the checks resolve values such as the device in place. ``args`` are the
+    parsed arguments of ``argument_parser``.
     """
     preflight = Preflight(cfg, written=written_layers(args.config_file, args.opts), **options_of(args))
 

@@ -122,7 +122,6 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
     """Return the report of a non-finite iteration as plain values and tensors, which a checkpoint can contain.
 
     Args:
-        report: the report.
         named: (name, parameter) pairs in the order of ``report.norms``. If ``report.norms`` is None: pairs of all
             parameters. This function then computes the norms of their gradients.
     """

@@ -14,13 +14,7 @@ _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predic
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether loading a checkpoint sets a parameter or buffer that has a row for each category.
-
-    Args:
-        state: state dict of the model.
-        left_out: names of the parameters and buffers that are not loaded.
-        num_classes: number of categories.
-    """
+    """Return whether a value in ``state`` has a row for each category. Ignore the names in ``left_out``."""
     left_out = set(left_out)
     return any(
         name not in left_out and _BY_CATEGORY.search(name) and value.ndim > 0 and len(value) >= num_classes
@@ -41,12 +35,9 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def find_problems(incompatible) -> dict[str, str]:
-    """Return a dict from name to problem for parameters and buffers that are missing in the file or have another shape.
+    """Return a dict from name to problem for the missing and the wrongly shaped parameters in fvcore's report.
 
     Ignore missing batch counters and buffers of losses, because predictions do not depend on them.
-
-    Args:
-        incompatible: fvcore's report on missing, unexpected and wrongly shaped parameters.
     """
     problems = {
         name: "not in the file"
@@ -57,13 +48,7 @@ def find_problems(incompatible) -> dict[str, str]:
 
 
 def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> None:
-    """Raise WeightsError if a frozen parameter would keep its initial value.
-
-    Args:
-        model: the model.
-        problems: name -> problem of each parameter that keeps its initial value.
-        path: path of the weights file, for the message.
-    """
+    """Raise WeightsError if a frozen parameter is among ``problems``: name -> why it keeps its initial value."""
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
     if lines:
@@ -74,13 +59,7 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
 
 
 def check_backbone(incompatible, prefix: str, path: str) -> None:
-    """Raise WeightsError unless the file and the model's ResNet have the same layers.
-
-    Args:
-        incompatible: fvcore's report on missing, unexpected and wrongly shaped parameters.
-        prefix: prefix of the ResNet's parameter names in the model.
-        path: path of the weights file, for the message.
-    """
+    """Raise WeightsError unless the file and the model's ResNet (names with ``prefix``) have the same layers."""
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
     lines += [f"{name}: not in the file" for name in incompatible.missing_keys if _is_layer(name, prefix)]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]

@@ -97,14 +97,10 @@ def _look(folder: str) -> Found | None:
 
 
 def _iteration(path: str, must_know: bool = True) -> int:
-    """Return the iteration of a checkpoint.
-
-    Args:
-        path: path of the checkpoint.
-        must_know: whether to raise WeightsError for a checkpoint without an iteration. False: return -1.
+    """Return the iteration of a checkpoint, or -1 if the file contains no iteration and ``must_know`` is False.
 
     Raises:
-        WeightsError: the file is missing or damaged, or has no iteration.
+        WeightsError: the file is missing or damaged, or contains no iteration although ``must_know`` is True.
     """
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: no such file")

@@ -23,7 +23,6 @@ def apply_overrides(
     Detectron2 would add an unknown key without an error.
 
     Args:
-        cfg: the config.
         overrides: overrides in Hydra's grammar, such as ``train.max_iter=10``. ``+key=value`` adds a key.
         optional: known keys that the config need not contain.
         yaml_names: YAML key -> LazyConfig key, for suggestions.

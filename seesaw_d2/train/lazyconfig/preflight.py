@@ -115,11 +115,7 @@ def common_settings(lazy: Any) -> CfgNode:
 
 
 def lazy_categories(cfg: Any, part: str) -> Categories | None:
-    """Return the class names of ``dataloader.train`` or ``.test``, or None if they are unknown.
-
-    Args:
-        part: "train" or "test".
-    """
+    """Return the class names of the data set of ``dataloader.<part>``, or None if they are unknown."""
     for name in _dataset_names(cfg, part):
         with contextlib.suppress(SeesawError):  # the loader raises the error again if it needs the annotation file
             if (found := categories_of(name, f"dataloader.{part}")) is not None:

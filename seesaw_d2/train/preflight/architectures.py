@@ -26,11 +26,7 @@ PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
 def check_architecture(cfg: CfgNode) -> None:
-    """Raise ConfigError if this project cannot train the meta-architecture with its ROI heads.
-
-    Args:
-        cfg: a config whose META_ARCHITECTURE is registered.
-    """
+    """Raise ConfigError if this project cannot train the registered META_ARCHITECTURE with the ROI heads."""
     name = cfg.MODEL.META_ARCHITECTURE
     architecture = META_ARCH_REGISTRY.get(name)
     heads = cfg.MODEL.ROI_HEADS.NAME
@@ -71,11 +67,7 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if the keys for precomputed proposals contradict each other, or files are missing.
-
-    Args:
-        cfg: a config whose META_ARCHITECTURE is registered.
-    """
+    """Raise ConfigError if the keys for precomputed proposals contradict each other, or list too few files."""
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     key, name = PRECOMPUTED
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME

@@ -45,7 +45,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
     """Register the data sets, and return the class names of a test set or, if no test set fits, of a training set.
 
     Args:
-        cfg: a config.
+        cfg: a config, not frozen.
         count: number of class names that the data set must have.
 
     Returns:

@@ -65,7 +65,6 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
     """Replace ``MODEL.DEVICE: auto`` in place, and check the device.
 
     Args:
-        cfg: a config.
         world: processes of the job, each of which needs its own GPU. None: do not check the number of GPUs.
 
     Raises:

@@ -45,7 +45,6 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
     """Check that ``MODEL.WEIGHTS`` can be read and is a trained model, not only a pretrained backbone.
 
     Args:
-        cfg: a config.
         hint: sentence for the error message that tells the user how to set the weights.
 
     Raises:

@@ -26,9 +26,7 @@ def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int,
 def examine_step(preflight: Preflight, findings: Findings) -> int:
     """Estimate the memory, then train one step on the images that one process gets in a batch.
 
-    Args:
-        preflight: a preflight that has run the checks of the model.
-        findings: printer of the findings.
+    ``preflight`` must have run the checks of the model.
 
     Returns:
         the size of a checkpoint (weights and optimizer) in bytes.

@@ -57,11 +57,7 @@ def _num_keys() -> int:
 
 
 def written_layers(config_file: str = "", overrides: Sequence[str] = ()) -> list[Layer]:
-    """Return the layers of a config: ``_BASE_``s first, overrides last.
-
-    Args:
-        config_file, overrides: arguments that ``load_config`` accepts.
-    """
+    """Return the layers of the config that ``load_config`` loads: ``_BASE_``s first, overrides last."""
     layers = _files(find_config_file(config_file)) if config_file else []
     overrides = list(overrides or [])
     if overrides:
