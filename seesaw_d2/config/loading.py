@@ -1,4 +1,4 @@
-"""Load config files and overrides. Errors about an unknown key suggest the most similar known key."""
+"""Load config files and overrides. For an unknown key, the error suggests the most similar known key."""
 
 import math
 import re
@@ -48,7 +48,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         key = new_key(str(given), "command line")
         *nodes, _ = key.split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
-        if not isinstance(node, CfgNode):  # yacs would raise a confusing error
+        if not isinstance(node, CfgNode):  # the error of yacs would not name the key
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
@@ -70,19 +70,19 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
     """Merge the values of a YAML file and its ``_BASE_``s into ``cfg`` in place, and return it.
 
     Raises:
-        ConfigError: ``cfg`` lacks a key, or a value has a wrong type. The message names ``path``.
+        ConfigError: a key is not in ``cfg``, or a value has a wrong type. The message names ``path``.
     """
     rename_keys(values, path)
     try:
         loaded = CfgNode(values)
-    except AssertionError as error:  # raised for a value that is neither a mapping nor a valid config value
+    except AssertionError as error:  # a value has a type that configs do not allow
         raise ConfigError(f"{path}: {reason(error)}") from error
     _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(loaded, cfg)), path)
     return cfg
 
 
 def _refuse_infinite(solver: CfgNode) -> None:
-    """Raise ConfigError if a value in SOLVER is infinite or NaN, because training would fail late or not at all."""
+    """Raise ConfigError if a value in SOLVER is infinite or NaN. Training might not detect such a value."""
     for key in config_keys(solver):
         value = read_value(solver, key)
         if isinstance(value, float) and not math.isfinite(value):
@@ -94,7 +94,7 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
 
     Args:
         path: path of the file.
-        overrides: KEY, VALUE, ... on the command line, which may set limits of downloads.
+        overrides: KEY, VALUE, ... from the command line. They can contain limits of downloads.
     """
     PlainConfig.given = dict(zip(map(str, overrides[::2]), overrides[1::2], strict=False))
     try:
@@ -125,7 +125,7 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
 
 
 def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
-    """Convert integers in ``loaded`` to floats, in place, where ``cfg`` has floats. yacs rejects such integers."""
+    """Convert integers in ``loaded`` to floats in place where ``cfg`` has floats, because yacs would reject them."""
     for name, value in loaded.items():
         known = cfg.get(name)
         if isinstance(value, CfgNode) and isinstance(known, CfgNode):
@@ -138,11 +138,11 @@ def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
 
 
 def _as_float(value, known):
-    """Convert an integer, or text with an integer, to float if ``known`` is a float. Return other values unchanged."""
+    """Convert an int, or a str with an integer, to float if ``known`` is a float. Return other values unchanged."""
     if not isinstance(known, float) or isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
-        return float(str(value))  # float(value) would raise an error for very large integers; this returns infinity
+        return float(str(value))  # unlike float(value), this returns infinity for a very large int
     return value
 
 
@@ -153,7 +153,7 @@ def read_value(cfg: CfgNode, key: str):
     return cfg
 
 
-# Message of yacs for a value of a wrong type.
+# Matches the message of yacs for a value with a wrong type.
 _MISMATCH = re.compile(
     r"Type mismatch \(<class '(\w+)'> vs\. <class '(\w+)'>\) with values \((.*) vs\. (.*)\) for config key: (\S+)",
     re.DOTALL,
@@ -163,7 +163,7 @@ _MISMATCH = re.compile(
 def _merge(cfg: CfgNode, merge, source: str) -> None:
     try:
         merge()
-    except (MemoryError, RecursionError):  # yacs parses strings as Python literals
+    except (MemoryError, RecursionError):  # raised because yacs parses strings as Python literals
         raise ConfigError(f"{source}: a value is nested too deeply to be parsed") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -177,7 +177,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
 
 
 def config_keys(cfg: CfgNode, prefix: str = ""):
-    """Yield the full names of all keys of a config, including inner nodes."""
+    """Yield the full names, such as "SOLVER.BASE_LR", of all keys and nodes of a config."""
     for name, value in cfg.items():
         yield prefix + name
         if isinstance(value, CfgNode):
@@ -185,10 +185,10 @@ def config_keys(cfg: CfgNode, prefix: str = ""):
 
 
 def config_values(cfg: CfgNode) -> dict[str, str]:
-    """Return a dict from full keys, without inner nodes, to the ``repr`` of their values."""
+    """Return a dict that maps the full name of each key to the ``repr`` of its value. Nodes are not included."""
     return {key: repr(read_value(cfg, key)) for key in leaf_keys(cfg)}
 
 
 def leaf_keys(cfg: CfgNode) -> list[str]:
-    """Return the full names of all keys of a config, without inner nodes."""
+    """Return the full names of all keys of a config. Nodes are not included."""
     return [key for key in config_keys(cfg) if not isinstance(read_value(cfg, key), CfgNode)]

@@ -1,16 +1,21 @@
-"""Support old names of config keys for one minor version, with a warning (CONTRIBUTING.md, Releases)."""
+"""Accept old names of config keys for one minor version, with a warning (CONTRIBUTING.md, Releases)."""
 
 import warnings
 from typing import Any
 
 from seesaw_d2.errors import ConfigError
 
-# Maps full old keys to full new keys.
+# Maps the old name of each renamed key to the new name. Both names contain all parent nodes.
 RENAMED_KEYS: dict[str, str] = {}
 
 
 def new_key(key: str, source: str) -> str:
-    """Return the current name of the full config key ``key``. Issue a FutureWarning if ``key`` is an old name."""
+    """Return the current name of a config key such as "SOLVER.BASE_LR". Issue a FutureWarning for an old name.
+
+    Args:
+        key: old or current name with all parent nodes.
+        source: file or command line with the key, for the warning.
+    """
     if key not in RENAMED_KEYS:
         return key
     message = (
@@ -43,7 +48,7 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
 
 
 def _take(node: Any, names: list[str]) -> Any:
-    """Remove the key ``names`` from a nested mapping, and nodes that become empty. Return its value, None if absent."""
+    """Remove a key from a nested mapping and return its value, or None. Also remove parent nodes that become empty."""
     if not isinstance(node, dict) or names[0] not in node:
         return None
     if len(names) == 1:

@@ -1,7 +1,7 @@
 """Read YAML config files safely: no Python objects, and a limited number of bytes, values and files.
 
-Aliases are allowed, because configs that Detectron2 saves contain aliases. A few lines of nested aliases can expand to
-billions of values, so the number of values is limited.
+YAML aliases are allowed, because configs that Detectron2 saves contain aliases. The number of values is limited,
+because a few lines of nested aliases can expand to billions of values.
 """
 
 import contextlib
@@ -26,14 +26,15 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class PlainConfig(CfgNode):
-    """``CfgNode`` that reads a file and its ``_BASE_``s, and checks each file before constructing its values."""
+    """``CfgNode`` that checks a file and its ``_BASE_``s before constructing values from them."""
 
-    # Files whose _BASE_ is being read, outermost first, and the number of files opened so far.
+    # Files whose _BASE_ is being read. The file that load_yaml_with_base was first called with comes first.
     _derived: ClassVar[list[str]] = []
+    # Number of files opened so far.
     _opened: ClassVar[int] = 0
-    # Overrides on the command line, as a mapping from key to value.
+    # Overrides on the command line. Maps keys to values.
     given: ClassVar[Mapping[str, Any]] = {}
-    # Limits of downloads, from the command line or from the files read so far. The first value of a limit is used.
+    # Limits of downloads from the command line and from the files read so far. The first value of each limit is used.
     _limits: ClassVar[dict[str, float]] = {}
 
     @classmethod
@@ -41,8 +42,8 @@ class PlainConfig(CfgNode):
         """Return the values of a file and its ``_BASE_``s.
 
         Raises:
-            ConfigError: a file is its own ``_BASE_``, there are more than ``MAX_FILES`` files, or see
-                ``_checked_text``.
+            ConfigError: the ``_BASE_``s form a cycle or have more than ``MAX_FILES`` files, or ``_checked_text`` raises
+                an error.
             OSError: a file cannot be read.
             yaml.YAMLError: a file is not YAML, or contains Python objects.
         """
@@ -76,9 +77,9 @@ class PlainConfig(CfgNode):
 
 
 def _limits_in(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the limits of downloads in ``values`` as arguments of ``Limits``. Skip invalid values.
+    """Return the limits of downloads in ``values`` as arguments of ``Limits``.
 
-    The checks before a training report invalid values.
+    Invalid values are skipped here, because the checks before a training report them.
     """
     found = {}
     for name, key in (("silence", "MODEL.DOWNLOAD_TIMEOUT"), ("total", "MODEL.DOWNLOAD_TIME_LIMIT")):
@@ -119,20 +120,20 @@ def _checked_text(path: str, limits: Limits) -> NamedText:
     try:
         yaml_values(text, path)
     except ConfigError as error:
-        if isinstance(error.__cause__, yaml.YAMLError):  # the caller adds the path, so raise the error without the path
+        if isinstance(error.__cause__, yaml.YAMLError):  # does not contain the path, which the caller adds
             raise error.__cause__ from None
         raise
     return NamedText(text, path)
 
 
 def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, config: bool) -> int:
-    """Return the number of values in a node after expanding aliases.
+    """Return the number of values in ``node`` after expanding aliases.
 
     Args:
-        node: the node.
-        path: path of the file, for errors.
-        known: maps the ids of visited nodes to their number of values, and the ids of ancestors of ``node`` to None.
-        config: whether the keys of mappings are config keys. False inside lists.
+        node: a YAML node.
+        path: path of the file, for error messages.
+        known: maps the id of each visited node to its number of values. Ancestors of ``node`` have None.
+        config: whether the keys of mappings must be config keys. False inside lists.
     """
     if id(node) in known:
         count = known[id(node)]

@@ -1,6 +1,7 @@
-"""Scaling of class probabilities by one factor per category.
+"""Scale class probabilities by a factor for each category.
 
-Shapes: N proposals, C foreground categories. The last of C + 1 columns is background.
+Shapes: N proposals or images, C foreground categories, L classifier logits. Column C of a (N, C + 1) tensor is
+background.
 """
 
 from typing import Any, ClassVar
@@ -18,8 +19,8 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
     Args:
         probs: (N, C + 1), background last.
         log_factors: (C,), logarithms of the factors.
-        keep_background: False: background has factor 1 and each row is divided by its sum. True: the probability of
-            background does not change; the categories share the rest of the row's sum.
+        keep_background: True: keep the probability of background, and divide the probabilities of the categories so
+            that their sum does not change. False: background has factor 1, and each row is divided by its sum.
 
     Returns:
         (N, C + 1).
@@ -37,7 +38,7 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
 def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
     """Multiply the odds p / (1 - p) of independent probabilities (N, C) by exp(``log_factors``), (C,).
 
-    For sigmoids this adds ``log_factors`` to the logits.
+    If the probabilities are sigmoids of logits, this is equivalent to adding ``log_factors`` to the logits.
     """
     scaled = probs * log_factors.exp().to(probs.dtype)
     return scaled / (scaled + (1 - probs)).clamp(min=torch.finfo(probs.dtype).tiny)
@@ -46,13 +47,14 @@ def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
 class Calibration(nn.Module):
     """Base class of the calibrations of detectors and image classifiers. A subclass computes ``log_factors``.
 
-    With an objectness branch, only the softmax over the categories is calibrated, and P(background) does not change. If
-    background is a class of the softmax, ``keeps_background`` says whether P(background) stays the same. With sigmoids
-    (background "implicit"), the odds of each category are multiplied by its factor, and P(background) is
-    1 - max_j p_j, as in ``SigmoidLoss.probabilities``.
+    The effect of the factors depends on the background of the loss:
+
+    - "objectness": multiply and normalize the softmax over the categories. P(background) does not change.
+    - "class": multiply and normalize the softmax. ``keeps_background`` selects whether P(background) can change.
+    - "implicit": multiply the odds of each sigmoid. P(background) is 1 - max_j p_j (see ``SigmoidLoss``).
 
     Args:
-        log_factors: (C,), logarithms of the categories' factors.
+        log_factors: (C,), logarithm of the factor of each category.
 
     Buffers:
         log_factors: float64 (C,). Not saved in checkpoints, because the config and the class counts define it.
@@ -60,24 +62,26 @@ class Calibration(nn.Module):
 
     log_factors: Tensor
 
-    # Whether to leave P(background) unchanged if background is a class of the softmax.
+    # Whether to keep P(background) if background is a class of the softmax.
     keeps_background: ClassVar[bool] = False
-    # Argument -> config key below MODEL.ROI_HEADS.CALIBRATION.
+    # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Values that tools/calibrate.py tries, see ``tried``.
+    # Values that ``tried`` returns by default.
     grid: ClassVar[tuple[float, ...]] = ()
+    # Whether ``from_statistics`` needs class counts, and whether it needs fractal dimensions.
     needs_counts: ClassVar[bool] = True
-    needs_dimensions: ClassVar[bool] = False  # fractal dimensions
+    needs_dimensions: ClassVar[bool] = False
 
     def __init__(self, log_factors: Tensor):
         super().__init__()
         self.register_buffer("log_factors", log_factors, persistent=False)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return calibrated scores (N, C + 1) for scores (N, C + 1), background last.
+        """Return the calibrated class probabilities, (N, C + 1).
 
         Args:
-            background: how the loss models background: "objectness", "class" or "implicit".
+            probs: (N, C + 1), class probabilities from the loss.
+            background: the background of the loss, "objectness", "class" or "implicit".
         """
         if background != "implicit":
             keep = self.keeps_background or background == "objectness"
@@ -87,12 +91,12 @@ class Calibration(nn.Module):
 
     @classmethod
     def from_statistics(cls, statistics: Any, **arguments: Any) -> "Calibration":
-        """Build the calibration from ``CalibrationStatistics`` and the arguments in ``config_keys``."""
+        """Construct a calibration from ``CalibrationStatistics`` and the arguments in ``config_keys``."""
         raise NotImplementedError
 
     @classmethod
     def tried(cls, node: Any) -> tuple[str, tuple[float, ...]]:
-        """Return the argument that ``tools/calibrate.py`` varies, the first of ``config_keys``, and its values.
+        """Return the constructor argument and the values of this argument that ``tools/calibrate.py`` tries.
 
         Args:
             node: the config node MODEL.ROI_HEADS.CALIBRATION.
@@ -101,12 +105,14 @@ class Calibration(nn.Module):
 
     @classmethod
     def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
-        """Raise InvalidArgument unless the scores of a loss are one softmax or independent sigmoids.
+        """Raise InvalidArgument if this calibration does not support the loss or the classifier.
 
-        FRACAL, whose statistics are those of boxes, also needs a loss with background.
+        The scores of the loss must be one softmax or independent sigmoids. A calibration that needs fractal dimensions
+        also requires a loss with background, because only detectors have boxes.
 
         Args:
-            cls_predictor: kind of the classifier, see ``SeesawBoxPredictor``.
+            loss: the loss of the model.
+            cls_predictor: name of the classifier, see ``SeesawBoxPredictor``.
         """
         inner = getattr(loss, "loss", loss)
         kinds = {"softmax": ("objectness", "class", "none"), "sigmoids": ("implicit", "none")}
@@ -123,20 +129,23 @@ class Calibration(nn.Module):
         return InvalidArgument("calibration", f"a calibration that supports {model}", Description(cls.__name__), reason)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
-        """Return the logits (N, L) from which the loss computes the scores, for those of the classifier."""
+        """Calibrate the logits (N, L) of the classifier before the loss computes probabilities from them."""
         return logits
 
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
-        """Return calibrated scores (N, C) for independent probabilities (N, C)."""
+        """Calibrate independent probabilities, (N, C)."""
         return scale_odds(probs, self.log_factors)
 
 
 def class_probabilities(
     logits: Tensor, loss: ClassificationLoss, calibration: Calibration | None, classifier: nn.Linear
 ) -> Tensor:
-    """Return the probabilities of logits (N, L), after the calibration, if any.
+    """Return the class probabilities for logits (N, L), calibrated unless ``calibration`` is None.
 
     Args:
+        logits: (N, L).
+        loss: the loss that defines the probabilities.
+        calibration: the calibration.
         classifier: the layer that computed the logits.
 
     Returns:
@@ -147,7 +156,7 @@ def class_probabilities(
     probs = loss.probabilities(calibration.adjust_logits(logits, classifier))
     if loss.background != "none":
         return calibration(probs, loss.background)
-    # A background that is never detected changes nothing: a softmax is normalized over the categories.
+    # Add a background column with probability 0, which does not change the results, and remove it afterwards.
     sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
     padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
     return calibration(padded, "implicit" if sigmoids else "class")[:, :-1]

@@ -1,4 +1,4 @@
-"""The registry of calibrations, and ``build_calibration``, which builds one from a config."""
+"""The registry of calibrations, and functions that build a calibration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.registry import Registry
 
 CALIBRATION_REGISTRY = Registry("CALIBRATION")
-CALIBRATION_REGISTRY.__doc__ = "Calibrations by class name: subclasses of Calibration."
+CALIBRATION_REGISTRY.__doc__ = "Maps the names of calibrations to subclasses of Calibration."
 for _each in (NorCal, FRACAL, LogitAdjustment, TauNormalization):
     CALIBRATION_REGISTRY.register(_each)
 
@@ -29,11 +29,12 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
 
     Args:
         cfg: a config with this project's keys.
-        loss: the loss of the model, which defines how probabilities and background are modelled.
-        stage, num_stages: index and number of the stages of a cascade, for recorded counts.
+        loss: the loss of the model.
+        stage, num_stages: index of the cascade stage and number of stages. They select the counts in a JSON file.
 
     Raises:
-        ConfigError: a value is invalid, the class counts are unknown, or the loss's scores cannot be calibrated.
+        ConfigError: a value is invalid, the class counts are unknown, or the calibration does not support the loss or
+            the classifier.
     """
     node = cfg.MODEL.ROI_HEADS.CALIBRATION
     if not node.NAME:
@@ -49,16 +50,16 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
 
 
 def check_calibration_config(cfg: Any) -> None:
-    """Raise ConfigError if the model's loss, classifier or cascade does not allow MODEL.ROI_HEADS.CALIBRATION.NAME."""
+    """Raise ConfigError if MODEL.ROI_HEADS.CALIBRATION.NAME is unknown or does not support the loss or classifier."""
     if cfg.MODEL.ROI_HEADS.CALIBRATION.NAME:
         calibration_class(cfg, build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES))
 
 
 def calibration_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
-    """Return the class of MODEL.ROI_HEADS.CALIBRATION.NAME, which is not empty.
+    """Return the class with the name MODEL.ROI_HEADS.CALIBRATION.NAME, which must not be empty.
 
     Raises:
-        ConfigError: there is none, or loss and classifier do not allow it.
+        ConfigError: the name is unknown, or the calibration does not support the loss or the classifier.
     """
     name = cfg.MODEL.ROI_HEADS.CALIBRATION.NAME
     calibration = _registered(name)
@@ -83,14 +84,15 @@ def calibration_for(
     """Build a calibration for the argument ``calibration`` of ``SeesawBoxPredictor``, for example in a LazyConfig.
 
     Args:
-        name: in the registry.
+        name: name of the calibration in ``CALIBRATION_REGISTRY``.
         num_classes: C.
-        datasets: registered training sets, whose classes are counted; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
-        counts: "dataset", or a file with the counts; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+        datasets: names of the registered training sets whose instances are counted if ``counts`` is "dataset".
+        counts: "dataset" or the path of a file with class counts; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
         parameters: keyword arguments of ``from_statistics`` of the class, such as gamma, tau or lambda_.
 
     Raises:
-        ConfigError: an unknown name, or class counts are unknown. InvalidArgument: a parameter is out of range.
+        ConfigError: the name or the class counts are unknown.
+        InvalidArgument: a parameter is out of range.
     """
     cfg = default_config()
     cfg.DATASETS.TRAIN = tuple(datasets)

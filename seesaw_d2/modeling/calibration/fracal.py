@@ -1,6 +1,7 @@
 """FRACAL (Alexandridis et al., Fractal Calibration for Long-tailed Object Detection, CVPR 2025).
 
-Shapes: C categories. p_c is the share of training images with category c, D_c the fractal dimension of its box centres.
+Notation: C categories. p_c is the share of the training images that contain category c. D_c is the fractal dimension of
+the box centers of category c.
 """
 
 import math
@@ -13,20 +14,21 @@ from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# With the link "smooth" the uniform distribution has so many images or instances of each category, and 2 is added.
+# Number of images or instances of each category in the uniform distribution for the link "smooth", as in the reference.
 _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 
 def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", frequency: str = "images") -> Tensor:
-    """Return g(p_c) - g(1 / C), (C,), for p = counts / total. It is 0 for p_c = 1 / C, except with "smooth".
+    """Return the class weights g(p_c) - g(1 / C), (C,), for p = counts / total and the link function g.
 
-    As in the reference, "base10" adds a decimal logarithm to natural logits, and the p_c of images do not sum to 1.
+    As in the reference, "base10" adds decimal logarithms to natural logits, and the shares p_c of images do not sum to
+    1. With "smooth", g(1 / C) is replaced by g of a uniform distribution with a fixed number of samples, minus 2.
 
     Args:
-        counts: (C,), > 0 and, with "prob", "normit" and "gombit", < ``total``.
-        total: number of all images (or instances).
-        link: link function g; see ``losses.link_functions``.
-        frequency: kind of the counts, "images" or "instances". It changes the result with "smooth".
+        counts: (C,), > 0. With "prob", "normit" and "gombit", they must be < ``total``.
+        total: number of all images or instances.
+        link: name of the link function; see ``losses.link_functions``.
+        frequency: "images" or "instances", which ``counts`` are. Only "smooth" uses this argument.
     """
     counts = counts.double()
     if link == "smooth":
@@ -38,18 +40,18 @@ def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", f
 
 
 def fracal(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the log factors for a softmax over the categories, w_c - λ log D_c, (C,), for ``class_weights`` w."""
+    """Return the log factors w_c - λ log D_c, (C,), for a softmax over the categories. w are the ``class_weights``."""
     return weights - lambda_ * dimensions.double().log()
 
 
 def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the offsets for the logits of sigmoids, (C,): w_c - log10(C D_c^λ / Σ_j D_j^λ), ``class_weights`` w."""
+    """Return the offsets w_c - log10(C D_c^λ / Σ_j D_j^λ), (C,), for logits of sigmoids; see ``fracal``."""
     spread = dimensions.double() ** lambda_
     return weights - (spread / spread.sum()).log10() - math.log10(len(spread))
 
 
 def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Tensor:
-    """Return ``class_weights``, (C,), with counts that give finite weights."""
+    """Return ``class_weights``, (C,), after clamping the counts so that the weights are finite."""
     if link == "none":
         return torch.zeros_like(counts)
     if link != "smooth":
@@ -64,20 +66,20 @@ def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Te
 
 
 class FRACAL(Calibration):
-    """Multiply exp(z_c) by the class weight and divide it by D_c^λ. Background has factor 1.
+    """Multiply exp(z_c) of each category by exp(w_c) / D_c^λ, where w are the ``class_weights``.
 
-    With sigmoids the score is σ(z) σ(z + w), where w are the offsets of ``fracal_sigmoid``.
+    Background has factor 1. With sigmoids the score is σ(z) σ(z + o), where o are the offsets of ``fracal_sigmoid``.
 
-    Deviation: where the reference gives a category an infinite weight, a category without training images counts as if
-    it had one, and a category in all images as if it were absent from half an image.
+    Deviation: in the reference, a category in no image or in all images can have an infinite weight. Here the count of
+    a category is at least 1. With "prob", "normit" and "gombit", it is at most ``num_images`` - 0.5.
 
     Args:
-        image_count: (C,) training images with the category, or instances.
-        num_images: number of training images, or instances.
+        image_count: (C,) number of training images, or of training instances, of each category.
+        num_images: number of all training images, or of all training instances.
         dimensions: (C,) fractal dimensions in [1, 2].
-        lambda_: λ >= 0; the paper's value is 2.
-        link: link function of the class weights, one of ``losses.link_functions.LINKS``, or "none": the weights are 0.
-        frequency: kind of the counts, "images" or "instances".
+        lambda_: λ >= 0. The paper uses 2.
+        link: link function of the class weights, one of ``losses.link_functions.LINKS``. "none": all weights are 0.
+        frequency: "images" or "instances", which ``image_count`` and ``num_images`` count.
     """
 
     sigmoid_log_factors: Tensor
@@ -114,12 +116,13 @@ class FRACAL(Calibration):
     def from_statistics(
         cls, statistics: Any, *, frequency: str = "images", num_images: int = 0, **arguments: Any
     ) -> "FRACAL":
-        """Build the calibration from ``CalibrationStatistics``.
+        """Construct the calibration from ``CalibrationStatistics``.
 
         Args:
-            frequency: "images" or "instances", of which p_c is the share.
-            num_images: number of training images. 0: that of the statistics.
-            arguments: of the constructor.
+            statistics: statistics of the training set.
+            frequency: "images": compute p_c from images. "instances": compute p_c from instances.
+            num_images: number of training images. 0: use the number in ``statistics``.
+            arguments: further arguments of the constructor.
         """
         counts, total = statistics.image_count, num_images or statistics.num_images
         if frequency == "instances":

@@ -18,35 +18,35 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
     """Return log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
 
-    Deviation: n is clamped from below to 1. In the reference a category without images gets an infinite score.
+    Deviation: n is clamped from below to 1. In the reference the score of a category without images is infinite.
     """
     return -gamma * image_counts.double().clamp(min=1).log()
 
 
 def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
-    """Return log((1 - β) / (1 - β^n_c)), (C,), from effective numbers of samples, for β in (0, 1). n is at least 1."""
+    """Return log((1 - β) / (1 - β^n_c)), (C,), for image counts n (C,), clamped from below to 1, and β in (0, 1)."""
     return ((1 - beta) / (1 - beta ** image_counts.double().clamp(min=1))).log()
 
 
 class NorCal(Calibration):
-    """Divide each category's probability by n_c^γ, background by 1, and normalize (equations 3 and 4).
+    """Divide the probability of each category by n_c^γ and normalize (equations 3 and 4). n_c is the image count.
 
-    The other arguments select the paper's alternatives. ``scaled="logits"`` multiplies the logits of the categories by
-    the factors in place of the probabilities. ``normalize=False`` omits the last division, so that P(background) stays
-    the same and the scores of a proposal do not sum to 1. With sigmoids it multiplies each probability in place of its
-    odds.
+    P(background) is not divided. The arguments ``factor``, ``scaled`` and ``normalize`` select alternatives from the
+    paper.
 
-    Deviation: the reference can scale exp(z) without normalization. These scores exceed 1 and change when a constant is
-    added to all logits of a proposal. Here the probabilities are scaled in both cases.
+    Deviation: the reference can scale exp(z) without normalization. The resulting scores exceed 1 and change if a
+    constant is added to all logits of a proposal. Here the probabilities are scaled with and without normalization.
 
     Args:
-        image_count: (C,) training images with the category.
-        gamma: γ >= 0; 0 changes nothing. Used with ``factor="power"``.
-        factor: "power": n_c^-γ. "effective_number": (1 - β) / (1 - β^n_c), the class-balanced weight of Cui et al.
-            (CVPR 2019).
-        beta: β in (0, 1). Used with ``factor="effective_number"``.
-        scaled: "probabilities" or "logits".
-        normalize: whether to normalize the scaled probabilities. Scaled logits are always normalized.
+        image_count: (C,) number of training images that contain each category.
+        gamma: γ >= 0. Only ``factor="power"`` uses it. 0 does not change the scores.
+        factor: "power": multiply by n_c^-γ. "effective_number": multiply by (1 - β) / (1 - β^n_c), the class-balanced
+            weight of Cui et al. (CVPR 2019).
+        beta: β in (0, 1). Only ``factor="effective_number"`` uses it.
+        scaled: "probabilities": scale the probabilities. "logits": scale the logits of the categories.
+        normalize: True: normalize the scaled probabilities of each proposal. With sigmoids, multiply the odds by the
+            factors. False: multiply the probabilities by the factors, and keep P(background). Scaled logits are always
+            normalized.
     """
 
     config_keys: ClassVar[dict[str, str]] = {
@@ -95,7 +95,7 @@ class NorCal(Calibration):
         return torch.cat([categories, logits[:, num_classes:]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return calibrated scores, see ``Calibration``. Scores of scaled logits are returned unchanged."""
+        """Return the calibrated class probabilities, (N, C + 1). Probabilities of scaled logits do not change again."""
         if self.scaled == "logits":
             return probs
         if self.normalize:

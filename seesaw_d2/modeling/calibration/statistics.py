@@ -1,4 +1,4 @@
-"""Statistics of the training set that the calibrations need: from its annotations, or from a file.
+"""Read the statistics of the training set that calibrations need, from the annotations or from a file.
 
 Shapes: C categories.
 """
@@ -20,13 +20,13 @@ from seesaw_d2.modeling.statistics_provider import training_fractal_dimensions, 
 from seesaw_d2.utils.text_tables import read_results_table
 
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
-# Columns of a CSV file with statistics. Calibrations without fractal dimensions do not need the last one.
+# Columns of a CSV file with statistics. Only calibrations with ``needs_dimensions`` need fractal_dimension.
 COLUMNS = ("category_id", "image_count", "instance_count", "fractal_dimension")
 
 
 @dataclass(frozen=True)
 class CalibrationStatistics:
-    """Statistics of the training set, (C,) each. None: the calibration needs no counts."""
+    """Statistics of the training set. Counts have shape (C,), or are None if the calibration needs no counts."""
 
     num_classes: int
     image_count: Tensor | None
@@ -38,14 +38,16 @@ class CalibrationStatistics:
 def calibration_statistics(
     cfg: Any, calibration: type[Calibration], num_classes: int, stage: int = 0, num_stages: int = 1
 ) -> CalibrationStatistics:
-    """Return the statistics that a calibration needs, from the source MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+    """Return the statistics that a calibration needs. MODEL.ROI_HEADS.CALIBRATION.COUNTS selects the source.
 
     Args:
         cfg: a config with this project's keys.
-        stage, num_stages: index and number of the stages of a cascade, for recorded counts.
+        calibration: class of the calibration.
+        num_classes: C.
+        stage, num_stages: index of the cascade stage and number of stages. They select the counts in a JSON file.
 
     Raises:
-        ConfigError, DataError: the annotations or the file cannot be read or do not have C categories.
+        ConfigError, DataError: the annotations or the file cannot be read, or do not have C categories.
     """
 
     @functools.cache
@@ -83,7 +85,7 @@ def calibration_statistics(
 
 
 def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> CalibrationStatistics:
-    """Return the statistics in a CSV file. The model's classes are its rows, sorted by category id."""
+    """Return the statistics in a CSV file. The rows, sorted by category id, correspond to the classes of the model."""
     columns = COLUMNS if calibration.needs_dimensions else COLUMNS[:-1]
     rows = sorted(read_results_table(path, (), columns), key=lambda row: row["category_id"])
     ids, *values = (np.array([row[name] for row in rows], np.float64) for name in columns)

@@ -1,6 +1,6 @@
 """τ-normalization (Kang et al., Decoupling Representation and Classifier for Long-tailed Recognition, ICLR 2020).
 
-Shapes: N proposals, D features, C categories, L >= C logits, the last L - C for background.
+Shapes: N proposals, D features, C categories, L >= C logits. The last L - C logits model background.
 """
 
 from typing import Any, ClassVar
@@ -13,10 +13,10 @@ from seesaw_d2.modeling.calibration.base import Calibration
 
 
 def row_scales(weight: Tensor, num_classes: int, tau: float) -> Tensor:
-    """Return ‖w_i‖^-τ for the rows of the categories, (C, 1) float64; 1 for a row of zeros.
+    """Return ‖w_i‖^-τ of the weights of each category, float64 (C, 1). The result is 1 for weights of zero.
 
     Args:
-        weight: (L, D), the first C rows belong to the categories.
+        weight: (L, D), weights of the classifier. The first C rows are the weights of the categories.
         num_classes: C.
         tau: τ >= 0.
     """
@@ -25,16 +25,18 @@ def row_scales(weight: Tensor, num_classes: int, tau: float) -> Tensor:
 
 
 class TauNormalization(Calibration):
-    """Divide the weights w_i of a linear classifier by ‖w_i‖^τ, at inference (section 4.2).
+    """Divide the weights w_i of each category in a linear classifier by ‖w_i‖^τ at inference (section 4.2).
 
-    Categories with more examples have larger norms, and so larger logits. Background and the biases are kept, as in
-    BAGS's reference (BalancedGroupSoftmax, tools/test_lvis_tnorm.py). Kang et al. classify images without background
-    and drop the bias. ``tools/tau_normalize.py`` writes such a classifier to a file. In ``IterativeROIHeads`` that
-    changes each iteration, and this only the scores of the last.
+    Frequent categories have weights with larger norms, and therefore larger logits. Biases and the weights of
+    background do not change, as in the reference of BAGS (BalancedGroupSoftmax, tools/test_lvis_tnorm.py). Kang et al.
+    classify images without background and omit the bias.
+
+    ``tools/tau_normalize.py`` writes a checkpoint with normalized weights. In ``IterativeROIHeads``, such a checkpoint
+    changes the logits of each iteration. This class changes only the scores after the last iteration.
 
     Args:
         num_classes: C.
-        tau: τ >= 0, usually in [0, 1]; 0 changes nothing, with 1 all norms are 1.
+        tau: τ >= 0, usually in [0, 1]. 0 does not change the scores. With 1 all weights have norm 1.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"tau": "TAU"}
@@ -67,5 +69,5 @@ class TauNormalization(Calibration):
         return torch.cat([categories, logits[:, self.num_classes :]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return the scores of the adjusted logits unchanged."""
+        """Return ``probs``, because ``adjust_logits`` has already calibrated the logits."""
         return probs

@@ -1,5 +1,5 @@
-"""Reimplement steps of Detectron2's R-CNN training with one host-device synchronization per batch.
+"""Parts of R-CNN training that synchronize host and device once per batch instead of several times per image.
 
-Detectron2's code synchronizes several times per image. The results are equal, including random numbers. Inference,
-tracing and heads of other projects use Detectron2's code.
+Each function or class replaces code of Detectron2 and returns equal results, also for random samples. Only training
+uses this package. Inference, tracing and the ROI heads of other projects run Detectron2's code.
 """

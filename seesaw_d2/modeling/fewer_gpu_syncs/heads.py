@@ -1,4 +1,4 @@
-"""Mixins for ROI heads that synchronize host and device once per batch instead of several times per image."""
+"""Mixins with which ROI heads synchronize host and device once per batch instead of several times per image."""
 
 import torch
 from detectron2.modeling.poolers import ROIPooler
@@ -19,7 +19,8 @@ _FASTER = {ROIPooler: BatchedROIPooler, MaskRCNNConvUpsampleHead: BatchedMaskHea
 class FewerWaits:
     """Mixin for Detectron2's ROI heads. In training, sampling, pooling and mask losses synchronize once per batch.
 
-    The mixin replaces only Detectron2's own methods, poolers and mask head. Overrides in other projects still run.
+    The mixin replaces only methods, poolers and mask heads of Detectron2. Methods that another project overrides run
+    unchanged.
     """
 
     def __init__(self, *args, **kwargs):
@@ -45,7 +46,7 @@ class FewerWaits:
 
 
 class FewerCascadeWaits(FewerWaits):
-    """``FewerWaits`` for cascades. Creating and matching proposals of a stage also synchronize once per batch."""
+    """``FewerWaits`` for cascades. Each stage also creates and matches its proposals with one synchronization each."""
 
     def _create_proposals_from_boxes(self, boxes, image_sizes):
         original = super()._create_proposals_from_boxes
@@ -55,7 +56,7 @@ class FewerCascadeWaits(FewerWaits):
         boxes = [Boxes(clip_boxes(each.detach(), size)) for each, size in zip(boxes, image_sizes, strict=True)]
         large = [each.nonempty() for each in boxes]
         counts = read([*finite, *(each.sum() for each in large)])
-        assert all(counts[: len(boxes)]), "Box tensor contains infinite or NaN!"  # same message as in Boxes.clip
+        assert all(counts[: len(boxes)]), "Box tensor contains infinite or NaN!"  # the message of Boxes.clip
         sizes = zip(boxes, large, counts[len(boxes) :], image_sizes, strict=True)
         return [Instances(size, proposal_boxes=each[true_indices(kept, count)]) for each, kept, count, size in sizes]
 

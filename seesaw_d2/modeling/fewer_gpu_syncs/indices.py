@@ -1,4 +1,4 @@
-"""Functions on indices and boxes without host-device synchronization, and ``read``, which synchronizes once."""
+"""Operations on indices and boxes. Only ``read`` synchronizes host and device."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def read(values: Sequence[Tensor]) -> list[int]:
-    """Convert integer or bool tensors of shape () to Python ints, with one synchronization for all of them."""
+    """Convert integer or bool tensors of shape () to Python ints with one synchronization."""
     return torch.stack([value.long() for value in values]).tolist() if values else []
 
 
@@ -22,7 +22,7 @@ def true_indices(mask: Tensor, count: int) -> Tensor:
 
 
 def clip_boxes(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Clip boxes (K, 4) to an image of ``size`` (height, width), like ``Boxes.clip`` without the check for NaN."""
+    """Clip boxes (K, 4) to an image of ``size`` (height, width), as ``Boxes.clip`` does, but do not check for NaN."""
     height, width = size
     corners = boxes[:, 0::2].clamp(min=0, max=width), boxes[:, 1::2].clamp(min=0, max=height)
     return torch.stack(corners, dim=2).flatten(1)

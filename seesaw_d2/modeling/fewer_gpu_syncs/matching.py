@@ -1,4 +1,4 @@
-"""Match boxes with ground truth and sample boxes, with one synchronization for all images of a batch.
+"""Match boxes with ground truth and sample boxes with one host-device synchronization per batch.
 
 Shapes: M ground-truth boxes and N boxes (anchors or proposals) of an image.
 """
@@ -11,16 +11,15 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Index of the matched object for each box (N,), label of each box (N,), and a bool tensor (), True if all overlaps were
-# >= 0.
+# Index of the matched object for each box (N,), label of each box (N,), and whether all overlaps are >= 0, bool ().
 Match = tuple[Tensor, Tensor, Tensor]
 
 
 def match(matcher: Matcher, overlaps: Tensor) -> Match:
     """Return the result of ``matcher(overlaps)`` for overlaps (M, N), and whether all overlaps are >= 0.
 
-    Detectron2's ``Matcher`` asserts that all overlaps are >= 0, which synchronizes for each image. Here ``sample``
-    asserts this for all images at once.
+    Detectron2's ``Matcher`` asserts for each image that all overlaps are >= 0, which synchronizes. Here ``sample``
+    checks all images with one synchronization.
     """
     if type(matcher) is not Matcher or overlaps.numel() == 0:
         return *matcher(overlaps), torch.ones((), dtype=torch.bool, device=overlaps.device)
@@ -37,7 +36,7 @@ def match(matcher: Matcher, overlaps: Tensor) -> Match:
 def sample(
     labels: Sequence[Tensor], valid: Sequence[Tensor], num_samples: int, positive_fraction: float, background: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Sample boxes of each image, like Detectron2's ``subsample_labels`` and with the same random numbers.
+    """Sample boxes of each image as Detectron2's ``subsample_labels`` does, with the same random numbers.
 
     Args:
         labels: labels (N,) of each image. Boxes with label -1 are ignored.
@@ -48,7 +47,7 @@ def sample(
         the indices of the positive and of the negative samples of each image.
 
     Raises:
-        AssertionError: an overlap was negative or NaN, as in Detectron2's ``Matcher``.
+        AssertionError: an overlap is negative or NaN. Detectron2's ``Matcher`` also raises this error.
     """
     masks = [((each != -1) & (each != background), each == background) for each in labels]
     counts = read([*valid, *(mask.sum() for pair in masks for mask in pair)])

@@ -1,4 +1,4 @@
-"""Pool regions from several feature levels with one synchronization for all levels."""
+"""Pool regions from several feature levels with one host-device synchronization."""
 
 import torch
 from detectron2.modeling.poolers import ROIPooler, assign_boxes_to_levels
@@ -9,7 +9,7 @@ from seesaw_d2.modeling.fewer_gpu_syncs.indices import read
 
 
 class BatchedROIPooler(ROIPooler):
-    """``ROIPooler`` that in training reads the numbers of boxes of all levels in one synchronization."""
+    """``ROIPooler`` that in training counts the boxes of all levels with one host-device synchronization."""
 
     def forward(self, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
         plain = bool(box_lists) and all(type(each) is Boxes for each in box_lists)

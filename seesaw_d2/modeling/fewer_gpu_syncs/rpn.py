@@ -1,6 +1,6 @@
 """Region proposal network with fewer host-device synchronizations.
 
-Shapes: B images, R anchors of an image, K proposals of an image before non-maximum suppression.
+Shapes: B images, R anchors of an image, K candidate boxes of an image before non-maximum suppression (NMS).
 """
 
 import torch
@@ -22,8 +22,8 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 class BatchedRPN(RPN):
     """Detectron2's ``RPN`` with fewer synchronizations in training. Parameters, results and errors are the same.
 
-    Sampling, losses and the check of the proposals synchronize once each for all images of a batch. Detectron2
-    synchronizes about ten times per image. Non-maximum suppression is unchanged and synchronizes once per image.
+    In each batch, sampling synchronizes once, the losses once and the check of the proposals once. NMS synchronizes
+    once per image. Detectron2's RPN synchronizes about ten times per image.
     """
 
     @torch.no_grad()
@@ -33,7 +33,7 @@ class BatchedRPN(RPN):
         for each in gt_instances:
             overlaps = retry_if_cuda_oom(pairwise_iou)(each.gt_boxes, anchors)
             index, label, is_valid = retry_if_cuda_oom(match)(self.anchor_matcher, overlaps)
-            label = label.to(anchors.device)  # retry_if_cuda_oom may have moved it to the CPU
+            label = label.to(anchors.device)  # retry_if_cuda_oom may have computed the labels on the CPU
             if self.anchor_boundary_thresh >= 0:
                 label[~anchors.inside_box(each.image_size, self.anchor_boundary_thresh)] = -1
             labels.append(label)
@@ -53,7 +53,7 @@ class BatchedRPN(RPN):
         targets = labels[sampled]
         positive = sampled[targets == 1]
         all_anchors = Boxes.cat(anchors)
-        # Pass the positive anchors of all images as the anchors of one image. The foreground mask 0 selects this image.
+        # Pass the positive anchors of all images as if they belonged to one image. The index 0 selects this image.
         localization = _dense_box_regression_loss(
             [all_anchors[positive % len(all_anchors)]],
             self.box2box_transform,
@@ -95,7 +95,7 @@ class BatchedRPN(RPN):
 
 
 def _candidates(proposals, logits, limit: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the ``limit`` best boxes of each level, concatenated.
+    """Select the boxes with the highest logits of each image and level. Concatenate the boxes of all levels.
 
     Args:
         proposals: decoded boxes (B, R_l, 4) of each level.
