@@ -217,11 +217,9 @@ def _add_data(cfg: CN) -> None:
     # t > 0. Let f(c) be the share of the training images that contain category c. In an epoch each object of category c
     # is pasted max(1, sqrt(t / f(c))) - 1 times on average.
     cfg.INPUT.COPY_PASTE.THRESHOLD = 1e-3
-
     # If an image file is missing or cannot be decoded, True logs a warning and skips the image, and False raises an
     # error that names the file. In evaluation all objects of a skipped image count as missed.
     cfg.DATALOADER.SKIP_BAD_IMAGES = False
-
     # Rounding of the repeat factors of images for DATALOADER.SAMPLER_TRAIN "RepeatFactorTrainingSampler". "stochastic":
     # randomly up or down in every epoch, as in Detectron2. "ceil": always up, as in MMDetection.
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"

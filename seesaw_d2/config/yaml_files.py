@@ -67,8 +67,7 @@ class PlainConfig(CfgNode):
 
     @classmethod
     def _open_cfg(cls, filename):
-        text = _checked_text(filename, Limits(**PlainConfig._limits, size=MAX_BYTES))
-        values = yaml.safe_load(NamedText(text.getvalue(), filename))
+        text, values = _checked_text(filename, Limits(**PlainConfig._limits, size=MAX_BYTES))
         model = values.get("MODEL") if isinstance(values, dict) and "://" not in filename else None
         if isinstance(model, dict):
             set_here = _limits_in({f"MODEL.{key}": value for key, value in model.items()})
@@ -89,8 +88,8 @@ def _limits_in(values: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _checked_text(path: str, limits: Limits) -> NamedText:
-    """Return the text of one file after checking it. If ``path`` is a URL, download it within ``limits``.
+def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
+    """Return the checked text and values of one file. If ``path`` is a URL, download the file within ``limits``.
 
     Raises:
         ConfigError: the file is a LazyConfig or not a regular file, is too large or is nested too deeply. A key occurs
@@ -118,12 +117,11 @@ def _checked_text(path: str, limits: Limits) -> NamedText:
     except RecursionError:
         raise ConfigError(f"{path}: values are nested too deeply to be parsed") from None
     try:
-        yaml_values(text, path)
+        return NamedText(text, path), yaml_values(text, path)
     except ConfigError as error:
         if isinstance(error.__cause__, yaml.YAMLError):  # does not contain the path, which the caller adds
             raise error.__cause__ from None
         raise
-    return NamedText(text, path)
 
 
 def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, config: bool) -> int:

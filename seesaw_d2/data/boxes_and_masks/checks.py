@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seesaw_d2.data.boxes_and_masks.areas import has_unusable_polygons
 from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents, run_length_extents
 from seesaw_d2.data.boxes_and_masks.run_lengths import is_run_length_mask
 from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_array
@@ -80,57 +81,56 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
         DataError: a segmentation is neither a list of polygons nor a run-length mask of the image's size, or the
             absolute value of a coordinate is greater than ``FAR`` times the longer side of the image.
     """
-    keep = np.ones(len(annotations), dtype=bool)
-    before: dict[int, list] = {}
-    wrong = []
-    for index, (annotation, size) in enumerate(zip(annotations, sizes.tolist(), strict=True)):
-        segmentation = annotation.get("segmentation")
-        if not segmentation:
-            continue
-        if type(segmentation) is list:
-            if not all(type(polygon) is list for polygon in segmentation):
-                wrong.append(index)
-                continue
-            if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
-                before[index] = segmentation
-                # Evaluation uses polygons with an odd number of values, without the last value. Therefore keep these
-                # polygons until their coordinates are checked.
-                annotation["segmentation"] = [polygon for polygon in segmentation if len(polygon) >= 6]
-        elif not is_run_length_mask(segmentation, size):
-            wrong.append(index)
-    wrong += _with_other_than_numbers(annotations) if not wrong else []
-    if wrong:
+    segmentations = [item.get("segmentation") for item in annotations]
+    pairs = enumerate(zip(segmentations, sizes.tolist(), strict=True))
+    wrong = [index for index, (mask, size) in pairs if mask and not _is_segmentation(mask, size)]
+    if wrong := wrong or _with_other_than_numbers(segmentations):
         raise DataError(
             f'{path}: "segmentation": expected a list of polygons or a run-length mask, found '
-            f"{reprlib.repr(annotations[wrong[0]]['segmentation'])} (annotation ids "
+            f"{reprlib.repr(segmentations[wrong[0]])} (annotation ids "
             f"{first_few(annotations[index]['id'] for index in wrong)}). A polygon is a list of numbers [x, y, x, y, "
             '...]. The "size" of a run-length mask is the [height, width] of its image, and the "counts" add up to '
             "height x width."
         )
-    polygons = Polygons.of([item.get("segmentation") for item in annotations])
+    before = {index: mask for index, mask in enumerate(segmentations) if has_unusable_polygons(mask)}
+    # Evaluation uses polygons with an odd number of values, without the last value. Therefore keep these polygons until
+    # their coordinates are checked.
+    for index, mask in before.items():
+        segmentations[index] = [polygon for polygon in mask if len(polygon) >= 6]
+    polygons = Polygons.of(segmentations)
     _refuse_far(annotations, "segmentation", polygons.far(sizes), path)
+    keep = np.ones(len(annotations), dtype=bool)
     for index in before:
-        usable = [polygon for polygon in annotations[index]["segmentation"] if not len(polygon) % 2]
-        annotations[index]["segmentation"] = usable
+        usable = [polygon for polygon in segmentations[index] if not len(polygon) % 2]
+        annotations[index]["segmentation"] = segmentations[index] = usable
         keep[index] = bool(usable)
-    if before:
-        polygons = Polygons.of([item.get("segmentation") for item in annotations])
-    extents = _extents(annotations, polygons)
-    extents[list(before)] = np.nan
+    polygons = Polygons.of(segmentations) if before else polygons
+    extents = polygon_extents(*polygons, len(annotations))
+    crowds = np.array([bool(item.get("iscrowd")) for item in annotations], dtype=bool)
+    encoded = {i: mask for i, mask in enumerate(segmentations) if mask and type(mask) is dict and not crowds[i]}
+    if encoded:
+        extents[list(encoded)] = run_length_extents(list(encoded.values()))
+    extents[[*before, *np.flatnonzero(crowds)]] = np.nan
     return Segmentations(keep, before, extents)
 
 
-def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
-    """Return the indices of annotations with a coordinate that is not a number."""
+def _is_segmentation(value: Any, size: list[int]) -> bool:
+    if type(value) is list:
+        return all(type(polygon) is list for polygon in value)
+    return is_run_length_mask(value, size)
 
-    def types(items) -> set[type]:
-        polygons = [item["segmentation"] for item in items if type(item.get("segmentation")) is list]
+
+def _with_other_than_numbers(segmentations: list) -> list[int]:
+    """Return the indices of segmentations with a coordinate that is not a number."""
+
+    def types(items: list) -> set[type]:
         # An intermediate list is twice as fast as nested chains.
-        return set(map(type, itertools.chain.from_iterable([part for parts in polygons for part in parts])))
+        parts = [polygon for value in items if type(value) is list for polygon in value]
+        return set(map(type, itertools.chain.from_iterable(parts)))
 
-    if types(annotations) <= NUMBERS:
+    if types(segmentations) <= NUMBERS:
         return []
-    return [index for index, item in enumerate(annotations) if not types([item]) <= NUMBERS]
+    return [index for index, value in enumerate(segmentations) if not types([value]) <= NUMBERS]
 
 
 class Polygons(NamedTuple):
@@ -171,16 +171,6 @@ class Polygons(NamedTuple):
             np.maximum.reduceat(self.coordinates, starts), -np.minimum.reduceat(self.coordinates, starts)
         )
         return np.unique(self.owners[~(reach <= FAR * sizes.max(axis=1)[self.owners])])
-
-
-def _extents(annotations: list[dict[str, Any]], polygons: Polygons) -> np.ndarray:
-    extents = polygon_extents(*polygons, len(annotations))
-    masks = {index: item.get("segmentation") for index, item in enumerate(annotations) if not item.get("iscrowd")}
-    encoded = {index: mask for index, mask in masks.items() if mask and type(mask) is dict}
-    if encoded:
-        extents[list(encoded)] = run_length_extents(list(encoded.values()))
-    extents[[index for index in range(len(annotations)) if index not in masks]] = np.nan
-    return extents
 
 
 def _refuse_far(annotations: list[dict[str, Any]], name: str, bad, path: str) -> None:
