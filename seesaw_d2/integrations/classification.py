@@ -34,14 +34,14 @@ class Criterion(nn.Module):
     def __init__(self, loss: ClassificationLoss, weight: Tensor | None = None, label_smoothing: float = 0.0):
         super().__init__()
         if loss.background != "none":
-            raise InvalidArgument("loss.background", "'none' for image classification", loss.background)
+            raise InvalidArgument("loss.background", "'none'", loss.background, "Each image has a class.")
         self.label_smoothing = check_number(
             "label_smoothing", label_smoothing, "a number in [0, 1)", lambda value: 0 <= value < 1
         )
         if weight is not None and tuple(weight.shape) != (loss.num_classes,):
             raise InvalidArgument("weight.shape", f"({loss.num_classes},)", tuple(weight.shape))
         if weight is not None and label_smoothing:
-            raise InvalidArgument("label_smoothing", "0 if weight is set", label_smoothing)
+            raise InvalidArgument("label_smoothing", "0", label_smoothing, "It cannot be combined with weight.")
         self.loss = loss
         self.register_buffer("weight", weight, persistent=False)
 
@@ -61,8 +61,8 @@ class Criterion(nn.Module):
             weights = None if self.weight is None else self.weight[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
         elif self.weight is not None:
-            expected = "(N,), class indices, because weight is set"
-            raise InvalidArgument("targets.shape", expected, tuple(targets.shape))
+            advice = "With weight, targets must be class indices."
+            raise InvalidArgument("targets.shape", "(N,)", tuple(targets.shape), advice)
         else:
             targets = targets.lerp(targets.new_tensor(1 / self.loss.num_classes), self.label_smoothing)
             losses = soft_label_loss(self.loss, logits, targets)

@@ -101,8 +101,8 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
         raise InvalidArgument("loss.background", "'objectness', 'class' or 'implicit'", loss.background)
     classes = predictor.cls_score.out_features - 1
     if loss.num_classes != classes:
-        expected = f"{classes}, the number of classes of the model without background"
-        raise InvalidArgument("loss.num_classes", expected, loss.num_classes)
+        advice = "Background is not one of the classes."
+        raise InvalidArgument("loss.num_classes", str(classes), loss.num_classes, advice)
     new = LossPredictor(predictor.cls_score.in_features, loss, predictor.bbox_pred)
     heads.box_predictor = new.to(predictor.cls_score.weight.device)
     heads.__class__ = LossRoIHeads
