@@ -147,9 +147,9 @@ def test_code_runs_only_in_files_that_are_trusted(tmp_path, monkeypatch, name):
     ("value", "message"),
     [
         (torch.full((2, 3), float("nan")), r"expected finite weights, .* in weight"),
-        (torch.zeros(2, 3, dtype=torch.int64), r"weight: expected torch\.float32, found torch\.int64"),
-        (torch.zeros(2, 3, dtype=torch.complex64), r"weight: expected torch\.float32, found torch\.complex64"),
-        (torch.zeros(2, 3).to_sparse(), r"weight: expected torch\.float32, found torch\.float32 \(torch\.sparse"),
+        (torch.zeros(2, 3, dtype=torch.int64), r"weight: .*torch\.int64"),
+        (torch.zeros(2, 3, dtype=torch.complex64), r"weight: .*torch\.complex64"),
+        (torch.zeros(2, 3).to_sparse(), r"weight: .*torch\.sparse"),
         (torch.zeros(1, 1).expand(10**7, 10**7), r"expected shape \(2, 3\), found \(10000000, 10000000\)"),
         (np.array(["a", "b"]), r"weight: .* <U1"),
         ("text", r"'weight': expected a tensor or an array, found a str"),
