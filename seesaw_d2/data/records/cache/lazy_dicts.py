@@ -15,8 +15,6 @@ from detectron2.structures import BoxMode
 from seesaw_d2.data.records import records as columns
 from seesaw_d2.data.records.cache.encoding import Tables, to_name
 from seesaw_d2.data.records.records import ObjectColumns
-from seesaw_d2.errors import DataError
-from seesaw_d2.utils.messages import first_few
 
 
 class _Object(TypedDict, total=False):
@@ -144,15 +142,5 @@ class CompiledFile:
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
         """Return the dicts of ``AnnotationFile.to_dataset_dicts`` as a sequence that creates each dict on access."""
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
-        category = self.tables["category"]
-        stretches = np.array_split(category, len(category) // 1_000_000 + 1)
-        found = np.flatnonzero(sum(np.bincount(each, minlength=len(self.category_ids)) for each in stretches)).tolist()
-        unknown = [self.category_ids[index] for index in found if self.category_ids[index] not in contiguous]
-        if unknown:
-            raise DataError(
-                f"{self.path}: expected annotations with the {len(contiguous)} category ids in "
-                "thing_dataset_id_to_contiguous_id of the data set's metadata, found annotations with category ids "
-                f"that the metadata lacks: {first_few(unknown)}"
-            )
-        categories = {value: contiguous.get(value, -1) for value in self.category_ids}
+        categories = {value: contiguous[value] for value in self.category_ids}
         return CompiledRecords(self.tables, image_root, categories)
