@@ -151,7 +151,7 @@ class Step(SimpleTrainer):
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
         """Return a NaN loss for a forward pass that raised ``error``.
 
-        With several processes, raise NonFiniteError, because the others may wait in a collective of the forward pass.
+        With several processes, raise NonFiniteError, because another process may wait in its forward pass.
         """
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:

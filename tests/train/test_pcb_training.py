@@ -39,5 +39,7 @@ def test_what_the_head_cannot_do_is_said_before_anything_is_written(config_file,
     assert "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG: expected False" in capsys.readouterr().err
     overrides = [*PCB, "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MAX_MATRIX_MB", "1e-6"]
     assert main(["--config-file", str(config_file), *overrides]) == 2
-    assert "CLS_LOSS.PCB.MAX_MATRIX_MB: expected at least 0.000144" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "CLS_LOSS.PCB.MAX_MATRIX_MB: " in error
+    assert "0.000144" in error
     assert not (config_file.parent / "run").exists()

@@ -120,7 +120,7 @@ class TrainingState(HookBase):
         seed_all(mixed_seed(self._seed, self.trainer.iter, comm.get_rank(), _STEP))
 
     def _precise_bn_loaders(self) -> list[TrainLoader]:
-        """Return the loaders of TEST.PRECISE_BN. Each evaluation continues at the position of the previous one."""
+        """Return the loaders of TEST.PRECISE_BN, whose positions continue from one evaluation to the next."""
         found = [hook._data_loader for hook in self.trainer._hooks if isinstance(hook, hooks.PreciseBN)]
         return [loader for loader in found if isinstance(loader, TrainLoader)]
 

@@ -72,7 +72,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         _decide(store, part, given, timeout)
         return
     # Add _READ seconds, because part 0 may have started to wait later than this part.
-    deadline = Deadline(timeout, f"{part.name} 0 and the others", said=said, grace=_READ)
+    deadline = Deadline(timeout, f"{part.name} 0 or another {part.name}", said=said, grace=_READ)
     try:
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
         decision = store.get("decision").decode()

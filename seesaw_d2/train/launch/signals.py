@@ -123,7 +123,7 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         started = [weakref.ref(child) for child in multiprocessing.active_children() if child not in others]
         if started:
-            # Functions run in reverse order of registration: this one before PyTorch's, which waits for each worker.
+            # atexit calls functions in reverse order: ``_end`` before PyTorch's function, which waits for each worker.
             atexit.register(_end, os.getpid(), started)
 
 

@@ -121,7 +121,7 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
-        # A process that stops after saving a checkpoint waits for the others, which stop after the same iteration.
+        # A process that stops after saving a checkpoint waits for all processes, which stop after the same iteration.
         if any(stop.iteration is None for stop in stopped) or not running:
             return stopped[0] if stopped else None
 

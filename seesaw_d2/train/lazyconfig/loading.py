@@ -25,7 +25,6 @@ _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer
 # YAML key or text in an error message -> replacement for LazyConfigs, which share the checks of YAML configs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
-    "OUTPUT_DIR path": "train.output_dir=path",
     "MODEL.WEIGHTS path": "train.init_checkpoint=path",
     "with SOLVER.CLIP_GRADIENTS, ": "",
     "MODEL.DOWNLOAD_TIMEOUT": "train.download_timeout",

@@ -64,13 +64,13 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
-            "with --overwrite, or choose another folder with OUTPUT_DIR path"
+            "with --overwrite, or set OUTPUT_DIR to another folder"
         )
     # With the lock, skip is_run: the lock file now describes this job, and closing the file would release the lock.
     if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "
-            "only folders of runs. Choose another folder with OUTPUT_DIR path"
+            "only folders of runs. Set OUTPUT_DIR to another folder"
         )
     inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
     if weights and "://" not in weights and inside:

@@ -70,8 +70,8 @@ class RunLock:
         owner = file.readline(200).strip() or "another process"
         file.close()
         return ConfigError(
-            f"OUTPUT_DIR: {self.folder} is in use by {owner}. Wait until this process exits, terminate it, or choose "
-            "another folder with OUTPUT_DIR path"
+            f"OUTPUT_DIR: {self.folder} is in use by {owner}. Wait until this process exits, terminate it, or set "
+            "OUTPUT_DIR to another folder"
         )
 
 

@@ -40,7 +40,7 @@ class Schedule:
     scaled_from: int = 0
 
     def describe(self) -> str:
-        """Return one line for the log."""
+        """Return the schedule as one line for the log."""
         steps = ", ".join(map(str, self.steps)) or "none"
         text = f"{self.max_iter} iterations of {self.batch_size} images, steps at {steps}"
         if self.epochs > 0:
@@ -49,11 +49,11 @@ class Schedule:
                 images = f"{self.images_per_epoch:.0f} images ({self.num_images} and their repetitions)"
             epochs = ", ".join(f"{epoch:g}" for epoch in self.step_epochs) or "none"
             text = f"{self.epochs:g} epochs of {images}, steps after {epochs}: {text}"
-        text += f"; learning rate {self.base_lr:g}"
+        text += f". Learning rate {self.base_lr:g}"
         if self.base_lr != self.reference_lr:
             text += f" ({self.reference_lr:g} for a batch of {self.reference_batch_size})"
         if self.scaled_from:
-            text += f"; scaled from the config's {self.scaled_from} processes (SOLVER.REFERENCE_WORLD_SIZE)"
+            text += f". The config was written for {self.scaled_from} processes (SOLVER.REFERENCE_WORLD_SIZE)"
         return text
 
 

@@ -50,7 +50,7 @@ def test_fractions_of_epochs_and_repeated_images():
     schedule = resolve_schedule(node, 30, 38.4)  # 10 iterations an epoch
     assert (schedule.max_iter, schedule.steps) == (25, (5, 20))
     assert "2.5 epochs of 38 images (30 and their repetitions), steps after 0.5, 2" in schedule.describe()
-    assert "learning rate 0.005 (0.02 for a batch of 16)" in schedule.describe()
+    assert "Learning rate 0.005 (0.02 for a batch of 16)" in schedule.describe()
 
 
 def test_off_by_default():
@@ -150,7 +150,7 @@ def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
     assert main(["--config-file", str(config_file), *steps, *pcb, "SOLVER.BASE_LR", "0.02"]) == 0
     run = config_file.parent / "run"
     log = (run / "log.txt").read_text().replace("\n", " ")
-    assert "Schedule: 4 iterations of 2 images, steps at 2; learning rate 0.01; scaled from the config's 2" in log
+    assert "Schedule: 4 iterations of 2 images, steps at 2. Learning rate 0.01. The config was written for 2" in log
     saved = yaml.safe_load((run / "config.yaml").read_text())
     solver = saved["SOLVER"]
     assert (solver["MAX_ITER"], solver["STEPS"], solver["BASE_LR"], solver["IMS_PER_BATCH"]) == (4, [2], 0.01, 2)

@@ -7,7 +7,7 @@ from seesaw_d2.utils.messages import first_few
 
 
 def report_weights(preflight: Preflight, findings: Findings) -> None:
-    """Report which parameters ``preflight.model_checks`` loaded from MODEL.WEIGHTS, and why it left out the others."""
+    """Report which parameters the checks of the model loaded from MODEL.WEIGHTS, and why other parameters are new."""
     weights, checkpointer = preflight.cfg.MODEL.WEIGHTS, preflight.checkpointer
     if not weights or checkpointer is None:
         findings.note("MODEL.WEIGHTS is empty. The training starts from randomly initialized parameters")
