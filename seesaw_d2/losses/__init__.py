@@ -1,7 +1,7 @@
-"""Classification losses for long-tailed data, usable in any PyTorch program.
+"""Classification losses for long-tailed data. They also work in PyTorch programs without Detectron2 models.
 
-To add a loss, write a file with a subclass of ``ClassificationLoss``, decorate the class with
-``@LOSS_REGISTRY.register()`` and import it here.
+To add a loss, write a subclass of ``ClassificationLoss`` with the decorator ``@LOSS_REGISTRY.register()`` in a new
+file, and import the class here.
 """
 
 from seesaw_d2.losses.balanced_group_softmax import BalancedGroupSoftmaxLoss

@@ -14,7 +14,7 @@ from seesaw_d2.errors import SeesawError
 
 
 class Description(str):
-    """Words that describe an invalid value in an error message. Unlike other strings, they have no quotes there."""
+    """A string that describes an invalid value. Error messages show it without quotes."""
 
     def __repr__(self) -> str:
         return str(self)
@@ -44,10 +44,10 @@ def check_inputs(
     num_label_values: int,
     ignore_index: int | None = None,
 ) -> None:
-    """Raise ValueError if an argument violates the description in ``ClassificationLoss.forward``.
+    """Raise ValueError if an argument does not match its description in ``ClassificationLoss.forward``.
 
-    Check shapes and dtypes on every device, but values only on the CPU. On other devices reading values would
-    synchronize host and device. In a compiled model it would break the graph.
+    Shapes and dtypes are checked on every device, values only on the CPU. On other devices, reading values would
+    synchronize host and device. In a compiled model, it would break the graph.
     """
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point dtype, found {logits.dtype}")
@@ -66,9 +66,9 @@ def check_inputs(
 
 
 def check_objects(objects: Tensor, labels: Tensor) -> None:
-    """Raise ValueError unless ``objects`` are N int64 values in [0, N), for labels (N,).
+    """Raise ValueError unless ``objects`` are int64 values (N,) in [0, N), for labels (N,).
 
-    Values are checked as in ``check_inputs``.
+    As in ``check_inputs``, values are checked only on the CPU.
     """
     if objects.dtype != torch.int64 or objects.shape != labels.shape:
         expected = f"torch.int64 of shape {tuple(labels.shape)}"

@@ -26,31 +26,30 @@ from seesaw_d2.losses.compared import TrainingData
 
 @LOSS_REGISTRY.register()
 class BalancedGroupSoftmaxLoss(ClassificationLoss):
-    """One softmax per group of categories with similar frequency, and one for foreground against background.
+    """A softmax for each group of categories with similar frequency, and a softmax over foreground and background.
 
-    A group's softmax contains the categories of the group and an entry "others", which is the target of proposals
-    outside the group. The softmax is trained on all proposals of the group and on β times as many randomly selected
-    other proposals (section 3.3). A group without proposals in the batch has loss 0. The loss of a group is the mean
-    over the selected proposals. ``loss_cls_classes`` is the sum over groups, ``loss_cls_objectness`` is the loss of
-    foreground against background. The score of category j is P(j | group of j) P(foreground). Scores do not use
-    "others".
+    The softmax of a group has an entry for each category of the group and an entry "others", which is the target of
+    proposals outside the group. This softmax is trained on all proposals of the group and on β times as many randomly
+    selected other proposals (section 3.3). The loss of a group is the mean over these proposals. A group without
+    proposals in the batch has loss 0. ``loss_cls_classes`` is the sum over the groups. ``loss_cls_objectness`` is the
+    loss of foreground and background. The score of category j is P(j | group of j) P(foreground).
 
-    The logits are [C categories, foreground, background, G "others"], so that the order of the classifier's rows does
-    not depend on the bins. The reference puts the "others" of a group before the categories of the group.
+    The order of the logits is: C categories, foreground, background, G "others". This order does not depend on the
+    bins. The reference puts the logit "others" of a group before the categories of the group.
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Deviations:
 
-    - The selection of proposals needs no synchronization and is reproducible (see ``BatchRandom``).
-    - ``weights`` are used, and ``avg_factor`` multiplies the means by ``default_avg_factor`` / ``avg_factor``. The
-      reference ignores both arguments.
+    - Proposals are selected without host-device synchronization and reproducibly (see ``BatchRandom``).
+    - ``weights`` apply to all losses, and the means of the groups are multiplied by ``default_avg_factor`` /
+      ``avg_factor``. The reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) numbers of training instances, which define the groups. None: unknown, the loss can only
-            load the groups from a checkpoint.
-        bins: increasing numbers. Group g contains the categories with bins[g - 1] <= count < bins[g], so that
+        instance_counts: (C,) number of training instances of each category. None: unknown, so that the groups must be
+            loaded from a checkpoint.
+        bins: increasing numbers > 0. Group g contains the categories with bins[g - 1] <= count < bins[g], so that
             G = len(bins) + 1.
-        beta: β > 0, number of other proposals for each proposal of the group. The total is rounded down.
+        beta: β > 0, ratio of other proposals to proposals of the group. The number of other proposals is rounded down.
         background: "objectness".
         seed: seed of the random selection.
 
@@ -106,21 +105,21 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G), True where the category of the proposal is in the group."""
+        """Return whether the category of each proposal is in each group, bool (N, G)."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Select the proposals on which each group is trained. Return a bool tensor (N, G), True where selected."""
+        """Select the proposals on which the softmax of each group is trained, bool (N, G)."""
         members = self.members(labels)
-        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sorts members last
+        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # larger than all random numbers
         place = keys.argsort(dim=0).argsort(dim=0)
         return members | (place < (members.sum(dim=0) * self.beta).floor())
 
     def compute_selected(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses for a given selection of proposals, bool (N, G)."""
+        """Return the losses for the selection of proposals ``selected``, bool (N, G)."""
         classes, objectness, others = self._split(logits)
         log_sums = self._log_sums(classes, others)
         own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))
@@ -137,7 +136,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores (N, C + 1), background last, as described in the class docstring."""
+        """Return P(j | group of j) P(foreground) of each category j, and P(background) last, (N, C + 1)."""
         classes, objectness, others = self._split(widen(logits))
         foreground, background = objectness.softmax(dim=1).split(1, dim=1)
         in_group = (classes - self._log_sums(classes, others)[:, self.group]).exp()
@@ -150,7 +149,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return logits.split([self.num_classes, 2, self.num_groups], dim=1)
 
     def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:
-        """Return the log-sum-exp of each group's logits, log(e^{others_g} + Σ_{j in g} e^{z_j}), (N, G)."""
+        """Return log(e^{others_g} + Σ_{j in g} e^{z_j}), the log-sum-exp of the logits of each group g, (N, G)."""
         group = self.group.expand_as(classes)
         peak = others.detach().scatter_reduce(1, group, classes.detach(), "amax")
         in_group = self._indicator(classes.dtype)
@@ -159,9 +158,9 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return peak + (sums + (others - peak).exp()).log()
 
     def _indicator(self, dtype: torch.dtype) -> Tensor:
-        """Return (C, G), 1 where the category is in the group and 0 elsewhere.
+        """Return a tensor (C, G) that is 1 if the category is in the group and 0 otherwise.
 
-        A matrix product with this tensor sums over the categories of each group in a deterministic order.
+        A matrix product with this tensor sums over the categories of each group deterministically.
         """
         groups = torch.arange(self.num_groups, device=self.group.device)
         return (self.group.unsqueeze(1) == groups).to(dtype)

@@ -15,7 +15,7 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 
 @LOSS_REGISTRY.register()
 class BalancedSoftmaxLoss(CrossEntropyLoss):
-    """Cross-entropy whose softmax weights each category by its number of training instances (equation 3).
+    """Cross-entropy with a softmax that weights each category by its number of training instances (equation 3).
 
     L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label and n_j the number of instances of category j. Scores
     are the softmax of z, which estimates the probabilities for balanced data.
@@ -23,17 +23,18 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
     Reference: github jiawei-ren/BalancedMetaSoftmax-Classification. Deviations:
 
     - A category without instances has n_j = 1. The reference divides by zero.
-    - The authors train detectors with sigmoids. Here detectors use the authors' softmax over the categories and an
-      objectness branch for background, because the data do not define a number of background instances.
-    - The meta sampler, the second part of the authors' method, is not included.
+    - The authors train detectors with sigmoids. Here detectors use the softmax over the categories and an objectness
+      branch for background, because annotations do not define a number of background instances.
+    - The meta sampler, which is part of the paper's method, is not implemented.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0. None: unknown, for inference only.
+        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
         background: "objectness" (default) or "none".
 
     Buffers:
-        log_prior: float64 (C,), log(n_j / Σ_k n_k). Not saved in checkpoints, because it describes the training data.
+        log_prior: float64 (C,), log(n_j / Σ_k n_k). Checkpoints do not contain it, because the training data defines
+            it.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "none")
@@ -54,7 +55,7 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         return logits + self.prior_offsets(logits)
 
     def prior_offsets(self, logits: Tensor) -> Tensor:
-        """Return log π_j of each category, (C,), with the dtype of the logits."""
+        """Return log π_j of each category, (C,), in the dtype of the logits."""
         if self.log_prior is None:
             raise not_given("instance_counts")
         return self.log_prior.to(logits.dtype)

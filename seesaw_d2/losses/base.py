@@ -1,4 +1,4 @@
-"""The interface of classification losses, which the box predictor and the image classifier use.
+"""The base class of classification losses. The box predictor and the image classifier use its interface.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -17,12 +17,12 @@ from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import widen, without_autocast
 from seesaw_d2.utils.declared_keys import lookup
 
-# Number of logits in addition to the C logits of the categories, for each value of ``background``.
+# Maps each value of ``background`` to the number of logits in addition to the C logits of the categories.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
 def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
-    """Return ``value`` as a float. Raise InvalidArgument if it is not a finite number or ``accepts`` returns False."""
+    """Convert ``value`` to float. Raise InvalidArgument if it is not finite or ``accepts`` returns False for it."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -35,7 +35,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """Return ``value`` as an int. Raise InvalidArgument if it is below ``minimum`` or not an int (for example 2.0)."""
+    """Convert ``value`` to int. Raise InvalidArgument if it is less than ``minimum`` or not an integer type."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -48,16 +48,16 @@ def check_integer(name: str, value: int, minimum: int) -> int:
 class ClassificationLoss(nn.Module):
     """Base class of all classification losses. A subclass implements three methods:
 
-    - ``compute`` returns the losses. It is a pure function of its arguments and of the module's state.
+    - ``compute`` returns the losses. It must not change the state of the module.
     - ``update_statistics`` updates buffers that accumulate over the training, such as class counts.
     - ``probabilities`` returns the scores for inference.
 
     Args:
         num_classes: integer C >= 1, number of foreground categories.
-        background: how the loss models background. A loss that appends further logits overrides ``num_logits``.
-            "objectness": two more logits, foreground and background, follow those of the categories, L = C + 2.
-            "class": background is one more class, the last one, L = C + 1.
-            "implicit": binary classifiers, which all reject a background proposal, L = C.
+        background: how the loss models background. A loss that needs other logits overrides ``num_logits``.
+            "objectness": logits of foreground and background follow the logits of the categories, L = C + 2.
+            "class": background is an additional class with the last logit, L = C + 1.
+            "implicit": C binary classifiers, whose targets are all 0 for a background proposal, L = C.
             "none": image classification without background, L = C and labels in [0, C).
 
     Raises:
@@ -66,23 +66,24 @@ class ClassificationLoss(nn.Module):
 
     # Supported values of ``background``. The first value is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # True: update the statistics with a batch before computing its loss. False: afterwards, as in EQL v2.
+    # True: update the statistics with a batch before computing the loss of the batch. False: update them after it.
     updates_first: ClassVar[bool] = True
     # Supported soft labels over the C categories. "softmax": each row sums to 1. "sigmoid": categories are independent.
-    # None: no soft labels. Otherwise ``compute`` and ``update_statistics`` have an argument ``targets``: soft labels
-    # (N, C), 0 in background rows, or None for one-hot labels. ``PairwiseClassBalance`` passes soft labels.
+    # None: soft labels are not supported. A loss with soft labels has an argument ``targets`` in ``compute`` and
+    # ``update_statistics``: soft labels (N, C), with rows of 0 for background, or None for one-hot labels.
     soft_labels: ClassVar[str | None] = None
-    # Whether ``forward`` takes maps. Requires a sum over samples and statistics that do not depend on the logits.
+    # Whether ``forward`` takes maps. Such a loss must be a sum over samples, with statistics independent of the logits.
     takes_maps: ClassVar[bool] = False
     takes_objects: ClassVar[bool] = False  # whether ``forward`` has an argument ``objects``, see ``EquilibriumLoss``
-    # How the scores of the categories are computed: "softmax", "sigmoids" (independent) or "" (neither).
+    # Function that computes the scores of the categories: "softmax", "sigmoids" or "" (another function).
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
     # Maps constructor arguments to statistics of the training set: "image_count" or "instance_count", int64 (C,),
-    # "num_images", or "image_frequency", (C,), images with the category / annotated images. None: unknown statistics.
+    # "num_images", or "image_frequency", (C,), the share of annotated images that contain the category. If the
+    # statistics are unknown, the arguments are None.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # Config keys below CLS_LOSS from which the training schedule computes values of ``config_keys``.
+    # Config keys below CLS_LOSS, in epochs. The training schedule computes values of ``config_keys`` from them.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):
@@ -113,14 +114,14 @@ class ClassificationLoss(nn.Module):
 
         Args:
             node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
-            statistics: see ``build_loss``. It may read the annotations, so call it only if needed. Most losses set
-                ``statistics_keys`` instead of calling it.
+            statistics: function that returns the statistics of the training set; see ``build_loss``. It can take long.
+                Most losses declare ``statistics_keys`` instead of calling it.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
     @classmethod
     def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
-        """Return constructor arguments and, for each argument, the values that ``tools/choose_loss.py`` compares."""
+        """Return a dict from constructor arguments to the values that ``tools/choose_loss.py`` compares."""
         return {}
 
     def forward(
@@ -135,24 +136,24 @@ class ClassificationLoss(nn.Module):
 
         Args:
             logits: (N, L) floating point. Half precision is converted to float32, also under autocast. A loss with
-                ``takes_maps`` and background "none" or "class" also takes maps (N, L, H, W), whose pixels are the
-                samples. Maps need no more memory than in ``F.cross_entropy``.
+                ``takes_maps`` and background "none" or "class" also takes maps (N, L, H, W), in which each pixel is a
+                sample. Maps need no more memory than in ``F.cross_entropy``.
             labels: int64 (N,), or (N, H, W) for maps. Values are in [0, C], where C is background. With background
-                "none" they are in [0, C).
-            weights: >= 0, with the shape of ``labels``. Default: all 1.
-            avg_factor: > 0, divisor of the weighted sums. Default: ``default_avg_factor``, which is the number of
-                proposals with a positive weight in this process, background included, at least 1. The box predictor
-                passes the mean over all processes. Pass ``weights.sum()`` to divide as ``F.cross_entropy(weight=...)``
-                does. A tensor of shape () is not synchronized with the host. It is clamped from below to the float32
-                epsilon, 1.2e-7, so that an empty batch gives 0 instead of NaN.
-            ignore_index: samples with this label have no loss and are not counted. Supported where maps are supported.
+                "none", values are in [0, C).
+            weights: >= 0, with the shape of ``labels``. Default: all weights are 1.
+            avg_factor: > 0, divisor of the weighted sums. Default: ``default_avg_factor``, the number of foreground and
+                background proposals with a positive weight in this process, at least 1. The box predictor passes the
+                mean over all processes. With ``weights.sum()``, the result is divided as in
+                ``F.cross_entropy(weight=...)``. A tensor of shape () is not copied to the host. It is clamped from
+                below to the float32 epsilon, 1.2e-7, so that an empty batch gives 0 instead of NaN.
+            ignore_index: samples with this label have no loss and are not counted. Only losses that take maps support
+                this argument.
 
         Returns:
-            dict of scalars whose names begin with loss_cls. Batches without proposals or without foreground give zeros
-            that are connected to the graph.
+            dict of scalars whose names begin with loss_cls. A loss without proposals is 0 and connected to the graph.
 
         Raises:
-            ValueError: wrong shape or dtype, a label out of range or a negative weight (see ``check_inputs``).
+            ValueError: a shape or dtype is wrong, a label is out of range or a weight is negative.
         """
         if logits.dim() > 2 or ignore_index is not None:
             return self._map_losses(logits, labels, weights, avg_factor, ignore_index)
@@ -169,9 +170,9 @@ class ClassificationLoss(nn.Module):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Announce that the next call is call ``index``, in [0, ``count``), of ``count`` calls in one training step.
+        """Set the index in [0, ``count``) of the next call of ``forward`` among ``count`` calls in a training step.
 
-        Heads that classify a proposal several times per step call this method. Otherwise every call is a step.
+        Only heads that classify a proposal several times per step call this method. By default each call is a step.
         """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
@@ -186,18 +187,18 @@ class ClassificationLoss(nn.Module):
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses as float32 or float64, without side effects. ``forward`` checks the arguments."""
+        """Return the losses in float32 or float64 without side effects. ``forward`` has checked the arguments."""
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the statistics with a batch. Every rank calls it in every training step, without gradient."""
+        """Update the statistics with a batch. All processes call it in each training step, without gradient."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the scores for logits (N, L): (N, C + 1) with background last, or (N, C) with background "none"."""
         raise NotImplementedError
 
     def check_width(self, logits: Tensor, *, maps: bool = False) -> None:
-        """Raise ValueError unless logits have shape (N, L). With ``maps`` also accept shape (N, L, ...)."""
+        """Raise ValueError unless the logits have shape (N, L), or (N, L, ...) if ``maps`` is True."""
         right = (logits.dim() == 2 or (maps and logits.dim() > 2)) and logits.shape[1] == self.num_logits
         if torch.jit.is_tracing() or right:
             return
@@ -235,7 +236,7 @@ class ClassificationLoss(nn.Module):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """Call ``update_statistics`` in training mode, but only if ``before_loss`` equals ``updates_first``."""
+        """In training mode, call ``update_statistics`` if ``before_loss`` equals ``updates_first``."""
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)

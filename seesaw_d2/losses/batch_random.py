@@ -1,8 +1,8 @@
-"""Random numbers for losses that sample. They are reproducible on every device and after a resume.
+"""Random numbers for losses with random sampling, reproducible on all devices and in resumed trainings.
 
 The random numbers of a batch are a hash of the batch index, which is a buffer of the module. Therefore drawing needs no
-synchronization, and a resumed training draws the same numbers as an uninterrupted training. A ``torch.Generator`` would
-draw different numbers on each type of device, and checkpoints would not contain its state.
+host-device synchronization, and a resumed training draws the same numbers as an uninterrupted training. A
+``torch.Generator`` draws different numbers on each type of device, and checkpoints do not contain its state.
 """
 
 import torch
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from seesaw_d2.utils.distributed import rank
 
-# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. Products overflow and wrap around.
+# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. The products are modulo 2^64.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-# A batch can draw 2^36 numbers. Each pair of process and seed has its own stream, so that no two sequences overlap.
+# A batch can draw 2^36 numbers. Each pair of process and seed has its own stream.
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 
 class BatchRandom(nn.Module):
-    """Uniform random numbers that depend on ``seed``, the rank and the number of previous batches.
+    """Generate uniform random numbers that depend on ``seed``, the rank and the number of previous batches.
 
     Buffers:
         num_batches: int64 (), number of previous batches.
@@ -52,7 +52,7 @@ class BatchRandom(nn.Module):
 
 
 def _shift_right(bits: Tensor, count: int) -> Tensor:
-    """Shift 64-bit integers right by ``count`` and fill with zeros. ``>>`` alone would copy the sign bit."""
+    """Shift 64-bit integers right by ``count`` bits and fill with zeros. The operator ``>>`` copies the sign bit."""
     return (bits >> count) & ((1 << (64 - count)) - 1)
 
 

@@ -12,7 +12,7 @@ from seesaw_d2.utils.declared_keys import lookup
 from seesaw_d2.utils.registry import Registry
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
-LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of ClassificationLoss."
+LOSS_REGISTRY.__doc__ = "Maps the names of classification losses to subclasses of ClassificationLoss."
 
 _NODE, _DETECTOR = "MODEL.ROI_BOX_HEAD.CLS_LOSS", "a detector"
 
@@ -32,14 +32,14 @@ def build_loss(
         cfg: a config with this project's keys.
         num_classes: C, number of foreground categories.
         statistics: function that returns the category statistics of the training set: an object with ``image_count``
-            and ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. Only losses that need
-            statistics call it. None: the training set is unavailable.
-        stage, num_stages: index and number of the stages of a cascade. Each stage has its own loss.
-        has_background: True for a detector, which has background proposals and needs a loss that models background.
-            False for an image classifier, which needs background "none".
+            and ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. It is called only for
+            losses that need statistics. None: the training set is unavailable.
+        stage, num_stages: index of the cascade stage and number of stages. They select the counts in a JSON file.
+        has_background: True: a detector, whose loss must model background. False: an image classifier, whose loss must
+            have background "none".
 
     Raises:
-        ConfigError: a value is invalid. The message names the key, what was expected and what was found.
+        ConfigError: a value is invalid. The message names the key, the expected value and the found value.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
 
@@ -56,12 +56,12 @@ def build_loss(
 
 
 def backgrounds_for(loss_class: type[ClassificationLoss], detector: bool) -> list[str]:
-    """Return the values of ``background`` that a loss supports in a detector, or else in an image classifier."""
+    """Return the values of ``background`` that a loss supports in a detector or, otherwise, in an image classifier."""
     return [name for name in loss_class.backgrounds if (name != "none") == detector]
 
 
 def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of, kind: str) -> ClassificationLoss:
-    """Build the loss that the config key ``name_key`` names. Raise ConfigError if the name is not in ``names``."""
+    """Build the loss whose name is the value of ``name_key``. Raise ConfigError if the name is not in ``names``."""
     name = lookup(node, name_key)
     if name not in names:
         raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names), kind)}")
@@ -73,7 +73,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem}")
     try:
         arguments = arguments_of(loss_class)
-        if "loss" in loss_class.config_keys:  # a wrapper: the same config node also describes the wrapped loss
+        if "loss" in loss_class.config_keys:  # a wrapper: build the wrapped loss from the same config node
             soft = [(name, other) for name, other in LOSS_REGISTRY if other.soft_labels]
             inner = [name for name, other in soft if backgrounds_for(other, kind == _DETECTOR)]
             arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)

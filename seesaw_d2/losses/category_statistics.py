@@ -11,10 +11,10 @@ from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 
 
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
-    """Return the statistics of the training set, or None if its annotations cannot be read.
+    """Return the statistics of the training set, or None if the annotations cannot be read.
 
-    A loss built with None can predict but not train, so that inference works without the training data. Before a
-    training the preflight checks report unreadable datasets.
+    With None a loss supports inference, so that a trained model does not need the training data. Before a training, the
+    preflight checks report unreadable annotations.
     """
     try:
         return None if statistics is None else statistics()
@@ -26,8 +26,7 @@ def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callabl
     """Return the constructor arguments of a loss that are statistics of the training set.
 
     Args:
-        statistics_keys: maps arguments to statistics; see ``ClassificationLoss``. If it is empty, ``statistics`` is not
-            called.
+        statistics_keys: maps arguments to statistics; see ``ClassificationLoss``. If empty, do not call ``statistics``.
         statistics: see ``build_loss``.
 
     Returns:
@@ -44,11 +43,15 @@ def _statistic(known: Any, name: str) -> Any:
 
 
 def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
-    """Return ``values``, one number >= 0 per category, as a float64 tensor (C,). Return None for None.
+    """Convert ``values``, a number >= 0 for each category, to a float64 tensor (C,). Return None for None.
+
+    Args:
+        name: name of the argument, for error messages.
+        values: the numbers.
+        num_classes: C.
 
     Raises:
-        InvalidArgument: ``values`` are not numbers, have the wrong shape, or are negative or not finite. The message
-            names the argument ``name``.
+        InvalidArgument: ``values`` have a wrong type or shape, or contain a negative, infinite or NaN value.
     """
     if values is None:
         return None
@@ -68,6 +71,6 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
 
 
 def not_given(name: str) -> InvalidArgument:
-    """Return the error to raise if a loss trains without the statistics in its argument ``name``."""
+    """Return the error for a loss that is trained although its argument ``name`` is None."""
     advice = "None allows only inference, because the loss depends on these statistics."
     return InvalidArgument(name, "statistics of the training set", None, advice)

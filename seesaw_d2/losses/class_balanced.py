@@ -19,28 +19,29 @@ from seesaw_d2.losses.focal import FocalLoss
 
 @LOSS_REGISTRY.register()
 class ClassBalancedFocalLoss(FocalLoss):
-    """Focal loss weighted by the inverse effective number of samples v_i of the label's category i (equations 8, 12).
+    """Focal loss with the weight v_i, the inverse effective number of samples of the label i (equations 8 and 12).
 
-    v_i = (1 - β) / (1 - β^{n_i}), multiplied by a scale. n_i is the number of training instances of category i, at
-    least 1. The weights v replace the α of the focal loss.
+    v_i = s (1 - β) / (1 - β^{n_i}), where n_i is the number of training instances of category i, at least 1, and s is a
+    scale. The weights v replace the weight α of the focal loss.
 
     Reference: github richardaecn/class-balanced-loss (image classification). As in the reference, the sum is divided by
-    the number of foreground labels, and with background "none" the scale gives Σ_i v_i = C. Deviation: the reference
-    has no background. Here background has weight 1, and the scale gives v a mean of 1 over the training instances,
-    Σ_i n_i v_i = Σ_i n_i. This keeps the balance between foreground and background. With the scale of the reference,
-    frequent categories would have much less weight than background, and most objects would not be detected.
+    the number of foreground labels, and with background "none" the scale s is chosen so that Σ_i v_i = C. Deviation:
+    the reference has no background. Here background has weight 1, and s is chosen so that the mean of v over the
+    training instances is 1, Σ_i n_i v_i = Σ_i n_i. This choice keeps the balance between foreground and background.
+    With the reference's choice, frequent categories would have much lower weights than background, and a detector would
+    miss most objects.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0. None: unknown, for inference only.
-        beta: β in [0, 1). 0 gives v = 1 for all categories, values near 1 give the inverse frequency. The paper uses
-            0.999 for iNaturalist and ImageNet.
+        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        beta: β in [0, 1). With 0 all weights are 1. With values near 1 the weights are near the inverse frequency. The
+            paper uses 0.999 for iNaturalist and ImageNet.
         gamma: γ >= 0. The paper uses 0.5 for iNaturalist and ImageNet.
         background: "implicit" (default) or "none".
         prior: π; see ``SigmoidLoss``.
 
     Buffers:
-        class_weights: float64 (C,), v. Not saved in checkpoints, because it describes the training data.
+        class_weights: float64 (C,), v. Checkpoints do not contain it, because the training data defines it.
     """
 
     config_keys: ClassVar[dict[str, str]] = {

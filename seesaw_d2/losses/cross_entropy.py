@@ -1,7 +1,7 @@
 """Softmax cross-entropy with three ways to model background.
 
-Shapes: N proposals, C foreground categories, L classifier logits, R proposals that the softmax is trained on, K entries
-of the softmax (C, or C + 1 with a background class). Label C is background.
+Shapes: N proposals, C foreground categories, L classifier logits. The class softmax has K entries, C or C + 1 (with a
+background class), and is trained on R proposals. Label C is background.
 """
 
 from typing import ClassVar
@@ -19,13 +19,12 @@ from seesaw_d2.losses.precision import widen
 class CrossEntropyLoss(ClassificationLoss):
     """Softmax cross-entropy, L = -log σ_i (Seesaw Loss paper, equation 1), where i is the label.
 
-    A loss that modifies the logits of the softmax can derive from this class and override ``adjusted_logits``. This
-    class handles background, weights and averages.
+    This class handles background, weights and averages. A subclass overrides ``adjusted_logits`` to modify the logits
+    of the softmax.
 
-    With background "objectness" there are two losses. ``loss_cls_classes`` is the softmax over the C categories,
-    computed for the foreground proposals. ``loss_cls_objectness`` is the softmax over foreground and background,
-    computed for all proposals. Both losses are divided by the same ``avg_factor``. With background "class" or "none"
-    the only loss is ``loss_cls``.
+    Background "objectness" gives two losses, which are divided by the same ``avg_factor``. ``loss_cls_classes`` is the
+    cross-entropy over the C categories for the foreground proposals. ``loss_cls_objectness`` is the cross-entropy over
+    foreground and background for all proposals. Background "class" or "none" gives a single loss, ``loss_cls``.
 
     Args:
         num_classes: C >= 1.
@@ -41,7 +40,7 @@ class CrossEntropyLoss(ClassificationLoss):
         super().__init__(num_classes, background=background)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits to pass to the softmax, (R, K). Subclasses override this method to modify the logits.
+        """Return the logits of the softmax in training, (R, K). Subclasses override this method to modify the logits.
 
         Args:
             logits: classifier logits, (R, K).
@@ -64,7 +63,7 @@ class CrossEntropyLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores; see ``ClassificationLoss``.
+        """Return the scores, (N, C + 1) with background last, or (N, C) with background "none".
 
         With background "objectness" the score of category j is σ_j σ_foreground (Seesaw Loss paper, section 3.3).
         """
@@ -81,7 +80,7 @@ class CrossEntropyLoss(ClassificationLoss):
         targets = labels if targets is None else targets
         return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 
-    # The next two methods return the class losses (R,), their weights (R,) or None, and the objectness logits (N, 2).
+    # The next two methods return class losses (R,), weights of these losses (R,) or None, and objectness logits (N, 2).
 
     def _gathered(self, logits, labels, weights, targets, is_background):
         """Compute class losses for the R foreground proposals only."""
@@ -99,16 +98,16 @@ class CrossEntropyLoss(ClassificationLoss):
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
-        # Gathering is faster on a CPU. On other devices it would synchronize with the host, because R depends on the
-        # labels. In a compiled graph shapes must not depend on values.
+        # Gathering rows is faster on a CPU. On other devices it would synchronize with the host, because R depends on
+        # the labels. In a compiled graph, shapes must not depend on values.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class _SplitForeground(torch.autograd.Function):
     """Split logits (N, C + 2) into class logits (R, C) of the given rows and objectness logits (N, 2) of all rows.
 
-    Indexing would allocate two gradients with the size of the logits in the backward pass and add them. With few
-    foreground proposals this costs more than the loss itself. This function allocates one gradient.
+    In the backward pass, indexing would allocate two gradients with the size of the logits and add them. With few
+    foreground proposals this costs more than the loss. This function allocates only one gradient.
     """
 
     @staticmethod

@@ -18,30 +18,30 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class EffectiveClassMarginLoss(SigmoidLoss):
-    """Sigmoid cross-entropy with a margin and a weight for each category, derived from its number of instances.
+    """Sigmoid cross-entropy with a margin and a weight for each category, computed from the instance counts.
 
     L = Σ_c w_c BCE(σ(2 z_c + d_c), y_c),   d_c = 1/4 log(n_c / (N - n_c)),
     w_c = (N - n_c) / n_c · log(N / (N - n_c)).
 
-    n_c is the number of training instances of category c, at least 1. Background is one more category, with
-    n = ``background_ratio`` · Σ_c n_c. N is the sum of n over all categories and background. Scores use neither the
-    margin nor the factor 2: σ(z_c) (1 - σ(z_background)).
+    n_c is the number of training instances of category c, at least 1. Background is an additional category with
+    n = ``background_ratio`` · Σ_c n_c. N is the sum of n over the categories and background. The scores
+    σ(z_c) (1 - σ(z_background)) use neither the margin nor the factor 2.
 
     Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Deviations:
 
     - The weights w are computed in float64 with log1p. The float32 weights of the reference are wrong by more than 5 %
       for 163 categories of LVIS v1.
     - Large logits give a finite loss.
-    - ``weights`` and ``avg_factor`` are used. The reference ignores both arguments.
+    - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0. None: unknown, for inference only.
-        background_ratio: > 0, background samples per foreground instance.
+        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        background_ratio: > 0, ratio of background samples to foreground instances.
         background: "class".
         prior: π; see ``SigmoidLoss``.
 
-    Buffers (not saved in checkpoints, because they describe the training data):
+    Buffers (checkpoints do not contain them, because the training data defines them):
         class_weights: float64 (L,), w.
         margins: float64 (L,), d.
     """
@@ -78,12 +78,12 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         return super().compute(2 * logits + self.margins.to(logits.dtype), labels, weights, avg_factor)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weight w of each classifier, (L,)."""
+        """Return the weight w of each binary loss, (L,)."""
         assert self.class_weights is not None  # otherwise compute raises first
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights w and the margins d of all classifiers, (L,) each."""
+        """Return the weights w, (L,), and the margins d, (L,)."""
         background = self.background_ratio * counts.sum()
         samples = torch.cat([counts, background.reshape(1)])
         others = samples.sum() - samples

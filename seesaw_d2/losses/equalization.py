@@ -17,29 +17,31 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class EqualizationLoss(SigmoidLoss):
-    """Sigmoid cross-entropy that removes the negative loss of tail categories in foreground proposals (equation 3).
+    """Sigmoid cross-entropy in which tail categories have no loss for foreground proposals of other categories.
+
+    Equation 3 of the paper:
 
     L = -Σ_j w_j log(p̂_j),   w_j = 1 - E(r) T_λ(f_j) (1 - y_j),
     p̂_j = σ(z_j) where y_j = 1, else 1 - σ(z_j),
     E(r) = 1 for a foreground proposal, 0 for background, T_λ(f) = 1 for f < λ, else 0.
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As in the reference, f < λ is compared in single
-    precision, and the initial probability is π = 0.001. Deviations:
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As in the reference, f and λ are compared in
+    float32, and the initial probability is π = 0.001. Deviations:
 
-    - ``weights`` and ``avg_factor`` are used. The reference ignores both arguments and divides by N.
-    - Frequencies come from the training set. The reference reads a table for LVIS.
+    - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments and divides by N.
+    - Frequencies are computed from the training set. The reference reads a table for LVIS.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, number of training images with the category / number of annotated images. None:
-            unknown, for inference only.
-        lambda_: λ >= 0. Categories with a lower frequency are tail categories. The paper uses 1.77e-3 for LVIS v0.5,
-            the reference 1.1e-3 for v1. 0 gives binary cross-entropy.
+        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category. None: unknown,
+            which allows only inference.
+        lambda_: λ >= 0. Categories with a frequency below λ are tail categories. The paper uses 1.77e-3 for LVIS v0.5,
+            the reference uses 1.1e-3 for LVIS v1. 0 gives binary cross-entropy.
         background: "implicit" (default), or "none", where all samples are foreground.
         prior: π; see ``SigmoidLoss``.
 
     Buffers:
-        tail: bool (C,), f < λ. Not saved in checkpoints, because it describes the training data.
+        tail: bool (C,), f < λ. Checkpoints do not contain it, because the training data defines it.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "EQL.LAMBDA", "prior": "EQL.PRIOR"}

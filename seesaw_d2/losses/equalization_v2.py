@@ -15,29 +15,30 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-# Gradient ratio of a category before its first gradient. With f(100) = 1 both weights of the category are 1.
+# Gradient ratio of a category before the first gradient. Since f(100) = 1, both weights of the category are 1.
 _BALANCED = 100.0
 
 
 @LOSS_REGISTRY.register()
 class EqualizationLossV2(SigmoidLoss):
-    """Sigmoid cross-entropy that re-weights each category by its accumulated gradients (equations 3 to 6).
+    """Sigmoid cross-entropy that weights each category by the gradients of previous steps (equations 3 to 6).
 
-    g_j = Σ positive gradients / Σ negative gradients of category j, over all previous training steps,
-    f(x) = 1 / (1 + e^{-γ (x - μ)}),
-    r_j = f(g_j) is the weight of negative samples of j,
-    q_j = 1 + α (1 - f(g_j)) is the weight of positive samples of j.
+    The loss is L = -Σ_j w_j log(p_j). For a positive sample of category j, p_j = σ(z_j) and w_j = 1 + α (1 - f(g_j)).
+    For a negative sample, p_j = 1 - σ(z_j) and w_j = f(g_j). Here
 
-    The gradient of a positive sample is q_j (1 - σ), that of a negative sample r_j σ. The last classifier predicts
-    background and has weight 1. It is the objectness branch of the paper. Scores are σ(z_j) (1 - σ(z_background)).
+    g_j = Σ gradients of positive samples / Σ gradients of negative samples of category j,
+    f(x) = 1 / (1 + e^{-γ (x - μ)}).
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py. MMDetection 3.3.0 has the same loss, but its
-    detectors compute scores with a softmax by mistake. As in the reference, gradients are accumulated after the loss is
-    computed and without proposal weights, and the initial probability is π = 0.001. Deviations:
+    The sums in g_j contain the gradients w_j (1 - p_j) of all previous training steps. The last logit predicts
+    background, as the objectness branch of the paper does, and has weight 1. Scores are σ(z_j) (1 - σ(z_background)).
 
-    - Sums are float64. Large float32 sums lose small gradients.
-    - Only the sums are stored, not the ratio g. Therefore an empty first batch does not set g to 0.
-    - ``weights`` and ``avg_factor`` are used in the loss.
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py. MMDetection 3.3.0 contains the same loss, but its
+    detectors erroneously compute scores with a softmax. As in the reference, the gradients of a batch are added after
+    the loss is computed and without proposal weights, and the initial probability is π = 0.001. Deviations:
+
+    - The sums are float64, because large float32 sums lose small gradients.
+    - The buffers contain the sums instead of the ratio g. Therefore an empty first batch does not set g to 0.
+    - ``weights`` and ``avg_factor`` apply to the loss.
 
     Args:
         num_classes: C >= 1.
@@ -45,11 +46,11 @@ class EqualizationLossV2(SigmoidLoss):
         mu: μ >= 0, the ratio at which f is 1/2.
         alpha: α >= 0. Weights of positive samples are in [1, 1 + α].
         background: "class" (default) or "none".
-        sync: True: sum the gradients of all processes. False: each process uses its own gradients.
+        sync: True: sum the gradients over all processes. False: each process sums only its own gradients.
         prior: π; see ``SigmoidLoss``.
 
     Buffers:
-        positive_gradients, negative_gradients: float64 (C,), the accumulated sums.
+        positive_gradients, negative_gradients: float64 (C,), the sums of the gradients.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class", "none")
@@ -94,7 +95,7 @@ class EqualizationLossV2(SigmoidLoss):
         return ratio.masked_fill(unseen, _BALANCED)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weights of the binary losses, y_j q_j + (1 - y_j) r_j, (N, L), for hard or soft labels y."""
+        """Return the weights w_j of the binary losses, (N, L). For soft labels, interpolate between both weights."""
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":
             negative = torch.cat([negative, negative.new_ones(1)])
@@ -102,9 +103,9 @@ class EqualizationLossV2(SigmoidLoss):
         return positive * targets + negative * (1 - targets)
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Accumulate the gradients of the weighted loss.
+        """Add the gradients of a batch to the buffers.
 
-        The gradient of a soft label y counts as positive with weight y and as negative with weight 1 - y.
+        With a soft label y, the share y of a gradient is added to the positive sum and 1 - y to the negative sum.
         """
         targets = self.targets(logits, labels, targets)
         gradients = (logits.sigmoid() - targets).abs() * self.factors(logits, labels, targets)

@@ -1,9 +1,9 @@
-"""Exploring Classification Equilibrium in Long-Tailed Object Detection (LOCE; Feng et al., ICCV 2021).
+"""Exploring Classification Equilibrium in Long-Tailed Object Detection, LOCE (Feng et al., ICCV 2021).
 
-The paper is arXiv 2108.07507.
+Source: arXiv 2108.07507.
 
-Shapes: N proposals, C foreground categories, R proposals that the softmax is trained on, K entries of the softmax (C,
-or C + 1 with a background class). Label C is background.
+Shapes: N proposals, C foreground categories. The softmax has K entries, C or C + 1 (with a background class), and is
+trained on R proposals. Label C is background.
 """
 
 from collections.abc import Sequence
@@ -27,22 +27,21 @@ _MIN_SCORE = 1e-12
 
 @LOSS_REGISTRY.register()
 class EquilibriumLoss(CrossEntropyLoss):
-    """Cross-entropy with a margin between two categories that depends on their mean scores.
+    """Cross-entropy with margins between categories that depend on the mean score of each category.
 
-    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j the mean score of category j in the training
-    so far. Scores are the softmax of z. Background has the constant mean score ``background_score``.
+    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j is the mean score of category j in the
+    previous training steps. Scores are the softmax of z. Background has the constant mean score ``background_score``.
 
-    Before each loss, m is updated with the scores of the batch. The mean score of an object is the mean probability of
-    its category in the proposals that match it. For a category with k objects in the batch,
-
-    m_j = α^k m_j + (1 - α^k) · mean of the k objects' scores.
+    Before a loss is computed, m is updated with the batch. The score of an object is the mean, over the proposals that
+    match the object, of the probability of its category. If category j has k objects in the batch with the mean score
+    s, m_j becomes α^k m_j + (1 - α^k) s.
 
     Reference: github fcjian/LOCE, mmdet/models/losses/equilibrium_loss.py and roi_heads/loce_roi_head.py. Deviations:
 
-    - Memory-augmented feature sampling (MFS), the second part of the method, is not included.
-    - m is float64 and saved in checkpoints. The reference starts from 0.01 after each interruption.
-    - In the loss, m is at least 1e-12.
-    - Background "objectness", which the paper does not have: z are the logits of the C categories.
+    - Memory-augmented feature sampling (MFS), which is part of the paper's method, is not implemented.
+    - m is float64, and checkpoints contain it. The reference resets m to 0.01 after each interruption.
+    - In the loss, m is clamped from below to 1e-12.
+    - Background "objectness" is supported. z are then the logits of the C categories. The paper has no such branch.
     - Without the argument ``objects`` of ``forward``, each foreground proposal counts as an object. Box predictors pass
       this argument.
 
@@ -51,10 +50,10 @@ class EquilibriumLoss(CrossEntropyLoss):
         alpha: α in [0, 1), momentum of m for one object.
         background_score: > 0, mean score of background. Only background "class" uses it.
         background: "class" (default), "objectness" or "none".
-        sync: True: average over the objects of all processes. False: each process uses its own.
+        sync: True: average over the objects of all processes. False: each process averages only over its own objects.
 
     Buffers:
-        mean_scores: float64 (K,), m, with background last. Initially 0.01.
+        mean_scores: float64 (K,), m, background last. The initial value of the categories is 0.01.
     """
 
     soft_labels: ClassVar[str | None] = None
@@ -97,8 +96,8 @@ class EquilibriumLoss(CrossEntropyLoss):
         """Return the losses of a batch; see ``ClassificationLoss``. In training mode, also update the mean scores.
 
         Args:
-            objects: (N,) int64 in [0, N). Proposals that match the same object have the same number. Numbers of
-                background proposals are not used. None: each proposal matches an object of its own.
+            objects: (N,) int64 in [0, N), object that each proposal matches. Proposals of the same object have the same
+                number. Values for background proposals are ignored. None: each proposal is a separate object.
         """
         if objects is not None:
             check_objects(objects, labels)
@@ -109,7 +108,7 @@ class EquilibriumLoss(CrossEntropyLoss):
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Update the mean scores of the categories in the batch."""
-        categories = labels.clamp(max=self.num_classes - 1)  # background has share 0
+        categories = labels.clamp(max=self.num_classes - 1)  # background rows have share 0, so any category is right
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
         scores = probs.gather(1, categories.unsqueeze(1)).squeeze(1).double()
         shares = self._shares(labels)
@@ -120,7 +119,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         self.mean_scores[: self.num_classes].mul_(kept).add_((1 - kept) * means)
 
     def _shares(self, labels: Tensor) -> Tensor:
-        """Return 1 / n for a proposal of an object that n proposals match, 0 for background, float64 (N,)."""
+        """Return 1 / n for each of the n proposals of an object, and 0 for background, float64 (N,)."""
         foreground = (labels < self.num_classes).double()
         if self._objects is None:
             return foreground

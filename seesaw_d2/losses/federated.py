@@ -21,10 +21,11 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class FederatedLoss(SigmoidLoss):
-    """A loss over a random subset S of the categories, drawn for each batch, for federated datasets such as LVIS.
+    """Cross-entropy over a random subset S of the categories, for federated datasets such as LVIS.
 
-    S contains all categories in the batch. If the batch has fewer than ``num_sampled`` categories, further categories
-    are drawn without replacement. The probability of a category is proportional to (number of images)^``power``.
+    A new subset is drawn for each batch. S contains all categories in the batch. If these are fewer than
+    ``num_sampled``, further categories are drawn without replacement, with a probability proportional to
+    (number of images)^``power``.
 
     - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
     - background "class": softmax cross-entropy over S and background.
@@ -32,23 +33,24 @@ class FederatedLoss(SigmoidLoss):
     Reference: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
     ``USE_FED_LOSS`` in Detectron2's main branch. As in the references, each process draws its own S. Deviations:
 
-    - ``num_sampled`` counts only categories. In the reference background is one of the ``num_sampled``.
-    - Drawing needs no synchronization and is reproducible (see ``BatchRandom``).
-    - The softmax excludes categories outside S. The reference only masks the losses of proposals whose label is outside
-      S. No label is outside S, so the reference computes plain cross-entropy.
+    - Background does not count towards ``num_sampled``. In the reference it does.
+    - Categories are drawn without host-device synchronization and reproducibly (see ``BatchRandom``).
+    - The softmax excludes categories outside S. The reference masks only the losses of proposals whose label is outside
+      S. Since S contains all labels, the reference computes plain cross-entropy.
 
     Args:
         num_classes: C >= 1.
-        image_counts: (C,) number of training images with each category. None: unknown, for inference only.
-        num_sampled: >= 1, size of S. S is larger if the batch has more categories.
-        power: >= 0. 0 draws uniformly from the categories that have images.
-        background: "implicit" (default) selects sigmoids, "class" selects a softmax.
+        image_counts: (C,) number of training images that contain each category. None: unknown, which allows only
+            inference.
+        num_sampled: >= 1, size of S. S is larger if the batch contains more categories.
+        power: >= 0. 0: draw uniformly from the categories with images.
+        background: "implicit" (default): sigmoids. "class": softmax.
         prior: π of the sigmoids; see ``SigmoidLoss``.
         seed: seed of the random numbers.
 
     Buffers:
-        sampling_weights: float64 (C,), (number of images)^``power``. Not saved in checkpoints, because it describes the
-            training data.
+        sampling_weights: float64 (C,), (number of images)^``power``. Checkpoints do not contain it, because the
+            training data defines it.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class")
@@ -91,12 +93,12 @@ class FederatedLoss(SigmoidLoss):
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Draw the subset S of the categories for a batch with these labels. Return a bool tensor (C,), True in S."""
+        """Draw the subset S of the categories for a batch with the given labels. Return S as a bool tensor (C,)."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
-        # Sorting exponential random variables with these rates is equivalent to drawing without replacement.
+        # Drawing without replacement is equivalent to sorting exponential random numbers with these rates.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))

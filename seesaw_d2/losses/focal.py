@@ -23,9 +23,9 @@ class FocalLoss(SigmoidLoss):
 
     Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. Deviations:
 
-    - By default the sum is divided by the number of foreground proposals, as in the paper (section 4), where α is tuned
+    - By default the sum is divided by the number of foreground proposals, as in the paper (section 4), which tunes α
       for this divisor. MMDetection's box heads divide by the number of all proposals. If a quarter of the proposals is
-      foreground, that loss is four times smaller.
+      foreground, the loss of MMDetection is four times smaller.
     - The loss is computed in log space, so that the gradient is finite for every γ.
 
     Args:
@@ -63,7 +63,7 @@ class FocalLoss(SigmoidLoss):
         return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). They have a gradient."""
+        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). Their gradient belongs to the loss."""
         # 1 - p_j is σ(-z_j) where y_j = 1, else σ(z_j).
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:

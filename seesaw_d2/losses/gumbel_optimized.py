@@ -19,7 +19,7 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import rank
 
-# Training clamps the logits to this range, as the reference does.
+# Range to which training clamps the logits, as in the reference.
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
 # Upper bound of the loss of a batch with weighting "none", as in the reference.
 _MAX_LOSS = 20.0
@@ -31,42 +31,42 @@ _CHECK_PERIOD = 100
 class GumbelOptimizedLoss(SigmoidLoss):
     """Binary cross-entropy with the Gumbel activation η(z) = exp(-exp(-z)) in place of the sigmoid.
 
-    L = Σ_j w_j BCE(η(z_j), y_j). The weights w_j remove negative samples of rare categories. A category is rare if its
-    frequency f is below λ. ``weighting`` selects w_j:
+    L = Σ_j w_j BCE(η(z_j), y_j). A weight w_j = 0 removes negative samples of a rare category j. A category is rare if
+    its frequency f is below λ. ``weighting`` selects the weights:
 
-    - "drop" (DropLoss, Hsieh et al., AAAI 2021), used by the authors: w_j = 0 for a rare category j in proposals of
-      other categories, and with probability 1 - ρ in background proposals. ρ is the share of rare categories in the
-      foreground proposals of the batch. In a batch without foreground, w_j = 1.
-    - "eql" (Tan et al., CVPR 2020): w_j = 0 for a rare category j in proposals of other categories.
-    - "none": w_j = 1. The loss of a batch is clamped to at most 20. A clamped loss has no gradient. A warning
-      reports a clamped loss, in the first of every 100 training steps. With many categories, a normalized classifier
-      starts with a clamped loss, so it is not trained at all.
+    - "eql" (Tan et al., CVPR 2020): w_j = 0 if j is rare and the proposal belongs to another category, otherwise 1.
+    - "drop" (DropLoss, Hsieh et al., AAAI 2021), used by the authors: as "eql". In addition, if j is rare, w_j = 0 with
+      probability 1 - ρ for a background proposal, where ρ is the share of rare categories in the foreground proposals
+      of the batch. In a batch without foreground, all w_j are 1.
+    - "none": w_j = 1. The loss of a batch is clamped to at most 20. A clamped loss has no gradient. The first of every
+      100 training steps logs a warning if its loss is clamped. With many categories, the loss of a normalized
+      classifier is clamped from the first step on, so the classifier does not learn.
 
-    Image classifiers (background "none") need weighting "none". They have no background samples, so "drop" and "eql"
-    would remove all negative samples of rare categories, and the model would predict these categories for every image.
+    Image classifiers (background "none") need weighting "none". Without background samples, "drop" and "eql" would
+    remove all negative samples of rare categories, and the model would predict these categories for every image.
 
     Reference: github kostas1515/GOL, mmdet/models/losses/{droploss,eql,gumbel_ce}.py. As in the reference, training
     clamps the logits to [-4, 10]. Deviations:
 
     - The loss of a positive sample is exp(-z) with gradient -exp(-z). The reference calls PyTorch's
       binary_cross_entropy, which removes almost all of this gradient below z = -3.3.
-    - "drop" computes its random numbers from a hash of the batch index (``BatchRandom``).
-    - ``weights`` and ``avg_factor`` are used. With "drop" and "eql" the reference ignores both arguments.
+    - The random numbers of "drop" are a hash of the batch index (``BatchRandom``).
+    - ``weights`` and ``avg_factor`` have an effect. With "drop" and "eql" the reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, number of training images with the category / number of annotated images. None:
-            unknown, for inference only.
+        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category. None: unknown,
+            which allows only inference.
         weighting: "drop", "eql" or "none".
         lambda_: λ >= 0. f < λ is compared in float32, as in the reference. The authors use 1.1e-3 for LVIS v1.
         activation: "gumbel" or "sigmoid".
         background: "implicit" (default), "class" (the score of each category is η(z_j)) or "none".
-        prior: initial η(z_j) or σ(z_j) of every classifier. 1.6e-7 gives the authors' bias for LVIS, -2.75.
+        prior: in (0, 1), initial value of each η(z_j) or σ(z_j). 1.6e-7 gives the authors' bias for LVIS, -2.75.
         seed: seed of the random numbers.
 
     Buffers:
-        rare: bool (L,), f < λ, and False for background. Not saved in checkpoints, because it describes the training
-            data.
+        rare: bool (L,), f < λ, and False for background. Checkpoints do not contain it, because the training data
+            defines it.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class", "none")
@@ -116,7 +116,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers, so that the next batch gets new ones, and report a clamped loss."""
+        """Advance to the random numbers of the next batch. Every 100 steps, warn if the loss is clamped."""
         self.random.next_batch()
         if self.weighting != "none" or logits.is_meta or not len(labels):
             return
@@ -149,7 +149,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         dropped = foreground.unsqueeze(1)
         if self.weighting == "drop":
             rare_rows = self.rare[labels.clamp(max=self.num_classes - 1)] & foreground
-            # Without foreground the ratio is NaN. No number is greater than NaN, so nothing is dropped.
+            # In a batch without foreground the ratio is NaN. The comparison with NaN is False, so nothing is dropped.
             ratio = rare_rows.sum().double() / foreground.sum()
             dropped = dropped | (self.random.uniform(*logits.shape) > ratio)
         return 1 - (dropped & self.rare).to(logits.dtype) * (1 - targets)

@@ -1,7 +1,7 @@
 """Inverse Image Frequency for Long-tailed Image Recognition, IIF (Alexandridis et al., TIP 2023, arXiv 2209.04861).
 
-Shapes: N proposals, C foreground categories, L classifier logits, R proposals that the softmax is trained on, K entries
-of the softmax (C, or C + 1 with a background class).
+Shapes: N proposals, C foreground categories, L classifier logits. The softmax has K entries, C or C + 1 (with a
+background class), and is trained on R proposals.
 """
 
 from collections.abc import Sequence
@@ -21,33 +21,35 @@ from seesaw_d2.losses.precision import widen
 
 @LOSS_REGISTRY.register()
 class InverseImageFrequencyLoss(CrossEntropyLoss):
-    """Cross-entropy of w_j z_j, where the weight w_j of category j decreases with its frequency in the training set.
+    """Cross-entropy of w_j z_j. The weight w_j of category j decreases with the frequency of j in the training set.
 
-    The scores are the softmax of w_j z_j, too. Background and the logits of an objectness branch have weight 1.
-    ``losses.link_functions.link_weights`` defines the link functions, which compute w from the frequencies.
+    The scores are also the softmax of w_j z_j. Background and the logits of an objectness branch have weight 1. A link
+    function computes w from the frequencies (see ``losses.link_functions.link_weights``).
 
     Reference: github kostas1515/iif, instance_segmentation/mmdet/models/losses/iif_loss.py. Deviations:
 
-    - Categories without images count as if they had one. The reference has infinite weights.
-    - A link that gives a category a weight <= 0 is refused, because a weight of 0 removes the logit and a negative
-      weight reverses it. With "prob" and "normit" categories in at least half of the images have such a weight, with
-      "gombit" categories in more than 63 % of the images, with "raw", "base2" and "base10" categories in all images.
-    - The reference starts from a classifier whose weights are all 0.001.
+    - A category without images counts as if it had one image. In the reference its weight is infinite.
+    - A weight <= 0 raises an error, because a weight of 0 removes the logit and a negative weight reverses the logit.
+      The weight is <= 0 for categories in at least half of the images with "prob" and "normit", in more than 63 % of
+      the images with "gombit", and in all images with "raw", "base2" and "base10".
+    - Weights of the classifier are initialized randomly. The reference sets all of them to 0.001.
 
     Args:
         num_classes: C >= 1.
-        image_counts: (C,) n >= 0, training images with each category. None: unknown.
-        instance_counts: (C,) n >= 0, training instances. Only ``counts="instances"`` uses them. None: unknown.
+        image_counts: (C,) n >= 0, number of training images that contain each category. None: unknown.
+        instance_counts: (C,) n >= 0, number of training instances of each category. Only ``counts="instances"`` uses
+            it. None: unknown.
         num_images: number of training images. None: unknown.
         link: "raw" (default), "smooth", "prob", "normit", "gombit", "base2" or "base10".
-        counts: "images" (default), for the share of training images with the category, or "instances", for its share
-            of the training instances (the reference's links with the suffix ``_obj``).
-        allow_negative: True: accept weights <= 0, as in the reference.
+        counts: definition of the frequency. "images" (default): the share of the training images that contain the
+            category. "instances": the share of the category in the training instances, as in the reference's links with
+            the suffix ``_obj``.
+        allow_negative: whether to accept weights <= 0, as the reference does.
         background: "class" (default), "objectness" or "none".
 
     Buffers:
-        link_weights: float64 (C,), w. Saved in checkpoints, because the scores depend on it. Loading replaces it only
-            if the counts are unknown; otherwise the counts of this training set define it.
+        link_weights: float64 (C,), w. Checkpoints contain it, because the scores depend on it. If the counts are known,
+            w is computed from them, and loading a checkpoint does not change w.
     """
 
     soft_labels: ClassVar[str | None] = None
@@ -100,7 +102,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return super().probabilities(self.weighted(widen(logits)))
 
     def weighted(self, logits: Tensor) -> Tensor:
-        """Return logits times w. The columns after the C categories keep their values."""
+        """Multiply the logits of the C categories by w. The other logits do not change."""
         if not self._has_weights:
             raise not_given("image_counts" if self.counts == "images" else "instance_counts")
         ones = self.link_weights.new_ones(logits.shape[1] - self.num_classes)
@@ -117,7 +119,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return weights
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if self._has_counts:  # they belong to this training set
+        if self._has_counts:  # keep the weights that were computed from these counts
             state_dict[prefix + "link_weights"] = self.link_weights
         saved = state_dict.get(prefix + "link_weights")
         self._has_weights |= saved is not None and bool(torch.isfinite(saved).all())

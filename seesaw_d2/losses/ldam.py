@@ -1,7 +1,7 @@
 """LDAM-DRW: label-dependent margins and deferred re-weighting (Cao et al., NeurIPS 2019, arXiv 1906.07413).
 
-Shapes: C foreground categories, R proposals that the softmax is trained on, K entries of the softmax (C, or C + 1 with
-a background class).
+Shapes: C foreground categories. The softmax has K entries, C or C + 1 (with a background class), and is trained on R
+proposals.
 """
 
 from collections.abc import Sequence
@@ -20,32 +20,33 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 
 @LOSS_REGISTRY.register()
 class LDAMLoss(CrossEntropyLoss):
-    """Cross-entropy with a margin for the category i of the label. Rare categories have larger margins (equation 13).
+    """Cross-entropy with a margin for the logit of the label i. Rare categories have larger margins (equation 13).
 
     L = -v_i log(e^{z_i - s Δ_i} / (e^{z_i - s Δ_i} + Σ_{j≠i} e^{z_j})),   Δ_j = Δ_max (n_min / n_j)^{1/4}.
 
-    n_j is the number of training instances of category j, at least 1. The logits z are cosines times s, computed by a
-    normalized classifier with temperature s. The class weight v_i is 1 for the first ``start_iter`` training steps.
-    Afterwards it is proportional to (1 - β) / (1 - β^{n_i}) (deferred re-weighting). Scores are the softmax of z.
+    n_j is the number of training instances of category j, at least 1. The logits z are s times cosines, so the loss
+    needs a normalized classifier with temperature s. The class weight v_i is 1 in the first ``start_iter`` training
+    steps. In later steps it is proportional to (1 - β) / (1 - β^{n_i}) (deferred re-weighting). Scores are the softmax
+    of z.
 
     Reference: github kaidic/LDAM-DRW, losses.py and cifar_train.py. Deviations:
 
-    - v has a mean of 1 over the training instances, and the sum of the losses is divided by ``avg_factor``. The
-      reference divides by the sum of v_i over the batch. Both are equal in expectation.
+    - The mean of v over the training instances is 1, and the sum of the losses is divided by ``avg_factor``. The
+      reference divides by the sum of v_i over the batch. Both divisors have the same expectation.
     - The paper has no background. Here background has no margin and v = 1.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0. None: unknown, for inference only.
-        max_margin: Δ_max >= 0, the margin of the rarest category, as a difference of cosines.
+        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        max_margin: Δ_max >= 0, the margin of the rarest category in units of the cosine.
         scale: s > 0, the temperature of the classifier. The paper uses 30.
         beta: β in [0, 1). 0 disables re-weighting.
         start_iter: integer >= 0, number of training steps without re-weighting.
         background: "objectness" (default), "class" or "none".
 
     Buffers:
-        margins: float64 (C,), s Δ. Not saved in checkpoints, because it describes the training data.
-        class_weights: float64 (C,), v after ``start_iter``. Not saved either.
+        margins: float64 (C,), s Δ. Checkpoints do not contain it, because the training data defines it.
+        class_weights: float64 (C,), v after ``start_iter``. Checkpoints do not contain it either.
         steps: int64 scalar, number of training steps so far.
     """
 
@@ -117,7 +118,7 @@ class LDAMLoss(CrossEntropyLoss):
         return losses * weights.to(losses.dtype)
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
-        """Return the value of each label's category, (R,), or ``background`` for label C."""
+        """Return ``values`` (C,) at the labels, (R,). Label C has the value ``background``."""
         assert values is not None  # otherwise adjusted_logits raises first
         return torch.cat([values, values.new_full((1,), background)])[labels]
 

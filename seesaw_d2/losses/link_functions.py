@@ -1,4 +1,4 @@
-"""Link functions of Inverse Image Frequency and of FRACAL: weights of categories from their frequency.
+"""Link functions of Inverse Image Frequency and FRACAL, which compute weights of categories from frequencies.
 
 Shapes: C categories.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# Link -> function of the frequencies p.
+# Maps the names of links to functions of the frequency p.
 _OF_FREQUENCY: dict[str, Callable[[Tensor], Tensor]] = {
     "raw": lambda p: -p.log(),
     "base2": lambda p: -p.log2(),
@@ -23,10 +23,13 @@ LINKS = ("smooth", *_OF_FREQUENCY)
 def link_weights(link: str, counts: Tensor, total: float | Tensor) -> Tensor:
     """Return the weight of each category, (C,). Rare categories have large weights.
 
-    With p = ``counts`` / ``total`` and Φ the standard normal distribution: "raw" -ln p, "base2" -log2 p, "base10"
-    -log10 p, "prob" ln((1 - p) / p), "normit" -Φ^-1(p), "gombit" -ln(-ln(1 - p)), "smooth" 1 + ln((total + 1) /
-    (counts + 1)). The weight is infinite for p = 0 (not "smooth") and, with "prob", "normit" and "gombit", for p = 1.
-    "prob" and "normit" are negative for p > 1/2, "gombit" for p > 1 - 1/e.
+    The weight is a function of the frequency p = ``counts`` / ``total``:
+
+    - "raw": -ln p, "base2": -log2 p, "base10": -log10 p.
+    - "prob": ln((1 - p) / p). "normit": -Φ^-1(p), where Φ is the standard normal distribution function. Both are
+      negative for p > 1/2 and infinite for p = 1.
+    - "gombit": -ln(-ln(1 - p)), negative for p > 1 - 1/e and infinite for p = 1.
+    - "smooth": 1 + ln((total + 1) / (counts + 1)), at least 1. It is finite for p = 0. All other links are infinite.
 
     Args:
         link: one of ``LINKS``.

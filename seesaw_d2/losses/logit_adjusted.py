@@ -1,6 +1,6 @@
 """Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021, arXiv 2007.07314).
 
-Shapes: R proposals that the softmax is trained on, C foreground categories.
+Shapes: C foreground categories. The softmax is trained on R proposals.
 """
 
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ class LogitAdjustedLoss(BalancedSoftmaxLoss):
 
     Reference: github google-research/google-research, logit_adjustment (image classification). Deviations:
 
-    - A category without instances counts as one instance.
+    - A category without instances counts as if it had one instance.
     - The paper has no background. Here an objectness branch predicts background.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0. None: unknown, for inference only.
+        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
         tau: τ >= 0. 0 gives cross-entropy. The paper uses 1.
         background: "objectness" (default) or "none".
 
     Buffers:
-        log_prior: float64 (C,), log π. Not saved in checkpoints, because it describes the training data.
+        log_prior: float64 (C,), log π. Checkpoints do not contain it, because the training data defines it.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"tau": "LOGIT_ADJUSTED.TAU"}

@@ -1,6 +1,6 @@
-"""Losses of maps of logits, for semantic segmentation.
+"""Compute losses of maps of logits, for semantic segmentation.
 
-Shapes: N images, L logits, R pixels of a block. Maps are (N, L, H, W) or (N, L, ...).
+Shapes: N images, L logits, R pixels of a block. Maps have the shape (N, L, H, W) or (N, L, ...).
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Bytes of the logits in one block of pixels. A block fits into the cache of a CPU core, or is large enough for a GPU.
+# Size of the logits in a block of pixels. On a CPU, a block fits into the cache of a core.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 
@@ -31,9 +31,9 @@ def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
 class MapLoss(torch.autograd.Function):
     """Sum a loss over the labelled pixels of maps, block by block, to save memory.
 
-    The forward pass also computes the gradient of the logits and saves it for the backward pass. This is one tensor
-    with the shape and dtype of the logits, so it needs no more memory than the log σ that ``F.cross_entropy`` saves.
-    Only one block of logits at a time is copied to rows.
+    The forward pass also computes the gradient of the logits and saves it for the backward pass. The gradient has the
+    shape and dtype of the logits, so it needs no more memory than log σ, which ``F.cross_entropy`` saves. At any time,
+    only one block of logits is copied to rows.
 
     Args of ``apply``:
         logits: (N, L, ...) in any memory format.
@@ -59,7 +59,7 @@ class MapLoss(torch.autograd.Function):
             own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
             own_weights = None if weights is None else weights[image].flatten().to(sums[0].dtype)
             for start in range(0, columns.shape[1], size):
-                # Copying a range of pixels first and then selecting rows is faster than selecting pixels directly.
+                # To copy a range of pixels and then select rows is faster than to select the pixels directly.
                 block = slice(start, start + size)
                 kept = own_labelled[block].nonzero().squeeze(1)
                 rows = columns[:, block].t().to(sums[0].dtype).contiguous()
@@ -86,7 +86,7 @@ def _has_columns(logits: Tensor) -> bool:
 
 
 def _columns(maps: Tensor) -> Tensor:
-    """Return the maps (L, ...) of one image as a view (L, P) with one column for each of the P pixels."""
+    """Return a view (L, P) of the maps (L, ...) of an image, with a column for each of the P pixels."""
     if maps.is_contiguous():
         return maps.flatten(1)
     return maps.movedim(0, -1).view(-1, len(maps)).t()

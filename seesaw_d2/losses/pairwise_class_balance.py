@@ -23,48 +23,50 @@ _FLOAT_BYTES = 4
 
 @LOSS_REGISTRY.register()
 class PairwiseClassBalance(ClassificationLoss):
-    """PCB: a wrapper that trains another loss with soft labels computed from the confusion between categories.
+    """Train another loss with soft labels computed from the confusion between categories (PCB).
 
     Row i of the buffer ``confusion`` contains P(j | i), a moving average of the scores of the foreground categories j
     for proposals of category i. The soft label of a proposal of category i is
 
     (1 - a) onehot(i) + a q,   q_j = P(i | j) / Σ_k P(i | k).
 
-    q is the "fightback" label, the normalized column i of ``confusion``. It has large values for the categories that
-    are often mistaken for i. If i is frequent, these are rare categories. The weight a is ``alpha`` with one
-    classification per step. In an iterative head it grows linearly over the classifications of one step, for example 0,
-    alpha / 2, alpha (see ``IterativeROIHeads``). If the wrapped loss has ``soft_labels`` "softmax", the rows of P and
-    the labels q are distributions. With "sigmoid" P contains independent probabilities and q_j = P(i | j).
+    q is the "fightback" label, the normalized column i of ``confusion``. It is large for categories that the model
+    often confuses with i. If i is frequent, these categories are rare. The weight a is ``alpha`` if a proposal is
+    classified once per step. In an iterative head, a grows linearly over the iterations of a step, for example 0, alpha
+    / 2, alpha (see ``IterativeROIHeads``). If the wrapped loss has ``soft_labels`` "softmax", the rows of P and the
+    labels q are distributions. With "sigmoid", P contains independent probabilities and q_j = P(i | j).
 
-    Reference: the authors' fork of mmdet 2.16, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py. It copies
-    the code of each loss. Here the wrapped loss computes everything except the labels. Deviations:
+    Reference: the authors' fork of mmdet 2.16, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py, which
+    copies the code of each loss. Here this class computes the labels, and the wrapped loss computes the loss.
+    Deviations:
 
-    - Every rank calls one all_reduce of C x (C + 1) values in every step. The reference gathers world_size x C^2 values
-      and deadlocks if one rank has no foreground.
+    - All processes call one all_reduce of C x (C + 1) values in each step. The reference gathers world_size x C^2
+      values and deadlocks if a process has no foreground.
     - With one classification per step, a = alpha. The reference divides by zero.
     - A category that was never predicted for another category keeps hard labels. The reference divides zero by zero.
-    - ``weights`` and ``avg_factor`` also apply to the soft part of the loss. With cross-entropy the reference ignores
-      the weights in the soft part and divides by N, which is equal if all weights are 1. It also subtracts the entropy
-      of q, which has no gradient. With Seesaw Loss the reference returns the soft part as a separate loss.
-    - The reference uses hard labels until every category has been seen, without logging this. Here ``unseen`` selects
+    - ``weights`` and ``avg_factor`` also apply to the loss of the soft labels. With cross-entropy, the reference
+      ignores the weights in this loss and divides by N, which is equal if all weights are 1. The reference also
+      subtracts the entropy of q, which has no gradient. With Seesaw Loss, the reference returns the loss of the soft
+      labels separately.
+    - Until every category has been seen, the reference uses hard labels and does not log it. Here ``unseen`` selects
       the behavior.
 
     Args:
-        num_classes: C >= 1, equal to the number of the wrapped loss.
-        loss: the wrapped loss, which must support ``soft_labels``: CrossEntropyLoss, SeesawLoss, EqualizationLossV2.
+        num_classes: C >= 1, as in the wrapped loss.
+        loss: the wrapped loss, which must support soft labels: CrossEntropyLoss, SeesawLoss or EqualizationLossV2.
         alpha: in [0, 1], weight of the fightback labels. The paper uses 0.4 with cross-entropy, 0.2 with EQL v2 and
             0.05 with Seesaw Loss.
         momentum: in [0, 1), momentum of the moving average in ``confusion``.
         start_iter: integer >= 0, number of training steps with hard labels. These steps only update ``confusion``. The
-            paper uses 16 of 24 epochs, the first decay of the learning rate.
-        unseen: "wait" (as the reference): use hard labels until every category has had a foreground proposal, and log
-            the missing categories. "ignore": use soft labels in which unseen categories have the value 0.
+            paper starts with soft labels at the first decay of the learning rate, after 16 of 24 epochs.
+        unseen: "wait": use hard labels until every category has had a foreground proposal, as the reference does, and
+            log the missing categories. "ignore": use soft labels in which missing categories have the value 0.
         max_matrix_mb: largest allowed size of the C x C float32 matrix, in 10^6 bytes.
-        background: None, or the ``background`` of the wrapped loss.
+        background: the ``background`` of the wrapped loss, or None.
 
     Raises:
-        ValueError: a value is out of range, the wrapped loss has no soft labels, its ``num_classes`` or ``background``
-            differs, or the matrix is too large.
+        ValueError: a value is out of range, the wrapped loss does not support soft labels or has a different
+            ``num_classes`` or ``background``, or the matrix is too large.
 
     Buffers:
         confusion: float32 (C, C), indexed by [ground truth, prediction].
@@ -151,16 +153,16 @@ class PairwiseClassBalance(ClassificationLoss):
         rows = torch.cat([probs.to(foreground.dtype) * foreground, foreground], dim=1)
         batch = all_reduce_sum(sum_rows(rows, self._categories(labels), self.num_classes))
         sums, counts = batch.split([self.num_classes, 1], dim=1)
-        present = counts > 0  # rows of categories without proposals in the batch must not change
+        present = counts > 0  # update only the rows of categories with proposals in the batch
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
-        if softmax:  # the first update changes a row of zeros, so normalize to get a distribution
+        if softmax:  # rows are initialized with 0, so the first update of a row does not sum to 1
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.seen_counts += counts.squeeze(1).long()
 
     @torch.no_grad()
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the soft labels (1 - a) onehot + a q of foreground proposals, and 0 for background, (N, C)."""
+        """Return the soft labels (1 - a) onehot + a q, (N, C). Rows of background proposals are 0."""
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
         scale: Tensor | float = 1.0
@@ -173,7 +175,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """Return the weight a of the fightback labels, a scalar tensor. It is 0 while hard labels are used."""
+        """Return the weight a of the fightback labels, a scalar tensor. It is 0 as long as the labels are hard."""
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter
@@ -182,7 +184,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return active.to(dtype) * (self.alpha * share)
 
     def _categories(self, labels: Tensor) -> Tensor:
-        """Replace the background label C by C - 1, a valid index. Callers give these rows weight 0."""
+        """Replace the background label C by C - 1, a valid index. Callers multiply the rows of background by 0."""
         return labels.clamp(max=self.num_classes - 1)
 
     def _update(self, logits, labels, *, before_loss):
@@ -192,7 +194,7 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Log the categories that have not been seen, at increasing intervals."""
+        """Log the categories without foreground proposals so far, at increasing intervals."""
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """Convert float16 and bfloat16 to float32. Return float32 and float64 unchanged."""
+    """Convert float16 and bfloat16 to float32. Return other tensors unchanged."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 

@@ -1,8 +1,8 @@
-"""Read class counts that one training recorded and another training uses (Seesaw Loss paper, Table 4).
+"""Read class counts that an earlier training recorded (Seesaw Loss paper, Table 4).
 
-The file is JSON: ``{"class_counts": [[...], ...], ...}`` with one list for each stage (one stage in Mask R-CNN), or
-``{"class_counts": [...]}`` with one list for all stages. A list has C integers >= 0, or C + 1 with background last. The
-optional key "categories" contains the C category names in order. Other keys are ignored.
+The file is JSON: ``{"class_counts": [[...], ...], ...}`` with a list for each cascade stage (one stage in Mask R-CNN),
+or ``{"class_counts": [...]}`` with a list for all stages. A list contains C integers >= 0, or C + 1 with background
+last. The optional key "categories" contains the names of the C categories. Other keys are ignored.
 """
 
 import json
@@ -16,11 +16,11 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 @dataclass(frozen=True)
 class RecordedCounts:
-    """Class counts read from a file: one list for each stage, or one list for all stages."""
+    """Class counts from a file, with a list for each cascade stage or a single list for all stages."""
 
     path: str
     stages: list[list[int]]
-    # Whether the last count in each list is the count of background. None: unknown.
+    # Whether the last count of each list belongs to background. None: unknown.
     has_background: bool | None = field(default=None, compare=False)
     categories: Categories | None = None
 
@@ -46,7 +46,7 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     """Read a file of class counts.
 
     Raises:
-        ConfigError: the file cannot be read or has a different format.
+        ConfigError: the file cannot be read or has a wrong format.
     """
     if irregular(path):
         raise ConfigError(f"{path}: expected a JSON file, found {irregular(path)}")

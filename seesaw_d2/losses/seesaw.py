@@ -1,7 +1,7 @@
 """Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
 
-Shapes: N proposals, C foreground categories, R proposals that the softmax is trained on (the foreground with an
-objectness branch, else all), K entries of the softmax (C, or C + 1 with a background class).
+Shapes: N proposals, C foreground categories. The class softmax has K entries, C or C + 1 (with a background class), and
+is trained on R proposals, the foreground proposals with an objectness branch and all proposals otherwise.
 """
 
 import math
@@ -25,18 +25,18 @@ from seesaw_d2.utils.distributed import all_reduce_sum
 
 @LOSS_REGISTRY.register()
 class SeesawLoss(CrossEntropyLoss):
-    """Cross-entropy in which S_ij scales the gradient from samples of category i to category j (equations 4 to 8).
+    """Cross-entropy in which S_ij scales the gradient of samples of category i to logit j (equations 4 to 8).
 
     L = -log(e^{z_i} / (Σ_{j≠i} S_ij e^{z_j} + e^{z_i})),   S_ij = M_ij C_ij,
     mitigation    M_ij = min(1, N_j / N_i)^p              reduces the gradient from frequent i to rare j,
     compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    increases the gradient where j is predicted instead of i.
 
-    L equals the cross-entropy of z_j + log S_ij, which is computed in log space to avoid overflow. On a CPU
-    ``SeesawRows`` computes the same loss with fewer exponentials. S has no gradient. N are the counts in the buffer
-    ``class_counts``, clamped from below to 1.
+    L equals the cross-entropy of z_j + log S_ij, which is computed in log space to avoid overflow. On a CPU,
+    ``SeesawRows`` computes the same loss with fewer exponentials. S is detached from the graph. N are the counts in the
+    buffer ``class_counts``, clamped from below to 1.
 
     Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. As in the reference, proposal weights do not affect the
-    counts, and a batch is counted before its loss is computed. Deviations:
+    counts, and the counts are updated with a batch before the loss of the batch is computed. Deviations:
 
     - Counts are int64 sums over all processes. The reference keeps float32 counts in each process and saves only the
       counts of rank 0.
@@ -51,8 +51,8 @@ class SeesawLoss(CrossEntropyLoss):
         eps: in (0, 1], lower bound of σ_i in the compensation factor.
         background: "objectness" (default, section 3.3), "class" or "none"; see ``ClassificationLoss``.
         class_counts: None (default): count during training. Otherwise fixed integer counts >= 0 (Table 4), (C,), or
-            (C + 1,) with background last. Neither training nor loading a checkpoint changes fixed counts. If the count
-            of background is needed but missing, it is set to the largest count of a category.
+            (C + 1,) with background last. Neither training nor loading a checkpoint changes fixed counts. If the loss
+            needs a count of background and ``class_counts`` has none, it is the largest count of a category.
         sync: True: count the batches of all processes. False: each process counts only its own batches.
 
     Buffers:
@@ -148,7 +148,7 @@ class SeesawLoss(CrossEntropyLoss):
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return log S_ij, (R, K), where i is the label of the row. log S_ii is 0.
 
-        ``SeesawRows`` computes the same factors on a CPU. Apply every change of this method to ``SeesawRows`` too.
+        ``SeesawRows`` computes the same factors on a CPU. Apply all changes of this method to ``SeesawRows``, too.
         """
         factors = torch.zeros_like(logits) if self.q == 0 else self._log_compensation(logits, labels)
         if self.p > 0:
@@ -188,7 +188,7 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # replace the counts in the checkpoint by the fixed counts
+        if not self.online:  # keep the fixed counts
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -1,4 +1,4 @@
-"""Seesaw Loss for CPUs, computed from probabilities instead of logits.
+"""Compute Seesaw Loss on a CPU from probabilities instead of logits.
 
 On a CPU this is faster than ``SeesawLoss.adjusted_logits``. The results differ only by rounding.
 
@@ -12,10 +12,10 @@ from torch.autograd.function import once_differentiable
 
 # Size of a block of rows. The intermediate values of a block fit into the cache of a CPU core.
 _BLOCK_BYTES = 2**20
-# Below this bound a probability is inaccurate in float32, so its logarithm is computed from the logits.
+# Smaller probabilities are inaccurate in float32, so their logarithm is computed from the logits.
 _TINY = 1e-30
-# Within these bounds, the powers of counts (at most 2^63) and of probabilities (at least eps) neither overflow nor
-# underflow in float32.
+# For p <= _LARGEST_P and eps^q >= _LEAST_POWER, the powers of counts (at most 2^63) and of probabilities (at least eps)
+# neither overflow nor underflow in float32.
 _LARGEST_P = 2.0
 _LEAST_POWER = 1e-20
 
@@ -26,16 +26,16 @@ def fits(p: float, q: float, eps: float) -> bool:
 
 
 class SeesawRows(torch.autograd.Function):
-    """Compute -log(e^{z_i} / Σ_j S_ij e^{z_j}) for some rows and the first K columns of logits, S as in ``SeesawLoss``.
+    """Compute Seesaw Loss, -log(e^{z_i} / Σ_j S_ij e^{z_j}), for the given rows and the first K columns of logits.
 
-    On a CPU exponentials dominate the cost. The cross-entropy of z + log S computes three exponentials per logit: one
-    for log S, one in the forward pass and one in the backward pass. This function computes one. With the softmax σ of z
-    and
+    On a CPU, exponentials dominate the cost. The cross-entropy of z + log S computes three exponentials per logit: one
+    for log S, one in the forward pass and one in the backward pass. This function computes one exponential per logit.
+    With the softmax σ of z and
 
         S_ij σ_j ∝ w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q,    σ'_i = max(σ_i, eps),
 
-    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q. The gradient is w_j / Σ_k w_k - [j = i]. The function
-    selects rows and columns itself, which avoids copies of the logits and of the gradient.
+    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q. The gradient is w_j / Σ_k w_k - [j = i]. Selecting
+    rows and columns in this function avoids copies of the logits and of the gradient.
 
     Args of ``apply``:
         logits: (N, L) float32 or float64.

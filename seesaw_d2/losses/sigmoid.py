@@ -1,4 +1,4 @@
-"""Base class of losses with independent binary classifiers.
+"""Base class of losses that sum the binary losses of independent classifiers.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -15,18 +15,18 @@ from seesaw_d2.losses.precision import widen
 
 
 class SigmoidLoss(ClassificationLoss):
-    """Binary cross-entropy of L independent classifiers, L = Σ_j f_j BCE(σ(z_j), y_j), summed over the classifiers.
+    """Sum of weighted binary cross-entropies over the logits, Σ_j f_j BCE(σ(z_j), y_j).
 
-    Subclasses override ``factors``, which returns f_j, and may replace the sigmoid by another activation. This class
-    handles background, weights, averages and scores. y_j is 1 for the category of the label and 0 for all others. With
-    background "implicit" a background proposal has y_j = 0 for all classifiers. With "class" it has y_j = 1 for the
-    last classifier.
+    This class handles background, weights, averages and scores. Subclasses implement ``factors``, which returns f_j,
+    and can replace the sigmoid by another activation. The target y_j is 1 if j is the label, otherwise 0. For a
+    background proposal, all targets are 0 with background "implicit", and only the last target is 1 with background
+    "class".
 
     Args:
         num_classes: C >= 1.
         background: "implicit", "class" or "none", as the subclass supports; see ``ClassificationLoss``.
-        prior: π in (0, 1), initial probability of every classifier (Lin et al., ICCV 2017, section 4.1). The initial
-            bias is -log((1 - π) / π). 0.5 gives the bias 0, with which the first loss is as large as L log 2.
+        prior: π in (0, 1), initial value of each σ(z_j) (Lin et al., ICCV 2017, section 4.1). The initial bias is
+            -log((1 - π) / π). 0.5 gives the bias 0, but then the initial loss is large, L log 2 with f_j = 1.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "none")
@@ -40,10 +40,7 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """Return the targets y_j, (N, L).
-
-        Soft labels ``soft``, (N, C), replace the one-hot labels of the categories. The column of background remains.
-        """
+        """Return the targets y_j, (N, L). If ``soft`` is not None, its soft labels (N, C) are the first C columns."""
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
@@ -55,7 +52,7 @@ class SigmoidLoss(ClassificationLoss):
     def activation(self, logits: Tensor) -> Tensor:
         """Return the probabilities σ(z_j), (N, L).
 
-        A loss with another activation overrides this method and ``binary_losses``.
+        A subclass with another activation overrides this method and ``binary_losses``.
         """
         return logits.sigmoid()
 
@@ -73,9 +70,9 @@ class SigmoidLoss(ClassificationLoss):
         """Return the scores, (N, C + 1) with background last, or (N, C) with background "none".
 
         - background "none": σ(z_j).
-        - background "class": σ(z_j) (1 - σ(z_background)), background has σ(z_background).
-        - background "implicit": σ(z_j), background has 1 - max_j σ(z_j), the highest score if no category has more than
-          1/2. The product Π_j (1 - σ(z_j)) would be near 0 with a thousand categories.
+        - background "class": σ(z_j) (1 - σ(z_background)). The score of background is σ(z_background).
+        - background "implicit": σ(z_j). The score of background is 1 - max_j σ(z_j), which is the highest score if all
+          σ(z_j) are below 1/2. The product Π_j (1 - σ(z_j)) would be near 0 with a thousand categories.
         """
         self.check_width(logits)
         probs = self.activation(widen(logits))

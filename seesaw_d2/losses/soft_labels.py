@@ -1,4 +1,4 @@
-"""Soft labels for image classification: mixup, CutMix, label smoothing, distillation.
+"""Train an image classifier with soft labels, for example from mixup, CutMix, label smoothing or distillation.
 
 Shapes: N images, C classes.
 """
@@ -19,9 +19,9 @@ def soft_label_loss(
 ) -> dict[str, Tensor]:
     """Return the losses of a batch with soft labels. In training mode, also update the statistics of the loss.
 
-    The loss of an image with soft label t is -Σ_j t_j log softmax_j(z + log S_i), where class i has the largest t_j.
-    Seesaw Loss counts class i for the image. With p = q = 0 and for ``CrossEntropyLoss`` the loss equals
-    ``F.cross_entropy`` with probabilities as targets. The Seesaw Loss paper has no soft labels.
+    The loss of an image with the soft label t is -Σ_j t_j log softmax_j(z + log S_i), where i is the class with the
+    largest t_i. Seesaw Loss counts the image for class i. The Seesaw Loss paper does not use soft labels. With
+    ``CrossEntropyLoss``, or with p = q = 0, the loss equals ``F.cross_entropy`` with probabilities as targets.
 
     Args:
         loss: CrossEntropyLoss or SeesawLoss with ``background="none"``.

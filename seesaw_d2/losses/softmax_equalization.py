@@ -22,19 +22,19 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
     """Cross-entropy that randomly excludes tail classes from the softmax for images of other classes.
 
     L = -log(e^{z_i} / Σ_k w̃_k e^{z_k}),   w̃_k = 1 - β T_λ(f_k) (1 - y_k),
-    T_λ(f) = 1 for f < λ, else 0. β is drawn for each image and class: 1 with probability γ, else 0.
+    T_λ(f) = 1 for f < λ, else 0. For each image and class, β is 1 with probability γ, otherwise 0.
 
-    If β were always 1, tail classes would have no negative gradients and would always be predicted. (In a detector,
-    ``EqualizationLoss`` keeps the negative gradients from background proposals.)
+    With γ = 1, tail classes would have no negative gradients, and the model would always predict tail classes. (In a
+    detector, tail categories of ``EqualizationLoss`` still have negative gradients from background proposals.)
 
     Reference: github tztztztztz/equalization_loss, simple_cls. Deviation: the reference draws β with PyTorch's global
-    generator. Here β is a hash of the batch index (``BatchRandom``), so that a resumed training draws the same values
-    as an uninterrupted training.
+    generator. Here β is computed from a hash of the batch index (``BatchRandom``), so that a resumed training draws the
+    same values as an uninterrupted training.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, number of training images of the class / number of training images. None:
-            unknown, for inference only.
+        image_frequency: (C,) f >= 0, share of each class in the training images. None: unknown, which allows only
+            inference.
         lambda_: λ >= 0. Classes with a frequency below λ are tail classes. 4.3e-4 corresponds to 50 of the 115,846
             images of ImageNet-LT.
         gamma: γ in [0, 1]. 0 gives cross-entropy.
@@ -42,7 +42,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         seed: seed of the random numbers β.
 
     Buffers:
-        tail: bool (C,), f < λ. Not saved in checkpoints, because it describes the training data.
+        tail: bool (C,), f < λ. Checkpoints do not contain it, because the training data defines it.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
