@@ -156,7 +156,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test_with_TTA(cls, cfg, model):
         """Evaluate with test-time augmentation (TEST.AUG), as Detectron2's train_net.py does.
 
-        Files are written below ``inference_TTA``. Names of metrics end in "_TTA".
+        Write files to the folder ``inference_TTA``. The names of the returned metrics end in "_TTA".
         """
         augmented = GeneralizedRCNNWithTTA(cfg, unwrapped(model))
         folders = [results_folder(cfg, name, "inference_TTA") for name in cfg.DATASETS.TEST]

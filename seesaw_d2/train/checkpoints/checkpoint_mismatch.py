@@ -14,7 +14,7 @@ _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predic
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether a value in ``state`` has a row for each category. Ignore the names in ``left_out``."""
+    """Return whether a parameter or buffer that is not in ``left_out`` has a row for each category."""
     left_out = set(left_out)
     return any(
         name not in left_out and _BY_CATEGORY.search(name) and value.ndim > 0 and len(value) >= num_classes
@@ -23,7 +23,7 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError if a value for a floating-point parameter is not a dense floating-point tensor."""
+    """Raise WeightsError if the loaded value of a floating-point parameter is not a dense floating-point tensor."""
     for name, value in loaded.items():
         if name in state and state[name].is_floating_point():
             plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized

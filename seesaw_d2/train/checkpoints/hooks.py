@@ -85,8 +85,8 @@ class CheckpointHook(HookBase):
 class BestCheckpoint(hooks.BestCheckpointer):
     """Save ``model_best.pth``, the weights with the highest value of a metric in all evaluations so far.
 
-    Unlike Detectron2's hook, this hook does not write the name of its file to ``last_checkpoint``. In a resumed run, it
-    continues with the best value of the interrupted run.
+    Unlike Detectron2's hook, this hook does not write "model_best.pth" to ``last_checkpoint``. In a resumed run, the
+    hook continues with the best value of the interrupted run.
 
     Args:
         period: TEST.EVAL_PERIOD. The hook runs after the evaluation.

@@ -128,7 +128,7 @@ def signals_blocked() -> Iterator[None]:
 
 
 def _end(parent: int, children: list[weakref.ref]) -> None:
-    """Kill the child processes that still run. Do nothing in a fork of their parent."""
+    """Kill the child processes that still run. Do nothing in processes that ``parent`` forked."""
     left = [reference() for reference in children] if os.getpid() == parent else []
     left = [child for child in left if child is not None and child.is_alive()]
     if left and threading.current_thread() is threading.main_thread():

@@ -41,7 +41,7 @@ from seesaw_d2.utils.messages import first_few
 class Preflight:
     """Checker that turns a config and command-line options into a ``Job``. The checks resolve ``cfg`` in place.
 
-    The checks build the model and load its weights on the CPU, because some mistakes show only then.
+    The checks build the model and load its weights on the CPU, because only these steps reveal some mistakes.
 
     Args:
         cfg: config, not frozen.
@@ -186,7 +186,7 @@ class Preflight:
         self.checkpointer = load_start_weights(self.cfg, self._model, categories, **options)
 
     def notes(self) -> tuple[str, ...]:
-        """Return messages for the log: the schedule, and keys that the user wrote but that have no effect."""
+        """Return messages for the log: the schedule, and keys that the user set without effect."""
         keys = passed_over(self.cfg, self.written)
         schedule = [f"Schedule: {self._schedule.describe()}"] if self._schedule else []
         unread = (

@@ -29,7 +29,7 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock, and write this process and job to the lock file. Create the folder if it does not exist.
+        """Create the folder if it does not exist, acquire the lock, and write this process and job to the lock file.
 
         Raises:
             ConfigError: another process holds the lock.

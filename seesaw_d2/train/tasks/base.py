@@ -15,7 +15,7 @@ from seesaw_d2.utils.declared_keys import lookup
 class Task:
     """Functions of a job that depend on the task. All other functions of ``train`` are the same for all tasks.
 
-    The metadata of a data set selects the evaluator, as in Detectron2. Therefore the task does not define it.
+    The task does not define the evaluator, because the metadata of a data set selects it, as in Detectron2.
 
     Attributes:
         num_classes_key: config key of C, the number of classes.

@@ -22,7 +22,7 @@ def examine(
     workers: int = 4,
     findings: Findings | None = None,
 ) -> list[str]:
-    """Examine a training without writing files. Run the checks of ``Preflight``, and slower checks.
+    """Examine a training without writing files: run the checks of ``Preflight`` and slower checks.
 
     Args:
         config_file, overrides: as on the command line of ``train_net.py``.

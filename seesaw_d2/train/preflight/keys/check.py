@@ -22,7 +22,7 @@ EMPTY: tuple = ("", [], (), None)  # written values that need not be read
 
 @dataclass(frozen=True)
 class Unread:
-    """A key that is not read, the layer that sets it, and the unmet condition under which it would be read."""
+    """A key that is not read, the layer that sets the key, and the unmet condition for reading the key."""
 
     key: str
     layer: Layer
@@ -74,7 +74,7 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 
 
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
-    """Return the keys of this project that the user wrote but that are not read. Ignore configs that a run saved."""
+    """Return the keys of this project that the user set without effect. Ignore configs that a run saved."""
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
     return [key for key, value in written.items() if key in own_keys() and value not in EMPTY and unmet_needs(cfg, key)]
 

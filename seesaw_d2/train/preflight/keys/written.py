@@ -20,7 +20,7 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True)
 class Layer:
-    """One YAML file, or the command line.
+    """Source of written config keys: a YAML file, or the command line.
 
     Attributes:
         source: path of the file, or ``COMMAND_LINE``.
