@@ -16,6 +16,7 @@ import numpy as np
 from seesaw_d2.choosing.json_lines import append_line, complete_lines, cut_incomplete_line
 from seesaw_d2.errors import ConfigError, DataError, OutputError
 from seesaw_d2.utils.atomic_files import make_folder, write_text
+from seesaw_d2.utils.json_reading import load_json_object
 
 DESCRIPTION, _IMAGES, _KIND = "proposals.json", "images.jsonl", "seesaw_d2 stored proposals"
 
@@ -188,11 +189,8 @@ def _file(folder: Path, column: str) -> Path:
 
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: the description of stored proposals cannot be read: {error}") from error
-    if not isinstance(found, dict) or found.get("kind") != _KIND:
+    found = load_json_object(str(path), "expected the description of stored proposals")
+    if found.get("kind") != _KIND:
         raise DataError(f'{path}: expected an object with "kind" {_KIND!r}, found {reprlib.repr(found)}')
     return found
 

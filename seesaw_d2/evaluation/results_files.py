@@ -19,8 +19,8 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
 from seesaw_d2.utils.escaping import cell
+from seesaw_d2.utils.json_reading import load_json
 from seesaw_d2.utils.messages import first_few, json_type, one_line
-from seesaw_d2.utils.regular_files import irregular, open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -100,18 +100,7 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
         DataError: the file cannot be read or contains no list, or a detection is invalid: a field is missing, the score
             or the box is not finite, the mask is malformed, or the image or the category is unknown.
     """
-    if irregular(path):
-        raise DataError(f"{path}: expected a results file, found {irregular(path)}")
-    try:
-        with open_regular(path, "rb") as file:
-            results = orjson.loads(file.read())
-    except OSError as error:
-        raise DataError(f"{path}: the results file cannot be read: {error.strerror}") from None
-    except orjson.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: expected a results file in JSON, found invalid JSON ({error}). NaN and Infinity are not valid "
-            "JSON"
-        ) from None
+    results = load_json(path, "expected a results file in LVIS's or COCO's format")
     if not isinstance(results, list):
         raise DataError(f"{path}: expected a list of detections, found {json_type(results)}")
     return detections_from_results(results, ground_truth, path)

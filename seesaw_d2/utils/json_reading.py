@@ -1,5 +1,6 @@
 """Read JSON files. Error messages name the problem and its position in the file."""
 
+import codecs
 import contextlib
 import gc
 import json
@@ -46,18 +47,16 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
     if irregular(path):
         raise DataError(f"{path}: {expected}, found {irregular(path)}")
     try:
-        with open_regular(path, "r", encoding="utf-8-sig") as file:
-            text = file.read()
+        with open_regular(path, "rb") as file:
+            content = file.read()
     except FileNotFoundError:
         raise DataError(f"{path}: {expected}, found no file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {expected}, found a file that is not JSON: byte {error.start} is not UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot read the file: {error.strerror or error}") from None
-    return _parse(text, path, expected, count_nan)
+    return _parse(content, path, expected, count_nan)
 
 
-def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, Any]], int] | None) -> Any:
+def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[str, Any]], int] | None) -> Any:
     seen = 0
 
     def constant(name: str) -> float:
@@ -71,16 +70,18 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
         raise DataError(f"{path}: expected finite numbers, found {name}. JSON does not support {name}.")
 
     with contextlib.suppress(orjson.JSONDecodeError):
-        return orjson.loads(text)
+        return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
     # Unlike orjson, json reads integers of more than 64 bits, and its errors have line and column.
     try:
-        value = json.loads(text, parse_constant=constant)
+        value = json.loads(content.decode("utf-8-sig"), parse_constant=constant)
         if seen and (count_nan is None or not isinstance(value, dict) or count_nan(value) != seen):
             refuse("NaN")
         return value
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"{path}: {expected}, found a file that is not JSON: {error.msg} at {where}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {expected}, found a file that is not JSON: byte {error.start} is not UTF-8") from None
     except DataError:
         raise
     except ValueError as error:  # an integer with thousands of digits

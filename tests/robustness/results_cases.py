@@ -52,7 +52,7 @@ CASES: list[Case] = cases(
         "empty": (of(""), r"r\.json: .*JSON"),
         "not UTF-8": (of(b'[{"image_id": "\xff"}]'), r"r\.json: .*JSON"),
         "an object": (of("{}"), r"r\.json: .*an object"),
-        "100,000 brackets": (of("[" * 100_000), r"r\.json: .*JSON"),
+        "100,000 brackets": (of("[" * 100_000), r"r\.json: .*nested"),
         "numbers": (of("[1, 2]"), r"r\.json: .* 0 .* 1"),
         "NaN": (of(json.dumps([{**BOX, "score": float("nan")}])), r"r\.json: .*JSON"),
         "no score": (of(json.dumps([{k: v for k, v in BOX.items() if k != "score"}])), r'r\.json: .*"score"'),
@@ -77,7 +77,7 @@ CASES: list[Case] = cases(
         "mask of another size": (mask({"size": [9, 9], "counts": "Q2"}), r'r\.json: "segmentation"'),
         "mask of polygons": (mask([[1, 1, 9, 1, 9, 9]]), r'r\.json: "segmentation"'),
         "mask without counts": (mask({"size": [40, 60], "counts": ""}), r'r\.json: "segmentation"'),
-        "a folder": (of(lambda path: path.mkdir()), r"r\.json: expected a results file, found a directory"),
-        "a pipe": (of(os.mkfifo), r"r\.json: expected a results file, found a pipe"),
+        "a folder": (of(lambda path: path.mkdir()), r"r\.json: .*a directory"),
+        "a pipe": (of(os.mkfifo), r"r\.json: .*a pipe"),
     },
 )
