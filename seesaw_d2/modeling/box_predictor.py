@@ -32,33 +32,34 @@ PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDI
 # Config keys of ROI heads with this predictor.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. The config key of an option
-# is its name in upper case, below MODEL.ROI_BOX_HEAD.
+# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. In upper case, they are
+# config keys below MODEL.ROI_BOX_HEAD.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
 class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
-    """Detectron2's box predictor with any ClassificationLoss and a classifier of ``cls_loss.num_logits`` outputs.
+    """Detectron2's box predictor with any ClassificationLoss and a classifier with ``cls_loss.num_logits`` outputs.
 
-    Box regression, NMS and top-k are unchanged. The default classifier is the normalized linear layer of the Seesaw
-    Loss paper (section 3) with temperature 20. The same layer contains the objectness branch.
+    Box regression, NMS and the selection of detections are unchanged. The default classifier is the normalized linear
+    layer of the Seesaw Loss paper (section 3) with temperature 20. This layer also computes the objectness logits.
 
-    In distributed training the classification and box losses are averages over the proposals of all processes, so that
-    they equal those of one process with the whole batch. Detectron2 averages over the proposals of each process. Logged
-    classification metrics describe the proposals of the main process. Losses with random sampling (BAGS, federated
-    loss) sample independently in each process.
+    In distributed training, the classification and box losses are averages over the proposals of all processes. They
+    equal the losses of a single process with the complete batch. Detectron2 averages over the proposals of each
+    process. The logged classification metrics describe the proposals of the main process. Losses with random sampling
+    (BAGS, federated loss) sample independently in each process.
 
     Args:
         input_shape: output shape of the box head.
-        cls_loss: the loss. Its ``num_classes`` must equal ``num_classes``.
+        cls_loss: the loss. Its number of classes must equal the argument ``num_classes``.
         cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
-        temperature: > 0, tau of NormedLinear. The other classifiers ignore it.
-        frequency_groups: function without arguments that returns an int array (C,), 0 rare, 1 common, 2 frequent, or
-            None if the groups are unknown. It is called once, when accuracies by group are first logged. If the array
-            does not have length C, a warning is logged and no accuracies by group. To pickle the model, the function
-            must be picklable.
-        calibration: changes the scores at inference, mostly by class frequency. None: scores are unchanged.
-        kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
+        temperature: > 0, tau of NormedLinear. The other classifiers ignore this argument.
+        frequency_groups: function without arguments that returns the group of each category, an int array (C,) with 0
+            rare, 1 common and 2 frequent, or None if the groups are unknown. It is called when accuracies by group are
+            first logged. If the array does not have length C, a warning is logged instead of these accuracies. To
+            pickle the model, pass a picklable function.
+        calibration: changes the scores at inference, usually by class frequency. None: do not change the scores.
+        kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` multiplies all losses whose names
+            begin with loss_cls.
 
     Raises:
         ValueError: ``cls_predictor`` is unknown, ``temperature`` is not positive, ``cls_loss`` has a wrong number of
@@ -125,17 +126,17 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {**losses, **self.box_losses(deltas, proposals, labels, means)}
 
     def mean_counts(self, logits, labels) -> torch.Tensor | None:
-        """Return the divisors of the classification and the box loss, averaged over all processes.
+        """Return the divisors of the classification loss and the box loss, averaged over all processes.
 
-        This is a collective operation: every process must call it.
+        This is a collective operation. All processes must call it.
 
         Returns:
-            float tensor (2,), the mean number of proposals in the classification and in the box loss, or None in a
-            single process.
+            float tensor (2,), the mean number of proposals in the classification loss and in the box loss. None if
+            training has a single process.
         """
         if world_size() == 1:
             return None
-        # Use float32, which represents integers up to 2^24 exactly, because float16 would overflow.
+        # float16 would overflow. float32 represents integers up to 2^24 exactly.
         counts = logits.new_zeros(2, dtype=torch.float32)
         counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
         return all_reduce_sum(counts).clamp(min=1) / world_size()
@@ -152,7 +153,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
             labels: (N,), see ``proposal_labels``.
             means: result of ``mean_counts``. None: average over the proposals of this process.
             objects: result of the method ``matched_objects``.
-            log: whether to log accuracies in the event storage.
+            log: whether to put accuracies into the event storage.
         """
         arguments = {} if means is None else {"avg_factor": means[0]}
         if objects is not None:
@@ -163,10 +164,10 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
     def box_losses(self, deltas, proposals, labels, means=None):
-        """Return the box regression loss. For ``labels`` and ``means`` see ``classification_losses``."""
+        """Return a dict with the box regression loss. For ``labels`` and ``means`` see ``classification_losses``."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
-        # In images without objects, proposals have no gt_boxes. All of them are background, so any target is ignored.
+        # Proposals of images without objects have no gt_boxes. They are background, so box_reg_loss ignores the target.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, labels)
@@ -175,7 +176,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
-        """Return the scores (R_i, C + 1) of the R_i proposals of each image, background last, after calibration."""
+        """Return the calibrated scores of the proposals of each image, (R_i, C + 1), background last."""
         logits, _ = predictions
         probs = class_probabilities(logits, self.cls_loss, self.calibration, self.cls_score)
         return probs.split([len(p) for p in proposals], dim=0)
@@ -190,7 +191,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
-    """Build the last layer ``name``. Weights have a standard deviation of 0.01, the bias is ``initial_bias``."""
+    """Build the classifier ``name``. Initialize the bias with ``initial_bias`` and the weights with std 0.01."""
     if name not in CLASSIFIERS:
         raise ValueError(f"cls_predictor: expected one of {', '.join(CLASSIFIERS)}, found {name!r}")
     if name == "NormedLinear":
@@ -228,7 +229,7 @@ def check_loss_keys(cfg) -> None:
 
 
 def proposal_labels(proposals, like):
-    """Concatenate the labels of all proposals, int64 (N,). Without images, return an empty tensor like ``like``."""
+    """Concatenate the labels of all proposals, int64 (N,). ``like`` defines the device if ``proposals`` is empty."""
     return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 

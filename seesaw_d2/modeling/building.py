@@ -30,7 +30,7 @@ _own_program = ContextVar("own_program", default=False)
 
 @contextmanager
 def own_program() -> Iterator[None]:
-    """Context manager in which ``check_program`` does not warn, because the program reads all config keys."""
+    """Disable the warning of ``check_program`` in this context, for programs that read all config keys."""
     token = _own_program.set(True)
     try:
         yield
@@ -39,17 +39,17 @@ def own_program() -> Iterator[None]:
 
 
 def build_model(cfg: CfgNode) -> nn.Module:
-    """Run Detectron2's ``build_model`` in the context of ``own_program``."""
+    """Build a model with Detectron2's ``build_model``, without the warning of ``check_program``."""
     with own_program():
         return detectron2_build_model(cfg)
 
 
 def check_program(cfg: CfgNode) -> None:
-    """Warn if the running program ignores config keys, because only ``train_net.py`` reads them.
+    """Warn about config keys that only ``train_net.py`` reads, if the running program is a different program.
 
-    Model components call this function in ``from_config``. Outside of ``own_program`` it logs the ignored keys once. It
-    also sets the class names of DATASETS.REGISTER in the metadata, which Detectron2's DefaultPredictor and Visualizer
-    need.
+    Model components call this function in ``from_config``. Outside of ``own_program``, it logs the ignored keys once
+    and sets the class names of DATASETS.REGISTER in the metadata. Detectron2's DefaultPredictor and Visualizer need
+    these names.
 
     Raises:
         ConfigError: MODEL.DEVICE is "auto", which Detectron2 does not support.
@@ -75,7 +75,7 @@ def _warn(keys: tuple[str, ...]) -> None:
 
 
 def trainer_keys(cfg: CfgNode) -> list[str]:
-    """Return the config keys with non-default values that ``train_net.py`` reads but models do not read."""
+    """Return the config keys that have non-default values and that only ``train_net.py`` reads."""
     defaults = _defaults()
     keys = [key for key in own_keys() if not read_by_models(key) and read_value(cfg, key) != read_value(defaults, key)]
     return [*keys, *([_SAMPLER] if cfg.DATALOADER.SAMPLER_TRAIN in _OWN_SAMPLERS else [])]
@@ -84,7 +84,7 @@ def trainer_keys(cfg: CfgNode) -> list[str]:
 def read_by_models(key: str) -> bool:
     """Return whether a head, backbone or meta-architecture of this project declares that it reads ``key``.
 
-    Return False for ``schedule_keys`` of losses, because only the training schedule reads these keys.
+    The result is False for ``schedule_keys`` of losses, because only the training schedule reads these keys.
     """
     return covered(_declared_keys(), key) and not key.endswith(_schedule_keys())
 
@@ -103,5 +103,5 @@ def _schedule_keys() -> tuple[str, ...]:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """Return the full names of the config keys that this project adds to Detectron2's config, without inner nodes."""
+    """Return the full names of the config keys that this project adds to Detectron2's config. Exclude nodes."""
     return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

@@ -1,4 +1,4 @@
-"""Cascade R-CNN, trained as in Detectron2 (default) or as in the Seesaw Loss paper.
+"""ROI heads of Cascade R-CNN. Options select the training of Detectron2 (default) or of the Seesaw Loss paper.
 
 Shapes: S stages, R regions of a batch.
 """
@@ -33,23 +33,23 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     The default arguments give Detectron2's Cascade R-CNN. The Seesaw Loss paper uses MMDetection's Cascade R-CNN
     (mmdet 3.3.0, models/roi_heads/cascade_roi_head.py), which differs in four ways:
 
-    - Loss weights: MMDetection multiplies the losses of the stages by 1, 0.5, 0.25. Detectron2 sums the losses and
-      divides the gradients from the heads to the features by S.
-    - Mask heads: in MMDetection each stage has a mask head and trains it on its own foreground proposals. At test time
-      all mask heads get the final boxes, and their probabilities are averaged. Detectron2 has one mask head, which is
-      trained on the foreground of the first stage.
-    - Sampling: in MMDetection each stage adds the ground truth to its proposals and samples from them. Detectron2
-      samples once, before the first stage.
-    - Scores: MMDetection averages the logits of the stages. Detectron2 averages their class probabilities.
+    - Loss weights: MMDetection multiplies the losses of the stages by 1, 0.5 and 0.25. Detectron2 sums the losses and
+      divides the gradients that flow from the heads to the features by S.
+    - Mask heads: MMDetection trains a mask head for each stage, on the foreground proposals of the stage. At test time,
+      all mask heads predict masks for the final boxes, and the mask probabilities are averaged. Detectron2 trains a
+      single mask head on the foreground proposals of the first stage.
+    - Sampling: in MMDetection, each stage adds the ground truth to the proposals and samples from these boxes.
+      Detectron2 samples only before the first stage.
+    - Scores: MMDetection averages logits over the stages. Detectron2 averages class probabilities.
 
     Args:
-        stage_loss_weights: S numbers >= 0. Default: all 1.
-        scale_gradients: whether to divide the gradients from the heads of the stages to the features by S. Gradients of
-            a single mask head are not divided.
-        resample: whether each stage samples proposals. Stages after the first sample from the boxes that the previous
-            stage refined, without the refined ground truth, as in MMDetection. With ``proposal_append_gt`` they also
-            sample from the ground truth.
-        average: "probabilities" or "logits", the values to average over the stages at test time.
+        stage_loss_weights: S numbers >= 0. Default: all weights are 1.
+        scale_gradients: whether to divide the gradients that flow from the heads of the stages to the features by S.
+            Gradients of a single mask head are not divided.
+        resample: whether each stage samples proposals. A stage after the first samples from the boxes of the previous
+            stage, except boxes that the previous stage computed from ground-truth boxes, as in MMDetection. With
+            ``proposal_append_gt`` the stage also samples from the ground-truth boxes.
+        average: "probabilities" or "logits", which are averaged over the stages at test time.
         mask_head: a mask head, or a list of S mask heads, one for each stage.
         kwargs: further arguments of ``CascadeROIHeads``.
 
@@ -74,7 +74,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         mask_head: nn.Module | Sequence[nn.Module] | None = None,
         **kwargs,
     ):
-        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # a LazyConfig has a ListConfig, not a list
+        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # a ListConfig in a LazyConfig is also a Sequence
             mask_head = nn.ModuleList(mask_head)
         per_stage = isinstance(mask_head, nn.ModuleList)
         super().__init__(mask_head=mask_head, **kwargs)
@@ -129,7 +129,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return ret
 
     def _forward_box(self, features, proposals, targets=None):
-        """Return losses in training, else detections. The losses include those of the mask heads of the stages."""
+        """Return losses in training, otherwise detections. The losses include the mask losses of all stages."""
         if not self.training:
             return self._detect(features, proposals)
         box_features = [features[f] for f in self.box_in_features]
@@ -148,7 +148,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return losses
 
     def _detect(self, features, proposals) -> list[Instances]:
-        """Return the detections of each image, with the scores of ``average_probs`` and the boxes of the last stage."""
+        """Return the detections of each image. The last stage predicts the boxes, ``average_probs`` the scores."""
         box_features = [features[f] for f in self.box_in_features]
         sizes = [each.image_size for each in proposals]
         predictions, boxes = [], None
@@ -176,7 +176,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return [mean_of_stages(images) for images in zip(*found, strict=True)]
 
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
-        """Return labelled proposals for ``stage``. They contain the ``boxes`` that the previous stage predicted."""
+        """Return labelled proposals for ``stage`` from the ``boxes`` that the previous stage predicted."""
         if self.resample:
             kept = [~_is_ground_truth(each) for each in proposals]
             counts = read([each.sum() for each in kept])
@@ -238,12 +238,12 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
 
 def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of the scores over stages, with the same rounding as in ``CascadeROIHeads``."""
+    """Return the mean of the scores over the stages, with the rounding of ``CascadeROIHeads``."""
     return sum(scores[1:], scores[0]) * (1.0 / len(scores))
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """Return a bool tensor (R,), True for ground-truth boxes, which ``label_and_sample_proposals`` adds."""
+    """Return whether each proposal is a ground-truth box from ``label_and_sample_proposals``, bool (R,)."""
     boxes = proposals.proposal_boxes.tensor
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

@@ -9,13 +9,13 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 
-# Values that can be averaged over the stages at test time.
+# Supported values of MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE.
 AVERAGES = ("probabilities", "logits")
 _CALIBRATES_LOGITS = "TauNormalization calibrates the logits of each stage separately."
 
 
 def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
-    """Raise InvalidArgument if ``average`` is unknown, or is "logits" with a calibration of each stage's logits."""
+    """Raise InvalidArgument if ``average`` is unknown, or if it is "logits" with TauNormalization."""
     if average not in AVERAGES:
         raise InvalidArgument("average", f"one of {', '.join(AVERAGES)}", average)
     if average == "logits" and any(isinstance(getattr(p, "calibration", None), TauNormalization) for p in predictors):
@@ -24,7 +24,7 @@ def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
 
 
 def check_cascade_config(cfg) -> None:
-    """Raise ConfigError if the keys of Cascade R-CNN are invalid."""
+    """Raise ConfigError if a config key of Cascade R-CNN is invalid."""
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
         raise ConfigError(f"{key}: expected True, found False. The stages of a cascade refine class-agnostic boxes.")

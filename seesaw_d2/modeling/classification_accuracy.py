@@ -1,4 +1,4 @@
-"""Log the classification accuracy of proposals, computed from scores so that all losses are comparable.
+"""Log the classification accuracy of proposals. It is computed from scores, so that all losses are comparable.
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None = None) -> dict:
-    """Return the accuracies of a batch, in [0, 1]. An accuracy is NaN if the batch has no such proposals.
+    """Return the accuracies of a batch, in [0, 1]. An accuracy is NaN if it is a mean over 0 proposals.
 
     Args:
         probs: (N, C + 1), background last.
@@ -32,10 +32,10 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
         - ``cls_accuracy``: share of correct predictions, as in Detectron2.
         - ``fg_cls_accuracy``: share of correct predictions among foreground proposals, as in Detectron2.
         - ``false_negative``: share of foreground proposals predicted as background, as in Detectron2.
-        - ``objectness_accuracy``: accuracy of predicting foreground or background.
-        - ``class_accuracy``: accuracy among foreground proposals if the prediction excludes background. This is
-          MMDetection's ``acc_classes``.
-        - ``class_accuracy_rare``, ``_common``, ``_frequent``: ``class_accuracy`` of each group, if groups are known.
+        - ``objectness_accuracy``: share of proposals for which P(background) > 1/2 if and only if they are background.
+        - ``class_accuracy``: share of foreground proposals whose category has the highest score of all categories.
+          MMDetection logs it as ``acc_classes``.
+        - ``class_accuracy_rare``, ``_common``, ``_frequent``: ``class_accuracy`` of each group, if ``groups`` is given.
     """
     num_classes = probs.shape[1] - 1
     foreground = labels < num_classes
@@ -76,14 +76,14 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
 
 
 class GroupsWhenNeeded:
-    """Mixin for modules with a ``cls_loss`` that computes the frequency groups when they are first needed."""
+    """Mixin for modules with a ``cls_loss``. It computes the frequency groups when they are first needed."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss
     _find_groups: Callable[[], Any] | None
 
     def frequency_groups(self, device: torch.device) -> Tensor | None:
-        """Return the group of each category, see ``group_tensor``. The buffer ``groups`` caches the result."""
+        """Return the group of each category, as ``group_tensor`` does. Cache the result in the buffer ``groups``."""
         if self._find_groups is not None:
             self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, device)
             self._find_groups = None
@@ -95,7 +95,7 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def log_classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None, prefix="fast_rcnn"):
-    """Put :func:`classification_metrics` into Detectron2's event storage. NaN values are not logged."""
+    """Put :func:`classification_metrics` into Detectron2's event storage, except NaN values."""
     if not len(labels):
         return
     metrics = classification_metrics(probs, labels, groups)

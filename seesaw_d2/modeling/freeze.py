@@ -1,4 +1,4 @@
-"""Freeze parameters and batch statistics of a part of a model."""
+"""Freeze the parameters and the batch normalization statistics of a part of a model."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,29 +13,32 @@ _KEY = "MODEL.FREEZE"
 
 
 def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = ()) -> nn.Module:
-    """Freeze parameters and batch statistics of a model in place. Call this before creating DDP and the optimizer.
+    """Freeze parameters and batch normalization statistics of a model in place.
 
-    Decoupled training (Kang et al., ICLR 2020; Seesaw Loss paper, Table 9) freezes everything except the last layer of
-    the classifier. A frozen parameter requires no gradient, so optimizers and DDP ignore it. A frozen layer stays in
-    evaluation mode even after ``model.train()``, so dropout is inactive and batch normalization uses and keeps its
-    running statistics. The reference (``freeze`` of eqlv2) does not change the mode, so it needs FrozenBatchNorm.
+    Call this function before creating the optimizer and DDP. Decoupled training (Kang et al., ICLR 2020; Seesaw Loss
+    paper, Table 9) freezes all layers except the last layer of the classifier.
 
-    Only layers without children and modules in backbones stay in evaluation mode. The mode of other modules (meta
-    architecture, proposal generator, heads) selects between losses and predictions. Losses are never frozen, because
-    the continued training must update their statistics.
+    A frozen parameter requires no gradient, so optimizers and DDP ignore it. A frozen layer stays in evaluation mode
+    even after ``model.train()``. Therefore dropout is inactive, and batch normalization does not update the running
+    statistics. The reference (``freeze`` of eqlv2) does not change the mode, so it needs FrozenBatchNorm.
+
+    Only layers without children and modules in backbones stay in evaluation mode, because the mode of other modules
+    (meta-architecture, proposal generator, heads) selects between losses and predictions. Losses are never frozen,
+    because training must update the statistics of the losses.
 
     Args:
         model: the model, not wrapped by DDP.
-        names: patterns that select what to freeze (see ``utils.parameter_patterns.matches``). If empty, freeze nothing.
-        exceptions: patterns that exclude matches of ``names``. Parameters that Detectron2's FREEZE_AT or ``LWSLinear``
-            froze before stay frozen.
+        names: patterns of parameters and modules to freeze; see ``utils.parameter_patterns.matches``. If empty, freeze
+            nothing.
+        exceptions: patterns that exclude matches of ``names``. Parameters that were frozen before, for example by
+            Detectron2's FREEZE_AT or ``LWSLinear``, stay frozen.
 
     Returns:
         the model.
 
     Raises:
-        ConfigError: a pattern matches no parameter, ``exceptions`` are set without ``names``, or no parameter remains
-            trainable.
+        ConfigError: a pattern matches no parameter, ``exceptions`` is not empty but ``names`` is, or no parameter is
+            trainable afterwards.
     """
     if not names:
         if exceptions:
@@ -60,9 +63,9 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
 
 class _StayInEval:
-    """Replace ``train`` of a module, so that the module stays in evaluation mode.
+    """Replacement for the method ``train`` of a module. It keeps the module in evaluation mode.
 
-    This is a class instead of a closure, so that copying or pickling a module also copies the reference to the module.
+    In a copied or unpickled module, ``module`` is the copy. A closure would still refer to the original module.
     """
 
     def __init__(self, module: nn.Module):
@@ -73,7 +76,7 @@ class _StayInEval:
 
 
 def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Module]:
-    """Yield the modules that must stay in evaluation mode: their name matches, or all their parameters are frozen."""
+    """Yield the modules that must stay in evaluation mode, because their name matches or all parameters are frozen."""
     in_backbone, in_loss = _inside(model, Backbone), _inside(model, ClassificationLoss)
     for name, module in model.named_modules():
         is_layer = id(module) in in_backbone or not any(module.children())
@@ -87,5 +90,5 @@ def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Mo
 
 
 def _inside(model: nn.Module, kind: type) -> set[int]:
-    """Return the ids of all modules of type ``kind`` and of their submodules."""
+    """Return the ids of all modules of type ``kind`` and of all submodules of these modules."""
     return {id(inner) for module in model.modules() if isinstance(module, kind) for inner in module.modules()}

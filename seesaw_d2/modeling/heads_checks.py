@@ -62,9 +62,9 @@ def check_heads_config(cfg: CfgNode) -> None:
 
 
 def check_box_head(cfg: CfgNode) -> None:
-    """Raise ConfigError if the config is for C4 but the heads are not, or vice versa.
+    """Raise ConfigError if the box head or the input features do not match MODEL.ROI_HEADS.NAME.
 
-    C4 configs have an empty MODEL.ROI_BOX_HEAD.NAME, because res5 of the backbone is the box head.
+    C4 heads use res5 of the backbone as box head, so MODEL.ROI_BOX_HEAD.NAME must be empty. Other heads need a name.
     """
     heads, box_head = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.ROI_BOX_HEAD.NAME
     features = cfg.MODEL.ROI_HEADS.IN_FEATURES
@@ -89,7 +89,7 @@ def check_box_head(cfg: CfgNode) -> None:
 
 
 def check_mask_pooling(cfg: CfgNode) -> None:
-    """Raise ConfigError if the mask head needs pooled features but MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty."""
+    """Raise ConfigError if MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty but the mask head needs pooled features."""
     node = cfg.MODEL.ROI_MASK_HEAD
     head = ROI_MASK_HEAD_REGISTRY.get(node.NAME) if node.NAME in ROI_MASK_HEAD_REGISTRY else None
     needs_pooling = isinstance(head, type) and issubclass(head, MaskRCNNConvUpsampleHead)
@@ -101,7 +101,7 @@ def check_mask_pooling(cfg: CfgNode) -> None:
 
 
 def is_c4(heads: str) -> bool:
-    """Return whether ``heads``, a value of MODEL.ROI_HEADS.NAME, are C4 heads, which use res5 as box head."""
+    """Return whether ``heads``, a value of MODEL.ROI_HEADS.NAME, names C4 heads, which use res5 as box head."""
     found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
     return isinstance(found, type) and issubclass(found, Res5ROIHeads)
 

@@ -1,4 +1,4 @@
-"""Image classifier with any classification loss.
+"""Image classifier for any classification loss.
 
 Shapes: B images, C classes, D features.
 """
@@ -27,21 +27,21 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 @META_ARCH_REGISTRY.register()
 class ImageClassifier(GroupsWhenNeeded, nn.Module):
-    """Image classifier: backbone, global average pooling, one linear or normalized layer, any ClassificationLoss.
+    """Image classifier with a backbone, global average pooling, a linear or normalized layer and a ClassificationLoss.
 
-    Source: Seesaw Loss paper, section 4.4. The losses and last layers are the same as in detectors.
+    Source: Seesaw Loss paper, section 4.4. The losses and the last layers are the same as in detectors.
 
     Args:
-        backbone: the classifier uses the last output, features (B, D) or feature maps (B, D, h, w). Feature maps are
-            averaged over h and w.
+        backbone: computes features (B, D) or feature maps (B, D, h, w). The last output of the backbone is used.
+            Feature maps are averaged over h and w.
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: one number for each channel, in the channel order of the images.
-        calibration: changes the probabilities at inference by class frequency. None: probabilities are unchanged.
-        frequency_groups: as in ``SeesawBoxPredictor``, where 0 means few, 1 medium and 2 many training images.
+        calibration: changes the probabilities at inference by class frequency. None: do not change them.
+        frequency_groups: as in ``SeesawBoxPredictor``. 0 means few, 1 medium and 2 many training images.
 
     Raises:
-        ValueError: the loss models background, or the calibration does not fit the loss or the classifier.
+        ValueError: the loss models background, or the calibration does not support the loss or the classifier.
     """
 
     task: ClassVar[str] = "classification"  # the trainer selects data, checks and loaders by this name
@@ -111,41 +111,41 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[dict[str, Any]]):
-        """Return the losses in training mode, else the probabilities.
+        """Return the losses in training mode, otherwise the class probabilities.
 
         Args:
-            batched_inputs: dicts with "image", (3, H, W), and in training "label", an int in [0, C). All images have
-                the same size.
+            batched_inputs: a dict for each image, with "image", (3, H, W), and in training "label", an int in [0, C).
+                All images must have the same size.
 
         Returns:
-            in training a dict of scalar losses, otherwise a dict {"probabilities": (C,)} for each image.
+            a dict of scalar losses in training mode, otherwise a dict {"probabilities": (C,)} for each image.
         """
         if not self.training:
             logits = self.classifier(self.features(batched_inputs))
             found = class_probabilities(logits, self.cls_loss, self.calibration, self.classifier)
             return [{"probabilities": probs} for probs in found]
-        labels = self.labels(batched_inputs)  # before the backbone, so that the copy overlaps with its computation
+        labels = self.labels(batched_inputs)  # before the backbone, so that copy and computation overlap
         logits = self.classifier(self.features(batched_inputs))
         losses = self.cls_loss(logits, labels)
         self._log_accuracy(logits.detach(), labels)
         return losses
 
     def labels(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Copy the labels to the device asynchronously. Return (B,)."""
+        """Copy the labels, (B,), to the device of the model asynchronously."""
         labels = torch.tensor([item["label"] for item in batched_inputs])
         if self.device.type == "cuda":
             labels = labels.pin_memory()
         return labels.to(self.device, non_blocking=True)
 
     def features(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the pooled features, (B, D), which are the input of the last layer."""
+        """Return the pooled features, (B, D), the input of the last layer."""
         images = torch.stack([item["image"] for item in batched_inputs]).to(self.device, non_blocking=True)
         features = self.backbone((images - self.pixel_mean) / self.pixel_std)[self._feature]
         return features.mean(dim=(2, 3)) if features.dim() == 4 else features
 
     @torch.no_grad()
     def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
-        """Log the accuracy of the batch, over all images and for each group. A group without images is not logged."""
+        """Log the accuracy over the images of the batch, and over each group with images."""
         groups = self.frequency_groups(labels.device)
         right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
         metrics = {"accuracy": right.mean()}

@@ -1,4 +1,4 @@
-"""Iterative ROI heads of PCB, which classify every proposal several times and update the features in between.
+"""Iterative ROI heads of PCB. They classify each proposal several times and update the features between iterations.
 
 Shapes: R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
 """
@@ -30,11 +30,10 @@ _CONFIG_KEYS = {
 
 
 class FeatureUpdate(nn.Module):
-    """Update the pooled features x between two iterations: x * location(deltas) + category(logits).
+    """Compute x * location(deltas) + category(logits), the update of the pooled features x between two iterations.
 
     ``category`` and ``location`` are perceptrons with ReLU between the linear layers and PyTorch's initialization.
-    ``category`` maps the logits to one offset for each channel, ``location`` maps the deltas to one factor for each
-    pixel.
+    ``category`` maps the logits to an offset for each channel. ``location`` maps the deltas to a factor for each pixel.
 
     Args:
         num_logits: L.
@@ -43,7 +42,7 @@ class FeatureUpdate(nn.Module):
         resolution: (H, W).
         num_fc: >= 1, number of linear layers in each perceptron.
         fc_dim: >= 1, width of the hidden layers.
-        layer_norm: whether ``category`` begins with a LayerNorm of the logits.
+        layer_norm: whether the first layer of ``category`` is a LayerNorm of the logits.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class FeatureUpdate(nn.Module):
         count, channels, height, width = features.shape
         scale = self.location(deltas).view(count, 1, height, width)
         updated = features * scale + self.category(logits).view(count, channels, 1, 1)
-        if updated.dtype == torch.float16:  # avoid infinite values, which would become NaN in the next layer
+        if updated.dtype == torch.float16:  # infinite values would become NaN in the next layer
             largest = torch.finfo(torch.float16).max
             updated = updated.clamp(-largest, largest)
         return updated
@@ -67,36 +66,37 @@ class FeatureUpdate(nn.Module):
 
 @ROI_HEADS_REGISTRY.register()
 class IterativeROIHeads(SeesawROIHeads):
-    """``SeesawROIHeads`` that runs box head and predictor several times, with a :class:`FeatureUpdate` in between.
+    """``SeesawROIHeads`` that classify each proposal several times and use :class:`FeatureUpdate` in between.
 
     Source: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022), section
     "iterative learning", and the authors' mmdet/models/roi_heads/iterative_roi_head.py.
 
-    All iterations share the same box head and predictor. The classification loss is the sum over the iterations with
-    ``loss_weights``. The box loss uses only the last iteration, as do scores and boxes at test time. ``set_iteration``
-    passes the index of the iteration to the loss, because ``PairwiseClassBalance`` computes its weight from the index.
-    Any ClassificationLoss works. Losses that count proposals count them in each iteration.
+    All iterations share the box head and the predictor. The classification loss is the sum of the losses of all
+    iterations with ``loss_weights``. The box loss uses only the last iteration. Inference also uses only the scores and
+    boxes of the last iteration. ``set_iteration`` passes the index of the iteration to the loss, because
+    ``PairwiseClassBalance`` computes the weight of the soft labels from the index. All classification losses are
+    supported. A loss that counts proposals counts each proposal in each iteration.
 
     Deviations from the reference:
 
-    - Any pooler resolution and number of channels are supported. The reference supports only 7 x 7 x 256.
-    - One iteration is equivalent to ``SeesawROIHeads``. The reference divides by zero in its losses.
-    - The features are not updated after the last iteration, because nothing uses this update.
+    - The features can have any resolution and number of channels. The reference supports only 7 x 7 x 256.
+    - One iteration is equivalent to ``SeesawROIHeads``. With one iteration, the losses of the reference divide by zero.
+    - The features are not updated after the last iteration, because no layer uses this update.
 
-    The published models use MMDetection's Shared2FCBBoxHead. Detectron2's FastRCNNConvFCHead with NUM_FC 2 and FC_DIM
-    1024 is equivalent. To use a different box head, set MODEL.ROI_BOX_HEAD.NAME or the argument ``box_head``.
+    The published models use MMDetection's Shared2FCBBoxHead, which is equivalent to Detectron2's FastRCNNConvFCHead
+    with NUM_FC 2 and FC_DIM 1024.
 
     Args:
         pooled_channels: D, number of channels of the features that ``box_pooler`` pools.
         num_iterations: integer >= 1.
         loss_weights: one number >= 0 for each iteration.
-        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. The authors use 2, 512, and ``layer_norm`` only with EQL
-            v2.
+        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. The authors use 2, 512, and True for ``layer_norm`` only
+            with EQL v2.
         kwargs: arguments of ``StandardROIHeads``, with ``box_predictor=SeesawBoxPredictor(...)``.
 
     Raises:
-        ValueError: boxes are class-agnostic, but ``location`` needs deltas for each category, or a value is out of
-            range.
+        ValueError: the box predictor is class-agnostic (FeatureUpdate needs deltas of each category), or a value is out
+            of range.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (f"{_NODE}.*",)

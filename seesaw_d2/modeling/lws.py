@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class LWSLinear(nn.Linear):
-    """Linear layer z = (f ⊙ W) x + b that trains only the scale f, one number for each logit.
+    """Linear layer z = (f ⊙ W) x + b with a frozen weight W, a frozen bias b and a trainable scale f for each logit.
 
     Source: learnable weight scaling (Kang et al., ICLR 2020, section 4), w̃_i = f_i · w_i, where w_i are the weights of
-    a trained classifier. Train it with frozen features (``MODEL.FREEZE``). Weight and bias never require a gradient.
+    a trained classifier. To freeze the features, too, set ``MODEL.FREEZE``.
 
     Reference: github tztztztztz/eqlv2, mmdet/models/roi_heads/bbox_heads/lws_layer.py. Results are equal. As in the
-    reference, the bias is not scaled, and the logit of background also has a scale.
+    reference, the bias is not scaled, and background logits are scaled.
 
     ``weight`` and ``bias`` have the same names in the state dict as in ``nn.Linear``, so that the layer can load the
     checkpoint of a linear classifier. Only ``weight_scaler`` is new.
@@ -28,7 +28,7 @@ class LWSLinear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True):
         super().__init__(in_features, out_features, bias=bias)
-        # The scale f, (L, 1), starts at 1. Then the layer equals the trained classifier.
+        # The initial scale f, (L, 1), is 1, so that the layer equals the trained classifier.
         self.weight_scaler = nn.Parameter(torch.ones(out_features, 1))
         self.weight.requires_grad_(False)
         if bias:

@@ -1,4 +1,4 @@
-"""Which proposals match the same ground-truth object.
+"""Find the proposals that match the same ground-truth object.
 
 Shapes: N proposals of a batch, R proposals of an image.
 """
@@ -13,12 +13,12 @@ from torch import Tensor
 def matched_objects(proposals: Sequence[Instances]) -> Tensor:
     """Return a number in [0, N) for each proposal, int64 (N,). Proposals of the same object have the same number.
 
-    Detectron2 keeps the matched box of a proposal, not its index. Two objects of an image with the same category and
-    the same box are one object here.
+    Detectron2 stores the matched box of each proposal, not the index of the object. Therefore two objects of an image
+    with the same category and the same box count as one object.
 
     Args:
-        proposals: one ``Instances`` per image, at least one, with ``gt_classes``, and ``gt_boxes`` where the image has
-            objects.
+        proposals: an ``Instances`` for each image, with ``gt_classes``, and with ``gt_boxes`` if the image has objects.
+            There must be at least one image.
     """
     found, start = [], 0
     for each in proposals:
@@ -28,7 +28,7 @@ def matched_objects(proposals: Sequence[Instances]) -> Tensor:
 
 
 def _first_rows(proposals: Instances) -> Tensor:
-    """Return, for each proposal of an image, the index of the first proposal of the same object, (R,)."""
+    """Return the index of the first proposal of the same object for each proposal of an image, (R,)."""
     labels = proposals.gt_classes
     if len(labels) == 0 or not proposals.has("gt_boxes"):  # only background
         return torch.zeros_like(labels)

@@ -16,15 +16,15 @@ class NormedLinear(nn.Linear):
     """Normalized linear layer, z = τ W̃ᵀ x̃ + b with w̃ = w / (‖w‖^power + eps), x̃ = x / (‖x‖^power + eps).
 
     Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py. Results are equal. Norms are computed in float32 or
-    float64, so that the norm of half-precision features does not overflow.
+    float64, so that norms of half-precision features do not overflow.
 
     Args:
         in_features: D.
         out_features: number of logits, for example C.
         bias: whether the layer has a bias b.
         temperature: τ > 0.
-        power: > 0. With 1, w̃ and x̃ are unit vectors.
-        eps: > 0. A zero vector gives 0 with a finite gradient.
+        power: > 0, exponent of the norms. With 1, w̃ and x̃ are unit vectors.
+        eps: > 0, added to the norms, so that a zero vector gives 0 with a finite gradient.
 
     Raises:
         ValueError: ``temperature``, ``power`` or ``eps`` is not positive.
@@ -64,15 +64,15 @@ class NormedConv2d(nn.Conv2d):
 
     The features at each position are normalized over the D channels before padding.
 
-    Reference: as in ``NormedLinear``. Deviation: weights are initialized like those of ``NormedLinear``, with a
-    standard deviation of 0.01 and bias 0. The reference keeps the initialization of Conv2d, and its mask head replaces
-    it.
+    Reference: as in ``NormedLinear``. Deviation: weights are initialized with standard deviation 0.01 and the bias with
+    0, as in ``NormedLinear``. The reference keeps the initialization of Conv2d, and the mask head initializes the layer
+    again.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding: as in ``nn.Conv2d``.
         temperature, power, eps: as in ``NormedLinear``.
-        norm_over_kernel: True: normalize each filter as one vector. False: normalize a filter over its channels, at
-            each position of the kernel separately.
+        norm_over_kernel: True: normalize each filter as one vector. False: normalize each filter over its channels,
+            separately at each position of the kernel.
         kwargs: further arguments of ``nn.Conv2d``.
     """
 
@@ -109,11 +109,11 @@ class NormedConv2d(nn.Conv2d):
         return self._conv_forward(x, weight, self.bias)
 
     def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
-        """Return ``forward(x)[r, class_index[r]]`` of each region r, computing only one filter for each region.
+        """Return ``forward(x)[r, class_index[r]]`` of each region r, and compute only one filter for each region.
 
-        This saves memory, because the outputs of the other C - 1 filters are not computed. A normalized copy of the
-        features is not needed either: dividing the output by the norm of the features at each position gives the same
-        result. If products are computed in half precision, the features are normalized first to avoid an overflow.
+        This saves memory, because the outputs of the other C - 1 filters are not computed. The output is divided by the
+        norm of the features at each position, which gives the same result without a normalized copy of the features. If
+        products are computed in half precision, the features are normalized first to avoid an overflow.
 
         Args:
             x: (R, D, H, W).
@@ -163,7 +163,7 @@ def _reset_parameters(layer: nn.Linear | nn.Conv2d) -> None:
 
 
 def _multiplies_in_half(x: Tensor) -> bool:
-    """Return whether matrix products with ``x`` use float16 or bfloat16, because of autocast or the dtype of ``x``."""
+    """Return whether autocast or the dtype of ``x`` select float16 or bfloat16 for matrix products with ``x``."""
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     return torch.finfo(dtype).bits < 32
@@ -172,10 +172,10 @@ def _multiplies_in_half(x: Tensor) -> bool:
 def _scaled(
     values: Tensor, vectors: Tensor, dim: int | tuple[int, ...], power: float, eps: float, scale: float = 1.0
 ) -> Tensor:
-    """Return ``values`` * scale / (‖vectors‖^power + eps). Norms are over ``dim``, the dtype is that of ``values``."""
+    """Return ``values`` * scale / (‖vectors‖^power + eps) in the dtype of ``values``, with norms over ``dim``."""
     wide = torch.promote_types(vectors.dtype, torch.float32)
     norm = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True, dtype=wide)
     if power != 1:
-        # At a zero vector the gradient of a power below 1 would be infinite without the clamp.
+        # Without the clamp, the gradient of a power below 1 would be infinite for a zero vector.
         norm = norm.clamp(min=torch.finfo(wide).tiny).pow(power)
     return (values * (scale / (norm + eps))).to(values.dtype)

@@ -1,6 +1,6 @@
 """RetinaNet and FCOS with any sigmoid loss of this package.
 
-Shapes: N images, R anchors of an image, A anchors of a position, C categories, L logits of the loss.
+Shapes: N images, R anchors of an image, C categories, L logits of the loss.
 """
 
 import functools
@@ -30,14 +30,15 @@ _REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}
 
 
 class SigmoidDetector(DenseDetector):
-    """Mixin for one-stage detectors of Detectron2 that replaces the focal loss. It must be the first base class.
+    """Mixin that replaces the focal loss in one-stage detectors of Detectron2. It must be the first base class.
 
-    With ``FocalLoss`` the detectors equal Detectron2's. As in Detectron2, the loss is divided by a moving average of
-    the number of foreground anchors. Here the average includes all processes, and checkpoints contain it. The scores
-    are those of the loss. With background "class" (EQL v2) the head has one more logit for each anchor.
+    With ``FocalLoss`` the detectors are equivalent to Detectron2's detectors. As in Detectron2, the loss is divided by
+    a moving average of the number of foreground anchors. Here the average includes all processes, and checkpoints
+    contain the average. ``probabilities`` of the loss computes the scores. With background "class" (EQL v2), the head
+    has an additional logit for each anchor.
 
     Buffers:
-        loss_normalizer: float64 scalar, the moving average. 0 before the first step.
+        loss_normalizer: float64 scalar, the moving average, or 0 before the first step.
     """
 
     task: ClassVar[str] = "one-stage detection"  # the trainer selects checks by this name
@@ -48,7 +49,8 @@ class SigmoidDetector(DenseDetector):
         """Set ``cls_loss``, and replace the last classification layer by a layer with L logits for each anchor.
 
         Raises:
-            InvalidArgument: the loss has no sigmoids, models no background or has a different number of classes.
+            InvalidArgument: the loss does not use sigmoids, does not model background or has a different number of
+                classes.
         """
         if not isinstance(cls_loss, SigmoidLoss) or cls_loss.background == "none":
             expected = 'a loss of sigmoids with background "implicit" or "class"'
@@ -67,8 +69,8 @@ class SigmoidDetector(DenseDetector):
         self.register_buffer("loss_normalizer", torch.zeros((), dtype=torch.float64))
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
-        """Return the same losses as Detectron2's detector, with ``cls_loss`` instead of the focal loss."""
-        # super().losses also computes the focal loss. Pass a single class to make it cheap, and discard the result.
+        """Return the losses of Detectron2's detector, with ``cls_loss`` instead of the focal loss."""
+        # super().losses also computes the focal loss. A single class makes it fast, and the result is discarded.
         one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
         num_classes, self.num_classes = self.num_classes, 1
         try:
@@ -97,14 +99,14 @@ class SigmoidDetector(DenseDetector):
         return [logits, *others]
 
     def _foreground(self, logits: Tensor) -> Tensor:
-        """Convert logits (N, R, L) to logits (N, R, C) whose sigmoids are the scores of the loss."""
+        """Convert logits (N, R, L) to logits (N, R, C) with the scores of the loss as sigmoids."""
         scores = self.cls_loss.probabilities(logits.flatten(0, 1))[:, : self.num_classes]
         return torch.logit(scores).view(*logits.shape[:2], self.num_classes)
 
 
 @META_ARCH_REGISTRY.register()
 class LongTailRetinaNet(SigmoidDetector, RetinaNet):
-    """Detectron2's ``RetinaNet`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS, see ``SigmoidDetector``.
+    """Detectron2's ``RetinaNet`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
 
     Args:
         cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
@@ -132,7 +134,7 @@ class LongTailRetinaNet(SigmoidDetector, RetinaNet):
 
 @META_ARCH_REGISTRY.register()
 class LongTailFCOS(SigmoidDetector, FCOS):
-    """Detectron2's ``FCOS`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS, see ``SigmoidDetector``.
+    """Detectron2's ``FCOS`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
 
     Detectron2 has no config keys for FCOS. This class reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM,
     SCORE_THRESH_TEST, TOPK_CANDIDATES_TEST and NMS_THRESH_TEST below MODEL.RETINANET.
@@ -172,12 +174,15 @@ class LongTailFCOS(SigmoidDetector, FCOS):
         }
 
     def label_anchors(self, anchors, gt_instances):
-        """Run ``FCOS.label_anchors``. Support images without objects, for which Detectron2 v0.6 raises an error."""
+        """Label anchors as ``FCOS.label_anchors`` does, also in images without objects.
+
+        For such images Detectron2 v0.6 raises an error.
+        """
         return super().label_anchors(anchors, [each if len(each) else _outside(each) for each in gt_instances])
 
 
 def _outside(empty: Instances) -> Instances:
-    """Return instances with one box outside of the image. No anchor matches this box."""
+    """Return instances with a single box outside of the image, which no anchor matches."""
     found = Instances(empty.image_size)
     found.gt_boxes = Boxes(empty.gt_boxes.tensor.new_tensor([[-2.0, -2.0, -1.0, -1.0]]))
     found.gt_classes = empty.gt_classes.new_zeros(1)
@@ -185,7 +190,7 @@ def _outside(empty: Instances) -> Instances:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """Return the GroupNorm of Detectron2's norm "GN". Also support fewer than 32 channels, which some heads use."""
+    """Return a GroupNorm as Detectron2's norm "GN" does. Also support fewer than 32 channels."""
     return nn.GroupNorm(min(32, channels), channels)
 
 
@@ -193,7 +198,7 @@ def sigmoid_loss(cfg) -> ClassificationLoss:
     """Build the loss of a one-stage detector.
 
     Raises:
-        ConfigError: the loss has no sigmoids, or a config key of Detectron2's focal loss is set.
+        ConfigError: the loss does not use sigmoids, or a config key of Detectron2's focal loss has a non-default value.
     """
     check_program(cfg)
     name = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME

@@ -12,21 +12,21 @@ from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check
 
 
 class SeesawPredictors:
-    """Mixin that replaces the box predictors of another project's ROI heads. It must be the first base class.
+    """Mixin that replaces the box predictors in ROI heads of other projects. It must be the first base class.
 
     Use it as ``class Mine(SeesawPredictors, CustomCascadeROIHeads): pass``. The heads must derive from
-    ``StandardROIHeads`` or ``CascadeROIHeads`` and build their predictors in ``_init_box_head``. Each stage of a
+    ``StandardROIHeads`` or ``CascadeROIHeads`` and build the box predictors in ``_init_box_head``. Each stage of a
     cascade has its own loss and counts. With Detectron2's ``RROIHeads`` the predictor supports rotated boxes.
 
     Sampling, stages and inference of the heads do not change. For example, the cascade heads of CenterNet2 and Detic
-    still compute scores √(P(j) · proposal score) if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
+    still compute the scores √(P(j) · proposal score) if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
 
     Raises:
-        ConfigError: one of these config keys is True: MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS
-            replaces; WITH_IMAGE_LABELS, which needs Detic's losses of image labels; MULT_PROPOSAL_SCORE with heads that
-            have a single predictor, because there the replaced predictor would compute these scores.
-        InvalidArgument: a class is defined in which this mixin is not the first base, or whose heads do not call
-            ``_init_box_head`` (``Res5ROIHeads``). Such heads would keep their own predictors.
+        ConfigError: one of the following config keys is True. CLS_LOSS replaces MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE and
+            USE_FED_LOSS. WITH_IMAGE_LABELS needs Detic's losses for image labels. MULT_PROPOSAL_SCORE is not supported
+            by heads with a single predictor, in which the replaced predictor would compute the scores.
+        InvalidArgument: a subclass is defined in which this mixin is not the first base class, or whose heads do not
+            call ``_init_box_head`` (``Res5ROIHeads``). Such heads would keep their own predictors.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
@@ -51,7 +51,7 @@ class SeesawPredictors:
             )
         own = cfg.clone()
         own.defrost()
-        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # allowed in a cascade, where the heads multiply the scores
+        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # cascade heads multiply the scores themselves
         check_loss_keys(own)
         ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
         if "box_predictors" not in ret:
@@ -64,7 +64,7 @@ class SeesawPredictors:
 
 
 class _BoxPredictor(SeesawBoxPredictor):
-    """Box predictor with the call signature of Detic's heads. It does not support an open vocabulary."""
+    """Box predictor that Detic's heads can call. It does not support Detic's open vocabulary."""
 
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):

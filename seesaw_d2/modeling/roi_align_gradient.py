@@ -1,4 +1,4 @@
-"""RoIAlign whose gradient is computed with matrix products, for small feature maps on a CPU.
+"""RoIAlign that computes the gradient with matrix products, for small feature maps on a CPU.
 
 Shapes: N images, C channels, H x W feature map, R regions, P x Q pooled grid.
 """
@@ -18,11 +18,13 @@ LARGEST_SIDE = 64
 class ProductROIAlign(ROIAlign):
     """Detectron2's ROIAlign with a faster gradient on a CPU.
 
-    Bilinear interpolation is a matrix product: output[r, c] = Y[r] features[c] X[r]ᵀ, where Y (P, H) and X (Q, W)
-    depend only on the region r. Therefore the gradient of the features of an image is Σ_r Y[r]ᵀ gradient[r] X[r], the
-    sum over the regions of the image. It is computed with one matrix product for all regions and channels. torchvision
-    adds the values one by one. The gradients are equal up to rounding, the outputs are equal. On other devices, for
-    feature maps larger than ``LARGEST_SIDE`` and in half precision, this class runs ROIAlign.
+    Bilinear interpolation is a matrix product, output[r, c] = Y[r] features[c] X[r]ᵀ, where Y[r] (P, H) and X[r] (Q, W)
+    depend only on the region r. Therefore the gradient of the features of an image is Σ_r Y[r]ᵀ gradient[r] X[r] over
+    the regions r of the image. This class computes the sum as matrix products over all regions and channels.
+    torchvision adds the values one by one. The outputs of both methods are equal, and the gradients are equal up to
+    rounding.
+
+    On other devices, for feature maps larger than ``LARGEST_SIDE`` and in half precision, this class runs ROIAlign.
     """
 
     def forward(self, input: Tensor, rois: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ class ProductROIAlign(ROIAlign):
 
 
 def with_product_gradients(model: nn.Module) -> None:
-    """Replace each ROIAlign in the ROIPoolers of the model by a ProductROIAlign, in place."""
+    """Replace each ROIAlign in the ROIPoolers of ``model`` by a ProductROIAlign, in place."""
     for pooler in [each for each in model.modules() if isinstance(each, ROIPooler)]:
         for index, plain in enumerate(pooler.level_poolers):
             if type(plain) is ROIAlign:
@@ -93,11 +95,11 @@ def features_gradient(
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
     """Return the interpolation weights Y or X of one axis, (R, bins, length).
 
-    A bin is the mean of equidistant samples, and a sample interpolates linearly between two positions of the feature
-    map. Samples up to 1 outside of the map are clamped to the edge. Samples further outside have the value 0.
+    The value of a bin is the mean of equidistant samples. A sample interpolates linearly between two positions of the
+    feature map. A sample outside of the map is clamped to the edge if its distance is at most 1. Otherwise it is 0.
 
     Args:
-        start, size: (R,), start and size of each region along the axis, in positions of the feature map.
+        start, size: (R,), start and size of each region along the axis, in units of feature map positions.
         bins: number of bins, P or Q.
         length: size of the feature map, H or W.
         sampling_ratio: number of samples in each bin. 0: ceil(size / bins), which is 0 for an empty region.

@@ -1,7 +1,7 @@
 """Detectron2's ROI heads with the box predictor of this package.
 
-To use them, set ``MODEL.ROI_HEADS.NAME`` to ``SeesawROIHeads`` (FPN or DC5), ``SeesawRes5ROIHeads`` (C4) or
-``SeesawCascadeROIHeads`` (cascade.py). ``MODEL.ROI_MASK_HEAD.NAME`` selects the mask head, as in Detectron2.
+``MODEL.ROI_HEADS.NAME`` selects ``SeesawROIHeads`` (for FPN or DC5), ``SeesawRes5ROIHeads`` (for C4) or
+``SeesawCascadeROIHeads`` (in cascade.py). ``MODEL.ROI_MASK_HEAD.NAME`` selects the mask head, as in Detectron2.
 """
 
 from typing import ClassVar
@@ -24,13 +24,13 @@ from seesaw_d2.utils.distributed import share_of_mean
 def global_mask_losses(
     losses: dict[str, torch.Tensor], labels: list[torch.Tensor], num_classes: int
 ) -> dict[str, torch.Tensor]:
-    """Scale the mask losses of this process to average over the foreground proposals of all processes.
+    """Scale the mask losses of this process, so that DDP averages them over the foreground proposals of all processes.
 
-    DDP averages gradients over processes. Detectron2 averages mask losses over the foreground proposals of each
-    process, so a proposal has a larger weight in a process with few foreground proposals. After scaling, the mean over
-    processes is the mean over all foreground proposals.
+    Detectron2 averages mask losses over the foreground proposals of each process, and DDP averages gradients over the
+    processes. Therefore a proposal has a larger weight in a process with few foreground proposals. After scaling, the
+    mean over the processes is the mean over all foreground proposals.
 
-    This is a collective operation: every process must call it.
+    This is a collective operation. All processes must call it.
 
     Args:
         losses: losses of a mask head, averaged over the foreground proposals of this process.
@@ -42,11 +42,11 @@ def global_mask_losses(
 
 
 class GlobalMaskLosses:
-    """Mixin for Detectron2's ROI heads that applies ``global_mask_losses`` to the losses of a single mask head.
+    """Mixin that applies ``global_mask_losses`` to the losses of a single mask head in Detectron2's ROI heads.
 
     Raises:
-        InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which has its own loss.
-        ValueError: in ``forward``, see ``check_call``.
+        InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which does not use ``cls_loss``.
+        ValueError: ``check_call`` raises an error in ``forward``.
     """
 
     def __init__(self, *args, **kwargs):
@@ -65,9 +65,9 @@ class GlobalMaskLosses:
     def check_call(self, proposals, targets) -> None:
         """Raise ValueError if a base class of another project does not work with these heads.
 
-        CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. There must be
-        one entry in ``proposals`` for each image, unlike in TridentNet, which repeats the images. ``targets`` is None
-        at inference.
+        CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. ``proposals``
+        must contain one entry for each image, so heads that repeat the images, such as TridentNet's, are not supported.
+        ``targets`` is None at inference.
         """
         if getattr(self, "mult_proposal_score", False):
             expected, advice = f"False with {type(self).__name__}", "The loss defines the scores."
@@ -90,17 +90,17 @@ class GlobalMaskLosses:
 class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     """``StandardROIHeads`` (Mask R-CNN) with a :class:`SeesawBoxPredictor`.
 
-    Construct it from a config, or with the arguments of ``StandardROIHeads`` and
-    ``box_predictor=SeesawBoxPredictor(...)``. In distributed training the mask loss is an average over the foreground
-    proposals of all processes (``global_mask_losses``). Keypoint heads are unchanged.
+    Construct the heads from a config, or with the arguments of ``StandardROIHeads`` and
+    ``box_predictor=SeesawBoxPredictor(...)``. In distributed training, the mask loss is an average over the foreground
+    proposals of all processes (see ``global_mask_losses``). Keypoint heads are unchanged.
     """
 
-    # Config keys that this class reads in addition to those of ``StandardROIHeads``. ".*" means all keys below a node.
+    # Config keys of this project that this class reads. ".*" means all keys below a node.
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before super(), which would raise errors that do not name the config key
+        check_heads_config(cfg)  # before super(), whose errors do not name the config key
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret
@@ -110,8 +110,8 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
 class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
     """``Res5ROIHeads`` (C4 backbones) with a :class:`SeesawBoxPredictor`.
 
-    Construct it from a config, or with the arguments of ``Res5ROIHeads`` and ``box_predictor=SeesawBoxPredictor(...)``.
-    The mask loss is averaged as in ``SeesawROIHeads``.
+    Construct the heads from a config, or with the arguments of ``Res5ROIHeads`` and
+    ``box_predictor=SeesawBoxPredictor(...)``. The mask loss is averaged as in ``SeesawROIHeads``.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
@@ -131,7 +131,7 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
         return ret
 
     def forward(self, images, features, proposals, targets=None):
-        """Run ``Res5ROIHeads.forward``. In training, apply ``global_mask_losses`` to the mask losses."""
+        """Return proposals and losses as ``Res5ROIHeads.forward`` does, with scaled mask losses in training."""
         if not self.training:
             return super().forward(images, features, proposals, targets)
         self.check_call(proposals, targets)

@@ -7,11 +7,11 @@ from torch import nn
 
 @RPN_HEAD_REGISTRY.register()
 class HeInitRPNHead(StandardRPNHead):
-    """Detectron2's RPN head with He initialization of its hidden convolutions.
+    """Detectron2's RPN head with He initialization of the hidden convolutions.
 
-    Detectron2 initializes these convolutions with a standard deviation of 0.01, which works with a pre-trained backbone
-    and 256 channels. In a small network trained from scratch, activations become so small that the RPN may not learn
-    for hundreds of iterations.
+    Detectron2 initializes these convolutions with a standard deviation of 0.01, which suits a pre-trained backbone and
+    256 channels. In a small network trained from scratch, this initialization gives small activations, so that the RPN
+    may not learn for hundreds of iterations.
     """
 
     def __init__(self, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""Semantic segmentation head with a classification loss.
+"""Semantic segmentation head for classification losses of this package.
 
 Shapes: N images, C classes, H x W pixels.
 """
@@ -29,14 +29,14 @@ CLASSIFIERS = ("NormedLinear", "Linear")
 class SeesawSemSegFPNHead(SemSegFPNHead):
     """Detectron2's ``SemSegFPNHead`` with Seesaw Loss or cross-entropy over the labelled pixels.
 
-    In a single process, cross-entropy with a linear classifier equals ``SemSegFPNHead``. In distributed training the
-    loss is an average over the labelled pixels of all processes. Seesaw Loss counts the labelled pixels of all
-    processes. Pixels with ``ignore_value`` are not labelled.
+    All pixels except pixels with ``ignore_value`` are labelled. In distributed training, the loss is an average over
+    the labelled pixels of all processes, and Seesaw Loss counts these pixels. In a single process, the head with
+    cross-entropy and a linear classifier is equivalent to ``SemSegFPNHead``.
 
     Args:
         input_shape, num_classes, conv_dims, kwargs: as in ``SemSegFPNHead``.
         cls_loss: a loss with ``background="none"`` that takes maps.
-        cls_predictor: "NormedLinear" selects a 1 x 1 ``NormedConv2d``, "Linear" a 1 x 1 ``Conv2d``.
+        cls_predictor: "NormedLinear": a 1 x 1 ``NormedConv2d``. "Linear": a 1 x 1 ``Conv2d``.
         temperature: > 0, tau of NormedLinear.
 
     Raises:
@@ -58,8 +58,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: float = 20.0,
         **kwargs,
     ):
-        # Pass input_shape by keyword. In a LazyConfig it is a DictConfig, and as a positional argument Detectron2 would
-        # interpret it as a config.
+        # Pass input_shape by keyword. Detectron2 would interpret a positional DictConfig, as in a LazyConfig, as a
+        # config.
         super().__init__(input_shape=input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
         if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
             expected = f'a loss with num_classes={num_classes}, background="none" and takes_maps=True'
@@ -87,7 +87,7 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         }
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return the loss for logits (N, C, h, w), which are upsampled, and labels (N, H, W)."""
+        """Upsample the logits (N, C, h, w) and return the loss for labels (N, H, W)."""
         logits = F.interpolate(
             predictions.float(), scale_factor=self.common_stride, mode="bilinear", align_corners=False
         )
@@ -101,7 +101,7 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
 
     Args:
         node: MODEL.SEM_SEG_HEAD.
-        strides: stride of each output of the backbone.
+        strides: maps the name of each output of the backbone to its stride.
     """
     key, names = "MODEL.SEM_SEG_HEAD", node.IN_FEATURES
     if not names or not set(names) <= set(strides):
@@ -117,7 +117,7 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
 
 
 def check_semantic_config(cfg) -> None:
-    """Raise ConfigError if semantic segmentation does not support the head, loss or classifier of the config."""
+    """Raise ConfigError if this head does not support the head name, the loss or the classifier in the config."""
     check_program(cfg)
     if cfg.MODEL.SEM_SEG_HEAD.NAME == "PointRendSemSegHead":
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""Give models that are built from a config access to the category statistics of the training data.
+"""Statistics of the training data for models that are built from a config.
 
 The modeling package must not import the data package. Instead, ``seesaw_d2/__init__.py`` passes functions of the data
-package to ``provide_statistics``.
+package to ``provide_statistics``, and the other functions of this module call them.
 """
 
 from collections.abc import Callable
@@ -16,26 +16,26 @@ def provide_statistics(
     names: Callable[..., Any],
     fractal_dimensions: Callable[..., Any],
 ) -> None:
-    """Set the functions of the data package that the other functions of this module call."""
+    """Set the functions of the data package that compute statistics of the training data."""
     _provided.update(statistics=training_statistics, groups=training_frequency_groups, names=names)
     _provided.update(fractal_dimensions=fractal_dimensions)
 
 
 def provide_names(cfg) -> None:
-    """Set the class names of DATASETS.REGISTER in the metadata, see ``seesaw_d2.data.provide_names``."""
+    """Set the class names of DATASETS.REGISTER in the metadata; see ``seesaw_d2.data.provide_names``."""
     _provided["names"](cfg)
 
 
 def training_statistics(cfg) -> Any:
-    """Return the category statistics of DATASETS.TRAIN, see ``seesaw_d2.data.training_statistics``."""
+    """Return the category statistics of DATASETS.TRAIN; see ``seesaw_d2.data.training_statistics``."""
     return _provided["statistics"](cfg)
 
 
 def training_frequency_groups(cfg, num_classes: int | None = None) -> Any:
-    """Return the frequency groups of DATASETS.TRAIN, see ``seesaw_d2.data.training_frequency_groups``."""
+    """Return the frequency groups of DATASETS.TRAIN; see ``seesaw_d2.data.training_frequency_groups``."""
     return _provided["groups"](cfg, num_classes)
 
 
 def training_fractal_dimensions(cfg, num_classes: int) -> Any:
-    """Return the fractal dimension of each category in DATASETS.TRAIN, see ``data.records.fractal_dimension``."""
+    """Return the fractal dimension of each category in DATASETS.TRAIN; see ``data.records.fractal_dimension``."""
     return _provided["fractal_dimensions"](cfg, num_classes)

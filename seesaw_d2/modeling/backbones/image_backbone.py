@@ -1,4 +1,4 @@
-"""Backbones of image classifiers: torchvision's residual networks, timm's models, and small networks for tiny images.
+"""Backbones of image classifiers: residual networks of torchvision, models of timm, and networks for small images.
 
 Shapes: B images, D channels.
 """
@@ -24,11 +24,11 @@ TORCHVISION = sorted(
     for name in torchvision.models.list_models(module=torchvision.models)
     if name.startswith(("resnet", "resnext", "wide_resnet"))
 )
-# Convolutional networks without residual connections, for small images: (width, stride) of each convolution.
+# Convolutional networks for small images, without residual connections. Maps names to (width, stride) of each layer.
 SMALL = {
-    # 0.1 M parameters, for images of about 8 pixels.
+    # 0.1 M parameters, for images of about 8 x 8 pixels.
     "tiny": ((32, 1), (64, 2), (128, 1)),
-    # 0.2 M parameters, for images of about 32 pixels.
+    # 0.2 M parameters, for images of about 32 x 32 pixels.
     "small": ((16, 2), (32, 2), (48, 1), (64, 2), (96, 1), (128, 1)),
 }
 NAMES = (*SMALL, "resnet10", "resnet32", *TORCHVISION)
@@ -38,7 +38,7 @@ _TIMM = "timm/"
 @BACKBONE_REGISTRY.register()
 @reads("MODEL.CLASSIFIER.BACKBONE")
 def build_image_backbone(cfg, input_shape: ShapeSpec):
-    """Build the backbone ``MODEL.CLASSIFIER.BACKBONE`` with random weights.
+    """Build the backbone that ``MODEL.CLASSIFIER.BACKBONE`` names, with random weights.
 
     To load trained weights, set MODEL.WEIGHTS to a checkpoint of the classifier.
 
@@ -57,7 +57,7 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
         return ImageBackbone(model, model.num_features)
     if name == "resnet32":
         return ImageBackbone(small_image_resnet(input_shape.channels, blocks=5), WIDTHS[-1], stride=4)
-    if name == "resnet10":  # used for ImageNet-LT by Liu et al., CVPR 2019; not in torchvision
+    if name == "resnet10":  # Liu et al. (CVPR 2019) use it for ImageNet-LT. torchvision has no ResNet-10.
         model = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1])
     else:
         model = torchvision.models.get_model(name, weights=None)
@@ -67,12 +67,12 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
 
 
 class ImageBackbone(Backbone):
-    """Wrap any network as a Detectron2 backbone with one output, "features".
+    """Wrap a network as a Detectron2 backbone with one output, "features".
 
     Args:
         model: maps images (B, 3, H, W) to pooled features (B, D) or to feature maps (B, D, h, w).
         channels: D.
-        stride: stride of the feature maps. None: the features are pooled.
+        stride: stride of the feature maps. None: ``model`` returns pooled features.
     """
 
     def __init__(self, model: nn.Module, channels: int, stride: int | None = None):
@@ -108,7 +108,7 @@ def _check_known(key: str, name: str, known, expected: str) -> None:
 
 
 def _plain(in_channels: int, layers: tuple[tuple[int, int], ...]) -> nn.Sequential:
-    """Build a sequence of 3 x 3 convolutions with batch normalization and ReLU, one for each (width, stride)."""
+    """Build a 3 x 3 convolution with batch normalization and ReLU for each (width, stride) in ``layers``."""
     convs = []
     for width, stride in layers:
         conv = Conv2d(

@@ -1,4 +1,4 @@
-"""ResNet with FPN whose batch normalization keeps pre-trained statistics, like MMDetection's ``norm_eval=True``."""
+"""ResNet with FPN and fixed batch normalization statistics, as in MMDetection with ``norm_eval=True``."""
 
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.fpn import build_resnet_fpn_backbone
@@ -9,13 +9,13 @@ from seesaw_d2.utils.declared_keys import reads
 
 
 class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization that trains weight and bias but keeps mean and variance fixed, also in training mode.
+    """Batch normalization with trainable weight and bias, and with mean and variance that training does not change.
 
     Source: MMDetection's ResNet with ``norm_eval=True`` and ``norm_cfg=dict(type="BN", requires_grad=True)``, as in
-    MMDetection's Seesaw Loss configs. Detectron2's FrozenBatchNorm2d also fixes weight and bias.
+    MMDetection's Seesaw Loss configs. In Detectron2's FrozenBatchNorm2d, weight and bias are fixed, too.
     """
 
-    # FrozenBatchNorm2d subtracts eps from the variance of state dicts with a lower version.
+    # From state dicts with a lower version, FrozenBatchNorm2d would subtract eps from the variance.
     _version = 3
 
     def __init__(self, *args, **kwargs):
@@ -29,10 +29,11 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
 @BACKBONE_REGISTRY.register()
 @reads("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT")
 def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
-    """Build Detectron2's ``build_resnet_fpn_backbone`` with fixed statistics in batch normalization.
+    """Build the backbone of ``build_resnet_fpn_backbone`` with fixed batch normalization statistics.
 
-    Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the other stages ``MODEL.RESNETS.NORM``
-    "BN" trains weight and bias (with weight decay SOLVER.WEIGHT_DECAY_NORM). "FrozenBN" keeps them fixed.
+    Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the other stages, weight and bias of
+    batch normalization are trained with ``MODEL.RESNETS.NORM`` "BN" (with weight decay SOLVER.WEIGHT_DECAY_NORM) and
+    fixed with "FrozenBN".
 
     Raises:
         ConfigError: ``MODEL.RESNETS.NORM`` is neither "BN" nor "FrozenBN".
@@ -49,7 +50,7 @@ def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
 
 
 def fix_statistics(module: nn.Module) -> None:
-    """Replace every ``nn.BatchNorm2d`` in ``module`` by a FixedStatisticsBatchNorm2d with the same state."""
+    """Replace each ``nn.BatchNorm2d`` in ``module`` by a FixedStatisticsBatchNorm2d with the same state, in place."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:

@@ -1,6 +1,6 @@
 """Residual networks for images of 32 x 32 pixels (He et al., CVPR 2016, section 4.2).
 
-Shapes: images (N, 3, H, W); features (N, 64, H / 4, W / 4).
+Shapes: images (N, 3, H, W), features (N, 64, H / 4, W / 4).
 """
 
 import torch.nn.functional as F
@@ -13,8 +13,8 @@ WIDTHS = (16, 32, 64)
 class ZeroPadShortcut(nn.Module):
     """Shortcut without parameters ("option A" of the paper).
 
-    Take every ``stride``-th pixel and add ``channels`` channels of zeros, half before and half after the input
-    channels.
+    It takes every ``stride``-th pixel. It pads the channels with ``channels`` channels of zeros, half of them before
+    and half of them after the input channels.
     """
 
     def __init__(self, stride: int, channels: int):
@@ -26,9 +26,10 @@ class ZeroPadShortcut(nn.Module):
 
 
 def small_image_resnet(in_channels: int, blocks: int) -> nn.Sequential:
-    """Build a network of 6 ``blocks`` + 1 convolutions. With 5 blocks and a linear layer it is ResNet-32, 0.46 M.
+    """Build a residual network with 6 ``blocks`` + 1 convolutions. 5 blocks give ResNet-32 without its last layer.
 
-    Weights are initialized with ``kaiming_normal_``, as in LDAM's reference (github kaidic/LDAM-DRW).
+    ResNet-32 has 0.46 M parameters. Weights are initialized with ``kaiming_normal_``, as in the reference of LDAM
+    (github kaidic/LDAM-DRW).
     """
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, WIDTHS[0], 3, padding=1, bias=False),

@@ -1,6 +1,6 @@
 """A small residual network with FPN, for small images and for training on a CPU.
 
-Shapes: images (N, 3, H, W). The output of stage s = 0, 1, ... is (N, WIDTHS[s], H / 2^(s+2), W / 2^(s+2)).
+Shapes: images (N, 3, H, W). The output of stage s = 0, 1, ... has shape (N, WIDTHS[s], H / 2^(s+2), W / 2^(s+2)).
 """
 
 from itertools import pairwise
@@ -19,7 +19,7 @@ from seesaw_d2.utils.declared_keys import reads
 class SmallStem(CNNBlockBase):
     """Stem of two 3 x 3 convolutions with stride 2.
 
-    ResNet's stem, a 7 x 7 convolution with pooling, loses too much detail of objects of about 30 pixels.
+    The stem of ResNet, a 7 x 7 convolution with pooling, loses too many details of objects of about 30 x 30 pixels.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: str):
@@ -43,8 +43,8 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
     """Build a residual network of basic blocks with an FPN on the stages ``MODEL.FPN.IN_FEATURES``.
 
     The config keys are ``MODEL.SMALL_RESNET.*``, ``MODEL.FPN.*``, ``MODEL.BACKBONE.FREEZE_AT`` and
-    ``MODEL.RESNETS.NORM`` ("BN" to train from scratch). The names of the stages are res2, res3, ..., and the outputs of
-    the FPN are p2, p3, ....
+    ``MODEL.RESNETS.NORM`` (to train from scratch, set "BN"). The stages are named res2, res3, ..., and the outputs of
+    the FPN are named p2, p3, ....
 
     Raises:
         ConfigError: a key has an invalid value.
@@ -75,7 +75,7 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
 def _check(widths, blocks, in_features) -> None:
     if not widths or any(width < 1 for width in widths):
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected at least one number of channels > 0, found {widths}")
-    if any(a == b for a, b in pairwise(widths)):  # BasicBlock adds a shortcut with stride 2 only if the width changes
+    if any(a == b for a, b in pairwise(widths)):  # BasicBlock has a shortcut with stride 2 only if the width changes
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected different widths in consecutive stages, found {widths}")
     if blocks < 1:
         raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected an integer >= 1, found {blocks}")
