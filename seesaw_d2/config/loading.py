@@ -38,9 +38,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         path = find_config_file(config_file)
         merge_file(cfg, _read(path, overrides), path)
     if unreadable := [word for word in overrides if isinstance(word, str) and not encodable(word)]:
-        raise ConfigError(
-            f"command line: expected text in UTF-8, found bytes that are not UTF-8 in {ascii(unreadable[0])[:80]}"
-        )
+        raise ConfigError(f"command line: expected text in UTF-8, found other bytes in {ascii(unreadable[0])[:80]}")
     check_pairs(config_file, overrides)
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
     words = []

@@ -20,7 +20,7 @@ def add_other_losses(cls_loss: CN) -> None:
 
 
 def _loss_node(name: str) -> Callable[[Callable[[CN], None]], Callable[[CN], None]]:
-    """Return a decorator that registers a function as the one that adds the keys of the node ``name``."""
+    """Return a decorator for the function that adds the keys of the node ``name``."""
 
     def register(add_keys: Callable[[CN], None]) -> Callable[[CN], None]:
         _NODES[name] = add_keys

@@ -110,7 +110,7 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: expected text in UTF-8, found byte {error.start}, which is not UTF-8") from None
+        raise ConfigError(f"{path}: expected text in UTF-8, found an invalid byte at position {error.start}") from None
     try:
         node = yaml.compose(NamedText(text, path), Loader=yaml.SafeLoader)
         _count(node, path, {}, config=True)
@@ -159,7 +159,7 @@ def _check_keys(node: yaml.MappingNode, path: str, *, config: bool) -> None:
     seen = set()
     for key, value in node.value:
         if config and key.tag not in _KEY_TAGS:
-            raise ConfigError(f"{path}, {_place(key)}: expected a config key, found {_shown(key)}")
+            raise ConfigError(f"{path}, {_place(key)}: expected a config key, which is a string, found {_shown(key)}")
         name = key.value if isinstance(key, yaml.ScalarNode) else None
         if name in seen and name != "<<":
             raise ConfigError(f"{path}, {_place(key)}: {name}: expected each key once, found this key twice")

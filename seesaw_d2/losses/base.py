@@ -22,7 +22,7 @@ _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
 def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
-    """Convert ``value`` to float. Raise InvalidArgument if it is not finite or ``accepts`` returns False for it."""
+    """Convert ``value`` to float. Raise InvalidArgument if the number is not finite or ``accepts`` returns False."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -35,7 +35,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """Convert ``value`` to int. Raise InvalidArgument if it is less than ``minimum`` or not an integer type."""
+    """Convert ``value`` to int. Raise InvalidArgument for values below ``minimum`` and types other than integers."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -191,7 +191,7 @@ class ClassificationLoss(nn.Module):
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the statistics with a batch. All processes call it in each training step, without gradient."""
+        """Update the statistics with a batch. ``forward`` calls it in each training step, in all processes."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the scores for logits (N, L): (N, C + 1) with background last, or (N, C) with background "none"."""
@@ -243,5 +243,5 @@ class ClassificationLoss(nn.Module):
 
 
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the weighted sum of ``losses`` (N,), or their sum if ``weights`` is None."""
+    """Return the sum of ``losses`` (N,), weighted by ``weights`` (N,) unless ``weights`` is None."""
     return (losses if weights is None else losses * weights).sum()

@@ -79,7 +79,7 @@ class EffectiveClassMarginLoss(SigmoidLoss):
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weight w of each binary loss, (L,)."""
-        assert self.class_weights is not None  # otherwise compute raises first
+        assert self.class_weights is not None  # otherwise, compute has raised an error
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,7 +63,7 @@ class FocalLoss(SigmoidLoss):
         return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). Their gradient belongs to the loss."""
+        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). They are not detached from the graph."""
         # 1 - p_j is σ(-z_j) where y_j = 1, else σ(z_j).
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:

@@ -119,7 +119,7 @@ class LDAMLoss(CrossEntropyLoss):
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
         """Return ``values`` (C,) at the labels, (R,). Label C has the value ``background``."""
-        assert values is not None  # otherwise adjusted_logits raises first
+        assert values is not None  # otherwise, adjusted_logits has raised an error
         return torch.cat([values, values.new_full((1,), background)])[labels]
 
     def extra_repr(self) -> str:

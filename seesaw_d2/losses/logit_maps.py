@@ -59,7 +59,7 @@ class MapLoss(torch.autograd.Function):
             own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
             own_weights = None if weights is None else weights[image].flatten().to(sums[0].dtype)
             for start in range(0, columns.shape[1], size):
-                # To copy a range of pixels and then select rows is faster than to select the pixels directly.
+                # It is faster to copy a range of pixels and then select rows than to select pixels directly.
                 block = slice(start, start + size)
                 kept = own_labelled[block].nonzero().squeeze(1)
                 rows = columns[:, block].t().to(sums[0].dtype).contiguous()

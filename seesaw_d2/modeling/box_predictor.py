@@ -32,8 +32,8 @@ PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDI
 # Config keys of ROI heads with this predictor.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. In upper case, they are
-# config keys below MODEL.ROI_BOX_HEAD.
+# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. The config key of an option
+# is MODEL.ROI_BOX_HEAD. followed by the name in upper case.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
@@ -108,7 +108,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         ret["calibration"] = build_calibration(cfg, ret["cls_loss"], stage, num_stages)
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
-        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)  # a lambda cannot be pickled
+        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)  # unlike a lambda, can be pickled
         return ret
 
     def losses(self, predictions, proposals):

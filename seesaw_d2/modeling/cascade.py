@@ -107,7 +107,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before super(), which would raise errors that do not name the config key
+        check_heads_config(cfg)  # before super(), whose errors do not name the config key
         ret = super()._init_box_head(cfg, input_shape)
         stages = len(ret["box_heads"])
         ret["box_predictors"] = [
@@ -228,7 +228,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         if self.training:
             return {}  # _forward_box has computed the mask losses
         x = self._mask_features(features, [each.pred_boxes for each in instances])
-        probabilities = []  # S lists of (R_i, 1, M, M), one per image
+        probabilities = []  # for each stage, a list of the masks (R_i, 1, M, M) of each image
         for head in self.mask_head:
             instances = head(x, instances)
             probabilities.append([each.pred_masks for each in instances])

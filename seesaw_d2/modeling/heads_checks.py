@@ -12,7 +12,7 @@ _ROTATED = (
     "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
     "(docs/downstream.md)."
 )
-# Maps unsupported proposal generators, anchor generators and poolers to a supported value and the advice in the error.
+# Unsupported proposal generators, anchor generators and poolers, each with a supported value and advice for the error.
 _UNSUPPORTED = {
     "RRPN": ("RPN", _ROTATED),
     "RotatedAnchorGenerator": ("DefaultAnchorGenerator", _ROTATED),

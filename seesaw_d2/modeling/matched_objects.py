@@ -30,7 +30,7 @@ def matched_objects(proposals: Sequence[Instances]) -> Tensor:
 def _first_rows(proposals: Instances) -> Tensor:
     """Return the index of the first proposal of the same object for each proposal of an image, (R,)."""
     labels = proposals.gt_classes
-    if len(labels) == 0 or not proposals.has("gt_boxes"):  # only background
+    if len(labels) == 0 or not proposals.has("gt_boxes"):  # no proposals, or only background proposals
         return torch.zeros_like(labels)
     boxes = proposals.gt_boxes.tensor
     same = (labels[:, None] == labels) & (boxes[:, None] == boxes).all(dim=2)

@@ -58,8 +58,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: float = 20.0,
         **kwargs,
     ):
-        # Pass input_shape by keyword. Detectron2 would interpret a positional DictConfig, as in a LazyConfig, as a
-        # config.
+        # Pass input_shape by keyword. In a LazyConfig it is a DictConfig, and Detectron2 would interpret a positional
+        # DictConfig as a config.
         super().__init__(input_shape=input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
         if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
             expected = f'a loss with num_classes={num_classes}, background="none" and takes_maps=True'

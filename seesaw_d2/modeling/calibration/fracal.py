@@ -45,7 +45,7 @@ def fracal(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
 
 
 def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the offsets w_c - log10(C D_c^λ / Σ_j D_j^λ), (C,), for logits of sigmoids; see ``fracal``."""
+    """Return the offsets w_c - log10(C D_c^λ / Σ_j D_j^λ), (C,), for sigmoid logits. w are the ``class_weights``."""
     spread = dimensions.double() ** lambda_
     return weights - (spread / spread.sum()).log10() - math.log10(len(spread))
 

@@ -95,7 +95,7 @@ class NorCal(Calibration):
         return torch.cat([categories, logits[:, num_classes:]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return the calibrated class probabilities, (N, C + 1). Probabilities of scaled logits do not change again."""
+        """Return the calibrated class probabilities, (N, C + 1). Return probabilities of scaled logits unchanged."""
         if self.scaled == "logits":
             return probs
         if self.normalize:

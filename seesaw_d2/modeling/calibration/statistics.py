@@ -63,7 +63,8 @@ def calibration_statistics(
         if calibration.needs_dimensions:
             raise ConfigError(
                 f'{_NODE}.COUNTS: expected "dataset" or a CSV file with the columns {", ".join(COLUMNS)}, found '
-                f"{source!r}. {calibration.__name__} needs the fractal dimensions of the categories."
+                f"{source!r}. {calibration.__name__} needs the fractal dimensions of the categories. "
+                "tools/analyze_dataset.py --statistics writes such a file."
             )
         counts = torch.tensor(read_recorded_counts(source).of_stage(stage, num_stages, num_classes)[:num_classes])
         return CalibrationStatistics(num_classes, counts, counts, 0, dimensions)
