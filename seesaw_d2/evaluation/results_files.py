@@ -5,9 +5,9 @@ import dataclasses
 import io
 import itertools
 import logging
-import math
 import os
 import reprlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from lvis import LVIS
 
+from seesaw_d2.data.records.annotation_checks import float_array
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
@@ -170,7 +171,7 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
 def _numbers(values: list[Any], field: str, source: str, width: int | None = None) -> np.ndarray:
     expected = "a finite number" if width is None else f"{width} finite numbers"
     try:
-        array = np.array(values, dtype=np.float64)  # also converts strings such as "1.5", so check types below
+        array = float_array(values)  # also converts strings such as "1.5", so check types below
         types = set(map(type, values if width is None else itertools.chain.from_iterable(values)))
         wrong = not types <= {int, float}
         wrong |= array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width)
@@ -186,7 +187,7 @@ def _is_finite(value: Any, width: int | None) -> bool:
     parts = [value] if width is None else value
     if not isinstance(parts, list) or (width is not None and len(parts) != width):
         return False
-    return all(type(part) in (int, float) and math.isfinite(part) for part in parts)
+    return all(type(part) in (int, float) and abs(part) <= sys.float_info.max for part in parts)
 
 
 def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: str) -> tuple[np.ndarray, list[bytes]]:

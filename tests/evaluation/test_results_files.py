@@ -57,6 +57,8 @@ def test_empty_file(tmp_path):
         ({"score": None}, '"score".* detection 1'),
         ({"bbox": [1, 2, 3]}, '"bbox": .*4 .* detection 1'),
         ({"bbox": [1, 2, 3, float("inf")]}, '"bbox": .*4 .* detection 1'),
+        ({"bbox": [1, 2, 3, 10**400]}, '"bbox": .*4 .* detection 1'),
+        ({"score": 10**400}, '"score".* detection 1'),
         ({"segmentation": [[1, 2, 3, 4]]}, '"segmentation" of detection 1'),
         ({"segmentation": {"size": [100, 100], "counts": "abc"}}, '"segmentation" of detection 1'),
         (
