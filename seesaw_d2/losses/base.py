@@ -1,4 +1,4 @@
-"""The base class of classification losses. The box predictor and the image classifier use its interface.
+"""The base class of classification losses, with the interface that the box predictor and the image classifier use.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -66,7 +66,7 @@ class ClassificationLoss(nn.Module):
 
     # Supported values of ``background``. The first value is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # True: update the statistics with a batch before computing the loss of the batch. False: update them after it.
+    # True: update the statistics with a batch before computing the loss of the batch. False: update after it.
     updates_first: ClassVar[bool] = True
     # Supported soft labels over the C categories. "softmax": each row sums to 1. "sigmoid": categories are independent.
     # None: soft labels are not supported. A loss with soft labels has an argument ``targets`` in ``compute`` and

@@ -71,6 +71,6 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
 
 
 def not_given(name: str) -> InvalidArgument:
-    """Return the error for a loss that is trained although its argument ``name`` is None."""
+    """Return the error for training a loss whose argument ``name`` is None."""
     advice = "None allows only inference, because the loss depends on these statistics."
     return InvalidArgument(name, "statistics of the training set", None, advice)

@@ -23,8 +23,8 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 class FederatedLoss(SigmoidLoss):
     """Cross-entropy over a random subset S of the categories, for federated datasets such as LVIS.
 
-    A new subset is drawn for each batch. S contains all categories in the batch. If these are fewer than
-    ``num_sampled``, further categories are drawn without replacement, with a probability proportional to
+    A new subset is drawn for each batch. S contains all categories in the batch. If the batch has fewer than
+    ``num_sampled`` categories, further categories are drawn without replacement, with a probability proportional to
     (number of images)^``power``.
 
     - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
@@ -33,7 +33,7 @@ class FederatedLoss(SigmoidLoss):
     Reference: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
     ``USE_FED_LOSS`` in Detectron2's main branch. As in the references, each process draws its own S. Deviations:
 
-    - Background does not count towards ``num_sampled``. In the reference it does.
+    - ``num_sampled`` does not include background. In the reference, background is included.
     - Categories are drawn without host-device synchronization and reproducibly (see ``BatchRandom``).
     - The softmax excludes categories outside S. The reference masks only the losses of proposals whose label is outside
       S. Since S contains all labels, the reference computes plain cross-entropy.

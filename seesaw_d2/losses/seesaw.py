@@ -52,7 +52,7 @@ class SeesawLoss(CrossEntropyLoss):
         background: "objectness" (default, section 3.3), "class" or "none"; see ``ClassificationLoss``.
         class_counts: None (default): count during training. Otherwise fixed integer counts >= 0 (Table 4), (C,), or
             (C + 1,) with background last. Neither training nor loading a checkpoint changes fixed counts. If the loss
-            needs a count of background and ``class_counts`` has none, it is the largest count of a category.
+            needs a count of background but ``class_counts`` has C values, the largest count of a category is used.
         sync: True: count the batches of all processes. False: each process counts only its own batches.
 
     Buffers:

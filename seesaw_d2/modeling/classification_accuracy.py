@@ -32,7 +32,8 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
         - ``cls_accuracy``: share of correct predictions, as in Detectron2.
         - ``fg_cls_accuracy``: share of correct predictions among foreground proposals, as in Detectron2.
         - ``false_negative``: share of foreground proposals predicted as background, as in Detectron2.
-        - ``objectness_accuracy``: share of proposals for which P(background) > 1/2 if and only if they are background.
+        - ``objectness_accuracy``: share of proposals that P(background) > 1/2 correctly classifies as background or
+          not.
         - ``class_accuracy``: share of foreground proposals whose category has the highest score of all categories.
           MMDetection logs it as ``acc_classes``.
         - ``class_accuracy_rare``, ``_common``, ``_frequent``: ``class_accuracy`` of each group, if ``groups`` is given.
@@ -57,7 +58,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
-    """Return the groups from ``find_groups()`` as an int64 tensor (C,) on ``device``, or None if they are unknown.
+    """Return the groups from ``find_groups()`` as an int64 tensor (C,) on ``device``, or None for unknown groups.
 
     If ``find_groups`` does not return ``num_classes`` groups, log a warning and return None.
     """

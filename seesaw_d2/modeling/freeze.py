@@ -20,7 +20,7 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
     A frozen parameter requires no gradient, so optimizers and DDP ignore it. A frozen layer stays in evaluation mode
     even after ``model.train()``. Therefore dropout is inactive, and batch normalization does not update the running
-    statistics. The reference (``freeze`` of eqlv2) does not change the mode, so it needs FrozenBatchNorm.
+    statistics. The reference, ``freeze`` of eqlv2, does not change the mode, so models need FrozenBatchNorm.
 
     Only layers without children and modules in backbones stay in evaluation mode, because the mode of other modules
     (meta-architecture, proposal generator, heads) selects between losses and predictions. Losses are never frozen,

@@ -37,7 +37,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: one number for each channel, in the channel order of the images.
-        calibration: changes the probabilities at inference by class frequency. None: do not change them.
+        calibration: changes the probabilities at inference by class frequency. None: no calibration.
         frequency_groups: as in ``SeesawBoxPredictor``. 0 means few, 1 medium and 2 many training images.
 
     Raises:

@@ -96,7 +96,8 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
     """Return the interpolation weights Y or X of one axis, (R, bins, length).
 
     The value of a bin is the mean of equidistant samples. A sample interpolates linearly between two positions of the
-    feature map. A sample outside of the map is clamped to the edge if its distance is at most 1. Otherwise it is 0.
+    feature map. A sample outside of the map is clamped to the edge if its distance is at most 1. Otherwise its value is
+    0.
 
     Args:
         start, size: (R,), start and size of each region along the axis, in units of feature map positions.

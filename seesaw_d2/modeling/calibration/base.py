@@ -57,7 +57,7 @@ class Calibration(nn.Module):
         log_factors: (C,), logarithm of the factor of each category.
 
     Buffers:
-        log_factors: float64 (C,). Not saved in checkpoints, because the config and the class counts define it.
+        log_factors: float64 (C,). Checkpoints do not contain it, because the config and the class counts define it.
     """
 
     log_factors: Tensor
@@ -129,7 +129,7 @@ class Calibration(nn.Module):
         return InvalidArgument("calibration", f"a calibration that supports {model}", Description(cls.__name__), reason)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
-        """Calibrate the logits (N, L) of the classifier before the loss computes probabilities from them."""
+        """Calibrate the classifier's logits (N, L), from which the loss computes probabilities."""
         return logits
 
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:

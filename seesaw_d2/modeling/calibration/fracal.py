@@ -129,7 +129,7 @@ class FRACAL(Calibration):
             counts, total = statistics.instance_count, int(statistics.instance_count.sum())
         if total < counts.max() and arguments.get("link") != "none":
             most = int(counts.max())
-            advice = f"Set it to the number of training images. A category is in {most} of these images."
+            advice = f"Set the number of training images. The most frequent category is in {most} of these images."
             raise InvalidArgument("num_images", f"an integer >= {most}", total, advice)
         return cls(counts, total, statistics.fractal_dimensions(), frequency=frequency, **arguments)
 

@@ -54,7 +54,7 @@ class TauNormalization(Calibration):
 
     @classmethod
     def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
-        """Raise InvalidArgument unless the classifier is linear and has one row for each category."""
+        """Raise InvalidArgument unless the classifier is a linear layer with one logit for each category."""
         if cls_predictor != "Linear":
             advice = "NormedLinear normalizes its weights, and LWSLinear learns their scales."
             raise cls.unsupported(f"MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME {cls_predictor}", advice)
