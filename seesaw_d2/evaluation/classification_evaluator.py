@@ -22,6 +22,7 @@ from seesaw_d2.evaluation.classification_metrics import ClassificationResults
 from seesaw_d2.evaluation.metric_registry import compute_metrics
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.frequency_groups import SHOT_NAMES, frequency_groups
+from seesaw_d2.utils.declared_keys import added_value
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         return {
             "dataset_name": dataset_name,
             "train_count": lambda: training_statistics(cfg).image_count if cfg.DATASETS.TRAIN else None,
-            "thresholds": cfg.DATASETS.FREQUENCY_THRESHOLDS,
+            "thresholds": added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS"),
             "output_dir": output_dir,
         }
 

@@ -27,6 +27,7 @@ from seesaw_d2.evaluation.frequency import frequency_letters
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import write_results, write_submission
+from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,7 @@ class LongTailEvaluator(LVISEvaluator):
     The metrics are AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
     percent, for boxes and, if requested, for masks. Differences from Detectron2's LVISEvaluator:
 
-    - Any category ids are valid. A dict or a function can define the frequency groups. COCO's rules apply to data in
-      COCO's format.
+    - Any category ids are valid. A dict or a function can define the frequency groups. COCO's rules apply to COCO data.
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
     - The output files are ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics),
       ``categories.json`` and ``categories.csv`` (AP by category). ``instances_predictions.pth`` is not written.
@@ -102,7 +102,7 @@ class LongTailEvaluator(LVISEvaluator):
             "output_dir": output_dir,
             "max_dets_per_image": min(cfg.TEST.DETECTIONS_PER_IMAGE, LVIS_DETECTIONS_PER_IMAGE),
             "frequency": functools.partial(frequency_letters, cfg.clone(), dataset_name),
-            "engine": cfg.TEST.LVIS_ENGINE,
+            "engine": added_value(cfg, "TEST.LVIS_ENGINE"),
             "extra_metrics": tuple(cfg.TEST.LVIS_METRICS),
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,

@@ -19,6 +19,7 @@ from seesaw_d2.data.records.semantic import read_label_map, semantic_classes
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.frequency_groups import GROUP_NAMES, frequency_groups
+from seesaw_d2.utils.declared_keys import added_value
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +32,12 @@ def class_groups(cfg: CfgNode) -> np.ndarray | None:
     The group depends on the number of images in DATASETS.TRAIN that contain the class. Return None if
     these numbers are unknown.
     """
+    thresholds = tuple(added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS"))
     found = [semantic_classes(name) for name in cfg.DATASETS.TRAIN]
     counts = [each.image_count for each in found if each is not None and each.image_count is not None]
     if not counts or len(counts) < len(found):
         return None
-    return frequency_groups(np.sum(counts, axis=0), tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
+    return frequency_groups(np.sum(counts, axis=0), thresholds)
 
 
 def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:

@@ -17,7 +17,7 @@ from seesaw_d2.config.loading import config_keys, default_config, leaf_keys, rea
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.modeling.statistics_provider import provide_names
-from seesaw_d2.utils.declared_keys import covered, declared
+from seesaw_d2.utils.declared_keys import added_value, covered, declared
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,10 @@ def check_program(cfg: CfgNode) -> None:
     these names.
 
     Raises:
-        ConfigError: MODEL.DEVICE is "auto", which Detectron2 does not support.
+        ConfigError: the config lacks the keys of ``add_seesaw_config``, or MODEL.DEVICE is "auto", which Detectron2
+            does not support.
     """
+    added_value(cfg, "MODEL.ROI_BOX_HEAD.CLS_LOSS")
     if cfg.MODEL.DEVICE == "auto":
         raise ConfigError(
             "MODEL.DEVICE: expected cuda or cpu, found 'auto'. Only the programs of seesaw_d2 and "

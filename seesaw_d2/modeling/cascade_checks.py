@@ -8,6 +8,7 @@ from torch import nn
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
+from seesaw_d2.utils.declared_keys import added_value
 
 # Supported values of MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE.
 AVERAGES = ("probabilities", "logits")
@@ -25,6 +26,7 @@ def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
 
 def check_cascade_config(cfg) -> None:
     """Raise ConfigError if a config key of Cascade R-CNN is invalid."""
+    added_value(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS")
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
         raise ConfigError(f"{key}: expected True, found False. The stages of a cascade refine class-agnostic boxes.")

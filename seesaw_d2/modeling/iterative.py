@@ -16,6 +16,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.modeling.box_predictor import proposal_labels
 from seesaw_d2.modeling.roi_heads import SeesawROIHeads
+from seesaw_d2.utils.declared_keys import added_value
 
 _NODE = "MODEL.ROI_ITERATIVE_HEAD"
 _AGNOSTIC = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
@@ -173,11 +174,11 @@ class IterativeROIHeads(SeesawROIHeads):
 
 def check_iterative_config(cfg: CfgNode) -> None:
     """Raise ConfigError if the config has a value that ``IterativeROIHeads`` does not support."""
+    node = added_value(cfg, "MODEL.ROI_ITERATIVE_HEAD")
     if cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         raise ConfigError(
             f"{_AGNOSTIC}: expected False, found True. IterativeROIHeads needs separate box deltas for each category."
         )
-    node = cfg.MODEL.ROI_ITERATIVE_HEAD
     try:
         _check_values(node.NUM_ITERATIONS, node.LOSS_WEIGHTS, node.NUM_FC, node.FC_DIM)
     except InvalidArgument as error:

@@ -19,6 +19,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.fewer_gpu_syncs.mask_loss import mask_loss
 from seesaw_d2.modeling.heads_checks import check_mask_pooling
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, one_filter_each
+from seesaw_d2.utils.declared_keys import added_value
 
 
 @ROI_MASK_HEAD_REGISTRY.register()
@@ -92,7 +93,7 @@ class NormedMaskHead(SelectiveMaskHead):
     @classmethod
     def from_config(cls, cfg, input_shape):
         ret = super().from_config(cfg, input_shape)
-        ret["temperature"] = cfg.MODEL.ROI_MASK_HEAD.TEMPERATURE
+        ret["temperature"] = added_value(cfg, "MODEL.ROI_MASK_HEAD.TEMPERATURE")
         if not 0 < ret["temperature"] < math.inf:
             expected = "a finite number > 0"
             raise ConfigError(f"MODEL.ROI_MASK_HEAD.TEMPERATURE: expected {expected}, found {ret['temperature']}")

@@ -6,6 +6,8 @@ A declaration is a full key, or a prefix followed by ``*``, which stands for all
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from seesaw_d2.errors import ConfigError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -42,3 +44,18 @@ def lookup(node: Any, key: str) -> Any:
     for part in key.split("."):
         node = getattr(node, part)
     return node
+
+
+def added_value(cfg: Any, key: str) -> Any:
+    """Return the value of a config key that ``add_seesaw_config`` adds.
+
+    Raises:
+        ConfigError: the config does not have the key, because the program did not call ``add_seesaw_config``.
+    """
+    try:
+        return lookup(cfg, key)
+    except AttributeError:
+        raise ConfigError(
+            f"{key}: the config does not have this key of seesaw_d2. Call seesaw_d2.add_seesaw_config(cfg) after "
+            "get_cfg(), before you merge config files"
+        ) from None

@@ -14,6 +14,7 @@ from torchvision import transforms
 
 from seesaw_d2.data.images.mapper import BlankingMapper
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.declared_keys import added_value
 
 CROPS = ("resized", "padded", "whole")
 _CENTRE = 0.875  # ratio of the crop to the image's shorter side in evaluation, such as 224 of 256 pixels
@@ -125,7 +126,7 @@ def read_rgb(path: str) -> Image.Image:
 
 def check_input_config(cfg: CfgNode) -> None:
     """Raise ConfigError if the value of an INPUT key that ``ClassificationMapper`` reads is invalid."""
-    node = cfg.INPUT.CLASSIFICATION
+    node = added_value(cfg, "INPUT.CLASSIFICATION")
     if node.SIZE < 1:
         raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected a number of pixels >= 1, found {node.SIZE}")
     if node.CROP not in CROPS:

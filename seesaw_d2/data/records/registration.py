@@ -18,6 +18,7 @@ from seesaw_d2.data.records.formats import AUTO, FORMATS
 from seesaw_d2.data.records.semantic import SEMANTIC_KEYS, SemanticLabels, parse_semantic
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.json_reading import absolute_path
 from seesaw_d2.utils.messages import warn_once
 from seesaw_d2.utils.untrusted_paths import below
@@ -82,7 +83,7 @@ def register_datasets(cfg: CfgNode) -> None:
         ConfigError: an entry is not a mapping, lacks a key or contains an unknown key, a file or folder does not exist,
             or a name is already registered. The message names ``DATASETS.REGISTER[i].KEY``.
     """
-    entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(cfg.DATASETS.REGISTER)]
+    entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(added_value(cfg, _KEY))]
     for index, entry in enumerate(entries):
         # Results are written to a folder with the name of the data set. Refuse names that lead to other folders.
         below("", entry.name, f"{_KEY}[{index}].NAME")
@@ -112,7 +113,7 @@ def provide_names(cfg: CfgNode) -> None:
     Detectron2's DefaultPredictor and Visualizer can then use the class names of a run's config. If the files of an
     entry are missing, the function logs a warning and skips the entry.
     """
-    for index, value in enumerate(cfg.DATASETS.REGISTER):
+    for index, value in enumerate(added_value(cfg, _KEY)):
         try:
             entry = _parse(value, f"{_KEY}[{index}]")
         except SeesawError as error:

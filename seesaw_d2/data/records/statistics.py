@@ -13,6 +13,7 @@ from seesaw_d2.data.records.category_counts import CategoryStatistics
 from seesaw_d2.data.records.records import object_columns
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.frequency_groups import frequency_groups
+from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.json_reading import fingerprint
 from seesaw_d2.utils.messages import warn_once
 
@@ -69,6 +70,7 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
         function logs the reason and returns None. This is not an error, because training with a custom data loader
         does not need DATASETS.TRAIN.
     """
+    thresholds = added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS")
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes
     try:
         image_count = training_statistics(cfg).image_count
@@ -82,4 +84,4 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
             logger, f"The accuracies of rare, common and frequent categories will not be logged: {error}", logging.INFO
         )
         return None
-    return frequency_groups(image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS)
+    return frequency_groups(image_count, thresholds)

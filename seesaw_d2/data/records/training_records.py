@@ -24,6 +24,7 @@ from seesaw_d2.data.records.records import (
     take,
 )
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
             masks.
         DataError: an annotation file is missing or invalid, image files are missing, or no image has an object.
     """
-    names = list(cfg.DATASETS.TRAIN)
+    skip, names = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES"), list(cfg.DATASETS.TRAIN)
     if not names:
         raise ConfigError("DATASETS.TRAIN: expected at least one data set, found an empty list")
     parts = []
@@ -49,7 +50,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
             part = load_proposals(list(part), cfg.DATASETS.PROPOSAL_FILES_TRAIN[index])
         parts.append(part)
     records = join(parts)
-    records = without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    records = without_missing_images(records, names, skip=skip)
     records = trained_records(cfg, records)
     check_any_left(records, names)
     classes = class_names(names[0])

@@ -25,6 +25,7 @@ from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.data.sampling.rare_objects import configured_rare_objects
 from seesaw_d2.data.sampling.repeat_factors import REPEATED, build_sampler
 from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
+from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ def build_train_loader(
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
     """Wrap a mapper, to report or replace unreadable images, and to paste objects if Copy-Paste is enabled."""
-    checked = ReplacingMapper(mapper, records) if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper(mapper)
+    skip = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES")
+    checked = ReplacingMapper(mapper, records) if skip else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
         return checked
     return CopyPasteMapper(checked, records, configured_rare_objects(cfg, records))
@@ -144,6 +146,7 @@ def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequen
         DataError: an annotation file is missing or invalid, or image files are missing. During iteration, the loader
             raises this error for an image that cannot be decoded or does not have the annotated size.
     """
+    skip = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES")
     check_registered(name, "DATASETS.TEST")
     records = load_dataset(name)
     if cfg.MODEL.LOAD_PROPOSALS:
@@ -152,7 +155,7 @@ def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequen
     if image_ids is not None:
         positions = {key: index for index, key in enumerate(image_column(records, "image_id").tolist())}
         records = take(records, [positions[key] for key in image_ids])
-    records = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    records = without_missing_images(records, [name], skip=skip)
     mapper = build_mapper(cfg, is_train=False) if mapper is None else mapper
-    mapper = (BlankingMapper if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper)(mapper)
+    mapper = (BlankingMapper if skip else CheckedMapper)(mapper)
     return build_detection_test_loader(records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)

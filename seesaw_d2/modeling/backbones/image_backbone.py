@@ -16,7 +16,7 @@ from torchvision.models import resnet
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.backbones.small_image_resnet import WIDTHS, small_image_resnet
 from seesaw_d2.suggestions import did_you_mean, near_names
-from seesaw_d2.utils.declared_keys import reads
+from seesaw_d2.utils.declared_keys import added_value, reads
 
 # Names of torchvision's residual networks.
 TORCHVISION = sorted(
@@ -45,7 +45,7 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
     Raises:
         ConfigError: see ``check_image_backbone``.
     """
-    name = cfg.MODEL.CLASSIFIER.BACKBONE
+    name = added_value(cfg, "MODEL.CLASSIFIER.BACKBONE")
     check_image_backbone(name)
     if name in SMALL:
         widths, strides = zip(*SMALL[name], strict=True)

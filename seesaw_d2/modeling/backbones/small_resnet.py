@@ -13,7 +13,7 @@ from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
 from fvcore.nn.weight_init import c2_msra_fill
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.utils.declared_keys import reads
+from seesaw_d2.utils.declared_keys import added_value, reads
 
 
 class SmallStem(CNNBlockBase):
@@ -49,7 +49,8 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
     Raises:
         ConfigError: a key has an invalid value.
     """
-    widths, blocks = cfg.MODEL.SMALL_RESNET.WIDTHS, cfg.MODEL.SMALL_RESNET.BLOCKS
+    node = added_value(cfg, "MODEL.SMALL_RESNET")
+    widths, blocks = node.WIDTHS, node.BLOCKS
     _check(widths, blocks, cfg.MODEL.FPN.IN_FEATURES)
     norm = cfg.MODEL.RESNETS.NORM
     stages, in_channels = [], widths[0]
