@@ -1,4 +1,4 @@
-"""Hooks of ``make docs``: replace links that leave ``docs/`` by text, and allow line breaks in long names in tables."""
+"""Hooks of ``make docs``: replace links that leave ``docs/`` by text, and choose where lines break in tables."""
 
 import re
 from pathlib import Path
@@ -22,9 +22,14 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(html, page, config, files):
-    """Allow line breaks in names in tables (config keys) after dots, slashes and underscores, and before capitals."""
+    """Choose where lines break in tables.
+
+    Names such as config keys may break after dots, slashes and underscores, and before capitals. A mean and its
+    deviation, such as "1.2 ± 0.3", stay on one line.
+    """
 
     def breakable(cell: re.Match) -> str:
-        return _CELL_CODE.sub(lambda code: _BREAK.sub(r"\g<0><wbr>", code[0]), cell[0])
+        kept = cell[0].replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+        return _CELL_CODE.sub(lambda code: _BREAK.sub(r"\g<0><wbr>", code[0]), kept)
 
     return re.sub(r"<td\b.*?</td>", breakable, html, flags=re.DOTALL)
