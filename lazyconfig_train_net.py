@@ -11,6 +11,7 @@ import sys
 
 import seesaw_d2
 from seesaw_d2.arguments import argument_parser, parse_arguments
+from seesaw_d2.missing_packages import exit_if_missing
 
 if __name__ == "__main__":
     # Parse the arguments first, because importing PyTorch and Detectron2 takes seconds.
@@ -18,8 +19,9 @@ if __name__ == "__main__":
     # OpenMP reads the variable when PyTorch is imported. Threads that spin while they wait slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        seesaw_d2.register()
-        from seesaw_d2.train.lazyconfig.job import start
+        with exit_if_missing():
+            seesaw_d2.register()
+            from seesaw_d2.train.lazyconfig.job import start
 
         status = start(args)
     except KeyboardInterrupt:  # The job handles later interrupts.

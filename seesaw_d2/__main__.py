@@ -4,11 +4,13 @@ import sys
 
 import seesaw_d2
 from seesaw_d2.arguments import argument_parser, parse_arguments
+from seesaw_d2.missing_packages import exit_if_missing
 
 if __name__ == "__main__":
     sys.argv[0] = "python -m seesaw_d2"  # for --help
     args = parse_arguments(argument_parser())
-    seesaw_d2.register()
-    from seesaw_d2.train.command_line import start
+    with exit_if_missing():
+        seesaw_d2.register()
+        from seesaw_d2.train.command_line import start
 
     sys.exit(start(args))

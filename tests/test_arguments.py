@@ -1,5 +1,6 @@
 """Test that the programs parse their arguments before they import anything heavy, so that they answer at once."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import seesaw_d2
+from seesaw_d2.missing_packages import REQUIRED, exit_if_missing
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = [["train_net.py"], ["lazyconfig_train_net.py"], ["demo.py"], ["-m", "seesaw_d2"]]
@@ -50,6 +52,38 @@ def test_wrong_config_files_and_overrides_import_nothing_heavy(words, named, no_
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert named in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("torch", ["train_net.py", "--config-file", "configs/digits/ce.yaml"]),
+        ("torch", ["lazyconfig_train_net.py", "--config-file", "configs/lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py"]),
+        ("torch", ["demo.py", "--config-file", "configs/digits/ce.yaml", "--input", "a", "--output", "b"]),
+        ("torch", ["-m", "seesaw_d2", "--config-file", "configs/digits/ce.yaml"]),
+        ("torch", ["tools/doctor.py", "--config-file", "configs/digits/ce.yaml"]),
+        ("yaml", ["tools/paper_tables.py"]),
+    ],
+    ids=str,
+)
+def test_a_missing_package_is_one_line(missing, words, tmp_path):
+    (tmp_path / f"{missing}.py").write_text("raise ModuleNotFoundError(name=__name__)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.count("\n") == 1
+    for part in (missing, "make setup", "pip install -e ."):
+        assert part in result.stderr
+
+
+def test_the_names_of_required_packages_are_import_names():
+    assert all(map(importlib.util.find_spec, REQUIRED))
+
+
+def test_modules_that_this_project_does_not_require_stay_errors():
+    for name in ("no_such_module", "seesaw_d2.no_such_module", "torch.no_such_module"):
+        with pytest.raises(ModuleNotFoundError), exit_if_missing():
+            importlib.import_module(name)
 
 
 def test_registering_again_changes_nothing():

@@ -5,6 +5,7 @@ import ast
 import contextlib
 import functools
 import os
+import runpy
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 # Spinning OpenMP threads slow down small models. PyTorch reads this variable when it starts its threads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+_ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(_ROOT))  # find the package without installing it
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
@@ -51,7 +55,7 @@ def literals(module: str) -> dict[str, Any]:
     Returns:
         a dict from "NAME" or "Class.attribute" to value.
     """
-    tree = ast.parse((Path(__file__).resolve().parents[1] / "seesaw_d2" / module).read_text())
+    tree = ast.parse((_ROOT / "seesaw_d2" / module).read_text())
     classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
     found = {}
     for prefix, body in [("", tree.body), *classes]:
@@ -66,14 +70,17 @@ def literals(module: str) -> dict[str, Any]:
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
     """Decorate ``main`` so that it prints errors in one line, and returns an exit status.
 
-    The status is 2 after a SeesawError or OSError, 130 after ctrl-C, and 141 if the output is a closed pipe
-    (``| head``). Otherwise, the status is the result of ``main``, or 0 for None.
+    The status is 2 after a SeesawError or OSError and if a required package is missing, 130 after ctrl-C, and 141 if
+    the output is a closed pipe (``| head``). Otherwise, the status is the result of ``main``, or 0 for None.
     """
+
+    # Load the file by path, because an import of the package fails if a required package is missing.
+    exit_if_missing = runpy.run_path(str(_ROOT / "seesaw_d2/missing_packages.py"))["exit_if_missing"]
 
     @functools.wraps(main)
     def run(arguments=None) -> int:
         try:
-            with contextlib.redirect_stdout(_Printable(sys.stdout)):
+            with exit_if_missing(), contextlib.redirect_stdout(_Printable(sys.stdout)):
                 return main(arguments) or 0
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -112,5 +119,5 @@ class _Printable:
 
 def train_net() -> str:
     """Return the path of ``train_net.py`` for a printed command: only the name if the file is in the current folder."""
-    path = Path(__file__).resolve().parents[1] / "train_net.py"
+    path = _ROOT / "train_net.py"
     return path.name if Path(path.name).is_file() else str(path)

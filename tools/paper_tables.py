@@ -15,8 +15,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
-from command_line import parser_of
+from command_line import command, parser_of
 
 FILE = Path(__file__).with_suffix(".yaml")
 
@@ -54,6 +53,8 @@ class Row:
 
 def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
     """Return a dict from table name ("1" to "8", "zoo") to rows."""
+    import yaml
+
     folders = {}  # key: training, value: output folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
@@ -104,6 +105,7 @@ def describe(row: Row, num_gpus: int) -> str:
     return "\n".join(filter(None, lines))
 
 
+@command
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     tables = read_tables()

@@ -8,11 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from command_line import literals
+
 # Modules that the package, its tests and its benchmarks import. setup.py lists the packages that contain them.
-MODULES = [
-    *("torch", "torchvision", "detectron2", "fvcore", "lvis", "hotcoco", "safetensors", "orjson", "msgspec"),
-    *("pycocotools", "cv2", "matplotlib", "sklearn", "yaml", "pytest"),
-]
+MODULES = [*literals("missing_packages.py")["REQUIRED"], "sklearn", "pytest"]
 MIN_TORCH = (2, 6)
 
 
