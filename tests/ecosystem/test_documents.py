@@ -115,6 +115,8 @@ def test_the_pages_build_without_a_warning(tmp_path):
     assert "WARNING" not in done.stderr
     assert "mitigation" in (tmp_path / "site/api/losses/index.html").read_text()
     assert 'href="own-data/' in (tmp_path / "site/index.html").read_text()
+    for page in (tmp_path / "site").rglob("index.html"):
+        assert not re.search(r"^(- |\||```)", page.read_text(), re.MULTILINE)  # a list, table or block that is not one
 
 
 @pytest.mark.slow
