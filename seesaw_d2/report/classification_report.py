@@ -7,6 +7,7 @@ from typing import Any
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.classification_evaluator import CALIBRATION_FILE, CONFUSION_FILE, PER_CLASS_FILE
+from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.charts import scatter
 from seesaw_d2.report.headline import config_differences
 from seesaw_d2.report.rendering import check_page, render
@@ -50,11 +51,13 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     classes = [_class_points(run) for run in runs]
     bins = [_calibration_points(run) for run in runs]
     names = [run["name"] for run in runs]
+    configs = [_config(folder) for folder in folders.values()]
     page = render(
         "classification.html",
         title="Image classification by shots",
         headline=_headline(runs),
-        differences=config_differences([_config(folder) for folder in folders.values()]),
+        differences=config_differences(configs),
+        architectures=architecture_differences(configs),
         columns=COLUMNS,
         runs=runs,
         confusions=[_confusions(run) for run in runs],

@@ -1,6 +1,6 @@
 """Compose the headline of the detection report, and list the settings in which the compared runs differ."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from seesaw_d2.report.run_folders import Run
@@ -14,7 +14,6 @@ _COMPARED = (
     "INPUT.MAX_SIZE_TRAIN",
     "INPUT.MIN_SIZE_TEST",
     "INPUT.MAX_SIZE_TEST",
-    "MODEL.BACKBONE.NAME",
     "MODEL.WEIGHTS",
     "MODEL.ROI_HEADS.NMS_THRESH_TEST",
     "MODEL.ROI_HEADS.SCORE_THRESH_TEST",
@@ -65,16 +64,24 @@ def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]
 
 def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Return the keys in ``_COMPARED`` whose values differ between configs, each with its value in each config."""
-    found = []
-    for key in _COMPARED:
-        values = [_used_entries(one) if key == "DATASETS.REGISTER" else _value(one, key) for one in configs]
+    return differing(
+        (key, [_used_entries(one) if key == "DATASETS.REGISTER" else config_value(one, key) for one in configs])
+        for key in _COMPARED
+    )
+
+
+def differing(found: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[str]]]:
+    """Return the keys whose known values differ, with the values as text. None is an unknown value."""
+    differences = []
+    for key, values in found:
         known = [value for value in values if value is not None]
         if any(value != known[0] for value in known):
-            found.append((key, ["unknown" if value is None else str(value) for value in values]))
-    return found
+            differences.append((key, ["unknown" if value is None else str(value) for value in values]))
+    return differences
 
 
-def _value(config: dict[str, Any], key: str) -> Any:
+def config_value(config: dict[str, Any], key: str) -> Any:
+    """Return the value of a config key with dots, or None if the config does not have the key."""
     value: Any = config
     for name in key.split("."):
         value = value.get(name) if isinstance(value, dict) else None
@@ -83,7 +90,7 @@ def _value(config: dict[str, Any], key: str) -> Any:
 
 def _used_entries(config: dict[str, Any]) -> list[Any] | None:
     """Return the entries of DATASETS.REGISTER that the run trains or tests on, or None if no such entry exists."""
-    train, test, entries = (_value(config, f"DATASETS.{key}") for key in ("TRAIN", "TEST", "REGISTER"))
+    train, test, entries = (config_value(config, f"DATASETS.{key}") for key in ("TRAIN", "TEST", "REGISTER"))
     if not isinstance(entries, list):
         return None
     names = [name for each in (train, test) if isinstance(each, list) for name in each]

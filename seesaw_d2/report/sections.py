@@ -11,6 +11,7 @@ from lvis import LVIS
 from seesaw_d2.evaluation.detection_metrics import group_members
 from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, NAME_OF_LETTER
 from seesaw_d2.report import charts
+from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.gallery import confusion_crops
 from seesaw_d2.report.headline import headline, setting_differences
 from seesaw_d2.report.run_folders import Run
@@ -54,6 +55,7 @@ def build_sections(
     return {
         "headline": headline(runs, evaluated),
         "differences": setting_differences(runs, evaluated),
+        "architectures": architecture_differences([run.config for run in runs]),
         "with_crops": bool(files),
         "answers": answers,
         "members": members,

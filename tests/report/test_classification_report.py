@@ -54,11 +54,20 @@ def test_runs_that_differ_in_more_than_the_method_are_said_to(tmp_path):
         folder = tmp_path / name / "inference/labelled"
         folder.mkdir(parents=True)
         make_run(folder, torch.tensor([500, 50, 5, 4]).numpy(), [0, 1, 2, 3], [0, 1, 2, 3])
-        (tmp_path / name / "config.yaml").write_text(f"SOLVER: {{MAX_ITER: {steps}, GAMMA: 0.1}}\n")
+        head = f"ROI_BOX_HEAD: {{CLS_PREDICTOR: {{NAME: {'Linear' if name == 'ce' else 'NormedLinear'}}}}}"
+        model = f"MODEL: {{META_ARCHITECTURE: ImageClassifier, ROI_HEADS: {{NAME: Res5ROIHeads}}, {head}}}"
+        config = f"SOLVER: {{MAX_ITER: {steps}, GAMMA: 0.1, WARMUP_ITERS: {steps}}}\n{model}\n"
+        (tmp_path / name / "config.yaml").write_text(config)
         folders[name] = str(folder)
     write_classification_report(folders, str(tmp_path / "page.html"))
-    warning = re.search(r'class="warning".*?</table>', (tmp_path / "page.html").read_text(), re.DOTALL).group()
-    assert re.findall(r"<t[hd][^>]*>([^<]*)</t", warning)[-3:] == ["SOLVER.MAX_ITER", "10", "20"]
+    text = (tmp_path / "page.html").read_text()
+    warning = re.search(r'class="warning".*?</table>', text, re.DOTALL).group()
+    rows = re.findall(r"<t[hd][^>]*>([^<]*)</t", warning)
+    assert rows[-6:] == ["SOLVER.MAX_ITER", "10", "20", "SOLVER.WARMUP_ITERS", "10", "20"]
+    assert "SOLVER.WARMUP_ITERS" in re.search(r"<p>(.*?)</p>", warning).group(1)  # a method may need its own value
+    note = re.search(r'class="note".*?</table>', text, re.DOTALL).group()
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t", note)
+    assert cells[-3:] == ["MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear", "NormedLinear"]
     (tmp_path / "seesaw/config.yaml").unlink()
     write_classification_report(folders, str(tmp_path / "page.html"))
     assert 'class="warning"' not in (tmp_path / "page.html").read_text()

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,41 @@ def test_runs_that_differ_in_more_than_the_method_are_said_to(runs):
     assert "4321" in warning
     assert "data-csv" in warning
     assert "unused" not in warning
+
+
+def test_architectures_that_differ_are_noted_apart_from_the_settings(runs):
+    """The default of each loss is compared, not "auto"; Detectron2's heads ignore the keys of the classifier."""
+    head = "MODEL.ROI_BOX_HEAD."
+    background, classifier, heads = f"{head}CLS_LOSS.BACKGROUND", f"{head}CLS_PREDICTOR.NAME", "MODEL.ROI_HEADS.NAME"
+    mask, backbone, loss = "MODEL.ROI_MASK_HEAD.NAME", "MODEL.BACKBONE.NAME", f"{head}CLS_LOSS.NAME"
+    plain = {heads: "StandardROIHeads", classifier: "NormedLinear", background: "auto"}
+    ours = {heads: "SeesawROIHeads", loss: "CrossEntropyLoss", background: "auto", classifier: "Linear"}
+    path = runs / "page.html"
+    for first, second, expected in (
+        (ours, {**ours, loss: "SeesawLoss"}, {background: ["class", "objectness"]}),
+        ({**ours, loss: "SeesawLoss"}, {**ours, background: "objectness"}, {}),
+        ({**ours, loss: "PairwiseClassBalance", f"{head}CLS_LOSS.PCB.LOSS": "CrossEntropyLoss"}, ours, {}),
+        (ours, {**ours, classifier: "NormedLinear"}, {classifier: ["Linear", "NormedLinear"]}),
+        (ours, plain, {heads: ["SeesawROIHeads", "StandardROIHeads"]}),
+        (ours, {**ours, mask: "NormedMaskHead"}, {mask: ["MaskRCNNConvUpsampleHead", "NormedMaskHead"]}),
+        ({**ours, backbone: "a"}, {**ours, backbone: "b"}, {backbone: ["a", "b"]}),
+    ):
+        for name, keys in (("confused", first), ("good", second)):
+            config = runs / name / "config.yaml"
+            found = yaml.safe_load(config.read_text())
+            found["MODEL"]["ROI_MASK_HEAD"]["NAME"] = "MaskRCNNConvUpsampleHead"
+            found["MODEL"]["BACKBONE"]["NAME"] = "same"
+            for key, value in keys.items():
+                *parents, last = key.split(".")
+                reduce(dict.__getitem__, parents, found)[last] = value
+            config.write_text(yaml.safe_dump(found))
+        folders = [str(runs / name) for name in ("confused", "good")]
+        assert report.main([*folders, "--output", str(path), "--images", "0"]) == 0
+        text = path.read_text()
+        assert 'class="warning"' not in text
+        note = re.search(r'class="note".*?</table>', text, re.DOTALL)
+        cells = re.findall(r"<t[hd] (?:scope=.row.|class=.text.)>(.*?)</t", note.group() if note else "")
+        assert {cells[i]: cells[i + 1 : i + 3] for i in range(0, len(cells), 3)} == expected
 
 
 def test_marks_of_several_runs_name_their_run(runs):

@@ -1,0 +1,59 @@
+"""List the parts of the architecture in which the compared runs differ."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from seesaw_d2.losses.build import LOSS_REGISTRY, backgrounds_for
+from seesaw_d2.report.headline import config_value, differing
+
+_LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
+_BACKGROUND = f"{_LOSS}.BACKGROUND"
+_CLASSIFIER = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
+_KEYS = (
+    _BACKGROUND,
+    _CLASSIFIER,
+    "MODEL.META_ARCHITECTURE",
+    "MODEL.BACKBONE.NAME",
+    "MODEL.RESNETS.DEPTH",
+    "MODEL.CLASSIFIER.BACKBONE",
+    "MODEL.ROI_HEADS.NAME",
+    "MODEL.ROI_BOX_HEAD.NAME",
+    "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG",
+    "MODEL.MASK_ON",
+    "MODEL.ROI_MASK_HEAD.NAME",
+    "MODEL.ROI_MASK_HEAD.PER_STAGE",
+)
+# Detectron2's heads ignore CLS_LOSS and CLS_PREDICTOR. Their classifier is linear and has a logit for background.
+_PLAIN_HEADS = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
+
+
+def architecture_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Return the config keys of the architecture whose values differ, each with its value in each config.
+
+    The value "auto" of CLS_LOSS.BACKGROUND becomes the value that the loss uses.
+    """
+    return differing((key, [_value(config, key) for config in configs]) for key in _KEYS)
+
+
+def _value(config: dict[str, Any], key: str) -> Any:
+    if key in (_BACKGROUND, _CLASSIFIER) and _has_plain_heads(config):
+        return "class" if key == _BACKGROUND else "Linear"
+    return _background(config) if key == _BACKGROUND else config_value(config, key)
+
+
+def _has_plain_heads(config: dict[str, Any]) -> bool:
+    architecture = config_value(config, "MODEL.META_ARCHITECTURE") or "GeneralizedRCNN"
+    heads = config_value(config, "MODEL.ROI_HEADS.NAME")
+    return architecture in ("GeneralizedRCNN", "PanopticFPN") and heads in _PLAIN_HEADS
+
+
+def _background(config: dict[str, Any]) -> Any:
+    background, name = config_value(config, _BACKGROUND), config_value(config, f"{_LOSS}.NAME")
+    if background != "auto" or name not in LOSS_REGISTRY:
+        return background
+    loss = LOSS_REGISTRY.get(name)
+    wrapped = config_value(config, f"{_LOSS}.{loss.config_keys['loss']}") if "loss" in loss.config_keys else None
+    if wrapped in LOSS_REGISTRY:
+        loss = LOSS_REGISTRY.get(wrapped)
+    detector = config_value(config, "MODEL.META_ARCHITECTURE") != "ImageClassifier"
+    return next(iter(backgrounds_for(loss, detector)), background)
