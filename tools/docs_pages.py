@@ -1,4 +1,4 @@
-"""Hooks of ``make docs``: replace links that leave ``docs/`` by text, and choose where lines break in tables."""
+"""Hooks of ``make docs``: replace links that leave ``docs/`` by text, and choose where lines break."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 _CELL_CODE = re.compile(r"(?<=<code>)[^<]{13,}(?=</code>)")
 _BREAK = re.compile(r"(::|[./_])(?=\w)|(?<=[a-z0-9])(?=[A-Z])")
+_OPTION = re.compile(r"<code>(?=--[\w-]+( [A-Z]+)?</code>)")
+_TOGETHER = re.compile(r" ± | (?=[¹²³])")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)#]+)(#[^)]*)?\)")
 
 
@@ -22,14 +24,16 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(html, page, config, files):
-    """Choose where lines break in tables.
+    """Choose where lines break.
 
-    Names such as config keys may break after dots, slashes and underscores, and before capitals. A mean and its
-    deviation, such as "1.2 ± 0.3", stay on one line.
+    Options such as ``--overwrite`` stay on one line. In tables, a mean and its deviation, such as "1.2 ± 0.3", and a
+    text and its footnote mark stay together. Names in tables, such as config keys, may break after dots, slashes and
+    underscores, and before capitals.
     """
 
     def breakable(cell: re.Match) -> str:
-        kept = cell[0].replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+        kept = _TOGETHER.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), cell[0])
         return _CELL_CODE.sub(lambda code: _BREAK.sub(r"\g<0><wbr>", code[0]), kept)
 
-    return re.sub(r"<td\b.*?</td>", breakable, html, flags=re.DOTALL)
+    html = _OPTION.sub('<code class="option">', html)
+    return re.sub(r"<t[dh]\b.*?</t[dh]>", breakable, html, flags=re.DOTALL)
