@@ -1,18 +1,18 @@
 """Examine the memory of a training: print an estimate, then train one step."""
 
-import sys
 import time
 
 import torch
-from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 from torch import nn
 
 from seesaw_d2.train.acceleration import amp_dtype
 from seesaw_d2.train.preflight.doctor.environment import GIB
 from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.train.preflight.doctor.step_memory import step_fits
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.trainer import Trainer
+from seesaw_d2.utils.memory import peak_memory, reset_peak_memory
 
 
 def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, int, int]:
@@ -41,26 +41,37 @@ def examine_step(preflight: Preflight, findings: Findings) -> int:
         "GiB. Activations need additional memory for each image"
     )
     with findings.attempt():
-        _real_step(cfg, model, findings, preflight.world_size)
+        _real_step(preflight, model, findings, kept)
     return weights + kept
 
 
-def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes: int) -> None:
+def _real_step(preflight: Preflight, model: nn.Module, findings: Findings, optimizer_size: int) -> None:
+    cfg = preflight.cfg
     small = cfg.clone()
     small.defrost()
     small.DATALOADER.NUM_WORKERS = 0
-    small.SOLVER.IMS_PER_BATCH = cfg.SOLVER.IMS_PER_BATCH // num_processes
+    small.SOLVER.IMS_PER_BATCH = cfg.SOLVER.IMS_PER_BATCH // preflight.world_size
     batch = next(iter(Trainer.build_train_loader(small)))
     device = torch.device(cfg.MODEL.DEVICE)
     model = model.to(device).train()
     optimizer = Trainer.build_optimizer(cfg, model)
+
+    def losses_of(images) -> dict[str, torch.Tensor]:
+        """Run the forward and the backward pass, and return the losses."""
+        optimizer.zero_grad()
+        with EventStorage(0), torch.autocast(device.type, dtype=amp_dtype(cfg), enabled=cfg.SOLVER.AMP.ENABLED):
+            losses = model(images)
+        sum(losses.values()).backward()
+        return losses
+
+    reset_peak_memory()
     before = _peak(device)
+    if device.type == "cpu" and not step_fits(cfg.SOLVER, batch, losses_of, findings, optimizer_size):
+        return
     start = time.perf_counter()
     try:
-        with EventStorage(0), torch.autocast(device.type, dtype=amp_dtype(cfg), enabled=cfg.SOLVER.AMP.ENABLED):
-            losses = model(batch)
-            total = sum(losses.values())
-        total.backward()
+        losses = losses_of(batch)
+        total = sum(losses.values())
         optimizer.step()
         finite = bool(torch.isfinite(total))  # this synchronizes with the GPU, before the time is measured
     except torch.OutOfMemoryError as error:
@@ -89,8 +100,4 @@ def _peak(device: torch.device) -> int | None:
     """Return the peak memory in bytes of the GPU or, on a CPU, of this process. Return None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak_memory()

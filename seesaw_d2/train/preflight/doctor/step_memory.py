@@ -1,0 +1,73 @@
+"""Predict on a CPU whether a training step fits into memory, because the system kills a process that needs too much."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.train.preflight.doctor.environment import GIB
+from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.utils.memory import available_memory, peak_memory, reset_peak_memory
+
+_USABLE = 0.8  # fraction of the available memory, because later batches may need more memory than the examined batch
+
+
+def step_fits(
+    solver: CfgNode,
+    batch: Sequence[dict[str, Any]],
+    run: Callable[[Sequence[dict[str, Any]]], object],
+    findings: Findings,
+    optimizer_size: int,
+) -> bool:
+    """Return whether a step on ``batch`` fits into the available memory. If not, report a problem to fix.
+
+    The function measures the peak memory of ``run`` on one and on two of the largest images, and extrapolates linearly.
+    It returns True without a measurement if the batch has at most two images or the available memory is unknown.
+
+    Args:
+        solver: the node SOLVER with a resolved schedule.
+        batch: model inputs of one process.
+        run: function that runs the forward and the backward pass.
+        findings: printer of the findings.
+        optimizer_size: size of the optimizer's state in bytes.
+    """
+    available = available_memory()
+    if available is None or len(batch) < 3:
+        return True
+    images = sorted(batch, key=lambda each: each["image"].numel(), reverse=True)
+    reset_peak_memory()
+    before = peak_memory()
+    peaks = []
+    try:
+        for count in (1, 2):
+            run(images[:count])
+            peaks.append(peak_memory())
+    except Exception:  # the step on the whole batch reports the error, unless the small batch was the reason
+        return True
+    if before is None:  # not on Windows
+        return True
+    one, two = (peak - before for peak in peaks)
+    needed = [one + count * (two - one) + optimizer_size for count in range(len(batch))]
+    usable = _USABLE * available
+    if needed[-1] <= usable:
+        return True
+    fitting = sum(each <= usable for each in needed)
+    findings.fix(
+        f"a step on {len(batch)} images needs about {needed[-1] / GIB:.1f} GiB of memory in addition to the "
+        f"{before / GIB:.1f} GiB before the step, but {available / GIB:.1f} GiB are available. One image needs "
+        f"{needed[0] / GIB:.1f} GiB, and two images need {needed[1] / GIB:.1f} GiB. "
+        + _remedy(solver, fitting / len(batch))
+    )
+    return False
+
+
+def _remedy(solver: CfgNode, share: float) -> str:
+    """Return advice for a batch that is ``share`` times as large."""
+    if not share:
+        return "Lower INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN"
+    if solver.REFERENCE_WORLD_SIZE:  # the user's values belong to another number of processes than the values here
+        return f"Multiply SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR by {share:g}, or lower INPUT.MIN_SIZE_TRAIN"
+    words = f"SOLVER.IMS_PER_BATCH {round(solver.IMS_PER_BATCH * share)}"
+    if not solver.REFERENCE_BATCH_SIZE:  # with this key, the learning rate already follows the batch size
+        words += f" SOLVER.REFERENCE_BATCH_SIZE {solver.IMS_PER_BATCH}, which also scales the learning rate"
+    return f"Set {words}, or lower INPUT.MIN_SIZE_TRAIN"
