@@ -195,5 +195,17 @@ def test_disk(config_file, tmp_path, capsys, monkeypatch):
     assert "are free in" in found[0]
     (tmp_path / "run").mkdir()
     (tmp_path / "run/metrics.json").write_text("{}")
-    found = to_fix(examine(capsys, config_file, "--quick", status=1))
-    assert "contains another run" in found[0]
+    text = examine(capsys, config_file, "--quick", status=1)
+    (line,) = [line for line in text.splitlines() if str(tmp_path / "run") in line and "--resume" in line]
+    assert line.startswith("  note")
+    assert len(to_fix(text)) == 1
+
+
+def test_weights_and_folder_are_checked_although_the_data_are_wrong(own, tmp_path, capsys):
+    config_file, root = own
+    sorted((root / "images/train").iterdir())[0].unlink()
+    (tmp_path / "run").write_text("a file in place of the folder")
+    gone = str(tmp_path / "gone.pth")
+    found = to_fix(examine(capsys, config_file, "--quick", "MODEL.WEIGHTS", gone, status=1))
+    for part in ("image files are missing", "gone.pth", str(tmp_path / "run")):
+        assert sum(part in line for line in found) == 1, found

@@ -36,6 +36,10 @@ _RESULT_FILES = re.compile(
 _CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})
 
 
+class FolderInUse(ConfigError):
+    """Raised if OUTPUT_DIR contains another run, but neither ``--resume`` nor ``--overwrite`` is used."""
+
+
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
     """Check that a run can use a folder. Do not change any file.
 
@@ -62,7 +66,7 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         return
     if not overwrite:
         names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
-        raise ConfigError(
+        raise FolderInUse(
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
             "with --overwrite, or set OUTPUT_DIR to another folder"
         )

@@ -1,6 +1,6 @@
 """Examine a training: environment, config, data, weights, memory and disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.train.preflight.doctor.data import examine_data
@@ -11,6 +11,7 @@ from seesaw_d2.train.preflight.doctor.trial_step import examine_step
 from seesaw_d2.train.preflight.doctor.weights import report_weights
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.keys.written import written_layers
+from seesaw_d2.train.preflight.output_folder import FolderInUse
 
 
 def examine(
@@ -59,11 +60,15 @@ def _examine_config(preflight: Preflight, findings: Findings) -> None:
 
 
 def _examine_model(preflight: Preflight, findings: Findings) -> None:
-    """Build the model and train one step, unless the config or the data have problems."""
-    if findings.to_fix:
-        findings.note("weights, memory and disk are not examined until the problems above are fixed")
-        return
+    """Build the model and train one step. If the config or the data have problems, check only weights and folder."""
     check_folder, check_weights = preflight.file_checks()
+    if findings.to_fix:
+        with findings.section("weights"):
+            check_weights()
+        with findings.section("disk"):
+            _examine_folder(check_folder, findings)
+        findings.note("the model, memory and disk space are not examined until the problems above are fixed")
+        return
     with findings.section("weights"):
         for check in (check_weights, *preflight.model_checks()):
             check()
@@ -74,5 +79,14 @@ def _examine_model(preflight: Preflight, findings: Findings) -> None:
     with findings.section("memory"):
         size = examine_step(preflight, findings)
     with findings.section("disk"):
-        findings.run([check_folder])
+        with findings.attempt():
+            _examine_folder(check_folder, findings)
         examine_disk(preflight.cfg, findings, size)
+
+
+def _examine_folder(check: Callable[[], object], findings: Findings) -> None:
+    """Check OUTPUT_DIR. Report a run in this folder as a note, because it may be the run that the user continues."""
+    try:
+        check()
+    except FolderInUse as error:
+        findings.note(str(error))
