@@ -20,12 +20,13 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
     points.
 
     Args:
-        segmentation: list of polygons, see ``has_unusable_polygons``.
+        segmentation: list of polygons.
         size: height and width of the image in pixels.
 
     Returns:
-        the polygons with at least three points. If no polygon has three points, the result is an empty run-length mask,
-        or None if the first polygon has at most two points, because pycocotools raises an error for such a polygon.
+        the polygons with at least three points, without a last odd value. If no polygon has three points, the result is
+        None if the first polygon has at most 4 values, for which pycocotools raises an error. Otherwise, the result is
+        an empty run-length mask.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:
@@ -37,7 +38,7 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
 
 
 def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
-    """Return the number of pixels in the mask, or in the box if the mask is empty or missing.
+    """Return the number of pixels in the mask. If the mask is empty or missing, return the area of the box.
 
     Args:
         annotation: an annotation with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.

@@ -1,4 +1,4 @@
-"""Warn about objects that training cannot use, and about boxes that differ from the boxes around the objects' masks.
+"""Warn about objects that training cannot use, and about boxes that do not fit their masks.
 
 Shapes: N is the number of objects. Extents are the boxes around the masks, (N, 4) float64: x1, y1, x2, y2 in pixels.
 """
@@ -37,7 +37,7 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     Args:
         ids: (N,) ids of the annotations.
         boxes: (N, 4) x, y, width, height.
-        extents: (N, 4) extents. Objects with NaN are not compared.
+        extents: (N, 4) x1, y1, x2, y2. Objects with NaN are not compared.
         sizes: (N, 2) height and width of each object's image.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
@@ -77,7 +77,7 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """Problems in a part of a file that cause warnings instead of errors.
+    """Problems in a part of an annotation file. They cause warnings instead of errors.
 
     Attributes:
         ids: (N,) ids of all annotations in this part.

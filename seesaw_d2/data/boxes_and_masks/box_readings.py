@@ -1,4 +1,4 @@
-"""Find the convention of boxes that disagree with the masks if the boxes are read as x, y, width, height in pixels.
+"""Guess which convention an annotation file uses for boxes, if the boxes as x, y, width, height do not fit the masks.
 
 Shapes: N is the number of objects. Unless stated otherwise, all arrays are (N, 4) float64 in pixels. Corners are x1,
 y1, x2, y2.
@@ -50,10 +50,9 @@ class Objects:
     frames: np.ndarray
 
     def agree(self, corners: np.ndarray) -> np.ndarray:
-        """Return whether boxes agree with the masks within the tolerance, (N,) bool.
+        """Return, as (N,) bool, whether each box agrees with the mask within the tolerance.
 
-        Boxes and masks are clipped to the image first, because some tools clip only boxes, and other tools clip only
-        masks.
+        Boxes and masks are clipped to the image first, because some labelling tools clip only one of both.
 
         Args:
             corners: corners of the boxes. Boxes with NaN do not agree.
@@ -65,9 +64,9 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Return, for each convention, the number of objects whose box agrees with the mask under this convention.
+    """Count, for each convention, the objects whose box agrees with the mask if the box is read in this way.
 
-    Masks of a few pixels are ignored, because they agree with boxes under all conventions.
+    Masks of a few pixels are ignored, because almost any box near them agrees within the tolerance.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
     with np.errstate(all="ignore"):  # division by zero gives NaN
@@ -150,16 +149,16 @@ def _mirrored(objects: Objects) -> np.ndarray:
 
 
 def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
-    """Return a function that tests whether boxes are correct, but masks follow another convention.
+    """Return a function that tests whether boxes are correct, but masks follow a wrong convention.
 
     Args:
-        form: function that converts the extents of masks in this convention to correct corners.
+        form: function that converts the extents of masks in the wrong convention to x1, y1, x2, y2 in pixels.
     """
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# For each convention, a function that returns whether each box agrees with its mask under this convention, (N,) bool.
-# The keys describe the conventions, and complete the sentence "13 of these boxes fit ...".
+# Each key describes a convention, and completes the sentence "13 of these boxes fit ...". Each value is a function that
+# returns, as (N,) bool, whether each box agrees with its mask under this convention.
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "if they are read as the box's centre, width, height": _as(centred),

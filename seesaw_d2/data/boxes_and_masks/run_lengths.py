@@ -1,4 +1,4 @@
-"""Check run-length masks. pycocotools decodes invalid masks without an error."""
+"""Check run-length masks, because pycocotools decodes invalid masks without an error."""
 
 from typing import Any
 

@@ -12,7 +12,8 @@ from seesaw_d2.utils.messages import reason, shown
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
-# Training files, test files, file with class names, and key of the class names in this file, for each key of labels.
+# Keys: the key of the labels in a data file. Values: training files, test files, the file with the class names, and the
+# key of the class names in that file.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
@@ -20,7 +21,7 @@ _LAYOUTS = {
 
 
 def read_cifar(folder: str, split: str) -> LabelledSet:
-    """Read the images, (N, 32, 32, 3), and labels of CIFAR-10 or CIFAR-100 (fine labels).
+    """Read the images and labels of CIFAR-10 or CIFAR-100 (fine labels). Images have the shape (N, 32, 32, 3).
 
     Args:
         folder: folder ``cifar-10-batches-py`` or ``cifar-100-python``, extracted from the published archive.

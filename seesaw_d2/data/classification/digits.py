@@ -1,4 +1,4 @@
-"""Read the data set of 1,797 handwritten digits that is part of scikit-learn, so that no download is needed.
+"""Read the 1,797 handwritten digits that scikit-learn contains. This data set needs no download.
 
 The images have 8 x 8 pixels with 17 grey levels. The data set contains 174 to 183 images of each digit. Source: E.
 Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
@@ -14,7 +14,7 @@ _SPLIT_SEED = 0  # constant, so that the test images do not depend on SEED in DA
 
 
 def read_digits(split: str) -> LabelledSet:
-    """Read the digits as RGB images of 8 x 8 pixels, (N, 8, 8, 3) uint8.
+    """Read the digits as RGB images, a uint8 array (N, 8, 8, 3).
 
     Args:
         split: "test": 50 images of each digit. "train": the other 1,297 images.

@@ -12,7 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """Images with one label each, the result of all readers. Either ``files`` or ``arrays`` contains the images.
+    """Images with one label each. Every reader of this package returns a ``LabelledSet``.
+
+    Either ``files`` or ``arrays`` contains the images.
 
     Attributes:
         labels: (N,) int64, class index of each image in [0, C).

@@ -21,8 +21,8 @@ _TEST_BATCH = 64
 def build_classification_train_loader(cfg: CfgNode):
     """Build the training loader of DATASETS.TRAIN, an infinite iterable of batches.
 
-    A batch is a list of results of ``ClassificationMapper``, this process's part of SOLVER.IMS_PER_BATCH images. The
-    keys DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
+    A batch is a list with the results of ``ClassificationMapper``. SOLVER.IMS_PER_BATCH images are divided among the
+    processes. DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
 
     Raises:
         DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
@@ -35,7 +35,7 @@ def build_classification_train_loader(cfg: CfgNode):
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Build the test loader of a data set. The processes together load each image once, in batches of 64 images.
+    """Build the test loader of a data set. Each image is loaded once, by one of the processes, in batches of 64.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
     black images.

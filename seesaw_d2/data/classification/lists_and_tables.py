@@ -49,11 +49,11 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     """Read a CSV file whose header contains the columns ``path`` and ``label``.
 
-    A label is a class name or a class index, see ``LabelReader``. For the arguments, see ``read_list``.
+    A label is a class name or a class index, which ``LabelReader`` parses. The arguments are as in ``read_list``.
 
     Raises:
-        DataError: the file is missing or not text, a line and the header have different numbers of fields, a label is
-            invalid (see ``LabelReader``), or a path leads outside of ``images``.
+        DataError: the file is missing or not text, a line and the header have different numbers of fields,
+            ``LabelReader`` refuses a label, or a path leads outside of ``images``.
     """
     read_label = LabelReader(names)
     rows = [(where, row["path"], read_label(row["label"], where)) for where, row in read_rows(path, ("path", "label"))]

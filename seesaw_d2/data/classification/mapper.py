@@ -21,7 +21,7 @@ _CENTRE = 0.875  # ratio of the crop to the image's shorter side in evaluation, 
 
 
 class ClassificationMapper:
-    """Mapper from a record to a dict with "image", (3, S, S) uint8, "label", int, and "image_id".
+    """Mapper from a record to a dict with "image" (uint8 tensor of shape (3, S, S)), "label" (int) and "image_id".
 
     Images of all modes (greyscale, palette, CMYK, with transparency) are converted to RGB without transparency, and
     rotated according to the EXIF data. Images with more than 8 bits per channel raise an error, because Pillow would
@@ -99,10 +99,11 @@ class BlankingClassificationMapper(BlankingMapper):
 
 
 def record_pixels(record: dict[str, Any]) -> np.ndarray:
-    """Return the image of a record as RGB, (H, W, 3) uint8.
+    """Return the image of a record as an RGB array (H, W, 3), uint8.
 
     Raises:
-        DataError, OSError: see ``ClassificationMapper.__call__``.
+        DataError: the image has more than 8 bits per channel.
+        OSError: the image cannot be read.
     """
     array = record.get("array")
     return np.asarray(read_rgb(record["file_name"])) if array is None else array
@@ -112,7 +113,8 @@ def read_rgb(path: str) -> Image.Image:
     """Read an image file as RGB, and rotate the image according to the EXIF data.
 
     Raises:
-        DataError, OSError: see ``ClassificationMapper.__call__``.
+        DataError: the image has more than 8 bits per channel.
+        OSError: the file cannot be read.
     """
     with PathManager.open(path, "rb") as file:
         image = Image.open(file)
@@ -140,7 +142,7 @@ def check_input_config(cfg: CfgNode) -> None:
 
 
 class _ScaleTo:
-    """Transform that scales an image to S x S pixels."""
+    """Transform that scales an image to ``size`` x ``size`` pixels."""
 
     def __init__(self, size: int):
         self.size = (size, size)

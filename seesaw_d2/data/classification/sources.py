@@ -52,7 +52,7 @@ class LabelledImages:
     seed: int = 0
 
     def load(self) -> list[dict[str, Any]]:
-        """Read the dataset dicts. See ``LabelledSet.to_dataset_dicts``.
+        """Read the images, and return the dicts that ``LabelledSet.to_dataset_dicts`` describes.
 
         Raises:
             DataError: a file is missing or invalid.
@@ -83,11 +83,11 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """Source of labelled images, which a key of an entry in DATASETS.REGISTER selects.
+    """Source of labelled images. An entry of DATASETS.REGISTER selects it by a key, such as CSV.
 
     Attributes:
-        read: function that returns the images of an entry. The arguments are the entry, and the class names that the
-            key CLASSES determines, or None.
+        read: function that returns the images of an entry. Its arguments are the entry and the class names from the key
+            CLASSES. Without this key, the class names are None.
         path: kind of the key's value. "file": path of a file. "folder": path of a folder. "split": "train" or "test".
         needed: other required keys of the entry.
         optional: other optional keys of the entry.

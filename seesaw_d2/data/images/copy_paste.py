@@ -30,9 +30,9 @@ class CopyPasteMapper:
     than the image, only the upper left part of the object is pasted. Pasted pixels are removed from the masks of the
     covered objects, and the boxes of these objects shrink to the remaining masks. Fully covered objects are removed.
 
-    Deviations from the paper: this mapper pastes single objects of rare categories at random positions. The paper
-    pastes a random subset of an image's objects. This mapper does not blend pixels. The paper finds that blending makes
-    no difference.
+    Deviations from the paper: this mapper pastes single objects of rare categories at random positions, while the paper
+    pastes a random subset of an image's objects. This mapper does not blend the edges of pasted objects, which makes no
+    difference according to the paper.
 
     All random numbers come from the global generators. ``TrainLoader`` seeds the generators with its own seed and the
     position of the image in the training sequence. Therefore a resumed training pastes the same objects as an
@@ -76,7 +76,7 @@ def paste(target: Record, source: Record) -> Record:
     """Return a copy of ``target`` with the single object of ``source`` at a random position.
 
     Args:
-        target, source: model inputs with "image", (channels, H, W), and "instances" with bitmasks.
+        target, source: model inputs with "image" (channels, H, W) and "instances" with bitmasks.
     """
     pixels, mask = _cut_out(source["image"], _masks(source["instances"])[0], target["image"].shape[1:])
     if not mask.any():
@@ -106,9 +106,9 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 
 
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
-    """Remove the pixels of ``cover``, (H, W) bool, from the masks of instances. Remove fully covered instances.
+    """Remove the pixels of ``cover``, a bool tensor (H, W), from the masks. Remove fully covered instances.
 
-    Update the boxes of partly covered instances only, because other boxes may differ from the boxes around the masks.
+    Only the boxes of partly covered instances are updated. Other boxes keep their annotated values.
     """
     before = _masks(instances)
     masks = before & ~cover
@@ -124,7 +124,7 @@ def _uncovered(instances: Instances, cover: Tensor) -> Instances:
 
 
 def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> Instances:
-    """Return a copy of the instances with new masks, (N, H, W), the boxes of these masks, and a new image size."""
+    """Return a copy of the instances with new masks (N, H, W), the boxes of these masks, and a new image size."""
     result = Instances(size, **instances.get_fields())
     boxes = BitMasks(masks).get_bounding_boxes().tensor.to(instances.gt_boxes.tensor.dtype)
     result.gt_masks, result.gt_boxes = BitMasks(masks), Boxes(boxes)
@@ -132,7 +132,7 @@ def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> I
 
 
 def _masks(instances: Instances) -> Tensor:
-    """Return the bitmasks of the instances, (N, H, W) bool. Raise DataError if the instances lack bitmasks."""
+    """Return the bitmasks of the instances as a bool tensor (N, H, W). Raise DataError if they lack bitmasks."""
     masks = instances.gt_masks if instances.has("gt_masks") else None
     if not isinstance(masks, BitMasks):
         found = "no masks" if masks is None else f"masks of type {type(masks).__name__}"

@@ -50,7 +50,7 @@ def is_hidden(name: str) -> bool:
 def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBelow:
     """List the files in a folder and its subfolders.
 
-    Links to folders are followed. If several paths lead to the same folder, its files are listed once.
+    Links to folders are followed. The files of a folder are listed once, even if several links lead to the folder.
 
     Args:
         folder: the folder.
@@ -177,9 +177,9 @@ def _fold(name: str) -> str:
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """Return a dict from each normalized name in a folder to the paths of the entries with this normalized name.
+    """List a folder. Return a dict from normalized name to the paths with that name.
 
-    Names of files are normalized by ``folded``. Normalized names of subfolders keep the extension and end with "/".
+    File names are normalized by ``folded``, which removes the extension. Folder names keep it, and get a trailing "/".
     """
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):

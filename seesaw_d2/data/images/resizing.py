@@ -1,4 +1,7 @@
-"""Resize images as INPUT.RESIZE selects: like Detectron2 (with Pillow or PyTorch) or MMDetection (with OpenCV)."""
+"""Resize images with the library that INPUT.RESIZE selects.
+
+Pillow and PyTorch resize images like Detectron2, and OpenCV resizes images like MMDetection.
+"""
 
 from collections.abc import Sequence
 

@@ -12,7 +12,7 @@ from seesaw_d2.data.records.semantic import check_values
 def has_semantic_head(cfg: CfgNode) -> bool:
     """Return whether the model of a config predicts semantic segmentation.
 
-    Such models are Detectron2's ``SemanticSegmentor`` and ``PanopticFPN``, and the subclasses of both.
+    These are the models of Detectron2's classes ``SemanticSegmentor`` and ``PanopticFPN``, and of their subclasses.
     """
     name = cfg.MODEL.META_ARCHITECTURE
     found = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None

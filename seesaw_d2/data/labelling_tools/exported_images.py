@@ -33,7 +33,7 @@ def find_images(
         data: content of ``source`` in COCO format. The function changes it in place.
         files: files below the image folder.
         source: path of the annotation file.
-        notes: list to which the function appends notes.
+        notes: list to which the function appends notes about skipped images and replaced names.
         others: paths of all annotation files of the export.
         skip: True: remove images without a file and their objects. False: raise DataError for a missing file.
 

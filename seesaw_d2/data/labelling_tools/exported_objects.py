@@ -16,7 +16,7 @@ _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """Check the categories. Return the categories without supercategories that have no objects, which Roboflow adds.
+    """Check the categories. Return all categories except supercategories without objects, which Roboflow adds.
 
     Args:
         files: content of the exported annotation file, optionally followed by the content of the annotation file of the
@@ -90,7 +90,7 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Append a note about images without objects, which may not be labelled yet.
+    """If some images have no objects, append a note that lists them. Such images may not be labelled yet.
 
     Args:
         part: content of an annotation file.
@@ -107,7 +107,7 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Append a note about crowds, which training and evaluation ignore."""
+    """If the annotations contain crowds, append a note that training and evaluation ignore them."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -127,13 +127,13 @@ def is_empty(segmentation: Any) -> bool:
 
 
 def _area(points: np.ndarray) -> float:
-    """Return the area of a polygon, (P, 2). Use coordinates relative to the first point to reduce rounding errors."""
+    """Return the area of a polygon with P points, (P, 2). Coordinates relative to a point reduce rounding errors."""
     x, y = (points - points[0]).T
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Append a note about boxes that exceed the image. Such boxes may not be x, y, width, height in pixels.
+    """If boxes exceed the image, append a note that they may not be x, y, width, height in pixels.
 
     Args:
         part: checked content of an annotation file.

@@ -47,7 +47,7 @@ class Part:
 
 
 def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
-    """Check the content of an annotation file like a training, and find the usable objects.
+    """Check the content of an annotation file as training does, and find the usable objects.
 
     Args:
         data: content of the annotation file in COCO format.

@@ -80,7 +80,7 @@ class ExportedFiles:
         return {}
 
     def in_another_folder(self, name: str, path: str) -> bool:
-        """Return whether an image name contains folders that differ from the folders of the file.
+        """Return whether the folders in an image name differ from the folders of the file.
 
         Args:
             name: "file_name" in the export.

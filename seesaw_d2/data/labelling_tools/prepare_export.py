@@ -225,7 +225,7 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
 
 
 def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Return groups of ids of images with the same content. A split must keep the images of a group together."""
+    """Group the images with the same content, which a split must keep together. Return the image ids of each group."""
     groups = same_content([str(root / image["file_name"]) for image in data["images"]])
     if groups:
         named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]

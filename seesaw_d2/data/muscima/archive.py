@@ -77,7 +77,7 @@ def _wanted(name: str) -> bool:
 
 
 class _Sizes:
-    """Checker of the file sizes in a source before the files are read."""
+    """Checker of the size of each file and of the total size of a source. Sizes are checked before files are read."""
 
     def __init__(self, source: Path):
         self._source, self._total = source, 0
@@ -103,7 +103,7 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         files: result of ``read_files``.
 
     Raises:
-        DataError: a file is invalid (see ``parse_page``), or two files describe the same page.
+        DataError: ``parse_page`` refuses a file, or two files describe the same page.
     """
     found: dict[tuple[int, int], str] = {}
     for name, content in files.items():

@@ -23,11 +23,11 @@ def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[n
 
     Args:
         page: the annotated page.
-        image: see ``draw_page``.
+        image: image file of the page in CVC-MUSCIMA. None: draw the union of the masks.
         settings: size and context of the crops, and classes to leave out.
 
     Returns:
-        the crops, (N, S, S) uint8, and their N categories.
+        the crops, a uint8 array (N, S, S), and the list of their N categories.
     """
     symbols = [symbol for symbol in page.symbols if symbol.category not in settings.left_out]
     crops = np.empty((len(symbols), settings.size, settings.size), dtype=np.uint8)

@@ -61,7 +61,7 @@ def _best(paths: list[Path]) -> Path:
 
 
 def draw_page(page: Page, image: Path | None = None) -> np.ndarray:
-    """Return the image of a page with black ink on white paper, (H, W) uint8.
+    """Return the image of a page, a uint8 array (H, W) with black ink on white paper.
 
     Args:
         page: the annotated page.

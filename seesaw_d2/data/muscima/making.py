@@ -46,7 +46,7 @@ def make_once(
 
     Args:
         root: folder of the data set.
-        settings: all settings that determine the content, see ``settings_record``.
+        settings: result of ``settings_record``, all settings that determine the content.
         fill: function that writes the data set to a given folder, and returns counts and notes.
         overwrite: whether to replace a data set with other settings.
 

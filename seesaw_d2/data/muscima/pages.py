@@ -37,7 +37,7 @@ class Symbol:
 
     @property
     def mask(self) -> np.ndarray:
-        """Return the mask inside the box, (H, W) bool."""
+        """Return the mask inside the box, a bool array (H, W)."""
         values = np.arange(len(self.runs)) % 2 == 1
         return np.repeat(values, self.runs).reshape(self.height, self.width)
 
@@ -93,7 +93,7 @@ def parse_page(content: bytes, where: str) -> Page:
 
 
 class _Reader:
-    """Collector of a page's symbols. The XML parser expat calls its methods, and builds no tree."""
+    """Collector of a page's symbols. It handles the events of the XML parser expat, which builds no tree."""
 
     def __init__(self, where: str):
         self.where = where

@@ -23,7 +23,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Function that wraps an iterable to display progress, like tqdm. The arguments are an iterable, its length and a label.
+# Function that wraps an iterable to display progress, like tqdm. Its arguments are an iterable, the length and a label.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
@@ -41,9 +41,9 @@ def prepare_tiles(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create a detection data set, or return the summary of an existing data set with the same settings.
+    """Create a detection data set of tiles, or return the summary of an existing data set with the same settings.
 
-    The folder contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
+    ``root`` contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
     categories are the classes in all pages, sorted by name, so the split does not change the categories. The test
     annotations omit symbols of categories without a training object, because a model cannot learn these categories.
 
@@ -54,10 +54,11 @@ def prepare_tiles(
         images: folder of CVC-MUSCIMA's page images. None: draw the pages from the masks.
         workers: number of worker processes. None: use one per core.
         overwrite: whether to replace a data set with other settings.
-        progress: function that displays progress, see ``Progress``.
+        progress: function that wraps an iterable to display progress, as ``Progress`` describes.
 
     Raises:
-        ConfigError, DataError: a file is missing or invalid, see ``read_source`` and ``make_once``.
+        ConfigError: ``source`` does not exist, or ``images`` does not exist or contains no page image.
+        DataError: a file is missing or invalid, or ``root`` contains other files or a data set with other settings.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -88,8 +89,8 @@ def prepare_crops(
 ) -> Prepared:
     """Create a classification data set, or return the summary of an existing data set with the same settings.
 
-    The folder contains ``train.npz`` and ``test.npz``. Each file contains the arrays images, (N, S, S), labels, (N,),
-    and names, (C,), of N crops with S x S pixels and C classes. For arguments, errors and classes, see
+    ``root`` contains ``train.npz`` and ``test.npz``, each with the arrays ``images`` (N, S, S), ``labels`` (N,) and
+    ``names`` (C,), for N crops of S x S pixels. Arguments, errors and the choice of classes are as in
     ``prepare_tiles``.
     """
     count = count_workers(workers)

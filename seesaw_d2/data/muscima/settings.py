@@ -18,7 +18,7 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Split:
-    """Split of the pages into training and test pages by different writers.
+    """Split into training and test pages. No writer has pages in both.
 
     Attributes:
         folds: number of folds k, at least 2. Fold f contains the pages of all writers w with w mod k = f.

@@ -37,7 +37,7 @@ class Source:
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Return the sorted categories of all pages, which are the same for all folds.
+        """Return the sorted categories of all pages. They are the same for all folds.
 
         Args:
             left_out: classes to leave out.
@@ -85,7 +85,8 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
         split: split into training and test pages.
 
     Raises:
-        ConfigError, DataError: a file is missing or invalid, see ``read_files`` and ``find_images``.
+        ConfigError: ``source`` does not exist, or ``images`` does not exist or contains no page image.
+        DataError: a file is invalid, or a page has no image.
     """
     files = read_files(source)
     pages = list(parse_pages(files))
