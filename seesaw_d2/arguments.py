@@ -120,7 +120,9 @@ def check_pairs(config_file: str, overrides: Sequence[Any]) -> None:
 def demo_parser() -> argparse.ArgumentParser:
     """Return the parser of ``demo.py``: the arguments of Detectron2's demo, ``--batch-size`` and ``--dtype``."""
     parser = _DemoParser(
-        description="Draw the detections of a trained model on images or on a video.", epilog=DEMO_EXAMPLE
+        description="Draw the detections of a trained model on images or on a video. Images and videos whose longer "
+        "side has fewer than 512 pixels are enlarged to 512 pixels, so that labels are readable.",
+        epilog=DEMO_EXAMPLE,
     )
     add = parser.add_argument
     add("--config-file", required=True, help="config of the model")

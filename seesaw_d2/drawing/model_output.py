@@ -1,8 +1,10 @@
 """Draw the output of a model: masks, boxes, names, scores, and marks of the frequency groups."""
 
+import cv2
 import numpy as np
+import torch.nn.functional as F
 from detectron2.structures import Instances
-from detectron2.utils.visualizer import Visualizer
+from detectron2.utils.visualizer import VisImage, Visualizer
 
 from seesaw_d2.drawing.plain_text import plain_text
 
@@ -10,6 +12,8 @@ from seesaw_d2.drawing.plain_text import plain_text
 COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
 # Marks after the names of rare, common and frequent categories.
 MARKS = (" ●R", " ○C", "")
+# Length of the longer side, in pixels, that leaves space for labels. The help text of demo.py contains this number.
+READABLE_SIZE = 512
 
 
 @plain_text()
@@ -19,6 +23,7 @@ def draw_instances(
     names: list[str],
     groups: np.ndarray | None = None,
     min_score: float = 0.5,
+    min_size: int = 0,
 ) -> np.ndarray:
     """Draw detections on an image.
 
@@ -29,11 +34,13 @@ def draw_instances(
         groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which selects colour and mark.
             None: use one colour and no marks.
         min_score: minimum score of drawn detections, in [0, 1].
+        min_size: minimum length of the longer side of the drawing, in pixels. If the image is smaller, the drawing is
+            enlarged. The boxes and masks in ``instances`` stay unchanged.
 
     Returns:
-        (H, W, 3) uint8 RGB image with the detections.
+        (H, W, 3) uint8 RGB image with the detections. An enlarged drawing has the aspect ratio of the image.
     """
-    shown = instances[instances.scores >= min_score]
+    image, shown = _enlarged(image, instances[instances.scores >= min_score], min_size)
     if not len(shown):
         return image
     classes = shown.pred_classes.tolist()
@@ -49,4 +56,34 @@ def draw_instances(
         assigned_colors=[COLORS[-1 if groups is None else groups[c]] for c in classes],
         alpha=0.4,
     )
+    _keep_labels_inside(visualizer.output)
     return visualizer.output.get_image()
+
+
+def _enlarged(image: np.ndarray, instances: Instances, min_size: int) -> tuple[np.ndarray, Instances]:
+    """Return the image and a copy of the instances, enlarged until the longer side has at least ``min_size`` pixels."""
+    height, width = image.shape[:2]
+    factor = min_size / max(height, width)
+    if factor <= 1:
+        return image, instances
+    size = (max(round(height * factor), 1), max(round(width * factor), 1))
+    resized = cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=cv2.INTER_CUBIC)
+    larger = Instances(size, scores=instances.scores, pred_classes=instances.pred_classes)
+    larger.pred_boxes = instances.pred_boxes.clone()
+    larger.pred_boxes.scale(size[1] / width, size[0] / height)
+    if instances.has("pred_masks"):
+        masks = instances.pred_masks[:, None].float()
+        masks = F.interpolate(masks, size, mode="bilinear", align_corners=False) if len(masks) else masks
+        larger.pred_masks = masks[:, 0] >= 0.5
+    return resized, larger
+
+
+def _keep_labels_inside(output: VisImage) -> None:
+    """Move labels that extend over the border of the image into the image."""
+    renderer, pad = output.canvas.get_renderer(), 2
+    for text in output.ax.texts:
+        (x, y), box = text.get_position(), text.get_window_extent(renderer)  # y of the box points upwards
+        left, top = box.x0 - pad, output.height - box.y1 - pad
+        right, bottom = box.x1 + pad - output.width, pad - box.y0
+        # If the label does not fit, its beginning stays visible.
+        text.set_position((x - min(max(right, 0), left), y - min(max(bottom, 0), top)))

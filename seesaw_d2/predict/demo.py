@@ -13,7 +13,7 @@ from tqdm import tqdm
 from seesaw_d2.arguments import DEMO_EXAMPLE, demo_parser
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data import training_frequency_groups
-from seesaw_d2.drawing.model_output import draw_instances
+from seesaw_d2.drawing.model_output import READABLE_SIZE, draw_instances
 from seesaw_d2.errors import ConfigError, OutputError, SeesawError
 from seesaw_d2.predict.image_sources import Video, VideoWriter, check_images, find_images, is_video, read_image
 from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
@@ -67,6 +67,8 @@ Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painter:
     """Return a function that draws detections on an iterable of images, uint8 (H, W, 3) BGR each.
 
+    The function enlarges images whose longer side has fewer than READABLE_SIZE pixels.
+
     Args:
         cfg: config of the model.
         predictor: a ``BatchPredictor`` of the model.
@@ -90,7 +92,7 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 
         for instances in predictor(remembered()):
             image = waiting.popleft()
-            drawn = draw_instances(image[:, :, ::-1], instances, names, groups, min_score)
+            drawn = draw_instances(image[:, :, ::-1], instances, names, groups, min_score, READABLE_SIZE)
             yield np.ascontiguousarray(drawn[:, :, ::-1])
 
     return draw

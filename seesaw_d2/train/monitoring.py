@@ -16,7 +16,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, get_event_storage
 from torch import nn
 
-from seesaw_d2.drawing.model_output import draw_instances
+from seesaw_d2.drawing.model_output import READABLE_SIZE, draw_instances
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.frequency_groups import GROUP_NAMES
 from seesaw_d2.utils.distributed import unwrapped
@@ -109,7 +109,7 @@ class PredictionImages(HookBase):
                 instances = model([record])[0]["instances"].to("cpu")
                 image = convert_image_to_rgb(record["image"].permute(1, 2, 0), self._format)
                 sized = _resized(image, (record["height"], record["width"]))
-                drawn = draw_instances(sized, instances, self._names, min_score=0.3)
+                drawn = draw_instances(sized, instances, self._names, min_score=0.3, min_size=READABLE_SIZE)
                 get_event_storage().put_image(f"predictions/{number}", np.ascontiguousarray(drawn.transpose(2, 0, 1)))
 
 

@@ -19,7 +19,8 @@ from seesaw_d2.train.preflight.config_checks import check_names
 from tests.integrations.set_criteria import DeformableDetrCriterion, Mask2FormerCriterion
 from tests.modeling.test_other_heads import CustomCascadeROIHeads
 
-PAGE = (Path(__file__).parents[2] / "docs/downstream.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/downstream.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.+?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 PROGRAMS = {
     title: re.findall(r"^```python\n(.+?)^```", text, re.MULTILINE | re.DOTALL) for title, text in SECTIONS.items()
@@ -118,3 +119,12 @@ def test_every_section_of_the_table_exists():
     linked = set(re.findall(r"\]\(#([^)]+)\)", PAGE))
     anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in SECTIONS}
     assert linked <= anchors, linked - anchors
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/library.md"])
+def test_the_lines_of_the_loss_run_as_printed(name):
+    programs = re.findall(r"^```python\n(.+?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+    (program,) = (text for text in programs if "SeesawLoss(num_classes=1203)" in text)
+    scope: dict = {}
+    exec(program, scope)
+    assert scope["scores"].shape == (8, 1204)

@@ -12,10 +12,11 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
+from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 
 from seesaw_d2.arguments import demo_parser
-from seesaw_d2.drawing.model_output import draw_instances
+from seesaw_d2.drawing.model_output import READABLE_SIZE, draw_instances
 from seesaw_d2.errors import DataError
 from seesaw_d2.predict.demo import draw_video, main
 from seesaw_d2.predict.image_sources import Video
@@ -36,6 +37,42 @@ def test_only_confident_detections_are_drawn():
     assert rare.shape == image.shape
     assert rare.any()
     assert (rare != frequent).any()
+
+
+@pytest.mark.parametrize(("size", "drawn_size"), [((128, 96), (512, 384)), ((30, 1000), (30, 1000))])
+def test_small_images_are_enlarged_with_their_boxes_and_masks(size, drawn_size):
+    assert str(READABLE_SIZE) in demo_parser().format_help()
+    image = np.zeros((*size, 3), dtype=np.uint8)
+    box = torch.tensor([[60.0, 4, 90, 28]])
+    masks = torch.zeros(1, *size, dtype=torch.bool)
+    masks[0, 4:28, 60:90] = True
+    found = Instances(size, pred_boxes=Boxes(box.clone()), scores=torch.tensor([0.6]), pred_masks=masks)
+    found.pred_classes = torch.tensor([0])
+    drawn = draw_instances(image, found, [" "], min_size=READABLE_SIZE)  # no name: the score is the label
+    assert drawn.shape[:2] == drawn_size
+    factor = drawn_size[0] / size[0]
+    x0, y0, x1, y1 = (box[0] * factor).int().tolist()
+    assert drawn[(y0 + y1) // 2, (x0 + x1) // 2].any()
+    outside = drawn[:, : x0 - 40]
+    assert not outside.any()
+    assert found.pred_boxes.tensor.equal(box)
+    assert draw_instances(image, found, ["a"], min_score=0.7, min_size=READABLE_SIZE).shape == drawn.shape
+    assert found.image_size == size
+
+
+@pytest.mark.parametrize("box", [[250.0, 20, 298, 150], [2.0, 154, 40, 192], [270.0, 180, 299, 199]])
+def test_labels_stay_inside_the_picture(box, monkeypatch):
+    """A label is as large at the border of the picture as in its middle."""
+
+    def label(at):
+        instances = Instances((200, 300), pred_boxes=Boxes(torch.tensor([at])), scores=torch.tensor([0.6]))
+        instances.pred_classes = torch.tensor([0])
+        monkeypatch.setattr(Visualizer, "draw_box", lambda *args, **options: None)
+        drawn = draw_instances(np.full((200, 300, 3), 255, np.uint8), instances, ["a long name"]) != 255
+        return (drawn.any(axis=(0, 2)).sum(), drawn.any(axis=(1, 2)).sum())
+
+    width, height = box[2] - box[0], box[3] - box[1]
+    np.testing.assert_allclose(label(box), label([100.0, 20, 100 + width, 20 + height]), atol=1)
 
 
 @pytest.fixture
@@ -70,8 +107,9 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     one = folder / sorted(names)[0]
     assert main([*first, "--input", str(one), "--output", str(tmp_path / "one.png"), *last]) == 0
     drawn, plain = cv2.imread(str(tmp_path / "one.png")), cv2.imread(str(one))
-    assert drawn.shape == plain.shape
-    assert np.abs(drawn.astype(int) - plain).max() > 60
+    assert plain.shape == (128, 128, 3)
+    assert drawn.shape == (512, 512, 3)
+    assert np.abs(drawn.astype(int) - cv2.resize(plain, (512, 512))).max() > 60
 
     film = str(tmp_path / "film.mp4")
     writer = cv2.VideoWriter(film, cv2.VideoWriter_fourcc(*"mp4v"), 5, (128, 128))
@@ -79,7 +117,7 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
         writer.write(plain)
     writer.release()
     assert main([*first, "--input", film, "--output", str(tmp_path / "drawn.mp4"), *last]) == 0
-    assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).read()[1].shape == (128, 128, 3)
+    assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).read()[1].shape == (512, 512, 3)
 
 
 def test_what_is_an_image_is_decided_by_content(arguments, glyphs, tmp_path, caplog):
