@@ -41,7 +41,7 @@ def start(args) -> int:
         cfg = load_config(args.config_file, args.opts)
         resolve_device(cfg)
         check_names(cfg)
-        check_trained(cfg, f"Add --opts MODEL.WEIGHTS path, {DEMO_EXAMPLE}")
+        check_trained(cfg, f"Add --opts MODEL.WEIGHTS path. {DEMO_EXAMPLE}")
         video = len(args.input) == 1 and is_video(args.input[0])
         check_encodable("--output", [args.output])
         check_encodable("--input", args.input)

@@ -189,10 +189,10 @@ def test_weights_are_a_whole_models(arguments, tmp_path, capsys):
     words = ["--config-file", config_file, "--input", str(tmp_path), "--output", str(tmp_path / "out")]
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert all(text in error for text in ("MODEL.WEIGHTS: ", "found none", "--opts MODEL.WEIGHTS path", "python"))
+    assert all(text in error for text in ("MODEL.WEIGHTS: ", "found ''", "--opts MODEL.WEIGHTS path", "python"))
     for weights in ("torchvision://resnet50", "detectron2://ImageNetPretrained/MSRA/R-50.pkl"):
         assert main([*words, "--opts", "MODEL.WEIGHTS", weights]) == 2
-        assert f"found {weights}, " in capsys.readouterr().err
+        assert f" {weights}. " in capsys.readouterr().err
 
 
 def test_data_is_not_needed(arguments, glyphs, tmp_path, capsys):
