@@ -49,7 +49,7 @@ def cut_page(
 
     Args:
         page: the annotated page.
-        image: image file of the page, see ``draw_page``.
+        image: image file of the page in CVC-MUSCIMA. None: draw the union of the masks.
         folder: folder to which the images are written.
         ids: dict from category to id. Symbols of other categories are drawn, but not annotated.
         settings: settings of the tiles.
@@ -131,7 +131,10 @@ def _inside(start: int, length: int, tile_start: int, tile: int) -> slice | None
 
 
 def _shape(mask: np.ndarray) -> dict[str, Any]:
-    """Return bbox, area and segmentation in LVIS format. Run lengths preserve holes in noteheads, unlike polygons."""
+    """Return bbox, area and segmentation of a mask in LVIS format.
+
+    The segmentation is run-length encoded, because polygons would fill the holes in noteheads.
+    """
     encoded = coco_mask.encode(mask)
     return {
         "bbox": coco_mask.toBbox(encoded).tolist(),

@@ -1,1 +1,1 @@
-"""Read and check annotation files, register data sets, and create dataset dicts, which are called records here."""
+"""Read and check annotation files, register data sets, and create records, which are Detectron2's dataset dicts."""

@@ -1,6 +1,7 @@
 """Check the fields, types, ids and references of an annotation file.
 
-Each check first tests a whole column, which is fast. Only if this test fails, the check searches for invalid entries.
+Each check first tests the values of a field in all entries together, which is fast. Only if this test fails, the check
+searches for the invalid entries.
 """
 
 import contextlib
@@ -87,7 +88,7 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
 
 
 def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the value of an integer field in every entry, (len(items),) int64. See ``column`` for the arguments.
+    """Return the value of an integer field in every entry as (len(items),) int64. The arguments are as in ``column``.
 
     Raises:
         DataError: an entry lacks the field, or a value is not an integer with at most 64 bits.
@@ -105,7 +106,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the same array as ``integer_column``, but raise DataError for values outside [1, ``MAX_SIDE``]."""
+    """Return the result of ``integer_column``. Raise DataError if a value is not in [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
     bad = (values < 1) | (values > MAX_SIDE)
     if bad.any():
@@ -117,7 +118,7 @@ def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str
 
 
 def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
-    """Return the ids of the entries, (len(items),) int64. Raise DataError if an id is missing, invalid or repeated."""
+    """Return the ids of the entries as (len(items),) int64. Raise DataError for missing, invalid or repeated ids."""
     ids = integer_column(items, key, "id", path)
     check_unique(ids, key, path)
     return ids
@@ -132,13 +133,13 @@ def check_unique(ids: np.ndarray, key: str, path: str) -> None:
 
 
 def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:
-    """Raise DataError if an annotation refers to an image or category that does not exist.
+    """Raise DataError if one of M annotations refers to an image or category that does not exist.
 
     Args:
-        ids: (M,) values of the annotations' ``field``.
+        ids: (M,) value of ``field`` in each annotation.
         field: "image_id" or "category_id".
-        targets: ids of the existing entries.
-        key: name of the list of these entries, for messages.
+        targets: ids of all images or of all categories.
+        key: "images" or "categories", for messages.
         path: path of the file, for messages.
         owners: (M,) ids of the annotations, for messages.
     """
@@ -189,7 +190,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Raise DataError if ``area`` of an annotation is infinite or not a number. Allow missing, null and NaN areas."""
+    """Raise DataError if the area of an annotation is infinite or no number. Allow missing, null and NaN areas."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))

@@ -91,7 +91,7 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
         dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the content of the file.
 
     Raises:
-        DataError: the file is missing or invalid. See ``annotation_checks`` and ``boxes_and_masks.checks``.
+        DataError: the file is missing, or the checks of ``annotation_checks`` or ``boxes_and_masks.checks`` fail.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
@@ -102,7 +102,7 @@ def parse_annotations(path: str) -> dict[str, Any]:
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Check the parsed content of a file like ``read_annotations``. Remove invalid polygons from ``data`` in place."""
+    """Check the parsed content of a file as in ``read_annotations``. Remove invalid polygons from ``data`` in place."""
     found = find_format(dataset_format, data)
     if found.convert is not None:
         try:
@@ -154,7 +154,7 @@ class CheckedAnnotations:
     """Result of ``AnnotationChecker.check``.
 
     Attributes:
-        annotations, has_area, ground_truth: see ``AnnotationFile``.
+        annotations, has_area, ground_truth: attributes of ``AnnotationFile``, for the checked annotations.
         findings: problems that cause warnings instead of errors.
     """
 

@@ -153,8 +153,8 @@ def categories_of(name: str, key: str) -> Categories | None:
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
     """Return a dict from category id to Detectron2's contiguous id.
 
-    The metadata of Detectron2's built-in LVIS data sets contains no such dict, but category names. If the file contains
-    the same names, use the positions in the file as contiguous ids. Otherwise, the contiguous id is the id - 1.
+    The metadata of Detectron2's built-in LVIS data sets contains category names instead of this dict. If the file
+    contains the same names, use the positions in the file as contiguous ids. Otherwise, subtract 1 from each id.
     """
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")

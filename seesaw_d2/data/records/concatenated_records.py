@@ -17,7 +17,7 @@ def join(parts: Sequence[Records]) -> Records:
 
 
 class Joined(Sequence):
-    """Concatenation of several sequences of records, which are not copied.
+    """Concatenation of several sequences of records. It refers to the sequences instead of copying the records.
 
     Args:
         parts: sequences of records.
@@ -39,7 +39,7 @@ class Joined(Sequence):
         return self._parts[part][position - int(self._starts[part])]
 
     def take(self, positions: np.ndarray) -> "Joined":
-        """See ``RecordColumns``."""
+        """Return the records at these positions."""
         part = self._part(positions)
         borders = np.flatnonzero(np.diff(part)) + 1
         pieces = zip(np.split(positions - self._starts[part], borders), np.split(part, borders), strict=True)
@@ -50,15 +50,15 @@ class Joined(Sequence):
         return np.searchsorted(self._starts[1:], position, side="right")
 
     def file_names(self) -> Iterator[str | None]:
-        """See ``RecordColumns``."""
+        """Yield the path of each record's image file, or None for a record without a file."""
         return (name for part in self._parts for name in file_names(part))
 
     def image_column(self, name: str) -> np.ndarray:
-        """See ``RecordColumns``."""
+        """Return the value of "image_id", "height" or "width" in each record."""
         return np.concatenate([np.zeros(0, np.int64), *(image_column(part, name) for part in self._parts)])
 
     def objects_of(self) -> ObjectColumns:
-        """See ``RecordColumns``."""
+        """Return the objects of all records."""
         objects = [objects_of(part) for part in ([], *self._parts)]
         starts = [0, *self._starts.tolist()]
         moved = [each._replace(image=each.image + start) for each, start in zip(objects, starts, strict=False)]

@@ -39,7 +39,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
     centres, the dimension is 1.
 
     Args:
-        centres: (M, 2), see ``occupied_cells``.
+        centres: (M, 2) x and y, divided by the image's width and height.
     """
     if len(centres) < _FEWEST_BOXES:
         return 1.0
@@ -53,7 +53,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
 
 
 def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the box centres, (M, 2), and category indices, (M,), of all objects that are not crowds.
+    """Return the box centres (M, 2) and the category indices (M,) of all objects that are not crowds.
 
     The x and y coordinates are divided by the image's width and height.
 
@@ -77,7 +77,10 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
 
 
 def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
-    """Return the centre of a box in double precision. Round boxes in XYWH format like the reference implementation."""
+    """Return the centre of a box in double precision.
+
+    For boxes in XYWH format, the order of operations gives the same rounding as the reference implementation.
+    """
     if mode == BoxMode.XYWH_ABS:
         x, y, width, height = box
         return x + width / 2, y + height / 2
@@ -87,7 +90,7 @@ def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
 
 
 def training_fractal_dimensions(cfg: CfgNode, num_classes: int) -> np.ndarray:
-    """Return the fractal dimension of each category in DATASETS.TRAIN, (num_classes,).
+    """Return the fractal dimension (num_classes,) of each category in DATASETS.TRAIN.
 
     Raises:
         ConfigError: a data set is not registered.

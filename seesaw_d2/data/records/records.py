@@ -73,9 +73,9 @@ class RecordColumns(Protocol):
         """Yield the path of each record's image file, or None for a record without a file."""
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return the value of a key in each record, (I,).
+        """Return an array (I,) with the value of a key in each record.
 
-        The data type is int64. For records that can lack the key, it is object, and missing values are None.
+        The data type is int64. If records can lack the key, the data type is object, and missing values are None.
 
         Args:
             name: the key: "image_id", "height" or "width".
@@ -140,7 +140,7 @@ def file_names(records: Records) -> Iterator[str | None]:
 
 
 def image_column(records: Records, name: str) -> np.ndarray:
-    """Return the value of a key in each record. See ``RecordColumns.image_column``."""
+    """Return the value of "image_id", "height" or "width" in each record, as in ``RecordColumns.image_column``."""
     return _columns(records).image_column(name)
 
 
@@ -151,7 +151,7 @@ def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int |
 
 
 def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct pairs of image and category, sorted by image, as (P,) images and (P,) categories.
+    """Find the P distinct pairs (image, category). Return the images (P,) and categories (P,), sorted by image.
 
     The objects are almost sorted, so NumPy's stable sort is fast. ``np.unique`` would take 50 times as long for LVIS.
     """
@@ -161,7 +161,7 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct pairs of category and image, sorted by category, as (P,) categories and (P,) images.
+    """Find the P distinct pairs (category, image). Return the categories (P,) and images (P,), sorted by category.
 
     Both arrays have small integer types to save memory, because LVIS has a million pairs.
 

@@ -155,7 +155,7 @@ def _problem(record: dict[str, Any]) -> str:
 
 
 def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
-    """Return a label map, (H, W) uint8.
+    """Read and check a label map. Return the pixel values as (H, W) uint8.
 
     Args:
         path: path of the label map.

@@ -66,9 +66,9 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
         num_classes: number of categories of the model. None: use MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
-        the groups, (num_classes,). If DATASETS.TRAIN is empty, cannot be read or has another number of categories, the
-        function logs the reason and returns None. This is not an error, because training with a custom data loader
-        does not need DATASETS.TRAIN.
+        the group (num_classes,) of each category. If DATASETS.TRAIN is empty, cannot be read or has another number of
+        categories, the function logs the reason and returns None. This is not an error, because training with a custom
+        data loader does not need DATASETS.TRAIN.
     """
     thresholds = added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS")
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes

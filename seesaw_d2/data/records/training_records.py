@@ -78,8 +78,8 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
 def with_objects(records: Records) -> Records:
     """Return the records with at least one object that is not a crowd.
 
-    Use Detectron2's ``filter_images_with_only_crowd_annotations`` for lists. For other sequences, do the same without
-    creating the dicts.
+    Lists are filtered by Detectron2's ``filter_images_with_only_crowd_annotations``. Other sequences are filtered in
+    the same way, but without creating dataset dicts.
     """
     if isinstance(records, list):
         return filter_images_with_only_crowd_annotations(records)
@@ -94,7 +94,7 @@ def with_objects(records: Records) -> Records:
 def log_histogram(records: Records, classes: list[str]) -> None:
     """Log the number of instances per category with Detectron2's ``print_instances_class_histogram``."""
     if not isinstance(records, list):
-        # Creating all dicts would be slow. Instead, pass one image per category with all instances of the category.
+        # Creating the dicts of all images would be slow. Pass one dict per category with all its instances instead.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))

@@ -29,8 +29,8 @@ def validate_datasets(
 ) -> None:
     """Check the annotation files, images and categories of the data sets of a detection job.
 
-    The function reads annotation files and image headers, but decodes no images (see ``check_headers``). The function
-    caches the category counts for ``training_statistics``.
+    The function reads annotation files and image headers, but decodes no images. ``training_statistics`` later reuses
+    the category counts.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
@@ -66,10 +66,11 @@ def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the images and label maps of the data sets of a semantic segmentation job.
 
     Args:
-        cfg, training: see ``validate_datasets``.
+        cfg, training: arguments of ``validate_datasets``.
 
     Raises:
-        ConfigError, DataError: see ``validate_datasets`` and ``validate_label_maps``.
+        ConfigError: a key is invalid, as described in ``validate_datasets`` and ``validate_label_maps``.
+        DataError: an annotation file, an image file or a label map is missing or invalid.
     """
     validate_resizing(cfg)
     used = used_datasets(cfg, training=training, classification=False)
@@ -83,12 +84,12 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
     """Check that every image has a label map, and that the model and the data sets have the same number of classes.
 
     Args:
-        cfg, training: see ``validate_datasets``.
+        cfg, training: arguments of ``validate_datasets``.
 
     Raises:
         ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES differs from the number of classes in a data set, or the data sets
             have different classes.
-        DataError: see ``check_label_maps``.
+        DataError: a label map is missing, is not an 8-bit greyscale image, or differs in size from the image.
     """
     known: dict[str, tuple[str, ...]] = {}
     for _, name in used_datasets(cfg, training=training, classification=False):
@@ -104,8 +105,8 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
         if names != next(iter(known.values())):
             first = next(iter(known))
             raise ConfigError(
-                f"DATASETS: expected data sets with the same semantic classes, found a difference between {first!r} "
-                f"and {name!r}: {first_difference(known[first], names)}"
+                "DATASETS.TRAIN, DATASETS.TEST: all data sets must have the same semantic classes in the same order, "
+                f"but {first!r} and {name!r} differ: {first_difference(known[first], names)}"
             )
 
 
@@ -161,7 +162,7 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
     """Raise ConfigError if data sets have different categories, or the model has another number of categories.
 
-    Before an evaluation, also compare the order of categories with DATASETS.TRAIN (see ``check_training_order``).
+    Before an evaluation, ``check_training_order`` also compares the categories with DATASETS.TRAIN.
 
     Args:
         cfg: a config whose data sets are registered.

@@ -26,9 +26,9 @@ class SamplingAnalysis:
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
         repeat_threshold: threshold t of the repeat factors. None: images are not repeated.
         category_factors: (C,) repeat factors r(c).
-        epoch_images: number of images per epoch for each sampling. For "stochastic", this is the mean number. If
-            ``repeat_threshold`` is None, the only sampling is "uniform".
-        epoch_instances: number of instances of each category per epoch, (C,), for each sampling.
+        epoch_images: dict from sampling to the number of images per epoch. For "stochastic", this is the mean number.
+            If ``repeat_threshold`` is None, the only sampling is "uniform".
+        epoch_instances: dict from sampling to (C,), number of instances of each category per epoch.
     """
 
     statistics: CategoryStatistics
@@ -39,7 +39,7 @@ class SamplingAnalysis:
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """Return the fractions of an epoch's instances that are rare, common and frequent, (3,) in [0, 1]."""
+        """Return an array (3,) with the fractions of an epoch's instances in rare, common and frequent categories."""
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 

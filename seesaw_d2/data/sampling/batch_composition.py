@@ -14,7 +14,7 @@ from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
-    """Sequence of batches, which equal the batches that Detectron2 composes with a single process.
+    """Sequence of batches. They equal the batches that Detectron2 composes with a single process.
 
     Without groups, a batch contains the next B images of the stream. With groups, as in Detectron2's aspect ratio
     grouping, a batch contains the next B images of one group.
@@ -32,7 +32,7 @@ class BatchPlan:
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield an infinite sequence of batches. A batch is (image indices, (B,), and positions in the stream, (B,)).
+        """Yield an infinite sequence of batches. A batch is a pair: image indices (B,), positions in the stream (B,).
 
         Args:
             start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.
@@ -53,11 +53,11 @@ class BatchPlan:
 
         Args:
             images: (2, M), image indices and positions in the stream for the M images of the epoch.
-            waiting: dict from group to the images of an incomplete batch, (2, number of images). The dict is updated in
-                place.
+            waiting: dict from group to (2, number of images), the images of the group's incomplete batch. The dict is
+                updated in place.
 
         Returns:
-            (K, 2, B), the K complete batches, sorted by the position of the last image.
+            K complete batches (K, 2, B), sorted by the position of the last image in each batch.
         """
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []
@@ -73,7 +73,7 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Return the group of each image in Detectron2's aspect ratio grouping, (I,) int64: 1 if width > height, else 0.
+    """Return the aspect ratio group of each image as (I,) int64. As in Detectron2, it is 1 if width > height, else 0.
 
     Raises:
         DataError: an image has no annotated width or height.

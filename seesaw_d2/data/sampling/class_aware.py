@@ -23,9 +23,9 @@ class ClassAwareSampler(EpochStream, Sampler):
     """Sampler that uniformly draws a category, and then uniformly draws an image with this category.
 
     Source: class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0). As in ``CASDataset`` of EQL v2's
-    code, an image with several categories can be drawn for each of these categories. Deviation: ``CASDataset`` iterates
-    over shuffled lists of categories and images. This sampler draws all images independently. The expected frequencies
-    are the same, but independent draws need no state.
+    code, an image with several categories can be drawn for each of these categories. Deviation from ``CASDataset``:
+    this sampler draws all images independently, so it needs no state. ``CASDataset`` iterates over shuffled lists of
+    categories and images. The expected frequencies are the same.
 
     The stream of images is infinite. As in Detectron2's samplers, all processes draw the same stream, and each process
     uses every world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
@@ -79,7 +79,8 @@ class ClassAwareSampler(EpochStream, Sampler):
 class SquareRootSampler(ClassAwareSampler):
     """Class-aware sampler that draws a category in proportion to the square root of its number of images.
 
-    Source: Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q.
+    Source: Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q, where n_j is the number of images
+    with category j, and p_j is the probability of drawing category j.
     """
 
     def _draw_categories(self, generator, position):
@@ -89,13 +90,13 @@ class SquareRootSampler(ClassAwareSampler):
 class ProgressivelyBalancedSampler(ClassAwareSampler):
     """Class-aware sampler that changes gradually from instance-balanced to class-balanced sampling during training.
 
-    Source: Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB. p^IB is proportional to the
-    number of images with a category, and p^CB is uniform. Here, t is the position in the stream, T is ``length``, and
-    t/T changes every 1,024 images. In the paper, t/T changes every epoch. After ``length`` images, sampling is
-    class-balanced.
+    Source: Kang et al., ICLR 2020, equation 2. The probability of drawing category j is
+    p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, where p_j^IB is proportional to the number of images with category j, p_j^CB
+    is the same for all categories, t is the position in the stream, and T is ``length``. After T images, sampling is
+    class-balanced. Deviation from the paper: t/T changes every 1,024 images instead of every epoch.
 
     Args:
-        records, seed: see ``ClassAwareSampler``.
+        records, seed: arguments of ``ClassAwareSampler``.
         length: number of images that the whole training draws, >= 1.
     """
 

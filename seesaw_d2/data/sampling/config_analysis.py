@@ -21,8 +21,8 @@ def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> Sampl
         repeat_threshold: threshold t of the repeat factors. None: use DATALOADER.REPEAT_THRESHOLD.
 
     Raises:
-        DataError: a data set has no annotations.
-        ConfigError, DataError: see ``training_statistics``.
+        ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
+        DataError: an annotation file is missing or invalid, or contains no annotations.
     """
     statistics = training_statistics(cfg)
     parts = []

@@ -23,7 +23,7 @@ class EpochStream:
 
     @property
     def seed(self) -> int:
-        """Return the seed of the stream, which is equal in all processes. Set the seed only before iterating."""
+        """Return the seed of the stream, which is equal in all processes. Set the seed before the iteration starts."""
         return self._seed
 
     @seed.setter

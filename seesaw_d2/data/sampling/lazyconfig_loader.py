@@ -35,16 +35,16 @@ def build_repeat_factor_loader(
 ) -> TrainLoader:
     """Check data sets, and build a training loader with repeat factor sampling that can resume at any batch.
 
-    The function loads the data sets once. In Detectron2's LazyConfigs, the sampler loads the data sets a second time.
+    Unlike in Detectron2's LazyConfigs, the sampler does not load the data sets a second time.
 
     Args:
         names: names of registered data sets. Images without objects are omitted.
         mapper: function that maps a record to the model's input, such as Detectron2's ``DatasetMapper``.
         repeat_threshold: threshold t >= 0 of the repeat factors. 0: images are not repeated.
-        rounding: "stochastic" or "ceil", see DATALOADER.REPEAT_ROUNDING.
-        frequency: "images" or "instances", see DATALOADER.REPEAT_FREQUENCY.
-        copy_paste_threshold: threshold of Copy-Paste, see INPUT.COPY_PASTE.THRESHOLD. ``mapper`` must return bitmasks.
-            None: do not paste objects.
+        rounding: "stochastic" or "ceil", as in DATALOADER.REPEAT_ROUNDING.
+        frequency: "images" or "instances", as in DATALOADER.REPEAT_FREQUENCY.
+        copy_paste_threshold: threshold of Copy-Paste, as in INPUT.COPY_PASTE.THRESHOLD. ``mapper`` must then return
+            bitmasks. None: do not paste objects.
         total_batch_size: number of images in a batch over all processes, a multiple of the number of processes.
         num_workers: number of worker processes. 0: load images in this process.
         seed: seed >= 0 of the image order and the augmentation. None: draw a random seed that all processes share. The

@@ -55,12 +55,12 @@ def build_train_loader(
         options: further arguments of PyTorch's ``DataLoader``.
 
     Returns:
-        a ``TrainLoader``. A batch is a list of this process's part of SOLVER.IMS_PER_BATCH model inputs. If the sampler
-        is not an ``EpochStream``, the result is Detectron2's loader, which a resumed training restarts.
+        a ``TrainLoader``. A batch is a list of model inputs. The processes share SOLVER.IMS_PER_BATCH images equally.
+        If the sampler is not an ``EpochStream``, return Detectron2's loader, which a resumed training restarts.
 
     Raises:
-        DataError: see ``load_training_dicts`` and ``aspect_groups``. During iteration, the loader raises this error for
-            an image that cannot be decoded or does not have the annotated size.
+        ConfigError, DataError: ``load_training_dicts`` or ``aspect_groups`` finds invalid data. During iteration, the
+            loader raises DataError for an image that cannot be decoded or does not have the annotated size.
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
@@ -94,7 +94,7 @@ def build_train_loader(
 
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
-    """Wrap a mapper, to report or replace unreadable images, and to paste objects if Copy-Paste is enabled."""
+    """Wrap a mapper, so that it reports or replaces unreadable images. If Copy-Paste is enabled, it pastes objects."""
     skip = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES")
     checked = ReplacingMapper(mapper, records) if skip else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
@@ -131,7 +131,7 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
-    """Build Detectron2's test loader for a data set. The processes together load each image once, in batches of one.
+    """Build Detectron2's test loader. Each image is loaded once, by one of the processes, with batch size 1.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
     black images. The evaluator counts the objects in such images as missed.

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class RareObjects:
     """Sampler of objects to paste, so that an object of category c occurs r(c) times per epoch on average.
 
-    r(c) = max(1, sqrt(t / f(c))) is the repeat factor of the category (see ``category_repeat_factors``). An epoch
+    The repeat factor r(c) = max(1, sqrt(t / f(c))) depends on the fraction f(c) of images with category c. An epoch
     contains the original object once, and on average r(c) - 1 pasted copies. Crowds and objects without a mask are not
     pasted.
 
@@ -27,7 +27,7 @@ class RareObjects:
     Attributes:
         image: (M,) int64, record index of each of the M objects with r(c) > 1.
         position: (M,) int64, index of each object in the annotations of its record.
-        weight: (M,) float64, r(c) - 1 of each object.
+        weight: (M,) float64, r(c) - 1 for the category c of each object.
         mean: expected number of pasted objects per image.
         num_categories: number of categories with r(c) > 1.
         largest_factor: maximum of r(c).
@@ -49,7 +49,10 @@ class RareObjects:
         self.num_categories, self.largest_factor = int((factors > 1).sum()), float(factors.max(initial=1))
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects to paste into one image with NumPy's global generator. See ``ObjectSource.draw``."""
+        """Draw the objects to paste into one image with NumPy's global generator.
+
+        Return a pair (record index, annotation index) for each object.
+        """
         count = int(self.mean + np.random.random_sample())  # noqa: NPY002
         places = np.random.random_sample(count) * self._cumulative[-1:]  # noqa: NPY002
         chosen = np.searchsorted(self._cumulative, places, side="right")
@@ -83,7 +86,7 @@ def validate_copy_paste(cfg: CfgNode) -> None:
     if not node.ENABLED:
         return
     if not 0 < node.THRESHOLD < float("inf"):
-        raise ConfigError(f"INPUT.COPY_PASTE.THRESHOLD: expected a number > 0, found {node.THRESHOLD}")
+        raise ConfigError(f"INPUT.COPY_PASTE.THRESHOLD: expected a finite number > 0, found {node.THRESHOLD}")
     if not cfg.MODEL.MASK_ON:
         raise ConfigError("MODEL.MASK_ON: expected True, found False. INPUT.COPY_PASTE.ENABLED True needs masks.")
     if cfg.INPUT.MASK_FORMAT != "bitmask":

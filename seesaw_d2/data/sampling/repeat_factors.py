@@ -41,7 +41,9 @@ def category_repeat_factors(
     frequency: str = "images",
     instance_count: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the repeat factor r(c) = max(1, sqrt(t / f(c))) of each category (Gupta et al., CVPR 2019, B.2).
+    """Return the repeat factor r(c) = max(1, sqrt(t / f(c))) of each category c (Gupta et al., CVPR 2019, B.2).
+
+    t is ``threshold``, and f(c) is the frequency of the category, which ``frequency`` defines.
 
     Args:
         image_count: (C,) number of images with each category. The repeat factor of a category without images is 1.
@@ -54,7 +56,7 @@ def category_repeat_factors(
         instance_count: (C,) number of instances of each category. Required if ``frequency`` is "instances".
 
     Returns:
-        (C,) float64.
+        the repeat factors (C,), float64.
     """
     image_count = np.asarray(image_count)
     present = image_count > 0
@@ -67,11 +69,11 @@ def category_repeat_factors(
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """Return the repeat factor of each image, the maximum of r(c) over the categories in the image, (I,) float32.
+    """Return the repeat factor of each image as (I,) float32. It is the maximum of r(c) over the image's categories.
 
-    The repeat factor of an image is the mean number of times that the image occurs in an epoch. The repeat factor of an
-    image without annotations is 1. Earlier releases of MMDetection skip such images, and thereby shift the repeat
-    factors of all later images (mmengine's pull request 1048).
+    On average, an image occurs as often in an epoch as its repeat factor says. The repeat factor of an image without
+    annotations is 1. Earlier releases of MMDetection skip such images, and thereby shift the repeat factors of all
+    later images (mmengine's pull request 1048).
 
     Args:
         records: I dataset dicts with "annotations". Crowds count as objects, as in Detectron2.
@@ -124,8 +126,9 @@ def epoch_length(cfg: CfgNode, records) -> float:
     """Return the number of images in an epoch of the configured sampler.
 
     For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this sum is the
-    mean number of images in an epoch. For other samplers, the result is I. Class-aware samplers have no epochs, so this
-    function defines an epoch as I images. For example, the class-aware configs of EQL v2 draw 12 times I images.
+    mean number of images in an epoch. For other samplers, the result is the number of records, I. Class-aware samplers
+    have no epochs, so I images count as one epoch. For example, the class-aware configs of EQL v2 draw 12 times I
+    images.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))
@@ -149,4 +152,4 @@ def validate_sampling(cfg: CfgNode) -> None:
             choices = " or ".join(f'"{name}"' for name in values)
             raise ConfigError(f"DATALOADER.{key}: expected {choices}, found {node[key]!r}")
     if not 0 <= node.REPEAT_THRESHOLD < float("inf"):
-        raise ConfigError(f"DATALOADER.REPEAT_THRESHOLD: expected a number >= 0, found {node.REPEAT_THRESHOLD}")
+        raise ConfigError(f"DATALOADER.REPEAT_THRESHOLD: expected a finite number >= 0, found {node.REPEAT_THRESHOLD}")

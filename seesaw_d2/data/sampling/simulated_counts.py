@@ -37,13 +37,13 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
     least, most = max(1, image_count.max()), image_count.sum()
     if num_annotated < least:
         raise DataError(
-            f"number of annotated images: expected at least {least}, found {num_annotated}. The most frequent category "
-            f"occurs in {image_count.max()} images"
+            f"--num-images: expected at least {least} annotated images, found {num_annotated}. The most frequent "
+            f"category occurs in {image_count.max()} images."
         )
     if num_annotated > min(num_images, most):
         raise DataError(
-            f"number of annotated images: expected at most {min(num_images, most)}, found {num_annotated}. There are "
-            f"{num_images} images, and the image counts of all categories sum to {most}"
+            f"--num-images: expected at most {min(num_images, most)} annotated images, found {num_annotated}. The data "
+            f"set has {num_images} images, and the image counts of all categories sum to {most}."
         )
     annotations = [[] for _ in range(num_images)]
     first = rng.multivariate_hypergeometric(image_count, num_annotated)
@@ -63,7 +63,7 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Read category counts from a JSON list of categories, or from an annotation file in LVIS format.
 
     Returns:
-        C category names, the number of images with each category, (C,), and the number of instances, (C,).
+        C category names, the number of images with each category (C,), and the number of its instances (C,).
 
     Raises:
         DataError: the file is missing, or a category lacks "name", "image_count" or "instance_count".
@@ -87,7 +87,7 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     if len(wrong):
         images, instances = counts[wrong[0]]
         raise DataError(
-            f'{path}: category {names[wrong[0]]!r}: expected 0 <= "image_count" <= "instance_count", found '
-            f'"image_count" {images} and "instance_count" {instances}'
+            f'{path}: category {names[wrong[0]]!r} (index {wrong[0]}): expected 0 <= "image_count" <= '
+            f'"instance_count", found "image_count" {images} and "instance_count" {instances}'
         )
     return names, counts[:, 0], counts[:, 1]

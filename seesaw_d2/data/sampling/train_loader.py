@@ -1,4 +1,4 @@
-"""Load training batches from any batch on. A batch depends only on the seed and the number of the batch."""
+"""Load training batches, starting at any batch. A batch depends only on the seed and the number of the batch."""
 
 import hashlib
 import logging
@@ -42,8 +42,8 @@ Record = dict[str, Any]
 class TrainLoader:
     """Infinite iterable over the training batches of this process. A batch is a list of results of ``mapper``.
 
-    The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch. Numbers
-    of worker processes and training processes have no influence. Therefore the loader can start at any batch without
+    The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch, but not
+    on the numbers of worker processes and training processes. Therefore the loader can start at any batch without
     loading earlier batches. The worker processes start when the first batch is requested.
 
     Args:
@@ -55,7 +55,7 @@ class TrainLoader:
         groups: (I,) integers, the group of each image. All images of a batch belong to one group. None: do not group
             images.
         num_workers: number of worker processes. 0: load images in this process.
-        digest: hash of the records, see ``digest_of``.
+        digest: hash of the records, the result of ``digest_of``.
         device: GPU to which images are copied from pinned memory while the model trains on the previous batch. None: do
             not copy images.
         options: further arguments of PyTorch's ``DataLoader``.
@@ -166,7 +166,10 @@ class _Samples(Dataset):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
-        """Return a batch. PyTorch calls this method once per batch, so the random states are saved once per batch."""
+        """Return the samples of a batch. PyTorch calls this method instead of ``__getitem__``.
+
+        The global random states are saved and restored once per batch instead of once per sample.
+        """
         with generators_kept():
             return [self._sample(index, place) for index, place in items]
 

@@ -48,7 +48,7 @@ class Alphabet:
         return len(self.characters) * (1 + len(self.characters))
 
     def text(self, index: int) -> str:
-        """Return the one or two characters of a category. ``index`` is from 0 to ``max_categories`` - 1."""
+        """Return the one or two characters of category ``index``, which is in [0, ``max_categories``)."""
         count = len(self.characters)
         if index < count:
             return self.characters[index]

@@ -104,7 +104,7 @@ def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> di
 
 
 def polygon_area(points: np.ndarray) -> float:
-    """Return the area of a polygon that does not intersect itself. ``points`` is (K, 2)."""
+    """Return the area of a polygon that does not intersect itself. ``points`` contains x and y of K points, (K, 2)."""
     x, y = points.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 

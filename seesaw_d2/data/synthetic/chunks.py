@@ -1,4 +1,4 @@
-"""Draw the images of a data set in chunks, which worker processes can draw in parallel."""
+"""Draw the images of a data set in chunks, so that worker processes can draw several chunks in parallel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ CHUNK_IMAGES = 32
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive images of a split, with all data that are needed to draw the images.
+    """Consecutive images of a split, with all settings that a worker process needs to draw the images.
 
     Attributes:
         config: settings of the data set.

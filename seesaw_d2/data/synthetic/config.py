@@ -9,8 +9,9 @@ import numpy as np
 from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
-# If decay is None, the number of training images decays to this value, 2.2, over all ranks. The end value is fixed, so
-# that the fractions of rare, common and frequent categories do not depend on the number of categories.
+# If ``GlyphConfig.decay`` is None, the number of training images decays to this value, 2.2, from the most to the least
+# frequent category. With a fixed value, the fractions of rare, common and frequent categories do not depend on the
+# number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
 # If objects do not fit at random positions, they are placed in a square grid of cells. The side of a cell must be at
@@ -96,7 +97,7 @@ class GlyphConfig:
             )
 
     def category_images(self) -> np.ndarray:
-        """Return the number of training images of the category of each rank, (num_categories,) int64."""
+        """Return the number of training images for each frequency rank, (num_categories,) int64."""
         decay = self.decay
         if decay is None:
             decay = max(0.0, math.log(self.max_category_images / TAIL_IMAGES) / self.num_categories)

@@ -26,7 +26,10 @@ class PlacedGlyph:
     y: int
 
     def polygons(self) -> list[np.ndarray]:
-        """Return a list of polygons in pixels, (K, 2) float64. Coordinates are exact multiples of 1 / SUPERSAMPLE."""
+        """Return the polygons of the glyph, each a float64 array (K, 2) of x, y in pixels.
+
+        Coordinates are exact multiples of 1 / SUPERSAMPLE.
+        """
         corner = np.array([self.x, self.y])
         return [(polygon + corner) / SUPERSAMPLE for polygon in self.silhouette.polygons]
 

@@ -13,19 +13,20 @@ from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
-MIN_CONTRAST = 60.0  # minimum difference between the means of an object's two colours
+# Minimum difference in brightness (mean over the channels) between an object's two colours.
+MIN_CONTRAST = 60.0
 MAX_BLUR = 0.8  # maximum standard deviation of the blur in pixels, for images of width 128
 MAX_NOISE = 10.0  # maximum standard deviation of the noise
 
 
 def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator, background: str) -> np.ndarray:
-    """Return a new image with the objects, (size, size, 3) uint8.
+    """Draw the objects on a new background. Return the image as (size, size, 3) uint8.
 
     Args:
         objects: objects that do not overlap.
         size: side length of the image in pixels.
         rng: random generator for colours, blur and noise.
-        background: see ``GlyphConfig``.
+        background: "textured" or "plain", as in ``GlyphConfig``.
     """
     picture = draw_background(size, rng, background == "textured")
     for placed in objects:
@@ -37,7 +38,7 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
 
 
 def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.ndarray:
-    """Return an image of a random colour, (size, size, 3). If ``textured`` is True, add colour noise and lines."""
+    """Return an image (size, size, 3) of one random colour. If ``textured`` is True, add colour noise and lines."""
     picture = np.empty((size, size, 3), np.float32)
     picture[:] = rng.uniform(40, 215, size=3)
     if not textured:
@@ -55,7 +56,7 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
 
 
 def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return two random colours, (3,) float32, whose means differ by more than MIN_CONTRAST."""
+    """Return two random colours (3,), float32. Their means over the channels differ by more than MIN_CONTRAST."""
     while True:
         first, second = rng.uniform(0, 255, size=(2, 3)).astype(np.float32)
         if abs(first.mean() - second.mean()) > MIN_CONTRAST:

@@ -40,12 +40,12 @@ class SplitPlan:
 
 
 def category_ranks(config: GlyphConfig) -> np.ndarray:
-    """Return a random frequency rank for each category, (C,). Rank 0 is the most frequent."""
+    """Return the random frequency ranks of the categories, (C,). The category with rank 0 is the most frequent."""
     return generator(config, "ranks").permutation(config.num_categories)
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """Return the number of training images of each category, (C,) int64, which equals the number of instances."""
+    """Return the number of training images of each category, (C,) int64. It equals the number of instances."""
     return config.category_images()[category_ranks(config)]
 
 

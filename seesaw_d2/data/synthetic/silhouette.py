@@ -39,7 +39,7 @@ class Silhouette:
     Attributes:
         outline: (h, w) uint8, 255 inside the object. The object consists of the glyph, its border and its filled holes.
         face: (h, w) uint8, 255 inside the glyph.
-        polygons: list of (K, 2) int, contours of the outline in subpixels from the top left corner of the box.
+        polygons: contours of the outline, each an int array (K, 2) of x, y in subpixels from the box's top left corner.
     """
 
     outline: np.ndarray
@@ -112,7 +112,7 @@ def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) 
 
 @lru_cache(maxsize=256)
 def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the undistorted text in white on black, (h, w) uint8, and its convex hull, (K, 2) float64."""
+    """Return an image (h, w) uint8 of the undistorted text, white on black, and its convex hull (K, 2) float64."""
     face = _load_font(font, em)
     left, top, right, bottom = face.getbbox(text)
     image = Image.new("L", (right - left + 2, bottom - top + 2))

@@ -204,7 +204,7 @@ def test_uniform_sampling_never_repeats(toy_cfg, caplog):
     [
         ("REPEAT_ROUNDING", "up", 'REPEAT_ROUNDING: expected "stochastic" or "ceil", found \'up\''),
         ("REPEAT_FREQUENCY", "objects", r"REPEAT_FREQUENCY: .*objects"),
-        ("REPEAT_THRESHOLD", -0.001, r"REPEAT_THRESHOLD: expected a number >= 0, found -0\.001"),
+        ("REPEAT_THRESHOLD", -0.001, r"REPEAT_THRESHOLD: .*-0\.001"),
     ],
 )
 def test_wrong_values(key, value, message):

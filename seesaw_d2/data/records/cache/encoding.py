@@ -45,7 +45,7 @@ class Part(NamedTuple):
 
 
 def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
-    """Return the arrays that store an annotation file, see ``ARRAYS``.
+    """Return the arrays that store an annotation file. Their names and data types are in ``ARRAYS``.
 
     Args:
         file: the annotation file. This function ignores the content of ``file.annotations``.

@@ -27,8 +27,8 @@ VERSION = 3  # version of the file format
 SUFFIX = ".records"
 # Prefix of incomplete files.
 _UNFINISHED = "tmp-"
-# Names of files that this module creates. A name is a hash, or the prefix and 8 random characters of ``tempfile``, with
-# the suffix. Earlier versions of this project created folders whose names lack the suffix.
+# Names of files that this module creates. A complete file is named by a hash. An incomplete file is named by the prefix
+# and 8 random characters of ``tempfile``. Both have the suffix. Earlier versions created folders without the suffix.
 _ENTRY = re.compile(rf"(?:[0-9a-f]{{32}}|{_UNFINISHED}\w{{8}})({re.escape(SUFFIX)})?", re.ASCII)
 # Age in seconds at which ``tidy`` removes unused and incomplete files.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
@@ -75,7 +75,7 @@ def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
     Args:
         path: path of the compiled file.
         meta: description of the compiled file, a dict of JSON values.
-        tables: arrays of the compiled file, see ``encoding.ARRAYS``.
+        tables: arrays with the names and data types of ``encoding.ARRAYS``.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,6 +1,6 @@
 """Create each dataset dict of a compiled annotation file on access, from the arrays of the compiled file.
 
-Shapes: I is the number of records, and K is the number of categories.
+Shapes: I is the number of records.
 """
 
 import os
@@ -48,9 +48,9 @@ class CompiledRecords(Sequence):
     Processes share the memory-mapped arrays.
 
     Args:
-        tables: arrays of the compiled file, see ``encoding.ARRAYS``.
+        tables: arrays of the compiled file, as described in ``encoding.ARRAYS``.
         image_root: folder of the image files.
-        categories: contiguous id of each category in the file. Keys are category ids, in ascending order.
+        categories: dict from category id to contiguous id, in ascending order of category ids.
         indices: (I,) indices of the images in the file. None: use all images.
     """
 
@@ -83,11 +83,11 @@ class CompiledRecords(Sequence):
         return record
 
     def take(self, positions: np.ndarray) -> "CompiledRecords":
-        """See ``RecordColumns``."""
+        """Return the records at these positions."""
         return CompiledRecords(self._tables, self._image_root, self._categories, indices=self._indices[positions])
 
     def file_names(self) -> Iterator[str]:
-        """See ``RecordColumns``."""
+        """Yield the path of each record's image file."""
         names = memoryview(self._tables["names"])
         for start in range(0, len(self), columns.STRETCH):
             starts, ends = self._ranges("name_end", self._indices[start : start + columns.STRETCH])
@@ -95,11 +95,11 @@ class CompiledRecords(Sequence):
                 yield self._folder + to_name(names[first:end])
 
     def image_column(self, name: str) -> np.ndarray:
-        """See ``RecordColumns``."""
+        """Return the value of "image_id", "height" or "width" in each record, (I,)."""
         return self._tables[name][self._indices]
 
     def objects_of(self) -> ObjectColumns:
-        """See ``RecordColumns``."""
+        """Return the objects of all records."""
         tables = self._tables
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts
@@ -114,12 +114,17 @@ class CompiledRecords(Sequence):
         )
 
     def _range(self, ends: str, index: int) -> slice:
-        """Return the slice with the values of an image in an array. ``ends`` is the name of the array's end indices."""
+        """Return the slice of a concatenated array that belongs to an image.
+
+        Args:
+            ends: name of the array with the end index of each image's values, such as "name_end".
+            index: index of the image in the file.
+        """
         array = self._tables[ends]
         return slice(int(array[index - 1]) if index else 0, int(array[index]))
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the starts and the ends of the slices of several images. See ``_range``."""
+        """Return the start and the end of the slice that ``_range`` returns, for several images."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 
@@ -129,8 +134,8 @@ class CompiledFile:
     """Checked annotation file whose content is stored in arrays.
 
     Attributes:
-        path, format, category_ids, category_names: see ``AnnotationFile``.
-        tables: the arrays, see ``encoding.ARRAYS``.
+        path, format, category_ids, category_names: attributes of ``AnnotationFile``.
+        tables: the arrays, as described in ``encoding.ARRAYS``.
     """
 
     path: str

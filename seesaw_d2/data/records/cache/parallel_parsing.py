@@ -39,7 +39,7 @@ class _File(msgspec.Struct, gc=False):
 
 
 def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
-    """Split an annotation file into annotations without parsing the annotations.
+    """Split an annotation file into its annotations, but do not parse the annotations.
 
     Returns:
         a dict with the parsed lists of images and categories, and a list with the unparsed JSON of each annotation. If
@@ -65,7 +65,9 @@ _inherited: list[tuple[list[list[msgspec.Raw]], Callable[[bytes], Any]]] = []
 def read_parts(
     texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str
 ) -> Iterator[tuple[list[msgspec.Raw], T]]:
-    """Yield the texts of each part, and ``read(part)``, in order. If there are several parts, use worker processes.
+    """Split annotations into parts of at most ``PART``. Yield (texts of the part, result of ``read``) for each part.
+
+    The parts are yielded in order. Several parts are read in worker processes.
 
     Args:
         texts: unparsed JSON of each annotation. An empty list gives one empty part.

@@ -1,8 +1,8 @@
 """Check and encode the annotations in a part of a file.
 
-``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. ``AnnotationChecker``
-processes all other annotations, and reports errors and warnings. ``AnnotationChecker`` takes twice as long, because it
-creates a dict for each annotation.
+``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. If a part contains other
+annotations, ``AnnotationChecker`` checks the part, and reports errors and warnings. This takes twice as long, because
+the checker needs a dict for each annotation.
 """
 
 import itertools
@@ -125,7 +125,7 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
 
 
 def _short(annotations: list[_Annotation]) -> bytes:
-    """Return JSON with the needed fields of annotations without masks. The other fields need most of the space."""
+    """Return JSON with the needed fields of annotations without masks. This saves most of the space."""
     for each in annotations:  # msgspec does not encode UNSET
         each.id = each.image_id = each.area = UNSET
     return _encode_lines(annotations)

@@ -34,8 +34,8 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Minimum size in bytes of annotation files to compile. Parsing a smaller file takes a second. Smaller files are kept in
-# memory up to this total size.
+# Annotation files of at least this many bytes are compiled and cached on disk. Smaller files take at most about a
+# second to parse. They are kept in memory, up to this many bytes in total.
 MIN_SIZE = 50_000_000
 # Minimum age in seconds of files to keep in memory. A younger file could change again with the same modification time.
 _SETTLED = 1.0
@@ -49,10 +49,10 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
     """Read and check an annotation file, or return the result of an earlier call if the file has not changed.
 
     Args:
-        path, dataset_format: see ``read_annotations``.
+        path, dataset_format: arguments of ``read_annotations``.
 
     Raises:
-        DataError: see ``read_annotations``.
+        DataError: the file is missing or invalid.
     """
     cache, state = entry_files.cache_folder(), fingerprint(path)
     if state is None or state[1] < MIN_SIZE or cache is None or not os.path.isfile(path):
@@ -87,7 +87,7 @@ def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
 
 def _take_opened(key: tuple) -> Any:
-    """Return an opened file, and log its warnings again, because a caller may collect warnings."""
+    """Return an opened file. Repeat the warnings about this file, so that each caller can collect them."""
     file, messages = _opened[key]
     for message in messages:
         warn_once(logger, message)
@@ -102,7 +102,13 @@ def _make_room(size: int) -> None:
 
 
 def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> CompiledFile:
-    """Load or create a compiled file. ``state`` is the fingerprint that the annotation file had before hashing."""
+    """Load a compiled file, or create it.
+
+    Args:
+        path, dataset_format: arguments of ``read_annotations``.
+        entry: path of the compiled file.
+        state: fingerprint of the annotation file before it was hashed.
+    """
     try:
         entry_files.make_private(os.path.dirname(entry))
         if found := _load(entry, path):
@@ -190,7 +196,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
         the file and the arrays. The ``annotations`` of the file may be empty, because the arrays contain all objects.
 
     Raises:
-        DataError: see ``read_annotations``.
+        DataError: the file is missing or invalid.
     """
     try:
         file, parts = _read_in_parts(path, dataset_format)
