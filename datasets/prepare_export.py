@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 r"""Create a data set from the COCO export of a labelling tool, such as Label Studio, CVAT or Roboflow.
 
-See docs/own-data.md. Examples:
+docs/own-data.md describes how to train on the data set. Examples:
 
     python datasets/prepare_export.py datasets/my_export/result.json --output datasets/my_data
     python datasets/prepare_export.py datasets/my_export/train/_annotations.coco.json \

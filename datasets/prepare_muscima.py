@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Create tiles for detection, or symbol crops for classification, from MUSCIMA++ v2.0.
 
-See docs/muscima.md. Examples:
+docs/muscima.md describes the data. Examples:
 
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip --crops --fold 3

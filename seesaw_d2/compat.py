@@ -140,9 +140,10 @@ def vit_lr_decay_rate() -> Callable[..., float]:
 
 
 def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the ``count`` largest scores of each row of (B, R), and their indices, like Detectron2's RPN.
+    """Return the ``count`` largest scores of each row, and their indices, in the order of Detectron2's RPN.
 
-    v0.6 sorts the scores, whereas the main branch calls ``topk``. The order of equal scores differs.
+    ``scores`` has one row per image. v0.6 sorts the scores, whereas the main branch calls ``topk``. The order of equal
+    scores differs.
     """
     if hasattr(comm, "create_local_process_group"):  # main
         return scores.topk(count, dim=1)

@@ -88,10 +88,10 @@ def find_config_file(path: str) -> str:
 
 
 def find_lazy_config(path: str) -> str:
-    """Return the path of the LazyConfig that ``--config-file`` names, see ``find_config_file``.
+    """Return the path of the LazyConfig that ``--config-file`` names, like ``find_config_file``.
 
     Raises:
-        ConfigError: see ``find_config_file``, or the file is not a ``.py`` file.
+        ConfigError: ``find_config_file`` raises it, or the file is not a ``.py`` file.
     """
     found = find_config_file(path) if path and (path.endswith(".py") or not os.path.isfile(path)) else path
     if not os.path.isfile(found) or not found.endswith(".py"):
@@ -107,10 +107,10 @@ def _refuse_folder(path: str, names: list[str]) -> NoReturn:
 
 
 def _near(path: str, known: list[str]) -> str:
-    """Return ``did_you_mean`` with up to three names of ``known`` that are similar to ``path``."""
+    """Return a suggestion (``did_you_mean``) of up to three names in ``known`` that are similar to ``path``."""
 
     def likeness(other: str) -> float:
-        """Return the similarity of the file names or, if the folders differ and this is larger, of the full paths."""
+        """Return the similarity of the file names. If the full paths are more similar, return their similarity."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

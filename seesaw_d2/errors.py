@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Convert text to one printable line. Text longer than ``MAX_LENGTH`` loses its middle part."""
+    """Convert text to one printable line. In text longer than ``MAX_LENGTH``, "…" replaces the middle."""
     return _bounded(printable(re.sub(r"\s*\n\s*", " ", _bounded(text))))
 
 

@@ -71,7 +71,7 @@ def get_config(name: str, trained: bool = False) -> "CfgNode | DictConfig":
             evaluation as in MMDetection. False: use the ImageNet weights in the config, if any.
 
     Raises:
-        ConfigError: see ``get_cfg`` and, with ``trained``, ``get_checkpoint_url``.
+        ConfigError: ``get_cfg`` raises it or, with ``trained``, ``get_checkpoint_url``.
     """
     file = _published(name) if trained else ""
     cfg = get_cfg(name)
@@ -94,7 +94,7 @@ def get(name: str, trained: bool = False, device: str | None = None) -> "nn.Modu
         device: device of the model. None: MODEL.DEVICE, or cpu if no GPU is available.
 
     Raises:
-        ConfigError: see ``get_config``, or the config is a LazyConfig.
+        ConfigError: ``get_config`` raises it, or the config is a LazyConfig.
     """
     if name.endswith(".py"):
         raise ConfigError(

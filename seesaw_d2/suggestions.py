@@ -17,7 +17,7 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
 
 
 def did_you_mean(names: Iterable[str]) -> str:
-    """Return ". Did you mean A or B?" for names A and B, or "" without names, to append to an error message."""
+    """Return the end of an error message: ". Did you mean A or B?" for names A and B, or "" without names."""
     listed = " or ".join(names)
     return f". Did you mean {listed}?" if listed else ""
 

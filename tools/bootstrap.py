@@ -89,7 +89,7 @@ def make_environment(venv: Path) -> str:
 
 
 def refuse_foreign_torch(python: str) -> None:
-    """Raise SetupError if the environment has another PyTorch version, because the set-up would replace it."""
+    """Raise SetupError if the environment has a PyTorch version other than ``TORCH``, which pip would replace."""
     own = TORCH[0].removeprefix("torch==")
     if has(python, f"import torch, sys; sys.exit(torch.__version__.split('+')[0] == {own!r})"):
         raise SetupError(
@@ -105,7 +105,7 @@ def check_disk(venv: Path) -> None:
 
 
 def stamp_of(venv: Path):
-    """Return the path of the file that marks a finished set-up, and the file's content for these sources."""
+    """Return the path of the file that marks a finished set-up, and the content that matches the current sources."""
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())

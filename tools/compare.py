@@ -28,7 +28,7 @@ import command_line
 from comparison_rows import choose, fail, read_rows, words_of
 
 ROOT = Path(__file__).resolve().parent.parent
-# Name of the file in each run folder that contains the row of the comparison.
+# File in each run folder that stores the run's row of the comparison.
 MARK = "row.json"
 _LOG = "stdout.txt"
 # First line of each table. The program does not overwrite files without this line.

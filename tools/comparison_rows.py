@@ -47,7 +47,7 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
-    """Return the rows with these names, and the rows that they start from, in the order of the file. None: all rows."""
+    """Return the named rows and the rows from which they start, in file order. Without names, return all rows."""
     if not names:
         return rows
     known = {row["name"]: row for row in rows}
@@ -102,7 +102,7 @@ def _row_problem(row: dict) -> str:
 
 
 def _convert_problem(convert: str) -> str:
-    """Return a description of the first problem in a command, or "". Valid are programs of tools/ without paths."""
+    """Return a description of the first problem in a command, or "" if the command is valid."""
     program, *words = convert.split()
     if not re.fullmatch(r"\w+\.py", program) or not (TOOLS / program).is_file():
         return f"convert: expected a program of tools/ as the first word, found {program!r}"

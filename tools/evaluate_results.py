@@ -8,7 +8,7 @@ r"""Evaluate a results file without a model. The metrics are the same as after a
 The ground truth is a registered data set (of Detectron2, or in DATASETS.REGISTER of --config-file), or an annotation
 file in LVIS or COCO format. The results file has the results format of LVIS or COCO, and may come from any program. The
 annotation file or DATASETS.TRAIN of --config-file defines the groups (rare, common, frequent). The program raises an
-error if the order of the categories in DATASETS.TRAIN or --checkpoint differs.
+error if the order of the categories in DATASETS.TRAIN or --checkpoint differs from the order in the ground truth.
 """
 
 import logging
@@ -38,7 +38,7 @@ def parse(arguments):
 
 
 def read_ground_truth(args, cfg):
-    """Check the order of the categories. Return the annotation file, and the frequency group of each category."""
+    """Return the annotation file and the frequency group of each category, after checking the order of categories."""
     from seesaw_d2.data.records.annotation_files import read_annotations
     from seesaw_d2.data.records.catalog import categories_of, check_registered, read_annotation_file
     from seesaw_d2.data.records.validation import check_training_order

@@ -63,7 +63,7 @@ def pooled_categories(files) -> list[dict]:
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
     """Return a dict from old to new image id, and the images and objects with the new ids.
 
-    The new ids begin with ``start`` (images) and ``first_object`` (objects).
+    Image ids begin with ``start``, and object ids begin with ``first_object``.
     """
     ids = {image["id"]: start + index for index, image in enumerate(file.images)}
     images = [{**image, "id": ids[image["id"]]} for image in file.images]
@@ -75,7 +75,10 @@ def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], lis
 
 
 def pool(folds: list[tuple[str, str]]):
-    """Return the content of the pooled annotation file, and the pooled detections. Folds are pairs of file paths."""
+    """Pool the folds, pairs (annotation file, results file).
+
+    Return the content of the pooled annotation file and the pooled detections.
+    """
     import numpy as np
 
     from seesaw_d2.data.records.annotation_files import read_annotations

@@ -4,10 +4,10 @@ FEW = 20  # a class with fewer training images is a few-shot class
 
 
 def pooled(runs: list[dict]) -> str:
-    """Return the accuracies of all test images of the runs together, in percent, as lines of text.
+    """Return lines of text with the accuracies over the test images of all runs, in percent.
 
     Args:
-        runs: runs of image classifiers. ``classes`` maps a class name to its number of training images, test images,
+        runs: runs of image classifiers. ``classes`` maps a class name to its numbers of training images, test images,
             correct predictions and predictions. A class can be few-shot in one run and medium-shot in another.
     """
     counts = [count for run in runs for count in run["classes"].values()]

@@ -1,4 +1,4 @@
-"""Compare the ranking of rows with the ranking by published values."""
+"""Compare the ranking of rows by a metric with the ranking of these rows by published values."""
 
 import itertools
 import math

@@ -59,11 +59,11 @@ class ExportedModel:
         """Run the model on an image. Return a dict with an array for each name in ``metadata["outputs"]``.
 
         Args:
-            image: uint8 (3, H, W), resized as the metadata describe.
+            image: uint8 (3, H, W), resized as described in ``metadata``.
 
         Raises:
             DataError: the image has a wrong dtype or shape.
-            WeightsError: the model raises an error.
+            WeightsError: the runtime cannot run the model, or ``metadata`` has a wrong number of output names.
         """
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:

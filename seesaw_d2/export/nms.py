@@ -37,7 +37,10 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
 
 @torch.jit.script_if_tracing
 def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float) -> Tensor:
-    """Run NMS for one category after another. Return indices (N,) into boxes (M, 4), scores (M,) and category (M,)."""
+    """Run NMS separately for each category. Return the indices (N,) of the kept boxes.
+
+    All inputs have M rows: boxes (M, 4), scores (M,), category (M,).
+    """
     kept = torch.zeros_like(category, dtype=torch.bool)
     for each in torch.unique(category):
         index = torch.where(category == each)[0]
@@ -49,8 +52,8 @@ def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float
 def onnx_nms(boxes: Tensor, scores: Tensor, max_iou: float, min_score: float) -> Tensor:
     """Represent ONNX's operator NonMaxSuppression in a graph of torch.export.
 
-    The inputs are boxes (B, R, 4) and scores (B, columns, R). The output is int64 (N, 3): batch index, column and
-    region of each box after NMS.
+    The inputs are boxes (B, R, 4) and scores (B, J, R), for B batch entries with J categories each. Return
+    int64 (N, 3): batch index, category index in [0, J) and region of each kept box.
     """
     raise NotImplementedError("seesaw_d2::onnx_nms: only onnxruntime can run this operator")
 

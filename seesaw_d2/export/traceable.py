@@ -100,7 +100,9 @@ def select_proposals(
 
 
 def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
-    """Return the detections of a single image and their regions. This function replaces ``fast_rcnn_inference``.
+    """Return the detections of a single image, and the region index of each detection.
+
+    This function replaces ``fast_rcnn_inference``.
 
     Args:
         boxes: list of one tensor (R, 4 K).
@@ -140,7 +142,7 @@ def clip(self: Boxes, box_size) -> None:
 
 
 def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
-    """Pool R boxes of a single image from L feature maps (1, D, h, w). Return (R, D, P, P).
+    """Pool R boxes of a single image from L feature maps with D channels. Return features (R, D, P, P).
 
     This function replaces ``ROIPooler.forward``.
     """

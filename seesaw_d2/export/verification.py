@@ -61,10 +61,10 @@ def difference(
 
 
 def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the indices of matching detections in ``expected`` and ``found``, int64 (P, 2).
+    """Return the pairs of matching detections, int64 with two columns: index in ``expected``, index in ``found``.
 
-    Each detection in ``expected`` matches the nearest free detection of the same class, if their boxes differ by at
-    most one pixel.
+    Each detection in ``expected`` matches the nearest unmatched detection of the same class in ``found``, if the boxes
+    differ by at most one pixel.
     """
     pairs = []
     free = np.ones(len(found["classes"]), dtype=bool)
@@ -84,10 +84,10 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
 
     Args:
         exported: callable that maps an image to the outputs of the exported model.
-        images: uint8 (3, H, W) each.
+        images: images, each uint8 (3, H, W).
         expected: outputs of the original model for each image.
-        again: outputs of the original model with different rounding. The rounding error is the difference between
-            ``again`` and ``expected``, which is larger for deep models and large weights.
+        again: outputs of the original model with different rounding. The difference between ``again`` and ``expected``
+            estimates the rounding error of the original model. Deep models and large weights have larger errors.
         tolerance: allowed differences.
 
     Raises:

@@ -27,8 +27,8 @@ def query_labels(labels: Sequence[Tensor], matches: Matches, num_queries: int, n
     Args:
         labels: for each image, the categories of its objects, int64 in [0, C).
         matches: for each image, the indices of matched queries and of their objects.
-        num_queries: Q.
-        num_classes: C.
+        num_queries: number of queries Q.
+        num_classes: number of categories C.
     """
     shape, device = (len(labels), num_queries), labels[0].device
     found = torch.full(shape, num_classes, dtype=torch.int64, device=device)
@@ -62,8 +62,9 @@ def query_loss(
 
 
 def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> None:
-    """Raise ValueError if the loss does not fit a model with C = ``num_classes`` and a softmax or sigmoids.
+    """Raise ValueError if the loss does not fit a model with ``num_classes`` categories.
 
+    ``softmax`` is True for models with a softmax over the categories and "no object", False for models with sigmoids.
     The loss must have the same number of logits as the model. The scores of the loss must be the softmax or the
     sigmoids of the logits, because the model computes scores without the loss.
     """

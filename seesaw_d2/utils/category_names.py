@@ -29,7 +29,7 @@ class Categories:
 
 
 def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
-    """Return the class names in a checkpoint, or None if they are missing, as in older checkpoints, or invalid."""
+    """Return the class names in a checkpoint. Return None if they are invalid, or missing as in older checkpoints."""
     names = content.get(ENTRY)
     if names is None:
         return None
@@ -57,8 +57,8 @@ def check_order(
     Args:
         first, second: the class names.
         error: the exception type to raise.
-        other_data: whether ``second`` may have other classes, for example because a training starts from the weights of
-            another data set.
+        other_data: True: the classes may differ, for example because a training starts from weights for another data
+            set. False: both lists must have the same classes.
 
     Returns:
         a warning if some names differ without an error, else "".
@@ -93,7 +93,7 @@ def check_checkpoint(found: Categories | None, expected: Categories | None, *, m
     Args:
         found: the checkpoint's class names.
         expected: the data set's class names.
-        must_fit: whether all weights are used, so that a different number of classes is also an error.
+        must_fit: True: all weights are used, so that a different number of classes is an error. False: it is allowed.
 
     Returns:
         a warning if some names differ without an error, else "".

@@ -15,7 +15,7 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars() -> Iterator[list[Scalars]]:
-    """Yield a list to which ``put_scalars`` appends within this context, instead of copying values to the host."""
+    """Yield a list. Within this context, ``put_scalars`` appends to the list instead of copying values to the host."""
     kept: list[Scalars] = []
     token = _KEPT.set(kept)
     try:
@@ -25,7 +25,7 @@ def kept_scalars() -> Iterator[list[Scalars]]:
 
 
 def put_scalars(names: Sequence[str], values: Tensor) -> None:
-    """Put ``values`` (K,) under K ``names`` into the event storage, or into the list of ``kept_scalars``. Skip NaN."""
+    """Put one value per name into the event storage or, within ``kept_scalars``, into its list. Skip NaN."""
     kept = _KEPT.get()
     if kept is None:
         store_scalars(names, values.tolist())  # one transfer from the device

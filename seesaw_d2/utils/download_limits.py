@@ -42,7 +42,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
     that arrive byte by byte. After a timeout, the thread is abandoned.
 
     Raises:
-        OSError: see ``downloads.fetch``.
+        OSError: ``downloads.fetch`` lists the cases.
     """
     pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
     given_up = threading.Event()

@@ -44,7 +44,7 @@ def cached_download(
         cache_dir: cache folder. None: Detectron2's cache folder.
 
     Raises:
-        OSError: see ``fetch``.
+        OSError: ``fetch`` lists the cases.
     """
     path, limits = cached_path(url, cache_dir), limits or Limits()
     if force or not os.path.isfile(path):

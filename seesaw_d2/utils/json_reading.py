@@ -67,7 +67,9 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
         return float("nan")
 
     def refuse(name: str) -> None:
-        raise DataError(f"{path}: expected finite numbers, found {name}. JSON does not support {name}.")
+        raise DataError(
+            f"{path}: expected finite numbers, found {name}, which is not valid JSON. Replace {name} by a number."
+        )
 
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
@@ -81,7 +83,9 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
         where = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"{path}: {expected}, found a file that is not JSON: {error.msg} at {where}") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {expected}, found a file that is not JSON: byte {error.start} is not UTF-8") from None
+        raise DataError(
+            f"{path}: {expected}, found a file that is not JSON: invalid UTF-8 at byte {error.start}"
+        ) from None
     except DataError:
         raise
     except ValueError as error:  # an integer with thousands of digits

@@ -23,7 +23,7 @@ def first_few(values: Iterable[Any], limit: int = 5) -> str:
 
 
 def shortened(text: str, limit: int = 200) -> str:
-    """Shorten a text to its first ``limit`` characters and "…"."""
+    """Return a text. If it is longer than ``limit`` characters, replace the rest by "…"."""
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 

@@ -99,7 +99,7 @@ def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") ->
 
 
 def holds_other(path: Path, text: str) -> bool:
-    """Return whether the file exists and contains a different text.
+    """Return whether the file exists and its content differs from ``text``.
 
     Raises:
         ConfigError: the path is a folder, a link or another kind of file.

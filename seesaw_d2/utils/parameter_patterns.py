@@ -1,4 +1,4 @@
-"""Match the names of parameters and modules with patterns in config keys."""
+"""Select parameters and modules by name patterns, such as those of MODEL.FREEZE."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -22,7 +22,7 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
 
     Args:
         names: names of a model's parameters and, possibly, buffers.
-        patterns: see ``matches``.
+        patterns: names with the wildcards that ``matches`` supports.
         key: config key that sets the patterns, for the message.
 
     Raises:

@@ -73,7 +73,9 @@ def check_call(module: str, name: str, arguments: list) -> None:
     if name not in (*_SETS, *_MAPPINGS) or isinstance(first, _PLAIN):
         return
     if not isinstance(first, Node) or first.kind not in ("list", "tuple", "dict", "set"):
-        raise pickle.UnpicklingError(f"expected a list as the argument of {name}, found {described(first)}")
+        raise pickle.UnpicklingError(
+            f"expected a list, tuple, set or dict as the argument of {name}, found {described(first)}"
+        )
     if name in _SETS:
         check_keys(first.items)
     elif first.kind != "dict":

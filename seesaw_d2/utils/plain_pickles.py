@@ -21,7 +21,7 @@ _KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
 
 
 class _Type:
-    """Replacement for ``numpy.dtype``."""
+    """Replacement for ``numpy.dtype`` that accepts only types of numbers and text."""
 
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
@@ -36,7 +36,7 @@ class _Type:
 
 
 class _Array:
-    """Replacement for ``numpy.ndarray``. A pickle creates an empty array, then sets its content."""
+    """Replacement for ``numpy.ndarray``. A pickle creates an empty array, and ``__setstate__`` sets its content."""
 
     value: np.ndarray | None = None
 

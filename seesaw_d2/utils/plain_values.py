@@ -9,7 +9,7 @@ _BOUND = 2**63
 
 
 def plain_problem(value: Any, seen: set[int] | None = None) -> str:
-    """Return a description of the first problem in a value or its elements, or "" if all of them are plain.
+    """Return a description of the first problem in a value and its nested values, or "" without problems.
 
     Integers must have at most 64 bits, and text must not contain unpaired surrogates.
 

@@ -24,7 +24,7 @@ def read_lines(path: str) -> list[str]:
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             return list(file)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text in UTF-8, found byte {error.start}, which is not UTF-8") from None
+        raise DataError(f"{path}: expected text in UTF-8, found invalid UTF-8 at byte offset {error.start}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot read the file: {error.strerror or error}") from None
 
@@ -34,7 +34,7 @@ def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, 
 
     Args:
         path: path of the file.
-        columns: required columns. The file may have others.
+        columns: required columns. The file may have further columns.
 
     Returns:
         for each row, its place ("<path>, line <number>") and a dict from column to field.

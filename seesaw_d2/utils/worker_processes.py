@@ -29,7 +29,7 @@ def count_workers(workers: int | None) -> int:
 
 @contextmanager
 def worker_map(workers: int, *, fork: bool = True):
-    """Yield a ``map`` that uses worker processes, or the built-in ``map`` for one worker. It keeps the input order.
+    """Yield a ``map`` that uses worker processes, or the built-in ``map`` for one worker. Both keep the input order.
 
     Args:
         workers: >= 1, number of worker processes.

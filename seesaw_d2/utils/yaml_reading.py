@@ -33,7 +33,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
             raise error(f"{path}: expected at most {_MAX_BYTES} bytes, found at least {len(content)} bytes")
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise error(f"{path}: not a YAML file: byte {problem.start} is not UTF-8") from None
+        raise error(f"{path}: expected a YAML file in UTF-8, found invalid UTF-8 at byte {problem.start}") from None
     except OSError as problem:
         raise error(f"{path}: cannot read the file: {problem.strerror or problem}") from None
     return text, yaml_values(text, path, loader, error)

@@ -21,7 +21,7 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
 
     Args:
         path: path of the checkpoint.
-        inspect: see ``read_weights_file``.
+        inspect: True: verify the checksums of all records, and memory-map the tensors. False: read the tensors.
 
     Returns:
         the checkpoint, a dict of tensors and plain values with the weights below the key "model".

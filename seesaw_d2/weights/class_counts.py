@@ -48,8 +48,8 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         )
     if (stages := len({_stage(name) for name in names})) < len(names):
         raise WeightsError(
-            f"{checkpoint}: expected {stages} tensors of class counts for {stages} stages of the box predictor, found "
-            f"{len(names)} tensors: {first_few(names)}"
+            f"{checkpoint}: expected one tensor of class counts per stage of the box predictor ({stages} in all), "
+            f"found {len(names)} tensors: {first_few(names)}"
         )
     counts = [_counts(state["model"][name], f"{checkpoint}: {name}") for name in names]
     for name, values in zip(names, counts, strict=True):

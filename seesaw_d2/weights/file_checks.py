@@ -43,7 +43,7 @@ def check_weights_file(path: str, limits: Limits | None = None) -> None:
 
     Args:
         path: path or address of the file.
-        limits: see ``download``.
+        limits: limits on time and size of the download.
 
     Raises:
         WeightsError: the file is missing, truncated or not a weights file.

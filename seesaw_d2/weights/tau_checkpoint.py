@@ -110,7 +110,7 @@ def _check_taus(taus: Sequence[float]) -> None:
 
 
 def _check_config(cfg: CfgNode) -> int:
-    """Check that the classifier in the config is linear, and return C."""
+    """Check that the classifier in the config is linear. Return its number of categories."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     task = task_of(cfg)
     detectron2s = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")

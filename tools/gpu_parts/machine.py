@@ -16,7 +16,7 @@ MIN_TORCH = (2, 6)
 
 
 def paths(root: Path) -> list[str]:
-    """Return the folders that this program and its parts import from: the project, and ``carried`` if it exists."""
+    """Return the folders with modules that the program imports: the project, and ``carried`` if it exists."""
     return [str(folder) for folder in (root, root / "carried") if folder.is_dir()]
 
 
@@ -59,7 +59,7 @@ def _version(name: str) -> str:
 
 
 def _commit(root: Path) -> str:
-    """Return the short hash of the commit, with ", changed" if the work tree differs, or "unknown" without git."""
+    """Return the short hash of the commit, with ", changed" after uncommitted changes, or "unknown" without git."""
     try:
         git = ["git", "-C", str(root)]
         commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)

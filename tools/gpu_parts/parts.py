@@ -71,7 +71,7 @@ def mask_heads() -> Part:
 
 
 def quickstart() -> Part:
-    """Return the part that trains the quickstart config. An interrupted training continues."""
+    """Return the part that trains the quickstart config, or continues an interrupted training."""
 
     def commands(folder: Path) -> list[Command]:
         return [["tools/gpu_parts/quickstart.py", "--output", str(folder / "quickstart")]]

@@ -27,7 +27,10 @@ def tests(output: str, folder: Path) -> Rows:
 
 
 def losses(output: str, folder: Path) -> Rows:
-    """Return the time of Seesaw Loss, and its ratios to cross-entropy and to MMDetection's algorithm."""
+    """Return rows with the time of Seesaw Loss, and with time ratios.
+
+    The ratios are ours / cross-entropy and MMDetection's algorithm / ours.
+    """
     return [
         (
             f"C = {row['C']}, {row['foreground']} foreground",
@@ -39,7 +42,7 @@ def losses(output: str, folder: Path) -> Rows:
 
 
 def mask_heads(output: str, folder: Path) -> Rows:
-    """Return time and peak memory of each mask head, and their ratios to those of Detectron2's head."""
+    """Return rows with the time and peak memory of each mask head, and their ratios to those of Detectron2's head."""
     return [
         (
             f"C = {row['C']}, {row['regions']} regions, {row['pass']}, {row['head']}",
@@ -51,7 +54,7 @@ def mask_heads(output: str, folder: Path) -> Rows:
 
 
 def iteration(output: str, folder: Path) -> Rows:
-    """Return images per second and peak memory, and their ratios to those of Detectron2's trainer."""
+    """Return rows with images per second and peak memory, and their ratios to those of Detectron2's trainer."""
     table = _table(output)
     speed = {row["which"]: float(row["images / s"]) for row in table}
     memory = {row["which"]: float(row["peak MB"]) for row in table}
@@ -72,12 +75,18 @@ def iteration(output: str, folder: Path) -> Rows:
 
 
 def quickstart(output: str, folder: Path) -> Rows:
-    """Return the box AP of the training, and the box AP of trainings on CPUs for comparison."""
+    """Return rows with the box AP of the training, and the box AP of trainings on CPUs for comparison."""
     path = folder / "quickstart/inference/glyphs_val/results.json"
+    expected = f'{path}: expected a results file with the key "bbox", found'
     try:
-        found = json.loads(path.read_text())["bbox"]
-    except (OSError, ValueError, KeyError) as error:
-        raise Unreadable(f"{path}: {error!r}") from error
+        content = json.loads(path.read_text())
+        found = content["bbox"]
+    except OSError as error:
+        raise Unreadable(f"{expected} no readable file: {error.strerror}") from error
+    except ValueError as error:
+        raise Unreadable(f"{expected} invalid JSON: {error}") from error
+    except KeyError as error:
+        raise Unreadable(f"{expected} the keys {list(content)}") from error
     return [(f"box {name}", f"{found[name]:.1f} (CPUs: {expected})") for name, expected in CPU_AP.items()]
 
 

@@ -22,7 +22,7 @@ OUT_OF_MEMORY = re.compile(r"out of memory", re.IGNORECASE)
 def known(folder: Path, part: Part, key: str) -> dict:
     """Return the stored result of a part: status, seconds and rows.
 
-    The status is "not run" if no result is stored, or if the stored result has another ``key``.
+    The status is "not run" if no result is stored, or if its key differs from ``key``.
     """
     try:
         result = json.loads(_file(folder, part, "json").read_text())
