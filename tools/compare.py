@@ -148,7 +148,7 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
                 for row in rows:
                     running[row["name"], seed] = pool.submit(job, row, seed)
             wait(running.values())
-        except KeyboardInterrupt:  # running trainings receive the signal, too, and save checkpoints
+        except KeyboardInterrupt:  # the running trainings also receive the signal, and save checkpoints
             pool.shutdown(wait=False, cancel_futures=True)
             print("no further run will start. To continue, run the same command again.", file=sys.stderr, flush=True)
             raise
@@ -156,7 +156,7 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
 
 
 def cell(values: list[float | None]) -> str:
-    """Format mean ± standard deviation. Return a dash if a value is undefined."""
+    """Format the mean ± standard deviation of the values, or return a dash if a value is None."""
     if None in values:
         return "-"
     if len(values) < 2:

@@ -213,7 +213,7 @@ def main(arguments=None) -> None:
     if not runs:
         fail(f"{args.file}: expected runs, found no runs. The command collect writes runs to this file.")
     if args.what == "pooled":
-        by_row(runs, args.rows)  # refuses unknown names
+        by_row(runs, args.rows)  # raises an error for unknown names
         chosen = {run["row"]: run for run in runs if run["seed"] == args.seed and "classes" in run}
         absent = [name for name in args.rows if name not in chosen]
         if absent:

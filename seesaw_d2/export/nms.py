@@ -22,7 +22,7 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
         min_score: remove detections with a score of at most ``min_score``.
         max_iou: remove a detection if its IoU with a detection of a higher score is above ``max_iou``.
     """
-    if torch.compiler.is_exporting():  # the batch dimension of ONNX's operator holds the K boxes of each region
+    if torch.compiler.is_exporting():  # the batch dimension of ONNX's operator indexes the K boxes of each region
         shared = boxes.shape[1] == 1
         columns = scores.t().unsqueeze(0 if shared else 1)
         batch, column, region = torch.ops.seesaw_d2.onnx_nms(

@@ -43,7 +43,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
             Adapter(model, image),
             (image,),
             dynamo=True,
-            dynamic_shapes=None if classifier else ((free,),),  # nested, because Adapter.forward takes *args
+            dynamic_shapes=None if classifier else ((free,),),  # a nested tuple, because Adapter.forward takes *args
             input_names=[INPUT],
             output_names=list(outputs_of(model)),
             opset_version=OPSET,

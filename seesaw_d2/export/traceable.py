@@ -42,7 +42,7 @@ def traceable() -> Iterator[None]:
     }
     with ExitStack() as stack:
         stack.enter_context(patch_builtin_len(_LEN_IN))
-        # Skip the check that all fields of Instances have the same length: in a graph, the length is unknown.
+        # Disable the check that all fields of Instances have the same length, because a graph does not know the length.
         stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))

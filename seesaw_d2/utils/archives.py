@@ -8,7 +8,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import shown
 
 # Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. An array of
-# zeros reaches a ratio of 1030 with deflate. Such a small file could fill the memory.
+# zeros reaches a ratio of 1030 with deflate, so that a small file could fill the memory.
 MAX_RATIO = 200
 _ALWAYS = 64 << 20  # number of unpacked bytes that are accepted for any ratio
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

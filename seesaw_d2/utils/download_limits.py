@@ -77,7 +77,7 @@ class _GivenUp(Exception):
 
 
 def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the pieces in the queue. Raise OSError after a timeout, or if the file is too large."""
+    """Yield the pieces of a file from the queue. Raise OSError after a timeout, or if the file is too large."""
     begin = last = time.monotonic()
     size = recent = 0
     while True:
@@ -131,7 +131,7 @@ def _open(url: str, timeout: float) -> Any:
 
 
 def _answer(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of an address. Check the headers first, and the length at the end."""
+    """Yield the content of an address. Check the headers first, and the length of the content at the end."""
     try:
         response = _open(url, 2 * limits.silence)  # the timeout ends the thread of an abandoned download
     except urllib.error.URLError as error:

@@ -129,7 +129,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
 
 
 class _Incomplete(Exception):
-    """Raised to leave ``atomic_file`` without creating the file."""
+    """Raised after a failed download, so that ``atomic_file`` does not create the file."""
 
 
 class Downloads(PathHandler):

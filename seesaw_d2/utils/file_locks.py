@@ -58,7 +58,7 @@ def _lock_within(descriptor: int, seconds: float) -> None:
 def try_record_lock(file: IO[str]) -> bool:
     """Try to lock a file for this process with a record lock, without waiting.
 
-    Child processes do not inherit record locks, and network file systems support them.
+    Child processes do not inherit record locks. Network file systems support record locks.
 
     Returns:
         False if another process holds the lock. True after success, and if the file system does not support locks.

@@ -36,7 +36,7 @@ def shown(value: Any) -> str:
     """Return a short ``repr`` of a value from a file, which takes little time and memory even for huge values."""
     if isinstance(value, (str, bytes)):
         return repr(value[:200]) + "…" * (len(value) > 200)
-    if isinstance(value, int) and value.bit_length() > 1024:  # Python refuses to print huge integers
+    if isinstance(value, int) and value.bit_length() > 1024:  # for huge integers, Python's repr raises ValueError
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, (int, float, type(None))):
         return repr(value)

@@ -5,7 +5,7 @@ import os
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import shown
 
-_MAX_BYTES = 200  # maximum length of a part of a path. File systems allow 255
+_MAX_BYTES = 200  # maximum length of a path component in bytes, below the 255 that file systems allow
 
 
 def leads_outside(name: str) -> bool:

@@ -117,7 +117,7 @@ def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
-    """Return the SHA-256 of an archive without record contents and comment, and of the length ``comment``."""
+    """Return the SHA-256 of an archive, without record contents, and with ``comment`` as the length of its comment."""
     size = file.seek(0, os.SEEK_END) - len(archive.comment)
     digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
@@ -142,11 +142,11 @@ def _update(digest: Any, file: IO[bytes], start: int, stop: int) -> None:
 
 
 def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
-    """Check the pickle of an archive, and check that the archive has a record of the right size for each storage."""
+    """Check the pickle of an archive, and check that each storage in the pickle has a record of sufficient size."""
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        return  # PyTorch will raise a more informative error
+        return  # PyTorch reports this error with more information
     with archive.open(pickles[0]) as member, io.BufferedReader(member) as file:
         _, storages = check_pickle(file)
     folder = pickles[0].removesuffix("data.pkl")

@@ -56,7 +56,7 @@ def naming(path: str) -> Iterator[None]:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Copy plain values. Replace other objects, and lists and dicts below ``_MAX_DEPTH`` levels, by None."""
+    """Copy plain values. Replace objects of other types, and containers below ``_MAX_DEPTH`` levels, by None."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if depth < _MAX_DEPTH and isinstance(value, dict):

@@ -31,7 +31,7 @@ class MmdetModel:
     Attributes:
         cascade: True: Cascade Mask R-CNN. False: Mask R-CNN.
         depth: depth of the ResNet, 50 or 101.
-        num_classes: C.
+        num_classes: number of categories C.
         normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: unknown,
             because both variants have the same parameters.
         sampler: sampler of the training, "random" or "rfs" (repeat factor sampling). None: unknown.
@@ -55,12 +55,12 @@ class MmdetModel:
 
     @property
     def is_published(self) -> bool:
-        """Return True if MMDetection publishes such a model: LVIS v1, a known sampler, and for a cascade R-101."""
+        """Return True if MMDetection publishes such a model: LVIS v1, known sampler and, if it is a cascade, R-101."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
-        """Return the path of the most similar config of this project. ``overrides`` has the remaining differences."""
+        """Return the path of this project's most similar config. ``overrides`` contains the remaining differences."""
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:

@@ -40,7 +40,7 @@ def parse_config_text(text: str) -> dict[str, Any]:
     affects only the merging with base configs.
 
     Raises:
-        WeightsError: the text is too long, is not Python source, or contains other statements than assignments.
+        WeightsError: the text is too long, is not Python source, or contains statements that are not assignments.
     """
     if len(text) > MAX_TEXT:
         raise WeightsError(f"config text: expected at most {MAX_TEXT} characters, found {len(text)} characters")

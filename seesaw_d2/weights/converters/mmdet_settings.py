@@ -43,7 +43,7 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` in ``keys``. Missing numbers go to ``unsaid``, invalid to ``problems``."""
+        """Store the number ``owner[name]`` in ``keys``, or list it in ``unsaid`` (missing) or ``problems`` (invalid)."""
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
         elif is_numbers([owner[name]], 1, kind):
@@ -141,7 +141,7 @@ def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return the parts of all stages as a list. A part that is not in a list applies to all stages."""
+    """Return the part of each stage as a list. A single part, not in a list, applies to all stages."""
     return value if isinstance(value, list) else [value]
 
 

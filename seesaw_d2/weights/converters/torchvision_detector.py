@@ -100,9 +100,9 @@ def _rename(name: str) -> str | None:
 
 
 def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
-    """Move the rows of background from the first position to the last position, or drop these rows.
+    """Move the background rows from the start of ``tensor`` to the end or, if ``background`` is False, drop them.
 
-    ``tensor`` has shape (rows * (C + 1), ...). If ``background`` is False, the result has no rows of background.
+    ``tensor`` has shape (rows * (C + 1), ...), where ``rows`` is the number of rows per category.
     """
     parts = tensor.view(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
@@ -127,7 +127,7 @@ def convert_torchvision_file(
         source: path of a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
         target: path of the .pth file to write.
         config_file, overrides: config of the model, and overrides [KEY, VALUE, ...].
-        keep_classes, eps: see ``convert_torchvision_detector``.
+        keep_classes, eps: as in ``convert_torchvision_detector``.
         overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.
 
     Returns:
