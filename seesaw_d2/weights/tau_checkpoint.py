@@ -128,7 +128,8 @@ def _classifiers(model: dict[str, Tensor], num_classes: int, path: str) -> list[
     names = [name for name in model if _CLASSIFIER.search(name)]
     if not names:
         raise WeightsError(
-            f"{path}: expected a parameter roi_heads.box_predictor.cls_score.weight or classifier.weight, found neither"
+            f"{path}: expected a parameter roi_heads.box_predictor.cls_score.weight or classifier.weight, found "
+            "neither parameter"
         )
     for name in names:
         rows = len(model[name])

@@ -43,7 +43,7 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` in ``keys``, or list it in ``unsaid`` (missing) or ``problems`` (invalid)."""
+        """Store the number ``owner[name]`` in ``keys``, or list it in ``unsaid`` (missing) or ``problems`` (wrong)."""
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
         elif is_numbers([owner[name]], 1, kind):
