@@ -139,7 +139,7 @@ def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Return the candidate of each calibration that is best on each subset, or the first of equal candidates.
+    """Return, for each calibration, the best candidate on each subset. Of equal candidates, return the first.
 
     ``found`` maps the label of a candidate to its metrics on each subset.
     """

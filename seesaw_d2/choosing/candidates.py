@@ -1,4 +1,4 @@
-"""List the candidates for a calibration: each calibration of the registry with each value of its parameter."""
+"""List the calibrations to try: each registered calibration with each value of its parameter grid."""
 
 import contextlib
 from collections.abc import Sequence

@@ -84,7 +84,7 @@ class ClassificationData:
     ) -> dict[str, dict[str, float]]:
         """Compute "classes", the mean accuracy over classes, and the metrics of ``shot_accuracy`` of a new classifier.
 
-        See ``DetectionData.metrics`` for the arguments and the result.
+        The arguments and the result are as in ``DetectionData.metrics``.
         """
         features, labels = self._part("test" if fold is None else "train")
         if fold is not None:

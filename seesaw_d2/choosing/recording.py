@@ -117,7 +117,7 @@ def record(
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
-    """Raise ConfigError if detections computed from stored columns have other scores than the model's detections.
+    """Raise ConfigError if scores computed from stored columns differ from the scores of the model's detections.
 
     Do not compare boxes, because scores on a GPU differ in the last digits, which can change the order of detections.
     """

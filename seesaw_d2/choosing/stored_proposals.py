@@ -196,7 +196,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def _read_images(folder: Path) -> list[dict[str, Any]]:
-    """Return the entry of each complete image, as ``ProposalWriter.add`` has written it."""
+    """Return the entries that ``ProposalWriter.add`` has written, one per image.
+
+    An incomplete last line, left by a killed process, is ignored.
+    """
     path = folder / _IMAGES
     if not path.is_file():
         raise DataError(f"{path}: the list of the images with stored proposals does not exist. Choose another folder")

@@ -39,9 +39,9 @@ class Work:
     """Task for a worker process: compute detections with several scorings, and evaluate them.
 
     Attributes:
-        scorings: S scorings of the proposals.
-        results: the evaluations to compute. An evaluation is a list of pairs (index of a scoring, image ids). The
-            scoring of a pair applies to the images of the pair. The detections of all pairs are evaluated together.
+        scorings: S ways to compute scores from the stored proposals.
+        results: the evaluations to compute, each a list of pairs (index into ``scorings``, image ids). The images of a
+            pair use its scoring, and one evaluation covers the detections of all its pairs.
     """
 
     scorings: Sequence[Scoring]

@@ -1,4 +1,4 @@
-"""Read and check results files, and write results files, JSON files and CSV files atomically."""
+"""Read and check results files. Write results, JSON and CSV files atomically."""
 
 import csv
 import dataclasses

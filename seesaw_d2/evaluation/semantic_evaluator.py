@@ -71,8 +71,8 @@ def _mean(values: np.ndarray) -> float:
 class SemanticEvaluator(DatasetEvaluator):
     """Compute mIoU, mean class accuracy and pixel accuracy over all labelled pixels of a data set.
 
-    ``evaluate()`` returns {"sem_seg": metrics} in the main process and None in the other processes. See
-    ``segmentation_metrics`` for the metrics. ``evaluate()`` also writes ``semantic_per_class.csv`` to ``output_dir``.
+    ``evaluate()`` returns {"sem_seg": result of ``segmentation_metrics``} in the main process and None in the
+    other processes. ``evaluate()`` also writes ``semantic_per_class.csv`` to ``output_dir``.
 
     Args:
         dataset_name: name of a registered data set with label maps.

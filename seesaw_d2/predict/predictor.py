@@ -44,7 +44,7 @@ class BatchPredictor:
     Attributes:
         class_names: C class names, from the checkpoint if it contains names, otherwise from the datasets of the config.
             If neither has names, "category 0", "category 1", ....
-        unknown_data: reason why neither has names, or "".
+        unknown_data: reason why the class names are unknown, or "" if they are known.
 
     Raises:
         ConfigError: a value is out of range, or the config is not for a detector.
