@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Choose the calibration of a trained detector without training, and evaluate it on other images. See docs/choosing.md.
+"""Choose the calibration of a trained detector without training, and evaluate it on other images.
 
     python tools/calibrate.py --config-file configs/quickstart/mask_rcnn_glyphs_ce.yaml \\
         MODEL.WEIGHTS output/quickstart_ce/model_final.pth
@@ -10,7 +10,8 @@
 The model runs once over the images. The program stores the proposals, and evaluates each calibration on the stored
 proposals. It chooses parameters on training images, on another data set or, with --folds, on the other folds of the
 test set. The program never chooses parameters on the images whose AP it reports. AP refers to boxes. --masks also
-reports masks. If the program is interrupted, run the same command again to continue.
+reports masks. If the program is interrupted, run the same command again to continue. docs/choosing.md explains the
+method.
 """
 
 import argparse

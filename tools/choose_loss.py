@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compare the losses on your data by training only the classifier of a trained model. See docs/choosing.md.
+"""Compare the losses on your data by training only the classifier of a trained model.
 
     python tools/choose_loss.py --config-file configs/quickstart/mask_rcnn_glyphs_ce.yaml \\
         MODEL.WEIGHTS output/quickstart_ce/model_final.pth
@@ -9,7 +9,7 @@
 The model runs over the training and test images, and the program stores the inputs of the classifier. On these inputs,
 the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. It ranks
 the methods on held-out training images, and afterwards evaluates the best method on the test images. AP refers to
-boxes. If the program is interrupted, run the same command again to continue.
+boxes. If the program is interrupted, run the same command again to continue. docs/choosing.md explains the method.
 """
 
 import argparse

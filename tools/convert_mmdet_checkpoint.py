@@ -7,7 +7,7 @@ r"""Convert a checkpoint of MMDetection 2 or 3, such as its Seesaw Loss models, 
     python tools/convert_mmdet_checkpoint.py epoch_24.pth output/mine.pth --config-file my.yaml
 
 The program detects the config of the model from the file, and runs no code in the file. It prints the command that
-evaluates the converted model, and the published AP of the model. See docs/published-models.md.
+evaluates the converted model, and the published AP of the model. docs/published-models.md lists the models.
 """
 
 import argparse

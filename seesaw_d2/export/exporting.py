@@ -159,7 +159,7 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """Return the outputs in channels-last memory format, in which convolutions round differently."""
+    """Return the outputs in channels-last memory format. ``compare`` uses them to estimate the rounding error."""
     model.to(memory_format=torch.channels_last)
     try:
         return [_eager(model, image, dtype) for image in images]

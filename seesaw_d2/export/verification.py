@@ -22,7 +22,8 @@ class Tolerance:
             compare numbers that differ by rounding, so that a few of many thousand decisions can differ.
         mean_masks: True: compare the mean difference over the pixels of each mask. False: compare the largest
             difference. In half precision, a normalized predictor is inaccurate at pixels whose features are almost 0.
-        own: multiple of the original model's rounding error that is also allowed, see ``compare``.
+        own: differences up to this multiple of the original model's rounding error are also allowed. ``compare``
+            estimates the rounding error.
     """
 
     values: float = 1e-4

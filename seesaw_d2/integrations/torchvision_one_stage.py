@@ -51,7 +51,7 @@ class FCOSLossHead(FCOSHead):
 
 
 def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
-    """Replace the classification loss of a RetinaNet or FCOS, in place. See ``integrations.torchvision.use_loss``."""
+    """Replace the classification loss of a RetinaNet or FCOS, in place, for ``integrations.torchvision.use_loss``."""
     head, changed = (model.head, FCOSLossHead)
     if isinstance(model, RetinaNet):
         head, changed = model.head.classification_head, RetinaNetHead
