@@ -59,8 +59,8 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
 
     Args:
         cfg, model: a trained detector.
-        folder: output folder. Its subfolder "train" contains proposals of the training images, sampled as in training.
-            "held_out" contains proposals of the same images as in inference, and "test" proposals of the test images.
+        folder: output folder with three subfolders. "train" contains proposals of the training images, sampled as in
+            training. "held_out" and "test" contain the inference proposals of the training and of the test images.
         made_from: see ``ProposalWriter``.
         progress: function that takes an iterable, its length and a text, and returns the iterable with a progress bar.
     """
@@ -116,7 +116,7 @@ class DetectionData:
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training samples of a stage in all images outside of ``fold``. None: in all images."""
+        """Return the training samples of a stage from images outside of ``fold``, or from all images if it is None."""
         stored = self._stage(stage)
         of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
         kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)
@@ -155,7 +155,7 @@ class DetectionData:
         return result
 
     def _features(self, fold: int | None, stage: int) -> np.ndarray:
-        """Return the features (P, D) of the proposals in all images of ``fold``. None: in the test images."""
+        """Return the features (P, D) of the proposals in ``fold``, or in the test images if ``fold`` is None."""
         stored = self._part("test" if fold is None else "held_out")
         features = stored.column(f"features{stage}")
         if fold is None:

@@ -45,9 +45,9 @@ def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str])
 
 
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
-    """Choose about ``limit`` images, so that the shares of the outcomes stay about the same.
+    """Choose about ``limit`` images. The share of each outcome, a key of ``found``, stays about the same.
 
-    An outcome with images keeps at least one image. The chosen images are evenly spaced in the list of the outcome.
+    At least one image of each outcome is chosen, if the outcome has images. The chosen images are evenly spaced.
     """
     total = sum(map(len, found.values()))
     chosen = {}

@@ -1,9 +1,9 @@
 """Compute AP after correcting one type of error: wrong categories, detections of background, or wrong scores.
 
 The differences from the original AP show how much AP a model loses by each type of error, as in TIDE (Bolya et al.,
-ECCV 2020). This module deviates from TIDE in two points. AP is averaged over all IoU thresholds, while TIDE uses AP50.
-A detection is background if its IoU with all objects is below 0.5, the threshold with which ROI heads are trained,
-while TIDE uses 0.1.
+ECCV 2020). This module differs from TIDE in two points. TIDE uses AP50, but this module averages AP over all IoU
+thresholds. TIDE counts a detection as background if its IoU with all objects is below 0.1. This module uses 0.5, the
+threshold with which ROI heads are trained.
 """
 
 import dataclasses

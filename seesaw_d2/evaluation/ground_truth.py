@@ -69,7 +69,7 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall computed by an evaluation engine. The values of a category without objects of a size are -1.
+    """Precision and recall computed by an evaluation engine. -1 marks a category without objects of the given size.
 
     Attributes:
         precision: (T, R, C, A) float64 in [0, 1].

@@ -51,7 +51,7 @@ def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]
 
 
 def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """After each row with a calibration, insert a row with the calibrated metrics."""
+    """Return a copy of the rows, with a row of calibrated metrics after each row that has a calibration."""
     found: list[Mapping[str, Any]] = []
     for row in rows:
         calibrated = row["calibrated"]

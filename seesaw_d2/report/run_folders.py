@@ -238,7 +238,7 @@ def _read_weights(run: Run, num_classes: int) -> None:
 def _last(weights: dict[str, torch.Tensor], name: str, num_classes: int) -> torch.Tensor | None:
     """Return the first ``num_classes`` rows of the last parameter whose name matches the regular expression ``name``.
 
-    Return None if no parameter matches, or if the parameter has fewer rows or values that are not finite.
+    Return None if no parameter matches, or if this parameter has fewer rows, complex values, NaN or infinite values.
     """
     found = [value for key, value in weights.items() if re.search(name, key)]
     if not found or not found[-1].dim() or len(found[-1]) < num_classes or found[-1].is_complex():
