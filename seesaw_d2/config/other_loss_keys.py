@@ -79,12 +79,12 @@ def _gumbel_optimized(node: CN) -> None:
     # "drop": also a random part of the samples in background proposals (DropLoss, used by the authors). "none": the
     # loss uses all samples. Image classifiers need "none", because they have no background.
     node.WEIGHTING = "drop"
-    # lambda >= 0. Categories with a frequency below lambda, as defined in EQL, are rare. The default is the authors'
-    # value for LVIS v1. WEIGHTING "none" ignores this key.
+    # lambda >= 0. Categories with a frequency (see EQL) below lambda are rare. The default is the authors' value for
+    # LVIS v1. WEIGHTING "none" ignores this key.
     node.LAMBDA = 1.1e-3
     # Activation function: "gumbel", exp(-exp(-z)), or "sigmoid".
     node.ACTIVATION = "gumbel"
-    # Number in (0, 1), initial value of the activation. The default gives the authors' initial bias for LVIS, -2.75.
+    # Initial value of the activation, in (0, 1). The default corresponds to the authors' initial bias for LVIS, -2.75.
     node.PRIOR = 1.6e-7
 
 
@@ -120,9 +120,9 @@ def _inverse_image_frequency(node: CN) -> None:
     # InverseImageFrequencyLoss (IIF; Alexandridis et al., IEEE TIP 2023). The loss multiplies the logit of each
     # category by a weight that decreases with the frequency p of the category.
     # Link function, which computes the weight from p: "raw" (-ln p, the authors' choice for LVIS), "smooth", "prob",
-    # "normit", "gombit", "base2" or "base10". If the weight of a category is <= 0, an error is raised. The weight is
-    # <= 0 with "prob" and "normit" for p >= 1/2, with "gombit" for p > 0.63, and with "raw", "base2" and "base10" for
-    # p = 1. A weight near 0 hinders the training of the category. The weights of "smooth" are at least 1.
+    # "normit", "gombit", "base2" or "base10". A weight <= 0 raises an error. "prob", "normit": p >= 1/2 has such a
+    # weight. "gombit": p > 0.63. "raw", "base2", "base10": p = 1. "smooth": weights are at least 1. A weight near 0
+    # hinders the training of the category.
     node.LINK = "raw"
     # Definition of p. "images": the share of the images in DATASETS.TRAIN that contain the category. "instances": the
     # share of the category in the instances.

@@ -40,9 +40,9 @@ def add_speed(cfg: CN) -> None:
     # convolutions, PyTorch's default. "all": convolutions and matrix products. "none": no operations. This key has no
     # effect on a CPU.
     cfg.SOLVER.TF32 = "convolutions"
-    # Implementation of SGD. "for-loop": update one parameter at a time. "foreach": update all parameters with one
-    # operation, with the same results. "fused": update all parameters with one kernel. "auto": PyTorch's default, which
-    # is "foreach" on a GPU and "for-loop" on a CPU.
+    # Implementation of SGD. "for-loop": update one parameter at a time. "foreach": update all parameters
+    # together with torch._foreach operations, with the same results. "fused": do the whole update in one kernel.
+    # "auto": PyTorch's default, which is "foreach" on a GPU and "for-loop" on a CPU.
     cfg.SOLVER.OPTIMIZER_IMPLEMENTATION = "auto"
     # Number of iterations, 1, 2, 4, 5, 10 or 20, after which the host reads the losses and accuracies from the device
     # and checks that they are finite. The logged values do not depend on this number. With a number above 1, the device

@@ -66,9 +66,10 @@ def check_inputs(
 
 
 def check_objects(objects: Tensor, labels: Tensor) -> None:
-    """Raise ValueError unless ``objects`` are int64 values (N,) in [0, N), for labels (N,).
+    """Raise ValueError unless ``objects``, the object index of each label, is valid.
 
-    As in ``check_inputs``, values are checked only on the CPU.
+    ``objects`` must be an int64 tensor with the shape (N,) of ``labels`` and values in [0, N). Values are checked only
+    on the CPU, as in ``check_inputs``.
     """
     if objects.dtype != torch.int64 or objects.shape != labels.shape:
         expected = f"torch.int64 of shape {tuple(labels.shape)}"

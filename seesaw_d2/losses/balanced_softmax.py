@@ -24,7 +24,7 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
 
     - A category without instances has n_j = 1. The reference divides by zero.
     - The authors train detectors with sigmoids. Here detectors use the softmax over the categories and an objectness
-      branch for background, because annotations do not define a number of background instances.
+      branch for background, because the number of background instances is not known from the annotations.
     - The meta sampler, which is part of the paper's method, is not implemented.
 
     Args:
@@ -33,8 +33,8 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         background: "objectness" (default) or "none".
 
     Buffers:
-        log_prior: float64 (C,), log(n_j / Σ_k n_k). Checkpoints do not contain it, because the training data defines
-            it.
+        log_prior: float64 (C,), log(n_j / Σ_k n_k) with n clamped to at least 1. Checkpoints do not contain this
+            buffer, because the training data defines it.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "none")

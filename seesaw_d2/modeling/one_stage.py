@@ -30,12 +30,14 @@ _REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}
 
 
 class SigmoidDetector(DenseDetector):
-    """Mixin that replaces the focal loss in one-stage detectors of Detectron2. It must be the first base class.
+    """Mixin that replaces the focal loss of Detectron2's one-stage detectors by ``cls_loss``.
+
+    It must be the first base class.
 
     With ``FocalLoss`` the detectors are equivalent to Detectron2's detectors. As in Detectron2, the loss is divided by
-    a moving average of the number of foreground anchors. Here the average includes all processes, and checkpoints
-    contain the average. ``probabilities`` of the loss computes the scores. With background "class" (EQL v2), the head
-    has an additional logit for each anchor.
+    a moving average of the number of foreground anchors. Unlike in Detectron2, this average is taken over all processes
+    and is saved in checkpoints. Scores are computed by ``cls_loss.probabilities``. With background "class" (EQL v2),
+    the head has an additional logit for each anchor.
 
     Buffers:
         loss_normalizer: float64 scalar, the moving average, or 0 before the first step.

@@ -85,10 +85,10 @@ def calibration_for(
 
     Args:
         name: name of the calibration in ``CALIBRATION_REGISTRY``.
-        num_classes: C.
+        num_classes: number of categories C.
         datasets: names of the registered training sets whose instances are counted if ``counts`` is "dataset".
         counts: "dataset" or the path of a file with class counts; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
-        parameters: keyword arguments of ``from_statistics`` of the class, such as gamma, tau or lambda_.
+        parameters: keyword arguments of the calibration's ``from_statistics``, such as gamma, tau or lambda_.
 
     Raises:
         ConfigError: the name or the class counts are unknown.

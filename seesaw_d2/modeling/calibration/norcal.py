@@ -18,13 +18,14 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
     """Return log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
 
-    Deviation: n is clamped from below to 1. In the reference the score of a category without images is infinite.
+    Unlike in the reference implementation, n is clamped to at least 1. There, a category without images has an
+    infinite score.
     """
     return -gamma * image_counts.double().clamp(min=1).log()
 
 
 def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
-    """Return log((1 - β) / (1 - β^n_c)), (C,), for image counts n (C,), clamped from below to 1, and β in (0, 1)."""
+    """Return log((1 - β) / (1 - β^n_c)), (C,), for image counts n (C,), clamped to at least 1, and β in (0, 1)."""
     return ((1 - beta) / (1 - beta ** image_counts.double().clamp(min=1))).log()
 
 

@@ -43,7 +43,7 @@ def calibration_statistics(
     Args:
         cfg: a config with this project's keys.
         calibration: class of the calibration.
-        num_classes: C.
+        num_classes: number of categories C.
         stage, num_stages: index of the cascade stage and number of stages. They select the counts in a JSON file.
 
     Raises:
