@@ -90,8 +90,9 @@ def _add_mask_head(cfg: CN) -> None:
 
 
 def _add_cascade(cfg: CN) -> None:
-    # Keys of MODEL.ROI_HEADS.NAME "SeesawCascadeROIHeads". The defaults give Detectron2's Cascade R-CNN. The paper and
-    # MMDetection use PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25], SCALE_GRADIENTS False, RESAMPLE True.
+    # Keys that apply if MODEL.ROI_HEADS.NAME is "SeesawCascadeROIHeads". The defaults give Detectron2's Cascade R-CNN.
+    # The paper and MMDetection use PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25], SCALE_GRADIENTS False,
+    # RESAMPLE True.
 
     # True: each stage trains its own mask head on the proposals of the stage. At test time the mask probabilities are
     # averaged over the stages. False: a single mask head is trained on the proposals of the first stage.
@@ -214,8 +215,8 @@ def _add_data(cfg: CN) -> None:
     # True and INPUT.MASK_FORMAT "bitmask". The annotations may contain polygons or run-length encodings.
     cfg.INPUT.COPY_PASTE = CN()
     cfg.INPUT.COPY_PASTE.ENABLED = False
-    # t > 0. Let f(c) be the share of the training images that contain category c. In an epoch each object of category c
-    # is pasted max(1, sqrt(t / f(c))) - 1 times on average.
+    # This key is t > 0. Let f(c) be the share of the training images that contain category c. In an
+    # epoch each object of category c is pasted max(1, sqrt(t / f(c))) - 1 times on average.
     cfg.INPUT.COPY_PASTE.THRESHOLD = 1e-3
     # If an image file is missing or cannot be decoded, True logs a warning and skips the image, and False raises an
     # error that names the file. In evaluation all objects of a skipped image count as missed.

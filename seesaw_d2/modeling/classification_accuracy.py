@@ -32,10 +32,10 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
         - ``cls_accuracy``: share of correct predictions, as in Detectron2.
         - ``fg_cls_accuracy``: share of correct predictions among foreground proposals, as in Detectron2.
         - ``false_negative``: share of foreground proposals predicted as background, as in Detectron2.
-        - ``objectness_accuracy``: share of proposals that P(background) > 1/2 correctly classifies as background or
-          not.
-        - ``class_accuracy``: share of foreground proposals whose category has the highest score of all categories.
-          MMDetection logs it as ``acc_classes``.
+        - ``objectness_accuracy``: accuracy of foreground versus background, where a proposal is predicted as background
+          if P(background) > 1/2.
+        - ``class_accuracy``: share of foreground proposals whose category has the highest score of the C categories,
+          ignoring background. MMDetection logs it as ``acc_classes``.
         - ``class_accuracy_rare``, ``_common``, ``_frequent``: ``class_accuracy`` of each group, if ``groups`` is given.
     """
     num_classes = probs.shape[1] - 1

@@ -145,7 +145,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
 
     @torch.no_grad()
     def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
-        """Log the accuracy over the images of the batch, and over each group with images."""
+        """Log the accuracy in total and for each frequency group that occurs in the batch."""
         groups = self.frequency_groups(labels.device)
         right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
         metrics = {"accuracy": right.mean()}

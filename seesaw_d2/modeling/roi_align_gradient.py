@@ -95,15 +95,14 @@ def features_gradient(
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
     """Return the interpolation weights Y or X of one axis, (R, bins, length).
 
-    The value of a bin is the mean of equidistant samples. A sample interpolates linearly between two positions of the
-    feature map. A sample outside of the map is clamped to the edge if its distance is at most 1. Otherwise its value is
-    0.
+    The value of a bin is the mean of equally spaced samples, each interpolated linearly between two positions. Samples
+    up to 1 position outside the map are clamped to the edge. Samples farther outside have the value 0.
 
     Args:
         start, size: (R,), start and size of each region along the axis, in units of feature map positions.
         bins: number of bins, P or Q.
         length: size of the feature map, H or W.
-        sampling_ratio: number of samples in each bin. 0: ceil(size / bins), which is 0 for an empty region.
+        sampling_ratio: samples per bin. If 0, use ceil(size / bins) samples; an empty region then has none.
     """
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()
