@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.losses.build import LOSS_REGISTRY
-from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.category_statistics import category_values
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.link_functions import LINKS, link_weights
@@ -104,7 +104,9 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
     def weighted(self, logits: Tensor) -> Tensor:
         """Multiply the logits of the C categories by w. The other logits do not change."""
         if not self._has_weights:
-            raise not_given("image_counts" if self.counts == "images" else "instance_counts")
+            names = "image_counts and num_images" if self.counts == "images" else "instance_counts"
+            advice = "Pass the statistics, or load a checkpoint, which contains the buffer link_weights."
+            raise InvalidArgument(names, "the statistics of the training set", None, advice)
         ones = self.link_weights.new_ones(logits.shape[1] - self.num_classes)
         return logits * torch.cat([self.link_weights, ones]).to(logits.dtype)
 
