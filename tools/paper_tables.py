@@ -55,7 +55,7 @@ def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
     """Return a dict from table name ("1" to "8", "zoo") to rows."""
     import yaml
 
-    folders = {}  # key: training, value: output folder
+    folders = {}  # key: (config, overrides) of a run, value: output folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
         outputs = {}  # key: name of a row of this table, value: output folder

@@ -75,9 +75,13 @@ def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], lis
 
 
 def pool(folds: list[tuple[str, str]]):
-    """Pool the folds, pairs (annotation file, results file).
+    """Merge the annotations and the detections of several folds.
 
-    Return the content of the pooled annotation file and the pooled detections.
+    Args:
+        folds: pairs (annotation file, results file).
+
+    Returns:
+        content of the merged annotation file, and the merged detections.
     """
     import numpy as np
 

@@ -102,7 +102,7 @@ def digest_of(images: ImageSet) -> str:
 
 
 def take_folder(output: Path, settings: dict[str, Any]) -> None:
-    """Create the output folder. Raise ConfigError if the folder belongs to a call with other settings."""
+    """Create the output folder, and write the settings. Raise ConfigError if it contains other settings."""
     claim_folder(output, MARK)
     path = output / SETTINGS
     found = load_json_object(str(path), "expected the settings of a calibration") if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Compute the metrics of several scorings of stored proposals in parallel."""
+"""Evaluate stored proposals in parallel with several ways to compute scores (``Scoring``)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

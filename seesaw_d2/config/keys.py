@@ -215,7 +215,7 @@ def _add_data(cfg: CN) -> None:
     # True and INPUT.MASK_FORMAT "bitmask". The annotations may contain polygons or run-length encodings.
     cfg.INPUT.COPY_PASTE = CN()
     cfg.INPUT.COPY_PASTE.ENABLED = False
-    # This key is t > 0. Let f(c) be the share of the training images that contain category c. In an
+    # Threshold t > 0. Let f(c) be the share of the training images that contain category c. In an
     # epoch each object of category c is pasted max(1, sqrt(t / f(c))) - 1 times on average.
     cfg.INPUT.COPY_PASTE.THRESHOLD = 1e-3
     # If an image file is missing or cannot be decoded, True logs a warning and skips the image, and False raises an

@@ -200,8 +200,8 @@ def _pairwise_class_balance(node: CN) -> None:
     # Number >= 0. If > 0, START_ITER is computed from this number of epochs, which requires SOLVER.EPOCHS. 0: use
     # START_ITER.
     node.START_EPOCH = 0.0
-    # Labels until every category has had a proposal. "wait": use hard labels, as the reference does, and log the
-    # missing categories. "ignore": use soft labels, in which missing categories have the value 0.
+    # Which labels to use until every category has had a proposal. "wait": use hard labels, as the reference
+    # does, and log the missing categories. "ignore": use soft labels, in which missing categories have the value 0.
     node.UNSEEN = "wait"
     # Number > 0, largest allowed size of the confusion matrix, in 10^6 bytes. The matrix of C categories needs 4 C^2
     # bytes: 5.8 * 10^6 bytes for LVIS v1, 697 * 10^6 bytes for 13,204 categories.

@@ -95,7 +95,10 @@ class EqualizationLossV2(SigmoidLoss):
         return ratio.masked_fill(unseen, _BALANCED)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weights w_j of the binary losses, (N, L). For soft labels, interpolate between both weights."""
+        """Return the weight w_j of each binary loss, (N, L).
+
+        With soft labels, interpolate between the weights of positives and negatives.
+        """
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":
             negative = torch.cat([negative, negative.new_ones(1)])

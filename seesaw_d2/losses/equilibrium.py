@@ -107,7 +107,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         return losses
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the mean scores of the categories in the batch."""
+        """Update the running mean scores of the categories that occur in the batch."""
         categories = labels.clamp(max=self.num_classes - 1)  # any index is valid for background, which has share 0
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
         scores = probs.gather(1, categories.unsqueeze(1)).squeeze(1).double()

@@ -1,6 +1,6 @@
 """Focal Loss for Dense Object Detection (Lin et al., ICCV 2017, arXiv 1708.02002).
 
-Shapes: N proposals, C foreground categories, L = C logits.
+Shapes: N proposals, C foreground categories, C logits per proposal.
 """
 
 from collections.abc import Sequence

@@ -86,7 +86,8 @@ def trainer_keys(cfg: CfgNode) -> list[str]:
 def read_by_models(key: str) -> bool:
     """Return whether a head, backbone or meta-architecture of this project declares that it reads ``key``.
 
-    The result is False for ``schedule_keys`` of losses, because only the training schedule reads these keys.
+    The result is False for keys that a loss lists in ``schedule_keys``. The training schedule reads these keys, the
+    model does not.
     """
     return covered(_declared_keys(), key) and not key.endswith(_schedule_keys())
 

@@ -100,10 +100,12 @@ def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
 
 
 def store_report(report: StepReport, row: Sequence[float]) -> None:
-    """Log an iteration as Detectron2's SimpleTrainer does: means over the processes, and the longest wait for data.
+    """Log an iteration as Detectron2's SimpleTrainer does.
+
+    Losses are averaged over the processes. data_time is the longest wait of any process.
 
     Args:
-        row: the report's element in the result of ``read_reports``.
+        row: numbers that ``read_reports`` returned for this report.
     """
     values, scalars = row[: len(report.values)], row[len(report.values) :]
     storage = get_event_storage()

@@ -159,7 +159,7 @@ def make_folder(path: str | os.PathLike) -> None:
 def remove_leftovers(folder: str, names: re.Pattern[str]) -> None:
     """Remove the temporary files that ``atomic_file`` left in ``folder`` when earlier processes were killed.
 
-    ``names`` must match the whole names of the final files, without the suffix of temporary files.
+    Other files stay. ``names`` is compared with the full name of the final file, without the temporary suffix.
     """
     if not os.path.isdir(folder):
         return

@@ -11,7 +11,7 @@ from seesaw_d2.errors import ConfigError, SeesawError, WeightsError
 
 logger = logging.getLogger(__name__)
 
-# Key in checkpoints and recorded class counts, with a list of C class names.
+# Key of the list of C class names in checkpoints and in files of class counts.
 ENTRY = "categories"
 
 

@@ -20,11 +20,11 @@ _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
 class ExportedFiles:
-    """Files in a folder and its subfolders.
+    """Files in a folder and its subfolders, searched by image name.
 
     Attributes:
         root: path of the folder.
-        below: result of ``files_below`` for this folder.
+        below: paths of the files, from ``files_below``.
     """
 
     def __init__(self, root: Path):

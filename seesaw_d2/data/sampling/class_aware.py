@@ -57,7 +57,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the 1024 image indices of the stream that start at position 1024 * ``number``."""
+        """Return block ``number`` of the stream: the image indices at the 1024 positions from 1024 * ``number``."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)

@@ -38,16 +38,18 @@ class CalibrationStatistics:
 def calibration_statistics(
     cfg: Any, calibration: type[Calibration], num_classes: int, stage: int = 0, num_stages: int = 1
 ) -> CalibrationStatistics:
-    """Return the statistics that a calibration needs. MODEL.ROI_HEADS.CALIBRATION.COUNTS selects the source.
+    """Return the statistics of the training data that a calibration needs.
+
+    MODEL.ROI_HEADS.CALIBRATION.COUNTS selects the source: the training data set, a JSON file or a CSV file.
 
     Args:
         cfg: a config with this project's keys.
         calibration: class of the calibration.
         num_classes: number of categories C.
-        stage, num_stages: index of the cascade stage and number of stages. They select the counts in a JSON file.
+        stage, num_stages: index of the cascade stage and number of stages. A JSON file can contain counts per stage.
 
     Raises:
-        ConfigError, DataError: the annotations or the file cannot be read, or do not have C categories.
+        ConfigError, DataError: the annotations or the file of counts cannot be read, or do not have C categories.
     """
 
     @functools.cache

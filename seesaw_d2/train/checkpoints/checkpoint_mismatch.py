@@ -93,7 +93,10 @@ def _is_layer(name: str, prefix: str) -> bool:
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
-    """Return a dict from name to problem for the wrongly shaped parameters in fvcore's report."""
+    """Return a message for each parameter whose shape differs from the model, as a dict with the name as key.
+
+    ``incompatible`` is the result of fvcore's checkpointer.
+    """
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

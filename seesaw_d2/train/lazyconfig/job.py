@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class LazyTrainer(EndsEarly, Step):
-    """``Step`` with the hooks of a training. It writes metrics even if the training stops early."""
+    """Trainer of LazyConfigs: ``Step``, which also writes the metrics if training stops early."""
 
 
 class LazyCheckpointer(SeesawCheckpointer):

@@ -85,7 +85,7 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the argument names of a node's ``_target_``, or None if the names are unknown or arbitrary."""
+    """Return the argument names that a node's ``_target_`` accepts, or None if it accepts any or has no signature."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()

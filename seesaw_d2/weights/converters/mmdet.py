@@ -55,7 +55,7 @@ class MmdetModel:
 
     @property
     def is_published(self) -> bool:
-        """Return True if MMDetection publishes such a model: LVIS v1, known sampler and, if it is a cascade, R-101."""
+        """Return True if MMDetection publishes models of this kind, for LVIS v1. Its Cascade Mask R-CNN has R-101."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property

@@ -37,8 +37,8 @@ _RENAMES = (
     (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
     (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
 )
-# Key: layer with rows for each category, background first. Value: (Detectron2's name, number of rows per category,
-# whether Detectron2's layer has rows for background).
+# Layers whose parameters have rows for each category, background first. Value: (Detectron2's name, number of rows
+# per category, whether Detectron2's layer has rows for background).
 _BY_CATEGORY = {
     "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
     "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),

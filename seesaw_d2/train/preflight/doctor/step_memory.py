@@ -65,7 +65,7 @@ def _remedy(solver: CfgNode, share: float) -> str:
     """Return advice for a batch that is ``share`` times as large."""
     if not share:
         return "Lower INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN"
-    if solver.REFERENCE_WORLD_SIZE:  # the user's values belong to another number of processes than the values here
+    if solver.REFERENCE_WORLD_SIZE:  # solver was scaled to this number of processes, unlike the user's config
         return f"Multiply SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR by {share:g}, or lower INPUT.MIN_SIZE_TRAIN"
     words = f"SOLVER.IMS_PER_BATCH {round(solver.IMS_PER_BATCH * share)}"
     if not solver.REFERENCE_BATCH_SIZE:  # with this key, the learning rate already follows the batch size

@@ -20,11 +20,11 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True)
 class Layer:
-    """Source of written config keys: a YAML file, or the command line.
+    """A YAML file or the command line, with the config keys that it sets.
 
     Attributes:
         source: path of the file, or ``COMMAND_LINE``.
-        values: full key -> value, for the keys that this layer sets.
+        values: dict from full key, such as "SOLVER.BASE_LR", to value, only for the keys that this layer sets.
         merged: values of the file merged with its ``_BASE_``s. None for the command line.
         is_base: whether the file is a ``_BASE_`` of another file, or its name begins with "Base".
     """
