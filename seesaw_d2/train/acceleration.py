@@ -85,7 +85,7 @@ def try_compiler(device: torch.device) -> None:
 
 
 def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
-    """Apply the options to a model in place, and return the model. The state dict does not change."""
+    """Apply the options for faster training to a model in place, and return it. Its state dict stays the same."""
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "bfloat16":
@@ -103,7 +103,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
 
 
 def set_tf32(cfg: CfgNode) -> None:
-    """Set PyTorch's TF32 options for this process. They only affect GPUs."""
+    """Apply SOLVER.TF32 to this process. On the CPU, SOLVER.TF32 has no effect."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
             logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32} has no effect on the CPU. Only GPUs support TF32")
@@ -140,8 +140,8 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Initialize missing momentum buffers of SGD with zeros, for SOLVER.METRICS_PERIOD above 1.
 
-    Without this function, the fused kernel would leave new buffers uninitialized if it skips the first step. The first
-    step gives the same values, because PyTorch copies the first gradient to a new buffer.
+    Without this function, the fused kernel would leave new buffers uninitialized if it skips the first step. Zeros do
+    not change the first step: without a buffer, PyTorch uses the gradient, which equals momentum * 0 + gradient.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):

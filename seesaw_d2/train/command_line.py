@@ -80,9 +80,9 @@ def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
 
 
 def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
-    """Set ``args`` to resume the run in ``folder`` if this job started the run, and was then restarted.
+    """If a launcher restarted this training after it had started the run in ``folder``, set ``args`` to resume the run.
 
-    If another job started the run, the user must pass --resume or --overwrite.
+    If another job started the run, leave ``args`` unchanged. The user must then pass --resume or --overwrite.
     """
     if world.restarts and not args.eval_only and begun_by_this_job(folder):
         args.resume, args.overwrite = True, False

@@ -1,4 +1,4 @@
-"""Complete a forward pass with non-finite predicted boxes, for which Detectron2 raises an error.
+"""Complete a forward pass that predicts non-finite boxes. Detectron2 alone would raise an error.
 
 If one process left its forward pass, the other processes would wait forever in a collective. Therefore the process
 replaces the boxes, records the error and continues. All processes then skip the step.
@@ -30,8 +30,8 @@ def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
     Args:
         parts: result of ``box_predictors``.
 
-    Returns:
-        a list to which error messages are appended. It is empty while all boxes are finite.
+    Yields:
+        a list to which error messages are appended. The list is empty while all boxes are finite.
     """
     errors: list[str] = []
     with ExitStack() as stack:

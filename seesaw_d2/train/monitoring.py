@@ -73,7 +73,7 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 
 
 class PredictionImages(HookBase):
-    """Draw detections on the first images of DATASETS.TEST for TensorBoard. Detectron2 draws only proposals.
+    """Draw detections on the first test images for TensorBoard. Detectron2 draws only proposals.
 
     The hook sets the model to evaluation mode while it runs. It does not change the states of random number generators,
     so that it has no effect on the training.

@@ -12,7 +12,7 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Number of values of which Detectron2's writers log the median.
+# Detectron2's writers log the median of this number of values.
 _WINDOW = 20
 
 
@@ -25,8 +25,8 @@ def file_size(writer: JSONWriter) -> int | None:
 def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     """Truncate the writer's file to ``size`` bytes, so that the writer continues there.
 
-    If the file is shorter than ``size``, or lacks a newline before this position, it is not the file of the checkpoint.
-    In this case, the file stays unchanged, and the function logs a warning.
+    If the file is shorter than ``size``, or its first ``size`` bytes end inside a line, the checkpoint belongs to
+    another file. In this case, leave the file unchanged, and log a warning.
 
     Args:
         size: size that the file had when the checkpoint was written, in bytes.
@@ -61,7 +61,7 @@ def _iterations(lines: bytes) -> list[int]:
 
 
 def recent_scalars(storage: EventStorage) -> dict[str, Any]:
-    """Return the last values of each logged scalar, from which later iterations compute medians.
+    """Return the last values of each logged scalar. Later iterations compute medians from these values.
 
     Returns:
         name -> {"smoothed": bool, "values": list of [value, iteration]}.
@@ -77,7 +77,7 @@ def recent_scalars(storage: EventStorage) -> dict[str, Any]:
 
 
 def put_back(storage: EventStorage, scalars: dict[str, Any]) -> None:
-    """Put a result of ``recent_scalars`` into ``storage``, without changing the current iteration of ``storage``."""
+    """Add the values of ``recent_scalars`` to ``storage``. The current iteration of ``storage`` stays the same."""
     iteration = storage.iter
     for name, scalar in scalars.items():
         for value, storage.iter in scalar["values"]:

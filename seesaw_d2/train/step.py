@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class Step(SimpleTrainer):
-    """Replacement of Detectron2's SimpleTrainer and AMPTrainer that checks losses and gradients before each update.
+    """Replacement of Detectron2's SimpleTrainer and AMPTrainer. It checks losses and gradients before each update.
 
     If a loss or a gradient of any process is not finite, all processes skip the step. Parameters, optimizer state and
     buffers (class counts, batch normalization) keep their values. With float16, only losses are checked, because the
@@ -47,7 +47,7 @@ class Step(SimpleTrainer):
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
-        folder: folder in which the state is saved, as ``nonfinite_iter<k>.pth`` for iteration k.
+        folder: folder for ``nonfinite_iter<k>.pth``, the state saved if iteration k raises NonFiniteError.
         max_skipped: >= 0, number of steps that may be skipped in the training.
         amp: torch.float16 or torch.bfloat16 for mixed precision (on a CPU only bfloat16). None: float32.
         metrics_period: >= 1, number of iterations after which the host reads the losses.
@@ -151,7 +151,7 @@ class Step(SimpleTrainer):
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
         """Return a NaN loss for a forward pass that raised ``error``.
 
-        With several processes, raise NonFiniteError, because another process may wait in its forward pass.
+        With several processes, raise NonFiniteError, because another process may wait for this process in a collective.
         """
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
@@ -178,7 +178,7 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """Update the model if ``bad`` is False, else undo the iteration, without host-device synchronization."""
+        """Undo the iteration on the device if ``bad`` is True or too many steps were bad, else update the model."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -209,7 +209,7 @@ class Step(SimpleTrainer):
         self.optimizer.zero_grad()
 
     def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
-        """Save the state in the main process, or in a process that fails alone. Raise NonFiniteError."""
+        """Save the state and raise NonFiniteError. If several processes report, only the main process saves."""
         path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
         if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()

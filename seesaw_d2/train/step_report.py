@@ -76,16 +76,16 @@ def images_of(batch: Any) -> list[dict[str, Any]]:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the largest absolute value of each gradient, (P,) float32. It is NaN for a gradient that contains NaN."""
+    """Return float32 values (P,): the largest absolute value of each gradient, or NaN if the gradient contains NaN."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
 def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
-    """Return a list of numbers for each report: ``values``, then the deferred scalars.
+    """Return one list of numbers per report: its ``values``, then its deferred scalars.
 
-    All reports are read with one transfer from the device.
+    Copy the numbers of all reports with one transfer from the device.
     """
     parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
     if not parts:
@@ -124,8 +124,8 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
     """Return the report of a non-finite iteration as plain values and tensors, which a checkpoint can contain.
 
     Args:
-        named: (name, parameter) pairs in the order of ``report.norms``. If ``report.norms`` is None: pairs of all
-            parameters. This function then computes the norms of their gradients.
+        named: (name, parameter) pairs in the order of ``report.norms``. If ``report.norms`` is None, pass all
+            parameters. The function then computes the norms.
     """
     norms = report.norms
     if norms is None:
@@ -142,7 +142,7 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
 
 
 def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
-    """Return the results of ``report_of`` of all processes as text, one line for each process."""
+    """Describe the results of ``report_of`` from all processes: a title, then one line for each process."""
     lines = ["a loss or a gradient is not finite"]
     for number, report in enumerate(reports):
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())

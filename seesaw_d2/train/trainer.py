@@ -34,7 +34,7 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixin for Detectron2's trainers that writes metrics if a training stops early. List it as first base class."""
+    """Mixin for Detectron2's trainers, as first base class. If a training stops early, it only writes the metrics."""
 
     def after_train(self):
         """Run all hooks if the training has finished. After an error or a signal, only write metrics."""
@@ -90,7 +90,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @staticmethod
     def auto_scale_workers(cfg, num_workers):
-        """Return the config scaled by ``scale_to_processes``, or ``cfg`` itself if nothing changes."""
+        """Return the config scaled to ``num_workers`` processes, or ``cfg`` itself if nothing changes."""
         scaled = cfg.clone()
         scaled.defrost()
         if not scale_to_processes(scaled, num_workers):
@@ -101,7 +101,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg, model: nn.Module | None = None):
-        """Build and freeze the model, unless ``model`` is passed. Then apply ``accelerate``, and return the model.
+        """Apply ``accelerate`` to a model, and return the model. If ``model`` is None, first build and freeze it.
 
         Args:
             model: a built and frozen model, or None.
@@ -137,7 +137,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        All processes use the buffers of the main process, which checkpoints contain. Otherwise the statistics of batch
+        All processes use the buffers of the main process, as checkpoints do. Otherwise the statistics of batch
         normalization would differ between processes. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
@@ -207,7 +207,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @property
     def signalled(self) -> bool:
-        """Return whether any process received a stop signal, up to the last iteration whose metrics were read."""
+        """Return whether a process received a stop signal in an iteration whose metrics are already read."""
         return self._trainer.signalled
 
     def resume_or_load(self, resume=True):

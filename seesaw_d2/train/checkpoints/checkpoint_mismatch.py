@@ -14,7 +14,7 @@ _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predic
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether a parameter or buffer that is not in ``left_out`` has a row for each category."""
+    """Return whether loading depends on the category order: a tensor outside ``left_out`` has a row per category."""
     left_out = set(left_out)
     return any(
         name not in left_out and _BY_CATEGORY.search(name) and value.ndim > 0 and len(value) >= num_classes
@@ -48,7 +48,7 @@ def find_problems(incompatible) -> dict[str, str]:
 
 
 def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> None:
-    """Raise WeightsError if a frozen parameter is among ``problems``: name -> why it keeps its initial value."""
+    """Raise WeightsError if ``problems`` (name -> why a parameter is not loaded) contains a frozen parameter."""
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
     if lines:
@@ -59,7 +59,7 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
 
 
 def check_backbone(incompatible, prefix: str, path: str) -> None:
-    """Raise WeightsError unless the file and the model's ResNet (names with ``prefix``) have the same layers."""
+    """Raise WeightsError unless the file has exactly the ResNet layers of the model (names with ``prefix``)."""
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
     lines += [f"{name}: not in the file" for name in incompatible.missing_keys if _is_layer(name, prefix)]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
@@ -71,7 +71,7 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
 
 
 def describe_classifier(model: nn.Module) -> str:
-    """Describe a model by its loss, background and number of logits or, if the loss is unknown, by its heads."""
+    """Describe a model's loss, background and logits. Without a known loss, name the class of its heads."""
     loss = next((module for module in model.modules() if isinstance(module, ClassificationLoss)), None)
     if loss is None:
         return type(getattr(model, "roi_heads", model)).__name__

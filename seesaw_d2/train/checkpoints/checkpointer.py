@@ -107,7 +107,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         write_pointer(self.save_dir, last_filename_basename)
 
     def resume_or_load(self, path, *, resume=True):
-        """Resume or load as Detectron2 does. Log a warning if the folder has no checkpoint to resume from."""
+        """As in Detectron2. If ``resume`` is True and the folder has no checkpoint, also log a warning."""
         if resume and not self.has_checkpoint():
             start = f"the weights in {path}" if path else "the initial weights of the model"
             self.logger.warning(f"--resume: {self.save_dir} has no checkpoint. Starting at iteration 0 from {start}")

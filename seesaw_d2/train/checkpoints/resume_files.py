@@ -35,7 +35,7 @@ def checkpoint_name(iteration: int) -> str:
 
 
 def numbered(folder: str) -> list[tuple[int, str]]:
-    """Return (iteration, path) of the checkpoints whose names contain their iteration, newest first."""
+    """Return pairs (iteration, path) of the checkpoints named after an iteration, last iteration first."""
     paths = glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))
     matches = [(_NUMBERED.fullmatch(os.path.basename(path)), path) for path in paths]
     return sorted(((int(match.group(1)), path) for match, path in matches if match), reverse=True)
@@ -125,9 +125,9 @@ def write_pointer(folder: str, name: str) -> None:
 
 
 def keep_newest(folder: str, iteration: int, count: int) -> None:
-    """Of the numbered checkpoints up to ``iteration``, keep only the newest ``count``. If ``count`` is 0, keep all.
+    """Remove numbered checkpoints up to ``iteration``, except for the newest ``count``. If ``count`` is 0, keep all.
 
-    Also keep checkpoints of later iterations, which exist if the user resumed from an earlier checkpoint.
+    Checkpoints of later iterations exist if the user resumed from an earlier checkpoint. They are kept, too.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

@@ -20,7 +20,7 @@ from seesaw_d2.version import __version__
 logger = logging.getLogger(__name__)
 
 _STEP = 3  # mixed into the seed of each step, so that steps and samplers draw different random numbers from SEED
-# Types of the values in the position of a loader, and in the whole state.
+# Key -> types of its value, in the position of a loader and in the whole state.
 _PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
     "seed": (int,),
@@ -36,13 +36,13 @@ _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, Pre
 
 
 class TrainingState(HookBase):
-    """Hook that makes a resumed training equal to an uninterrupted one, bit for bit on the CPU.
+    """Hook that makes a resumed training equal to an uninterrupted training, bit for bit on the CPU.
 
     - Before each step, the hook seeds the random number generators (Python, NumPy, PyTorch on all devices) from SEED,
       iteration and rank. Therefore checkpoints contain no states of generators.
     - Detectron2 saves ``state_dict`` in the checkpoint under "hooks". It contains the positions of the training loader
       and of the loader of TEST.PRECISE_BN, the seed (drawn if SEED is -1), the last values of logged scalars (to
-      continue their medians), the size of metrics.json, the config as YAML, and versions. All are plain values.
+      continue their medians), the size of metrics.json, the config as YAML, and versions. All entries are plain values.
     - A checkpoint is written before its iteration is evaluated and logged. Therefore a resumed run first truncates
       metrics.json to its size at the checkpoint, then evaluates and logs the checkpoint's iteration.
 
@@ -92,7 +92,7 @@ class TrainingState(HookBase):
         self._loaded = state
 
     def begin_again(self) -> None:
-        """Empty metrics.json, because a run with --resume has no checkpoint and starts from the beginning."""
+        """Empty metrics.json. Call this method if --resume finds no checkpoint, and the run starts at iteration 0."""
         if self._metrics and file_size(self._metrics):
             cut_back(self._metrics, 0, 0)
 

@@ -126,7 +126,7 @@ def _end_with_parent() -> None:
 
 
 def _stop_with_starter(starter: int) -> None:
-    """Send SIGTERM to this process if torchrun was killed, because a killed torchrun does not send it."""
+    """Wait until torchrun exits, then send SIGTERM to this process, because a killed torchrun does not send it."""
     while os.getppid() == starter:
         time.sleep(_STARTER_INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -116,7 +116,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
 
 
 def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) -> str:
-    """Return a line with the values that differ between part 0 and another part, or "" if all are equal."""
+    """Return a line with the differences of ``first`` (part 0) and ``other`` (``part``), or "" if all are equal."""
     keys = sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key))
     if not keys:
         return ""

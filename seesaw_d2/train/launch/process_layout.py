@@ -1,4 +1,4 @@
-"""Determine the processes of a job, and whether this program, torchrun or Slurm's srun starts them."""
+"""Determine the number and ranks of a job's processes, and what starts them: this program, torchrun or srun."""
 
 import math
 import re
@@ -79,7 +79,7 @@ def _number(
     """Return the value of an environment variable.
 
     Raises:
-        ConfigError: the value is not an integer from low to high - 1, or it is missing and has no default.
+        ConfigError: the value is not an integer >= ``low`` and < ``high``, or is missing and ``default`` is None.
     """
     value = environ.get(name)
     if value is None and default is not None:
@@ -174,7 +174,7 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
 
 
 def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) -> ProcessLayout:
-    """Return torchrun's layout ``world``. Raise ConfigError if the command line contradicts it."""
+    """Return ``world``, the layout of torchrun. Raise ConfigError if the command line contradicts this layout."""
     if asked is not None and asked != world.local_size:
         raise ConfigError(
             f"{flag}: expected {world.local_size}, the number of processes of torchrun on this machine, found {asked}. "
@@ -190,7 +190,7 @@ def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) 
 
 
 def _srun(environ: Mapping[str, str]) -> ProcessLayout:
-    """Return srun's layout. The address is the first node, with MASTER_PORT or a port derived from the job id."""
+    """Return srun's layout. Without MASTER_ADDR, use the first node. Without MASTER_PORT, use a port for the job id."""
     size = _number(environ, "SLURM_STEP_NUM_TASKS", 1)
     rank, local_rank = (_number(environ, name, 0, size) for name in _SLURM)
     layout = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_TASKS_PER_NODE") or str(size)

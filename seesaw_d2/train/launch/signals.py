@@ -64,7 +64,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the block. In threads other than the main thread, Python allows no handlers."""
+        """Handle the signals in the block. Python allows handlers only in the main thread. Install none in others."""
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -107,7 +107,7 @@ class StopSignals:
 def signals_blocked() -> Iterator[None]:
     """Block SIGTERM and SIGINT in the ``with`` block, and permanently in processes started there.
 
-    Use it to start the workers of a data loader. Clusters and terminals send signals to all processes of a job, but the
+    Start data loader workers in this block. Clusters and terminals send signals to all processes of a job, but the
     training needs the workers to finish its iteration. Workers exit with their loader. When this process exits, it
     kills the remaining workers. Otherwise PyTorch and multiprocessing would wait forever, because they send SIGTERM,
     which the workers block.

@@ -116,7 +116,7 @@ def run(args) -> None:
 
 
 def evaluate(cfg: Any, model) -> dict | None:
-    """Evaluate on ``dataloader.test``, and write the metrics to ``results.json`` in the evaluator's folder."""
+    """Evaluate on ``dataloader.test``, and write ``results.json``. Without ``dataloader.evaluator``, do nothing."""
     if cfg.dataloader.get("evaluator") is None:
         return None
     with STOP.at_once():

@@ -103,7 +103,7 @@ def _values(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def amp_of(cfg: Any) -> str:
-    """Return the data type of ``train.amp``. The default is float16, as in Detectron2."""
+    """Return ``train.amp.dtype``, the data type of mixed precision. The default is float16, as in Detectron2."""
     return cfg.train.amp.get("dtype", "float16")
 
 

@@ -46,7 +46,7 @@ def apply_overrides(
 
 
 def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
-    """Raise ConfigError if a key is unknown (see ``apply_overrides``)."""
+    """Raise ConfigError if the key of an override is unknown, as defined in ``apply_overrides``."""
     node, path = cfg, ""
     for part in key.split("."):
         if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
@@ -68,7 +68,7 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
 
 
 def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
-    """Raise ConfigError if the override of a number or a boolean has another type."""
+    """Raise ConfigError if an override replaces a number or a boolean by a value of another kind, except None."""
     known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
     kind = type(known)
     taken = {bool: (bool,), int: (int, float), float: (int, float)}  # a key for floats may have an int as default

@@ -98,7 +98,7 @@ def build_model(lazy: Any, seed: int) -> nn.Module:
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Return a YAML config with the values of those LazyConfig keys that have a corresponding YAML key."""
+    """Return a YAML config with the LazyConfig's values for the settings that both kinds of config have."""
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]

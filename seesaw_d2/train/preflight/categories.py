@@ -42,7 +42,7 @@ def _names(cfg: CfgNode, name: str, key: str) -> Categories | None:
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
-    """Register the data sets, and return the class names of a test set or, if no test set fits, of a training set.
+    """Register the data sets. Return the class names of the first data set with ``count`` names, test sets first.
 
     Args:
         cfg: a config, not frozen.

@@ -91,7 +91,7 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
     files of a killed run.
 
     Raises:
-        ConfigError: see ``check_output_folder``.
+        ConfigError: another process holds the lock, or ``check_output_folder`` rejects the folder.
         OutputError: the folder cannot be written.
     """
     lock.acquire()
@@ -102,9 +102,10 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
 
 
 def is_run(folder: str) -> bool:
-    """Return whether a folder contains a run: a config.yaml and a lock file, or a config.yaml with all top-level keys.
+    """Return whether a folder contains a run.
 
-    The second case covers runs of Detectron2's own programs, which write no lock file.
+    A run has a config.yaml and a lock file, or a config.yaml with all top-level keys of a Detectron2 config. The second
+    case covers runs of Detectron2's own programs, which write no lock file.
     """
     lock, config = (os.path.join(folder, name) for name in (NAME, "config.yaml"))
     if not is_plain_file(config):
@@ -158,6 +159,6 @@ def _remove_results(folder: str) -> None:
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Return the paths in a folder that match a pattern, including broken links, but without empty files."""
+    """Return the paths in a folder that match any of the patterns. Include broken links. Exclude empty files."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

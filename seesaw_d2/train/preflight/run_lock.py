@@ -20,8 +20,8 @@ class RunLock:
     """A lock on a folder. The kernel releases the lock when the process exits or is killed.
 
     The lock is a POSIX record lock, which network file systems support. Forked workers of data loaders do not inherit
-    a record lock, so that workers that outlive a killed process do not keep it. On Windows and on file systems without
-    record locks, the lock has no effect.
+    a record lock, so that workers that outlive a killed process do not keep the folder locked. On Windows and on file
+    systems without record locks, the lock has no effect.
     """
 
     def __init__(self, folder: str):
@@ -85,7 +85,7 @@ def begun_by_a_run(folder: str) -> bool:
 
 
 def begun_by_this_job(folder: str) -> bool:
-    """Return whether this job started the run in a folder, before the job was restarted."""
+    """Return whether an earlier attempt of this job, which a launcher then restarted, started the run in a folder."""
     try:
         with open_regular(os.path.join(folder, NAME), "r", errors="replace") as file:
             lines = file.read(10_000).splitlines()

@@ -116,7 +116,7 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 
     Args:
         solver: the node SOLVER, checked by ``check_schedule``.
-        num_images, images_per_epoch: see ``Schedule``. Required if EPOCHS > 0.
+        num_images, images_per_epoch: number of images in the data sets, and in an epoch. Required if EPOCHS > 0.
     """
     batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE
     max_iter, steps, step_epochs, per_epoch = solver.MAX_ITER, tuple(solver.STEPS), (), None

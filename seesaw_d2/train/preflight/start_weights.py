@@ -45,7 +45,7 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
     """Check that ``MODEL.WEIGHTS`` can be read and is a trained model, not only a pretrained backbone.
 
     Args:
-        hint: sentence for the error message that tells the user how to set the weights.
+        hint: last sentence of the error message. It tells the user how to set the weights.
 
     Raises:
         ConfigError: ``MODEL.WEIGHTS`` is empty or names a pretrained backbone.

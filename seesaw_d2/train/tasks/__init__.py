@@ -1,4 +1,4 @@
-"""Define the tasks detection, semantic segmentation and classification. MODEL.META_ARCHITECTURE selects the task."""
+"""Define the tasks: detection, one-stage detection, semantic segmentation and classification."""
 
 from detectron2.config import CfgNode
 
@@ -16,7 +16,7 @@ TASKS = {
 
 
 def task_of(cfg: CfgNode) -> Task:
-    """Return the task of a config."""
+    """Return the task that MODEL.META_ARCHITECTURE selects."""
     return TASKS[task_name(cfg)]
 
 

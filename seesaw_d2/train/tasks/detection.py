@@ -1,4 +1,7 @@
-"""Define the task detection, with or without masks. Meta-architectures that select no other task have this task."""
+"""Define the detection task, with or without masks.
+
+It is the default for meta-architectures that do not select another task.
+"""
 
 import functools
 from dataclasses import replace
@@ -36,7 +39,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets (see ``validate_datasets``), the label maps of PanopticFPN, and objects for Copy-Paste."""
+    """Check the data sets and, if the config uses them, label maps of PanopticFPN and objects for Copy-Paste."""
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)

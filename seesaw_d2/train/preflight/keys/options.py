@@ -92,7 +92,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """Yield a ``Need`` for each option that a key depends on. An option such as INPUT.CROP.ENABLED is always read."""
+    """Yield a ``Need`` for each option that a key depends on. An option does not depend on itself."""
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)

@@ -36,9 +36,9 @@ class Layer:
 
     @property
     def is_dump(self) -> bool:
-        """Return whether a run saved the file: whether it has more than half of all keys.
+        """Return whether the file has more than half of all config keys, because a run saved it.
 
-        A saved config contains nearly all keys, which the user did not choose. A config that a user writes has few.
+        A run saves nearly all keys, also keys that the user did not choose. A config that a user writes has few keys.
         """
         return 2 * len(self.values) > _num_keys()
 
