@@ -37,8 +37,8 @@ def exit_if_missing() -> Iterator[None]:
         if error.name not in REQUIRED:
             raise
         print(
-            f"error: {sys.executable} does not find the module {error.name}. Activate the environment that make setup "
-            "created (source .venv/bin/activate), or run pip install -e . in an environment with Detectron2",
+            f"error: {sys.executable} does not find the module {error.name}. Activate the environment that make demo "
+            "or make setup created (source .venv/bin/activate), or run pip install -e . in one with Detectron2",
             file=sys.stderr,
         )
         raise SystemExit(2) from None

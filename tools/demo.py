@@ -58,7 +58,8 @@ def main(arguments=None) -> int | None:
     runs = {"cross-entropy": Path(load_config(RIVAL).OUTPUT_DIR), "Seesaw Loss": folder}
     found = detections_of(runs, Path("datasets/glyphs"))
     draw_predictions(DATASET, found, picture, groups=training_frequency_groups(cfg))
-    print(f"\nSeesaw Mask R-CNN on the glyph data set (seed {cfg.SEED}, {time.perf_counter() - start:.0f} s):\n")
+    seconds = f"{time.perf_counter() - start:.0f} s" + (" for the last start" if resume else "")
+    print(f"\nSeesaw Mask R-CNN on the glyph data set (seed {cfg.SEED}, {seconds}):\n")
     print(results_table(json.loads((folder / DETECTIONS).with_name("results.json").read_text())))
     print(f"\ncheckpoint   {folder / 'model_final.pth'}\nmetrics      {folder / 'metrics.json'}")
     write_report([str(folder)], str(page), names=["Seesaw Loss"], title="Seesaw Mask R-CNN on the glyph data set")
