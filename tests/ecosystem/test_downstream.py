@@ -108,10 +108,9 @@ def test_the_lines_of_a_section(title, projects):
 def test_the_first_lines_of_the_library_page():
     page = (Path(__file__).parents[2] / "docs/library.md").read_text()
     lines = re.search(r"^# As a library\n\n```python\n(.+?)^```", page, re.DOTALL | re.MULTILINE).group(1)
-    found = {"torch": torch, "features": torch.ones(3, 1024), "labels": torch.tensor([0, 1202, 1203])}
+    found = {}
     exec(lines, found)
-    assert len([line for line in lines.splitlines() if line]) == 6
-    assert found["scores"].shape == (3, 1204)
+    assert found["scores"].shape == (8, 1204)
     assert found["classifier"].weight.grad.abs().sum() > 0
 
 

@@ -123,7 +123,7 @@ CASES: list[Case] = cases(
         "list with a label in other digits": (listed("a.jpg ٢"), r"line 1: expected a class index"),
         "list with a parent folder": (listed("../a.jpg 0"), OUTSIDE),
         "list with an absolute path": (listed("/etc/passwd 0"), OUTSIDE),
-        "list that is binary": (listed(b"\xff\xfe\0\0"), r"list\.txt: .*byte 0"),
+        "list that is binary": (listed(b"\xff\xfe\0\0"), r"list\.txt: .*byte offset 0"),
         "list that is a pipe": (piped, r"\.LIST: .*found a pipe at .*list\.txt"),
         "CSV, right": (table("path,label\na.jpg,0\n"), None),
         "CSV without a header": (table("a.jpg,0\n"), r"table\.csv: expected a header .*path, label"),
