@@ -63,7 +63,8 @@ def test_train_net_of_an_installed_package_takes_configs_by_name(run_python, ins
     """Up to where the data is missing, which is not in the wheel."""
     command = ("-m", "seesaw_d2", "--config-file")
     err = run_python(*command, "quickstart/mask_rcnn_glyphs_seesaw.yaml", status=2)
-    assert f"DATASETS.REGISTER[0].JSON: expected an annotation file, found {tmp_path}/datasets/glyphs" in err
+    assert "DATASETS.REGISTER[0].JSON: " in err
+    assert f"{tmp_path}/datasets/glyphs" in err
     err = run_python(*command, "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_3x.yaml", status=2)
     folder = installed / "seesaw_d2/configs"
     assert str(tmp_path) in err
