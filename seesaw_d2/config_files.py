@@ -24,7 +24,10 @@ def config_folder() -> Path:
     for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
         if (folder / "Base-LVIS-mask_rcnn.yaml").is_file():
             return folder
-    raise ConfigError(f"{_PACKAGE}: expected a folder configs inside or beside this folder, found no such folder")
+    raise ConfigError(
+        f"expected configs/Base-LVIS-mask_rcnn.yaml in {_PACKAGE} or {_PACKAGE.parent}, found no such file. Install "
+        "seesaw_d2 again"
+    )
 
 
 def config_names() -> list[str]:

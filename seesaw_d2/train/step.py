@@ -74,7 +74,7 @@ class Step(SimpleTrainer):
         if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
             raise ConfigError(
                 f"SOLVER.METRICS_PERIOD: expected 1, found {metrics_period}. A longer period needs "
-                "SOLVER.OPTIMIZER_IMPLEMENTATION fused, and does not support float16"
+                "SOLVER.OPTIMIZER_IMPLEMENTATION fused, and does not support SOLVER.AMP.DTYPE float16"
             )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(unwrapped(model).named_parameters())

@@ -144,7 +144,9 @@ def _answer(url: str, limits: Limits) -> Iterator[bytes]:
             yield content
         length = response.headers.get("Content-Length")
         if length is not None and int(length) != size:
-            raise OSError(f"{url}: expected {length} bytes, the announced length, found {size} bytes")
+            raise OSError(
+                f"{url}: the download is incomplete: expected {length} bytes (Content-Length), found {size} bytes"
+            )
 
 
 def _check_answer(response: Any, url: str, limits: Limits) -> None:

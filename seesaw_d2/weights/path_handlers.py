@@ -31,7 +31,8 @@ class TorchvisionHandler(PathHandler):
         converted = os.path.join(get_cache_dir(), "seesaw_d2", f"{stem}.pkl")
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
         if force or not is_there:
-            state = {name: tensor.numpy() for name, tensor in convert_resnet(read_weights_file(original)).items()}
+            tensors = convert_resnet(read_weights_file(original), source=original)
+            state = {name: tensor.numpy() for name, tensor in tensors.items()}
             with atomic_file(converted) as file:
                 pickle.dump({"model": state, "__author__": "torchvision", "matching_heuristics": True}, file)
         return converted

@@ -66,12 +66,15 @@ def is_torchvision_resnet(state) -> bool:
     return isinstance(state, dict) and {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight"} <= state.keys()
 
 
-def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
+def convert_resnet(
+    state: dict[str, torch.Tensor], prefix: str = "", *, source: str = "state dict"
+) -> dict[str, torch.Tensor]:
     """Rename the parameters and buffers of torchvision's ResNet for Detectron2's ResNet, and drop the classifier.
 
     Args:
         state: torchvision's state dict.
         prefix: prefix of each new name, such as "backbone.bottom_up.".
+        source: file of the state dict, for the error message.
 
     Returns:
         a dict from new name to unchanged tensor.
@@ -86,7 +89,10 @@ def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str
             continue
         new_name = rename_resnet(name)
         if new_name is None:
-            raise WeightsError(f"{name} is not a parameter or buffer of torchvision's ResNets")
+            raise WeightsError(
+                f"{source}: expected only parameters and buffers of torchvision's ResNets, found {name!r}. Use weights "
+                "of an unmodified ResNet"
+            )
         converted[prefix + new_name] = tensor
     return converted
 

@@ -48,7 +48,7 @@ def read_arrays(path: str) -> LabelledSet:
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
-        found = f"{labels[wrong[0]]} (positions {first_few(wrong)})"
+        found = f"{labels[wrong[0]]} at index {wrong[0]}, and {len(wrong)} values outside this range in all"
         raise DataError(f'{path}: "labels": expected integers in [0, {len(names) - 1}], found {found}')
     if images.ndim == 3:
         # Create a view, so that greyscale images need no additional memory.

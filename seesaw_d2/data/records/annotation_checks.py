@@ -190,7 +190,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Raise DataError if the area of an annotation is infinite or no number. Allow missing, null and NaN areas."""
+    """Raise DataError if the area of an annotation is infinite or not a number. Allow missing, null and NaN areas."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))

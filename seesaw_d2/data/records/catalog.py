@@ -73,7 +73,8 @@ def _registered_dicts(name: str) -> list[dict[str, Any]]:
         return DatasetCatalog.get(name)
     except OSError as error:  # Detectron2's loaders of Cityscapes and Pascal VOC raise this error for missing files
         raise DataError(
-            f"data set {name!r}: expected readable files, found a file that cannot be read ({reason(error)})"
+            f"data set {name!r}: cannot read a file: {reason(error)}. Check that the data set is complete, and that "
+            "the environment variable DETECTRON2_DATASETS names its parent folder"
         ) from error
 
 

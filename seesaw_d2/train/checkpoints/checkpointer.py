@@ -128,7 +128,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         loaded = as_checkpoint(read_weights_file(filename), filename)
         if is_torchvision_resnet(loaded["model"]):
             self._backbone = resnet_prefix(self.model)
-            loaded["model"] = convert_resnet(loaded["model"], self._backbone)
+            loaded["model"] = convert_resnet(loaded["model"], self._backbone, source=filename)
         return loaded
 
     def _load_model(self, checkpoint):

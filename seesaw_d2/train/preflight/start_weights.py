@@ -104,6 +104,6 @@ def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
     keys = [key for key, is_set in partial.items() if is_set]
     if keys:
         raise ConfigError(
-            f"MODEL.WEIGHTS: expected the weights of a trained model with {' and '.join(keys)}, found ''. The config "
-            "trains only a part of the model. The other part needs trained weights"
+            f"MODEL.WEIGHTS: expected a file of trained weights, found an empty value. {' and '.join(keys)} train only "
+            "a part of the model, so the other part must be loaded. Set MODEL.WEIGHTS, or reset these keys"
         )

@@ -132,7 +132,9 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
     if settings.problems:
         more = [f"and {len(settings.problems) - _LISTED} more settings"] if len(settings.problems) > _LISTED else []
         listed = "; ".join([*settings.problems[:_LISTED], *more])
-        raise ConfigError(f"{source}: the config text has unsupported settings: {listed}")
+        raise ConfigError(
+            f"{source}: the config stored in this checkpoint has settings that this project does not support: {listed}"
+        )
     if not settings.unsaid:
         return settings, []
     base = ". The text of its _base_ configs is also missing." if "_base_" in config else ""
