@@ -98,7 +98,7 @@ def test_runs_that_differ_in_more_than_the_method_are_said_to(runs):
             found["DATASETS"]["REGISTER"].append({"NAME": "unused"})
             config.write_text(yaml.safe_dump(found))
         assert report.main([str(runs / "confused"), str(runs / "good"), "--output", str(path)]) == 0
-        text = path.read_text()
+        text = path.read_text().replace("<wbr>", "")
         assert ('class="warning"' in text) == changed
     warning = text[text.index('class="warning"') : text.index('id="results-title"')]
     assert re.findall(r"<th scope=\"row\">(.*?)</th>", warning) == ["DATASETS.REGISTER", "SOLVER.MAX_ITER"]
@@ -135,7 +135,7 @@ def test_architectures_that_differ_are_noted_apart_from_the_settings(runs):
             config.write_text(yaml.safe_dump(found))
         folders = [str(runs / name) for name in ("confused", "good")]
         assert report.main([*folders, "--output", str(path), "--images", "0"]) == 0
-        text = path.read_text()
+        text = path.read_text().replace("<wbr>", "")
         assert 'class="warning"' not in text
         note = re.search(r'class="note".*?</table>', text, re.DOTALL)
         cells = re.findall(r"<t[hd] (?:scope=.row.|class=.text.)>(.*?)</t", note.group() if note else "")
