@@ -21,7 +21,7 @@ class Description(str):
 
 
 class InvalidArgument(SeesawError):
-    """Raised for an invalid constructor argument. ``build_loss`` turns it into an error that names the config key.
+    """Error for an invalid constructor argument. ``build_loss`` converts it to a ConfigError that names the config key.
 
     Args:
         name: name of the argument.
@@ -46,8 +46,8 @@ def check_inputs(
 ) -> None:
     """Raise ValueError if an argument does not match its description in ``ClassificationLoss.forward``.
 
-    Shapes and dtypes are checked on every device, values only on the CPU. On other devices, reading values would
-    synchronize host and device. In a compiled model, it would break the graph.
+    Shapes and dtypes are checked on every device. Values are checked only on the CPU and outside of compiled models,
+    because reading values would synchronize the host with other devices and break a compiled graph.
     """
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point dtype, found {logits.dtype}")

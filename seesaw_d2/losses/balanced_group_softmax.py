@@ -26,18 +26,18 @@ from seesaw_d2.losses.compared import TrainingData
 
 @LOSS_REGISTRY.register()
 class BalancedGroupSoftmaxLoss(ClassificationLoss):
-    """A softmax for each group of categories with similar frequency, and a softmax over foreground and background.
+    """Cross-entropy of a softmax for each group of categories with similar frequency, and of an objectness softmax.
 
     The softmax of a group has an entry for each category of the group and an entry "others", which is the target of
     proposals outside the group. This softmax is trained on all proposals of the group and on β times as many randomly
     selected other proposals (section 3.3). The loss of a group is the mean over these proposals. A group without
     proposals in the batch has loss 0. ``loss_cls_classes`` is the sum over the groups. ``loss_cls_objectness`` is the
-    loss of foreground and background. The score of category j is P(j | group of j) P(foreground).
+    cross-entropy over foreground and background. The score of category j is P(j | group of j) P(foreground).
 
     The order of the logits is: C categories, foreground, background, G "others". This order does not depend on the
     bins. The reference puts the logit "others" of a group before the categories of the group.
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Deviations:
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Differences from the reference:
 
     - Proposals are selected without host-device synchronization and reproducibly (see ``BatchRandom``).
     - ``weights`` apply to all losses, and the means of the groups are multiplied by ``default_avg_factor`` /
@@ -45,8 +45,8 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) number of training instances of each category. None: unknown, so that the groups must be
-            loaded from a checkpoint.
+        instance_counts: (C,) number of training instances of each category. If None, the groups must be loaded from a
+            checkpoint.
         bins: increasing numbers > 0. Group g contains the categories with bins[g - 1] <= count < bins[g], so that
             G = len(bins) + 1.
         beta: β > 0, ratio of other proposals to proposals of the group. The number of other proposals is rounded down.
@@ -105,21 +105,21 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return whether the category of each proposal is in each group, bool (N, G)."""
+        """Return a bool tensor (N, G) that is True where the group contains the label of the proposal."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
         """Select the proposals on which the softmax of each group is trained, bool (N, G)."""
         members = self.members(labels)
-        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # larger than all random numbers
+        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sort members last
         place = keys.argsort(dim=0).argsort(dim=0)
         return members | (place < (members.sum(dim=0) * self.beta).floor())
 
     def compute_selected(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses for the selection of proposals ``selected``, bool (N, G)."""
+        """Return the losses of a batch. ``selected``, bool (N, G), selects the proposals for each group."""
         classes, objectness, others = self._split(logits)
         log_sums = self._log_sums(classes, others)
         own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))

@@ -20,11 +20,11 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
     L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label and n_j the number of instances of category j. Scores
     are the softmax of z, which estimates the probabilities for balanced data.
 
-    Reference: github jiawei-ren/BalancedMetaSoftmax-Classification. Deviations:
+    Reference: github jiawei-ren/BalancedMetaSoftmax-Classification. Differences from the reference:
 
     - A category without instances has n_j = 1. The reference divides by zero.
-    - The authors train detectors with sigmoids. Here detectors use the softmax over the categories and an objectness
-      branch for background, because the number of background instances is not known from the annotations.
+    - Detectors use a softmax over the categories and an objectness branch for background, because the annotations do
+      not contain the number of background instances. The authors train detectors with sigmoids.
     - The meta sampler, which is part of the paper's method, is not implemented.
 
     Args:

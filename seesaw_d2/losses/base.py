@@ -66,13 +66,14 @@ class ClassificationLoss(nn.Module):
 
     # Supported values of ``background``. The first value is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # True: update the statistics with a batch before computing the loss of the batch. False: update after it.
+    # Whether a batch updates the statistics before (True) or after (False) the loss of the batch is computed.
     updates_first: ClassVar[bool] = True
-    # Supported soft labels over the C categories. "softmax": each row sums to 1. "sigmoid": categories are independent.
-    # None: soft labels are not supported. A loss with soft labels has an argument ``targets`` in ``compute`` and
-    # ``update_statistics``: soft labels (N, C), with rows of 0 for background, or None for one-hot labels.
+    # Kind of soft labels that the loss supports, or None. With "softmax", each row sums to 1. With "sigmoid", the
+    # categories are independent. ``compute`` and ``update_statistics`` of such a loss have an argument ``targets``:
+    # soft labels (N, C), where the rows of background proposals are 0, or None for one-hot labels.
     soft_labels: ClassVar[str | None] = None
-    # Whether ``forward`` takes maps. Such a loss must be a sum over samples, with statistics independent of the logits.
+    # Whether ``forward`` takes maps (N, L, H, W). Such a loss must be a sum over samples, and its statistics must not
+    # depend on the logits.
     takes_maps: ClassVar[bool] = False
     takes_objects: ClassVar[bool] = False  # whether ``forward`` has an argument ``objects``, see ``EquilibriumLoss``
     # Function that computes the scores of the categories: "softmax", "sigmoids" or "" (another function).
@@ -80,10 +81,10 @@ class ClassificationLoss(nn.Module):
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
     # Maps constructor arguments to statistics of the training set: "image_count" or "instance_count", int64 (C,),
-    # "num_images", or "image_frequency", (C,), the share of annotated images that contain the category. If the
-    # statistics are unknown, the arguments are None.
+    # "num_images", or "image_frequency", (C,), the share of annotated images that contain the category. Unknown
+    # statistics are passed as None.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # Config keys below CLS_LOSS, in epochs. The training schedule computes values of ``config_keys`` from them.
+    # Config keys below CLS_LOSS in epochs, such as PCB.START_EPOCH, from which training computes PCB.START_ITER.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):
@@ -114,8 +115,8 @@ class ClassificationLoss(nn.Module):
 
         Args:
             node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
-            statistics: function that returns the statistics of the training set; see ``build_loss``. It can take long.
-                Most losses declare ``statistics_keys`` instead of calling it.
+            statistics: function that returns the statistics of the training set, as in ``build_loss``. It can take
+                long, because it reads all annotations. Most losses declare ``statistics_keys`` instead of calling it.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
@@ -143,14 +144,14 @@ class ClassificationLoss(nn.Module):
             weights: >= 0, with the shape of ``labels``. Default: all weights are 1.
             avg_factor: > 0, divisor of the weighted sums. Default: ``default_avg_factor``, the number of foreground and
                 background proposals with a positive weight in this process, at least 1. The box predictor passes the
-                mean over all processes. With ``weights.sum()``, the result is divided as in
-                ``F.cross_entropy(weight=...)``. A tensor of shape () is not copied to the host. It is clamped from
-                below to the float32 epsilon, 1.2e-7, so that an empty batch gives 0 instead of NaN.
+                mean over all processes. Pass ``weights.sum()`` to divide as ``F.cross_entropy(weight=...)`` does. A
+                tensor of shape () is not copied to the host. Instead of a check, the tensor is clamped from below to
+                the float32 epsilon, 1.2e-7, so that an empty batch gives 0 instead of NaN.
             ignore_index: samples with this label have no loss and are not counted. Only losses that take maps support
                 this argument.
 
         Returns:
-            dict of scalars whose names begin with loss_cls. A loss without proposals is 0 and connected to the graph.
+            dict of scalars whose names begin with loss_cls. Without proposals, the losses and their gradients are 0.
 
         Raises:
             ValueError: a shape or dtype is wrong, a label is out of range or a weight is negative.
@@ -172,7 +173,8 @@ class ClassificationLoss(nn.Module):
     def set_iteration(self, index: int, count: int) -> None:
         """Set the index in [0, ``count``) of the next call of ``forward`` among ``count`` calls in a training step.
 
-        Only heads that classify a proposal several times per step call this method. By default each call is a step.
+        Only heads that classify a proposal several times per step call this method. By default, each call of
+        ``forward`` is a training step.
         """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
@@ -191,7 +193,7 @@ class ClassificationLoss(nn.Module):
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the statistics with a batch. ``forward`` calls it in each training step, in all processes."""
+        """Update the statistics with a batch. In training mode, ``forward`` calls this method in all processes."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the scores for logits (N, L): (N, C + 1) with background last, or (N, C) with background "none"."""

@@ -31,10 +31,11 @@ def build_loss(
     Args:
         cfg: a config with this project's keys.
         num_classes: C, number of foreground categories.
-        statistics: function that returns the category statistics of the training set: an object with ``image_count``
-            and ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. It is called only for
-            losses that need statistics. None: the training set is unavailable.
-        stage, num_stages: index of the cascade stage and number of stages. They select the counts in a JSON file.
+        statistics: function that returns the statistics of the training set, an object with ``image_count`` and
+            ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. It is called only for losses
+            that need statistics. If None, the training set is unavailable.
+        stage, num_stages: index of the cascade stage and number of stages. If SEESAW.CLASS_COUNTS is a JSON file, they
+            select the counts of the stage.
         has_background: True: a detector, whose loss must model background. False: an image classifier, whose loss must
             have background "none".
 
@@ -56,7 +57,7 @@ def build_loss(
 
 
 def backgrounds_for(loss_class: type[ClassificationLoss], detector: bool) -> list[str]:
-    """Return the values of ``background`` that a loss supports in a detector or, otherwise, in an image classifier."""
+    """Return the values of ``background`` that a loss supports in a detector (True) or an image classifier (False)."""
     return [name for name in loss_class.backgrounds if (name != "none") == detector]
 
 

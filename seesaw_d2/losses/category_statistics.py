@@ -13,8 +13,8 @@ from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
     """Return the statistics of the training set, or None if the annotations cannot be read.
 
-    With None a loss supports inference, so that a trained model does not need the training data. Before a training, the
-    preflight checks report unreadable annotations.
+    A loss that gets None supports inference, so that a trained model does not need the training data. Before training,
+    the preflight checks report unreadable annotations.
     """
     try:
         return None if statistics is None else statistics()
@@ -26,8 +26,8 @@ def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callabl
     """Return the constructor arguments of a loss that are statistics of the training set.
 
     Args:
-        statistics_keys: maps arguments to statistics; see ``ClassificationLoss``. If empty, do not call ``statistics``.
-        statistics: see ``build_loss``.
+        statistics_keys: ``statistics_keys`` of the loss. If empty, ``statistics`` is not called.
+        statistics: as in ``build_loss``.
 
     Returns:
         dict from argument to value. All values are None if the statistics are unknown.
@@ -43,7 +43,7 @@ def _statistic(known: Any, name: str) -> Any:
 
 
 def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
-    """Convert ``values``, a number >= 0 for each category, to a float64 tensor (C,). Return None for None.
+    """Convert ``values``, one number >= 0 for each category, to a float64 tensor (C,), and None to None.
 
     Args:
         name: name of the argument, for error messages.
@@ -51,7 +51,7 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
         num_classes: C.
 
     Raises:
-        InvalidArgument: ``values`` have a wrong type or shape, or contain a negative, infinite or NaN value.
+        InvalidArgument: ``values`` has a wrong type or shape, or contains a negative, infinite or NaN number.
     """
     if values is None:
         return None
@@ -72,5 +72,5 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
 
 def not_given(name: str) -> InvalidArgument:
     """Return the error for training a loss whose argument ``name`` is None."""
-    advice = "None allows only inference, because the loss depends on these statistics."
+    advice = "Pass one number for each category to train the loss. With None, the loss supports only inference."
     return InvalidArgument(name, "statistics of the training set", None, advice)

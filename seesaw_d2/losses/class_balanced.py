@@ -19,17 +19,18 @@ from seesaw_d2.losses.focal import FocalLoss
 
 @LOSS_REGISTRY.register()
 class ClassBalancedFocalLoss(FocalLoss):
-    """Focal loss with the weight v_i, the inverse effective number of samples of the label i (equations 8 and 12).
+    """Focal loss weighted by the inverse effective number of training instances of the label (equations 8 and 12).
 
-    v_i = s (1 - β) / (1 - β^{n_i}), where n_i is the number of training instances of category i, at least 1, and s is a
-    scale. The weights v replace the weight α of the focal loss.
+    The weight of label i is v_i = s (1 - β) / (1 - β^{n_i}), where n_i is the number of training instances of category
+    i, at least 1, and s is a scale. The weights v replace the weight α of the focal loss.
 
     Reference: github richardaecn/class-balanced-loss (image classification). As in the reference, the sum is divided by
-    the number of foreground labels, and with background "none" the scale s is chosen so that Σ_i v_i = C. Deviation:
-    the reference has no background. Here background has weight 1, and s is chosen so that the mean of v over the
-    training instances is 1, Σ_i n_i v_i = Σ_i n_i. This choice keeps the balance between foreground and background.
-    With the reference's choice, frequent categories would have much lower weights than background, and a detector would
-    miss most objects.
+    the number of foreground labels, and with background "none" the scale s is chosen so that Σ_i v_i = C.
+
+    Unlike the reference, this loss also supports background, with weight 1. The scale s is then chosen so that the mean
+    of v over the training instances is 1, Σ_i n_i v_i = Σ_i n_i, which keeps the balance between foreground and
+    background. With the reference's scale, frequent categories would have much lower weights than background, and a
+    detector would miss most objects.
 
     Args:
         num_classes: C >= 1.
@@ -38,7 +39,7 @@ class ClassBalancedFocalLoss(FocalLoss):
             paper uses 0.999 for iNaturalist and ImageNet.
         gamma: γ >= 0. The paper uses 0.5 for iNaturalist and ImageNet.
         background: "implicit" (default) or "none".
-        prior: π; see ``SigmoidLoss``.
+        prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:
         class_weights: float64 (C,), v. Checkpoints do not contain it, because the training data defines it.
@@ -92,7 +93,7 @@ def effective_number_weights(counts: Tensor, beta: float, *, by_class: bool) -> 
     Args:
         counts: float64 (C,), n >= 1.
         beta: β in [0, 1).
-        by_class: True: the mean over the classes is 1, Σ_i v_i = C. False: the mean over the instances is 1,
+        by_class: whether the mean over the classes is 1, Σ_i v_i = C. If False, the mean over the instances is 1,
             Σ_i n_i v_i = Σ_i n_i.
     """
     if beta == 0:

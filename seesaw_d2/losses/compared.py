@@ -1,4 +1,4 @@
-"""Input of ``ClassificationLoss.compared_values``, which returns the values that ``tools/choose_loss.py`` compares."""
+"""Describe the training data to ``compared_values`` of a loss, whose values ``tools/choose_loss.py`` compares."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class TrainingData:
     Attributes:
         num_classes: C >= 1.
         num_images: number of annotated images, >= 1.
-        thresholds: DATASETS.FREQUENCY_THRESHOLDS, (a, b). Categories with at most a images are rare, with a + 1 to b
-            images common, and with more than b images frequent.
+        thresholds: DATASETS.FREQUENCY_THRESHOLDS, (a, b). Categories in at most a images are rare, categories in more
+            than b images are frequent, and the others are common.
         iterations: SOLVER.MAX_ITER.
     """
 
@@ -27,5 +27,5 @@ class TrainingData:
 
     @property
     def prior(self) -> float:
-        """Return an initial probability for C sigmoids, min(0.5, 1 / C), so that the sum of the sigmoids is 1."""
+        """Return min(0.5, 1 / C), the initial probability of each of C sigmoids, so that their sum is 1 for C > 1."""
         return float(f"{min(0.5, 1 / self.num_classes):.4g}")

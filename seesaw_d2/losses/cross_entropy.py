@@ -17,7 +17,9 @@ from seesaw_d2.losses.precision import widen
 
 @LOSS_REGISTRY.register()
 class CrossEntropyLoss(ClassificationLoss):
-    """Softmax cross-entropy, L = -log σ_i (Seesaw Loss paper, equation 1), where i is the label.
+    """Softmax cross-entropy (Seesaw Loss paper, equation 1).
+
+    L = -log σ_i, where i is the label and σ is the softmax of the logits.
 
     This class handles background, weights and averages. A subclass overrides ``adjusted_logits`` to modify the logits
     of the softmax.
@@ -28,7 +30,7 @@ class CrossEntropyLoss(ClassificationLoss):
 
     Args:
         num_classes: C >= 1.
-        background: "objectness", "class" (default) or "none"; see ``ClassificationLoss``.
+        background: "objectness", "class" (default) or "none". See ``ClassificationLoss``.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class", "objectness", "none")
@@ -40,7 +42,7 @@ class CrossEntropyLoss(ClassificationLoss):
         super().__init__(num_classes, background=background)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits of the softmax in training, (R, K). Subclasses override this method to modify the logits.
+        """Return the logits of the softmax in training, (R, K). A subclass can modify the classifier logits here.
 
         Args:
             logits: classifier logits, (R, K).

@@ -20,14 +20,15 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 class EffectiveClassMarginLoss(SigmoidLoss):
     """Sigmoid cross-entropy with a margin and a weight for each category, computed from the instance counts.
 
-    L = Σ_c w_c BCE(σ(2 z_c + d_c), y_c),   d_c = 1/4 log(n_c / (N - n_c)),
-    w_c = (N - n_c) / n_c · log(N / (N - n_c)).
+    L = Σ_c w_c BCE(σ(2 z_c + d_c), y_c),   d_c = 1/4 log(n_c / (T - n_c)),
+    w_c = (T - n_c) / n_c · log(T / (T - n_c)).
 
-    n_c is the number of training instances of category c, at least 1. Background is an additional category with
-    n = ``background_ratio`` · Σ_c n_c. N is the sum of n over the categories and background. The scores
-    σ(z_c) (1 - σ(z_background)) use neither the margin nor the factor 2.
+    The target y_c is 1 if c is the label, otherwise 0. n_c is the number of training instances of category c, at least
+    1. Background is an additional category with n = ``background_ratio`` · Σ_c n_c. T is the total of n over the
+    categories and background. The scores σ(z_c) (1 - σ(z_background)) use neither the margin nor the factor 2.
 
-    Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Deviations:
+    Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Differences from the
+    reference:
 
     - The weights w are computed in float64 with log1p. The float32 weights of the reference are wrong by more than 5 %
       for 163 categories of LVIS v1.
@@ -39,7 +40,7 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
         background_ratio: > 0, ratio of background samples to foreground instances.
         background: "class".
-        prior: π; see ``SigmoidLoss``.
+        prior: π, as in ``SigmoidLoss``.
 
     Buffers (checkpoints do not contain them, because the training data defines them):
         class_weights: float64 (L,), w.
@@ -79,11 +80,11 @@ class EffectiveClassMarginLoss(SigmoidLoss):
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weight w of each binary loss, (L,)."""
-        assert self.class_weights is not None  # otherwise, compute has raised an error
+        assert self.class_weights is not None  # compute raises an error if the counts are unknown
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights w, (L,), and the margins d, (L,)."""
+        """Return the weights w, (L,), and the margins d, (L,), for the instance counts (C,)."""
         background = self.background_ratio * counts.sum()
         samples = torch.cat([counts, background.reshape(1)])
         others = samples.sum() - samples

@@ -21,12 +21,14 @@ class EqualizationLoss(SigmoidLoss):
 
     Equation 3 of the paper:
 
-    L = -Σ_j w_j log(p̂_j),   w_j = 1 - E(r) T_λ(f_j) (1 - y_j),
-    p̂_j = σ(z_j) where y_j = 1, else 1 - σ(z_j),
-    E(r) = 1 for a foreground proposal, 0 for background, T_λ(f) = 1 for f < λ, else 0.
+    L = -Σ_j w_j log(p̂_j),   w_j = 1 - E(r) T_λ(f_j) (1 - y_j).
+
+    The target y_j is 1 if j is the label, otherwise 0. p̂_j is σ(z_j) for y_j = 1 and 1 - σ(z_j) for y_j = 0. E(r) is 1
+    for a foreground proposal r and 0 for background. T_λ(f_j) is 1 if the frequency f_j of category j is below λ,
+    otherwise 0.
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As in the reference, f and λ are compared in
-    float32, and the initial probability is π = 0.001. Deviations:
+    float32, and the initial probability is π = 0.001. Differences from the reference:
 
     - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments and divides by N.
     - Frequencies are computed from the training set. The reference reads a table for LVIS.
@@ -38,7 +40,7 @@ class EqualizationLoss(SigmoidLoss):
         lambda_: λ >= 0. Categories with a frequency below λ are tail categories. The paper uses 1.77e-3 for LVIS v0.5,
             the reference uses 1.1e-3 for LVIS v1. 0 gives binary cross-entropy.
         background: "implicit" (default), or "none", where all samples are foreground.
-        prior: π; see ``SigmoidLoss``.
+        prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:
         tail: bool (C,), f < λ. Checkpoints do not contain it, because the training data defines it.
@@ -68,7 +70,7 @@ class EqualizationLoss(SigmoidLoss):
         return {"lambda_": (data.rare_share,), "prior": (data.prior,)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors w_j of the binary losses, (N, C): 0 for negative samples of tail categories, else 1."""
+        """Return w_j, (N, C): 0 for tail categories j that differ from a foreground label, otherwise 1."""
         if self.tail is None:
             raise not_given("image_frequency")
         foreground = (labels < self.num_classes).unsqueeze(1)

@@ -34,11 +34,12 @@ class EqualizationLossV2(SigmoidLoss):
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py. MMDetection 3.3.0 contains the same loss, but its
     detectors erroneously compute scores with a softmax. As in the reference, the gradients of a batch are added after
-    the loss is computed and without proposal weights, and the initial probability is π = 0.001. Deviations:
+    the loss is computed and without proposal weights, and the initial probability is π = 0.001. Differences from the
+    reference:
 
     - The sums are float64, because large float32 sums lose small gradients.
-    - The buffers contain the sums instead of the ratio g. Therefore an empty first batch does not set g to 0.
-    - ``weights`` and ``avg_factor`` apply to the loss.
+    - The buffers contain the sums instead of the ratio g, so that an empty first batch does not set g to 0.
+    - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
@@ -46,8 +47,8 @@ class EqualizationLossV2(SigmoidLoss):
         mu: μ >= 0, the ratio at which f is 1/2.
         alpha: α >= 0. Weights of positive samples are in [1, 1 + α].
         background: "class" (default) or "none".
-        sync: True: sum the gradients over all processes. False: each process sums only its own gradients.
-        prior: π; see ``SigmoidLoss``.
+        sync: whether to sum the gradients over all processes. If False, each process sums only its own gradients.
+        prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:
         positive_gradients, negative_gradients: float64 (C,), the sums of the gradients.
@@ -97,7 +98,7 @@ class EqualizationLossV2(SigmoidLoss):
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weight w_j of each binary loss, (N, L).
 
-        With soft labels, interpolate between the weights of positives and negatives.
+        With soft labels, interpolate between the weights of positive and negative samples.
         """
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":

@@ -36,12 +36,13 @@ class EquilibriumLoss(CrossEntropyLoss):
     match the object, of the probability of its category. If category j has k objects in the batch with the mean score
     s, m_j becomes α^k m_j + (1 - α^k) s.
 
-    Reference: github fcjian/LOCE, mmdet/models/losses/equilibrium_loss.py and roi_heads/loce_roi_head.py. Deviations:
+    Reference: github fcjian/LOCE, mmdet/models/losses/equilibrium_loss.py and roi_heads/loce_roi_head.py. Differences
+    from the reference:
 
     - Memory-augmented feature sampling (MFS), which is part of the paper's method, is not implemented.
-    - m is float64, and checkpoints contain it. The reference resets m to 0.01 after each interruption.
-    - In the loss, m is clamped from below to 1e-12.
-    - Background "objectness" is supported. z are then the logits of the C categories. The paper has no such branch.
+    - m is float64, and checkpoints contain it. The reference resets m to 0.01 when a training is resumed.
+    - In the loss, m is clamped from below to 1e-12, so that the loss is finite.
+    - Background "objectness" is supported. z are then the logits of the C categories.
     - Without the argument ``objects`` of ``forward``, each foreground proposal counts as an object. Box predictors pass
       this argument.
 
@@ -50,7 +51,8 @@ class EquilibriumLoss(CrossEntropyLoss):
         alpha: α in [0, 1), momentum of m for one object.
         background_score: > 0, mean score of background. Only background "class" uses it.
         background: "class" (default), "objectness" or "none".
-        sync: True: average over the objects of all processes. False: each process averages only over its own objects.
+        sync: whether to average over the objects of all processes. If False, each process averages only over its own
+            objects.
 
     Buffers:
         mean_scores: float64 (K,), m, background last. The initial value of the categories is 0.01.
@@ -93,11 +95,13 @@ class EquilibriumLoss(CrossEntropyLoss):
         ignore_index: int | None = None,
         objects: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the losses of a batch; see ``ClassificationLoss``. In training mode, also update the mean scores.
+        """Return the losses of a batch. In training mode, also update the mean scores.
 
         Args:
-            objects: (N,) int64 in [0, N), object that each proposal matches. Proposals of the same object have the same
-                number. Values for background proposals are ignored. None: each proposal is a separate object.
+            logits, labels, weights, avg_factor, ignore_index: as in ``ClassificationLoss.forward``.
+            objects: (N,) int64 in [0, N), number of the object that each proposal matches. Proposals of the same object
+                have the same number. Values for background proposals are ignored. If None, each proposal is a separate
+                object.
         """
         if objects is not None:
             check_objects(objects, labels)
@@ -108,7 +112,7 @@ class EquilibriumLoss(CrossEntropyLoss):
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Update the running mean scores of the categories that occur in the batch."""
-        categories = labels.clamp(max=self.num_classes - 1)  # any index is valid for background, which has share 0
+        categories = labels.clamp(max=self.num_classes - 1)  # background has share 0, so its index has no effect
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
         scores = probs.gather(1, categories.unsqueeze(1)).squeeze(1).double()
         shares = self._shares(labels)
@@ -127,7 +131,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         return foreground / numbers[self._objects].clamp(min=1)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return z_j + log m_j, (R, K)."""
+        """Return the logits z_j + log m_j, (R, K)."""
         return logits + self.mean_scores.clamp(min=_MIN_SCORE).log().to(logits.dtype)
 
     def extra_repr(self) -> str:

@@ -30,22 +30,23 @@ class FederatedLoss(SigmoidLoss):
     - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
     - background "class": softmax cross-entropy over S and background.
 
-    Reference: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
-    ``USE_FED_LOSS`` in Detectron2's main branch. As in the references, each process draws its own S. Deviations:
+    References: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
+    ``USE_FED_LOSS`` in Detectron2's main branch. As in the references, each process draws its own S. Differences from
+    CenterNet2:
 
-    - ``num_sampled`` does not include background. In the reference, background is included.
+    - Background does not count towards ``num_sampled``. In CenterNet2, background counts.
     - Categories are drawn without host-device synchronization and reproducibly (see ``BatchRandom``).
-    - The softmax excludes categories outside S. The reference masks only the losses of proposals whose label is outside
-      S. Since S contains all labels, the reference computes plain cross-entropy.
+    - The softmax excludes categories outside S. CenterNet2 only masks the losses of proposals whose label is outside S.
+      Since S contains all labels, CenterNet2 computes plain cross-entropy.
 
     Args:
         num_classes: C >= 1.
         image_counts: (C,) number of training images that contain each category. None: unknown, which allows only
             inference.
         num_sampled: >= 1, size of S. S is larger if the batch contains more categories.
-        power: >= 0. 0: draw uniformly from the categories with images.
+        power: >= 0. With 0, all categories with images have the same probability.
         background: "implicit" (default): sigmoids. "class": softmax.
-        prior: π of the sigmoids; see ``SigmoidLoss``.
+        prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``. Only background "implicit" uses it.
         seed: seed of the random numbers.
 
     Buffers:
@@ -98,7 +99,8 @@ class FederatedLoss(SigmoidLoss):
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
-        # Drawing without replacement is equivalent to sorting exponential random numbers with these rates.
+        # Weighted drawing without replacement is equivalent to sorting exponential random numbers whose rates are the
+        # weights.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))

@@ -17,13 +17,14 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class FocalLoss(SigmoidLoss):
-    """Focal loss, L = -Σ_j α_j (1 - p_j)^γ log(p_j), p_j = σ(z_j) where y_j = 1, else 1 - σ(z_j) (equation 5).
+    """Sigmoid cross-entropy with a small weight for proposals that are already classified well (equation 5).
 
-    α_j is α for the category of the label and 1 - α for all other categories.
+    L = -Σ_j α_j (1 - p_j)^γ log(p_j). For the category j of the label, p_j = σ(z_j) and α_j = α. For all other
+    categories, p_j = 1 - σ(z_j) and α_j = 1 - α.
 
-    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. Deviations:
+    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. Differences from the reference:
 
-    - By default the sum is divided by the number of foreground proposals, as in the paper (section 4), which tunes α
+    - By default, the sum is divided by the number of foreground proposals, as in the paper (section 4), which tunes α
       for this divisor. MMDetection's box heads divide by the number of all proposals. If a quarter of the proposals is
       foreground, the loss of MMDetection is four times smaller.
     - The loss is computed in log space, so that the gradient is finite for every γ.
@@ -33,7 +34,7 @@ class FocalLoss(SigmoidLoss):
         gamma: γ >= 0. 0 gives (α-balanced) binary cross-entropy.
         alpha: α in (0, 1). None: all α_j are 1.
         background: "implicit" (default) or "none".
-        prior: π; see ``SigmoidLoss``.
+        prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"gamma": "FOCAL.GAMMA", "alpha": "FOCAL.ALPHA", "prior": "FOCAL.PRIOR"}
@@ -64,7 +65,7 @@ class FocalLoss(SigmoidLoss):
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). They are not detached from the graph."""
-        # 1 - p_j is σ(-z_j) where y_j = 1, else σ(z_j).
+        # 1 - p_j is σ(-z_j) for target 1 and σ(z_j) for target 0.
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:
             return factors

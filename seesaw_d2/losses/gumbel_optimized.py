@@ -31,26 +31,27 @@ _CHECK_PERIOD = 100
 class GumbelOptimizedLoss(SigmoidLoss):
     """Binary cross-entropy with the Gumbel activation η(z) = exp(-exp(-z)) in place of the sigmoid.
 
-    L = Σ_j w_j BCE(η(z_j), y_j). A weight w_j = 0 removes negative samples of a rare category j. A category is rare if
-    its frequency f is below λ. ``weighting`` selects the weights:
+    L = Σ_j w_j BCE(η(z_j), y_j), where y_j is 1 if j is the label, otherwise 0. A weight w_j = 0 removes negative
+    samples of a rare category j. A category is rare if its frequency f is below λ. ``weighting`` selects the weights:
 
     - "eql" (Tan et al., CVPR 2020): w_j = 0 if j is rare and the proposal belongs to another category, otherwise 1.
-    - "drop" (DropLoss, Hsieh et al., AAAI 2021), used by the authors: as "eql". In addition, if j is rare, w_j = 0 with
-      probability 1 - ρ for a background proposal, where ρ is the share of rare categories in the foreground proposals
-      of the batch. In a batch without foreground, all w_j are 1.
-    - "none": w_j = 1. The loss of a batch is clamped to at most 20. A clamped loss has no gradient. The first of every
-      100 training steps logs a warning if its loss is clamped. With many categories, the loss of a normalized
-      classifier is clamped from the first step on, so the classifier does not learn.
+    - "drop" (DropLoss, Hsieh et al., AAAI 2021), used by the authors: for foreground proposals, the weights of "eql".
+      For a background proposal and a rare category j, w_j = 0 with probability 1 - ρ, where ρ is the share of rare
+      categories in the foreground proposals of the batch. In a batch without foreground, all w_j are 1.
+    - "none": w_j = 1. The loss of a batch is clamped to at most 20, and a clamped loss has no gradient. With many
+      categories, the loss of a normalized classifier is clamped from the first step on, so the classifier does not
+      learn. Therefore the first of every 100 training steps logs a warning if its loss is clamped.
 
     Image classifiers (background "none") need weighting "none". Without background samples, "drop" and "eql" would
     remove all negative samples of rare categories, and the model would predict these categories for every image.
 
     Reference: github kostas1515/GOL, mmdet/models/losses/{droploss,eql,gumbel_ce}.py. As in the reference, training
-    clamps the logits to [-4, 10]. Deviations:
+    clamps the logits to [-4, 10]. Differences from the reference:
 
     - The loss of a positive sample is exp(-z) with gradient -exp(-z). The reference calls PyTorch's
       binary_cross_entropy, which removes almost all of this gradient below z = -3.3.
-    - The random numbers of "drop" are a hash of the batch index (``BatchRandom``).
+    - The random numbers of "drop" are a hash of the batch index (``BatchRandom``), so that a resumed training draws the
+      same numbers.
     - ``weights`` and ``avg_factor`` have an effect. With "drop" and "eql" the reference ignores both arguments.
 
     Args:
@@ -60,8 +61,9 @@ class GumbelOptimizedLoss(SigmoidLoss):
         weighting: "drop", "eql" or "none".
         lambda_: λ >= 0. f < λ is compared in float32, as in the reference. The authors use 1.1e-3 for LVIS v1.
         activation: "gumbel" or "sigmoid".
-        background: "implicit" (default), "class" (the score of each category is η(z_j)) or "none".
-        prior: in (0, 1), initial value of each η(z_j) or σ(z_j). 1.6e-7 gives the authors' bias for LVIS, -2.75.
+        background: "implicit" (default), "class" or "none". With "class", the score of each category is η(z_j).
+        prior: in (0, 1), initial value of each η(z_j), or of σ(z_j) with activation "sigmoid". 1.6e-7 gives the bias of
+            the authors for LVIS, -2.75.
         seed: seed of the random numbers.
 
     Buffers:
@@ -165,8 +167,8 @@ class GumbelOptimizedLoss(SigmoidLoss):
         if loss > _MAX_LOSS and rank() == 0:
             logging.getLogger(__name__).warning(
                 f"The loss of training step {self._calls + 1} is {loss:.4g}. With CLS_LOSS.GOL.WEIGHTING none, losses "
-                f"above {_MAX_LOSS:g} are clamped and have no gradient. If the losses of the next steps are clamped "
-                "too, the model does not learn. In this case set CLS_PREDICTOR.NAME Linear or another CLS_LOSS.NAME."
+                f"above {_MAX_LOSS:g} are clamped and have no gradient. If this warning repeats, the model does not "
+                "learn. Then set CLS_PREDICTOR.NAME to Linear, or CLS_LOSS.NAME to another loss."
             )
 
     def probabilities(self, logits: Tensor) -> Tensor:

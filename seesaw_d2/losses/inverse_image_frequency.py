@@ -21,29 +21,32 @@ from seesaw_d2.losses.precision import widen
 
 @LOSS_REGISTRY.register()
 class InverseImageFrequencyLoss(CrossEntropyLoss):
-    """Cross-entropy of w_j z_j. The weight w_j of category j decreases with the frequency of j in the training set.
+    """Cross-entropy of logits multiplied by a weight that is large for categories that are rare in the training set.
 
-    The scores are also the softmax of w_j z_j. Background and the logits of an objectness branch have weight 1. A link
-    function computes w from the frequencies (see ``losses.link_functions.link_weights``).
+    The loss is the cross-entropy of w_j z_j, and the scores are the softmax of w_j z_j, where z_j is the logit and w_j
+    the weight of category j. Background and the logits of an objectness branch have weight 1. A link function computes
+    w from the frequencies (see ``losses.link_functions.link_weights``).
 
-    Reference: github kostas1515/iif, instance_segmentation/mmdet/models/losses/iif_loss.py. Deviations:
+    Reference: github kostas1515/iif, instance_segmentation/mmdet/models/losses/iif_loss.py. Differences from the
+    reference:
 
-    - A category without images counts as if it had one image. In the reference its weight is infinite.
-    - A weight <= 0 raises an error, because a weight of 0 removes the logit and a negative weight reverses the logit.
+    - A category without images counts as if it had one image. In the reference, its weight is infinite.
+    - A weight <= 0 raises an error, because a weight of 0 removes the logit and a negative weight reverses its sign.
       The weight is <= 0 for categories in at least half of the images with "prob" and "normit", in more than 63 % of
       the images with "gombit", and in all images with "raw", "base2" and "base10".
     - Weights of the classifier are initialized randomly. The reference sets all of them to 0.001.
 
     Args:
         num_classes: C >= 1.
-        image_counts: (C,) n >= 0, number of training images that contain each category. None: unknown.
-        instance_counts: (C,) n >= 0, number of training instances of each category. Only ``counts="instances"`` uses
-            it. None: unknown.
-        num_images: number of training images. None: unknown.
+        image_counts: (C,) n >= 0, number of training images that contain each category, or None if unknown.
+        instance_counts: (C,) n >= 0, number of training instances of each category, or None if unknown. Only
+            ``counts="instances"`` uses it.
+        num_images: number of training images, or None if unknown.
         link: "raw" (default), "smooth", "prob", "normit", "gombit", "base2" or "base10".
-        counts: definition of the frequency. "images" (default): the share of the training images that contain the
-            category. "instances": the share of the category in the training instances, as in the reference's links with
-            the suffix ``_obj``.
+        counts: definition of the frequency.
+            "images" (default): the share of the training images that contain the category.
+            "instances": the share of the training instances that belong to the category, as in the reference's links
+            with the suffix ``_obj``.
         allow_negative: whether to accept weights <= 0, as the reference does.
         background: "class" (default), "objectness" or "none".
 
@@ -94,7 +97,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return {"link": ("raw", "smooth")}
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return w_j z_j, (R, K)."""
+        """Return the logits w_j z_j, (R, K)."""
         return self.weighted(logits)
 
     def probabilities(self, logits: Tensor) -> Tensor:

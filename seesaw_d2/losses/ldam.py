@@ -20,20 +20,20 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 
 @LOSS_REGISTRY.register()
 class LDAMLoss(CrossEntropyLoss):
-    """Cross-entropy with a margin for the logit of the label i. Rare categories have larger margins (equation 13).
+    """Cross-entropy that subtracts a margin from the logit of the label. Rare categories have larger margins.
 
     L = -v_i log(e^{z_i - s Δ_i} / (e^{z_i - s Δ_i} + Σ_{j≠i} e^{z_j})),   Δ_j = Δ_max (n_min / n_j)^{1/4}.
 
-    n_j is the number of training instances of category j, at least 1. The logits z are s times cosines, so the loss
-    needs a normalized classifier with temperature s. The class weight v_i is 1 in the first ``start_iter`` training
-    steps. In later steps it is proportional to (1 - β) / (1 - β^{n_i}) (deferred re-weighting). Scores are the softmax
-    of z.
+    i is the label (equation 13). n_j is the number of training instances of category j, at least 1. The logits z are s
+    times cosines, so the loss needs a normalized classifier with temperature s. The class weight v_i is 1 in the first
+    ``start_iter`` training steps. In later steps, v_i is proportional to (1 - β) / (1 - β^{n_i}) (deferred
+    re-weighting). Scores are the softmax of z.
 
-    Reference: github kaidic/LDAM-DRW, losses.py and cifar_train.py. Deviations:
+    Reference: github kaidic/LDAM-DRW, losses.py and cifar_train.py. Differences from the reference:
 
     - The mean of v over the training instances is 1, and the sum of the losses is divided by ``avg_factor``. The
-      reference divides by the sum of v_i over the batch. Both divisors have the same expectation.
-    - The paper has no background. Here background has no margin and v = 1.
+      reference divides by the sum of v_i over the batch, which has the same expected value.
+    - Background is supported. It has margin 0 and weight v = 1.
 
     Args:
         num_classes: C >= 1.
@@ -46,7 +46,7 @@ class LDAMLoss(CrossEntropyLoss):
 
     Buffers:
         margins: float64 (C,), s Δ. Checkpoints do not contain it, because the training data defines it.
-        class_weights: float64 (C,), v after ``start_iter``. Checkpoints do not contain it either.
+        class_weights: float64 (C,), v after ``start_iter``. Checkpoints do not contain it, for the same reason.
         steps: int64 scalar, number of training steps so far.
     """
 
@@ -119,7 +119,7 @@ class LDAMLoss(CrossEntropyLoss):
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
         """Return ``values`` (C,) at the labels, (R,). Label C has the value ``background``."""
-        assert values is not None  # otherwise, adjusted_logits has raised an error
+        assert values is not None  # adjusted_logits raises an error if the counts are unknown
         return torch.cat([values, values.new_full((1,), background)])[labels]
 
     def extra_repr(self) -> str:

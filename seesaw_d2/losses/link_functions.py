@@ -25,11 +25,14 @@ def link_weights(link: str, counts: Tensor, total: float | Tensor) -> Tensor:
 
     The weight is a function of the frequency p = ``counts`` / ``total``:
 
-    - "raw": -ln p, "base2": -log2 p, "base10": -log10 p.
-    - "prob": ln((1 - p) / p). "normit": -Φ^-1(p), where Φ is the standard normal distribution function. Both are
-      negative for p > 1/2 and infinite for p = 1.
+    - "raw": -ln p.
+    - "base2": -log2 p.
+    - "base10": -log10 p.
+    - "prob": ln((1 - p) / p), negative for p > 1/2 and infinite for p = 1.
+    - "normit": -Φ^-1(p), where Φ is the standard normal distribution function. The weight is negative for p > 1/2 and
+      infinite for p = 1.
     - "gombit": -ln(-ln(1 - p)), negative for p > 1 - 1/e and infinite for p = 1.
-    - "smooth": 1 + ln((total + 1) / (counts + 1)), at least 1. It is finite for p = 0. All other links are infinite.
+    - "smooth": 1 + ln((total + 1) / (counts + 1)), at least 1. Only this weight is finite for p = 0.
 
     Args:
         link: one of ``LINKS``.

@@ -16,14 +16,16 @@ from seesaw_d2.losses.compared import TrainingData
 
 @LOSS_REGISTRY.register()
 class LogitAdjustedLoss(BalancedSoftmaxLoss):
-    """Cross-entropy of z_j + τ log π_j, where π_j is the share of category j in the training instances (equation 10).
+    """Cross-entropy of logits to which the log frequency of each category is added (equation 10).
 
-    Scores are the softmax of z. τ = 1 gives Balanced Softmax.
+    The loss is the cross-entropy of z_j + τ log π_j, where z_j is the logit and π_j the share of category j in the
+    training instances. Scores are the softmax of z. τ = 1 gives Balanced Softmax.
 
-    Reference: github google-research/google-research, logit_adjustment (image classification). Deviations:
+    Reference: github google-research/google-research, logit_adjustment (image classification). Differences from the
+    reference:
 
     - A category without instances counts as if it had one instance.
-    - The paper has no background. Here an objectness branch predicts background.
+    - Detectors are supported. An objectness branch predicts background.
 
     Args:
         num_classes: C >= 1.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Size of the logits in a block of pixels. On a CPU, a block fits into the cache of a core.
+# Size of the logits in a block of pixels, for each device type. On a CPU, a block fits into the cache of a core.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 
@@ -32,15 +32,15 @@ class MapLoss(torch.autograd.Function):
     """Sum a loss over the labelled pixels of maps, block by block, to save memory.
 
     The forward pass also computes the gradient of the logits and saves it for the backward pass. The gradient has the
-    shape and dtype of the logits, so it needs no more memory than log σ, which ``F.cross_entropy`` saves. At any time,
-    only one block of logits is copied to rows.
+    shape and dtype of the logits, so it needs no more memory than the log-softmax that ``F.cross_entropy`` saves. At
+    any time, only one block of logits is copied to rows.
 
     Args of ``apply``:
         logits: (N, L, ...) in any memory format.
         labels: (N, ...) int64.
         weights: (N, ...) or None.
         labelled: (N, ...) bool, the pixels in the sum.
-        compute: see ``Compute``.
+        compute: function of type ``Compute``, which computes the loss of the rows of a block.
 
     Returns:
         scalar tensor, the sum. It is float32 if the logits have half precision.

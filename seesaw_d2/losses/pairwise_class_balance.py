@@ -32,24 +32,24 @@ class PairwiseClassBalance(ClassificationLoss):
 
     q is the "fightback" label, the normalized column i of ``confusion``. It is large for categories that the model
     often confuses with i. If i is frequent, these categories are rare. The weight a is ``alpha`` if a proposal is
-    classified once per step. In an iterative head, a grows linearly over the iterations of a step, for example 0, alpha
-    / 2, alpha (see ``IterativeROIHeads``). If the wrapped loss has ``soft_labels`` "softmax", the rows of P and the
-    labels q are distributions. With "sigmoid", P contains independent probabilities and q_j = P(i | j).
+    classified once per step. In an iterative head, a grows linearly over the iterations of a step, for example 0,
+    alpha / 2, alpha (see ``IterativeROIHeads``). If the wrapped loss has ``soft_labels`` "softmax", the rows of P and
+    the labels q are distributions. With "sigmoid", P contains independent probabilities and q_j = P(i | j).
 
-    Reference: the authors' fork of mmdet 2.16, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py, which
-    copies the code of each loss. Here this class computes the labels, and the wrapped loss computes the loss.
-    Deviations:
+    Reference: the authors' fork of mmdet 2.16, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py. Unlike
+    the reference, which copies the code of each loss, this class computes only the labels, and the wrapped loss
+    computes the loss. Further differences from the reference:
 
     - All processes call one all_reduce of C x (C + 1) values in each step. The reference gathers world_size x C^2
       values and deadlocks if a process has no foreground.
-    - With one classification per step, a = alpha. The reference divides by zero.
+    - With one classification per step, a = ``alpha``. The reference divides by zero.
     - A category that was never predicted for another category keeps hard labels. The reference divides zero by zero.
     - ``weights`` and ``avg_factor`` also apply to the loss of the soft labels. With cross-entropy, the reference
       ignores the weights in this loss and divides by N, which is equal if all weights are 1. The reference also
       subtracts the entropy of q, which has no gradient. With Seesaw Loss, the reference returns the loss of the soft
       labels separately.
-    - Until every category has been seen, the reference uses hard labels and does not log it. Here ``unseen`` selects
-      the behavior.
+    - ``unseen`` selects the labels until every category has had a foreground proposal. The reference uses hard labels
+      and does not log this.
 
     Args:
         num_classes: C >= 1, as in the wrapped loss.
@@ -59,10 +59,11 @@ class PairwiseClassBalance(ClassificationLoss):
         momentum: in [0, 1), momentum of the moving average in ``confusion``.
         start_iter: integer >= 0, number of training steps with hard labels. These steps only update ``confusion``. The
             paper starts with soft labels at the first decay of the learning rate, after 16 of 24 epochs.
-        unseen: "wait": use hard labels until every category has had a foreground proposal, as the reference does, and
-            log the missing categories. "ignore": use soft labels in which missing categories have the value 0.
+        unseen: labels until every category has had a foreground proposal.
+            "wait": hard labels, as in the reference. The missing categories are logged.
+            "ignore": soft labels, in which the missing categories have the value 0.
         max_matrix_mb: largest allowed size of the C x C float32 matrix, in 10^6 bytes.
-        background: the ``background`` of the wrapped loss, or None.
+        background: ``background`` of the wrapped loss. None (default) has the same meaning.
 
     Raises:
         ValueError: a value is out of range, the wrapped loss does not support soft labels or has a different
@@ -194,7 +195,7 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Log the categories without foreground proposals so far, at increasing intervals."""
+        """Warn about categories that have had no foreground proposal, at increasing intervals."""
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return

@@ -20,12 +20,12 @@ class RecordedCounts:
 
     path: str
     stages: list[list[int]]
-    # Whether the last count of each list belongs to background. None: unknown.
+    # Whether the last count of each list belongs to background, or None if unknown.
     has_background: bool | None = field(default=None, compare=False)
     categories: Categories | None = None
 
     def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
-        """Return the counts of a stage. If the file has only one list, return this list for every stage.
+        """Return the counts of a stage. If the file has only one list, all stages use this list.
 
         Raises:
             ConfigError: the file has a different number of stages or categories.
@@ -56,7 +56,7 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the file: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: expected a JSON file, found invalid JSON: {error}") from error
+        raise ConfigError(f"{path}: cannot parse the file as JSON: {error}") from error
     stages = found.get("class_counts") if isinstance(found, dict) else None
     if isinstance(stages, list) and stages and not isinstance(stages[0], list):
         stages = [stages]

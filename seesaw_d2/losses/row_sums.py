@@ -4,9 +4,9 @@ from torch import Tensor
 
 
 def sum_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Return (count, K). Row i is the sum of the ``rows`` (N, K) whose ``index`` (N,) is i.
+    """Return a tensor (count, K) whose row i is the sum of the ``rows`` (N, K) with ``index`` (N,) equal to i.
 
-    The result is deterministic. On CUDA ``index_put_`` sorts the indices, but ``index_add_`` adds in a random order.
+    The result is deterministic. On CUDA, ``index_put_`` sorts the indices, but ``index_add_`` adds in a random order.
     """
     sums = rows.new_zeros(count, rows.shape[1])
     if rows.device.type == "cuda":

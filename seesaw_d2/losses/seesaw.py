@@ -25,7 +25,9 @@ from seesaw_d2.utils.distributed import all_reduce_sum
 
 @LOSS_REGISTRY.register()
 class SeesawLoss(CrossEntropyLoss):
-    """Cross-entropy in which S_ij scales the gradient of samples of category i to logit j (equations 4 to 8).
+    """Cross-entropy that balances the gradients of positive and negative samples of each category (equations 4 to 8).
+
+    The factor S_ij scales the gradient of a sample of category i with respect to the logit z_j of category j:
 
     L = -log(e^{z_i} / (Σ_{j≠i} S_ij e^{z_j} + e^{z_i})),   S_ij = M_ij C_ij,
     mitigation    M_ij = min(1, N_j / N_i)^p              reduces the gradient from frequent i to rare j,
@@ -36,24 +38,25 @@ class SeesawLoss(CrossEntropyLoss):
     buffer ``class_counts``, clamped from below to 1.
 
     Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. As in the reference, proposal weights do not affect the
-    counts, and the counts are updated with a batch before the loss of the batch is computed. Deviations:
+    counts, and the counts are updated with a batch before the loss of the batch is computed. Differences from the
+    reference:
 
     - Counts are int64 sums over all processes. The reference keeps float32 counts in each process and saves only the
       counts of rank 0.
-    - By default both losses are divided by the number of proposals with a positive weight. The reference divides the
-      class loss by the number of foreground proposals.
+    - By default, the class loss and the objectness loss are divided by the number of proposals with a positive weight.
+      The reference divides the class loss by the number of foreground proposals.
     - ``avg_factor`` is used unchanged. The reference adds 1.2e-7.
 
     Args:
         num_classes: C >= 1.
-        p: >= 0, exponent of the mitigation factor. 0 disables the factor.
-        q: >= 0, exponent of the compensation factor. 0 disables the factor.
+        p: >= 0, exponent of the mitigation factor. With 0, the factor is 1.
+        q: >= 0, exponent of the compensation factor. With 0, the factor is 1.
         eps: in (0, 1], lower bound of σ_i in the compensation factor.
-        background: "objectness" (default, section 3.3), "class" or "none"; see ``ClassificationLoss``.
-        class_counts: None (default): count during training. Otherwise fixed integer counts >= 0 (Table 4), (C,), or
-            (C + 1,) with background last. Neither training nor loading a checkpoint changes fixed counts. If the loss
-            needs a count of background but ``class_counts`` has C values, the largest count of a category is used.
-        sync: True: count the batches of all processes. False: each process counts only its own batches.
+        background: "objectness" (default, section 3.3), "class" or "none". See ``ClassificationLoss``.
+        class_counts: fixed integer counts >= 0 (Table 4), (C,), or (C + 1,) with background last. Neither training nor
+            loading a checkpoint changes fixed counts. If the loss needs a count of background but ``class_counts`` has
+            C values, the largest count of a category is used. If None (default), the loss counts during training.
+        sync: whether to count the batches of all processes. If False, each process counts only its own batches.
 
     Buffers:
         class_counts: int64 (C + 1,), background last. (C,) with background "none".
@@ -106,7 +109,7 @@ class SeesawLoss(CrossEntropyLoss):
                 raise InvalidArgument("class_counts", '"online", "dataset" or the path of an existing file', source)
             return {**arguments, "class_counts": read_recorded_counts(source)}
         if statistics is None:
-            advice = "The instances of the training set cannot be counted, because the training set is unavailable."
+            advice = "The loss cannot count the instances of the training set, because the training set is unavailable."
             raise InvalidArgument("class_counts", '"online" or the path of a file', source, advice)
         return {**arguments, "class_counts": statistics().instance_count}
 

@@ -1,6 +1,6 @@
-"""Compute Seesaw Loss on a CPU from probabilities instead of logits.
+"""Compute Seesaw Loss on a CPU from probabilities, which is faster than ``SeesawLoss.adjusted_logits``.
 
-On a CPU this is faster than ``SeesawLoss.adjusted_logits``. The results differ only by rounding.
+The results differ only by rounding.
 
 Shapes: R proposals, K entries of the softmax.
 """
@@ -26,7 +26,7 @@ def fits(p: float, q: float, eps: float) -> bool:
 
 
 class SeesawRows(torch.autograd.Function):
-    """Compute Seesaw Loss, -log(e^{z_i} / Σ_j S_ij e^{z_j}), for the given rows and the first K columns of logits.
+    """Compute Seesaw Loss, -log(e^{z_i} / Σ_j S_ij e^{z_j}), for selected rows and the first K columns of the logits.
 
     On a CPU, exponentials dominate the cost. The cross-entropy of z + log S computes three exponentials per logit: one
     for log S, one in the forward pass and one in the backward pass. This function computes one exponential per logit.
@@ -39,10 +39,10 @@ class SeesawRows(torch.autograd.Function):
 
     Args of ``apply``:
         logits: (N, L) float32 or float64.
-        rows: (R,) distinct indices of rows. None: all rows.
+        rows: (R,) distinct indices of rows, or None for all rows.
         labels: (R,) i in [0, K).
         counts: (K,) N >= 1, K <= L, with the dtype of the logits.
-        p, q, eps: see ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
+        p, q, eps: as in ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
 
     Returns:
         tuple of the losses, (R,), and the remaining columns of the logits, (N, L - K).

@@ -15,16 +15,16 @@ from seesaw_d2.losses.precision import widen
 
 
 class SigmoidLoss(ClassificationLoss):
-    """Sum of weighted binary cross-entropies over the logits, Σ_j f_j BCE(σ(z_j), y_j).
+    """Base class of losses that are a weighted sum of binary cross-entropies over the logits z_j of a proposal.
 
-    This class handles background, weights, averages and scores. Subclasses implement ``factors``, which returns f_j,
-    and can replace the sigmoid by another activation. The target y_j is 1 if j is the label, otherwise 0. For a
-    background proposal, all targets are 0 with background "implicit", and only the last target is 1 with background
-    "class".
+    The loss is Σ_j f_j BCE(σ(z_j), y_j). This class handles background, weights, averages and scores. Subclasses
+    implement ``factors``, which returns the factors f_j, and can replace the sigmoid by another activation. The target
+    y_j is 1 if j is the label, otherwise 0. For a background proposal, all targets are 0 with background "implicit",
+    and only the last target is 1 with background "class".
 
     Args:
         num_classes: C >= 1.
-        background: "implicit", "class" or "none", as the subclass supports; see ``ClassificationLoss``.
+        background: one of the class attribute ``backgrounds``. See ``ClassificationLoss``.
         prior: π in (0, 1), initial value of each σ(z_j) (Lin et al., ICCV 2017, section 4.1). The initial bias is
             -log((1 - π) / π). 0.5 gives the bias 0, but then the initial loss is large, L log 2 with f_j = 1.
     """
@@ -40,7 +40,7 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """Return the targets y_j, (N, L). If ``soft`` is not None, its soft labels (N, C) are the first C columns."""
+        """Return the targets y_j, (N, L). If ``soft`` (N, C) is not None, these soft labels are the first C columns."""
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)

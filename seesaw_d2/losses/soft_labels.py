@@ -19,9 +19,10 @@ def soft_label_loss(
 ) -> dict[str, Tensor]:
     """Return the losses of a batch with soft labels. In training mode, also update the statistics of the loss.
 
-    The loss of an image with the soft label t is -Σ_j t_j log softmax_j(z + log S_i), where i is the class with the
-    largest t_i. Seesaw Loss counts the image for class i. The Seesaw Loss paper does not use soft labels. With
-    ``CrossEntropyLoss``, or with p = q = 0, the loss equals ``F.cross_entropy`` with probabilities as targets.
+    The loss of an image with the logits z and the soft label t is -Σ_j t_j log softmax_j(z + log S_i), where i is the
+    class with the largest t_i, and S_i are the factors S_ij of ``SeesawLoss``. Seesaw Loss counts the image for class
+    i. The Seesaw Loss paper does not use soft labels. With ``CrossEntropyLoss``, or with p = q = 0, all factors are 1,
+    and the loss equals ``F.cross_entropy`` with probabilities as targets.
 
     Args:
         loss: CrossEntropyLoss or SeesawLoss with ``background="none"``.

@@ -21,20 +21,21 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 class SoftmaxEqualizationLoss(CrossEntropyLoss):
     """Cross-entropy that randomly excludes tail classes from the softmax for images of other classes.
 
-    L = -log(e^{z_i} / Σ_k w̃_k e^{z_k}),   w̃_k = 1 - β T_λ(f_k) (1 - y_k),
-    T_λ(f) = 1 for f < λ, else 0. For each image and class, β is 1 with probability γ, otherwise 0.
+    L = -log(e^{z_i} / Σ_k w̃_k e^{z_k}),   w̃_k = 1 - β T_λ(f_k) (1 - y_k).
 
-    With γ = 1, tail classes would have no negative gradients, and the model would always predict tail classes. (In a
-    detector, tail categories of ``EqualizationLoss`` still have negative gradients from background proposals.)
+    i is the label, and y_k is 1 for k = i, otherwise 0. T_λ(f_k) is 1 if the frequency f_k of class k is below λ,
+    otherwise 0. For each image and class, β is 1 with probability γ, otherwise 0. With γ = 1, tail classes would have
+    no negative gradients, and the model would always predict tail classes. (In a detector, tail categories of
+    ``EqualizationLoss`` still have negative gradients from background proposals.)
 
-    Reference: github tztztztztz/equalization_loss, simple_cls. Deviation: the reference draws β with PyTorch's global
-    generator. Here β is computed from a hash of the batch index (``BatchRandom``), so that a resumed training draws the
-    same values as an uninterrupted training.
+    Reference: github tztztztztz/equalization_loss, simple_cls. Unlike the reference, which draws β with PyTorch's
+    global generator, this loss computes β from a hash of the batch index (``BatchRandom``), so that a resumed training
+    draws the same values as an uninterrupted training.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, share of each class in the training images. None: unknown, which allows only
-            inference.
+        image_frequency: (C,) f >= 0, share of the training images that belong to the class. None: unknown, which allows
+            only inference.
         lambda_: λ >= 0. Classes with a frequency below λ are tail classes. 4.3e-4 corresponds to 50 of the 115,846
             images of ImageNet-LT.
         gamma: γ in [0, 1]. 0 gives cross-entropy.
