@@ -1,6 +1,6 @@
-"""Install seesaw_d2 into an environment that has Detectron2 (v0.6 or main), see README.md.
+"""Install seesaw_d2 into an environment that contains Detectron2 (v0.6 or main). See README.md.
 
-The package index does not have Detectron2 under its own name, so that it cannot be a requirement.
+The package index does not contain Detectron2 under its own name, so ``install_requires`` cannot list Detectron2.
 ``tools/install_detectron2.py`` installs v0.6 if Detectron2 is missing.
 """
 
@@ -14,18 +14,19 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/version.py").read_text()).group(1)
 
-DIGITS = ["scikit-learn"]  # the handwritten digits of configs/digits
-TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME, and examples/timm_classifier.py
-# For seesaw_d2.integrations.transformers. The matching in transformers needs scipy, which it does not require.
+DIGITS = ["scikit-learn"]  # for the handwritten digits of configs/digits
+TIMM = ["timm"]  # for MODEL.CLASSIFIER.BACKBONE timm/NAME, and for examples/timm_classifier.py
+# For seesaw_d2.integrations.transformers. The matching in transformers imports scipy, but transformers does not list
+# scipy as a requirement.
 TRANSFORMERS = ["transformers>=5", "scipy"]
-EXPORT = ["onnx", "onnxscript", "onnxruntime"]  # tools/export.py --format onnx
-RELEASE = ["build", "twine"]  # make dist
-NOTEBOOK = ["ipykernel", "nbclient", "nbformat"]  # runs notebooks/tutorial.ipynb in a test
+EXPORT = ["onnx", "onnxscript", "onnxruntime"]  # for tools/export.py --format onnx
+RELEASE = ["build", "twine"]  # for make dist
+NOTEBOOK = ["ipykernel", "nbclient", "nbformat"]  # for the test that runs notebooks/tutorial.ipynb
 DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 
 
 class BuildWithConfigs(build_py):
-    """Build command that copies ``configs/`` into the wheel's package, for ``seesaw_d2.model_zoo``."""
+    """Build command that also copies ``configs/`` into the package, where ``seesaw_d2.model_zoo`` finds the configs."""
 
     def run(self):
         super().run()
@@ -68,9 +69,9 @@ setup(
         "torchvision",
         "fvcore",
         "lvis",
-        # LVIS's metrics in Rust. The results differ from lvis-api by less than 1e-12, and the computation is about 20
-        # times faster. (faster-coco-eval is only 3 times faster and lacks LVIS's limit of 300 detections per image.)
-        # TEST.LVIS_ENGINE "official" uses lvis-api.
+        # Computes the LVIS metrics in Rust, about 20 times faster than lvis-api. The results differ by less than 1e-12.
+        # (faster-coco-eval is only 3 times faster and lacks LVIS's limit of 300 detections per image.) TEST.LVIS_ENGINE
+        # "official" uses lvis-api instead.
         "hotcoco>=1.3,<2",
         "safetensors",  # reads and writes weights in files that cannot contain code
         "orjson",  # writes results of gigabytes ten times faster than json

@@ -1,4 +1,4 @@
-"""configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml as a LazyConfig: the same model and recipe."""
+"""The model and recipe of configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml as a LazyConfig."""
 
 from detectron2.config import LazyCall as L
 from detectron2.data import DatasetMapper, build_detection_test_loader
@@ -55,8 +55,8 @@ dataloader.evaluator = L(LongTailEvaluator)(
 optimizer = lazy_config("common/optim.py").SGD
 optimizer.params.weight_decay_norm = 0.0001
 
-# 24 epochs of LVIS v1 with repeat factors rounded up, steps after 16 and 22 (docs/sampling.md): a LazyConfig knows
-# iterations only.
+# 24 epochs of LVIS v1 with repeat factors rounded up (docs/sampling.md). The learning rate drops after 16 and 22
+# epochs. The length is in iterations, because LazyConfigs do not support SOLVER.EPOCHS.
 train = lazy_config("common/train.py").train
 train.update(
     init_checkpoint="torchvision://resnet50",
@@ -66,7 +66,7 @@ train.update(
     checkpointer={"period": 10000, "max_to_keep": 100},
 )
 lr_multiplier = L(WarmupParamScheduler)(
-    # In epochs; only their ratios count, so that another train.max_iter moves the steps.
+    # The milestones are in epochs. Only their ratios matter, so the steps scale with train.max_iter.
     scheduler=L(MultiStepParamScheduler)(values=[1.0, 0.1, 0.01], milestones=[16, 22, 24]),
     warmup_length=500 / train.max_iter,
     warmup_factor=0.001,

@@ -1,7 +1,7 @@
-"""ViTDet's Mask R-CNN (ViT-B) on LVIS v1, Seesaw Loss in place of the federated loss; needs Detectron2's main branch.
+"""LazyConfig of ViTDet's Mask R-CNN (ViT-B) on LVIS v1 with Seesaw Loss instead of the federated loss.
 
-Model, augmentation and schedule are those of Detectron2's projects/ViTDet/configs/LVIS/mask_rcnn_vitdet_b_100ep.py; no
-result is published for this combination.
+This config requires Detectron2's main branch. Model, augmentation and schedule are those of Detectron2's
+projects/ViTDet/configs/LVIS/mask_rcnn_vitdet_b_100ep.py. Nobody has published results for this combination.
 """
 
 from functools import partial
@@ -14,14 +14,14 @@ from seesaw_d2.compat import lazy_config, vit_lr_decay_rate
 from .mask_rcnn_R_50_FPN_rfs_seesaw_2x import dataloader, lr_multiplier, train
 from .mask_rcnn_R_50_FPN_rfs_seesaw_2x import model as seesaw
 
-lr_decay_rate = vit_lr_decay_rate()  # refuses v0.6
+lr_decay_rate = vit_lr_decay_rate()  # raises an error with Detectron2 v0.6
 model = lazy_config("common/models/mask_rcnn_vitdet.py").model
 model.roi_heads.update(
     _target_=seesaw.roi_heads._target_, num_classes=1203, box_predictor=seesaw.roi_heads.box_predictor
 )
 model.roi_heads.box_predictor.test_score_thresh = 0.02
 
-# Large-scale jitter
+# Large-scale jitter.
 dataloader.train.mapper.augmentations = [
     L(T.RandomFlip)(horizontal=True),
     L(T.ResizeScale)(min_scale=0.1, max_scale=2.0, target_height=1024, target_width=1024),

@@ -23,11 +23,11 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     """Return the default config, updated by a YAML file with its ``_BASE_``s and then by overrides.
 
     Args:
-        config_file: path of a YAML file, or a name in ``seesaw_d2.model_zoo``. "": only defaults and overrides.
+        config_file: path of a YAML file, or a name in ``seesaw_d2.model_zoo``. If empty, only the overrides apply.
         overrides: KEY, VALUE, KEY, VALUE, ... as on the command line.
 
     Returns:
-        the config, not frozen.
+        the config, which is not frozen.
 
     Raises:
         ConfigError: a file is missing or not YAML, a key is unknown, or a value has a wrong type.

@@ -48,7 +48,7 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
 
 
 def _take(node: Any, names: list[str]) -> Any:
-    """Remove a key from a nested mapping and return its value, or None. Also remove parent nodes that become empty."""
+    """Remove a key and the parent nodes that become empty from a nested mapping. Return the value, or None."""
     if not isinstance(node, dict) or names[0] not in node:
         return None
     if len(names) == 1:

@@ -28,13 +28,14 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 class PlainConfig(CfgNode):
     """``CfgNode`` that checks a file and its ``_BASE_``s before constructing values from them."""
 
-    # Files whose _BASE_ is being read. The file that load_yaml_with_base was first called with comes first.
+    # Files whose _BASE_ is being read, from the file that the caller passed to load_yaml_with_base to the innermost.
     _derived: ClassVar[list[str]] = []
     # Number of files opened so far.
     _opened: ClassVar[int] = 0
     # Overrides on the command line. Maps keys to values.
     given: ClassVar[Mapping[str, Any]] = {}
-    # Limits of downloads from the command line and from the files read so far. The first value of each limit is used.
+    # Limits of downloads from the command line and from the files read so far. If several of them set a limit, the
+    # first value applies.
     _limits: ClassVar[dict[str, float]] = {}
 
     @classmethod
@@ -42,15 +43,15 @@ class PlainConfig(CfgNode):
         """Return the values of a file and its ``_BASE_``s.
 
         Raises:
-            ConfigError: the ``_BASE_``s form a cycle or have more than ``MAX_FILES`` files, or ``_checked_text`` raises
-                an error.
+            ConfigError: the ``_BASE_``s form a cycle or have more than ``MAX_FILES`` files, or ``_checked_text`` finds
+                an error in a file.
             OSError: a file cannot be read.
             yaml.YAMLError: a file is not YAML, or contains Python objects.
         """
         where = filename if "://" in filename else os.path.realpath(filename)
         if where in PlainConfig._derived:
             raise ConfigError(
-                f"{filename}: _BASE_: expected a chain of files without a cycle, found a cycle back to this file"
+                f"{filename}: _BASE_: the chain of files leads back to this file. Remove the _BASE_ that closes the cycle."
             )
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:
@@ -99,7 +100,9 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
         yaml.YAMLError: the file is not YAML.
     """
     if path.endswith(".py"):
-        raise ConfigError(f"{path}: expected a YAML file, found a Python file (LazyConfig)")
+        raise ConfigError(
+            f"{path}: expected a YAML file, found a Python file (LazyConfig). Only lazyconfig_train_net.py reads it."
+        )
     if "://" not in path and irregular(path):
         raise ConfigError(f"{path}: expected a config file, found {irregular(path)}")
     local = cached_download(path, limits=limits) if path.startswith(("http://", "https://")) else path
@@ -137,7 +140,7 @@ def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, c
         count = known[id(node)]
         if count is None:
             raise ConfigError(
-                f"{path}, {_place(node)}: expected YAML aliases without a cycle, found a value that contains itself"
+                f"{path}, {_place(node)}: this value contains itself through a YAML alias. Delete the alias."
             )
         return count
     known[id(node)], count = None, 1
