@@ -52,12 +52,12 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         input_shape: output shape of the box head.
         cls_loss: the loss. Its number of classes must equal the argument ``num_classes``.
         cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
-        temperature: > 0, tau of NormedLinear. The other classifiers ignore this argument.
+        temperature: > 0, temperature of NormedLinear. The other classifiers ignore this argument.
         frequency_groups: function without arguments that returns the group of each category, an int array (C,) with 0
             rare, 1 common and 2 frequent, or None if the groups are unknown. It is called when accuracies by group are
             first logged. If the array does not have length C, a warning is logged instead of these accuracies. To
             pickle the model, pass a picklable function.
-        calibration: changes the scores at inference, usually by class frequency. None: do not change the scores.
+        calibration: changes the scores at inference, usually by class frequency. If None, they do not change.
         kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` multiplies all losses whose names
             begin with loss_cls.
 
@@ -150,8 +150,8 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
         Args:
             logits: (N, L).
-            labels: (N,), see ``proposal_labels``.
-            means: result of ``mean_counts``. None: average over the proposals of this process.
+            labels: (N,), result of ``proposal_labels``.
+            means: result of ``mean_counts``. If None, the losses are averages over the proposals of this process.
             objects: result of the method ``matched_objects``.
             log: whether to put accuracies into the event storage.
         """

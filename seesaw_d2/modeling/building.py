@@ -86,8 +86,8 @@ def trainer_keys(cfg: CfgNode) -> list[str]:
 def read_by_models(key: str) -> bool:
     """Return whether a head, backbone or meta-architecture of this project declares that it reads ``key``.
 
-    The result is False for keys that a loss lists in ``schedule_keys``. The training schedule reads these keys, the
-    model does not.
+    The result is False for keys that a loss lists in ``schedule_keys``, because only the training schedule reads these
+    keys.
     """
     return covered(_declared_keys(), key) and not key.endswith(_schedule_keys())
 
@@ -106,5 +106,5 @@ def _schedule_keys() -> tuple[str, ...]:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """Return the full names of the config keys that this project adds to Detectron2's config. Exclude nodes."""
+    """Return the full names of the config keys, without nodes, that this project adds to Detectron2's config."""
     return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

@@ -49,7 +49,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         resample: whether each stage samples proposals. A stage after the first samples from the boxes of the previous
             stage, except boxes that the previous stage computed from ground-truth boxes, as in MMDetection. With
             ``proposal_append_gt`` the stage also samples from the ground-truth boxes.
-        average: "probabilities" or "logits", which are averaged over the stages at test time.
+        average: whether to average "probabilities" or "logits" over the stages at test time.
         mask_head: a mask head, or a list of S mask heads, one for each stage.
         kwargs: further arguments of ``CascadeROIHeads``.
 
@@ -129,7 +129,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return ret
 
     def _forward_box(self, features, proposals, targets=None):
-        """Return losses in training, otherwise detections. The losses include the mask losses of all stages."""
+        """Return the losses in training, with those of mask heads per stage, or the detections at inference."""
         if not self.training:
             return self._detect(features, proposals)
         box_features = [features[f] for f in self.box_in_features]
@@ -148,7 +148,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return losses
 
     def _detect(self, features, proposals) -> list[Instances]:
-        """Return the detections of each image. The last stage predicts the boxes, ``average_probs`` the scores."""
+        """Return the detections of each image, with the boxes of the last stage and scores from ``average_probs``."""
         box_features = [features[f] for f in self.box_in_features]
         sizes = [each.image_size for each in proposals]
         predictions, boxes = [], None

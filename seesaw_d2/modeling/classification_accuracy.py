@@ -1,4 +1,4 @@
-"""Log the classification accuracy of proposals. It is computed from scores, so that all losses are comparable.
+"""Log the classification accuracy of proposals. The accuracy is computed from scores, so that losses are comparable.
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -24,7 +24,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
     Args:
         probs: (N, C + 1), background last.
         labels: (N,) int64 in [0, C].
-        groups: (C,) int64, 0 rare, 1 common, 2 frequent. None: unknown.
+        groups: (C,) int64, group of each category (0 rare, 1 common, 2 frequent), or None if unknown.
 
     Returns:
         dict of scalar tensors:
@@ -70,14 +70,14 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
         return groups
     logger.warning(
         "Accuracies of rare, common and frequent categories are not logged, because the training data has %d "
-        "categories but the model has %d.",
+        "categories but the model has %d categories.",
         *(groups.numel(), num_classes),
     )
     return None
 
 
 class GroupsWhenNeeded:
-    """Mixin for modules with a ``cls_loss``. It computes the frequency groups when they are first needed."""
+    """Mixin that computes the frequency groups when the accuracy is first logged, for modules with a ``cls_loss``."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss

@@ -20,7 +20,8 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
     A frozen parameter requires no gradient, so optimizers and DDP ignore it. A frozen layer stays in evaluation mode
     even after ``model.train()``. Therefore dropout is inactive, and batch normalization does not update the running
-    statistics. The reference, ``freeze`` of eqlv2, does not change the mode, so models need FrozenBatchNorm.
+    statistics. Unlike the reference (``freeze`` in github tztztztztz/eqlv2), which does not change the mode, this
+    function does not require models with FrozenBatchNorm.
 
     Only layers without children and modules in backbones stay in evaluation mode, because the mode of other modules
     (meta-architecture, proposal generator, heads) selects between losses and predictions. Losses are never frozen,
@@ -28,8 +29,8 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
     Args:
         model: the model, not wrapped by DDP.
-        names: patterns of parameters and modules to freeze; see ``utils.parameter_patterns.matches``. If empty, freeze
-            nothing.
+        names: patterns of parameters and modules to freeze, as in ``utils.parameter_patterns.matches``. If empty, the
+            model does not change.
         exceptions: patterns that exclude matches of ``names``. Parameters that were frozen before, for example by
             Detectron2's FREEZE_AT or ``LWSLinear``, stay frozen.
 
@@ -65,7 +66,8 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 class _StayInEval:
     """Replacement for the method ``train`` of a module. It keeps the module in evaluation mode.
 
-    In a copied or unpickled module, ``module`` is the copy. A closure would still refer to the original module.
+    If the module is copied or unpickled, ``self.module`` is the copy. A closure would still refer to the original
+    module.
     """
 
     def __init__(self, module: nn.Module):

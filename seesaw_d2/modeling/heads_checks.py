@@ -12,7 +12,7 @@ _ROTATED = (
     "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
     "(docs/downstream.md)."
 )
-# Unsupported proposal generators, anchor generators and poolers, each with a supported value and advice for the error.
+# Maps unsupported proposal generators, anchor generators and poolers to a supported value and a remedy for the error.
 _UNSUPPORTED = {
     "RRPN": ("RPN", _ROTATED),
     "RotatedAnchorGenerator": ("DefaultAnchorGenerator", _ROTATED),
@@ -96,7 +96,7 @@ def check_mask_pooling(cfg: CfgNode) -> None:
     if needs_pooling and not node.POOLER_TYPE and not is_c4(cfg.MODEL.ROI_HEADS.NAME):
         raise ConfigError(
             "MODEL.ROI_MASK_HEAD.POOLER_TYPE: expected a pooler such as ROIAlignV2 with MODEL.ROI_MASK_HEAD.NAME "
-            f"{node.NAME}, found ''. In a PointRend config, do not change PointRend's mask head."
+            f"{node.NAME}, found ''. In a PointRend config, keep MODEL.ROI_MASK_HEAD.NAME of PointRend."
         )
 
 

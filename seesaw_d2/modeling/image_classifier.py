@@ -37,8 +37,9 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: one number for each channel, in the channel order of the images.
-        calibration: changes the probabilities at inference by class frequency. None: no calibration.
-        frequency_groups: as in ``SeesawBoxPredictor``. 0 means few, 1 medium and 2 many training images.
+        calibration: changes the probabilities at inference by class frequency. If None, they do not change.
+        frequency_groups: as in ``SeesawBoxPredictor``. Classes of group 0 have few, classes of group 1 a medium number
+            of, and classes of group 2 many training images.
 
     Raises:
         ValueError: the loss models background, or the calibration does not support the loss or the classifier.
@@ -111,14 +112,14 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[dict[str, Any]]):
-        """Return the losses in training mode, otherwise the class probabilities.
+        """Return the losses in training mode, or the class probabilities in evaluation mode.
 
         Args:
             batched_inputs: a dict for each image, with "image", (3, H, W), and in training "label", an int in [0, C).
                 All images must have the same size.
 
         Returns:
-            a dict of scalar losses in training mode, otherwise a dict {"probabilities": (C,)} for each image.
+            a dict of scalar losses in training mode, or a dict {"probabilities": (C,)} for each image.
         """
         if not self.training:
             logits = self.classifier(self.features(batched_inputs))

@@ -31,10 +31,11 @@ _CONFIG_KEYS = {
 
 
 class FeatureUpdate(nn.Module):
-    """Compute x * location(deltas) + category(logits), the update of the pooled features x between two iterations.
+    """Update the pooled features of each region between two iterations, from the logits and the box deltas.
 
-    ``category`` and ``location`` are perceptrons with ReLU between the linear layers and PyTorch's initialization.
-    ``category`` maps the logits to an offset for each channel. ``location`` maps the deltas to a factor for each pixel.
+    The features x become x * location(deltas) + category(logits). ``category`` maps the logits to an offset for each
+    channel. ``location`` maps the deltas to a factor for each pixel. Both are perceptrons with ReLU between the linear
+    layers and PyTorch's initialization.
 
     Args:
         num_logits: L.
@@ -78,10 +79,10 @@ class IterativeROIHeads(SeesawROIHeads):
     ``PairwiseClassBalance`` computes the weight of the soft labels from the index. All classification losses are
     supported. A loss that counts proposals counts each proposal in each iteration.
 
-    Deviations from the reference:
+    Differences from the reference:
 
     - The features can have any resolution and number of channels. The reference supports only 7 x 7 x 256.
-    - One iteration is equivalent to ``SeesawROIHeads``. With one iteration, the losses of the reference divide by zero.
+    - With one iteration, the heads are equivalent to ``SeesawROIHeads``. The losses of the reference divide by zero.
     - The features are not updated after the last iteration, because no layer uses this update.
 
     The published models use MMDetection's Shared2FCBBoxHead, which is equivalent to Detectron2's FastRCNNConvFCHead
@@ -91,8 +92,8 @@ class IterativeROIHeads(SeesawROIHeads):
         pooled_channels: D, number of channels of the features that ``box_pooler`` pools.
         num_iterations: integer >= 1.
         loss_weights: one number >= 0 for each iteration.
-        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. The authors use 2, 512, and True for ``layer_norm`` only
-            with EQL v2.
+        num_fc, fc_dim, layer_norm: as in :class:`FeatureUpdate`. The authors use 2 layers with width 512, and
+            ``layer_norm`` only with EQL v2.
         kwargs: arguments of ``StandardROIHeads``, with ``box_predictor=SeesawBoxPredictor(...)``.
 
     Raises:

@@ -14,8 +14,8 @@ class LWSLinear(nn.Linear):
     Source: learnable weight scaling (Kang et al., ICLR 2020, section 4), w̃_i = f_i · w_i, where w_i are the weights of
     a trained classifier. To freeze the features, too, set ``MODEL.FREEZE``.
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/roi_heads/bbox_heads/lws_layer.py. Results are equal. As in the
-    reference, the bias is not scaled, and background logits are scaled.
+    Reference: github tztztztztz/eqlv2, mmdet/models/roi_heads/bbox_heads/lws_layer.py. The results equal those of the
+    reference. The weights of background logits are scaled, too, but the bias is not scaled.
 
     ``weight`` and ``bias`` have the same names in the state dict as in ``nn.Linear``, so that the layer can load the
     checkpoint of a linear classifier. Only ``weight_scaler`` is new.

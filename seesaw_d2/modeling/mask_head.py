@@ -1,4 +1,4 @@
-"""Mask heads in which the last layer computes only the mask of one category for each region.
+"""Mask heads that save memory, because the last layer computes only the mask of one category for each region.
 
 Shapes: R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask pixels.
 """
@@ -26,11 +26,10 @@ from seesaw_d2.utils.declared_keys import added_value
 class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
     """``MaskRCNNConvUpsampleHead`` that computes only the mask of the category of each region, to save memory.
 
-    The category is the ground truth in training and the prediction at inference. Parameters, results and gradients are
-    equal. ``MaskRCNNConvUpsampleHead`` computes logits (R, C, M, M) and uses one of the C channels. With 1203
-    categories (LVIS) and 256 regions, these logits need 1 GB, and the gradient of the logits needs another 1 GB.
-
-    Args: as in ``MaskRCNNConvUpsampleHead``.
+    The category is the ground truth in training and the prediction at inference. Parameters, results and gradients
+    equal those of ``MaskRCNNConvUpsampleHead``, which computes logits (R, C, M, M) and uses one of the C channels for
+    each region. With 1203 categories (LVIS) and 256 regions, these logits need 1 GB, and the gradient of the logits
+    needs another 1 GB. The arguments are the same as in ``MaskRCNNConvUpsampleHead``.
     """
 
     @classmethod
@@ -39,7 +38,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         return super().from_config(cfg, input_shape)
 
     def forward(self, x, instances):
-        """Return losses in training. Otherwise, add ``pred_masks`` to ``instances`` and return them.
+        """Return the losses in training. At inference, add ``pred_masks`` to ``instances`` and return ``instances``.
 
         Args:
             x: region features (R, D, M/2, M/2).
@@ -62,7 +61,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         """Return the index of the filter for each region, (R,), for x (R, D, M, M)."""
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
-        if not self.training:  # tracing would record a branch that depends on the number of regions
+        if not self.training:  # do not branch on the number of regions, because tracing records only one branch
             return cat([i.pred_classes for i in instances], dim=0)
         classes = [i.gt_classes for i in instances if len(i)]
         return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)
@@ -70,14 +69,15 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class NormedMaskHead(SelectiveMaskHead):
-    """Mask head with a normalized last layer, z = τ W̃ x̃ + b; see ``NormedConv2d``.
+    """Mask head whose last layer is a ``NormedConv2d`` (Seesaw Loss paper, section 3.3).
 
-    Source: Seesaw Loss paper, section 3.3, "Normalized Mask Prediction". Reference: mmdet 3.3.0, ``FCNMaskHead`` with
-    ``NormedConv2d``. Deviation: the reference computes the masks of all C categories for each region.
+    The paper calls this layer "Normalized Mask Prediction". Reference: mmdet 3.3.0, ``FCNMaskHead`` with
+    ``NormedConv2d``. Unlike the reference, which computes the masks of all C categories for each region, this head
+    computes only the mask of one category, as ``SelectiveMaskHead`` does.
 
     Args:
         input_shape, num_classes, conv_dims, conv_norm, kwargs: as in ``MaskRCNNConvUpsampleHead``.
-        temperature: τ > 0.
+        temperature: > 0, temperature of the ``NormedConv2d``.
 
     Raises:
         ValueError: ``temperature`` is not positive.

@@ -17,8 +17,8 @@ def matched_objects(proposals: Sequence[Instances]) -> Tensor:
     with the same category and the same box count as one object.
 
     Args:
-        proposals: an ``Instances`` for each image, with ``gt_classes``, and with ``gt_boxes`` if the image has objects.
-            There must be at least one image.
+        proposals: an ``Instances`` for each of at least one image, with ``gt_classes``, and with ``gt_boxes`` if the
+            image has objects.
     """
     found, start = [], 0
     for each in proposals:
@@ -28,7 +28,7 @@ def matched_objects(proposals: Sequence[Instances]) -> Tensor:
 
 
 def _first_rows(proposals: Instances) -> Tensor:
-    """Return the index of the first proposal of the same object for each proposal of an image, (R,)."""
+    """Return, for each proposal of an image, the index of the first proposal of the same object, (R,)."""
     labels = proposals.gt_classes
     if len(labels) == 0 or not proposals.has("gt_boxes"):  # no proposals, or only background proposals
         return torch.zeros_like(labels)

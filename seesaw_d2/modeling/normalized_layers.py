@@ -13,10 +13,13 @@ from seesaw_d2.losses.base import check_number
 
 
 class NormedLinear(nn.Linear):
-    """Normalized linear layer, z = τ W̃ᵀ x̃ + b with w̃ = w / (‖w‖^power + eps), x̃ = x / (‖x‖^power + eps).
+    """Linear layer with normalized weights and features, z = τ W̃ᵀ x̃ + b.
 
-    Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py. Results are equal. Norms are computed in float32 or
-    float64, so that norms of half-precision features do not overflow.
+    Here w̃ = w / (‖w‖^power + eps) and x̃ = x / (‖x‖^power + eps). With ``power`` 1, the norms of the weights, which are
+    larger for frequent categories in a plain classifier, do not affect the logits.
+
+    Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py. The results equal those of the reference. Norms are
+    computed in float32 or float64, so that norms of half-precision features do not overflow.
 
     Args:
         in_features: D.
@@ -24,7 +27,7 @@ class NormedLinear(nn.Linear):
         bias: whether the layer has a bias b.
         temperature: τ > 0.
         power: > 0, exponent of the norms. With 1, w̃ and x̃ are unit vectors.
-        eps: > 0, added to the norms, so that a zero vector gives 0 with a finite gradient.
+        eps: > 0, added to ‖w‖^power and ‖x‖^power, so that a zero vector gives 0 with a finite gradient.
 
     Raises:
         ValueError: ``temperature``, ``power`` or ``eps`` is not positive.
@@ -60,19 +63,19 @@ class NormedLinear(nn.Linear):
 
 
 class NormedConv2d(nn.Conv2d):
-    """Convolution of normalized features with normalized filters; see ``NormedLinear``.
+    """Convolution of normalized features with normalized filters. ``NormedLinear`` describes the normalization.
 
     The features at each position are normalized over the D channels before padding.
 
-    Reference: as in ``NormedLinear``. Deviation: weights are initialized with standard deviation 0.01 and the bias with
-    0, as in ``NormedLinear``. The reference keeps the initialization of Conv2d, and the mask head initializes the layer
-    again.
+    Reference: as in ``NormedLinear``. Unlike the reference, which keeps the initialization of Conv2d and relies on the
+    mask head to initialize the layer again, this layer initializes weights with standard deviation 0.01 and the bias
+    with 0, as ``NormedLinear`` does.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding: as in ``nn.Conv2d``.
         temperature, power, eps: as in ``NormedLinear``.
-        norm_over_kernel: True: normalize each filter as one vector. False: normalize each filter over its channels,
-            separately at each position of the kernel.
+        norm_over_kernel: whether to normalize each filter as one vector. If False, each filter is normalized over its
+            channels, separately at each position of the kernel.
         kwargs: further arguments of ``nn.Conv2d``.
     """
 

@@ -34,10 +34,10 @@ class SigmoidDetector(DenseDetector):
 
     It must be the first base class.
 
-    With ``FocalLoss`` the detectors are equivalent to Detectron2's detectors. As in Detectron2, the loss is divided by
+    With ``FocalLoss``, the detectors are equivalent to Detectron2's detectors. As in Detectron2, the loss is divided by
     a moving average of the number of foreground anchors. Unlike in Detectron2, this average is taken over all processes
-    and is saved in checkpoints. Scores are computed by ``cls_loss.probabilities``. With background "class" (EQL v2),
-    the head has an additional logit for each anchor.
+    and saved in checkpoints. ``cls_loss.probabilities`` computes the scores. With background "class" (EQL v2), the head
+    has an additional logit for each anchor.
 
     Buffers:
         loss_normalizer: float64 scalar, the moving average, or 0 before the first step.
@@ -55,7 +55,7 @@ class SigmoidDetector(DenseDetector):
                 classes.
         """
         if not isinstance(cls_loss, SigmoidLoss) or cls_loss.background == "none":
-            expected = 'a loss of sigmoids with background "implicit" or "class"'
+            expected = 'a sigmoid loss with background "implicit" or "class"'
             raise InvalidArgument("cls_loss", expected, cls_loss)
         if cls_loss.num_classes != self.num_classes:
             raise InvalidArgument("cls_loss", f"a loss with num_classes={self.num_classes}, as in the model", cls_loss)
@@ -108,7 +108,9 @@ class SigmoidDetector(DenseDetector):
 
 @META_ARCH_REGISTRY.register()
 class LongTailRetinaNet(SigmoidDetector, RetinaNet):
-    """Detectron2's ``RetinaNet`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
+    """Detectron2's ``RetinaNet`` with the sigmoid loss that MODEL.ROI_BOX_HEAD.CLS_LOSS selects.
+
+    ``SigmoidDetector`` describes the differences from Detectron2.
 
     Args:
         cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
@@ -136,10 +138,11 @@ class LongTailRetinaNet(SigmoidDetector, RetinaNet):
 
 @META_ARCH_REGISTRY.register()
 class LongTailFCOS(SigmoidDetector, FCOS):
-    """Detectron2's ``FCOS`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
+    """Detectron2's ``FCOS`` with the sigmoid loss that MODEL.ROI_BOX_HEAD.CLS_LOSS selects.
 
-    Detectron2 has no config keys for FCOS. This class reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM,
-    SCORE_THRESH_TEST, TOPK_CANDIDATES_TEST and NMS_THRESH_TEST below MODEL.RETINANET.
+    ``SigmoidDetector`` describes the differences from Detectron2. Detectron2 has no config keys for FCOS, so this class
+    reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM, SCORE_THRESH_TEST, TOPK_CANDIDATES_TEST and NMS_THRESH_TEST below
+    MODEL.RETINANET.
 
     Args:
         cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
@@ -178,7 +181,7 @@ class LongTailFCOS(SigmoidDetector, FCOS):
     def label_anchors(self, anchors, gt_instances):
         """Label anchors as ``FCOS.label_anchors`` does, also in images without objects.
 
-        For such images Detectron2 v0.6 raises an error.
+        For images without objects, ``FCOS.label_anchors`` of Detectron2 v0.6 raises an error.
         """
         return super().label_anchors(anchors, [each if len(each) else _outside(each) for each in gt_instances])
 
@@ -192,7 +195,7 @@ def _outside(empty: Instances) -> Instances:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """Return a GroupNorm as Detectron2's norm "GN" does. Also support fewer than 32 channels."""
+    """Return a GroupNorm with 32 groups, as Detectron2's norm "GN", or with fewer groups for fewer than 32 channels."""
     return nn.GroupNorm(min(32, channels), channels)
 
 

@@ -71,7 +71,7 @@ def features_gradient(
 
     Args:
         grad: gradient of the output, (R, C, P, Q).
-        rois: (R, 5), see ``ProductROIAlign.forward``.
+        rois: (R, 5), as in ``ProductROIAlign.forward``.
         shape: (N, C, H, W).
         scale, sampling_ratio, aligned: as in ``ROIAlign``.
     """
@@ -93,7 +93,7 @@ def features_gradient(
 
 
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
-    """Return the interpolation weights Y or X of one axis, (R, bins, length).
+    """Return the interpolation weights of one axis, Y or X in ``ProductROIAlign``, (R, bins, length).
 
     The value of a bin is the mean of equally spaced samples, each interpolated linearly between two positions. Samples
     up to 1 position outside the map are clamped to the edge. Samples farther outside have the value 0.
@@ -102,7 +102,7 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
         start, size: (R,), start and size of each region along the axis, in units of feature map positions.
         bins: number of bins, P or Q.
         length: size of the feature map, H or W.
-        sampling_ratio: samples per bin. If 0, use ceil(size / bins) samples; an empty region then has none.
+        sampling_ratio: samples per bin. If 0, a bin has ceil(size / bins) samples, so an empty region has no samples.
     """
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()

@@ -36,8 +36,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
     Args:
         input_shape, num_classes, conv_dims, kwargs: as in ``SemSegFPNHead``.
         cls_loss: a loss with ``background="none"`` that takes maps.
-        cls_predictor: "NormedLinear": a 1 x 1 ``NormedConv2d``. "Linear": a 1 x 1 ``Conv2d``.
-        temperature: > 0, tau of NormedLinear.
+        cls_predictor: "NormedLinear" for a 1 x 1 ``NormedConv2d``, or "Linear" for a 1 x 1 ``Conv2d``.
+        temperature: > 0, temperature of the ``NormedConv2d``.
 
     Raises:
         ValueError: the loss models background, does not take maps or has a wrong number of classes, or

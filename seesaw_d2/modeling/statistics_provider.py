@@ -22,20 +22,20 @@ def provide_statistics(
 
 
 def provide_names(cfg) -> None:
-    """Set the class names of DATASETS.REGISTER in the metadata; see ``seesaw_d2.data.provide_names``."""
+    """Set the class names of DATASETS.REGISTER in the metadata, as ``seesaw_d2.data.provide_names`` does."""
     _provided["names"](cfg)
 
 
 def training_statistics(cfg) -> Any:
-    """Return the category statistics of DATASETS.TRAIN; see ``seesaw_d2.data.training_statistics``."""
+    """Return the category statistics of DATASETS.TRAIN, as ``seesaw_d2.data.training_statistics`` does."""
     return _provided["statistics"](cfg)
 
 
 def training_frequency_groups(cfg, num_classes: int | None = None) -> Any:
-    """Return the frequency groups of DATASETS.TRAIN; see ``seesaw_d2.data.training_frequency_groups``."""
+    """Return the frequency groups of DATASETS.TRAIN, as ``seesaw_d2.data.training_frequency_groups`` does."""
     return _provided["groups"](cfg, num_classes)
 
 
 def training_fractal_dimensions(cfg, num_classes: int) -> Any:
-    """Return the fractal dimension of each category in DATASETS.TRAIN; see ``data.records.fractal_dimension``."""
+    """Return the fractal dimension of each category in DATASETS.TRAIN, from ``data.records.fractal_dimension``."""
     return _provided["fractal_dimensions"](cfg, num_classes)

@@ -1,4 +1,4 @@
-"""Backbones of image classifiers: residual networks of torchvision, models of timm, and networks for small images.
+"""Build backbones of image classifiers: networks of torchvision and timm, and networks for small images.
 
 Shapes: B images, D channels.
 """
@@ -43,7 +43,7 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
     To load trained weights, set MODEL.WEIGHTS to a checkpoint of the classifier.
 
     Raises:
-        ConfigError: see ``check_image_backbone``.
+        ConfigError: the name is unknown, or it requires timm, which is not installed.
     """
     name = added_value(cfg, "MODEL.CLASSIFIER.BACKBONE")
     check_image_backbone(name)
@@ -72,7 +72,7 @@ class ImageBackbone(Backbone):
     Args:
         model: maps images (B, 3, H, W) to pooled features (B, D) or to feature maps (B, D, h, w).
         channels: D.
-        stride: stride of the feature maps. None: ``model`` returns pooled features.
+        stride: stride of the feature maps, or None if ``model`` returns pooled features.
     """
 
     def __init__(self, model: nn.Module, channels: int, stride: int | None = None):

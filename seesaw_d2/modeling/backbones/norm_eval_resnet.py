@@ -15,7 +15,7 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
     MMDetection's Seesaw Loss configs. In Detectron2's FrozenBatchNorm2d, weight and bias are fixed, too.
     """
 
-    # From state dicts with a lower version, FrozenBatchNorm2d would subtract eps from the variance.
+    # State dicts contain this version. With a lower version, FrozenBatchNorm2d would subtract eps from the variance.
     _version = 3
 
     def __init__(self, *args, **kwargs):

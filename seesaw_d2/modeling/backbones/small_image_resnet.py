@@ -13,8 +13,8 @@ WIDTHS = (16, 32, 64)
 class ZeroPadShortcut(nn.Module):
     """Shortcut without parameters ("option A" of the paper).
 
-    It takes every ``stride``-th pixel. It pads the channels with ``channels`` channels of zeros, half of them before
-    and half of them after the input channels.
+    The shortcut selects every ``stride``-th pixel in both directions and adds ``channels`` channels of zeros, half of
+    them before and half of them after the input channels.
     """
 
     def __init__(self, stride: int, channels: int):
@@ -26,10 +26,10 @@ class ZeroPadShortcut(nn.Module):
 
 
 def small_image_resnet(in_channels: int, blocks: int) -> nn.Sequential:
-    """Build a residual network with 6 ``blocks`` + 1 convolutions. 5 blocks give ResNet-32 without its last layer.
+    """Build a residual network of three stages with ``blocks`` residual blocks each.
 
-    ResNet-32 has 0.46 M parameters. Weights are initialized with ``kaiming_normal_``, as in the reference of LDAM
-    (github kaidic/LDAM-DRW).
+    With 5 blocks, the network is ResNet-32 without the last layer and has 0.46 M parameters. Weights are initialized
+    with ``kaiming_normal_``, as in the reference of LDAM (github kaidic/LDAM-DRW).
     """
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, WIDTHS[0], 3, padding=1, bias=False),

@@ -19,8 +19,9 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
     Args:
         probs: (N, C + 1), background last.
         log_factors: (C,), logarithms of the factors.
-        keep_background: True: keep the probability of background, and divide the probabilities of the categories so
-            that their sum does not change. False: background has factor 1, and each row is divided by its sum.
+        keep_background: whether to keep the probability of background. If True, the probabilities of the categories are
+            divided so that their sum does not change. If False, background has factor 1, and each row is divided by
+            its sum.
 
     Returns:
         (N, C + 1).
@@ -52,6 +53,7 @@ class Calibration(nn.Module):
     - "objectness": multiply and normalize the softmax over the categories. P(background) does not change.
     - "class": multiply and normalize the softmax. ``keeps_background`` selects whether P(background) can change.
     - "implicit": multiply the odds of each sigmoid. P(background) is 1 - max_j p_j (see ``SigmoidLoss``).
+    - "none": multiply and normalize a softmax, or multiply the odds of sigmoids.
 
     Args:
         log_factors: (C,), logarithm of the factor of each category.
@@ -66,7 +68,7 @@ class Calibration(nn.Module):
     keeps_background: ClassVar[bool] = False
     # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Values that ``tried`` returns by default.
+    # Values of the first argument in ``config_keys`` that ``tools/calibrate.py`` tries, unless ``tried`` is overridden.
     grid: ClassVar[tuple[float, ...]] = ()
     # Whether ``from_statistics`` needs class counts, and whether it needs fractal dimensions.
     needs_counts: ClassVar[bool] = True

@@ -30,7 +30,8 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
     Args:
         cfg: a config with this project's keys.
         loss: the loss of the model.
-        stage, num_stages: index of the cascade stage and number of stages. They select the counts in a JSON file.
+        stage, num_stages: index of the cascade stage and number of stages. If COUNTS is a JSON file, they select the
+            counts of the stage.
 
     Raises:
         ConfigError: a value is invalid, the class counts are unknown, or the calibration does not support the loss or
@@ -87,7 +88,7 @@ def calibration_for(
         name: name of the calibration in ``CALIBRATION_REGISTRY``.
         num_classes: number of categories C.
         datasets: names of the registered training sets whose instances are counted if ``counts`` is "dataset".
-        counts: "dataset" or the path of a file with class counts; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+        counts: "dataset" or the path of a file with class counts, as in MODEL.ROI_HEADS.CALIBRATION.COUNTS.
         parameters: keyword arguments of the calibration's ``from_statistics``, such as gamma, tau or lambda_.
 
     Raises:

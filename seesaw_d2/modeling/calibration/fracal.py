@@ -1,7 +1,7 @@
 """FRACAL (Alexandridis et al., Fractal Calibration for Long-tailed Object Detection, CVPR 2025).
 
-Notation: C categories. p_c is the share of the training images that contain category c. D_c is the fractal dimension of
-the box centers of category c.
+Notation: C categories, λ exponent of the fractal dimensions. p_c is the share of the training images that contain
+category c. D_c is the fractal dimension of the box centers of category c.
 """
 
 import math
@@ -27,8 +27,8 @@ def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", f
     Args:
         counts: (C,), > 0. With "prob", "normit" and "gombit", they must be < ``total``.
         total: number of all images or instances.
-        link: name of the link function; see ``losses.link_functions``.
-        frequency: "images" or "instances", which ``counts`` are. Only "smooth" uses this argument.
+        link: name of the link function, one of ``losses.link_functions.LINKS``.
+        frequency: whether ``counts`` are numbers of "images" or of "instances". Only "smooth" uses this argument.
     """
     counts = counts.double()
     if link == "smooth":
@@ -66,12 +66,15 @@ def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Te
 
 
 class FRACAL(Calibration):
-    """Multiply exp(z_c) of each category by exp(w_c) / D_c^λ, where w are the ``class_weights``.
+    """Calibrate scores by the image frequency and the fractal dimension of each category.
 
-    Background has factor 1. With sigmoids the score is σ(z) σ(z + o), where o are the offsets of ``fracal_sigmoid``.
+    A softmax is calibrated by multiplying exp(z_c) of each category by exp(w_c) / D_c^λ, where z are the logits and w
+    the ``class_weights``. Background has factor 1. With sigmoids, the score is σ(z_c) σ(z_c + o_c), where o are the
+    offsets of ``fracal_sigmoid``.
 
-    Deviation: in the reference, a category in no image or in all images can have an infinite weight. Here the count of
-    a category is at least 1. With "prob", "normit" and "gombit", it is at most ``num_images`` - 0.5.
+    Unlike the reference, in which a category in no image or in all images can have an infinite weight, this class
+    clamps the count of a category from below to 1. With "prob", "normit" and "gombit", this class also clamps the count
+    from above to ``num_images`` - 0.5.
 
     Args:
         image_count: (C,) number of training images, or of training instances, of each category.
@@ -79,7 +82,7 @@ class FRACAL(Calibration):
         dimensions: (C,) fractal dimensions in [1, 2].
         lambda_: λ >= 0. The paper uses 2.
         link: link function of the class weights, one of ``losses.link_functions.LINKS``. "none": all weights are 0.
-        frequency: "images" or "instances", which ``image_count`` and ``num_images`` count.
+        frequency: whether ``image_count`` and ``num_images`` count "images" or "instances".
     """
 
     sigmoid_log_factors: Tensor
@@ -120,8 +123,8 @@ class FRACAL(Calibration):
 
         Args:
             statistics: statistics of the training set.
-            frequency: "images": compute p_c from images. "instances": compute p_c from instances.
-            num_images: number of training images. 0: use the number in ``statistics``.
+            frequency: whether to compute p_c from "images" or "instances".
+            num_images: number of training images. If 0, the number in ``statistics`` is used.
             arguments: further arguments of the constructor.
         """
         counts, total = statistics.image_count, num_images or statistics.num_images
@@ -129,7 +132,7 @@ class FRACAL(Calibration):
             counts, total = statistics.instance_count, int(statistics.instance_count.sum())
         if total < counts.max() and arguments.get("link") != "none":
             most = int(counts.max())
-            advice = f"Set the number of training images. The most frequent category is in {most} of these images."
+            advice = f"The most frequent category is in {most} images. Set the number of training images."
             raise InvalidArgument("num_images", f"an integer >= {most}", total, advice)
         return cls(counts, total, statistics.fractal_dimensions(), frequency=frequency, **arguments)
 

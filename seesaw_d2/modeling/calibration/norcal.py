@@ -18,8 +18,8 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
     """Return log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
 
-    Unlike in the reference implementation, n is clamped to at least 1. There, a category without images has an
-    infinite score.
+    Unlike the reference, in which a category without images has an infinite score, this function clamps n to at least
+    1.
     """
     return -gamma * image_counts.double().clamp(min=1).log()
 
@@ -35,18 +35,20 @@ class NorCal(Calibration):
     P(background) is not divided. The arguments ``factor``, ``scaled`` and ``normalize`` select alternatives from the
     paper.
 
-    Deviation: the reference can scale exp(z) without normalization. The resulting scores exceed 1 and change if a
-    constant is added to all logits of a proposal. Here the probabilities are scaled with and without normalization.
+    Unlike the reference, which scales exp(z) of the logits z if it does not normalize, this class scales probabilities
+    also if ``normalize`` is False. Scaled values of exp(z) can exceed 1, and they change if a constant is added to all
+    logits of a proposal.
 
     Args:
         image_count: (C,) number of training images that contain each category.
         gamma: γ >= 0. Only ``factor="power"`` uses it. 0 does not change the scores.
-        factor: "power": multiply by n_c^-γ. "effective_number": multiply by (1 - β) / (1 - β^n_c), the class-balanced
-            weight of Cui et al. (CVPR 2019).
+        factor: factor of category c.
+            "power": n_c^-γ.
+            "effective_number": (1 - β) / (1 - β^n_c), the class-balanced weight of Cui et al. (CVPR 2019).
         beta: β in (0, 1). Only ``factor="effective_number"`` uses it.
-        scaled: "probabilities": scale the probabilities. "logits": scale the logits of the categories.
-        normalize: True: normalize the scaled probabilities of each proposal. With sigmoids, multiply the odds by the
-            factors. False: multiply the probabilities by the factors, and keep P(background). Scaled logits are always
+        scaled: whether to multiply the "probabilities" or the "logits" of the categories by the factors.
+        normalize: whether to normalize the scaled probabilities of each proposal. With sigmoids, True multiplies the
+            odds by the factors. False only multiplies the probabilities by the factors. Scaled logits are always
             normalized.
     """
 

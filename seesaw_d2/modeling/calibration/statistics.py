@@ -31,7 +31,7 @@ class CalibrationStatistics:
     num_classes: int
     image_count: Tensor | None
     instance_count: Tensor | None
-    num_images: int  # 0: unknown
+    num_images: int  # 0 if unknown
     fractal_dimensions: Callable[[], Tensor]
 
 

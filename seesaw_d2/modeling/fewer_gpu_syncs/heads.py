@@ -46,7 +46,7 @@ class FewerWaits:
 
 
 class FewerCascadeWaits(FewerWaits):
-    """``FewerWaits`` for cascades. Each stage also creates and matches its proposals with one synchronization each."""
+    """``FewerWaits`` for cascades. In each stage, creating and matching proposals synchronize at most once each."""
 
     def _create_proposals_from_boxes(self, boxes, image_sizes):
         original = super()._create_proposals_from_boxes

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Index of the matched object for each box (N,), label of each box (N,), and whether all overlaps are >= 0, bool ().
+# Result of ``match``: index of the matched object (N,) and label (N,) of each box, and whether all overlaps are >= 0.
 Match = tuple[Tensor, Tensor, Tensor]
 
 
 def match(matcher: Matcher, overlaps: Tensor) -> Match:
     """Return the result of ``matcher(overlaps)`` for overlaps (M, N), and whether all overlaps are >= 0.
 
-    Detectron2's ``Matcher`` asserts for each image that all overlaps are >= 0, which synchronizes. Here ``sample``
-    checks all images with one synchronization.
+    Detectron2's ``Matcher`` asserts for each image that all overlaps are >= 0, which synchronizes host and device.
+    Instead, ``sample`` checks the results of all images with one synchronization.
     """
     if type(matcher) is not Matcher or overlaps.numel() == 0:
         return *matcher(overlaps), torch.ones((), dtype=torch.bool, device=overlaps.device)
