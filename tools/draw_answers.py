@@ -11,6 +11,7 @@ A run is the OUTPUT_DIR of a training whose evaluation has written predictions.c
 first data set in DATASETS.TEST of the first run's config.yaml.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -42,8 +43,7 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
     return tables[0], answers
 
 
-@command
-def main(arguments=None) -> None:
+def parse_arguments(arguments=None) -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("runs", nargs=2, type=Path, help="two run folders")
     parser.add_argument("--names", nargs=2, help="names of the runs (default: their folders)")
@@ -52,7 +52,20 @@ def main(arguments=None) -> None:
         "--shots", choices=("few", "medium", "many"), default="few", help="group of classes to draw (default: few)"
     )
     parser.add_argument("--images", type=int, default=40, help="approximate number of images (default: 40)")
-    args = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def check_known(run: Path, expected: str, kind: str, unknown: set[str]) -> None:
+    """Raise DataError if ``predictions.csv`` of a run contains unknown classes or image ids."""
+    from seesaw_d2.errors import DataError
+
+    if unknown:
+        raise DataError(f"{run}: predictions.csv: expected {expected}, found the {kind} {min(unknown)!r}")
+
+
+@command
+def main(arguments=None) -> None:
+    args = parse_arguments(arguments)
     from detectron2.data import DatasetCatalog
 
     from seesaw_d2.config.loading import load_config
@@ -60,7 +73,7 @@ def main(arguments=None) -> None:
     from seesaw_d2.data.classification.mapper import record_pixels
     from seesaw_d2.drawing.classifier_comparison import AnsweredImage, by_outcome, draw_answers, proportional
     from seesaw_d2.drawing.plain_text import PICTURE_MARK
-    from seesaw_d2.errors import ConfigError, DataError
+    from seesaw_d2.errors import ConfigError
     from seesaw_d2.utils.atomic_files import make_folder
     from seesaw_d2.utils.own_files import check_replaceable
 
@@ -77,19 +90,13 @@ def main(arguments=None) -> None:
     table = read_table(args.runs[0], dataset, "per_class.csv", ("class", "shots"), ("train_images",))
     classes = {row["class"]: row for row in table}
     rows, answers = read_answers(args.runs, dataset)
-    if unknown := {row["class"] for row in rows} - classes.keys():
-        raise DataError(
-            f"{args.runs[0]}: predictions.csv: expected classes of per_class.csv, found the class {min(unknown)!r}"
-        )
+    check_known(args.runs[0], "classes of per_class.csv", "class", {row["class"] for row in rows} - classes.keys())
     rows = [row for row in rows if classes[row["class"]]["shots"] == args.shots]
     found = by_outcome([row["class"] for row in rows], *([called[row["image"]] for row in rows] for called in answers))
     register_datasets(cfg)
     records = {str(record["image_id"]): record for record in DatasetCatalog.get(dataset)}
-    if unknown := {row["image"] for row in rows} - records.keys():
-        raise DataError(
-            f"{args.runs[0]}: predictions.csv: expected image ids of the data set {dataset}, found the id "
-            f"{min(unknown)!r}"
-        )
+    unknown = {row["image"] for row in rows} - records.keys()
+    check_known(args.runs[0], f"image ids of the data set {dataset}", "id", unknown)
     titles = {"last": f"only {names[1]} is right", "first": f"only {names[0]} is right"}
     sections = {}
     for outcome, positions in proportional(found, args.images).items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from tests.pretend_cuda.device import place
+from tests.pretend_cuda.recording import place
 
 
 @contextlib.contextmanager

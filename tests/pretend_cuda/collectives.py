@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from detectron2.utils import comm
 
-from tests.pretend_cuda.device import place
+from tests.pretend_cuda.recording import place
 
 
 @contextmanager

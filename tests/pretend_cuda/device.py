@@ -1,23 +1,9 @@
-"""A pretended CUDA device.
+"""Tensors that compute on the CPU and claim to be on cuda:0, and their operators, which record events."""
 
-Its tensors compute on the CPU and claim to be on cuda:0. ``PretendedCuda`` records, by file and function, where
-tensors of the CPU and of the device meet ("mixed"), where the host waits for a value of the device ("wait"), and
-where it copies without ``non_blocking`` ("copy"). It has no streams, kernels or NCCL: it finds wrong devices and
-waits, not races.
-"""
-
-import contextlib
-import sys
-from collections import Counter
-from pathlib import Path
-from unittest import mock
-
-import detectron2
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-import seesaw_d2
+from tests.pretend_cuda.recording import record
 
 CUDA = torch.device("cuda:0")
 # Operators whose result the host needs: a value, or a size that depends on values.
@@ -36,11 +22,6 @@ WAITING = {
 }
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
 COPYING = {"aten::copy_", "aten::_to_copy"}
-_PACKAGES = {
-    "seesaw_d2": Path(seesaw_d2.__file__).parent,
-    "detectron2": Path(detectron2.__file__).parent,
-}
-_active: "PretendedCuda | None" = None
 
 
 class PretendedTensor(torch.Tensor):
@@ -73,20 +54,20 @@ class PretendedTensor(torch.Tensor):
         if func is torch.Tensor.__deepcopy__:
             return _deep_copy(args[0])
         if func in (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__):
-            _record("wait" if func is torch.Tensor.tolist else "mixed")
+            record("wait" if func is torch.Tensor.tolist else "mixed")
             return func(args[0].host.detach(), *args[1:], **kwargs)
         if func in (torch.Tensor.cpu, torch.Tensor.to) and isinstance(args[0], PretendedTensor):
             if _goes_to_cpu(func, args, kwargs):
                 return _to_cpu(func, args, kwargs)
         elif func is torch.Tensor.to:  # of a CPU tensor, to where another tensor is
-            _record("copy")
+            record("copy")
             return PretendedTensor(args[0].to(args[1].dtype).clone())
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **kwargs)
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        return _run(func, args, kwargs or {})
+        return run(func, args, kwargs or {})
 
 
 class _ToCPU(torch.autograd.Function):
@@ -97,68 +78,6 @@ class _ToCPU(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         return PretendedTensor(grad)
-
-
-class PretendedCuda(TorchDispatchMode):
-    """A context with a pretended CUDA device. ``events`` counts (kind, place): "file:function" below its package."""
-
-    def __init__(self):
-        super().__init__()
-        self.events: Counter[tuple[str, str]] = Counter()
-        # Devices whose random numbers were asked for; None is the current device.
-        self.generators: set[torch.device | str | None] = set()
-        self._patches = contextlib.ExitStack()
-
-    def __enter__(self):
-        global _active
-        _active = self
-        functions = {
-            "_lazy_init": lambda: None,
-            "is_available": lambda: True,
-            "current_device": lambda: 0,
-            "device_count": lambda: 1,
-            "synchronize": lambda *_: _record("wait"),
-            "manual_seed_all": lambda _: None,
-            "get_rng_state": self._get_rng_state,
-        }
-        self._patches.enter_context(mock.patch.multiple(torch.cuda, **functions))
-        made = {"tensor": _factory(torch.tensor), "as_tensor": _factory(torch.as_tensor)}
-        # To autocast, too, the tensors are those of the CPU.
-        autocast = torch.autocast
-        made["autocast"] = lambda device_type, *args, **kwargs: autocast("cpu", *args, **kwargs)
-        self._patches.enter_context(mock.patch.multiple(torch, **made))
-        self._patches.enter_context(mock.patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor))
-        return super().__enter__()
-
-    def __exit__(self, *error):
-        global _active
-        super().__exit__(*error)
-        self._patches.close()
-        _active = None
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        return _run(func, args, kwargs or {})
-
-    def _get_rng_state(self, device=None) -> torch.Tensor:
-        self.generators.add(device)
-        return torch.zeros(16, dtype=torch.uint8)
-
-    def of_packages(self) -> list[tuple[str, str]]:
-        """Return the events of seesaw_d2 and Detectron2, without those of the test itself."""
-        return sorted(event for event in self.events if event[1] != "test")
-
-    def at(self, kind: str) -> dict[str, int]:
-        """Return how often an event of a kind occurred at each place of the packages, "package/file:function"."""
-        return {place: count for (found, place), count in self.events.items() if found == kind and place != "test"}
-
-    def places(self, kind: str, package: str) -> dict[str, int]:
-        """Return how often an event of a kind occurred at each place of a package."""
-        prefix = f"{package}/"
-        return {
-            place.removeprefix(prefix): count
-            for (found, place), count in sorted(self.events.items())
-            if found == kind and place.startswith(prefix)
-        }
 
 
 def to_device(value):
@@ -187,37 +106,6 @@ def _host(value):
     return value.host if isinstance(value, PretendedTensor) else value
 
 
-def _record(kind: str) -> None:
-    if _active is not None:
-        _active.events[kind, place()] += 1
-
-
-def place() -> str:
-    """Return the innermost frame of seesaw_d2 or Detectron2, as package/file:function."""
-    frame = sys._getframe(1)
-    while frame:
-        path = Path(frame.f_code.co_filename)
-        for package, folder in _PACKAGES.items():
-            if path.is_relative_to(folder):
-                return f"{package}/{path.relative_to(folder).as_posix()}:{frame.f_code.co_name}"
-        frame = frame.f_back
-    return "test"
-
-
-def _factory(make):
-    """Return ``torch.tensor`` or ``torch.as_tensor`` for both devices."""
-
-    def made(data, *args, device=None, **kwargs):
-        if isinstance(data, PretendedTensor):
-            return data.to(*args, **kwargs) if args or kwargs else data
-        if device is None or torch.device(device).type != "cuda":
-            return make(data, *args, device=device, **kwargs)
-        _record("copy")
-        return PretendedTensor(make(data, *args, **kwargs))
-
-    return made
-
-
 def _deep_copy(tensor):
     copied = PretendedTensor(tensor.host.clone())
     if isinstance(tensor, torch.nn.Parameter):
@@ -239,7 +127,7 @@ def _goes_to_cpu(func, args, kwargs) -> bool:
 
 
 def _to_cpu(func, args, kwargs):
-    _record("wait")
+    record("wait")
     with torch._C.DisableTorchFunctionSubclass():
         found = _ToCPU.apply(args[0])
     rest = [value for value in args[1:] if not isinstance(value, str | torch.device)]
@@ -247,7 +135,7 @@ def _to_cpu(func, args, kwargs):
     return found.to(*rest, **named) if func is torch.Tensor.to and (rest or named) else found
 
 
-def _run(func, args, kwargs):
+def run(func, args, kwargs):
     """Run an operator on the hosts of its tensors, and record what it would do on a device."""
     flat, _ = tree_flatten((args, kwargs))
     pretended = any(isinstance(each, PretendedTensor) for each in flat)
@@ -285,11 +173,11 @@ def _mutated(func, args, plain, found):
 
 def _record_waits(name, args) -> None:
     if name in WAITING:
-        _record("wait")
+        record("wait")
     # A mask needs sizes, unless a single value is written to it.
     by_mask = name in INDEXING and any(each is not None and each.dtype == torch.bool for each in args[1])
     if by_mask and (name == "aten::index" or args[2].numel() != 1):
-        _record("wait")
+        record("wait")
 
 
 def _record_mixed(func, name, args, flat) -> None:
@@ -300,11 +188,11 @@ def _record_mixed(func, name, args, flat) -> None:
         indices = [each for each in args[1] if each is not None and not isinstance(each, PretendedTensor)]
         others = [each for each in others if all(each is not index for index in indices)]
         if indices:
-            _record("copy")
+            record("copy")
     # A tensor of the CPU without dimensions is a number to these operators.
     takes_numbers = torch.Tag.pointwise in func.tags or name in INDEXING
     if any(each.dim() or not takes_numbers for each in others):
-        _record("mixed")
+        record("mixed")
 
 
 def _record_copy(name, args, kwargs, on_device) -> None:
@@ -312,4 +200,4 @@ def _record_copy(name, args, kwargs, on_device) -> None:
     target = isinstance(args[0], PretendedTensor) if name == "aten::copy_" else on_device
     blocking = not (kwargs.get("non_blocking") or (name == "aten::copy_" and len(args) > 2 and args[2]))
     if isinstance(source, PretendedTensor) != target and blocking:
-        _record("copy" if target else "wait")
+        record("copy" if target else "wait")

@@ -13,7 +13,8 @@ from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.step import Step
 from seesaw_d2.utils.deferred_scalars import put_scalars
 from tests.pretend_cuda.collectives import two_processes
-from tests.pretend_cuda.device import CUDA, PretendedCuda, to_device, to_host
+from tests.pretend_cuda.context import PretendedCuda
+from tests.pretend_cuda.device import CUDA, to_device, to_host
 
 C = 4
 

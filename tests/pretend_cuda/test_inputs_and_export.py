@@ -16,7 +16,8 @@ from seesaw_d2.train import load_config
 from seesaw_d2.utils.deferred_scalars import kept_scalars
 from tests.modeling.test_autocast import HEADS
 from tests.modeling.tiny import tiny_batch
-from tests.pretend_cuda.device import CUDA, PretendedCuda, to_device, to_host
+from tests.pretend_cuda.context import PretendedCuda
+from tests.pretend_cuda.device import CUDA, to_device, to_host
 from tests.pretend_cuda.test_steps import build, step
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tests.losses.test_contract import batch, every_loss, make, total
-from tests.pretend_cuda.device import PretendedCuda, to_device, to_host
+from tests.pretend_cuda.context import PretendedCuda
+from tests.pretend_cuda.device import to_device, to_host
 
 
 @every_loss

@@ -14,7 +14,8 @@ from seesaw_d2.train.finite_boxes import box_predictors, finite_boxes
 from seesaw_d2.utils.deferred_scalars import kept_scalars
 from tests.modeling.test_autocast import HEADS
 from tests.modeling.tiny import tiny_batch, tiny_config
-from tests.pretend_cuda.device import PretendedCuda, to_device, to_host
+from tests.pretend_cuda.context import PretendedCuda
+from tests.pretend_cuda.device import to_device, to_host
 from tests.pretend_cuda.waits import COPIES, STEP
 
 

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from tests.train.lazy_configs import CONFIG
+
 
 @pytest.fixture
 def one_thread():
@@ -11,3 +13,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def lazy_config(glyphs, tmp_path):
+    """Path of a LazyConfig that trains for two iterations, output below ``run``."""
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.replace("GLYPHS", str(glyphs)).replace("RUN", str(tmp_path / "run")))
+    return path

@@ -15,7 +15,7 @@ from seesaw_d2.train import main as train_net
 from seesaw_d2.train.lazyconfig.job import main as lazy_main
 from seesaw_d2.train.preflight.job_checks import Preflight
 from tests.conftest import NUM_CLASSES
-from tests.train.test_lazy import CONFIG as LAZY_CONFIG
+from tests.train.lazy_configs import CONFIG as LAZY_CONFIG
 
 ONE = ["SOLVER.MAX_ITER", "1", "DATALOADER.NUM_WORKERS", "0"]
 

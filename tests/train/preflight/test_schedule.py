@@ -5,18 +5,14 @@ import re
 import pytest
 import torch
 import yaml
-from detectron2.engine import DefaultTrainer
 from detectron2.solver import build_lr_scheduler
 
 from seesaw_d2.data import load_training_dicts, register_datasets
 from seesaw_d2.data.sampling.repeat_factors import epoch_length
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config, main
-from seesaw_d2.train.command_line import argument_parser, prepare
-from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.schedule import apply_schedule, check_schedule, resolve_schedule, scale_to_processes
-from seesaw_d2.train.trainer import Trainer
 
 LVIS_V1 = 100170
 # Images without objects are filtered out, here by default and by the reference's filter_empty_gt.
@@ -116,79 +112,6 @@ def test_a_run_says_and_keeps_its_schedule(config_file):
     saved = yaml.safe_load((run / "config.yaml").read_text())["SOLVER"]
     assert (saved["MAX_ITER"], saved["STEPS"], saved["BASE_LR"]) == (3, [], 0.01)
     assert torch.load(run / "model_final.pth", weights_only=True)["iteration"] == 2
-
-
-SCALED = [
-    *("SOLVER.REFERENCE_WORLD_SIZE", 2, "SOLVER.IMS_PER_BATCH", 4, "SOLVER.BASE_LR", 0.02, "SOLVER.MAX_ITER", 30),
-    *("SOLVER.STEPS", (10, 20), "SOLVER.WARMUP_ITERS", 6, "SOLVER.CHECKPOINT_PERIOD", 1, "TEST.EVAL_PERIOD", 15),
-    *("MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", 20, "MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_ITER", 24),
-]
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 3, 8, 30])
-def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
-    """START_ITER of PCB and LDAM is scaled, too. A checkpoint period of 1 stays 1."""
-    cfg = load_config("", SCALED)
-    expected = DefaultTrainer.auto_scale_workers(cfg, world_size)
-    if world_size != 2:
-        expected.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER = round(20 * 2 / world_size)
-        expected.MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_ITER = round(24 * 2 / world_size)
-    for node, key in ((expected.SOLVER, "CHECKPOINT_PERIOD"), (expected.TEST, "EVAL_PERIOD")):
-        node[key] = max(node[key], 1)
-    assert Trainer.auto_scale_workers(cfg, world_size).dump() == expected.dump()
-    assert scale_to_processes(cfg, world_size) == (0 if world_size == 2 else 2)
-    assert cfg.dump() == expected.dump()
-    assert scale_to_processes(cfg, world_size) == 0
-    assert cfg.dump() == expected.dump()
-
-
-def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
-    """One process instead of two."""
-    steps = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "SOLVER.REFERENCE_WORLD_SIZE", "2"]
-    loss = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-    pcb = [f"{loss}.NAME", "PairwiseClassBalance", f"{loss}.PCB.START_ITER", "1"]
-    assert main(["--config-file", str(config_file), *steps, *pcb, "SOLVER.BASE_LR", "0.02"]) == 0
-    run = config_file.parent / "run"
-    log = (run / "log.txt").read_text().replace("\n", " ")
-    assert "Schedule: 4 iterations of 2 images, steps at 2. Learning rate 0.01. The config was written for 2" in log
-    saved = yaml.safe_load((run / "config.yaml").read_text())
-    solver = saved["SOLVER"]
-    assert (solver["MAX_ITER"], solver["STEPS"], solver["BASE_LR"], solver["IMS_PER_BATCH"]) == (4, [2], 0.01, 2)
-    assert (solver["REFERENCE_WORLD_SIZE"], saved["MODEL"]["ROI_BOX_HEAD"]["CLS_LOSS"]["PCB"]["START_ITER"]) == (1, 2)
-    assert torch.load(run / "model_final.pth", weights_only=True)["iteration"] == 3
-
-
-def test_a_batch_that_fits_once_it_is_scaled(config_file):
-    """3 processes do not divide a batch of 4, but they divide the batch of 6 after scaling from 2 processes."""
-    args = argument_parser().parse_args(["--config-file", str(config_file), "SOLVER.REFERENCE_WORLD_SIZE", "2"])
-    prepare(args, ProcessLayout(3, 3, starter="--num-processes"))
-    args.opts = []
-    with pytest.raises(ConfigError, match=r"SOLVER\.IMS_PER_BATCH: .*found 4"):
-        prepare(args, ProcessLayout(3, 3, starter="--num-processes"))
-
-
-@pytest.mark.parametrize(
-    ("overrides", "key", "found"),
-    [
-        (["SOLVER.REFERENCE_WORLD_SIZE", "3"], "SOLVER.IMS_PER_BATCH", "4"),
-        (["SOLVER.REFERENCE_WORLD_SIZE", "8"], "SOLVER.IMS_PER_BATCH", "4"),
-        (["SOLVER.REFERENCE_WORLD_SIZE", "-1"], "SOLVER.REFERENCE_WORLD_SIZE", "-1"),
-        (["SOLVER.REFERENCE_WORLD_SIZE", "4", "SOLVER.EPOCHS", "2.0"], "SOLVER.EPOCHS", "2.0"),
-        (["SOLVER.REFERENCE_WORLD_SIZE", "1", "SOLVER.STEPS", "(1, 1)"], "SOLVER.STEPS", "[1, 1]"),
-    ],
-)
-def test_a_schedule_that_cannot_be_scaled(config_file, capsys, overrides, key, found):
-    assert main(["--config-file", str(config_file), *overrides]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {key}: ")
-    assert found in error
-    assert not (config_file.parent / "run").exists()
-
-
-def test_scaled_steps_that_fall_together():
-    cfg = load_config("", [*SCALED, "SOLVER.STEPS", (10, 11)])
-    with pytest.raises(ConfigError, match=r"SOLVER\.STEPS: .*\[1, 1\].*2 processes"):
-        apply_schedule(cfg, scaled_from=scale_to_processes(cfg, 30))
 
 
 def test_the_learning_rate_falls_at_the_end_of_the_epoch():

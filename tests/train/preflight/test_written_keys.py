@@ -6,7 +6,6 @@ from pathlib import Path
 import detectron2
 import pytest
 import yaml
-from compare import read_rows
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config
@@ -201,45 +200,6 @@ def test_heads_of_a_saved_config_cannot_be_replaced(tmp_path, path, key, value):
     saved.write_text(load_config(path).dump())
     with pytest.raises(ConfigError):
         check(saved, key, value)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("**/*.yaml")), ids=lambda path: path.stem)
-def test_every_yaml(path):
-    check(path)
-
-
-ROWS = [
-    pytest.param(row["config"], row["overrides"], id=f"{path.stem}, {part}: {row['name']}")
-    for path in sorted((ROOT / "tools").glob("*.yaml"))
-    for part in yaml.safe_load(path.read_text())
-    for row in read_rows(path, part)
-]
-
-
-@pytest.mark.parametrize(("path", "overrides"), ROWS)
-def test_every_comparison(path, overrides):
-    check(ROOT / path, *overrides)
-
-
-def zoo():
-    """Detectron2's own configs, by the heads of this project that they need; some cannot be read as plain values."""
-    for path in sorted(ZOO.glob("**/*.yaml")):
-        try:
-            cfg = load_config(str(path))
-        except ConfigError:
-            continue
-        if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN":
-            yield str(path), cfg.MODEL.ROI_HEADS.NAME.replace("Standard", "").join(("Seesaw", ""))
-
-
-def test_detectron2s_configs():
-    """Each config passes as it is, and becomes a Seesaw config by one key."""
-    found = list(zoo())
-    assert len(found) > 40
-    for path, heads in found:
-        check(path)
-        check(path, HEADS, heads)
-        check_names(load_config(path, (HEADS, heads)))
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,17 @@
 """The cache of compiled annotation files: kept by content, never believed, shared by processes."""
 
 import fcntl
-import grp
 import logging
 import os
 import pickle
-import pwd
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch.multiprocessing as mp
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.data.records.cache import entry_files, store
-from seesaw_d2.data.records.cache.entry_files import foreign_owner
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.errors import DataError
 from tests.data.toy import everything, toy_data, write
@@ -25,11 +21,6 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 def entries_of(cache: Path) -> list[Path]:
     return [path for path in (cache / "annotations").iterdir() if path.suffix != ".lock"]
-
-
-@pytest.fixture
-def no_parsing(monkeypatch):
-    return lambda: monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
 
 
 def test_a_file_is_parsed_once_whatever_it_is_called(tmp_path, cache, no_parsing):
@@ -107,84 +98,6 @@ def test_an_entry_of_another_file_is_not_used(tmp_path, cache):
     store._opened.clear()
     expected = read_annotations(path).to_dataset_dicts("root")
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
-
-
-def test_other_users_can_neither_read_nor_write(tmp_path, cache):
-    open_annotations(write(tmp_path, everything()))
-    (kept,) = entries_of(cache)
-    assert [path.stat().st_mode & 0o777 for path in (kept.parent, kept)] == [0o700, 0o600]
-
-
-def name_group(monkeypatch, name: str, members=()) -> None:
-    """Give this process's groups a name and members."""
-    monkeypatch.setattr(grp, "getgrgid", lambda number: SimpleNamespace(gr_name=name, gr_mem=list(members)))
-
-
-@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
-def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, cache, caplog, mode, monkeypatch):
-    name_group(monkeypatch, "staff")
-    path = write(tmp_path, everything())
-    expected = list(open_annotations(path).to_dataset_dicts("root"))
-    (cache / "annotations").chmod(mode)
-    before = {each.name: each.stat().st_mtime_ns for each in entries_of(cache)}
-    store._opened.clear()
-    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
-    assert {each.name: each.stat().st_mtime_ns for each in entries_of(cache)} == before
-    assert f"{mode:o}" in caplog.text
-    assert str(cache) in caplog.text
-
-
-def test_a_users_private_group_may_write(tmp_path, cache, monkeypatch, no_parsing):
-    """Whose only member is the user. Where the umask is 002, folders of users have this mode."""
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    open_annotations(write(tmp_path, everything()))
-    for path in (cache / "annotations", *entries_of(cache)):
-        path.chmod(0o770)
-    for members, foreign in (([], ""), ([user], ""), ([user, "other"], "770")):
-        name_group(monkeypatch, user, members)
-        assert foreign in foreign_owner(str(cache / "annotations"))
-        assert bool(foreign) == bool(foreign_owner(str(cache / "annotations")))
-    name_group(monkeypatch, user)
-    no_parsing()
-    store._opened.clear()
-    open_annotations(str(tmp_path / "toy.json"))
-
-
-def test_a_cache_of_another_user_is_not_used(tmp_path, cache, caplog, monkeypatch):
-    path = write(tmp_path, everything())
-    open_annotations(path)
-    store._opened.clear()
-    owner = os.geteuid()
-    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    if owner == 0:  # root's files are trusted by everybody
-        os.chown(cache / "annotations", 12345, -1)
-    records = open_annotations(path).to_dataset_dicts("root")
-    assert list(records) == read_annotations(path).to_dataset_dicts("root")
-    assert str(cache) in caplog.text
-
-
-def test_a_folder_that_cannot_be_written(tmp_path, caplog, monkeypatch):
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    monkeypatch.setenv("SEESAW_D2_CACHE", str(blocked))
-    path = write(tmp_path, everything())
-    expected = read_annotations(path).to_dataset_dicts("root")
-    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
-    assert str(blocked) in caplog.text
-    assert "SEESAW_D2_CACHE" in caplog.text
-
-
-def test_a_full_disk_leaves_nothing_behind(tmp_path, cache, monkeypatch):
-    def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    path = write(tmp_path, everything())
-    expected = read_annotations(path).to_dataset_dicts("root")
-    read = iter([store.read_tables])  # once: it takes minutes
-    monkeypatch.setattr(store, "read_tables", lambda *args: next(read)(*args))
-    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
-    assert entries_of(cache) == []
 
 
 def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
