@@ -75,8 +75,8 @@ class ClassificationLoss(nn.Module):
     # Whether ``forward`` takes maps (N, L, H, W). Such a loss must be a sum over samples, and its statistics must not
     # depend on the logits.
     takes_maps: ClassVar[bool] = False
-    takes_objects: ClassVar[bool] = False  # whether ``forward`` has an argument ``objects``, see ``EquilibriumLoss``
-    # Function that computes the scores of the categories: "softmax", "sigmoids" or "" (another function).
+    takes_objects: ClassVar[bool] = False  # whether ``forward`` has the argument ``objects`` of ``EquilibriumLoss``
+    # Function that computes the scores of the categories, "softmax" or "sigmoids". It is "" for other functions.
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
@@ -218,8 +218,8 @@ class ClassificationLoss(nn.Module):
         if not self.takes_maps or self.background == "objectness":
             name = f'{type(self).__name__} with background "{self.background}"'
             raise ValueError(
-                f"logits: expected shape (N, L) and ignore_index None with {name}, found shape {tuple(logits.shape)} "
-                f"and ignore_index {ignore_index}"
+                f"logits: expected shape (N, L) without ignore_index, found shape {tuple(logits.shape)} with "
+                f"ignore_index {ignore_index}. {name} does not support maps and ignore_index."
             )
         self.check_width(logits, maps=True)
         check_inputs(logits, labels, weights, avg_factor, self.num_label_values, ignore_index)

@@ -13,7 +13,7 @@ from seesaw_d2.utils.distributed import rank
 # Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. The products are modulo 2^64.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-# A batch can draw 2^36 numbers. Each pair of process and seed has its own stream.
+# A batch can draw 2^_BATCH_BITS numbers. Multiples of _STREAM give each pair of seed and process its own numbers.
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 

@@ -1,5 +1,6 @@
 """Pass statistics of the training set to the constructors of losses."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,9 +65,11 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
         except (TypeError, ValueError, RuntimeError):
             raise InvalidArgument(name, expected, values) from None
     if tuple(values.shape) != (num_classes,):
-        raise InvalidArgument(name, expected, Description(f"numbers of shape {tuple(values.shape)}"))
-    if not bool((torch.isfinite(values) & (values >= 0)).all()):
-        raise InvalidArgument(name, expected, Description(f"numbers from {values.min():g} to {values.max():g}"))
+        found = f"{len(values)} numbers" if values.dim() == 1 else f"numbers of shape {tuple(values.shape)}"
+        raise InvalidArgument(name, expected, Description(found))
+    for index, value in enumerate(values.tolist()):
+        if not 0 <= value < math.inf:
+            raise InvalidArgument(name, expected, Description(f"{value:g} for category {index}"))
     return values
 
 

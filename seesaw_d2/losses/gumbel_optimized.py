@@ -133,7 +133,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
     def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the binary cross-entropy BCE(η(z_j), y_j), (N, L).
 
-        With d = exp(-z), the loss of a positive sample is -log η = d, that of a negative sample -log(1 - exp(-d)).
+        With d = exp(-z), the loss is -log η = d for a positive sample and -log(1 - exp(-d)) for a negative sample.
         """
         if not self.gumbel:
             return super().binary_losses(logits, targets)

@@ -119,7 +119,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         if not torch.isfinite(weights).all() or (lowest <= 0 and not self.allow_negative):
             share = f"{(counts / total).max():.1%} of the training {self.counts}"
             found = Description(f'"{self.link}" with the weight {lowest:.3g} for a category in {share}')
-            advice = 'The weights of "smooth" are always at least 1.'
+            advice = 'Set "smooth", whose weights are at least 1 for all frequencies.'
             raise InvalidArgument("link", "a link function with a weight > 0 for each category", found, advice)
         return weights
 

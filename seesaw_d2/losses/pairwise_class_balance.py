@@ -157,7 +157,7 @@ class PairwiseClassBalance(ClassificationLoss):
         present = counts > 0  # update only the rows of categories with proposals in the batch
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
-        if softmax:  # rows are initialized with 0, so the first update of a row does not sum to 1
+        if softmax:  # rows are initialized with 0, so they do not sum to 1 after the first update
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.seen_counts += counts.squeeze(1).long()
 

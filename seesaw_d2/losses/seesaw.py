@@ -163,12 +163,12 @@ class SeesawLoss(CrossEntropyLoss):
         return self.class_counts[:width].clamp(min=1).to(dtype)
 
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """Return the log mitigation factors p min(0, log N_j - log N_i), (R, K)."""
+        """Return the log mitigation factors p min(0, log N_j - log N_i), (R, K), for counts N and labels i."""
         log_counts = self._counts(width, dtype).log() * self.p
         return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
 
     def _log_compensation(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the log compensation factors q max(0, log σ_j - log max(σ_i, eps)), (R, K)."""
+        """Return the log compensation factors q max(0, log σ_j - log max(σ_i, eps)), (R, K), for labels i."""
         log_probs = F.log_softmax(logits, dim=1)
         own = log_probs.gather(1, labels.unsqueeze(1)).clamp_(min=math.log(self.eps))
         return log_probs.sub_(own).clamp_(min=0).mul_(self.q)

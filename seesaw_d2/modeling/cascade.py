@@ -243,7 +243,7 @@ def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """Return whether each proposal is a ground-truth box from ``label_and_sample_proposals``, bool (R,)."""
+    """Return a bool tensor (R,) that is True for proposals that equal the matched ground-truth box."""
     boxes = proposals.proposal_boxes.tensor
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

@@ -50,5 +50,5 @@ def check_cascade_config(cfg) -> None:
     if cfg.MODEL.MASK_ON and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE and not cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE:
         raise ConfigError(
             "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with MODEL.ROI_MASK_HEAD.POOLER_TYPE '', found True. The "
-            "mask heads of the stages need pooled features."
+            "mask heads of the stages need pooled features. To use them, set POOLER_TYPE to ROIAlignV2."
         )

@@ -77,7 +77,7 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
 
 
 class GroupsWhenNeeded:
-    """Mixin that computes the frequency groups when the accuracy is first logged, for modules with a ``cls_loss``."""
+    """Mixin for modules with a ``cls_loss`` that computes the frequency groups when an accuracy is first logged."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss

@@ -72,7 +72,7 @@ class SigmoidDetector(DenseDetector):
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
         """Return the losses of Detectron2's detector, with ``cls_loss`` instead of the focal loss."""
-        # super().losses also computes the focal loss. A single class makes it fast, and the result is discarded.
+        # super().losses also computes the focal loss, which is discarded. With a single class, it is fast to compute.
         one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
         num_classes, self.num_classes = self.num_classes, 1
         try:

@@ -111,8 +111,9 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
     ratios = [strides[name] / node.COMMON_STRIDE for name in names] if node.COMMON_STRIDE > 0 else [0.0]
     if any(ratio < 1 or not math.log2(ratio).is_integer() for ratio in ratios):
         raise ConfigError(
-            f"{key}.COMMON_STRIDE: expected a number that, multiplied by 1, 2, 4, ..., gives the stride of each of "
-            f"{key}.IN_FEATURES ({', '.join(f'{name}: {strides[name]}' for name in names)}), found {node.COMMON_STRIDE}"
+            f"{key}.COMMON_STRIDE: expected a stride such that the strides of {key}.IN_FEATURES "
+            f"({', '.join(f'{name}: {strides[name]}' for name in names)}) are 1, 2, 4, ... times this stride, found "
+            f"{node.COMMON_STRIDE}"
         )
 
 

@@ -167,7 +167,7 @@ def test_without_the_training_data_a_model_predicts_and_does_not_train(name, sta
 
 @pytest.mark.parametrize("name", NEEDS_STATISTICS)
 def test_statistics_of_other_categories_are_refused(name):
-    with pytest.raises(ValueError, match=r"expected 4 .* found .*\(3,\)"):
+    with pytest.raises(ValueError, match=r"expected 4 .* found 3"):
         build_loss(make_cfg(NAME=name), 4, statistics([1, 8, 2]))
 
 

@@ -76,7 +76,10 @@ def test_the_prior_is_the_first_probability():
     torch.testing.assert_close(loss.initial_bias().sigmoid(), torch.full((C,), 0.03))
 
 
-@pytest.mark.parametrize("frequency", [[0.1] * 4, [0.1] * 4 + [-0.1], [0.1] * 4 + [float("nan")]])
-def test_wrong_frequencies(frequency):
-    with pytest.raises(ValueError, match=r"image_frequency: expected 5 "):
+@pytest.mark.parametrize(
+    ("frequency", "found"),
+    [([0.1] * 4, "4 "), ([0.1] * 3 + [-0.2, 0.1], "-0.2 .*3$"), ([0.1] * 4 + [float("nan")], "nan .*4$")],
+)
+def test_wrong_frequencies(frequency, found):
+    with pytest.raises(ValueError, match=f"image_frequency: expected 5 .* found {found}"):
         EqualizationLoss(C, image_frequency=frequency)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from seesaw_d2.losses.argument_checks import Description
 from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
@@ -60,8 +61,8 @@ def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Te
         counts = counts.clamp(max=total - 0.5)
     weights = class_weights(counts, total, link, frequency)
     if not bool(weights.isfinite().all()):
-        expected = f"a link function with finite weights for {len(counts)} categories, such as base10"
-        raise InvalidArgument("link", expected, link)
+        expected = "a link function with a finite weight for each category, such as base10"
+        raise InvalidArgument("link", expected, Description(f"{link!r} with weights that are not finite"))
     return weights
 
 

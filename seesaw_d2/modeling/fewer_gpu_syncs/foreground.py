@@ -19,7 +19,7 @@ from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
 
 @torch.no_grad()
 def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: Sequence[Instances]) -> list[Instances]:
-    """Label and sample the proposals of each image, with the results and logs of ``label_and_sample_proposals``."""
+    """Label and sample the proposals of each image as ``ROIHeads.label_and_sample_proposals`` does."""
     if heads.proposal_append_gt:
         proposals = add_ground_truth_to_proposals(targets, proposals)
     pairs = list(zip(proposals, targets, strict=True))
