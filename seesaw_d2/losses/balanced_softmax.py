@@ -29,7 +29,7 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         background: "objectness" (default) or "none".
 
     Buffers:

@@ -36,8 +36,8 @@ def build_loss(
             that need statistics. If None, the training set is unavailable.
         stage, num_stages: index of the cascade stage and number of stages. If SEESAW.CLASS_COUNTS is a JSON file, they
             select the counts of the stage.
-        has_background: True: a detector, whose loss must model background. False: an image classifier, whose loss must
-            have background "none".
+        has_background: whether the model is a detector, whose loss must model background. If False, the model is an
+            image classifier, whose loss must have background "none".
 
     Raises:
         ConfigError: a value is invalid. The message names the key, the expected value and the found value.

@@ -34,7 +34,7 @@ class ClassBalancedFocalLoss(FocalLoss):
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         beta: β in [0, 1). With 0 all weights are 1. With values near 1 the weights are near the inverse frequency. The
             paper uses 0.999 for iNaturalist and ImageNet.
         gamma: γ >= 0. The paper uses 0.5 for iNaturalist and ImageNet.

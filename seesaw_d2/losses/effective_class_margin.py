@@ -37,7 +37,7 @@ class EffectiveClassMarginLoss(SigmoidLoss):
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         background_ratio: > 0, ratio of background samples to foreground instances.
         background: "class".
         prior: π, as in ``SigmoidLoss``.

@@ -35,8 +35,8 @@ class EqualizationLoss(SigmoidLoss):
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category. None: unknown,
-            which allows only inference.
+        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
+            inference only.
         lambda_: λ >= 0. Categories with a frequency below λ are tail categories. The paper uses 1.77e-3 for LVIS v0.5,
             the reference uses 1.1e-3 for LVIS v1. 0 gives binary cross-entropy.
         background: "implicit" (default), or "none", where all samples are foreground.

@@ -24,7 +24,7 @@ class EqualizationLossV2(SigmoidLoss):
     """Sigmoid cross-entropy that weights each category by the gradients of previous steps (equations 3 to 6).
 
     The loss is L = -Σ_j w_j log(p_j). For a positive sample of category j, p_j = σ(z_j) and w_j = 1 + α (1 - f(g_j)).
-    For a negative sample, p_j = 1 - σ(z_j) and w_j = f(g_j). Here
+    For a negative sample, p_j = 1 - σ(z_j) and w_j = f(g_j). The gradient ratio g_j and the function f are
 
     g_j = Σ gradients of positive samples / Σ gradients of negative samples of category j,
     f(x) = 1 / (1 + e^{-γ (x - μ)}).

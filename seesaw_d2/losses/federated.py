@@ -41,8 +41,7 @@ class FederatedLoss(SigmoidLoss):
 
     Args:
         num_classes: C >= 1.
-        image_counts: (C,) number of training images that contain each category. None: unknown, which allows only
-            inference.
+        image_counts: (C,) number of training images that contain each category, or None for inference only.
         num_sampled: >= 1, size of S. S is larger if the batch contains more categories.
         power: >= 0. With 0, all categories with images have the same probability.
         background: "implicit" (default): sigmoids. "class": softmax.

@@ -32,7 +32,7 @@ class FocalLoss(SigmoidLoss):
     Args:
         num_classes: C >= 1.
         gamma: γ >= 0. 0 gives (α-balanced) binary cross-entropy.
-        alpha: α in (0, 1). None: all α_j are 1.
+        alpha: α in (0, 1). If None, all α_j are 1.
         background: "implicit" (default) or "none".
         prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
     """

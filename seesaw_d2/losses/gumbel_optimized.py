@@ -56,8 +56,8 @@ class GumbelOptimizedLoss(SigmoidLoss):
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category. None: unknown,
-            which allows only inference.
+        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
+            inference only.
         weighting: "drop", "eql" or "none".
         lambda_: λ >= 0. f < λ is compared in float32, as in the reference. The authors use 1.1e-3 for LVIS v1.
         activation: "gumbel" or "sigmoid".

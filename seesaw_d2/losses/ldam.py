@@ -37,7 +37,7 @@ class LDAMLoss(CrossEntropyLoss):
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         max_margin: Δ_max >= 0, the margin of the rarest category in units of the cosine.
         scale: s > 0, the temperature of the classifier. The paper uses 30.
         beta: β in [0, 1). 0 disables re-weighting.

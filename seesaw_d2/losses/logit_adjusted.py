@@ -29,7 +29,7 @@ class LogitAdjustedLoss(BalancedSoftmaxLoss):
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0, number of training instances. None: unknown, which allows only inference.
+        instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         tau: τ >= 0. 0 gives cross-entropy. The paper uses 1.
         background: "objectness" (default) or "none".
 

@@ -1,7 +1,7 @@
 """Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
 
 Shapes: N proposals, C foreground categories. The class softmax has K entries, C or C + 1 (with a background class), and
-is trained on R proposals, the foreground proposals with an objectness branch and all proposals otherwise.
+is trained on R proposals. These are the foreground proposals if the loss has an objectness branch, or all proposals.
 """
 
 import math

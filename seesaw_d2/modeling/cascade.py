@@ -129,7 +129,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return ret
 
     def _forward_box(self, features, proposals, targets=None):
-        """Return the losses in training, with those of mask heads per stage, or the detections at inference."""
+        """In training, return the losses of box heads and mask heads per stage. At inference, return detections."""
         if not self.training:
             return self._detect(features, proposals)
         box_features = [features[f] for f in self.box_in_features]

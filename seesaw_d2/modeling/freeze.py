@@ -64,7 +64,7 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
 
 class _StayInEval:
-    """Replacement for the method ``train`` of a module. It keeps the module in evaluation mode.
+    """Callable that replaces the method ``train`` of a module and keeps the module in evaluation mode.
 
     If the module is copied or unpickled, ``self.module`` is the copy. A closure would still refer to the original
     module.

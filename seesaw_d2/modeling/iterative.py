@@ -68,14 +68,16 @@ class FeatureUpdate(nn.Module):
 
 @ROI_HEADS_REGISTRY.register()
 class IterativeROIHeads(SeesawROIHeads):
-    """``SeesawROIHeads`` that classify each proposal several times and use :class:`FeatureUpdate` in between.
+    """``SeesawROIHeads`` that classify each proposal several times and update the features in between.
+
+    A :class:`FeatureUpdate` computes the updated features.
 
     Source: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022), section
     "iterative learning", and the authors' mmdet/models/roi_heads/iterative_roi_head.py.
 
     All iterations share the box head and the predictor. The classification loss is the sum of the losses of all
-    iterations with ``loss_weights``. The box loss uses only the last iteration. Inference also uses only the scores and
-    boxes of the last iteration. ``set_iteration`` passes the index of the iteration to the loss, because
+    iterations, weighted by ``loss_weights``. The box loss uses only the last iteration. Inference also uses only the
+    scores and boxes of the last iteration. ``set_iteration`` passes the index of the iteration to the loss, because
     ``PairwiseClassBalance`` computes the weight of the soft labels from the index. All classification losses are
     supported. A loss that counts proposals counts each proposal in each iteration.
 

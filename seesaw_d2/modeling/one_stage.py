@@ -32,7 +32,7 @@ _REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}
 class SigmoidDetector(DenseDetector):
     """Mixin that replaces the focal loss of Detectron2's one-stage detectors by ``cls_loss``.
 
-    It must be the first base class.
+    The mixin must be the first base class.
 
     With ``FocalLoss``, the detectors are equivalent to Detectron2's detectors. As in Detectron2, the loss is divided by
     a moving average of the number of foreground anchors. Unlike in Detectron2, this average is taken over all processes
@@ -101,7 +101,7 @@ class SigmoidDetector(DenseDetector):
         return [logits, *others]
 
     def _foreground(self, logits: Tensor) -> Tensor:
-        """Convert logits (N, R, L) to logits (N, R, C) with the scores of the loss as sigmoids."""
+        """Convert logits (N, R, L) to logits (N, R, C) whose sigmoids are the scores of the loss."""
         scores = self.cls_loss.probabilities(logits.flatten(0, 1))[:, : self.num_classes]
         return torch.logit(scores).view(*logits.shape[:2], self.num_classes)
 

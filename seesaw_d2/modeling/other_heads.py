@@ -22,9 +22,12 @@ class SeesawPredictors:
     still compute the scores √(P(j) · proposal score) if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
 
     Raises:
-        ConfigError: one of the following config keys is True. CLS_LOSS replaces MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE and
-            USE_FED_LOSS. WITH_IMAGE_LABELS needs Detic's losses for image labels. MULT_PROPOSAL_SCORE is not supported
-            by heads with a single predictor, in which the replaced predictor would compute the scores.
+        ConfigError: one of these config keys is True:
+
+            - MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE or USE_FED_LOSS. MODEL.ROI_BOX_HEAD.CLS_LOSS replaces these keys.
+            - MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE with a single predictor, which does not support this key.
+            - WITH_IMAGE_LABELS, which needs Detic's losses for image labels.
+
         InvalidArgument: a subclass is defined in which this mixin is not the first base class, or whose heads do not
             call ``_init_box_head`` (``Res5ROIHeads``). Such heads would keep their own predictors.
     """

@@ -46,7 +46,7 @@ class GlobalMaskLosses:
 
     Raises:
         InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which does not use ``cls_loss``.
-        ValueError: ``check_call`` raises an error in ``forward``.
+        ValueError: ``forward`` is called with a base class that ``check_call`` does not support.
     """
 
     def __init__(self, *args, **kwargs):

@@ -20,8 +20,8 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
         probs: (N, C + 1), background last.
         log_factors: (C,), logarithms of the factors.
         keep_background: whether to keep the probability of background. If True, the probabilities of the categories are
-            divided so that their sum does not change. If False, background has factor 1, and each row is divided by
-            its sum.
+            rescaled so that their sum does not change. If False, background has factor 1, and each row is divided by
+            the sum of the row.
 
     Returns:
         (N, C + 1).
@@ -114,7 +114,7 @@ class Calibration(nn.Module):
 
         Args:
             loss: the loss of the model.
-            cls_predictor: name of the classifier, see ``SeesawBoxPredictor``.
+            cls_predictor: name of the classifier, as in ``SeesawBoxPredictor``.
         """
         inner = getattr(loss, "loss", loss)
         kinds = {"softmax": ("objectness", "class", "none"), "sigmoids": ("implicit", "none")}

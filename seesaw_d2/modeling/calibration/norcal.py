@@ -98,7 +98,7 @@ class NorCal(Calibration):
         return torch.cat([categories, logits[:, num_classes:]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return the calibrated class probabilities, (N, C + 1). Return probabilities of scaled logits unchanged."""
+        """Return the calibrated class probabilities, (N, C + 1), or ``probs`` if the logits are already scaled."""
         if self.scaled == "logits":
             return probs
         if self.normalize:
