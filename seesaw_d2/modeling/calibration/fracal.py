@@ -1,5 +1,7 @@
 """FRACAL (Alexandridis et al., Fractal Calibration for Long-tailed Object Detection, CVPR 2025).
 
+The reference implementation is kostas1515/FRACAL on GitHub.
+
 Notation: C categories, λ exponent of the fractal dimensions. p_c is the share of the training images that contain
 category c. D_c is the fractal dimension of the box centers of category c.
 """

@@ -1,5 +1,7 @@
 """NorCal (Pan et al., On Model Calibration for Long-Tailed Object Detection, NeurIPS 2021).
 
+The reference implementation is tydpan/NorCal on GitHub.
+
 Shapes: N proposals, C categories, L >= C logits.
 """
 
