@@ -14,9 +14,10 @@ from seesaw_d2.utils.malloc import keep_freed_memory
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-# SOLVER.TF32 -> whether (matrix products, convolutions) use TF32.
+# Maps values of SOLVER.TF32 to a pair: whether matrix products use TF32, and whether convolutions use TF32.
 TF32 = {"convolutions": (False, True), "all": (True, True), "none": (False, False)}
-# SOLVER.OPTIMIZER_IMPLEMENTATION -> arguments of PyTorch's optimizers. "auto" does not change Detectron2's optimizer.
+# Maps values of SOLVER.OPTIMIZER_IMPLEMENTATION to arguments of PyTorch's optimizers. "auto" does not change
+# Detectron2's optimizer.
 IMPLEMENTATIONS = {
     "for-loop": {"foreach": False, "fused": None},
     "foreach": {"foreach": True, "fused": None},
@@ -38,20 +39,23 @@ def check_acceleration(cfg: CfgNode) -> None:
     period = cfg.SOLVER.METRICS_PERIOD
     if period < 1 or WRITERS_PERIOD % period:
         raise ConfigError(
-            f"SOLVER.METRICS_PERIOD: expected a divisor of {WRITERS_PERIOD}, found {period}. Metrics are written every "
-            f"{WRITERS_PERIOD} iterations"
+            f"SOLVER.METRICS_PERIOD: expected a divisor of {WRITERS_PERIOD}, found {period}. The run writes "
+            f"metrics every {WRITERS_PERIOD} iterations."
         )
     scaled = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16"
     implementation = cfg.SOLVER.OPTIMIZER_IMPLEMENTATION
     if period > 1 and (implementation != "fused" or scaled):
-        needed = f"SOLVER.OPTIMIZER_IMPLEMENTATION fused, not {implementation}"
+        key, needed, found = "SOLVER.OPTIMIZER_IMPLEMENTATION", "fused", implementation
         if implementation == "fused":
-            needed = "SOLVER.AMP.DTYPE bfloat16, not float16"
-        raise ConfigError(f"SOLVER.METRICS_PERIOD: expected 1, found {period}. A longer period needs {needed}")
+            key, needed, found = "SOLVER.AMP.DTYPE", "bfloat16", "float16"
+        raise ConfigError(
+            f"SOLVER.METRICS_PERIOD: expected 1 with {key} {found}, found {period}. A longer period requires {key} "
+            f"{needed}."
+        )
 
 
 def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that the model has all modules named by MODEL.COMPILE, and that torch.compile works here.
+    """Check that the model contains the modules in MODEL.COMPILE, and that torch.compile works on this machine.
 
     Raises:
         ConfigError: a module does not exist, or compiling fails.
@@ -80,7 +84,7 @@ def try_compiler(device: torch.device) -> None:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
             f"MODEL.COMPILE: torch.compile does not work on this machine ({reason}). With MODEL.DEVICE {device.type}, "
-            f"it needs {needed}. Install them, or set MODEL.COMPILE to []"
+            f"it needs {needed}. Install them, or set MODEL.COMPILE to []."
         ) from error
 
 
@@ -128,7 +132,7 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
     if "fused" not in optimizer.defaults:
         raise ConfigError(
             f'SOLVER.OPTIMIZER_IMPLEMENTATION: expected "auto" with the optimizer {type(optimizer).__name__}, found '
-            f"{name!r}. This optimizer has only one implementation"
+            f"{name!r}. This optimizer has only one implementation."
         )
     for group in (optimizer.defaults, *optimizer.param_groups):
         group.update(IMPLEMENTATIONS[name])

@@ -53,7 +53,8 @@ def prepare(args, world: ProcessLayout) -> Program:
     except ConfigError as error:
         if args.config_file:
             raise
-        raise ConfigError(f"{error}. Without --config-file, the other keys have Detectron2's default values") from error
+        text = str(error).removesuffix(".")
+        raise ConfigError(f"{text}. Without --config-file, the other keys have Detectron2's default values.") from error
     return run, group_of(args, world, cfg, config_values(cfg)), (cfg, args)
 
 
@@ -62,7 +63,7 @@ def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]
 
     Args:
         cfg: a config with resolved device.
-        values: config key -> value. These values must be equal on all machines.
+        values: maps config keys to values, which must be equal on all machines.
     """
     scaled = cfg.clone()  # keep ``cfg`` unchanged, because each process scales it later
     scale_to_processes(scaled, world.size)
@@ -80,7 +81,7 @@ def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
 
 
 def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
-    """If a launcher restarted this training after it had started the run in ``folder``, set ``args`` to resume the run.
+    """Set ``args`` to resume the run in ``folder`` if this job started the run, and a launcher then restarted the job.
 
     If another job started the run, leave ``args`` unchanged. The user must then pass --resume or --overwrite.
     """

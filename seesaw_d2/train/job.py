@@ -13,7 +13,7 @@ class Job:
     """Settings of a job. They are equal in all processes, and known before the data loaders and the trainer are built.
 
     Attributes:
-        cfg: frozen config with resolved device, batch size, learning rate, iterations and steps. For a LazyConfig: the
+        cfg: frozen config with resolved device, batch size, learning rate, iterations and steps. For a LazyConfig, the
             result of ``common_settings``.
         eval_only: whether the job is an evaluation.
         resume: whether to continue from the last checkpoint in OUTPUT_DIR.

@@ -29,7 +29,7 @@ def check_monitoring(cfg: CfgNode) -> None:
     if cfg.LOGGING.WANDB_PROJECT and importlib.util.find_spec("wandb") is None:
         raise ConfigError(
             f"LOGGING.WANDB_PROJECT: the value {cfg.LOGGING.WANDB_PROJECT!r} needs the package wandb, but wandb is not "
-            "installed. Install it with: pip install wandb"
+            "installed. Install it with: pip install wandb."
         )
 
 
@@ -135,7 +135,7 @@ class WandbWriter(EventWriter):
     Args:
         project: LOGGING.WANDB_PROJECT. The user must have logged in with ``wandb login``.
         cfg: config that wandb stores with the run.
-        name: name of the run. None: wandb generates a name.
+        name: name of the run. If None, wandb generates a name.
     """
 
     def __init__(self, project: str, cfg: CfgNode, name: str | None = None):
@@ -160,7 +160,7 @@ class WandbWriter(EventWriter):
 
 
 def extra_writers(cfg: CfgNode) -> list[EventWriter]:
-    """Return [WandbWriter] if LOGGING.WANDB_PROJECT is set, else [].
+    """Return a list with the ``WandbWriter`` of the run, or an empty list if LOGGING.WANDB_PROJECT is empty.
 
     The writer must run before TensorBoard's writer, which deletes the images of the iteration.
     """

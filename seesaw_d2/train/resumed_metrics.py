@@ -64,7 +64,7 @@ def recent_scalars(storage: EventStorage) -> dict[str, Any]:
     """Return the last values of each logged scalar. Later iterations compute medians from these values.
 
     Returns:
-        name -> {"smoothed": bool, "values": list of [value, iteration]}.
+        a dict that maps the name of each scalar to {"smoothed": bool, "values": list of [value, iteration]}.
     """
     hints = storage.smoothing_hints()
     return {

@@ -49,7 +49,7 @@ class Step(SimpleTrainer):
         model, data_loader, optimizer: as in SimpleTrainer.
         folder: folder for ``nonfinite_iter<k>.pth``, the state saved if iteration k raises NonFiniteError.
         max_skipped: >= 0, number of steps that may be skipped in the training.
-        amp: torch.float16 or torch.bfloat16 for mixed precision (on a CPU only bfloat16). None: float32.
+        amp: torch.float16 or torch.bfloat16 for mixed precision (on a CPU only bfloat16), or None for float32.
         metrics_period: >= 1, number of iterations after which the host reads the losses.
 
     Raises:
@@ -74,7 +74,7 @@ class Step(SimpleTrainer):
         if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
             raise ConfigError(
                 f"SOLVER.METRICS_PERIOD: expected 1, found {metrics_period}. A longer period needs "
-                "SOLVER.OPTIMIZER_IMPLEMENTATION fused, and does not support SOLVER.AMP.DTYPE float16"
+                "SOLVER.OPTIMIZER_IMPLEMENTATION fused, and does not support SOLVER.AMP.DTYPE float16."
             )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(unwrapped(model).named_parameters())
@@ -82,7 +82,7 @@ class Step(SimpleTrainer):
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
-        # With metrics_period > 1: number of non-finite steps so far, on the device. None before the first step.
+        # Number of non-finite steps so far, on the device. None before the first step and if metrics_period is 1.
         self._refused: Tensor | None = None
         self._started = False
         # Whether a process received a stop signal in the iterations read so far. Equal in all processes.
@@ -178,7 +178,7 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """Undo the iteration on the device if ``bad`` is True or too many steps were bad, else update the model."""
+        """Update the model or, if ``bad`` is True or too many steps were bad, undo the iteration on the device."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -218,7 +218,7 @@ class Step(SimpleTrainer):
         raise NonFiniteError(
             f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step was saved to {path}. To "
             "continue, use --resume with a lower SOLVER.BASE_LR, with SOLVER.CLIP_GRADIENTS, or with "
-            "SOLVER.MAX_SKIPPED_STEPS above 0"
+            "SOLVER.MAX_SKIPPED_STEPS above 0."
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class StepReport:
             number of processes that received a stop signal, each loss summed over the processes, and the seconds that
             each process waited for data.
         losses: (K,) losses of this process.
-        norms: (P,) largest absolute value of each gradient. None: not computed yet.
+        norms: (P,) largest absolute value of each gradient, or None if they have not been computed.
         images: file names and ids of the images in this process's batch.
         generators: states of the random number generators before the iteration.
         scalars: deferred scalars that the model logged.
@@ -76,16 +76,17 @@ def images_of(batch: Any) -> list[dict[str, Any]]:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Return float32 values (P,): the largest absolute value of each gradient, or NaN if the gradient contains NaN."""
+    """Return the largest absolute value of each gradient, float32 (P,). It is NaN if the gradient contains NaN."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
 def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
-    """Return one list of numbers per report: its ``values``, then its deferred scalars.
+    """Copy the numbers of all reports from the device with one transfer.
 
-    Copy the numbers of all reports with one transfer from the device.
+    Returns:
+        a list for each report: the ``values``, then the deferred scalars of the report.
     """
     parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
     if not parts:

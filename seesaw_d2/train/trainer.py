@@ -34,7 +34,7 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixin for Detectron2's trainers, as first base class. If a training stops early, it only writes the metrics."""
+    """Mixin for trainers that only writes the metrics if a training stops early. It must be the first base class."""
 
     def after_train(self):
         """Run all hooks if the training has finished. After an error or a signal, only write metrics."""
@@ -55,7 +55,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     Args:
         cfg: a config with this project's keys.
-        model: a model built from ``cfg`` and frozen according to MODEL.FREEZE. None: the trainer builds the model.
+        model: a model built from ``cfg`` and frozen according to MODEL.FREEZE. If None, the trainer builds the model.
     """
 
     def __init__(self, cfg, model: nn.Module | None = None):
@@ -137,8 +137,8 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        All processes use the buffers of the main process, as checkpoints do. Otherwise the statistics of batch
-        normalization would differ between processes. Evaluators get the model without DistributedDataParallel.
+        All processes use the buffers of the main process, as checkpoints do, because the statistics of batch
+        normalization differ between processes. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
         with STOP.at_once():
@@ -216,7 +216,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         if len(set(starts)) > 1:
             raise ConfigError(
                 "OUTPUT_DIR: expected the same checkpoint in all processes with --resume, found checkpoints that "
-                f"continue at different iterations: {', '.join(map(str, starts))}. Use a folder that all machines share"
+                f"continue at different iterations: {', '.join(map(str, starts))}. Use a folder on a shared disk."
             )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()
@@ -246,5 +246,5 @@ class Trainer(EndsEarly, DefaultTrainer):
                 raise WeightsError(
                     f"{self.checkpointer.save_dir}: the optimizer state in the checkpoint does not fit the parameters "
                     f"that this config trains ({error}). Resume with the run's original values of MODEL.FREEZE and "
-                    "SOLVER"
+                    "SOLVER."
                 ) from error

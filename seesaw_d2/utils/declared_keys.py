@@ -57,5 +57,5 @@ def added_value(cfg: Any, key: str) -> Any:
     except AttributeError:
         raise ConfigError(
             f"{key}: the config does not have this key of seesaw_d2. Call seesaw_d2.add_seesaw_config(cfg) after "
-            "get_cfg(), before you merge config files"
+            "get_cfg(), before you merge config files."
         ) from None

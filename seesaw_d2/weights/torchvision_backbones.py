@@ -91,7 +91,7 @@ def convert_resnet(
         if new_name is None:
             raise WeightsError(
                 f"{source}: expected only parameters and buffers of torchvision's ResNets, found {name!r}. Use weights "
-                "of an unmodified ResNet"
+                "of an unmodified ResNet."
             )
         converted[prefix + new_name] = tensor
     return converted

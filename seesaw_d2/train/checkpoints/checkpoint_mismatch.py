@@ -14,7 +14,7 @@ _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predic
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether loading depends on the category order: a tensor outside ``left_out`` has a row per category."""
+    """Return whether the category order matters, because a tensor not in ``left_out`` has one row for each category."""
     left_out = set(left_out)
     return any(
         name not in left_out and _BY_CATEGORY.search(name) and value.ndim > 0 and len(value) >= num_classes
@@ -35,9 +35,9 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def find_problems(incompatible) -> dict[str, str]:
-    """Return a dict from name to problem for the missing and the wrongly shaped parameters in fvcore's report.
+    """Return the missing and the wrongly shaped parameters in fvcore's report, as a dict from name to problem.
 
-    Ignore missing batch counters and buffers of losses, because predictions do not depend on them.
+    Ignore missing batch counters and missing buffers of losses, because predictions do not depend on them.
     """
     problems = {
         name: "not in the file"
@@ -48,25 +48,25 @@ def find_problems(incompatible) -> dict[str, str]:
 
 
 def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> None:
-    """Raise WeightsError if ``problems`` (name -> why a parameter is not loaded) contains a frozen parameter."""
+    """Raise WeightsError if ``problems``, a dict from parameter name to problem, contains a frozen parameter."""
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
     if lines:
         raise WeightsError(
-            f"{path}: expected values for all frozen parameters (MODEL.FREEZE, MODEL.BACKBONE.FREEZE_AT), found "
-            f"{len(lines)} frozen parameters without values:\n  {first_lines(lines, 20)}"
+            f"{path}: expected values for all frozen parameters (MODEL.FREEZE, MODEL.BACKBONE.FREEZE_AT), found no "
+            f"values for {len(lines)} frozen parameters:\n  {first_lines(lines, 20)}"
         )
 
 
 def check_backbone(incompatible, prefix: str, path: str) -> None:
-    """Raise WeightsError unless the file has exactly the ResNet layers of the model (names with ``prefix``)."""
+    """Raise WeightsError unless the file contains exactly the layers of the model's ResNet, named ``prefix``*."""
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
     lines += [f"{name}: not in the file" for name in incompatible.missing_keys if _is_layer(name, prefix)]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
     if lines:
         raise WeightsError(
-            f"{path}: expected the layers of the model's ResNet (MODEL.RESNETS.DEPTH), found {len(lines)} differences:"
-            f"\n  {first_lines(lines, 5)}"
+            f"{path}: {len(lines)} layers differ from the model's ResNet (MODEL.RESNETS.DEPTH):\n  "
+            f"{first_lines(lines, 5)}"
         )
 
 
@@ -93,10 +93,7 @@ def _is_layer(name: str, prefix: str) -> bool:
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
-    """Return a message for each parameter whose shape differs from the model, as a dict with the name as key.
-
-    ``incompatible`` is the result of fvcore's checkpointer.
-    """
+    """Return the parameters in fvcore's report whose shape differs from the model, as a dict from name to problem."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

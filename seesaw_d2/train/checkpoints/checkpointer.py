@@ -38,8 +38,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
     classifier for a Seesaw head). A warning lists the parameters that keep their initial values. In an evaluation, in a
     resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
 
-    The path of ResNet weights of torchvision is a file, or an address such as ``torchvision://resnet50``. These weights
-    must match all layers of the backbone. The other parts of the model keep their initial values.
+    Weights of a torchvision ResNet come from a file, or from an address such as ``torchvision://resnet50``. They must
+    match all layers of the backbone. The other parts of the model keep their initial values.
 
     Args:
         strict: whether ``load(path, checkpointables=[])``, which starts a training, raises WeightsError for a mismatch.
@@ -107,7 +107,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         write_pointer(self.save_dir, last_filename_basename)
 
     def resume_or_load(self, path, *, resume=True):
-        """As in Detectron2. If ``resume`` is True and the folder has no checkpoint, also log a warning."""
+        """Load a checkpoint as Detectron2 does. If the folder has no checkpoint to resume from, also log a warning."""
         if resume and not self.has_checkpoint():
             start = f"the weights in {path}" if path else "the initial weights of the model"
             self.logger.warning(f"--resume: {self.save_dir} has no checkpoint. Starting at iteration 0 from {start}")
@@ -117,7 +117,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return resume_file(self.save_dir) is not None
 
     def get_checkpoint_file(self):
-        """Return the path of the checkpoint to resume from (see ``resume_file``), or "" if the folder has none."""
+        """Return the path of the checkpoint to resume from, or "" if no checkpoint exists. See ``resume_file``."""
         found = resume_file(self.save_dir)
         for problem in found.problems if found else ():
             self.logger.warning(f"{problem}. Resuming from {found.path} instead")

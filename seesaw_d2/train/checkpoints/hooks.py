@@ -32,8 +32,8 @@ class CheckpointHook(HookBase):
     Args:
         checkpointer: writer of the checkpoints.
         period: number of iterations between checkpoints.
-        keep: number of periodic checkpoints to keep. 0: keep all.
-        eval_period: number of iterations between evaluations. 0: evaluate only at the end.
+        keep: number of periodic checkpoints to keep. If 0, the hook keeps all checkpoints.
+        eval_period: number of iterations between evaluations. 0 means that the trainer evaluates only at the end.
 
     Raises:
         Stopped: a signal was received, and the checkpoint is written.
@@ -64,7 +64,7 @@ class CheckpointHook(HookBase):
         if stops:
             # A process that received no signal stops with the signal number of another process.
             signum = max(each or 0 for each in comm.all_gather(STOP.signum))
-            comm.synchronize()  # wait until the checkpoint is on the disk
+            comm.synchronize()  # wait until the main process has written the checkpoint
             raise Stopped(signum, iteration)
 
     def after_train(self) -> None:
@@ -103,7 +103,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
         try:
             state = read_checkpoint(self._path, inspect=True)
         except WeightsError as error:
-            logger.warning(f"{error}. Ignoring this file, the best checkpoint of the interrupted run")
+            logger.warning(f"{error}. Ignoring this file with the best weights of the interrupted run")
             return
         value, iteration = state.get("value"), state.get("iteration")
         if type(value) is not float or type(iteration) is not int or not math.isfinite(value):

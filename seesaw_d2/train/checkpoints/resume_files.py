@@ -25,7 +25,8 @@ class Found:
     problems: tuple[str, ...] = ()
 
 
-# Cache: folder -> (times and sizes of its checkpoints, result). A search is slow, because it reads files completely.
+# Caches the result of ``resume_file`` for each folder, with times and sizes of its checkpoints. A search is slow,
+# because it reads files completely.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
@@ -35,7 +36,7 @@ def checkpoint_name(iteration: int) -> str:
 
 
 def numbered(folder: str) -> list[tuple[int, str]]:
-    """Return pairs (iteration, path) of the checkpoints named after an iteration, last iteration first."""
+    """Return pairs (iteration, path) of the checkpoints with an iteration in the name, from last to first iteration."""
     paths = glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))
     matches = [(_NUMBERED.fullmatch(os.path.basename(path)), path) for path in paths]
     return sorted(((int(match.group(1)), path) for match, path in matches if match), reverse=True)
@@ -48,8 +49,8 @@ def resume_file(folder: str) -> Found | None:
     checkpoint can be read completely, and contains weights and an iteration.
 
     Returns:
-        the checkpoint. None if the folder contains neither ``last_checkpoint`` nor numbered checkpoints, because the
-        run has not saved a checkpoint yet. (A ``model_final.pth`` without an iteration may be the initial weights.)
+        the checkpoint, or None if the folder contains neither ``last_checkpoint`` nor numbered checkpoints. The run has
+        then not saved a checkpoint. (A ``model_final.pth`` without an iteration may be the initial weights.)
 
     Raises:
         WeightsError: all checkpoints are damaged.
@@ -90,7 +91,7 @@ def _look(folder: str) -> Found | None:
         return Found(max(good)[1], tuple(dict.fromkeys(problems)))
     if os.path.exists(pointer) or candidates:
         raise WeightsError(
-            f"{folder}: expected a complete checkpoint to resume from, found only missing or damaged files: "
+            f"{folder}: cannot resume, because all checkpoints are missing or damaged: "
             f"{'. '.join(dict.fromkeys(problems))}"
         )
     return None
@@ -115,19 +116,19 @@ def _iteration(path: str, must_know: bool = True) -> int:
         ) from error
     if must_know and type(iteration) is not int:
         found = "no such entry" if iteration is None else shown(iteration)
-        raise WeightsError(f'{path}: "iteration": expected an integer, found {found}. Resuming needs the iteration')
+        raise WeightsError(f'{path}: "iteration": expected an integer, found {found}. Resuming requires the iteration.')
     return iteration if type(iteration) is int else -1
 
 
 def write_pointer(folder: str, name: str) -> None:
-    """Write a file name to ``last_checkpoint``, atomically."""
+    """Write a checkpoint name to ``last_checkpoint``, atomically."""
     write_text(os.path.join(folder, POINTER), name)
 
 
 def keep_newest(folder: str, iteration: int, count: int) -> None:
     """Remove numbered checkpoints up to ``iteration``, except for the newest ``count``. If ``count`` is 0, keep all.
 
-    Checkpoints of later iterations exist if the user resumed from an earlier checkpoint. They are kept, too.
+    Checkpoints of later iterations, which exist if the user resumed from an earlier checkpoint, are also kept.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

@@ -20,7 +20,7 @@ from seesaw_d2.version import __version__
 logger = logging.getLogger(__name__)
 
 _STEP = 3  # mixed into the seed of each step, so that steps and samplers draw different random numbers from SEED
-# Key -> types of its value, in the position of a loader and in the whole state.
+# Map keys to the types of their values, in the position of a loader and in the whole state.
 _PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
     "seed": (int,),
@@ -53,7 +53,7 @@ class TrainingState(HookBase):
 
     Args:
         loader: the training loader. The hook saves the position of a ``TrainLoader``, but not of other loaders.
-        writers: event writers of the run in the main process, [] in other processes.
+        writers: event writers of the run in the main process. Empty in other processes.
         seed: SEED. If SEED is negative, the hook draws a seed.
         config: the config as YAML, for the checkpoint.
         folder: OUTPUT_DIR, for messages.

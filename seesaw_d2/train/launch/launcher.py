@@ -42,11 +42,11 @@ class Group:
     """Communication settings of the processes.
 
     Args:
-        device: MODEL.DEVICE: "cpu" for the backend gloo, "cuda" or "cuda:<index>" for NCCL.
+        device: MODEL.DEVICE. "cpu" selects the backend gloo, "cuda" and "cuda:<index>" select NCCL.
         timeout: timeout of collectives in minutes.
         folder: OUTPUT_DIR, to which NCCL writes its last collectives after a timeout.
-        given: option or config key -> value. The values must be equal on all machines.
-        port: port of the store to which spawned processes connect. None if the process layout has an address.
+        given: maps options and config keys to values, which must be equal on all machines.
+        port: port of the store to which spawned processes connect, or None if the process layout has an address.
     """
 
     device: str

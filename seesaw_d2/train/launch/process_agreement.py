@@ -19,7 +19,9 @@ _DIFFERENCES = 3
 
 @dataclass(frozen=True)
 class Part:
-    """Part of a job that has its own options: a machine if this program spawns the processes, else a process.
+    """Part of a job that has its own options.
+
+    If this program spawns the processes, each machine is a part. If torchrun or srun starts them, each process is.
 
     Args:
         number, count: index of the part in [0, count), and number of parts in the job.
@@ -52,7 +54,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
     Args:
         store: store of the job.
         part: part of this process.
-        given: option or config key -> value.
+        given: maps options and config keys to values.
         timeout: timeout in minutes.
         said: whether to print a message while this process waits.
 
@@ -60,12 +62,12 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         ConfigError: two parts have the same number or different values, or a part is missing.
     """
     store = dist.PrefixStore("given", store)
-    # Users may pass the same number on two machines, but launchers number their processes correctly. Do not count
-    # claims with launchers, because torchrun may reuse a store that contains old claims after a restart.
+    # Users may pass the same --machine-rank on two machines, but launchers number their processes correctly. Check only
+    # machines, because torchrun may reuse a store that contains the claims of the processes before a restart.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(
-            f"{part.number_key}: expected a different number on each machine, found the number {part.number} on two "
-            "machines"
+            f"{part.number_key}: expected a different value on each machine, found the value {part.number} on two "
+            "machines."
         )
     store.set(f"{part.number}", json.dumps(dict(given)))
     if part.number == 0:

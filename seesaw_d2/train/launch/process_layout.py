@@ -61,7 +61,7 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
     """
     environ = {name: value for name, value in environ.items() if value.strip()}
     if args.num_gpus is not None and args.num_processes is not None:
-        raise ConfigError("--num-gpus, --num-processes: expected one of these options, found both options")
+        raise ConfigError("--num-gpus, --num-processes: expected only one of these options, found both.")
     flag = "--num-gpus" if args.num_processes is None else "--num-processes"
     asked = args.num_gpus if args.num_processes is None else args.num_processes
     if all(name in environ for name in _TORCHRUN):

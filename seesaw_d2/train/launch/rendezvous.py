@@ -1,4 +1,4 @@
-"""Connect the processes of a job. After a few seconds, print which machine is missing and when the wait ends."""
+"""Connect the processes of a job. While a machine is missing, print its name and the time at which the wait ends."""
 
 import socket
 import sys
@@ -14,7 +14,7 @@ from torch.distributed import rendezvous as torch_rendezvous
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Seconds until a message is printed, between two checks, and until an address without an answer is rejected.
+# Times in seconds: until a message is printed, between two checks, and until an address without an answer is rejected.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
@@ -23,7 +23,7 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
 
     Args:
         world: processes of the job.
-        port: port of the store in this machine's parent process. None if the layout has an address.
+        port: port of the store in this machine's parent process, or None if the layout has an address.
         timeout: timeout in minutes.
 
     Raises:
@@ -76,7 +76,10 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
     thread.join(min(_ANSWER, timeout * 60))
     if not found or isinstance(found[0], Exception):
         reason = first_line(found[0]) if found else "no answer"
-        raise ConfigError(f"{key}: expected machine 0 of this job at {host}:{port}, found another program ({reason})")
+        raise ConfigError(
+            f"{key}: expected machine 0 of this job at {host}:{port}, found another program ({reason}). Choose a free "
+            "port."
+        )
     return found[0]
 
 

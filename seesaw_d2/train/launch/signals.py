@@ -22,7 +22,7 @@ class Stopped(SystemExit):
 
     Args:
         signum: the signal.
-        iteration: last iteration in the saved checkpoint. None: no checkpoint was saved for the signal.
+        iteration: last iteration in the saved checkpoint, or None if no checkpoint was saved for the signal.
     """
 
     def __init__(self, signum: int, iteration: int | None = None):
@@ -64,7 +64,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the block. Python allows handlers only in the main thread. Install none in others."""
+        """Handle the signals in the block. In threads other than the main thread, Python does not allow handlers."""
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -109,8 +109,8 @@ def signals_blocked() -> Iterator[None]:
 
     Start data loader workers in this block. Clusters and terminals send signals to all processes of a job, but the
     training needs the workers to finish its iteration. Workers exit with their loader. When this process exits, it
-    kills the remaining workers. Otherwise PyTorch and multiprocessing would wait forever, because they send SIGTERM,
-    which the workers block.
+    kills the remaining workers. Without this step, PyTorch and multiprocessing would send SIGTERM, which the workers
+    block, and wait forever.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

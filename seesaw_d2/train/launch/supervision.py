@@ -1,7 +1,7 @@
 """Supervise spawned processes: forward signals, and terminate all processes if one of them fails.
 
-``torch.distributed.launcher.elastic_launch`` cannot replace this module, because 30 seconds after SIGTERM it kills
-processes that still save their checkpoint.
+``torch.distributed.launcher.elastic_launch`` cannot replace this module, because it kills processes 30 seconds after
+SIGTERM, even if they still save their checkpoint.
 """
 
 import multiprocessing
@@ -18,7 +18,7 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Seconds to wait after a failure for reports of earlier failures, and for a process to print its stack.
+# Waiting times in seconds: after a failure for reports of earlier failures, and for a process to print its stack.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
@@ -76,12 +76,12 @@ class _Rank:
 
     @property
     def lost(self) -> bool:
-        """Return whether the process exited with an error status or before it was ready, without reporting a reason."""
+        """Return whether the process reported no outcome, and exited with an error status or before it was ready."""
         return self.outcome is None and not self.alive and (self.process.exitcode != 0 or not self.ready)
 
 
 def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first_rank: int, size: int) -> None:
-    """Run ``target(connection, *job)`` in one process per job, and wait for all processes.
+    """Run ``target(connection, *job)`` in one process for each job, and wait for all processes.
 
     Raises:
         SeesawError, Stopped: a process raised it.
@@ -117,7 +117,7 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
     """Wait until a process fails or all processes exit. Return the failure or stop, or None after success."""
     while True:
         _wait(ranks, None)
-        running = any(rank.alive for rank in ranks)  # check this before the outcomes: a process may exit at any moment
+        running = any(rank.alive for rank in ranks)  # before the outcomes, because a process may exit at any moment
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
@@ -127,7 +127,7 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
 
 
 def _root(ranks: list[_Rank]) -> Failure | Stopped:
-    """Return the cause of a failure: a process that was stopped or killed, else the first reported failure."""
+    """Return the cause of a failure: a stopped or killed process or, without such a process, the first failure."""
     end = time.monotonic() + _SETTLE
     while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
         _wait(ranks, left)

@@ -22,7 +22,7 @@ _TRAIN += ("log_period", "device")
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# YAML key or text in an error message -> replacement for LazyConfigs, which share the checks of YAML configs.
+# Maps YAML keys and texts in error messages to replacements for LazyConfigs, which share the checks of YAML configs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "MODEL.WEIGHTS path": "train.init_checkpoint=path",
@@ -70,14 +70,14 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     _check_keys(cfg, path, [f"train.{key}" for key in _TRAIN])
     for key in _OFF:
         if selected(cfg.train, key):
-            raise ConfigError(f"train.{key}: expected False, found True. This project does not support this option")
+            raise ConfigError(f"train.{key}: expected False, found True. This project does not support this option.")
     return cfg
 
 
 def _check_keys(cfg: Any, path: str, keys: Sequence[str]) -> None:
     missing = [key for key in keys if selected(cfg, key) is None]
     if missing:
-        raise ConfigError(f"{path}: expected the keys {', '.join(keys)}, found no {', '.join(missing)}")
+        raise ConfigError(f"{path}: the keys {', '.join(missing)} are missing. Required keys are {', '.join(keys)}.")
 
 
 def selected(cfg: Any, key: str) -> Any:
@@ -88,7 +88,7 @@ def selected(cfg: Any, key: str) -> Any:
 
 
 def lazy_values(cfg: Any) -> dict[str, str]:
-    """Return a dict from full key to value as text, without memory addresses, which differ between processes."""
+    """Return a dict from full key to value as text. The texts omit memory addresses, which differ between processes."""
     return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
 
 

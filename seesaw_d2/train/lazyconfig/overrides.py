@@ -25,7 +25,7 @@ def apply_overrides(
     Args:
         overrides: overrides in Hydra's grammar, such as ``train.max_iter=10``. ``+key=value`` adds a key.
         optional: known keys that the config need not contain.
-        yaml_names: YAML key -> LazyConfig key, for suggestions.
+        yaml_names: maps YAML keys to LazyConfig keys, for suggestions.
 
     Raises:
         ConfigError: an override is invalid, or its key is unknown. The message suggests the most similar known key.

@@ -37,14 +37,14 @@ def check_architecture(cfg: CfgNode) -> None:
     if _is(architecture, (ProposalNetwork, DenseDetector)) and (ours or not cfg.MODEL.ROI_BOX_HEAD.NAME):
         raise ConfigError(
             f"{_KEY}: expected GeneralizedRCNN, LongTailRetinaNet or LongTailFCOS, found {name!r}. {name} does not use "
-            f"MODEL.ROI_HEADS.NAME {heads}, and has no classification loss of this project"
+            f"MODEL.ROI_HEADS.NAME {heads}, and has no classification loss of this project."
         )
     weight = cfg.MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT
     if _is(architecture, PanopticFPN) and _is(found, CascadeROIHeads) and weight != 1:
         raise ConfigError(
             f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: expected 1.0 with MODEL.ROI_HEADS.NAME {heads}, found {weight}. "
             "Detectron2 does not apply this weight to cascades. Set MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS "
-            "instead"
+            "instead."
         )
     for key, found_on in {
         "MODEL.MASK_ON": cfg.MODEL.MASK_ON,
@@ -52,12 +52,12 @@ def check_architecture(cfg: CfgNode) -> None:
     }.items():
         if _is(architecture, PanopticFPN) and not found_on:
             raise ConfigError(
-                f"{key}: expected True with {_KEY} {name}, found False. {name} combines masks with a label map"
+                f"{key}: expected True with {_KEY} {name}, found False. {name} combines masks with a label map."
             )
     if _is(found, RROIHeads):
         raise ConfigError(
             f"MODEL.ROI_HEADS.NAME: expected heads for axis-aligned boxes, found {heads!r}. For rotated boxes, use "
-            "SeesawPredictors in Detectron2's own programs (docs/downstream.md)"
+            "SeesawPredictors in Detectron2's own programs (docs/downstream.md)."
         )
     if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # both do not build ROI heads
         with own_program():
@@ -75,7 +75,7 @@ def check_proposals(cfg: CfgNode) -> None:
         raise ConfigError(
             f"MODEL.LOAD_PROPOSALS: expected False and {key} RPN with {_KEY} {cfg.MODEL.META_ARCHITECTURE}, found "
             f"{cfg.MODEL.LOAD_PROPOSALS} and {key} {found}. This meta-architecture does not support precomputed "
-            "proposals"
+            "proposals."
         )
     if architecture is not GeneralizedRCNN:
         return

@@ -49,7 +49,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
         count: number of class names that the data set must have.
 
     Returns:
-        the class names and "". Without such a data set: None and the reason.
+        (class names, "") or, without such a data set, (None, reason).
 
     Raises:
         ConfigError: two data sets have the same names in another order.

@@ -30,7 +30,7 @@ from seesaw_d2.train.tasks.base import task_name
 # WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
 SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")
 
-# Task -> config key -> registry that contains the value of the key.
+# Maps each task to the config keys of registered names, and each key to the registry of its values.
 REGISTRIES = {
     "detection": {
         "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
@@ -65,7 +65,7 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
     """Replace ``MODEL.DEVICE: auto`` in place, and check the device.
 
     Args:
-        world: processes of the job, each of which needs its own GPU. None: do not check the number of GPUs.
+        world: processes of the job, each of which needs its own GPU. If None, the number of GPUs is not checked.
 
     Raises:
         ConfigError: the machine lacks GPUs, the CPU does not support float16, or the option for the number of processes
@@ -75,12 +75,12 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but PyTorch finds no usable CUDA device on this machine. To run on "
-            "the CPU, add MODEL.DEVICE cpu"
+            "the CPU, add MODEL.DEVICE cpu."
         )
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
         raise ConfigError(
             "SOLVER.AMP.DTYPE: expected bfloat16 with SOLVER.AMP.ENABLED True on the CPU, found "
-            f"{cfg.SOLVER.AMP.DTYPE}. Mixed precision with float16 needs a GPU"
+            f"{cfg.SOLVER.AMP.DTYPE}. Mixed precision with float16 needs a GPU."
         )
     if world and world.size > 1:
         _check_processes(cfg, world)
@@ -91,25 +91,25 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
         if world.starter == "--num-gpus":
             raise ConfigError(
                 f"--num-gpus: expected at most 1 with MODEL.DEVICE {cfg.MODEL.DEVICE}, found {world.local_size}. To "
-                "start several processes on the CPU, use --num-processes"
+                "start several processes on the CPU, use --num-processes."
             )
         return
     if world.starter == "--num-processes":
         raise ConfigError(
             f"--num-processes: expected MODEL.DEVICE cpu, found MODEL.DEVICE {cfg.MODEL.DEVICE}. To start one process "
-            "per GPU, use --num-gpus"
+            "per GPU, use --num-gpus."
         )
     if cfg.MODEL.DEVICE != "cuda":
         raise ConfigError(
             f"MODEL.DEVICE: expected cuda with {world.size} processes, found {cfg.MODEL.DEVICE}. Each process selects "
-            "its own GPU"
+            "its own GPU."
         )
     gpus = torch.cuda.device_count()
     # With srun --gpus-per-task, each process sees only its own GPU.
     if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
         raise ConfigError(
             f"{world.starter}: expected at most {gpus} processes on this machine, found {world.local_size} processes. "
-            f"Each process needs its own GPU, and PyTorch finds {gpus} GPUs"
+            f"Each process needs its own GPU, and PyTorch finds {gpus} GPUs."
         )
 
 
@@ -131,7 +131,7 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
     if cfg.SOLVER.CHECKPOINT_BEST and not cfg.DATASETS.TEST:
         raise ConfigError(
             "DATASETS.TEST: expected at least one data set with SOLVER.CHECKPOINT_BEST "
-            f"{cfg.SOLVER.CHECKPOINT_BEST!r}, found no data set. Evaluations select the best checkpoint"
+            f"{cfg.SOLVER.CHECKPOINT_BEST!r}, found no data set. Evaluations select the best checkpoint."
         )
     if not isinstance(cfg.SOLVER.MAX_ITER, int):  # a LazyConfig may have another type
         raise ConfigError(f"SOLVER.MAX_ITER: expected an integer, found {cfg.SOLVER.MAX_ITER!r}")
@@ -150,7 +150,7 @@ def check_cropping(cfg: CfgNode) -> None:
     if cfg.INPUT.CROP.ENABLED and polygons and find_spec("shapely") is None:
         raise ConfigError(
             "INPUT.CROP.ENABLED: the value True needs the package shapely to crop polygons, but shapely is not "
-            "installed. Install it with: pip install shapely"
+            "installed. Install it with: pip install shapely."
         )
 
 

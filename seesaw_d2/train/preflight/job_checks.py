@@ -49,10 +49,10 @@ class Preflight:
         world_size: number of processes of the job.
         main_machine: whether to check OUTPUT_DIR. Only the main process does so, because on a shared disk, other
             processes could find files that the main process has just written.
-        written: keys that the user wrote, the result of ``written_layers``. (): do not check for keys without effect.
+        written: keys that the user wrote, the result of ``written_layers``. If empty, keys without effect are allowed.
 
     Attributes:
-        checkpointer: the checkpointer that loaded the initial weights. None before the checks of the model.
+        checkpointer: the checkpointer that loaded the initial weights, or None before the checks of the model.
     """
 
     cfg: CfgNode
@@ -138,7 +138,7 @@ class Preflight:
         random numbers as a job that builds the model itself.
 
         Returns:
-            the model. None if the job runs on a GPU, or if another process ran the checks.
+            the model, or None if the job runs on a GPU or another process ran the checks.
         """
         model, self._model, self.checkpointer = self._model, None, None
         if model is None or not self._model_is_final():
@@ -198,7 +198,7 @@ class Preflight:
 
 
 def trained_and_tested(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a warning if a data set of DATASETS.TEST is also in DATASETS.TRAIN, else ().
+    """Return a warning in a tuple if a data set of DATASETS.TEST is also in DATASETS.TRAIN, or an empty tuple.
 
     This function compares names and annotation files. ``tools/doctor.py`` also compares images.
     """

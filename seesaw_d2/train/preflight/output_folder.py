@@ -54,7 +54,7 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             ``overwrite`` is True, or contains files that ``overwrite`` must not remove.
     """
     if resume and overwrite:
-        raise ConfigError("--resume, --overwrite: expected one of these options, found both options")
+        raise ConfigError("--resume, --overwrite: expected only one of these options, found both.")
     if not folder:
         raise ConfigError("OUTPUT_DIR: expected the path of a folder, found ''")
     check_writable(folder, "OUTPUT_DIR")
@@ -68,19 +68,19 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
         raise FolderInUse(
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
-            "with --overwrite, or set OUTPUT_DIR to another folder"
+            "with --overwrite, or set OUTPUT_DIR to another folder."
         )
     # With the lock, skip is_run: the lock file now describes this job, and closing the file would release the lock.
     if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "
-            "only folders of runs. Set OUTPUT_DIR to another folder"
+            "only folders of runs. Set OUTPUT_DIR to another folder."
         )
     inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
     if weights and "://" not in weights and inside:
         raise ConfigError(
             f"MODEL.WEIGHTS: expected a file outside of OUTPUT_DIR {folder} with --overwrite, found {weights}. "
-            "--overwrite removes the checkpoints in OUTPUT_DIR"
+            "--overwrite removes the checkpoints in OUTPUT_DIR."
         )
 
 

@@ -36,7 +36,7 @@ class Schedule:
     # The linear scaling rule computes base_lr from these two values.
     reference_lr: float
     reference_batch_size: int
-    # Number of processes that the config was written for (SOLVER.REFERENCE_WORLD_SIZE). 0: not scaled.
+    # Number of processes that the config was written for (SOLVER.REFERENCE_WORLD_SIZE), or 0 if not scaled.
     scaled_from: int = 0
 
     def describe(self) -> str:
@@ -98,7 +98,7 @@ def _check_reference_world_size(solver: CfgNode) -> None:
         if solver[key] and reference:
             raise ConfigError(
                 f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, found {solver[key]}. "
-                "SOLVER.REFERENCE_WORLD_SIZE already scales batch size, iterations and learning rate"
+                "SOLVER.REFERENCE_WORLD_SIZE already scales batch size, iterations and learning rate."
             )
     if reference and (solver.IMS_PER_BATCH < 1 or solver.IMS_PER_BATCH % reference):
         raise ConfigError(
@@ -213,7 +213,7 @@ def check_schedule(cfg: CfgNode) -> None:
             continue
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.CLS_LOSS.{name}.START_EPOCH: expected 0 or a number between 0 and SOLVER.EPOCHS "
-            f"{solver.EPOCHS:g}, found {start}. With SOLVER.EPOCHS 0, set START_ITER instead"
+            f"{solver.EPOCHS:g}, found {start}. With SOLVER.EPOCHS 0, set START_ITER instead."
         )
     if solver.EPOCHS == 0:
         return
@@ -222,7 +222,7 @@ def check_schedule(cfg: CfgNode) -> None:
     if sampler not in WITH_EPOCHS:
         raise ConfigError(
             f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(WITH_EPOCHS)} with SOLVER.EPOCHS "
-            f"{solver.EPOCHS:g}, found {sampler!r}. Only the expected samplers define the length of an epoch"
+            f"{solver.EPOCHS:g}, found {sampler!r}. Only the expected samplers define the length of an epoch."
         )
 
 

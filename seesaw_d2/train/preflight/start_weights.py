@@ -67,7 +67,7 @@ def load_start_weights(
 
     Args:
         model: a model on the CPU, frozen according to MODEL.FREEZE.
-        categories: class names of the job's data sets. None: unknown.
+        categories: class names of the job's data sets, or None if unknown.
 
     Returns:
         the checkpointer. Its attribute ``incompatible`` lists the parameters that do not match.
@@ -105,5 +105,5 @@ def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
     if keys:
         raise ConfigError(
             f"MODEL.WEIGHTS: expected a file of trained weights, found an empty value. {' and '.join(keys)} train only "
-            "a part of the model, so the other part must be loaded. Set MODEL.WEIGHTS, or reset these keys"
+            "a part of the model, so the other part must be loaded. Set MODEL.WEIGHTS, or reset these keys."
         )

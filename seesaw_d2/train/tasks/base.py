@@ -21,9 +21,9 @@ class Task:
         num_classes_key: config key of C, the number of classes.
         validate_datasets: ``(cfg, training=bool)``. Raises ConfigError or DataError if the data sets are invalid.
         check_model: ``(cfg, model)``. Raises ConfigError if the model contradicts the rest of the config.
-        load_training_records: ``(cfg)`` -> dataset dicts of the training images.
-        build_train_loader: ``(cfg)`` -> the training loader.
-        build_test_loader: ``(cfg, dataset name)`` -> the loader of a test set.
+        load_training_records: ``(cfg)``. Returns the dataset dicts of the training images.
+        build_train_loader: ``(cfg)``. Returns the training loader.
+        build_test_loader: ``(cfg, dataset name)``. Returns the loader of a test set.
     """
 
     num_classes_key: str

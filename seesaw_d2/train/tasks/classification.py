@@ -22,12 +22,12 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     if cfg.TEST.CLASSIFICATION_ACCURACY:
         raise ConfigError(
             "TEST.CLASSIFICATION_ACCURACY: expected False with MODEL.META_ARCHITECTURE "
-            f"{cfg.MODEL.META_ARCHITECTURE!r}, found True. This evaluation classifies the boxes of a detector"
+            f"{cfg.MODEL.META_ARCHITECTURE!r}, found True. This evaluation classifies the boxes of a detector."
         )
     if cfg.TEST.AUG.ENABLED:
         raise ConfigError(
             "TEST.AUG.ENABLED: expected False with MODEL.META_ARCHITECTURE "
-            f"{cfg.MODEL.META_ARCHITECTURE!r}, found True. Only detectors support test-time augmentation"
+            f"{cfg.MODEL.META_ARCHITECTURE!r}, found True. Only detectors support test-time augmentation."
         )
 
 

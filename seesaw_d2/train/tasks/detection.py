@@ -1,6 +1,6 @@
 """Define the detection task, with or without masks.
 
-It is the default for meta-architectures that do not select another task.
+This task is the default for meta-architectures that do not select another task.
 """
 
 import functools
@@ -39,7 +39,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets and, if the config uses them, label maps of PanopticFPN and objects for Copy-Paste."""
+    """Check the data sets. If the config uses PanopticFPN or Copy-Paste, also check label maps or rare objects."""
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)
@@ -58,7 +58,7 @@ def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
                 f"MODEL.ROI_BOX_HEAD.{key}: the values have no effect, because the model uses no loss of this project. "
                 f"For detection, replace MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r} by SeesawROIHeads, "
                 "SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or other heads with losses of this "
-                "project. For semantic segmentation, set MODEL.SEM_SEG_HEAD.NAME to SeesawSemSegFPNHead"
+                "project. For semantic segmentation, set MODEL.SEM_SEG_HEAD.NAME to SeesawSemSegFPNHead."
             )
 
 
@@ -85,7 +85,7 @@ def _check_augmentation(cfg: CfgNode, model: nn.Module) -> None:
         if is_wrong:
             raise ConfigError(
                 f"TEST.AUG.ENABLED: expected False with {found}, found True. Detectron2's test-time augmentation does "
-                "not support this model"
+                "not support this model."
             )
 
 

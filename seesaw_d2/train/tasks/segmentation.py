@@ -24,7 +24,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
         if found:
             raise ConfigError(
                 f"{key}: expected False with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, found True. Only "
-                "detectors support this evaluation"
+                "detectors support this evaluation."
             )
     if cfg.SOLVER.CHECKPOINT_BEST and "sem_seg/" not in cfg.SOLVER.CHECKPOINT_BEST:
         raise ConfigError(

@@ -24,7 +24,7 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     Args:
         preflight: a preflight that has run the checks of the config.
         findings: printer of the findings.
-        decode: whether to decode all images. False: read only the headers of some images.
+        decode: whether to decode all images. If False, the function reads only the headers of some images.
         workers: >= 1, number of processes that decode.
     """
     cfg, before = preflight.cfg, len(findings.to_fix)
@@ -33,7 +33,7 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
         with findings.attempt():
             _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
-    if len(findings.to_fix) == before:  # otherwise the checks would report the same problems again
+    if len(findings.to_fix) == before:  # after a problem, the checks would report it again
         for check in checks:
             check()
         findings.ok("data sets, categories and config are consistent")

@@ -30,10 +30,10 @@ def examine(
         num_processes: number of processes of the training on all machines.
         quick: whether to skip decoding the images.
         workers: >= 1, number of processes that decode.
-        findings: printer of the findings. None: print to standard output.
+        findings: printer of the findings. If None, the function prints to standard output.
 
     Returns:
-        the problems to fix, one line each.
+        the problems to fix, with one line for each problem.
     """
     findings = findings or Findings()
     with findings.section("environment"):

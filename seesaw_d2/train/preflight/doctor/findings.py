@@ -12,7 +12,7 @@ class Findings:
     """Print findings as lines that begin with "ok", "note" or "FIX", below section titles.
 
     Args:
-        stream: output stream. None: standard output.
+        stream: output stream. If None, the standard output.
 
     Attributes:
         to_fix: texts of the problems to fix.

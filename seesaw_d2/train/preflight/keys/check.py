@@ -59,9 +59,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
                 for each in found
             ]
         )
-        raise ConfigError(
-            f"these config keys have no effect: {listed}. Remove these keys, or set the other keys to the needed values"
-        )
+        raise ConfigError(f"these config keys have no effect: {listed}. Remove these keys, or set the needed values.")
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
@@ -133,7 +131,7 @@ def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
             hint = "SeesawCascadeROIHeads" if _names_ours(HEADS, name) else "CascadeROIHeads"
             raise ConfigError(
                 f"{HEADS}: expected {hint}, found {name}. {layer.source} is a config of Cascade R-CNN ({HEADS} "
-                f"{before}), but {name} is not a cascade"
+                f"{before}), but {name} is not a cascade."
             )
 
 
