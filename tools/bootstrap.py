@@ -26,7 +26,7 @@ INPUTS = [
     "tools/install_detectron2.py",
     "tools/detectron2_substitutions.py",
 ]
-# (part of pip's output, cause of the failure). The first match is used.
+# Pairs (part of pip's output, cause of the failure). The first pair that matches is used.
 CAUSES = [
     ("No space left on device", "the disk is full. Free some space and run the same command again."),
     ("Temporary failure in name resolution", "the package index could not be reached. Check the network."),
@@ -101,7 +101,9 @@ def refuse_foreign_torch(python: str) -> None:
 def check_disk(venv: Path) -> None:
     free = shutil.disk_usage(venv).free / 1e9
     if free < NEEDED_GB:
-        raise SetupError(f"{venv}: expected {NEEDED_GB} GB of free disk space for PyTorch, found {free:.1f} GB")
+        raise SetupError(
+            f"{venv}: expected at least {NEEDED_GB} GB of free disk space for PyTorch, found {free:.1f} GB"
+        )
 
 
 def stamp_of(venv: Path):

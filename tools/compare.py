@@ -33,7 +33,8 @@ MARK = "row.json"
 _LOG = "stdout.txt"
 # First line of each table. The program does not overwrite files without this line.
 _TABLE = "<!-- Made by tools/compare.py. -->"
-METRICS = {  # key: task in results.json, value: (name in the table, metrics)
+# Maps each task in results.json to (name in the table, metrics).
+METRICS = {
     "bbox": ("box", ("AP", "APr", "APc", "APf")),
     "segm": ("mask", ("AP", "APr", "APc", "APf")),
     "sem_seg": ("", ("mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "pACC")),
@@ -86,7 +87,7 @@ def train(row: dict, seed: int, output: Path) -> dict:
 
 
 def read_results(folder: Path) -> dict:
-    """Return a dict from task to metrics, read from the evaluation in a run folder."""
+    """Read the results of the evaluation in a run folder, a dict from task to metrics."""
     from seesaw_d2.utils.json_reading import load_json_object
 
     paths = sorted(folder.glob("inference/*/results.json"))

@@ -1,4 +1,4 @@
-"""Hooks of ``make docs``: replace links that leave ``docs/`` by text, and choose where lines break."""
+"""Define the hooks of ``make docs``, which replace links that leave ``docs/`` by text, and choose line breaks."""
 
 import re
 from pathlib import Path

@@ -6,7 +6,7 @@
 
 The program decodes all images and trains one step. --quick skips the decoding. The program writes nothing except the
 cache of large annotation files, and downloads of MODEL.WEIGHTS. It prints each problem in a line that begins with FIX.
-The exit status is 1 if it finds problems, else 0.
+The exit status is 1 if the program finds problems, and 0 otherwise.
 """
 
 import argparse

@@ -4,8 +4,8 @@ r"""Draw test images of classes with few training images, with the predictions o
     python tools/draw_answers.py output/crops/CE_NLA/seed1 output/crops/Seesaw_q_0_NLA/seed1 --names CE Seesaw \
         --output output/answers.jpg
 
-The figure has four groups of images: only the second run is right, only the first, both, or neither. The numbers of
-drawn images are proportional to the sizes of the groups. The titles contain these sizes.
+The figure has four groups of images. Only the second run, only the first run, both runs or neither run predicts the
+correct class. The numbers of drawn images are proportional to the sizes of the groups, which the titles contain.
 
 A run is the OUTPUT_DIR of a training whose evaluation has written predictions.csv. The program draws images of the
 first data set in DATASETS.TEST of the first run's config.yaml.

@@ -26,9 +26,9 @@ class Row:
 
     Attributes:
         table, number, name: name of the table, number of the row (from 1), and name of the row.
-        config, overrides: config file and words KEY VALUE ...
+        config, overrides: config file, and config overrides KEY, VALUE, ...
         output: output folder. Rows with the same training share an output folder.
-        before: command to run first, or "".
+        before: command to run first, or "" if no other command is necessary.
         eval_only: whether the command only evaluates the weights in ``output``.
         published: published metrics.
     """
@@ -55,10 +55,10 @@ def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
     """Return a dict from table name ("1" to "8", "zoo") to rows."""
     import yaml
 
-    folders = {}  # key: (config, overrides) of a run, value: output folder
+    folders = {}  # maps (config, overrides) of a run to the output folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
-        outputs = {}  # key: name of a row of this table, value: output folder
+        outputs = {}  # maps the name of a row in this table to the output folder
         tables[key.removeprefix("table")] = rows = []
         for entry in entries:
             overrides = entry.get("overrides") or {}

@@ -40,9 +40,9 @@ def parse_published(texts: list[str]) -> dict[str, float]:
 
 
 def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: list[float]) -> str:
-    """Return Kendall's τ_b between the published values and a metric of the rows.
+    """Return Kendall's τ_b between the published values and a metric of the rows, as lines of text.
 
-    The first line of the result is for the means over the seeds. One line for each seed follows.
+    The first line compares the means over the seeds. The other lines compare the values of each seed.
 
     Args:
         rows: dict from row to a dict from seed to metrics, in the order of ``published``. Seeds that some rows lack are

@@ -157,7 +157,7 @@ def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
 
     Args:
         rows: result of ``by_row``.
-        against: name of a row. The table then has the differences to this row. None: the table has the values.
+        against: name of a row. The table then has the differences to this row. If None, the table has the values.
     """
     from seesaw_d2.utils.escaping import markdown
 
@@ -194,7 +194,7 @@ def main(arguments=None) -> None:
     add = commands.add_parser("pooled").add_argument
     add("file", type=Path, help="JSON file of collect")
     add("--rows", nargs="+", required=True, help="rows whose test images are pooled")
-    add("--seed", type=int, default=1, help="seed of the runs (1)")
+    add("--seed", type=int, default=1, help="seed of the runs (default: 1)")
     add = commands.add_parser("order").add_argument
     add("file", type=Path, help="JSON file of collect")
     add("task", help="task of the metric: classification, bbox or segm")

@@ -29,10 +29,9 @@ def add_datasets(cfg: CN) -> None:
     #     subset has N r^(-i / (C - 1)) images of class i = 0, ..., C - 1, so N / r images of the last class.
     #   SEED: seed of the random selection for IMBALANCE (default 0).
     cfg.DATASETS.REGISTER = []
-    # List of two integers 1 <= a < b. Largest number of training images of a rare and of a common category. Categories
-    # with at most a training images are rare, with a + 1 to b images common, and with more than b images frequent. The
-    # default is the definition of LVIS. In image classification the groups are called few, medium and many shots,
-    # usually with [19, 100].
+    # List [r, c] of two integers 1 <= r < c. Thresholds of the frequency groups. A category with n training images is
+    # rare if n <= r, common if r < n <= c, and frequent if n > c. The default is the definition of LVIS. In image
+    # classification the groups are called few, medium and many shots, usually with [19, 100].
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
 
 

@@ -107,8 +107,7 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot read a number: {reason(error)}") from error
     except AssertionError as error:  # fvcore found a mapping in this file and a value in a _BASE_ for the same key
         raise ConfigError(
-            f"{path}: expected a value for a key that has a value in the _BASE_, found a mapping of keys. "
-            f"{reason(error)}"
+            f"{path}: a mapping of keys cannot replace a single value in a _BASE_: {reason(error)}"
         ) from None
     except TypeError:  # a _BASE_ is empty or not a mapping
         loaded = None

@@ -32,7 +32,7 @@ class PlainConfig(CfgNode):
     _derived: ClassVar[list[str]] = []
     # Number of files opened so far.
     _opened: ClassVar[int] = 0
-    # Overrides on the command line. Maps keys to values.
+    # Maps config keys to values, for the overrides on the command line.
     given: ClassVar[Mapping[str, Any]] = {}
     # Limits of downloads from the command line and from the files read so far. If several of them set a limit, the
     # first value applies.

@@ -136,8 +136,8 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
         )
     for group in (optimizer.defaults, *optimizer.param_groups):
         group.update(IMPLEMENTATIONS[name])
-    # Do not set optimizer._step_supports_amp_scaling. Otherwise the kernel would unscale gradients that Detectron2 has
-    # already clipped.
+    # Do not set optimizer._step_supports_amp_scaling, because the kernel would then unscale the gradients after
+    # Detectron2 has clipped them.
     return optimizer
 
 

@@ -24,7 +24,7 @@ _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(
 
 @contextmanager
 def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[IO[bytes]]:
-    """Open a temporary binary file in the same folder. After the block, sync the file and rename it to ``path``.
+    """Open a temporary binary file in the folder of ``path``. After the block, sync the file and rename it to ``path``.
 
     The file supports reading and writing. A missing folder is created. If writing fails or SIGTERM arrives, the
     temporary file is removed and ``path`` stays unchanged. If the process is killed or the machine crashes, a file
@@ -32,7 +32,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
 
     Args:
         path: path of the file to write.
-        needed: number of bytes to write, for error messages. None: unknown.
+        needed: number of bytes to write, for error messages, or None if unknown.
 
     Raises:
         OutputError: the file cannot be written, for example because the disk is full.
@@ -68,7 +68,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
 
 @contextmanager
 def _exit_at_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit in the block, so that the temporary file is removed. Keep an existing handler."""
+    """Let SIGTERM raise SystemExit in the block, so that the temporary file is removed. Do not replace a handler."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

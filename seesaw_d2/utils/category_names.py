@@ -57,11 +57,11 @@ def check_order(
     Args:
         first, second: the class names.
         error: the exception type to raise.
-        other_data: True: the classes may differ, for example because a training starts from weights for another data
-            set. False: both lists must have the same classes.
+        other_data: whether the classes may differ, for example because a training starts from weights for another data
+            set.
 
     Returns:
-        a warning if some names differ without an error, else "".
+        a warning about names that differ without an error, or an empty string.
 
     Raises:
         error: a name has different indices in the two lists. With ``other_data``, this is an error only if the lists
@@ -93,10 +93,10 @@ def check_checkpoint(found: Categories | None, expected: Categories | None, *, m
     Args:
         found: the checkpoint's class names.
         expected: the data set's class names.
-        must_fit: True: all weights are used, so that a different number of classes is an error. False: it is allowed.
+        must_fit: whether all weights are used, so that a different number of classes is an error.
 
     Returns:
-        a warning if some names differ without an error, else "".
+        a warning about names that differ without an error, or an empty string.
 
     Raises:
         WeightsError: the numbers of classes differ, or ``check_order`` raises it.

@@ -25,7 +25,7 @@ def kept_scalars() -> Iterator[list[Scalars]]:
 
 
 def put_scalars(names: Sequence[str], values: Tensor) -> None:
-    """Put one value per name into the event storage or, within ``kept_scalars``, into its list. Skip NaN."""
+    """Put a value for each name into the event storage or, within ``kept_scalars``, into the yielded list. Skip NaN."""
     kept = _KEPT.get()
     if kept is None:
         store_scalars(names, values.tolist())  # one transfer from the device

@@ -92,7 +92,9 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
                 raise OSError(
                     f"{url}: the download is not complete after {limits.total:g} s (MODEL.DOWNLOAD_TIME_LIMIT)"
                 )
-            raise OSError(f"{url}: the server sent nothing for {limits.silence:g} s (MODEL.DOWNLOAD_TIMEOUT)")
+            raise OSError(
+                f"{url}: the server sent fewer than {_MIN_BYTES} bytes in {limits.silence:g} s (MODEL.DOWNLOAD_TIMEOUT)"
+            )
         if isinstance(piece, Exception):
             raise piece
         if not piece:

@@ -39,9 +39,9 @@ def cached_download(
 
     Args:
         url: URL with the scheme http, https or ftp.
-        force: True: download a cached file again.
-        limits: limits on time and size. None: ``Limits()``.
-        cache_dir: cache folder. None: Detectron2's cache folder.
+        force: whether to download a cached file again.
+        limits: limits on time and size. If None, ``Limits()``.
+        cache_dir: cache folder. If None, Detectron2's cache folder.
 
     Raises:
         OSError: ``fetch`` lists the cases.
@@ -73,7 +73,7 @@ def fetch(url: str, path: str, limits: Limits, *, digest: str = "", force: bool 
         path: path of the new file. A missing folder is created.
         limits: limits on time and size.
         digest: first hexadecimal digits of the SHA-256 of the file, or "" if unknown.
-        force: True: replace an existing file. False: keep a file that another process has downloaded meanwhile.
+        force: whether to replace an existing file. If False, a file that another process downloaded meanwhile is kept.
 
     Raises:
         OSError: the server cannot be reached, exceeds a time limit, or sends an error, a redirection to a scheme that

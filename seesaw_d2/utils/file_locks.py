@@ -27,10 +27,10 @@ def lock_or_wait(file: IO[str], seconds: float) -> None:
 
 @contextlib.contextmanager
 def folder_lock(folder: str, seconds: float) -> Iterator[None]:
-    """Lock a folder for this process in the block.
+    """Lock a folder for this process during the ``with`` block.
 
-    Wait at most ``seconds`` for another process that holds the lock, then continue without the lock. Windows and some
-    network file systems cannot lock folders. There, this function does nothing.
+    Wait at most ``seconds`` for another process that holds the lock, then continue without the lock. On Windows and on
+    some network file systems, which cannot lock folders, this function does nothing.
     """
     if _fcntl() is None:
         yield

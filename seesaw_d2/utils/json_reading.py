@@ -38,7 +38,7 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
         path: path of the file.
         expected: text for messages, such as "expected an annotation file in LVIS or COCO format".
         count_nan: function that returns the number of allowed NaN values in the parsed object. NaN is not valid JSON,
-            but Python's json writes it. None: NaN is not allowed.
+            but Python's json writes it. If None, NaN is not allowed.
 
     Raises:
         DataError: the file is missing, not a regular file, unreadable, or not JSON. For a syntax error, the message

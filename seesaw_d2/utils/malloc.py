@@ -30,7 +30,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Return freed memory to the kernel. Call it after one-time work that needs much memory."""
+    """Return freed memory to the kernel. Call this function after one-time work that needs much memory."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

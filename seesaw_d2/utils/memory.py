@@ -50,7 +50,7 @@ def _fields(text: str) -> dict[str, int]:
 
 
 def reset_peak_memory() -> None:
-    """Set the peak memory of this process to the memory in use. Other systems than Linux do not support this."""
+    """Reset the recorded peak memory of this process to the memory in use. Only Linux supports this."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -64,7 +64,7 @@ def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], ki
 
 
 def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Check that ``claim_folder`` can claim a folder, without writing to the folder. Otherwise, raise ConfigError.
+    """Raise ConfigError if ``claim_folder`` cannot claim a folder. Do not write to the folder.
 
     Args:
         folder: folder to which the program writes, directly or in subfolders.

@@ -84,7 +84,7 @@ def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
-# Key: "module.name" in pickles of arrays and numbers of NumPy 1 and 2. Value: replacement.
+# Maps "module.name" in pickles of arrays and numbers of NumPy 1 and 2 to replacements.
 STAND_INS: dict[str, Any] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,

@@ -25,8 +25,8 @@ def irregular(path: str | os.PathLike) -> str | None:
 def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO[Any]:
     """Open a file like ``open``, and raise OSError unless it is a regular file.
 
-    The check examines the opened file. Otherwise, another program could replace the file between check and opening.
-    Opening a pipe does not block.
+    The function opens the file before it checks the kind, because another program could replace the file between a
+    check and the opening. Opening a pipe does not block.
 
     Raises:
         OSError: the file cannot be opened, or it is a pipe, a directory, a socket or a device.

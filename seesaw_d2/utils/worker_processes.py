@@ -13,7 +13,7 @@ from seesaw_d2.errors import ConfigError
 
 
 def count_workers(workers: int | None) -> int:
-    """Return the number of worker processes: ``workers``, or the number of available CPU cores if it is None.
+    """Return the number of worker processes: ``workers``, or the number of available CPU cores for None.
 
     Raises:
         ConfigError: ``workers`` is neither None nor a positive integer.
@@ -33,8 +33,8 @@ def worker_map(workers: int, *, fork: bool = True):
 
     Args:
         workers: >= 1, number of worker processes.
-        fork: True: workers may be forked. False: workers are spawned. Use False for PyTorch and other libraries with
-            threads, because a forked process lacks these threads.
+        fork: whether workers may be forked. If False, workers are spawned. Pass False for PyTorch and other libraries
+            with threads, because a forked process lacks these threads.
     """
     if workers == 1:
         yield map

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic_files import atomic_file
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.messages import first_few, shown
 from seesaw_d2.utils.own_files import is_plain_file
 from seesaw_d2.weights.safe_reading import check_regular_file, read_weights_file
 from seesaw_d2.weights.torch_files import is_archive, seal
@@ -21,7 +21,7 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
 
     Args:
         path: path of the checkpoint.
-        inspect: True: verify the checksums of all records, and memory-map the tensors. False: read the tensors.
+        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of reading them.
 
     Returns:
         the checkpoint, a dict of tensors and plain values with the weights below the key "model".
@@ -31,10 +31,10 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
     """
     state = read_weights_file(path, inspect=inspect)
     if not isinstance(state, dict):
-        raise WeightsError(f'{path}: expected a dict with the key "model", found a {type(state).__name__}')
+        raise WeightsError(f'{path}: expected a dict with the key "model", found {shown(state)}')
     if not isinstance(state.get("model"), dict):
         keys = [key for key in state if isinstance(key, str)]
-        found = f"a {type(state['model']).__name__}" if "model" in state else f"only the keys {first_few(keys)}"
+        found = shown(state["model"]) if "model" in state else f"only the keys {first_few(keys)}"
         raise WeightsError(f'{path}: expected a dict of weights below the key "model", found {found}')
     return state
 
@@ -77,7 +77,7 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
     Args:
         source: path of the input file.
         target: path of the output file.
-        overwrite: True: ``target`` may exist if it is a PyTorch file. False: ``target`` must not exist.
+        overwrite: whether ``target`` may be an existing PyTorch file. If False, ``target`` must not exist.
 
     Raises:
         WeightsError: ``source`` is not a regular file.

@@ -2,9 +2,9 @@
 
 SCHEME = "mmdet://"
 _FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/seesaw_loss/"
-# (sampler, suffix of the config name) of the four files of each model.
+# Sampler and suffix of the config name for each of the four files of a model.
 _VARIANTS = (("random", ""), ("random", "_normmask"), ("rfs", ""), ("rfs", "_normmask"))
-# Key: depth of Mask R-CNN, or "cascade" for Cascade Mask R-CNN R-101. Value: hash in the name of each file.
+# Maps the depth of Mask R-CNN, or "cascade" for Cascade Mask R-CNN R-101, to the hashes in the names of the four files.
 _HASHES = {
     "50": ("a698dd3d", "a1c11314", "392a804b", "cd0f6a12"),
     "101": ("8e6e6dd5", "a0b59c42", "e68eb464", "1d817139"),
@@ -24,7 +24,7 @@ def _files() -> dict[str, str]:
     return files
 
 
-# Key: config of this project. Value: name of the published file.
+# Maps configs of this project to names of published files.
 FILES = _files()
 
 

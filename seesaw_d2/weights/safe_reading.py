@@ -53,13 +53,13 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
     Args:
         path: path of the file. If SEESAW_TRUST_WEIGHTS contains the path, Python's own pickle reads the file and may
             run code in it.
-        ignore_unknown: True: read the file as a file of ``torch.save`` regardless of its extension, ignore
-            SEESAW_TRUST_WEIGHTS, and replace objects of unknown classes by placeholders. False: raise an error for
-            such objects.
-        inspect: True: verify the checksums of all records, and memory-map the tensors. False: read the tensors.
+        ignore_unknown: whether to replace objects of unknown classes by placeholders. If True, the function reads the
+            file as a file of ``torch.save`` regardless of its extension, and ignores SEESAW_TRUST_WEIGHTS. If False,
+            such objects are an error.
+        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of reading them.
 
     Returns:
-        the saved object. For a safetensors file: ``{"model": tensors, **metadata}``, where metadata values are strings.
+        the saved object. A safetensors file gives ``{"model": tensors, **metadata}``. The metadata values are strings.
 
     Raises:
         WeightsError: the file is missing, corrupt, not a regular file or of an unsupported format, or it contains
@@ -100,7 +100,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
             array.
     """
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a dict of parameters, found a {type(content).__name__}")
+        raise WeightsError(f"{path}: expected a dict of parameters, found {shown(content)}")
     if path.endswith(".pkl") and not ("model" in content and "__author__" in content):
         blobs = content.get("blobs", content)
         if isinstance(blobs, dict):
@@ -108,7 +108,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         content = {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}
     elif path.endswith(".pyth"):
         if not isinstance(content.get("model_state"), dict):
-            found = f"a {type(content['model_state']).__name__}" if "model_state" in content else "no such key"
+            found = shown(content["model_state"]) if "model_state" in content else "no such key"
             raise WeightsError(
                 f'{path}: expected a dict below the key "model_state", found {found}. The extension .pyth is reserved '
                 "for checkpoints of pycls."
@@ -118,8 +118,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
     elif "model" not in content:
         content = {"model": content}
     if not isinstance(content["model"], dict):
-        found = type(content["model"]).__name__
-        raise WeightsError(f"{path}: expected a dict of parameters, found a {found}")
+        raise WeightsError(f"{path}: expected a dict of parameters, found {shown(content['model'])}")
     if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail for an empty dict
         raise WeightsError(f"{path}: expected a dict of parameters, found an empty dict")
     for name, value in content["model"].items():
@@ -139,7 +138,7 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
     if not isinstance(name, str):
         raise WeightsError(f"{path}: expected strings as parameter names, found {shown(name)}")
     if not isinstance(value, torch.Tensor):
-        raise WeightsError(f"{path}: {shown(name)}: expected a tensor or an array, found a {type(value).__name__}")
+        raise WeightsError(f"{path}: {shown(name)}: expected a tensor or an array, found {shown(value)}")
     return value
 
 

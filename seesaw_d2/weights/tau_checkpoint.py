@@ -60,9 +60,9 @@ def normalize_checkpoint(
         checkpoint: path of a .pth file of a model with a linear classifier.
         output: path of the .pth file to write. With several values of τ, the files are named <output>_tau<τ>.pth.
         taus: values of τ >= 0, without repetitions.
-        config_file: config of the training. Default: config.yaml in the folder of the checkpoint.
-        drop_bias: True: set the biases of the categories to 0, as Kang et al. do. False: keep the biases.
-        overwrite: True: replace existing files. False: raise if a file exists.
+        config_file: config of the training. If None, config.yaml in the folder of the checkpoint.
+        drop_bias: whether to set the biases of the categories to 0, as Kang et al. do.
+        overwrite: whether to replace existing files. If False, an existing file is an error.
 
     Returns:
         a dict from τ to the path of the written file. The files contain only the model, so training cannot resume from
@@ -110,7 +110,7 @@ def _check_taus(taus: Sequence[float]) -> None:
 
 
 def _check_config(cfg: CfgNode) -> int:
-    """Check that the classifier in the config is linear. Return its number of categories."""
+    """Check that the classifier in the config is linear, and return the number of categories."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     task = task_of(cfg)
     detectron2s = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")

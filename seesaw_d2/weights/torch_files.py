@@ -34,8 +34,8 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
 
     Args:
         path: path of a regular file.
-        records: True: verify the checksum of each record. False: verify these checksums only if the file also has the
-            checksum of this project (see ``seal``). PyTorch itself does not verify checksums.
+        records: whether to verify the checksum of each record, which PyTorch itself does not verify. If False, the
+            function verifies these checksums only if the file also has the checksum of this project (see ``seal``).
 
     Raises:
         WeightsError: the archive is compressed (PyTorch never compresses, and unpacking could fill the memory), a

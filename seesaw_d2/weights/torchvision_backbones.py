@@ -130,7 +130,7 @@ def check_torchvision_config(cfg: CfgNode) -> None:
     """
     name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
     if name not in NAMES:
-        return  # torchvision_file will raise an error
+        return  # torchvision_file raises an error for this name
     expected = {
         "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
         "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),

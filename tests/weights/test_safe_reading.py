@@ -152,7 +152,7 @@ def test_code_runs_only_in_files_that_are_trusted(tmp_path, monkeypatch, name):
         (torch.zeros(2, 3).to_sparse(), r"weight: .*torch\.sparse"),
         (torch.zeros(1, 1).expand(10**7, 10**7), r"expected shape \(2, 3\), found \(10000000, 10000000\)"),
         (np.array(["a", "b"]), r"weight: .* <U1"),
-        ("text", r"'weight': expected a tensor or an array, found a str"),
+        ("text", r"'weight': expected a tensor or an array, found 'text'"),
     ],
     ids=["nan", "integers", "complex", "sparse", "huge", "text array", "text"],
 )

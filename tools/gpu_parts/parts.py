@@ -22,7 +22,7 @@ class Part:
     """A part of ``make gpu``.
 
     Args:
-        name: unique name. The files of the log and the result have this name, too.
+        name: unique name, also of the files with the log and the result.
         what: description in the table.
         commands: function from the output folder to lists of arguments for Python. If the GPU runs out of memory with
             one list, the next list is used. The part may write files to a subfolder with the name of the part.

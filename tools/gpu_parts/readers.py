@@ -29,7 +29,8 @@ def tests(output: str, folder: Path) -> Rows:
 def losses(output: str, folder: Path) -> Rows:
     """Return rows with the time of Seesaw Loss, and with time ratios.
 
-    The ratios are ours / cross-entropy and MMDetection's algorithm / ours.
+    The first ratio is the time of Seesaw Loss divided by the time of cross-entropy. The second ratio is the time of
+    MMDetection's algorithm divided by the time of Seesaw Loss.
     """
     return [
         (
@@ -42,7 +43,7 @@ def losses(output: str, folder: Path) -> Rows:
 
 
 def mask_heads(output: str, folder: Path) -> Rows:
-    """Return rows with the time and peak memory of each mask head, and their ratios to those of Detectron2's head."""
+    """Return rows with time and peak memory of each mask head, absolute and relative to Detectron2's head."""
     return [
         (
             f"C = {row['C']}, {row['regions']} regions, {row['pass']}, {row['head']}",
@@ -54,7 +55,7 @@ def mask_heads(output: str, folder: Path) -> Rows:
 
 
 def iteration(output: str, folder: Path) -> Rows:
-    """Return rows with images per second and peak memory, and their ratios to those of Detectron2's trainer."""
+    """Return rows with images per second and peak memory, absolute and relative to Detectron2's trainer."""
     table = _table(output)
     speed = {row["which"]: float(row["images / s"]) for row in table}
     memory = {row["which"]: float(row["peak MB"]) for row in table}

@@ -32,7 +32,7 @@ def known(folder: Path, part: Part, key: str) -> dict:
 
 
 def finished(folder: Path, part: Part, key: str) -> dict | None:
-    """Return the stored result of a part if it passed, else None."""
+    """Return the stored result of a part, or None if the part has not passed."""
     result = known(folder, part, key)
     return result if result["status"] == PASSED else None
 

@@ -112,7 +112,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
     except Exception as error:  # damaged files raise many types
         found = shortened(f"{type(error).__name__}: {error}")
         raise WeightsError(
-            f"{path}: expected a PyTorch checkpoint, found a damaged file or a file of another format ({found})"
+            f"{path}: cannot read this checkpoint, because the file is damaged or has another format ({found})"
         ) from error
     if must_know and type(iteration) is not int:
         found = "no such entry" if iteration is None else shown(iteration)

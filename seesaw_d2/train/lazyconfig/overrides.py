@@ -63,7 +63,7 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
                 hint = did_you_mean([yaml_names[key]])
             raise ConfigError(f"overrides: unknown config key {key}{hint or '.'} To add a new key, use +{key}=VALUE")
         else:
-            return  # a value, not a node: LazyConfig.apply_overrides raises the error
+            return  # node is a plain value, so LazyConfig.apply_overrides raises an error
         path += f"{part}."
 
 
@@ -85,7 +85,7 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the argument names that a node's ``_target_`` accepts, or None if it accepts any or has no signature."""
+    """Return the argument names that a node's ``_target_`` accepts, or None if it accepts any arguments."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()

@@ -59,7 +59,7 @@ def check_architecture(cfg: CfgNode) -> None:
             f"MODEL.ROI_HEADS.NAME: expected heads for axis-aligned boxes, found {heads!r}. For rotated boxes, use "
             "SeesawPredictors in Detectron2's own programs (docs/downstream.md)."
         )
-    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # both do not build ROI heads
+    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # which build no ROI heads
         with own_program():
             check_heads_config(cfg)
     elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):

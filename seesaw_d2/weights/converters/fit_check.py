@@ -37,7 +37,7 @@ def check_fit(
         state: dict from name to converted tensor.
         shapes: result of ``model_shapes``.
         source, config: names of the checkpoint and of the config, for error messages.
-        partly: True: parameters of the model may be missing in ``state``. False: a missing parameter is an error.
+        partly: whether parameters of the model may be missing in ``state``.
 
     Returns:
         the names of the missing parameters. Buffers of losses may always be missing and are not returned, because

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.safe_reading import read_weights_file
 
 # Maximum nesting depth of lists and dicts in the returned metadata. Callers need meta["dataset_meta"]["classes"].
@@ -31,7 +32,7 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
     """
     content = read_weights_file(path, ignore_unknown=True)
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a dict of parameters, found a {type(content).__name__}")
+        raise WeightsError(f"{path}: expected a dict of parameters, found {shown(content)}")
     state = content
     for key in ("state_dict", "model"):
         if isinstance(content.get(key), dict):

@@ -16,7 +16,7 @@ from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
-# Key: number of blocks in the third stage of a ResNet. Value: depth of the ResNet.
+# Maps the number of blocks in the third stage of a ResNet to the depth of the ResNet.
 _DEPTHS = {6: 50, 23: 101}
 LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
 _PUBLISHED = re.compile(
@@ -29,12 +29,12 @@ class MmdetModel:
     """Properties of the model in an MMDetection checkpoint.
 
     Attributes:
-        cascade: True: Cascade Mask R-CNN. False: Mask R-CNN.
+        cascade: whether the model is Cascade Mask R-CNN instead of Mask R-CNN.
         depth: depth of the ResNet, 50 or 101.
         num_classes: number of categories C.
-        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: unknown,
-            because both variants have the same parameters.
-        sampler: sampler of the training, "random" or "rfs" (repeat factor sampling). None: unknown.
+        normed_mask: whether mask prediction is normalized, or None if unknown. The parameters of both variants are the
+            same.
+        sampler: sampler of the training, "random" or "rfs" (repeat factor sampling), or None if unknown.
     """
 
     cascade: bool
@@ -55,7 +55,7 @@ class MmdetModel:
 
     @property
     def is_published(self) -> bool:
-        """Return True if MMDetection publishes models of this kind, for LVIS v1. Its Cascade Mask R-CNN has R-101."""
+        """Return True if MMDetection publishes such a model for LVIS v1. The published Cascade Mask R-CNN has R-101."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
@@ -85,7 +85,7 @@ def evaluation_keys(cascade: bool, resize: str = "opencv") -> list[str]:
     """Return config overrides [KEY, VALUE, ...] for evaluation as in MMDetection.
 
     Args:
-        cascade: True: add the override that averages logits over the stages of a cascade, as MMDetection does.
+        cascade: whether to add the override that averages logits over the stages of a cascade.
         resize: value of INPUT.RESIZE, the library that resizes images.
     """
     average = ["MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits"] if cascade else []
@@ -152,8 +152,8 @@ def describe_mmdet(
         state: weights of the checkpoint.
         meta: metadata of the checkpoint, with the config text at "config" (MMDetection 2) or "cfg" (MMDetection 3).
         path: file name of the checkpoint. File names of published checkpoints describe their models.
-        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: detect the
-            type of mask prediction from the config text or the file name.
+        normed_mask: whether mask prediction is normalized. If None, the function determines the value from the config
+            text or the file name.
 
     Raises:
         ConfigError: the parameters do not belong to a Seesaw Loss model of MMDetection.

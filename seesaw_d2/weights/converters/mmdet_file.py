@@ -37,7 +37,7 @@ class Converted:
     """Result of a conversion.
 
     Attributes:
-        model: the detected model. None: the caller passed a config, so nothing was detected.
+        model: the detected model, or None if the caller passed a config.
         config: path of the config of the model.
         overrides: config overrides KEY, VALUE, ... that make ``config`` reproduce MMDetection's detections.
         carried: the part of ``overrides`` that comes from the config text of the checkpoint.
@@ -71,11 +71,11 @@ def convert_mmdet_file(
     Args:
         source: path of a .pth file of MMDetection 2 or 3.
         target: path of the .pth file to write.
-        config_file: config of this project for the model. Default: detect the config from the checkpoint.
+        config_file: config of this project for the model. If None, the function determines it from the checkpoint.
         overrides: config overrides [KEY, VALUE, ...].
-        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: detect the
-            type of mask prediction from the config text or the file name.
-        overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.
+        normed_mask: whether mask prediction is normalized. If None, the function determines the value from the config
+            text or the file name.
+        overwrite: whether to replace an existing ``target``. If False, an existing ``target`` is an error.
 
     Raises:
         ConfigError: the config cannot be detected, the checkpoint has a setting that the models of this project do not
@@ -112,7 +112,7 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
     Args:
         meta: metadata of the checkpoint.
         source: file name of the checkpoint.
-        must_read: True: raise ConfigError if the text cannot be parsed. False: return a note.
+        must_read: whether to raise ConfigError if the text cannot be parsed. If False, the function returns a note.
 
     Raises:
         ConfigError: the models of this project do not support a setting, or the text cannot be parsed.

@@ -18,7 +18,7 @@ _PLACES = (
     "val_dataloader.dataset",
     "data.val",
 )
-# Key: resize backend of MMDetection. Value: value of INPUT.RESIZE.
+# Maps resize backends of MMDetection to values of INPUT.RESIZE.
 _BACKENDS = {"cv2": "opencv", "pillow": "pillow"}
 
 

@@ -16,7 +16,7 @@ class Settings:
 
     Attributes:
         keys: dict from config key of this project to the value that reproduces MMDetection's detections.
-        normed_mask: True: mask prediction is normalized. False: mask prediction is not normalized. None: unknown.
+        normed_mask: whether mask prediction is normalized, or None if unknown.
         problems: one line for each unsupported setting. The line begins with the path of the setting in the config.
         unsaid: paths of settings that the config does not contain.
     """
@@ -52,7 +52,7 @@ class Settings:
             self.reject(f"{where}.{name}", "an integer" if kind is int else "a finite number", owner[name])
 
     def set(self, key: str, value: Any, where: str) -> None:
-        """Store a value in ``keys``. Two stages of a cascade that share a config key must have the same value."""
+        """Store a value in ``keys``. Append a problem if another stage of a cascade has a different value."""
         if self.keys.setdefault(key, value) != value:
             self.problems.append(
                 f"{where}: expected one value of {key} for all stages, found {self.keys[key]!r} and {value!r}"
@@ -141,7 +141,7 @@ def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return the part of each stage as a list. A single part, not in a list, applies to all stages."""
+    """Return the parts of all stages as a list. A value that is not a list is a single part for all stages."""
     return value if isinstance(value, list) else [value]
 
 

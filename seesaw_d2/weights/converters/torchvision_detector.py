@@ -24,8 +24,8 @@ from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreig
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
 _EPS = 1e-5  # eps of Detectron2's batch normalization
-# (pattern of torchvision's name, offset added to the number in the name, Detectron2's name). Names before torchvision
-# 0.13 lack the optional parts, such as "0.".
+# Tuples (pattern of torchvision's name, offset added to the number in the name, Detectron2's name). Names before
+# torchvision 0.13 lack the optional parts, such as "0.".
 _RENAMES = (
     (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
     (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
@@ -37,8 +37,8 @@ _RENAMES = (
     (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
     (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
 )
-# Layers whose parameters have rows for each category, background first. Value: (Detectron2's name, number of rows
-# per category, whether Detectron2's layer has rows for background).
+# Layers whose parameters have rows for each category, background first. The dict maps torchvision's name to
+# (Detectron2's name, number of rows per category, whether Detectron2's layer has rows for background).
 _BY_CATEGORY = {
     "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
     "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),
@@ -53,9 +53,9 @@ def convert_torchvision_detector(
 
     Args:
         state: torchvision's state dict.
-        keep_classes: True: also convert the layers with rows for each category. Background becomes the last row of the
-            classifier, and the box and mask predictors lose their rows of background. If the state dict has 91
-            categories, keep only the 80 categories of COCO. False: drop these layers.
+        keep_classes: whether to convert the layers with rows for each category. If False, the function drops these
+            layers. If True, background becomes the last row of the classifier, and the box and mask predictors lose
+            their rows of background. If the state dict has 91 categories, only the 80 categories of COCO are kept.
         eps: eps of the batch normalization in torchvision's model: 0 for published weights, 1e-5 for models trained
             from ImageNet weights. The variances are reduced by 1e-5 - eps, because Detectron2 uses eps 1e-5.
 
@@ -127,8 +127,8 @@ def convert_torchvision_file(
         source: path of a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
         target: path of the .pth file to write.
         config_file, overrides: config of the model, and overrides [KEY, VALUE, ...].
-        keep_classes, eps: as in ``convert_torchvision_detector``.
-        overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.
+        keep_classes, eps: see ``convert_torchvision_detector``.
+        overwrite: whether to replace an existing ``target``. If False, an existing ``target`` is an error.
 
     Returns:
         names of the parameters of the model that ``target`` lacks. A training starts from their initial values.

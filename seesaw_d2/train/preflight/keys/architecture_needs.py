@@ -28,7 +28,7 @@ _OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors
 _DETECTORS = (*_BOXES, SemanticSegmentor)
 # Keys that enable an option. With the values False and 0, a config may have any meta-architecture.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
-# Patterns of keys, and the meta-architectures that read the keys. The first entry that matches a key applies.
+# Pairs (patterns of keys, meta-architectures that read these keys). The first pair that matches a key applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*",), (*_CLASSIFIERS, SigmoidDetector)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.*",), _CLASSIFIERS),
