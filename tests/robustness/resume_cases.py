@@ -55,8 +55,8 @@ CASES: list[Case] = cases(
         "a pipe for a pointer": (folder(os.mkfifo), None),
         "a folder for a pointer": (folder(lambda path: path.mkdir()), None),
         "code in the last checkpoint": (folder(last=code), None),
-        "code in both": (folder(last=code, before=code), r"checkpoint to resume from.*model_0000003\.pth.*system"),
+        "code in both": (folder(last=code, before=code), r"model_0000003\.pth.*system"),
         "a pipe for the last checkpoint": (folder(last=os.mkfifo), None),
-        "neither a checkpoint": (folder(last=text, before=text), r"checkpoint to resume from.*model_0000001\.pth"),
+        "neither a checkpoint": (folder(last=text, before=text), r"model_0000001\.pth"),
     },
 )

@@ -62,7 +62,7 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path, damage):
     assert found.path.endswith("model_0000001.pth")
     assert "model_0000003.pth" in found.problems[0]
     DAMAGES[damage if damage != "flipped" else "cut"](run / "model_0000001.pth")
-    with pytest.raises(WeightsError, match=r"checkpoint to resume from.*model_000000"):
+    with pytest.raises(WeightsError, match=r"model_000000"):
         resume_file(str(run))
 
 
@@ -92,7 +92,7 @@ def test_bad_checkpoints_without_a_pointer_are_no_beginning(tmp_path):
     (run / "last_checkpoint").unlink()
     for path in run.glob("model_*.pth"):
         cut(path)
-    with pytest.raises(WeightsError, match=r"checkpoint to resume from.*model_0000003"):
+    with pytest.raises(WeightsError, match=r"model_0000003"):
         resume_file(str(run))
 
 
