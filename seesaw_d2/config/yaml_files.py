@@ -101,7 +101,8 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
     """
     if path.endswith(".py"):
         raise ConfigError(
-            f"{path}: expected a YAML file, found a Python file (LazyConfig). Only lazyconfig_train_net.py reads it."
+            f"{path}: expected a YAML file, found a Python file (LazyConfig). Only lazyconfig_train_net.py reads "
+            "LazyConfigs."
         )
     if "://" not in path and irregular(path):
         raise ConfigError(f"{path}: expected a config file, found {irregular(path)}")

@@ -57,7 +57,7 @@ def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, 
                 )
             rows.append((where, row))
     except csv.Error as error:
-        raise DataError(f"{path}: not a CSV file: {reason(error)}") from None
+        raise DataError(f"{path}: cannot read this file as CSV: {reason(error)}") from None
     return rows
 
 

@@ -182,7 +182,7 @@ def test_values_that_are_none(key):
 
 @pytest.mark.parametrize("options", [[], [*FUSED, "SOLVER.AMP.ENABLED", "True"]])
 def test_metrics_are_told_late_by_a_kernel_that_can_leave_a_step_out(options):
-    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: expected 1, found 2"):
+    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: .*found 2"):
         check_acceleration(tiny_config("SOLVER.METRICS_PERIOD", "2", *options))
 
 

@@ -117,7 +117,7 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
     """Wait until a process fails or all processes exit. Return the failure or stop, or None after success."""
     while True:
         _wait(ranks, None)
-        running = any(rank.alive for rank in ranks)  # before the outcomes, because a process may exit at any moment
+        running = any(rank.alive for rank in ranks)  # check this first, because a process may exit at any moment
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]

@@ -84,7 +84,7 @@ class LazyPreflight(Preflight):
             return
         content = read_weights_file(path)
         if isinstance(content, dict) and (kept := entry_of(content, path)):
-            # Ignore the returned warning. The job logs it when it loads the checkpoint.
+            # Ignore the returned warning, because the job logs the warning when it loads the checkpoint.
             check_checkpoint(kept, self._categories(), must_fit=bool(self.eval_only or found))
 
     def _categories(self) -> Categories | None:
@@ -98,7 +98,7 @@ def build_model(lazy: Any, seed: int) -> nn.Module:
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Return a YAML config with the LazyConfig's values for the settings that both kinds of config have."""
+    """Return a YAML config that contains the LazyConfig's values of the settings that both kinds of config have."""
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]
