@@ -46,7 +46,7 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     """Return the parser of ``train_net.py``: Detectron2's arguments, ``--num-processes`` and ``--overwrite``.
 
     Args:
-        lazy: True: the help text names the keys of LazyConfigs. False: the help text names the keys of YAML configs.
+        lazy: If True, the help text names the keys of LazyConfigs. If False, it names the keys of YAML configs.
     """
     words = _LAZY if lazy else _TRAIN
     program = sys.argv[0] if sys.argv[0].startswith("python ") else f"python {os.path.basename(sys.argv[0])}"
@@ -85,8 +85,8 @@ def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argp
 
     Args:
         parser: result of ``argument_parser``.
-        lazy: True: the config is a LazyConfig with overrides KEY=VALUE. False: it is a YAML file with overrides KEY
-            VALUE.
+        lazy: If True, the config is a LazyConfig with overrides KEY=VALUE. If False, the config is a YAML file with
+            overrides KEY VALUE.
     """
     args = parser.parse_args()
     find: Callable[[str], str] = find_lazy_config if lazy else find_config_file

@@ -110,7 +110,8 @@ def lazy_config(name: str) -> Any:
 def load_lazy(path: str) -> Any:
     """Call ``LazyConfig.load`` and restore Python's ``__import__`` afterwards.
 
-    Detectron2 (v0.6 and main) patches ``__import__`` during the call and does not undo this if the config raises.
+    Detectron2 (v0.6 and main) patches ``__import__`` during the call, and does not restore it if the config raises an
+    error.
     """
     original = builtins.__import__
     try:

@@ -25,7 +25,7 @@ def config_folder() -> Path:
         if (folder / "Base-LVIS-mask_rcnn.yaml").is_file():
             return folder
     raise ConfigError(
-        f"expected configs/Base-LVIS-mask_rcnn.yaml in {_PACKAGE} or {_PACKAGE.parent}, found no such file. Install "
+        f"configs/Base-LVIS-mask_rcnn.yaml: the file exists neither in {_PACKAGE} nor in {_PACKAGE.parent}. Install "
         "seesaw_d2 again"
     )
 
@@ -85,7 +85,7 @@ def find_config_file(path: str) -> str:
     names = [each for each in known if str(folder / each) not in paths]
     hint = (
         _near(name, [*beside, *names])
-        or f". Its folders are {', '.join(sorted({each.split('/')[0] for each in known if '/' in each}))}."
+        or f". This folder contains {', '.join(sorted({each.split('/')[0] for each in known if '/' in each}))}."
     )
     raise ConfigError(f"{path}: the config file exists neither {places}{hint}")
 

@@ -28,7 +28,7 @@ def _escape(character: str) -> str:
 
 
 class SeesawError(ValueError):
-    """Base class of the errors of this package. A config, an argument or a file is wrong.
+    """Base class of the errors that this package raises if a config, an argument or a file is wrong.
 
     Messages can contain names and values from files. Therefore each message is converted to one printable line of
     limited length.

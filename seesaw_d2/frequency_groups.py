@@ -15,8 +15,8 @@ GROUP_LETTERS = ("r", "c", "f")
 # Names of the groups in image classification, where training images are called shots.
 SHOT_NAMES = ("few", "medium", "many")
 NAME_OF_LETTER = dict(zip(GROUP_LETTERS, GROUP_NAMES, strict=True))
-# Thresholds of LVIS (Gupta et al., CVPR 2019): categories with at most 10 training images are rare, with at most 100
-# common.
+# Thresholds of LVIS (Gupta et al., CVPR 2019): categories with at most 10 training images are rare, and categories with
+# 11 to 100 training images are common.
 LVIS_THRESHOLDS = (10, 100)
 
 
@@ -25,8 +25,8 @@ def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_T
 
     Args:
         image_count: (C,), number of training images with the category.
-        thresholds: (a, b), 1 <= a < b. A category with at most a images is rare, with at most b images common,
-            otherwise frequent. A category without images is rare, as in LVIS.
+        thresholds: (a, b), 1 <= a < b. Categories with at most a images are rare, also categories without images, as in
+            LVIS. Categories with a + 1 to b images are common, and categories with more images are frequent.
 
     Returns:
         (C,) int64.

@@ -38,7 +38,8 @@ def exit_if_missing() -> Iterator[None]:
             raise
         print(
             f"error: {sys.executable} does not find the module {error.name}. Activate the environment that make demo "
-            "or make setup created (source .venv/bin/activate), or run pip install -e . in one with Detectron2",
+            "or make setup created (source .venv/bin/activate), or run pip install -e . in an environment with "
+            "Detectron2",
             file=sys.stderr,
         )
         raise SystemExit(2) from None

@@ -67,8 +67,9 @@ def get_config(name: str, trained: bool = False) -> "CfgNode | DictConfig":
 
     Args:
         name: a name in ``config_names()``.
-        trained: True: use the published weights, converted to this project's format, and set the config keys for
-            evaluation as in MMDetection. False: use the ImageNet weights in the config, if any.
+        trained: If True, use the published weights, converted to this project's format, and set the config keys for
+            evaluation as in MMDetection. If False, use the ImageNet weights in the config, or no weights if the config
+            names none.
 
     Raises:
         ConfigError: ``get_cfg`` raises it or, with ``trained``, ``get_checkpoint_url``.
@@ -91,7 +92,7 @@ def get(name: str, trained: bool = False, device: str | None = None) -> "nn.Modu
 
     Args:
         name, trained: as in ``get_config``.
-        device: device of the model. None: MODEL.DEVICE, or cpu if no GPU is available.
+        device: device of the model. Default: MODEL.DEVICE, or cpu if no GPU is available.
 
     Raises:
         ConfigError: ``get_config`` raises it, or the config is a LazyConfig.

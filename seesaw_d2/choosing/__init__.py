@@ -1,1 +1,1 @@
-"""Choose a calibration or a loss for a trained model from stored proposals and features, without training the model."""
+"""Choose a calibration or a loss for a trained model, with stored proposals and features instead of full trainings."""

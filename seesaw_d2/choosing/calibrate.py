@@ -1,4 +1,4 @@
-"""Choose a calibration and its parameter for a trained detector, and report metrics on other images."""
+"""Choose a calibration and its parameter for a trained detector, and report metrics on the test images."""
 
 import dataclasses
 import os
@@ -45,7 +45,8 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     If a call was interrupted, the next call with the same arguments resumes.
 
     Args:
-        config_file, overrides: config of the detector, and a list of overrides KEY, VALUE, ....
+        config_file: config of the detector.
+        overrides: config overrides, a list KEY, VALUE, ....
         options: see ``Options``.
 
     Returns:
@@ -67,9 +68,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     check_options(options)
     cfg = load_config(config_file, overrides)
     if options.masks and not cfg.MODEL.MASK_ON:
-        raise ConfigError(
-            "--masks: expected a model with MODEL.MASK_ON True, found MODEL.MASK_ON False. Remove --masks"
-        )
+        raise ConfigError("--masks: the model predicts no masks, because MODEL.MASK_ON is False. Remove --masks")
     preflight = Preflight(cfg, eval_only=True, main_machine=False, written=written_layers(config_file, overrides))
     preflight.run()
     tested = whole_set(_test_set(cfg))
@@ -110,7 +109,7 @@ def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
 
 
 def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates, first without calibration, and a dict from each unsupported calibration to the reason."""
+    """Return the candidates, starting with ``NONE``, and a dict from each unsupported calibration to the reason."""
     plain = scoring_of(model, calibrated=False)
     found, refused = [Candidate(NONE, "", 0.0, plain)], {}
     for name in options.calibrations or [name for name, _ in CALIBRATION_REGISTRY]:

@@ -31,16 +31,16 @@ class Options:
     """Options for choosing a calibration.
 
     Attributes:
-        output: output folder. None: OUTPUT_DIR/calibration.
-        calibrations: names in the registry. None: all calibrations that the model supports.
-        values: parameter values to try for each calibration. None: the grid of the calibration.
-        choose_on: data set on whose images the calibration is chosen. None: DATASETS.TRAIN.
+        output: output folder. Default: OUTPUT_DIR/calibration.
+        calibrations: names in the registry. Default: all calibrations that the model supports.
+        values: parameter values to try for each calibration. Default: the grid of the calibration.
+        choose_on: data set on whose images the calibration is chosen. Default: DATASETS.TRAIN.
         images: maximum number of images on which the calibration is chosen.
-        fold_count: 0: choose on ``choose_on``. >= 2: split the test set into this number of folds, and evaluate each
-            fold with the parameter that is best on the other folds.
+        fold_count: number of folds (>= 2) for cross-validation on the test set: each fold is evaluated with the
+            parameter that is best on the other folds. If 0, the calibration is chosen on ``choose_on``.
         metric: the metric to maximize, one of ``METRICS``.
-        workers: number of processes. None: one per core.
-        masks: True: also evaluate masks, which needs another pass of the model over the test set.
+        workers: number of processes. Default: one per core.
+        masks: whether to also evaluate masks, which needs another pass of the model over the test set.
     """
 
     output: str | None = None
@@ -102,14 +102,14 @@ def digest_of(images: ImageSet) -> str:
 
 
 def take_folder(output: Path, settings: dict[str, Any]) -> None:
-    """Create the output folder, and write the settings. Raise ConfigError if it contains other settings."""
+    """Create the output folder, and write the settings. Raise ConfigError if the folder contains other settings."""
     claim_folder(output, MARK)
     path = output / SETTINGS
     found = load_json_object(str(path), "expected the settings of a calibration") if path.exists() else {}
     for key, value in settings.items():
         if found.get(key, value) != value:
             raise ConfigError(
-                f"--output: {output}: expected a calibration with {key} {value}, found a calibration with {key} "
+                f"--output: {output} contains a calibration with other settings: expected {key} {value}, found "
                 f"{found[key]}. Choose another folder"
             )
     write_text(path, json.dumps(settings, indent=1))

@@ -25,7 +25,7 @@ class Candidate:
 
     Attributes:
         name: name in the registry, or ``NONE``.
-        key: config key of the parameter. "" for ``NONE``.
+        key: config key of the parameter, or "" for ``NONE``.
         value: value of the parameter.
         scoring: function from logits to scores with this calibration.
     """
@@ -43,7 +43,7 @@ class Candidate:
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return a scoring for every third parameter value in the grid of each calibration.
+    """Return a scoring for every third parameter value in the grid of each calibration, which takes less time than all.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
@@ -86,7 +86,7 @@ def check_names(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--calibrations: expected some of {', '.join(known)}, found {name!r}{hint}")
+            raise ConfigError(f"--calibrations: expected names from the list {', '.join(known)}, found {name!r}{hint}")
 
 
 def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[float] | None = None) -> list[Candidate]:
@@ -97,7 +97,7 @@ def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[floa
             replace the value of the parameter. The other keys of MODEL.ROI_HEADS.CALIBRATION apply.
         plain: scoring of the model without a calibration.
         name: name in the registry.
-        values: values of the parameter. None: the grid that ``Calibration.tried`` returns.
+        values: values of the parameter. Default: the grid that ``Calibration.tried`` returns.
 
     Raises:
         ConfigError: the model does not support the calibration, class counts are unknown, or a value is out of range.

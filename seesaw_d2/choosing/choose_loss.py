@@ -45,13 +45,13 @@ class Options:
     """Options for comparing losses.
 
     Attributes:
-        output: output folder. None: OUTPUT_DIR/choose_loss.
-        losses: names in the registry. None: all losses that fit the model.
+        output: output folder. Default: OUTPUT_DIR/choose_loss.
+        losses: names in the registry. Default: all losses that fit the model.
         seeds: number of trainings of each candidate, >= 1. Each training holds out another part of the training images.
-        iterations: number of iterations of each training. None: SOLVER.MAX_ITER, but at most 2000.
-        metric: the metric that ranks the methods. None: AP for detectors, mean accuracy over classes for image
+        iterations: number of iterations of each training. Default: SOLVER.MAX_ITER, but at most 2000.
+        metric: the metric that ranks the methods. Default: AP for detectors, mean accuracy over classes for image
             classifiers.
-        workers: number of processes. None: one per core, or one on a GPU.
+        workers: number of processes. Default: one per core on a CPU, and one on a GPU.
         report: number of best methods to evaluate on the test images.
         calibrations: names in the registry of calibrations. Each trained classifier is also evaluated with each
             calibration.
@@ -75,7 +75,8 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
     same arguments resumes.
 
     Args:
-        config_file, overrides: config of the model, and a list of overrides KEY, VALUE, ....
+        config_file: config of the model.
+        overrides: config overrides, a list KEY, VALUE, ....
         options: see ``Options``.
 
     Returns:
@@ -139,7 +140,7 @@ def _check_options(options: Options) -> None:
     for name in options.losses or ():
         if name not in known:
             hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--losses: expected some of {', '.join(known)}, found {name!r}{hint}")
+            raise ConfigError(f"--losses: expected names from the list {', '.join(known)}, found {name!r}{hint}")
     for name in ("seeds", "iterations", "report"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -82,9 +82,10 @@ class ClassificationData:
         calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
         **_,
     ) -> dict[str, dict[str, float]]:
-        """Compute "classes", the mean accuracy over classes, and the metrics of ``shot_accuracy`` of a new classifier.
+        """Compute the metrics of a new classifier.
 
-        The arguments and the result are as in ``DetectionData.metrics``.
+        The metrics are "classes", the mean accuracy over classes, and the metrics of ``shot_accuracy``. The arguments
+        and the result are as in ``DetectionData.metrics``.
         """
         features, labels = self._part("test" if fold is None else "train")
         if fold is not None:

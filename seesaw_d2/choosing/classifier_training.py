@@ -52,7 +52,7 @@ class Samples:
 def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
     """Return a copy of a config whose schedule is scaled to another number of iterations.
 
-    The learning rate steps, the warm-up and the first iteration of deferred losses are scaled by the same factor.
+    The learning rate steps, the warm-up and the START_ITER of losses are scaled by the same factor.
     """
     scale = iterations / cfg.SOLVER.MAX_ITER
     found = cfg.clone()

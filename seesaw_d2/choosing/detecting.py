@@ -30,7 +30,7 @@ class Limits:
     Attributes:
         score_thresh: minimum score of a detection.
         nms_thresh: IoU threshold of NMS.
-        topk: maximum number of detections per image. Negative: no limit.
+        topk: maximum number of detections per image. If negative, all detections are kept.
     """
 
     score_thresh: float
@@ -44,7 +44,7 @@ class Scoring:
 
     Attributes:
         losses: the loss of each stage.
-        calibrations: the calibration of each stage. None: no calibration.
+        calibrations: the calibration of each stage, or None for a stage without calibration.
         classifiers: the classifier of each stage.
     """
 

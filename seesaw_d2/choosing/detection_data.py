@@ -50,7 +50,7 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
     if common:
         raise ConfigError(
             f"DATASETS.TEST: expected images that are not in DATASETS.TRAIN, found shared files: {common}. The loss is "
-            "chosen on the training images"
+            "chosen on the training images. Set DATASETS.TEST to other images"
         )
 
 
@@ -96,7 +96,7 @@ class DetectionData:
     Args:
         cfg: config of the detector.
         limits: thresholds of the detector.
-        average_logits: True: the detector is a cascade that averages the logits of its stages. False: the detector
+        average_logits: whether the detector is a cascade that averages the logits of its stages. If False, the detector
             averages the probabilities of its stages, or has one stage.
         folder: the folder of ``record_detection``.
         folds: number of parts into which the training images are split.
@@ -135,7 +135,7 @@ class DetectionData:
 
         Args:
             classifiers, losses: the classifier and the loss of each stage.
-            fold: fold of the training images to evaluate. None: evaluate the test images.
+            fold: fold of the training images to evaluate. If None, this method evaluates the test images.
             extra: names of optional metrics of the registry.
             calibrated: function that takes a scoring and returns its calibrated variants, a dict from label to scoring.
 

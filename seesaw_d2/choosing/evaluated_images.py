@@ -22,7 +22,7 @@ class EvaluatedImages:
     Args:
         cfg: see ``LongTailEvaluator.from_config``.
         dataset_name: name of a registered data set with annotations in LVIS or COCO format.
-        image_ids: ids of the images to evaluate. None: all images.
+        image_ids: ids of the images to evaluate. Default: all images.
 
     Raises:
         DataError: the data set has no annotations.
@@ -37,8 +37,8 @@ class EvaluatedImages:
         file = read_annotation_file(self._name)
         if not file.ground_truth:
             raise DataError(
-                f"{file.path}: expected an annotation file with annotations, found a file without annotations. Files "
-                "of test sets often contain no annotations"
+                f"{file.path}: the file contains no annotations, so it cannot be used for evaluation. Use a data set "
+                "with annotations"
             )
         found = ground_truth_with_groups(file, frequency_letters(self._cfg, self._name, file))
         if self._image_ids is None:

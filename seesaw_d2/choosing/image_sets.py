@@ -24,8 +24,8 @@ class ImageSet:
 
     Attributes:
         dataset: name of the data set.
-        image_ids: ids of the images, in the order of reading.
-        seen: True: the model was trained on these images.
+        image_ids: ids of the images, in the order in which the images are loaded.
+        seen: whether the model was trained on these images.
     """
 
     dataset: str
@@ -58,7 +58,7 @@ def sampled_set(cfg: CfgNode, name: str, count: int, seed: int = 0) -> ImageSet:
 
 
 def chosen_set(cfg: CfgNode, name: str | None) -> str:
-    """Return the data set on which to choose: ``name``, or by default the only data set in DATASETS.TRAIN.
+    """Return the data set on which parameters are chosen: ``name``, or by default the only data set in DATASETS.TRAIN.
 
     Raises:
         ConfigError: the data set is not registered, or DATASETS.TRAIN does not have exactly one data set.
@@ -68,8 +68,8 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
         return name
     if len(cfg.DATASETS.TRAIN) != 1:
         raise ConfigError(
-            f"--choose-on: expected one data set in DATASETS.TRAIN, found {list(cfg.DATASETS.TRAIN)}. Set --choose-on "
-            "to the registered data set on which to choose"
+            f"DATASETS.TRAIN: expected one data set, found {list(cfg.DATASETS.TRAIN)}. Set --choose-on to the "
+            "registered data set on which the parameters are chosen"
         )
     return cfg.DATASETS.TRAIN[0]
 

@@ -19,7 +19,7 @@ def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
         return [json.loads(line) for line in _complete(Path(path).read_bytes()).splitlines()]
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{os.fspath(path)}: expected a JSON value in each line, found a file that cannot be read ({error})"
+            f"{os.fspath(path)}: cannot read the file, which should contain a JSON value in each line: {error}"
         ) from error
 
 

@@ -74,8 +74,8 @@ class Trial:
     Attributes:
         candidate: the candidate.
         seed: seed of the training.
-        fold: fold of the training images to hold out and evaluate. None: train on all training images and evaluate the
-            test images.
+        fold: fold of the training images to hold out and evaluate. If None, the trial trains on all training images and
+            evaluates the test images.
     """
 
     candidate: Candidate
@@ -96,9 +96,9 @@ def candidates_of(
 
     Args:
         data: category statistics of the training data.
-        detector: True: the model is a detector, whose loss models background. False: an image classifier.
+        detector: whether the model is a detector, whose loss models background. If False, it is an image classifier.
         build: function that builds the losses of a candidate, or raises SeesawError.
-        losses: names in the registry. None: all losses.
+        losses: names in the registry. Default: all losses.
 
     Returns:
         the candidates, and a dict from the name of a candidate that ``build`` rejects to the reason.

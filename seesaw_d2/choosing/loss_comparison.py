@@ -36,7 +36,7 @@ class Comparison:
         folds: number of parts into which the training images are split.
         iterations: number of iterations of each training.
         batch: number of samples in a batch.
-        limits: thresholds of the detector. None: the model is an image classifier.
+        limits: thresholds of the detector, or None if the model is an image classifier.
         average_logits: see ``DetectionData``.
         calibrations: names of calibrations. Each trained classifier is evaluated with a few parameter values of each
             calibration.
@@ -70,7 +70,7 @@ def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) ->
         cfg: config with the loss and the training data.
         num_classes: number of classes.
         stages: number of stages, 1 except for cascades.
-        detector: True: the losses model background. False: the model is an image classifier, without background.
+        detector: whether the losses model background. If False, the model is an image classifier, without background.
     """
     statistics = functools.partial(training_statistics, cfg)
     return [

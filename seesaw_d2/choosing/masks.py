@@ -1,4 +1,4 @@
-"""Compute mask AP of several scorings of stored proposals. This needs another pass of the model over the images."""
+"""Compute mask AP of stored proposals for several scorings, with another pass of the model over the images."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -49,7 +49,7 @@ def scoring_of(model: nn.Module, calibrated: bool = True) -> Scoring:
 
     Args:
         model: a two-stage detector.
-        calibrated: True: include the calibration of the model. False: score without calibration.
+        calibrated: whether to include the calibration of the model.
     """
     predictors = box_predictors(model)
     if getattr(model.roi_heads, "average", "") == "logits":  # the last predictor scores the mean logits
@@ -94,8 +94,8 @@ def record(
         inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify the images in order.
         folder: output folder, see ``ProposalWriter``.
         made_from: see ``ProposalWriter``. This function adds the digest of the model.
-        features: True: also store the columns ``features{i}`` (R, D) float16, the inputs of the classifier of stage i,
-            and ``rois{i}`` (R, 4), the pooled boxes in pixels of the resized image.
+        features: whether to also store the columns ``features{i}`` (R, D) float16, the inputs of the classifier of
+            stage i, and ``rois{i}`` (R, 4), the pooled boxes in pixels of the resized image.
         dtype: data type of the logits, "float32" or "float16". With float16, scores differ by about 0.001.
 
     Raises:
@@ -157,7 +157,7 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Return a context manager in which this object records, and in which the model skips masks and keypoints."""
+        """Return a context manager that records the box predictors. The model skips masks and keypoints in it."""
         heads, before = self._model.roi_heads, {}
         handles = []
         try:

@@ -140,13 +140,12 @@ class ProposalWriter:
             found = _read_description(self.folder)
         except DataError as error:
             raise ConfigError(
-                f"{self.folder}: expected a new folder or a folder with stored proposals, found a folder with "
-                "unrelated files. Choose another folder"
+                f"{self.folder}: the folder contains files that are not stored proposals. Choose a new or empty folder"
             ) from error
         for key, value in self._description["made_from"].items():
             if found["made_from"].get(key) != value:
                 raise ConfigError(
-                    f"{self.folder}: expected stored proposals with {key} {value}, found stored proposals with {key} "
+                    f"{self.folder}: expected proposals stored with {key} {value}, found proposals stored with {key} "
                     f"{found['made_from'].get(key)}. Choose another folder"
                 )
         self._description = found
@@ -198,7 +197,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
 def _read_images(folder: Path) -> list[dict[str, Any]]:
     """Return the entries that ``ProposalWriter.add`` has written, one per image.
 
-    An incomplete last line, left by a killed process, is ignored.
+    Ignore an incomplete last line, which a killed process may leave.
     """
     path = folder / _IMAGES
     if not path.is_file():

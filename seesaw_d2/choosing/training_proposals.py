@@ -32,15 +32,18 @@ def record_training(
 ) -> list[StoredProposals]:
     """Run a model on training batches, and store the sampled proposals of each stage.
 
-    The model does not change: this function runs no backward pass, and batch normalization and dropout are in
-    evaluation mode. If a call was interrupted, the next call resumes.
+    The parameters and buffers of the model do not change, because this function runs no backward pass, and batch
+    normalization and dropout are in evaluation mode. If a call was interrupted, the next call resumes.
 
     Args:
         model: a two-stage detector.
         predictors: result of ``box_predictors``.
         batches: batches of the training loader, with ground truth. ``made_from`` must identify the images in order.
-        folder: output folder with a subfolder of stored proposals for each stage. The columns are "boxes", "features",
-            (R, D) float16, the inputs of the classifier, and "labels", (R, 1) int64, where C is background.
+        folder: output folder with a subfolder of stored proposals for each stage. The columns are:
+
+            - "boxes": (R, 4) float32, the proposals in pixels of the resized image.
+            - "features": (R, D) float16, the inputs of the classifier.
+            - "labels": (R, 1) int64, the category index, or C for background.
         made_from: see ``ProposalWriter``.
         seed: seed for sampling proposals.
 

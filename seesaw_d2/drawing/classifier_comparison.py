@@ -45,9 +45,13 @@ def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str])
 
 
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
-    """Choose about ``limit`` images. The share of each outcome, a key of ``found``, stays about the same.
+    """Choose about ``limit`` images, so that the share of each outcome stays about the same.
 
-    At least one image of each outcome is chosen, if the outcome has images. The chosen images are evenly spaced.
+    The function chooses at least one image of each outcome that has images, and spaces the chosen images evenly.
+
+    Args:
+        found: result of ``by_outcome``, a dict from outcome to positions of images.
+        limit: approximate number of images.
     """
     total = sum(map(len, found.values()))
     chosen = {}

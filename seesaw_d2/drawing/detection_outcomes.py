@@ -17,7 +17,7 @@ class Shown:
 
     Attributes:
         box: x0, y0, x1, y1 in pixels.
-        segmentation: polygons or run lengths in COCO's format. None: no mask.
+        segmentation: polygons or run lengths in COCO's format, or None for a box without a mask.
         category: contiguous category index.
         verdict: RIGHT, WRONG or UNJUDGED for a detection, TRUTH or MISSED for an object.
     """
@@ -37,7 +37,7 @@ def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None)
     Args:
         detections: detections in descending order of scores.
         truths: annotated objects of the image.
-        judged: categories for which all objects of the image are annotated. None: all categories. A detection of
+        judged: categories for which all objects of the image are annotated, or None for all categories. A detection of
             another category that matches no object is UNJUDGED, because LVIS does not evaluate such detections.
 
     Returns:

@@ -31,8 +31,8 @@ def draw_instances(
         image: (H, W, 3) uint8 RGB.
         instances: output of a Detectron2 model, on the CPU.
         names: C category names.
-        groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which selects colour and mark.
-            None: use one colour and no marks.
+        groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which selects colour and mark. If
+            None, all detections have the same colour and no mark.
         min_score: minimum score of drawn detections, in [0, 1].
         min_size: minimum length of the longer side of the drawing, in pixels. If the image is smaller, the drawing is
             enlarged. The boxes and masks in ``instances`` stay unchanged.

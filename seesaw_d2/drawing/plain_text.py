@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# Text in all PNG and JPEG files that this project draws. Programs do not overwrite files without this text.
+# Metadata of all PNG and JPEG files that this project draws. Programs do not overwrite pictures without this text.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 

@@ -48,14 +48,14 @@ class Classification:
 
         Args:
             names: C category names.
-            groups: (C,) frequency group of each category: 0 rare, 1 common, 2 frequent. None: unknown.
+            groups: (C,) frequency group of each category: 0 rare, 1 common, 2 frequent. None if unknown.
             pairs: maximum number of confused pairs to return. The most frequent pairs come first.
 
         Returns:
             a dict with three entries:
 
-            - ``groups``: a dict from "all" and each group name to a dict with ``objects``, ``accuracy``,
-              ``background`` and ``histogram``.
+            - ``groups``: a dict from "all" and, if ``groups`` are known, from each group name to a dict with
+              ``objects``, ``accuracy``, ``background`` and ``histogram``.
             - ``categories``: a list with a dict of ``name``, ``objects``, ``accuracy`` and ``background`` for each
               category that has objects.
             - ``confusions``: a list of [true category, predicted category, number of objects].
@@ -102,8 +102,8 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
     """Classify all objects, except crowds, with their ground-truth boxes as proposals.
 
     The model must be a GeneralizedRCNN with Detectron2's StandardROIHeads, CascadeROIHeads or Res5ROIHeads, or with a
-    subclass of these ROI heads. Each stage of a cascade classifies the same ground-truth boxes.
-    MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects whether the probabilities or the logits of the stages are averaged.
+    subclass of these ROI heads. Each stage of a cascade classifies the same ground-truth boxes. Then this function
+    averages the probabilities or the logits of the stages, as MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects.
 
     Args:
         model: the detector. This function sets the model to evaluation mode and restores the mode at the end.
@@ -193,6 +193,7 @@ def check_heads(heads: nn.Module | type) -> None:
     if not (issubclass(heads, known) if isinstance(heads, type) else isinstance(heads, known)):
         name = heads.__name__ if isinstance(heads, type) else type(heads).__name__
         raise ConfigError(
-            f"TEST.CLASSIFICATION_ACCURACY: expected MODEL.ROI_HEADS.NAME to be {', '.join(k.__name__ for k in known)} "
-            f"or a subclass, found {name!r}. Set TEST.CLASSIFICATION_ACCURACY to False, or use other ROI heads"
+            f"TEST.CLASSIFICATION_ACCURACY: expected ROI heads of type {', '.join(k.__name__ for k in known)} or a "
+            f"subclass, found {name!r} in MODEL.ROI_HEADS.NAME. Set TEST.CLASSIFICATION_ACCURACY to False, or use one "
+            "of these ROI heads"
         )

@@ -49,8 +49,9 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     """Build the evaluator of a registered data set.
 
     ``evaluator_type`` in the metadata of the data set selects the evaluator. LVIS and the data sets of
-    DATASETS.REGISTER get LVIS's metrics, labelled images get accuracy by shots, and other built-in data sets get
-    Detectron2's evaluators. A model with a semantic segmentation head gets a ``SemanticEvaluator`` in addition.
+    DATASETS.REGISTER get a ``LongTailEvaluator``, data sets of labelled images get a ``ClassificationEvaluator``, and
+    other built-in data sets get Detectron2's evaluators. A model with a semantic segmentation head gets a
+    ``SemanticEvaluator`` in addition.
 
     Args:
         cfg: a config. The evaluators read MODEL.MASK_ON, TEST.DETECTIONS_PER_IMAGE, TEST.LVIS_ENGINE,
@@ -68,8 +69,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind not in EVALUATORS and not (kind == SEMANTIC and has_semantic_head(cfg)):
         raise ConfigError(
-            f"DATASETS.TEST: evaluator_type in the metadata of {dataset_name!r}: expected one of "
-            f"{', '.join(EVALUATORS)}, or {SEMANTIC} for a model with a semantic segmentation head, found {kind!r}. "
+            f"DATASETS.TEST: the metadata of data set {dataset_name!r} has evaluator_type {kind!r}, but the supported "
+            f"values are {', '.join(EVALUATORS)}, and {SEMANTIC} for a model with a semantic segmentation head. "
             "Register your own data sets with DATASETS.REGISTER"
         )
     if not has_semantic_head(cfg):

@@ -1,4 +1,4 @@
-"""Evaluate image classifiers: accuracy by shots and calibration error.
+"""Evaluate image classifiers: accuracy by number of training images ("shots") of a class, and calibration error.
 
 Shapes: N images, C classes.
 """
@@ -51,9 +51,9 @@ class ClassificationEvaluator(DatasetEvaluator):
         dataset_name: name of a registered data set of labelled images.
         train_count: function without arguments that returns the number of training images of each class, (C,), or None
             if these numbers are unknown.
-        thresholds: limits of the groups "few" and "medium", see ``frequency_groups``.
-        output_dir: folder of the files. None: write no files.
-        distributed: True: gather the predictions of all processes.
+        thresholds: maximum numbers of training images of a class in the groups "few" and "medium".
+        output_dir: folder of the files. If None, the evaluator writes no files.
+        distributed: whether to gather the predictions of all processes.
     """
 
     @configurable

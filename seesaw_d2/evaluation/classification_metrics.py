@@ -20,7 +20,7 @@ class ClassificationResults:
         labels, predicted: (N,) int64, true and predicted class.
         confidence: (N,) in [0, 1], probability of the predicted class.
         num_classes: C.
-        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None: unknown.
+        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None if unknown.
     """
 
     labels: np.ndarray
@@ -37,7 +37,7 @@ class ClassificationResults:
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        """Return number of images, mean confidence and accuracy of each confidence bin (K, 3)."""
+        """Return the result of ``calibration_bins``: images, mean confidence and accuracy of each bin, (K, 3)."""
         return calibration_bins(self.confidence, self.labels == self.predicted)
 
 
@@ -61,7 +61,7 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
 
     Args:
         confusion: (C, C) number of images by true class (row) and predicted class (column).
-        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None: unknown.
+        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None if unknown.
 
     Returns:
         name -> percent, or NaN for a group without test images or with unknown ``groups``.

@@ -27,7 +27,7 @@ def describe(
     Args:
         name, json_file: name and annotation file of the data set.
         ground_truth, detections: see ``evaluate_tasks``.
-        num_images: number of images on which the model ran. None: count the images with detections.
+        num_images: number of images on which the model ran. If None, this function counts the images with detections.
     """
     images, counts = np.unique(detections.image_ids, return_counts=True)
     return {
@@ -44,9 +44,9 @@ def describe(
 
 
 def _version(ground_truth: LVIS) -> str:
-    """Determine the LVIS version from the number of categories. Return "own" for other data.
+    """Determine the LVIS version from the number of categories, because annotation files may state a wrong version.
 
-    Annotation files may state a wrong version.
+    Return "own" if the data are not LVIS.
     """
     synsets = all("synset" in category for category in ground_truth.cats.values())
     return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"

@@ -19,7 +19,7 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# Maximum number of detections per image in LVIS. Evaluation ignores detections with lower scores.
+# LVIS evaluates at most this number of detections per image: the detections with the highest scores.
 LVIS_DETECTIONS_PER_IMAGE = 300
 # AP_fixed evaluates at most this number of detections per category in the whole data set (Dave et al., "Evaluating
 # Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
@@ -52,8 +52,8 @@ class DetectionResults:
         detections: all detections of the model, before ``max_dets_per_image`` applies.
         iou_type: "bbox" or "segm".
         engine: function in ``ENGINES`` that computes precision and recall.
-        max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores.
-        groups: "r", "c" or "f" -> ids of the categories in this frequency group. None: unknown.
+        max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
+        groups: "r", "c" or "f" -> ids of the categories in this frequency group. None if unknown.
     """
 
     ground_truth: LVIS
@@ -80,7 +80,7 @@ def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
 
 @register_metric("lvis")
 def lvis_metrics(results: DetectionResults) -> dict[str, float]:
-    """Compute LVIS's thirteen metrics in percent. METRICS and RECALLS contain the names of the metrics."""
+    """Compute LVIS's thirteen metrics in percent. ``METRICS`` and ``RECALLS`` list their names."""
     return summarize(results.curves, results.groups)
 
 
@@ -140,7 +140,7 @@ def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict
 
     Args:
         curves: precision and recall of all categories.
-        groups: see ``DetectionResults``. None: APr, APc and APf are NaN.
+        groups: see ``DetectionResults``. If None, APr, APc and APf are NaN.
 
     Returns:
         metric -> percent, or NaN if the ground truth has no object of the metric's size or frequency group.
@@ -173,7 +173,7 @@ def mean_of_categories(curves: Curves, category_ids: Collection[int]) -> float:
 
 
 def group_metrics(curves: Curves, groups: dict[str, set[int]] | None, suffix: str) -> dict[str, float]:
-    """Return AP, APr, APc and APf in percent, with ``_suffix`` appended to each name."""
+    """Return AP, APr, APc and APf in percent. Append "_" and ``suffix`` to each name."""
     found = summarize(curves, groups)
     return {f"{name}_{suffix}": found[name] for name in _GROUP_METRICS}
 

@@ -24,9 +24,9 @@ class Detections:
     Attributes:
         image_ids, category_ids: (N,) int64 ids of the annotation file.
         scores: (N,) float64.
-        boxes: (N, 4) float64, XYWH in pixels. None: no boxes.
-        sizes: (N, 2) int32, height and width of each mask. None: no masks.
-        counts: N masks as compressed run lengths in bytes (COCO's RLE). None: no masks.
+        boxes: (N, 4) float64, XYWH in pixels. None if the detections have no boxes.
+        sizes: (N, 2) int32, height and width of each mask. None if the detections have no masks.
+        counts: N masks as compressed run lengths in bytes (COCO's RLE). None if the detections have no masks.
     """
 
     image_ids: np.ndarray
@@ -196,7 +196,7 @@ def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
                 hotcoco.mask.area(rle)
             except ValueError as error:
                 raise DataError(
-                    f'{source}: "segmentation" of detection {index}: expected compressed run lengths in COCO\'s '
-                    f"format, found run lengths that cannot be decoded ({error})"
+                    f'{source}: "segmentation" of detection {index}: cannot decode the run lengths: {error}. Expected '
+                    "compressed run lengths in COCO's format, such as pycocotools.mask.encode returns"
                 ) from None
         raise

@@ -1,9 +1,9 @@
 """Compute AP after correcting one type of error: wrong categories, detections of background, or wrong scores.
 
 The differences from the original AP show how much AP a model loses by each type of error, as in TIDE (Bolya et al.,
-ECCV 2020). This module differs from TIDE in two points. TIDE uses AP50, but this module averages AP over all IoU
-thresholds. TIDE counts a detection as background if its IoU with all objects is below 0.1. This module uses 0.5, the
-threshold with which ROI heads are trained.
+ECCV 2020). Unlike TIDE, which uses AP50, this module averages AP over all IoU thresholds. Unlike TIDE, which counts a
+detection as background if its IoU with all objects is below 0.1, this module uses the IoU threshold 0.5, with which ROI
+heads are trained.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ MIN_IOU = 0.5
 
 @register_metric("errors", optional=True)
 def average_precision_without_errors(results: DetectionResults) -> dict[str, float]:
-    """Compute AP, APr, APc and APf after each correction.
+    """Compute AP, APr, APc and APf after correcting each type of error.
 
     The suffix of a metric names the function that corrects the detections: ``_relabelled`` (``relabelled``),
     ``_no_confusion`` (``without_confusions``), ``_no_background`` (``without_background``) or ``_ranked`` (``ranked``).
-    For example, AP_no_background - AP is the AP that the model loses by detections of background.
+    For example, the model loses AP_no_background - AP by detections of background.
     """
     counted = results.detections[results.detections.best_per_image(results.max_dets_per_image)]
     found = group_metrics(ranked(results.curves), results.groups, "ranked")
@@ -40,10 +40,11 @@ def average_precision_without_errors(results: DetectionResults) -> dict[str, flo
 def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
     """Assign detections to the objects that they overlap, correct their categories, and remove duplicates.
 
-    A detection overlaps an object if their IoU is at least 0.5. A detection that overlaps several objects is assigned
-    to an object of its predicted category if possible, otherwise to the object with the largest IoU. The detection gets
-    the category of this object. If several detections are assigned to an object, only the detection with the highest
-    score remains. Detections that overlap no object do not change. Ignored objects do not count.
+    A detection overlaps an object if their IoU is at least 0.5. If a detection overlaps objects of its predicted
+    category, it is assigned to the one with the largest IoU. If not, it is assigned to the overlapping object with the
+    largest IoU, and gets the category of this object. If several detections are assigned to an object, only the
+    detection with the highest score remains. Detections that overlap no object do not change. No detection is assigned
+    to an ignored object.
     """
     categories, keep = detections.category_ids.copy(), np.ones(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -77,7 +78,7 @@ def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str
 def without_background(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
     """Remove detections of background, whose IoU with all objects of all categories is below 0.5.
 
-    Ignored objects also count as objects.
+    Detections of ignored objects remain.
     """
     keep = np.zeros(len(detections), dtype=bool)
     for _, _, mine, iou in overlaps(ground_truth, detections, iou_type):

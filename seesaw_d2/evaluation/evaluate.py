@@ -30,7 +30,7 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Name of a file that ``Evaluation.write`` writes -> text that identifies such a file.
+# Name of a file that ``Evaluation.write`` writes -> text in this file. Programs overwrite only files with this text.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 
@@ -41,7 +41,7 @@ class Evaluation:
     Attributes:
         description: property of the data set, the model or the evaluation -> value.
         metrics: task ("bbox" or "segm") -> metric -> percent.
-        categories: task -> one row per category, see ``evaluate_detections``.
+        categories: task -> one row per category. ``evaluate_detections`` lists the keys of a row.
     """
 
     description: dict[str, Any]
@@ -69,7 +69,7 @@ def check_options(engine: str, extra: Sequence[str]) -> None:
     known = [name for name, metric in METRIC_REGISTRY["detection"].items() if metric.optional]
     for name in extra:
         if name not in known:
-            raise ConfigError(f"TEST.LVIS_METRICS: expected some of {', '.join(known)}, found {name!r}")
+            raise ConfigError(f"TEST.LVIS_METRICS: expected names from the list {', '.join(known)}, found {name!r}")
 
 
 def check_applicable(ground_truth: LVIS, extra: Sequence[str]) -> None:
@@ -94,13 +94,13 @@ def evaluate_file(
     Args:
         results: path of a file in LVIS's or COCO's results format.
         file: annotation file with the ground truth.
-        frequency: category id -> "r", "c" or "f". None: APr, APc and APf are NaN.
+        frequency: category id -> "r", "c" or "f". If None, APr, APc and APf are NaN.
         name: name of the data set in the description. Default: the name of the annotation file.
         engine, extra, max_dets_per_image: see ``evaluate_detections``.
 
     Raises:
         ConfigError: an option is invalid, or the data set does not support a metric.
-        DataError: the results file is invalid, see ``read_results``.
+        DataError: the results file is invalid. ``read_results`` describes valid files.
     """
     check_options(engine, extra)
     if max_dets_per_image < 1:
@@ -184,16 +184,19 @@ def evaluate_detections(
         ground_truth: result of ``lvis_ground_truth``.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm".
-        max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores.
+        max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
         engine: a name in ``ENGINES``.
         extra: names of optional metrics: "fixed", "minival" and "coco" (see ``detection_metrics``), "errors" (see
             ``error_metrics``), or a metric that you registered.
-        groups_known: True: ``frequency`` of each category is its group. False: APr, APc and APf are NaN.
+        groups_known: whether ``frequency`` of each category is its group. If False, APr, APc and APf are NaN.
 
     Returns:
-        a dict from metric to percent, and one row per category. The keys of a row are id, name, frequency, image_count
-        and instance_count (of the training set, None if the annotation file lacks these counts), val_instances (number
-        of objects in the ground truth), AP, AP50 and AP75.
+        a dict from metric to percent, and one row per category. The keys of a row are:
+
+        - id, name, frequency.
+        - image_count, instance_count: counts of the training set. None if the annotation file lacks these counts.
+        - val_instances: number of objects in the ground truth.
+        - AP, AP50, AP75.
     """
     groups = group_members(ground_truth) if groups_known else None
     results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
@@ -214,7 +217,7 @@ def average_precision(
         ground_truth: result of ``lvis_ground_truth``. ``frequency`` of each category is its group.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm". APs, APm and APl use the area of the boxes or of the masks, respectively.
-        max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores.
+        max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
         engine: a name in ``ENGINES``.
 
     Returns:

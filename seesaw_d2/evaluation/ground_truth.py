@@ -29,8 +29,8 @@ class GroundTruth(LVIS):
     """An lvis-api ``LVIS`` object created from parsed data in LVIS or COCO format.
 
     Attributes:
-        coco: True: COCO's rules for crowds and for objects without an area apply. False: LVIS's rules apply.
-        groups_known: True: ``frequency`` of a category is its frequency group. False: ``frequency`` has no meaning.
+        coco: whether COCO's rules for crowds and for objects without an area apply. If False, LVIS's rules apply.
+        groups_known: whether ``frequency`` of a category is its group. If False, ``frequency`` has no meaning.
     """
 
     coco = False
@@ -167,7 +167,7 @@ class RankedGroundTruth:
 
 
 def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
-    """Return the position of each id in the ascending array ``known``. ``name`` ("image", "category") is for errors."""
+    """Return the position of each id in the ascending array ``known``. Error messages use ``name``, such as "image"."""
     found = np.searchsorted(known, ids)
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)
     if wrong.any():

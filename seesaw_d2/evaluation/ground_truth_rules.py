@@ -26,14 +26,16 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
     """Convert an annotation file to an lvis-api object.
 
     In COCO format, all objects are annotated: a category without annotations in an image does not occur in the image.
-    In LVIS format, the fields ``neg_category_ids`` and ``not_exhaustive_category_ids`` of an image, if they exist,
-    define for which categories this is true. Evaluation ignores crowds: a missed crowd is not a false negative, and a
-    detection of a crowd is not a false positive. A warning lists the annotations that this function corrects or that
-    evaluation ignores.
+    In LVIS format, an image can restrict this rule. If the image has ``neg_category_ids``, only these categories are
+    known to be absent. If it has ``not_exhaustive_category_ids``, some objects of these categories lack annotations.
+
+    Evaluation ignores crowds: a missed crowd is not a false negative, and a detection of a crowd is not a false
+    positive. A warning lists the annotations that this function corrects or that evaluation ignores.
 
     Args:
         file: the annotation file, with or without annotations.
-        frequency: category id -> "r", "c" or "f". None: use ``frequency`` in the file, which all categories must have.
+        frequency: category id -> "r", "c" or "f". If None, use ``frequency`` in the file, which all categories must
+            have.
     """
     everything = frozenset(file.category_ids)
     images = []
@@ -51,7 +53,7 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
 
 def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Call ``lvis_ground_truth``. If ``frequency`` is None, mark the groups as unknown: APr, APc and APf are NaN."""
+    """Call ``lvis_ground_truth``. If ``frequency`` is None, set ``groups_known`` to False: APr, APc and APf are NaN."""
     result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
     result.groups_known = frequency is not None
     return result
@@ -92,8 +94,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
         annotations.append(annotation)
     for reason, found in ids.items():
         if found:
-            text = f"{_WARNINGS[reason]}: {len(found)} objects, annotation ids {first_few(found)}"
-            warn_once(logger, f"{file.path}: {text}")
+            warn_once(logger, f"{file.path}: annotation ids {first_few(found)}: {_WARNINGS[reason]}")
     if annotations and all(annotation.get("ignore") for annotation in annotations):
         text = f"each AP is NaN, because all {len(annotations)} objects are crowds or ignored"
         warn_once(logger, f"{file.path}: {text}")

@@ -68,14 +68,14 @@ class LongTailEvaluator(LVISEvaluator):
         Args:
             dataset_name: name of a registered data set with an annotation file in LVIS or COCO format.
             tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the predictions have masks.
-            distributed: True: gather the predictions of all processes.
-            output_dir: folder of the output files. None: write no files.
-            max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores,
-                and logs a warning if this number is not LVIS's 300.
+            distributed: whether to gather the predictions of all processes.
+            output_dir: folder of the output files. If None, the evaluator writes no files.
+            max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are
+                evaluated. The evaluator logs a warning if this number is not LVIS's 300.
             frequency: dict from category id to "r", "c" or "f", or a function that takes the ``AnnotationFile`` and
                 returns such a dict or None (unknown). Default: ``frequency`` in the annotation file.
             engine: "hotcoco" or "official" (lvis-api).
-            extra_metrics: names of optional metrics, see ``evaluate_detections``.
+            extra_metrics: names of optional metrics. ``evaluate_detections`` lists the names.
             settings: settings of the model, written to ``evaluation.json``.
         """
         # Skip the constructor of the base class, which supports only LVIS's files and reads them in each process.
@@ -207,9 +207,10 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the optional metrics that the data set supports, and log a warning for each unsupported metric.
+        """Return the optional metrics that the data set supports.
 
-        An error would terminate the training that called this evaluator.
+        Log a warning for each unsupported metric, because an error would terminate the training that evaluates its
+        model.
         """
         found = []
         for name in self._extra:
@@ -217,7 +218,7 @@ class LongTailEvaluator(LVISEvaluator):
                 check_applicable(self._lvis_api, [name])
                 found.append(name)
             except ConfigError as error:
-                logger.warning("%s: an optional metric is not computed: %s", self._dataset_name, error)
+                logger.warning("%s: the optional metric %r is not computed: %s", self._dataset_name, name, error)
         return found
 
     def _with_dataset_ids(self, detections: Detections) -> Detections:
@@ -238,7 +239,7 @@ class LongTailEvaluator(LVISEvaluator):
         unknown = np.setdiff1d(detections.image_ids, [image["id"] for image in self._file.images])
         if len(unknown):
             raise DataError(
-                f"{self._dataset_name}: expected detections in images of {self._file.path}, found detections with "
+                f"{self._dataset_name}: expected detections with image ids of {self._file.path}, found detections with "
                 f"unknown image ids: {first_few(unknown)}"
             )
         if not np.isfinite(detections.scores).all():

@@ -114,7 +114,7 @@ def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -
 
     Args:
         ground_truth: result of ``lvis_ground_truth``.
-        detections: detections after all limits per image or category.
+        detections: detections to evaluate. The caller has applied the limits per image or per category.
         iou_type: "bbox" or "segm".
 
     Raises:

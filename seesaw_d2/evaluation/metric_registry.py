@@ -15,8 +15,8 @@ class Metric:
         compute: function that takes the results of an evaluation (see ``register_metric``) and returns a dict from
             metric name to percent, with NaN for undefined metrics.
         check: function that takes the ground truth and raises ConfigError if the data set does not support the metric.
-            The evaluator calls ``check`` before ``compute``. None: all data sets support the metric.
-        optional: True: compute the metric only if TEST.LVIS_METRICS names it. False: always compute it.
+            The evaluator calls ``check`` before ``compute``. If None, all data sets support the metric.
+        optional: If True, compute the metric only if TEST.LVIS_METRICS contains its name. If False, always compute it.
     """
 
     compute: Callable[[Any], dict[str, float]]
@@ -35,7 +35,7 @@ def register_metric(
 
     Args:
         name: name of the metric in the registry and, if the metric is optional, in TEST.LVIS_METRICS.
-        task: "detection": the function takes ``DetectionResults``. "classification": the function takes
+        task: "detection" for a function that takes ``DetectionResults``, or "classification" for a function that takes
             ``ClassificationResults``.
         check, optional: see ``Metric``.
 
@@ -45,9 +45,7 @@ def register_metric(
 
     def register(function: F) -> F:
         if name in METRIC_REGISTRY[task]:
-            raise KeyError(
-                f"register_metric: expected a new name, found {name!r}, the name of a registered {task} metric"
-            )
+            raise KeyError(f"register_metric: the {task} metric {name!r} is already registered. Use another name")
         METRIC_REGISTRY[task][name] = Metric(function, check, optional)
         return function
 

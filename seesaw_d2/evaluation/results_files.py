@@ -64,18 +64,18 @@ def write_results(path: str, detections: Detections) -> None:
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
     """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
 
-    If the detections have masks, the file contains no boxes. From a file with both, lvis-api would compute the size of
-    a detection (for APs, APm and APl) from the box instead of the mask.
+    If the detections have masks, the file contains no boxes. If it contained both, lvis-api would compute the size of a
+    detection (for APs, APm and APl) from the box instead of the mask.
 
     Args:
-        folder: output folder. None: write no file.
+        folder: output folder. If None, write no file.
         name: name of the data set, for the log.
         detections: detections with the ids of the annotation file.
     """
     if not folder:
         logger.info(
-            "%s: the detections are neither evaluated nor written, because the data set has no annotations and the "
-            "evaluator has no output folder",
+            "%s: the detections are not evaluated, because the data set has no annotations, and not written, because "
+            "the evaluator has no output folder",
             name,
         )
         return
@@ -122,7 +122,7 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
         return Detections.empty(masks=True)
     if any(type(item) is not dict for item in results):
         bad = [index for index, item in enumerate(results) if type(item) is not dict]
-        raise DataError(f"{source}: expected an object for each detection, found {_first_of(results, bad)}")
+        raise DataError(f"{source}: expected a JSON object for each detection, found {_first_of(results, bad)}")
     fields = [field for field in ("bbox", "segmentation") if field in results[0]]
     if not fields:
         raise DataError(f'{source}: expected "bbox" or "segmentation" in each detection, found neither in detection 0')

@@ -29,8 +29,8 @@ PER_CLASS_FILE = "semantic_per_class.csv"
 def class_groups(cfg: CfgNode) -> np.ndarray | None:
     """Return the frequency group of each class, (C,): 0 rare, 1 common, 2 frequent.
 
-    The group depends on the number of images in DATASETS.TRAIN that contain the class. Return None if
-    these numbers are unknown.
+    The group depends on the number of images in DATASETS.TRAIN that contain the class. Return None if these numbers are
+    unknown.
     """
     thresholds = tuple(added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS"))
     found = [semantic_classes(name) for name in cfg.DATASETS.TRAIN]
@@ -47,7 +47,7 @@ def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> di
 
     Args:
         confusion: (C, C) number of pixels by true class (row) and predicted class (column).
-        groups: (C,) group of each class: 0 rare, 1 common, 2 frequent. None: omit mIoU by group.
+        groups: (C,) group of each class: 0 rare, 1 common, 2 frequent. If None, omit mIoU by group.
 
     Returns:
         "mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "mACC" and "pACC" -> percent.
@@ -79,7 +79,7 @@ class SemanticEvaluator(DatasetEvaluator):
         num_classes: C.
         ignored: value of pixels without a label, which evaluation ignores.
         groups: see ``segmentation_metrics``.
-        output_dir: folder of the file. None: write no file.
+        output_dir: folder of the file. If None, the evaluator writes no file.
     """
 
     @configurable
@@ -142,7 +142,9 @@ class SemanticEvaluator(DatasetEvaluator):
         logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
         if self._groups is None:
             logger.info(
-                "mIoU by frequency group is not computed, because SEM_SEG_CLASSES of DATASETS.TRAIN has no image_count"
+                "%s: mIoU by frequency group is not computed, because the numbers of training images of the classes "
+                'are unknown. Add "image_count" to the classes in SEM_SEG_CLASSES of DATASETS.TRAIN',
+                self._dataset_name,
             )
         if self._output_dir:
             self._write(confusion)

@@ -38,7 +38,9 @@ def check_content(content: bytes, name: str) -> None:
         return
     body, end = content[: -len(_ENTRY) - _DIGITS], content[-len(_ENTRY) - _DIGITS :]
     if end.startswith(_ENTRY) and end != _ENTRY + _digits(body):
-        raise WeightsError(f"{name}: the content does not match the checksum in the file. The file is damaged.")
+        raise WeightsError(
+            f"{name}: the file is damaged, because its content does not match its checksum. Copy or export it again."
+        )
 
 
 def is_torchscript(content: bytes) -> bool:

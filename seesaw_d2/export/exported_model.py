@@ -25,11 +25,11 @@ class ExportedModel:
 
     Args:
         source: path or content of the file.
-        threads: number of threads of onnxruntime. None: the default of onnxruntime. TorchScript ignores this argument
-            and uses PyTorch's number of threads.
+        threads: number of threads of onnxruntime. If None, onnxruntime chooses the number. TorchScript ignores this
+            argument and uses PyTorch's number of threads.
 
     Attributes:
-        metadata: the metadata in the file, see ``docs/deployment.md``.
+        metadata: the metadata in the file. ``docs/deployment.md`` describes the keys.
 
     Raises:
         WeightsError: the file was not written by ``tools/export.py``, or is damaged.
@@ -95,7 +95,7 @@ def _problem(metadata: Any) -> str:
     if not isinstance(outputs, dict):
         return f'"outputs": expected an object whose keys are the names of outputs, found {shown(outputs)}'
     if size is not None and (type(size) is not int or not 0 < size < 2**31):
-        return f'"size": expected a positive number of pixels, an integer, found {shown(size)}'
+        return f'"size": expected a positive integer (number of pixels), found {shown(size)}'
     return ""
 
 

@@ -80,9 +80,9 @@ def export_model(
         file_format: "torchscript" or "onnx".
         dtype: "float32", "float16" or "bfloat16" (only TorchScript). TorchScript runs under autocast and keeps float32
             weights. ONNX stores the weights of layers in float16.
-        picture: uint8 (H, W, 3) BGR, image for the comparison, preferably with objects. None: noise. The comparison
+        picture: uint8 (H, W, 3) BGR, image for the comparison, preferably with objects. Default: noise. The comparison
             also uses a crop and the flipped negative of the image.
-        overwrite: True: replace an existing file. False: raise an error if the file exists.
+        overwrite: whether to replace an existing file. If False, an existing file is an error.
 
     Raises:
         SeesawError: the config, the weights or ``output`` is wrong, a part of the model cannot be exported, or the
@@ -97,7 +97,7 @@ def export_model(
     check_names(cfg)
     check_trained(cfg, "Add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
-    model.requires_grad_(False)  # otherwise outputs of the TorchScript model require gradients, and .numpy() fails
+    model.requires_grad_(False)  # with gradients, .numpy() would fail on the outputs of the TorchScript model
     images = _images(cfg, picture)
     compared = "float32" if file_format == "onnx" else dtype
     expected = [_eager(model, image, compared) for image in images]
@@ -159,7 +159,10 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """Return the outputs in channels-last memory format. ``compare`` uses them to estimate the rounding error."""
+    """Return the outputs of the model in channels-last memory format, in which they are rounded differently.
+
+    ``compare`` estimates the rounding error from these outputs.
+    """
     model.to(memory_format=torch.channels_last)
     try:
         return [_eager(model, image, dtype) for image in images]

@@ -40,10 +40,10 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
     Args:
         model: the model in evaluation mode.
         image: uint8 (3, H, W), channels in the order of INPUT.FORMAT.
-        dtype: float32: run the model in float32. float16, bfloat16: run the model under autocast. Floating-point
-            outputs are always float32.
+        dtype: dtype of the layers. With float16 and bfloat16, the model runs under autocast. Floating-point outputs are
+            always float32.
     """
-    # Disable the weight cache of autocast. Otherwise, tracing would record the cast weights as constants.
+    # Disable the weight cache of autocast, because tracing would record cached weights as constants.
     half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
     with torch.no_grad(), half:
         if getattr(model, "task", "detection") == "classification":
@@ -65,10 +65,10 @@ class Adapter(TracingAdapter):
 
 @contextmanager
 def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
-    """Context manager that applies ``traceable`` and ignores PyTorch's warnings about tracing.
+    """Return a context manager that applies ``traceable`` and ignores PyTorch's warnings about tracing.
 
     Raises:
-        ConfigError: an exporter raised an error. The message contains the first line of that error.
+        ConfigError: an exporter raised an error. The message contains the first line of the exporter's error.
     """
     try:
         with warnings.catch_warnings(), traceable():

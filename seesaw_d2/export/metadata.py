@@ -14,9 +14,12 @@ FORMAT_VERSION = 1
 
 
 def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> dict[str, Any]:
-    """Return the metadata of an exported file as a dict of JSON values, see ``docs/deployment.md``.
+    """Return the metadata of an exported file as a dict of JSON values. ``docs/deployment.md`` describes the keys.
 
-    ``names`` are the class names. For ``dtype``, see ``export_model``.
+    Args:
+        cfg, model: the exported model and its config.
+        dtype: see ``export_model``.
+        names: class names.
     """
     classification = task_of(cfg) is CLASSIFICATION
     common = {

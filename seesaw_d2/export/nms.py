@@ -1,9 +1,9 @@
 """Apply non-maximum suppression (NMS) to each category, for TorchScript and ONNX.
 
-Tracing torchvision's ``batched_nms`` records one NMS over all categories, which adds an offset for each category to the
-boxes. This has two problems. First, the time grows with the square of the number of boxes, to minutes for the 100,000
-boxes above LVIS's score threshold. Second, the offsets of 1203 categories reach a million pixels, where float32 has a
-resolution of only 0.1 pixels.
+Tracing torchvision's ``batched_nms`` records one NMS over the boxes of all categories, and separates the categories by
+an offset in pixels. This has two problems. First, the time grows with the square of the number of boxes. The 100,000
+boxes above LVIS's score threshold need minutes. Second, the offsets of 1203 categories reach a million pixels, where
+float32 has a resolution of only 0.1 pixels.
 
 Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), N detections after NMS.
 """

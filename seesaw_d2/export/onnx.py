@@ -30,7 +30,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
         model: the model, on the CPU, in evaluation mode.
         image: uint8 (3, H, W), example input. The exported model does not depend on the pixel values.
         metadata: text to store in the file under the metadata key ``METADATA_KEY``.
-        half: True: layers run in float16, see ``layers_in_half``. False: layers run in float32.
+        half: whether layers run in float16, as in ``layers_in_half``. If False, layers run in float32.
 
     Raises:
         ConfigError: onnx or onnxscript is not installed, or the exporter cannot capture the model.

@@ -14,13 +14,13 @@ def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.
     """Return the content of a TorchScript file with the model and its weights.
 
     Import torchvision before you load the file with ``torch.jit.load``. An exported detector accepts images of any
-    size, see ``traceable``.
+    size, because ``traceable`` replaces the functions that depend on the size of the example.
 
     Args:
         model: the model in evaluation mode. The exported model runs on the same device.
         image: uint8 (3, H, W), example input.
         metadata: text to store as ``METADATA_FILE`` in the archive.
-        dtype: dtype of layers, see ``predict``.
+        dtype: dtype of the layers. See ``predict``.
 
     Raises:
         ConfigError: the model cannot be traced.

@@ -2,7 +2,7 @@
 
 Detectron2 selects proposals and detections with ``if`` and ``len`` on intermediate results. torch.export cannot capture
 such code, and tracing would record the values for the traced image as constants. The functions in this module use only
-tensor operations. For a single image, they return the same boxes, scores and order as Detectron2, also without
+tensor operations. For a single image, they return the same boxes, scores and order as Detectron2, even if there are no
 detections.
 
 Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a
@@ -35,7 +35,7 @@ _LEN_IN = ("seesaw_d2.modeling.box_predictor",)
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """Context manager that replaces functions of Detectron2 by the traceable functions of this module."""
+    """Return a context manager that replaces functions of Detectron2 by the traceable functions of this module."""
     replaced = {
         "detectron2.modeling.proposal_generator.rpn.find_top_rpn_proposals": select_proposals,
         **{f"{module}.fast_rcnn_inference": select_detections for module in _INFERENCE_IN},

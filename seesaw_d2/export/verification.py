@@ -20,8 +20,9 @@ class Tolerance:
             allowed difference is proportional to the longer side.
         unmatched: allowed fraction of detections that only one of the models has. NMS, top-k and the score threshold
             compare numbers that differ by rounding, so that a few of many thousand decisions can differ.
-        mean_masks: True: compare the mean difference over the pixels of each mask. False: compare the largest
-            difference. In half precision, a normalized predictor is inaccurate at pixels whose features are almost 0.
+        mean_masks: If True, compare the mean difference over the pixels of each mask, because in half precision a
+            normalized predictor is inaccurate at pixels whose features are almost 0. If False, compare the largest
+            difference.
         own: differences up to this multiple of the original model's rounding error are also allowed. ``compare``
             estimates the rounding error.
     """
@@ -42,8 +43,8 @@ def difference(
 ) -> dict[str, float]:
     """Return the largest absolute difference of each output and, for a detector, the number of unmatched detections.
 
-    Each detection is compared with the matching detection, see ``match``, because detections with equal scores can have
-    any order.
+    Each detection is compared with the detection that ``match`` finds for it, because detections with equal scores can
+    have any order.
 
     Args:
         expected: outputs of the original model.

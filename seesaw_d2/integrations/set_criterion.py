@@ -136,7 +136,7 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
         criterion: module with a method ``loss_labels(outputs, targets, indices, ...)``, which returns one loss, and an
             attribute ``num_classes`` or ``num_labels``. If it has a buffer ``empty_weight``, the classifier is a
             softmax.
-        loss: a loss with background "class" for a softmax, or "implicit" for sigmoids. It becomes the submodule
+        loss: a loss with background "class" for a softmax, or "implicit" for sigmoids. The loss becomes the submodule
             ``cls_loss`` of the criterion. If the criterion is not a submodule of the model, save the criterion in
             checkpoints too, because the loss can have statistics such as class counts.
 
@@ -151,8 +151,8 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
         )
     if "labels" not in getattr(criterion, "losses", ("labels",)):
         raise ConfigError(
-            f'criterion.losses: expected a list with "labels", found {criterion.losses!r}. In other criteria, such as '
-            "focal losses with IoU targets, call query_loss."
+            f'criterion.losses: expected a list with "labels", found {criterion.losses!r}. If your criterion has no '
+            'loss "labels", for example because its targets depend on the IoU, call query_loss.'
         )
     check_fits(loss, num_classes, softmax=hasattr(criterion, "empty_weight"))
     if not isinstance(criterion, LabelLoss):

@@ -12,7 +12,7 @@ from seesaw_d2.losses.base import ClassificationLoss
 
 Model = TypeVar("Model", bound=nn.Module)
 
-# Maps the name of each loss function of transformers to the name of the criterion class that it instantiates.
+# Name of a loss function of transformers -> name of the criterion class that the function instantiates.
 _SOFTMAX = {"ForObjectDetectionLoss": "ImageLoss", "ForSegmentationLoss": "ImageLoss"}
 _SIGMOIDS = {
     "DeformableDetrForObjectDetectionLoss": "DeformableDetrImageLoss",
@@ -32,7 +32,7 @@ class LossFunction(nn.Module):
 
     Args:
         function: a loss function such as ``DeformableDetrForObjectDetectionLoss``.
-        loss: a loss that fits the function, see ``set_criterion.check_fits``.
+        loss: a loss that fits the function, as ``set_criterion.check_fits`` checks.
     """
 
     def __init__(self, function: Callable[..., Any], loss: ClassificationLoss):
@@ -66,8 +66,8 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
 
     Args:
         model: a model that computes a loss from labels, such as ``Mask2FormerForUniversalSegmentation``.
-        loss: a loss with ``num_classes=model.config.num_labels``. It becomes ``model.criterion.cls_loss``, so that its
-            statistics are saved with the model.
+        loss: a loss with ``num_classes=model.config.num_labels``. The loss becomes ``model.criterion.cls_loss``, so
+            that its statistics are saved with the model.
 
     Raises:
         ValueError: the criterion of the model is not supported (RT-DETR, D-FINE, Grounding DINO), or the loss does not

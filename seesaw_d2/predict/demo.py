@@ -122,8 +122,8 @@ def image_targets(paths: list[str], output: str) -> list[str]:
             raise ConfigError(f"--output {output}: expected a new file or folder, found the path of the input {path}")
         if target in taken:
             raise ConfigError(
-                f"--input: expected images with different file names, found {taken[target]} and {path}. Their output "
-                f"files would both be {target}"
+                f"--input: expected images with different file names, found {taken[target]} and {path}. Both drawings "
+                f"would be written to {target}. Draw these images with separate commands"
             )
         taken[target] = path
     return targets
@@ -145,13 +145,13 @@ def check_targets(targets: list[str], *, overwrite: bool) -> None:
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
         raise ConfigError(
-            f"--output: expected paths of new files, found existing files: {first_few(existing)}. --overwrite replaces "
-            "files that demo.py wrote"
+            f"--output: expected paths of new files, found existing files: {first_few(existing)}. Choose another "
+            "output, or add --overwrite to replace files that demo.py wrote"
         )
     if other := [target for target in existing if not is_drawn(target)]:
         raise ConfigError(
             "--output: expected new files or files that demo.py wrote, found files that demo.py did not write: "
-            f"{first_few(other)}. --overwrite does not replace such files"
+            f"{first_few(other)}. --overwrite does not replace such files. Choose another output"
         )
 
 
@@ -174,7 +174,7 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
 
 
 def video_target(video: Video, output: str) -> str:
-    """Return ``output`` if it is the name of a video file, otherwise the path of an .mp4 file in the folder ``output``.
+    """Return the path of the output video: ``output`` if it names a video file, or an .mp4 file in folder ``output``.
 
     Raise ConfigError if the output file is the input file.
     """

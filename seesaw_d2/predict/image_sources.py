@@ -105,7 +105,7 @@ def read_image(path: str) -> np.ndarray:
 def _unreadable(path: str, error: Exception) -> DataError:
     unknown = isinstance(error, UnidentifiedImageError)
     reason = "unknown image format" if unknown else error
-    return DataError(f"{path}: expected an image, found a file that cannot be decoded ({reason})")
+    return DataError(f"{path}: cannot decode the image: {reason}")
 
 
 class Video:
@@ -158,7 +158,7 @@ class VideoWriter:
         self._writer.write(frame)
 
     def close(self, *, complete: bool = True) -> None:
-        """Rename the temporary file to ``path`` if the video is complete. Otherwise, remove the temporary file."""
+        """Rename the temporary file to ``path`` if the video is complete, or remove the temporary file if not."""
         if self._writer is not None:
             self._writer.release()
             if complete:

@@ -42,8 +42,8 @@ class BatchPredictor:
             pasting always use float32, because bfloat16 is too coarse for coordinates.
 
     Attributes:
-        class_names: C class names, from the checkpoint if it contains names, otherwise from the datasets of the config.
-            If neither has names, "category 0", "category 1", ....
+        class_names: C class names from the checkpoint or, if the checkpoint contains no names, from the datasets of the
+            config. If the names are unknown, "category 0", "category 1", ....
         unknown_data: reason why the class names are unknown, or "" if they are known.
 
     Raises:
@@ -57,7 +57,7 @@ class BatchPredictor:
         if task_of(cfg) in (CLASSIFICATION, SEGMENTATION):
             kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "a model for semantic segmentation"
             raise ConfigError(
-                f"MODEL.META_ARCHITECTURE: expected a detector, found {cfg.MODEL.META_ARCHITECTURE}, which is {kind}"
+                f"MODEL.META_ARCHITECTURE: expected a detector, found {kind} ({cfg.MODEL.META_ARCHITECTURE})"
             )
         self.cfg, self.batch_size, self.dtype = cfg, batch_size, DTYPES[dtype]
         self.model, self.class_names, self.unknown_data = load_predictor(cfg)
@@ -133,7 +133,7 @@ def load_predictor(
     """Build the model of a config in evaluation mode and load MODEL.WEIGHTS.
 
     Args:
-        cfg: the config, which is not changed. ``MODEL.DEVICE: auto`` selects a GPU if one is available.
+        cfg: the config. This function does not modify it. ``MODEL.DEVICE: auto`` selects a GPU if a GPU is available.
         check: function that this function calls with ``cfg`` and the model before it loads the weights.
 
     Returns:
@@ -195,8 +195,9 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
     if min(getattr(transform, "new_h", 1), getattr(transform, "new_w", 1)) < 1:
         height, width = image.shape[:2]
         raise DataError(
-            f"image: expected a shorter side of at least 1 pixel after resizing, found an image of {height} x {width} "
-            f"pixels. Resizing reduces the longer side to INPUT.MAX_SIZE_TEST {cfg.INPUT.MAX_SIZE_TEST}"
+            f"image: the shorter side of an image of {height} x {width} pixels would have 0 pixels after resizing, "
+            f"which reduces the longer side to INPUT.MAX_SIZE_TEST {cfg.INPUT.MAX_SIZE_TEST}. Crop the image, or "
+            "increase INPUT.MAX_SIZE_TEST"
         )
     resized = transform.apply_image(channels)
     return np.ascontiguousarray(resized.transpose(2, 0, 1))

@@ -30,7 +30,7 @@ _PLAIN_HEADS = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
 def architecture_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Return the config keys of the architecture whose values differ, each with its value in each config.
 
-    The value "auto" of CLS_LOSS.BACKGROUND becomes the value that the loss uses.
+    If CLS_LOSS.BACKGROUND is "auto", the result contains the value that the loss uses.
     """
     return differing((key, [_value(config, key) for config in configs]) for key in _KEYS)
 

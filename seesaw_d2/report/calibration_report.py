@@ -34,7 +34,7 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 def calibration_table(result: dict[str, Any], task: str = "metrics") -> str:
     """Return a text table of AP on the test set, with a row without calibration and a row for each calibration.
 
-    A cell shows AP and AP_fixed.
+    A column shows a metric, such as AP, and the same metric without a limit of detections per image, such as AP_fixed.
 
     Args:
         result: result of ``calibrate``.

@@ -24,7 +24,7 @@ class _Scale:
     Args:
         low, high: ends of the axis in units of the data.
         start, end: ends of the axis in pixels.
-        log: True: logarithmic axis, on which values below 0.5 are drawn at 0.5. False: linear axis.
+        log: If True, the axis is logarithmic, and values below 0.5 are drawn at 0.5. If False, the axis is linear.
     """
 
     def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
@@ -89,8 +89,8 @@ def scatter(
         x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
         guides: values of x at which to draw a vertical line.
-        log_x, log_y: True: use a logarithmic axis.
-        diagonal: True: draw the line from (0, 0) to (1, 1).
+        log_x, log_y: whether to use a logarithmic axis.
+        diagonal: whether to draw the line from (0, 0) to (1, 1).
     """
     points = [point for one in series for point in one]
     if not points:
@@ -119,7 +119,7 @@ def lines(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Return a line chart as SVG, or "" if there are no points. A line shows a regular sample of at most 600 points.
+    """Return a line chart as SVG, or "" if there are no points. A line shows at most 600 evenly spaced points of a run.
 
     Args:
         title: description for screen readers.
@@ -160,7 +160,7 @@ def bars(
     Args:
         title: description for screen readers.
         names: names of the groups, shown below the groups.
-        series: for each run, a list with the value of each group. None: the run has no bar in the group.
+        series: for each run, a list with the value of each group. If a value is None, no bar is drawn for it.
         x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
         top: upper end of the y axis. Default: the largest value.

@@ -1,4 +1,7 @@
-"""Write the HTML report that compares image classifiers: accuracy by shots, confusions and calibration."""
+"""Write the HTML report that compares image classifiers.
+
+The report shows accuracy by shots (number of training images of a class), confusions and calibration.
+"""
 
 import os
 import reprlib
@@ -22,7 +25,7 @@ _EXPECTED = "expected the results of an image classifier"
 
 
 def shots_table(runs: Mapping[str, dict]) -> str:
-    """Return a text table of accuracy by shots, with one line per run.
+    """Return a text table of overall, many-shot, medium-shot and few-shot accuracy, with one line per run.
 
     Args:
         runs: title of a run -> content of results.json, a dict with the key "classification".
@@ -36,7 +39,7 @@ def shots_table(runs: Mapping[str, dict]) -> str:
 
 
 def write_classification_report(folders: Mapping[str, str], path: str) -> None:
-    """Write an HTML page with accuracy by shots and by class, confusions of few-shot classes, and calibration.
+    """Write an HTML page that compares runs by accuracy, confusions of few-shot classes, and calibration.
 
     Args:
         folders: title of a run -> folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.

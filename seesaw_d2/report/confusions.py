@@ -9,7 +9,7 @@ from lvis import LVIS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.overlaps import overlaps
 
-# Minimum IoU of a detection with an object and minimum score for which the detection is a prediction for the object.
+# A detection can be the prediction for an object only if their IoU and the score of the detection reach these values.
 MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 
@@ -44,8 +44,11 @@ class Outcome:
             members: "r", "c" or "f" -> ids of the categories in this group.
 
         Returns:
-            group -> dict with "objects" (number of objects), "right", "wrong" and "none" (percentages of objects with a
-            correct, a wrong and no prediction), and "histogram" (correct predictions in 10 bins of the score).
+            group -> dict with these keys:
+
+            - "objects": number of objects.
+            - "right", "wrong", "none": percentages of objects with a correct, a wrong and no prediction.
+            - "histogram": number of correct predictions in 10 bins of the score.
         """
         found = {}
         for name, ids in members.items():
@@ -80,9 +83,9 @@ class Outcome:
 def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
     """Find the prediction for each object: the overlapping detection, of any category, with the highest score.
 
-    A detection overlaps an object if their IoU is at least 0.5. Detections with scores below 0.05 do not count. Unlike
-    in AP, a detection may be the prediction for several objects. The result shows which categories a model confuses.
-    It does not measure how well the model ranks detections.
+    A detection overlaps an object if their IoU is at least 0.5. This function ignores detections with scores below
+    0.05. Unlike in AP, a detection may be the prediction for several objects. The result shows which categories a model
+    confuses, but not how well the model ranks detections.
     """
     kept = detections[detections.scores >= MIN_SCORE]
     columns: list[list] = [[], [], [], [], [], []]

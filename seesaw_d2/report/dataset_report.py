@@ -22,7 +22,7 @@ HEADER = ("category", "group", "images", "instances", "repeat factor")
 def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
     """Return one row per category, in descending order of frequency.
 
-    The columns are HEADER and, for each sampling, the number of sampled instances per epoch.
+    The columns are ``HEADER``, followed by the number of sampled instances per epoch for each sampling method.
     """
     counts = analysis.statistics
     order = np.lexsort((-counts.instance_count, -counts.image_count))
@@ -40,7 +40,7 @@ def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
 
 
 def sampling_report(analysis: SamplingAnalysis, num_categories: int = 10) -> str:
-    """Return a text with the share of each frequency group under each sampling, and with a table of categories.
+    """Return a text with the share of each frequency group for each sampling method, and with a table of categories.
 
     Args:
         analysis: the sampling analysis of a data set.

@@ -40,7 +40,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
         num_images: number of images.
         min_score: minimum score of drawn detections, in [0, 1].
         groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which colours the labels of the
-            ground truth. None: unknown.
+            ground truth. None if unknown.
 
     Raises:
         DataError: a results file is invalid (see ``read_results``) or has no boxes.
@@ -135,7 +135,7 @@ def _truths(record) -> list[Shown]:
 
 
 def _judged_categories(record, index_of) -> set[int] | None:
-    """Return the categories for which all objects of the image are annotated. None: all categories."""
+    """Return the categories for which all objects of the image are annotated, or None for all categories."""
     if record.get("neg_category_ids") is None:
         return None
     partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ())}
@@ -148,7 +148,7 @@ def _detections(file, min_score: float, records, index_of) -> dict[int, list[Sho
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
     results = read_results(str(file), known)
     if results.boxes is None:
-        raise DataError(f'{file}: expected detections with "bbox", found detections with "segmentation" only')
+        raise DataError(f'{file}: cannot draw the detections, because they have "segmentation", but no "bbox"')
     results = results[results.scores >= min_score]
     boxes = BoxMode.convert(results.boxes, BoxMode.XYWH_ABS, BoxMode.XYXY_ABS).tolist()
     masks = results.rles() if results.has_masks else [None] * len(results)

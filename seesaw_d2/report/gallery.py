@@ -93,7 +93,7 @@ def confusion_crops(
     Args:
         outcome: predictions of a run.
         pairs: pairs (true category, predicted category).
-        files: image id -> path of the image. Empty: return no crops.
+        files: image id -> path of the image. If empty, this function returns no crops.
 
     Returns:
         pair -> small JPEGs as base64 text.

@@ -33,8 +33,8 @@ _COMPARED = (
 def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Return the main result of the report: AP of the first run and AP of the last run.
 
-    Use AP of masks if all runs have masks, otherwise AP of boxes. Use AP of rare categories if it is defined, otherwise
-    AP of all categories.
+    The AP is computed from masks if all runs have masks, and from boxes if not. The main result is AP of rare
+    categories if it is defined, and AP of all categories if not.
 
     Returns:
         a dict with "text", such as "rare 41.9 → 52.0 AP", and "note", which explains the text. Both are "" if no AP is
@@ -71,7 +71,7 @@ def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, lis
 
 
 def differing(found: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[str]]]:
-    """Return the keys whose known values differ, with the values as text. None is an unknown value."""
+    """Return the keys whose known values differ, with the values as text. The value None means unknown."""
     differences = []
     for key, values in found:
         known = [value for value in values if value is not None]

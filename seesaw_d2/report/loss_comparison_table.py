@@ -33,7 +33,8 @@ def comparison_table(result: Mapping[str, Any]) -> str:
 def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]:
     """Return the lines of a table with one row per method.
 
-    An additional column shows the metric ``calibrated`` with the best calibration of each method.
+    If ``calibrated`` is the name of a metric, an additional column shows this metric with each method's best
+    calibration.
     """
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)

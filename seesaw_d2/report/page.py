@@ -115,17 +115,17 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
         return cfg.DATASETS.TEST[0]
     if config_file or os.path.exists(os.path.join(folder, "config.yaml")):
         raise ConfigError(
-            f"{folder}: expected a data set in DATASETS.TEST of the config, found an empty DATASETS.TEST. Set "
-            "--dataset to the data set of the results"
+            f"{folder}: DATASETS.TEST of the config is empty, so the data set of the results is unknown. Set --dataset "
+            "to this data set"
         )
     raise ConfigError(
-        f"{folder}: expected a run folder (OUTPUT_DIR of a training) with config.yaml, found a folder without "
-        "config.yaml. For such a folder, set --dataset to the data set of the results"
+        f"{folder}: the folder has no config.yaml, so the data set of the results is unknown. Check that the folder is "
+        "the OUTPUT_DIR of a training, or set --dataset to this data set"
     )
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return the names of the runs. Default: the shortest path endings that differ between all folders."""
+    """Return ``names``. If None, return the shortest endings of the folders' paths that differ between all folders."""
     if not folders:
         raise ConfigError("runs: expected at least one run folder, found no folder")
     if names:
@@ -139,7 +139,7 @@ def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
         found = ["/".join(part[-depth:]) for part in parts]
         if len(set(found)) == len(found):
             return found
-    raise ConfigError(f"runs: expected different folders, found a repeated folder in {', '.join(folders)}")
+    raise ConfigError(f"runs: expected different folders, but a folder occurs several times in {', '.join(folders)}")
 
 
 def _check_order(runs: list[Run], tested: Categories) -> None:

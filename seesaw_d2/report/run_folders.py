@@ -107,7 +107,7 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     Raise DataError if the folder does not exist or the file is not valid YAML.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: expected a run folder (OUTPUT_DIR of a training), found no folder at this path")
+        raise DataError(f"{folder}: the folder does not exist. Expected a run folder (OUTPUT_DIR of a training)")
     path = os.path.join(folder, "config.yaml")
     if not os.path.exists(path):
         return "", {}
@@ -201,7 +201,7 @@ def _read_classification(run: Run) -> None:
     groups = run.classification.get("groups", {})
     if not isinstance(groups, dict) or not all(map(_is_group, groups.values())):
         raise DataError(
-            f'{path}: "groups": expected an object of objects with the numbers "accuracy" and "background", found '
+            f'{path}: "groups": expected the numbers "accuracy" and "background" for each group, found '
             f"{reprlib.repr(groups)}"
         )
 

@@ -34,8 +34,8 @@ def build_sections(
         evaluated: evaluation of each run, a dict with "metrics", "rows", "outcome" and "description".
         ground_truth: ground truth of the data set.
         ids: (C,) category ids by class index.
-        counts: dict of "images" and "instances", the training counts (C,) of the categories. None: unknown.
-        files: image id -> path of the image, for showing crops of confused objects. Empty: show no crops.
+        counts: dict of "images" and "instances", the training counts (C,) of the categories. None if unknown.
+        files: image id -> path of the image, for showing crops of confused objects. If empty, show no crops.
     """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
     names = {key: ground_truth.cats[key]["name"] for key in ids}

@@ -8,7 +8,7 @@ def results_table(results: dict) -> str:
     """Return a text table of the box and mask metrics of an evaluation.
 
     Args:
-        results: content of ``results.json``: task ("bbox" or "segm") -> metric -> percent. None: undefined.
+        results: content of ``results.json``: task ("bbox" or "segm") -> metric -> percent, or None if undefined.
     """
     lines = ["      " + "".join(f"{metric:>7}" for metric in METRICS)]
     for task, name in TASKS.items():
