@@ -122,5 +122,5 @@ def test_wrong_turns(tmp_path):
         BatchPredictor(cfg, 0)
     with pytest.raises(ConfigError, match="--dtype: expected one of float32, float16, bfloat16, found 'half'"):
         BatchPredictor(cfg, 1, "half")
-    with pytest.raises(ConfigError, match="META_ARCHITECTURE: .*ImageClassifier"):
+    with pytest.raises(ConfigError, match=r"META_ARCHITECTURE: .*ImageClassifier"):
         BatchPredictor(classifier(tmp_path), 1)
