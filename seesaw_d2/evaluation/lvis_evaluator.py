@@ -207,11 +207,7 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the optional metrics that the data set supports.
-
-        Log a warning for each unsupported metric, because an error would terminate the training that evaluates its
-        model.
-        """
+        """Return the supported optional metrics. Log a warning for others, because an error would end a training."""
         found = []
         for name in self._extra:
             try:
