@@ -1,1 +1,1 @@
-"""Choose a calibration or a loss for a trained model, with stored proposals and features instead of full trainings."""
+"""Choose a calibration or a loss for a trained model from its stored proposals or features, without a full training."""

@@ -72,7 +72,7 @@ def check_options(options: Options) -> None:
         raise ConfigError(f"--images: expected an integer >= 1, found {options.images}")
     if options.fold_count and options.choose_on:
         raise ConfigError(
-            f"--folds: --folds chooses the calibration on the test set, but --choose-on is {options.choose_on!r}. "
+            f"--folds: this option chooses the calibration on the test set, but --choose-on is {options.choose_on!r}. "
             "Remove one of the two options"
         )
     if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):

@@ -43,7 +43,7 @@ class Candidate:
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return a scoring for every third parameter value in the grid of each calibration, which takes less time than all.
+    """Return a scoring for every third parameter value in the grid of each calibration. A full grid would take longer.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.

@@ -18,7 +18,7 @@ from seesaw_d2.utils.atomic_files import write_text
 
 
 def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
-    """Store the features of the training and test images, unless the folder already contains these features.
+    """Store the features of the training and test images. If the folder already contains these features, do nothing.
 
     Args:
         cfg, model: a trained detector or image classifier.

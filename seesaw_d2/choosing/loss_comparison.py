@@ -86,7 +86,10 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
     """Train and evaluate the classifiers of a trial.
 
     Returns:
-        a dict with "metrics", a dict from the label of each calibration to metrics, and "seconds", the duration.
+        a dict with these keys:
+
+        - "metrics": label of a calibration -> metric -> percent.
+        - "seconds": duration of the trial.
     """
     started, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)  # one thread per process, because there is one process per core

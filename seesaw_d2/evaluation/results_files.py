@@ -149,8 +149,7 @@ def _column(results: list[dict[str, Any]], field: str, source: str) -> list[Any]
     except KeyError:
         bad = [index for index, item in enumerate(results) if field not in item]
         raise DataError(
-            f'{source}: expected "{field}" in each detection, found detections without "{field}" at indices '
-            f"{first_few(bad)}"
+            f'{source}: expected "{field}" in each detection, but these detections lack it: {first_few(bad)}'
         ) from None
 
 

@@ -56,7 +56,7 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
 
 
 class Adapter(TracingAdapter):
-    """Module that maps an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``. It calls ``predict``."""
+    """Module that calls ``predict`` to map an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``."""
 
     def __init__(self, model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32):
         super().__init__(model, (image,), lambda inner, *inputs: predict(inner, *inputs, dtype))

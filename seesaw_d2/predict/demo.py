@@ -26,7 +26,7 @@ from seesaw_d2.utils.plain_values import encodable
 
 
 def main(arguments=None) -> int:
-    """Run the demo with command-line arguments. Return the exit status, see ``start``."""
+    """Parse the command line, and call ``start``. Return the exit status."""
     return start(demo_parser().parse_args(arguments))
 
 
@@ -135,7 +135,7 @@ def _writable_name(path: str) -> str:
 
 
 def check_encodable(key: str, paths: list[str]) -> None:
-    """Raise ConfigError if a path is not valid UTF-8, because OpenCV would terminate the process."""
+    """Raise ConfigError if a path is not valid UTF-8, because OpenCV terminates the process for such a path."""
     if wrong := [path for path in paths if not encodable(path)]:
         raise ConfigError(f"{key}: expected file names in UTF-8, found {shortened(ascii(wrong[0]))}")
 

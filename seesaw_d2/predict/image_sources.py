@@ -70,8 +70,8 @@ def check_images(paths: Sequence[str]) -> None:
     bad = {path: header.size for path, header in headers.items() if isinstance(header.size, Exception)}
     if bad and len(paths) > 1:
         raise DataError(
-            f"--input: expected readable images, found {len(bad)} of {len(paths)} images unreadable: {first_few(bad)}. "
-            "No image was drawn"
+            f"--input: {len(bad)} of {len(paths)} images cannot be decoded: {first_few(bad)}. No image was drawn. "
+            "Remove these images from the input"
         )
     for path, error in bad.items():
         raise _unreadable(path, error)

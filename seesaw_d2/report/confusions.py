@@ -9,7 +9,7 @@ from lvis import LVIS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.overlaps import overlaps
 
-# A detection can be the prediction for an object only if their IoU and the score of the detection reach these values.
+# A detection is a prediction for an object only if its IoU with the object and its score are at least these values.
 MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 

@@ -116,11 +116,11 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
     if config_file or os.path.exists(os.path.join(folder, "config.yaml")):
         raise ConfigError(
             f"{folder}: DATASETS.TEST of the config is empty, so the data set of the results is unknown. Set --dataset "
-            "to this data set"
+            "to its name"
         )
     raise ConfigError(
         f"{folder}: the folder has no config.yaml, so the data set of the results is unknown. Check that the folder is "
-        "the OUTPUT_DIR of a training, or set --dataset to this data set"
+        "the OUTPUT_DIR of a training, or set --dataset to the name of the data set"
     )
 
 
