@@ -116,7 +116,7 @@ class DetectionData:
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training samples of a stage from all images outside of ``fold``, or from all if ``fold`` is None."""
+        """Return the training samples of a stage from the images outside of ``fold``, or from all images if None."""
         stored = self._stage(stage)
         of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
         kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)
