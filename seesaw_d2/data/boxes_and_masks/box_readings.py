@@ -117,7 +117,8 @@ def _as(form: Callable[[np.ndarray], np.ndarray], unit: float | None = None) -> 
 
     Args:
         form: function that converts boxes in this convention to corners.
-        unit: width and height of the image in the unit of the boxes, such as 100 for percent. None: the unit is pixels.
+        unit: width and height of the image in the unit of the boxes, such as 100 for percent. If None, the unit is
+            pixels.
     """
     return lambda objects: objects.agree(form(objects.boxes if unit is None else objects.boxes * objects.frames / unit))
 

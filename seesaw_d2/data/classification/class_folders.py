@@ -24,7 +24,7 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
 
     Args:
         path: path of the folder.
-        names: C class names, which are the names of the subfolders. None: use the sorted names of all subfolders.
+        names: C class names, which are the names of the subfolders. If None, use the sorted names of all subfolders.
 
     Raises:
         DataError: the folder contains no subfolders, the name of a subfolder is not a class name, or a folder cannot be

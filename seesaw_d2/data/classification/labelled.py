@@ -19,8 +19,8 @@ class LabelledSet:
     Attributes:
         labels: (N,) int64, class index of each image in [0, C).
         names: C class names.
-        files: paths of N image files. None: the images are in ``arrays``.
-        arrays: (N, H, W, 3) uint8, RGB images. None: the images are in ``files``.
+        files: paths of N image files. If None, the images are in ``arrays``.
+        arrays: (N, H, W, 3) uint8, RGB images. If None, the images are in ``files``.
     """
 
     labels: np.ndarray

@@ -28,7 +28,7 @@ class ClassificationMapper:
     clip the pixel values.
 
     Args:
-        is_train: True: crop, flip and jitter randomly. False: use the deterministic crop of evaluation.
+        is_train: if True, crop, flip and jitter randomly. If False, use the deterministic crop of evaluation.
         size: side length S of the model's input images.
         crop: kind of crop. For "padded" and "whole", images of another size are first scaled to S x S.
 

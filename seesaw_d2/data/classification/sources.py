@@ -36,8 +36,8 @@ class LabelledImages:
         source: a key of ``SOURCES``.
         path: absolute path of the file or folder to read, or the split for the source DIGITS.
         images: absolute path of the image folder, or "" for sources without the key IMAGES.
-        classes: number of classes, or absolute path of a file with the class names. None: the source contains the class
-            names.
+        classes: number of classes, or absolute path of a file with the class names. If None, the source contains the
+            class names.
         split: "train" or "test", or "" for sources without the key SPLIT.
         imbalance, seed: arguments of ``long_tailed``.
     """
@@ -165,8 +165,8 @@ def _check_keys(value: Mapping, where: str, source: str) -> None:
         if key not in known:
             hint = did_you_mean(near_names(str(key).upper(), known))
             raise ConfigError(
-                f"{where}.{key}: expected one of the keys {', '.join(known)} in an entry with {source}, found the "
-                f"unknown key {key}{hint}"
+                f"{where}.{key}: this key is unknown. The known keys of an entry with {source} are "
+                f"{', '.join(known)}{hint}"
             )
     for key in ("NAME", *needed):
         if key not in value:

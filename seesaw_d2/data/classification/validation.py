@@ -20,7 +20,8 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        training: True: check DATASETS.TRAIN and DATASETS.TEST. False: check only DATASETS.TEST, for an evaluation.
+        training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST, for an
+            evaluation.
 
     Raises:
         ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set,

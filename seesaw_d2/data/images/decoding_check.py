@@ -45,7 +45,7 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
 
     Args:
         records: dataset dicts. Records without a file are skipped.
-        workers: number of worker processes. 1: decode in this process.
+        workers: number of worker processes. If 1, decode in this process.
     """
     tasks = [(name, size) for name, size in files_with_sizes(records) if name is not None]
     if workers == 1:

@@ -54,8 +54,8 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     Args:
         records: dataset dicts whose files exist. Records without a file are skipped.
         name: name of the data set, for messages.
-        skip: DATALOADER.SKIP_BAD_IMAGES. True: accept files that are not images, because the loaders replace such
-            files. False: raise DataError for such files.
+        skip: DATALOADER.SKIP_BAD_IMAGES. If True, accept files that are not images, because the loaders replace such
+            files. If False, raise DataError for such files.
         deep: how to handle images with more than 8 bits per channel (Pillow's modes I, I;16, F). "warn": log a warning,
             because Detectron2's mapper clips pixel values at 255. "refuse": raise DataError.
 
@@ -116,7 +116,7 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
 
     Args:
         path: path of the file.
-        expected: annotated width and height. None: the value is not annotated.
+        expected: annotated width and height. If None, the value is not annotated.
     """
     try:
         with PathManager.open(path, "rb") as file, _opened(file) as image:

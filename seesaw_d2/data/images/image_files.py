@@ -107,7 +107,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     Args:
         records: dataset dicts.
         names: names of the data sets, for messages.
-        skip: True: log a warning and omit records with missing images. False: raise DataError for missing images.
+        skip: if True, log a warning and omit records with missing images. If False, raise DataError for missing images.
 
     Raises:
         DataError: image files are missing and ``skip`` is False, or all image files are missing.
@@ -154,7 +154,7 @@ def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool 
 
     Args:
         first, second: paths of files.
-        contents: True: compare the paths after resolving links, and the contents. False: compare only the paths.
+        contents: if True, compare the paths after resolving links, and the contents. If False, compare only the paths.
 
     Returns:
         a dict from each shared path in ``second`` to the path of the same file in ``first``.

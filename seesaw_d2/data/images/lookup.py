@@ -54,7 +54,7 @@ def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBe
 
     Args:
         folder: the folder.
-        recursive: True: list the content of subfolders. False: list only the names of subfolders.
+        recursive: if True, list the content of subfolders. If False, list only the names of subfolders.
 
     Raises:
         OSError: ``folder`` cannot be read. Unreadable subfolders are listed in ``other`` without an error.

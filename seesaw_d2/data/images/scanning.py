@@ -35,7 +35,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
 
     Args:
         folder: the folder.
-        recursive: True: also search subfolders. False: skip subfolders.
+        recursive: if True, also search subfolders. If False, skip subfolders.
 
     Raises:
         OSError: ``folder`` cannot be read.

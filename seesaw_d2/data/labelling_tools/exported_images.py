@@ -35,7 +35,7 @@ def find_images(
         source: path of the annotation file.
         notes: list to which the function appends notes about skipped images and replaced names.
         others: paths of all annotation files of the export.
-        skip: True: remove images without a file and their objects. False: raise DataError for a missing file.
+        skip: if True, remove images without a file and their objects. If False, raise DataError for a missing file.
 
     Raises:
         DataError: an image has no name, a file is missing or ambiguous, or two images have the same file.
@@ -87,8 +87,8 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
         data: content of the annotation file after ``find_images``. The function changes it in place.
         root: folder of the images.
         notes: list to which the function appends notes.
-        skip: True: remove images that cannot be decoded and the objects in these images. False: raise DataError for
-            such images.
+        skip: if True, remove images that cannot be decoded and the objects in these images. If False, raise DataError
+            for such images.
 
     Raises:
         DataError: an image cannot be decoded, or does not have the annotated size.

@@ -60,8 +60,8 @@ def prepare_export(
     Args:
         export: path of the exported annotation file in COCO format.
         output: folder to write to. The name of the folder becomes the name of the data set.
-        images: folder with the images, which may be in subfolders. None: use the folder of ``export``.
-        val: path of the annotation file of the validation images. None: randomly split the images of ``export``.
+        images: folder with the images, which may be in subfolders. If None, use the folder of ``export``.
+        val: path of the annotation file of the validation images. If None, randomly split the images of ``export``.
         val_share: fraction of the images for validation, in (0, 1). This argument has no effect if ``val`` is set.
         seed: seed of the random split.
         skip_bad_images: whether to skip images that are missing or cannot be decoded.

@@ -23,7 +23,7 @@ def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[n
 
     Args:
         page: the annotated page.
-        image: image file of the page in CVC-MUSCIMA. None: draw the union of the masks.
+        image: image file of the page in CVC-MUSCIMA. If None, draw the union of the masks.
         settings: size and context of the crops, and classes to leave out.
 
     Returns:

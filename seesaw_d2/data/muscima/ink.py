@@ -65,7 +65,7 @@ def draw_page(page: Page, image: Path | None = None) -> np.ndarray:
 
     Args:
         page: the annotated page.
-        image: image file of the page in CVC-MUSCIMA, black on white or white on black. None: draw the union of the
+        image: image file of the page in CVC-MUSCIMA, black on white or white on black. If None, draw the union of the
             masks.
 
     Raises:

@@ -28,7 +28,7 @@ class Prepared:
 
     Attributes:
         root: folder of the data set.
-        made: True: this call created the data set. False: the data set existed.
+        made: if True, this call created the data set. If False, the data set existed.
         counts: for each part, "train" and "test", a dict of numbers, such as the number of "pages".
         notes: descriptions of omitted symbols, one line each.
     """

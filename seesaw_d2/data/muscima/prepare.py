@@ -51,8 +51,8 @@ def prepare_tiles(
         source: archive or folder of MUSCIMA++ v2.0.
         root: folder of the data set. The folder appears only when all files are complete.
         settings: settings of the tiles, and the split into training and test pages.
-        images: folder of CVC-MUSCIMA's page images. None: draw the pages from the masks.
-        workers: number of worker processes. None: use one per core.
+        images: folder of CVC-MUSCIMA's page images. If None, draw the pages from the masks.
+        workers: number of worker processes. If None, use one per core.
         overwrite: whether to replace a data set with other settings.
         progress: function that wraps an iterable to display progress, as ``Progress`` describes.
 

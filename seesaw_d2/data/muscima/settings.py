@@ -23,8 +23,8 @@ class Split:
     Attributes:
         folds: number of folds k, at least 2. Fold f contains the pages of all writers w with w mod k = f.
         fold: index of the fold with the test pages, in [0, k). The other folds contain the training pages.
-        official: False: use folds. True: use the pages of the published ``testset-independent`` as test pages, and the
-            pages of all other writers as training pages.
+        official: if False, use folds. If True, use the pages of the published ``testset-independent`` as test pages,
+            and the pages of all other writers as training pages.
     """
 
     folds: int = 5

@@ -18,8 +18,8 @@ class Source:
 
     Attributes:
         pages: pages, sorted by name.
-        official: names of the pages in the published test set. None: a fold contains the test pages.
-        images: dict from (writer, page number) to the image file. None: draw the pages from the masks.
+        official: names of the pages in the published test set. If None, a fold contains the test pages.
+        images: dict from (writer, page number) to the image file. If None, draw the pages from the masks.
         digest: SHA-256 of the annotation files.
     """
 
@@ -81,7 +81,7 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        images: folder of CVC-MUSCIMA's page images. None: draw the pages from the masks.
+        images: folder of CVC-MUSCIMA's page images. If None, draw the pages from the masks.
         split: split into training and test pages.
 
     Raises:

@@ -49,11 +49,11 @@ def cut_page(
 
     Args:
         page: the annotated page.
-        image: image file of the page in CVC-MUSCIMA. None: draw the union of the masks.
+        image: image file of the page in CVC-MUSCIMA. If None, draw the union of the masks.
         folder: folder to which the images are written.
         ids: dict from category to id. Symbols of other categories are drawn, but not annotated.
         settings: settings of the tiles.
-        is_train: True: tiles overlap by ``settings.overlap``. False: tiles do not overlap.
+        is_train: if True, tiles overlap by ``settings.overlap``. If False, tiles do not overlap.
     """
     ink, _, _ = scaled(PAPER - draw_page(page, image), settings.scale)
     symbols, copies, empty = _shrunk_symbols(page, ids, settings.scale)

@@ -1,6 +1,6 @@
 """Check the fields, types, ids and references of an annotation file.
 
-Each check first tests the values of a field in all entries together, which is fast. Only if this test fails, the check
+Each check first tests the values of a field in all entries together, which is fast. If this test fails, the check then
 searches for the invalid entries.
 """
 
@@ -31,15 +31,15 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
         DataError: the key is missing, the value is not a list, or an entry is not an object.
     """
     if key not in data:
-        found = first_few(sorted(data), limit=8) or "none"
-        raise DataError(f'{path}: expected the key "{key}" of LVIS and COCO files, found only the keys {found}')
+        found = f"only the keys {first_few(sorted(data), limit=8)}" if data else "no keys"
+        raise DataError(f'{path}: expected the key "{key}", which LVIS and COCO files contain, found {found}')
     value = data[key]
     if not isinstance(value, list):
         raise DataError(f'{path}: "{key}": expected a list, found {json_type(value)}')
     if not set(map(type, value)) <= {dict}:
         bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
         found = json_type(value[bad[0]])
-        raise DataError(f'{path}: "{key}": expected only JSON objects, found {found} (at positions {first_few(bad)})')
+        raise DataError(f'{path}: "{key}": expected only JSON objects, found {found} (positions {first_few(bad)})')
     return value
 
 
@@ -81,14 +81,14 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
     if type(_MISSING) in set(map(type, values)):
         bad = [index for index, value in enumerate(values) if value is _MISSING]
         raise DataError(
-            f'{path}: expected "{field}" in every entry of "{key}", found entries without this field '
-            f"({_label(items, bad)})"
+            f'{path}: "{field}" in "{key}": expected this field in every entry, found {len(bad)} of {len(items)} '
+            f"entries without this field ({_label(items, bad)})"
         )
     return values
 
 
 def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the value of an integer field in every entry as (len(items),) int64. The arguments are as in ``column``.
+    """Return the value of an integer field in every entry as (len(items),) int64. See ``column`` for the arguments.
 
     Raises:
         DataError: an entry lacks the field, or a value is not an integer with at most 64 bits.
@@ -181,8 +181,8 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
         large = {value for value in unknown if not -(2**63) <= value < 2**63}
         bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not large.isdisjoint(ids)]
         raise DataError(
-            f'{path}: "{field}": expected integers of at most 64 bits, found larger integers (image ids '
-            f"{first_few(bad)})"
+            f'{path}: "{field}": expected integers of at most 64 bits, found '
+            f"{first_few(map(reprlib.repr, sorted(large)))} (image ids {first_few(bad)})"
         )
     if unknown:
         found = first_few(map(reprlib.repr, sorted(unknown)))
@@ -241,7 +241,7 @@ def _float(number: float) -> float:
 
 
 def _label(items: list[dict[str, Any]], indices) -> str:
-    """Describe entries for a message, such as "ids 3, 7", or "positions 0, 4" if the id of an entry is missing."""
+    """Describe entries for a message by their ids ("ids 3, 7") or, if an id is missing, by their list positions."""
     ids = [items[index].get("id") for index in indices]
     if all(type(value) is int for value in ids):
         return f"ids {first_few(ids)}"

@@ -30,11 +30,13 @@ class AnnotationFile:
         format: a key of ``FORMATS``.
         images: entries of the images, sorted by id.
         image_files: file name of each image, relative to the image folder.
-        categories: entries of the categories, sorted by id. List indices are Detectron2's contiguous ids.
+        categories: entries of the categories, sorted by id. The index of an entry in this list is Detectron2's
+            contiguous id of the category.
         annotations: entries of the M annotations for training, in the order of the file. Invalid polygons are removed.
-            None: the file contains no annotations, like LVIS's test sets.
+            If None, the file contains no annotations, like LVIS's test sets.
         has_area: (M,) bool, whether the box of the annotation has a positive width and height.
-        ground_truth: entries of all annotations for evaluation, in the order of the file. Invalid polygons are kept.
+        ground_truth: entries of all annotations for evaluation, in the order of the file. Invalid polygons are kept. If
+            None, the file contains no annotations.
     """
 
     path: str
@@ -62,7 +64,7 @@ class AnnotationFile:
 
         Args:
             image_root: folder of the image files.
-            contiguous_ids: dict from category id to contiguous id. None: use the list indices of ``categories``.
+            contiguous_ids: dict from category id to contiguous id. If None, use the list indices of ``categories``.
         """
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         records = {}
@@ -91,13 +93,13 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
         dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the content of the file.
 
     Raises:
-        DataError: the file is missing, or the checks of ``annotation_checks`` or ``boxes_and_masks.checks`` fail.
+        DataError: the file is missing, or ``annotation_checks`` or ``boxes_and_masks.checks`` finds invalid content.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
 
 def parse_annotations(path: str) -> dict[str, Any]:
-    """Parse an annotation file, and return the JSON object. Allow NaN only as ``area`` of an annotation."""
+    """Parse an annotation file, and return the JSON object. Only the ``area`` of an annotation may be NaN."""
     return load_json_object(path, count_nan=checks.count_nan_areas)
 
 
@@ -108,8 +110,10 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
         try:
             data = found.convert(data)
         except (KeyError, TypeError, ValueError) as error:
-            problem = f"content that cannot be converted ({type(error).__name__}: {error})"
-            raise DataError(f"{path}: expected a file in the format {found.name!r}, found {problem}") from error
+            raise DataError(
+                f"{path}: cannot convert this file from the format {found.name!r} to COCO ({type(error).__name__}: "
+                f"{error}). Check that the file has the format {found.name!r}."
+            ) from error
     header = read_header(data, path, found)
     # LVIS's test sets contain no annotations. ``check_annotated`` raises an error if such a file is used for training.
     if "annotations" not in data:
@@ -154,7 +158,7 @@ class CheckedAnnotations:
     """Result of ``AnnotationChecker.check``.
 
     Attributes:
-        annotations, has_area, ground_truth: attributes of ``AnnotationFile``, for the checked annotations.
+        annotations, has_area, ground_truth: as in ``AnnotationFile``, but only for the checked annotations.
         findings: problems that cause warnings instead of errors.
     """
 

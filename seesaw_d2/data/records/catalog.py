@@ -42,8 +42,8 @@ def check_registered(name: str, key: str) -> None:
     """Raise ConfigError if no data set has this name. ``key`` is the config key that contains the name."""
     if name not in DatasetCatalog:
         near = map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5))
-        hint = did_you_mean(near) or ". DATASETS.REGISTER adds data sets."
-        raise ConfigError(f"{key}: expected a registered data set, found no data set called {name!r}{hint}")
+        hint = did_you_mean(near) or ". Add the data set to DATASETS.REGISTER."
+        raise ConfigError(f"{key}: no data set called {name!r} is registered{hint}")
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:
@@ -74,7 +74,7 @@ def _registered_dicts(name: str) -> list[dict[str, Any]]:
     except OSError as error:  # Detectron2's loaders of Cityscapes and Pascal VOC raise this error for missing files
         raise DataError(
             f"data set {name!r}: cannot read a file: {reason(error)}. Check that the data set is complete, and that "
-            "the environment variable DETECTRON2_DATASETS names its parent folder"
+            "the environment variable DETECTRON2_DATASETS contains the path of its parent folder."
         ) from error
 
 
@@ -97,18 +97,17 @@ def _annotation_file(name: str, read: Callable):
     """
     if name not in DatasetCatalog.list():
         raise ConfigError(
-            f"data set {name!r}: expected a registered data set, found no data set with this name. Add the data set to "
-            "DATASETS.REGISTER."
+            f"data set {name!r}: no data set with this name is registered. Add the data set to DATASETS.REGISTER."
         )
     check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:
         raise ConfigError(
-            f"data set {name!r}: expected metadata with json_file, found metadata without json_file. Set json_file in "
-            "MetadataCatalog to the path of the annotation file."
+            f"data set {name!r}: the metadata lacks json_file. Set json_file in Detectron2's MetadataCatalog to the "
+            "path of the annotation file."
         )
     path = PathManager.get_local_path(metadata.json_file)
-    # The metadata of Detectron2's built-in data sets contain no ``dataset_format``, but an evaluator type.
+    # The metadata of Detectron2's built-in data sets lacks ``dataset_format``, so use the evaluator type.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):
@@ -155,7 +154,8 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
     """Return a dict from category id to Detectron2's contiguous id.
 
     The metadata of Detectron2's built-in LVIS data sets contains category names instead of this dict. If the file
-    contains the same names, use the positions in the file as contiguous ids. Otherwise, subtract 1 from each id.
+    contains the same names, the positions in the file are the contiguous ids. If the file contains other names, the
+    contiguous id is the category id minus 1.
     """
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")
@@ -166,9 +166,8 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
     unknown = [value for value in file.category_ids if value not in contiguous]
     if unknown:
         raise DataError(
-            f"{file.path}: expected the {len(contiguous)} category ids in the metadata of data set {name!r}, found "
-            f"category ids that the metadata lacks: {first_few(unknown)}. Register the file under another name in "
-            "DATASETS.REGISTER."
+            f"{file.path}: the metadata of data set {name!r} contains {len(contiguous)} category ids, but not the ids "
+            f"{first_few(unknown)} of this file. Register the file under another name in DATASETS.REGISTER."
         )
     return contiguous
 

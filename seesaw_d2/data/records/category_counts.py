@@ -40,7 +40,7 @@ class CategoryStatistics:
         Args:
             dicts: dataset dicts. A dict without the key "annotations" counts as an image without instances.
             num_classes: number of categories C.
-            names: C category names. None: use the indices as names.
+            names: C category names. If None, use the indices as names.
 
         Raises:
             DataError: a category index is not in [0, C).
@@ -50,7 +50,9 @@ class CategoryStatistics:
             category = objects.category
             if len(category) and not 0 <= category.min() <= category.max() < num_classes:
                 found = category.max() if category.max() >= num_classes else category.min()
-                raise DataError(f"category_id: expected category indices from 0 to {num_classes - 1}, found {found}")
+                raise DataError(
+                    f"category_id in the dataset dicts: expected indices from 0 to {num_classes - 1}, found {found}"
+                )
             image, of_images = different_pairs(objects)
             annotated += np.count_nonzero(np.diff(image, prepend=-1))
             image_count += np.bincount(of_images, minlength=num_classes)
@@ -67,7 +69,7 @@ class CategoryStatistics:
         """Return the total statistics of two disjoint sets of images."""
         if self.names != other.names:
             raise ConfigError(
-                "DATASETS.TRAIN: expected data sets with the same categories in the same order, found a difference: "
+                "DATASETS.TRAIN: the data sets must have the same categories in the same order, but "
                 f"{first_difference(self.names, other.names)}"
             )
         return CategoryStatistics(
@@ -83,8 +85,8 @@ def first_difference(first: Sequence[str], second: Sequence[str]) -> str:
     """Describe the first difference between the category names of two data sets, for messages."""
     for index, (left, right) in enumerate(zip(first, second, strict=False)):
         if left != right:
-            return f"the category with index {index} is {left!r} in the first data set, but {right!r} in the second"
-    return f"the first data set has {len(first)} categories, but the second has {len(second)}"
+            return f"the category with index {index} is {left!r} in the first data set and {right!r} in the second"
+    return f"the first data set has {len(first)} categories and the second has {len(second)}"
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

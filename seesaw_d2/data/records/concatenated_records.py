@@ -8,7 +8,7 @@ from seesaw_d2.data.records.records import ObjectColumns, Records, file_names, i
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """Concatenate sequences of records. Return a list if all sequences are lists, else a ``Joined``."""
+    """Concatenate sequences of records. If all sequences are lists, return a list. Otherwise, return a ``Joined``."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):

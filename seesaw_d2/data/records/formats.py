@@ -25,7 +25,7 @@ def _is_lvis(data: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class AnnotationFormat:
-    """Format of annotation files, described by its differences from the COCO format.
+    """Format of annotation files, described by its differences from COCO's format.
 
     Attributes:
         name: value of FORMAT in DATASETS.REGISTER.
@@ -34,7 +34,7 @@ class AnnotationFormat:
         federated: whether dataset dicts contain the fields ``ID_LISTS``.
         matches: function that returns whether FORMAT "auto" selects this format for the parsed content of a file. The
             content may lack annotations.
-        convert: function that converts the parsed content to the structure of COCO files. None: the format has this
+        convert: function that converts the parsed content to the structure of COCO files. If None, the format has this
             structure.
     """
 
@@ -52,7 +52,10 @@ FORMATS = {each.name: each for each in (LVIS, COCO)}
 
 
 def find_format(name: str, data: dict[str, Any]) -> AnnotationFormat:
-    """Return the format with this name. For "auto", return the first format that matches ``data``, else COCO."""
+    """Return the format with this name. For "auto", return the first format that matches ``data``.
+
+    If no format matches, return COCO.
+    """
     if name != AUTO:
         return FORMATS[name]
     return next((each for each in FORMATS.values() if each.matches(data)), COCO)

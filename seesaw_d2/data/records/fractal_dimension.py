@@ -66,7 +66,8 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
             name = image.get("file_name", image.get("image_id"))
             size = f"width {image.get('width')} and height {image.get('height')}"
             raise DataError(
-                f"image {name}: expected a width and height > 0, found {size}. Fractal dimensions need the image size."
+                f"image {name}: expected a width and height > 0, found {size}. The computation of fractal dimensions "
+                "divides box centres by the image size."
             )
         for each in image.get("annotations", ()):
             if not each.get("iscrowd", 0):

@@ -38,6 +38,6 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
             return load_proposals_into_dataset(records, copy.name)
     except Exception as error:  # Damaged pickles raise errors of many types.
         raise DataError(
-            f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits), found content that cannot be "
-            f"loaded ({type(error).__name__}: {reason(error)})"
+            f"{path}: cannot load the proposals ({type(error).__name__}: {reason(error)}). Expected a pickle of a dict "
+            "with the keys ids, boxes and objectness_logits."
         ) from error

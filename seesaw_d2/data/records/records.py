@@ -167,7 +167,7 @@ def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray,
 
     Args:
         records: I records.
-        crowds: True: include crowds. False: ignore crowds.
+        crowds: if True, include crowds. If False, ignore crowds.
     """
     stretches = (objects if crowds else objects.without_crowds() for objects in object_columns(records))
     pairs = [(np.zeros(0, np.int32), np.zeros(0, np.uint16))]

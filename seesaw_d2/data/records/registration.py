@@ -39,7 +39,7 @@ class DatasetEntry:
         json_file: absolute path of the annotation file.
         image_root: absolute path of the image folder.
         format: a key of ``FORMATS``, or "auto" to detect the format.
-        semantic: label maps for semantic segmentation. None: the data set has no label maps.
+        semantic: label maps for semantic segmentation. If None, the data set has no label maps.
     """
 
     name: str
@@ -90,7 +90,7 @@ def register_datasets(cfg: CfgNode) -> None:
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
             raise ConfigError(
-                f"{_KEY}[{index}].NAME: expected a name that no other entry has, found {entry.name!r}, the name of "
+                f"{_KEY}[{index}].NAME: expected a unique name, found {entry.name!r}, which is also the name of "
                 f"{_KEY}[{same[0]}]"
             )
         _check_free(entry, f"{_KEY}[{index}]")
@@ -131,9 +131,7 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     for key in value:
         if key not in _KNOWN:
             hint = did_you_mean(near_names(str(key).upper(), _KNOWN))
-            raise ConfigError(
-                f"{where}.{key}: expected one of the keys {', '.join(_KNOWN)}, found the unknown key {key}{hint}"
-            )
+            raise ConfigError(f"{where}.{key}: this key is unknown. The known keys are {', '.join(_KNOWN)}{hint}")
     for key in _REQUIRED:
         if key not in value:
             raise ConfigError(
@@ -164,7 +162,10 @@ def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
     if entry.name not in DatasetCatalog or _registered.get(entry.name) == entry:
         return
     other = _registered.get(entry.name)
-    owner = f"another registered data set ({other})" if other else "a data set of Detectron2 or of another program"
+    owner = "a data set of Detectron2 or of another program"
+    if other:
+        values = ", ".join(f"{key} {value}" for key, value in vars(other).items() if value)
+        owner = f"a data set that was registered with other values ({values})"
     raise ConfigError(
         f"{where}.NAME: expected an unused name, found {entry.name!r}, the name of {owner}. Choose another name."
     )

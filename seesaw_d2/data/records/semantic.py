@@ -12,7 +12,7 @@ from PIL import Image
 
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.json_reading import absolute_path, load_json_object
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.messages import first_few, shown
 from seesaw_d2.utils.regular_files import open_regular
 
 SEMANTIC_KEYS = ("SEM_SEG", "SEM_SEG_CLASSES")
@@ -27,7 +27,7 @@ class SemanticClasses:
 
     Attributes:
         names: name of each class. The pixel values of label maps are indices of this tuple.
-        image_count: number of training images with each class. None: the numbers are unknown.
+        image_count: number of training images with each class. If None, the numbers are unknown.
     """
 
     names: tuple[str, ...]
@@ -70,7 +70,7 @@ def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | Non
         return None
     if len(given) < len(SEMANTIC_KEYS):
         raise ConfigError(
-            f"{where}: expected both keys {' and '.join(SEMANTIC_KEYS)} or neither, found only {given[0]}"
+            f"{where}: expected both keys {' and '.join(SEMANTIC_KEYS)} or neither key, found only {given[0]}"
         )
     folder, classes_file = (absolute_path(value[key]) for key in SEMANTIC_KEYS)
     demo = (
@@ -101,11 +101,15 @@ def read_classes(path: str) -> SemanticClasses:
     counts = [row.get("image_count") for row in rows]
     if all(count is None for count in counts):
         return SemanticClasses(tuple(names))
-    wrong = [name for name, count in zip(names, counts, strict=True) if type(count) is not int or count < 0]
+    wrong = [
+        f"{'no count' if count is None else shown(count)} in class {name}"
+        for name, count in zip(names, counts, strict=True)
+        if type(count) is not int or count < 0
+    ]
     if wrong:
         raise DataError(
-            f'{path}: "image_count": expected an integer >= 0 in all classes or no count in any class, found a '
-            f"missing, negative or fractional count in the classes {first_few(wrong)}"
+            f'{path}: "image_count": expected an integer >= 0 in all classes or no count in any class, found '
+            f"{first_few(wrong)}"
         )
     return SemanticClasses(tuple(names), tuple(counts))
 
@@ -177,5 +181,5 @@ def check_values(labels: np.ndarray, path: str, num_classes: int, ignored: int) 
     if len(wrong):
         raise DataError(
             f"{path}: expected pixel values from 0 to {num_classes - 1} or {ignored}, found "
-            f"{first_few(wrong.tolist())}. {ignored} is MODEL.SEM_SEG_HEAD.IGNORE_VALUE"
+            f"{first_few(wrong.tolist())}. {ignored} is MODEL.SEM_SEG_HEAD.IGNORE_VALUE."
         )

@@ -27,7 +27,7 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
     Args:
         name: name of the data set.
-        dicts: dataset dicts of the whole data set. None: load the dicts.
+        dicts: dataset dicts of the whole data set. If None, load the dicts.
     """
     key = (name, DatasetCatalog[name], fingerprint(MetadataCatalog.get(name).get("json_file")))
     if key not in _cache:
@@ -63,12 +63,12 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
 
     Args:
         cfg: config with the data sets and DATASETS.FREQUENCY_THRESHOLDS.
-        num_classes: number of categories of the model. None: use MODEL.ROI_HEADS.NUM_CLASSES.
+        num_classes: number of categories of the model. If None, use MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
         the group (num_classes,) of each category. If DATASETS.TRAIN is empty, cannot be read or has another number of
-        categories, the function logs the reason and returns None. This is not an error, because training with a custom
-        data loader does not need DATASETS.TRAIN.
+        categories, the function logs the reason and returns None instead of raising an error, because training with a
+        custom data loader does not need DATASETS.TRAIN.
     """
     thresholds = added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS")
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes
@@ -76,8 +76,7 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
         image_count = training_statistics(cfg).image_count
         if len(image_count) != num_classes:
             raise ConfigError(
-                f"DATASETS.TRAIN: expected {num_classes} categories, as in the model, found {len(image_count)} "
-                "categories"
+                f"DATASETS.TRAIN has {len(image_count)} categories, but the model has {num_classes} categories"
             )
     except SeesawError as error:
         warn_once(

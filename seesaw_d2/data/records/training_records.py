@@ -117,8 +117,8 @@ def check_annotated(name: str, records: Records) -> None:
     """Raise DataError if the annotation file of a training set contains no annotations, like LVIS's test sets."""
     if "annotations" not in records[0]:
         raise DataError(
-            f'DATASETS.TRAIN: expected data sets with annotations, found data set {name!r} without "annotations" in '
-            "the annotation file. This data set may be a test set. Choose a training set."
+            f'DATASETS.TRAIN: the annotation file of data set {name!r} contains no "annotations". This data set may be '
+            "a test set. Choose a training set."
         )
 
 
@@ -140,8 +140,8 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
         )
     if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
-            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. {len(encoded)} objects of '
-            f"{name!r} have run-length masks (image ids {first_few(dict.fromkeys(encoded))})"
+            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. {len(encoded)} objects of data '
+            f"set {name!r} have run-length masks (image ids {first_few(dict.fromkeys(encoded))})."
         )
 
 

@@ -34,7 +34,8 @@ def validate_datasets(
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        training: True: check DATASETS.TRAIN and DATASETS.TEST. False: check only DATASETS.TEST, for an evaluation.
+        training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST, for an
+            evaluation.
         num_classes_key: config key with the model's number of categories.
 
     Raises:
@@ -115,12 +116,12 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
 
     Args:
         cfg: a config whose data sets are registered.
-        training: True: use DATASETS.TRAIN and DATASETS.TEST. False: use only DATASETS.TEST.
-        classification: True: the model classifies images. False: the model detects objects.
+        training: if True, use DATASETS.TRAIN and DATASETS.TEST. If False, use only DATASETS.TEST.
+        classification: if True, the model classifies images. If False, the model detects objects.
 
     Raises:
         ConfigError: the list of data sets is empty, a name is unknown, a detection model uses a classification data set
-            or vice versa, or DATASETS.FREQUENCY_THRESHOLDS is invalid.
+            or a classifier uses a detection data set, or DATASETS.FREQUENCY_THRESHOLDS is invalid.
     """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # raises ConfigError for invalid thresholds
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
@@ -176,8 +177,8 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
     for key, name, found in known[1:]:
         if list(found) != list(expected):
             raise ConfigError(
-                f"{key}: expected data sets with the same categories in the same order, found a difference between "
-                f"{first!r} ({first_key}) and {name!r}: {first_difference(expected, found)}"
+                f"{key}: all data sets must have the same categories in the same order, but {first!r} ({first_key}) "
+                f"and {name!r} ({key}) differ: {first_difference(expected, found)}"
             )
     num_classes = functools.reduce(getattr, key_of_number.split("."), cfg)
     if num_classes != len(expected):
@@ -198,13 +199,13 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
         cfg: config with DATASETS.TRAIN.
         tested: the evaluated categories.
         ids: category ids of ``tested``. For a training set with another number of categories, compare only the
-            categories whose ids occur in both data sets. None: skip training sets with another number of categories.
+            categories whose ids occur in both data sets. If None, skip training sets with another number of categories.
     """
     for name in cfg.DATASETS.TRAIN:
         try:
             trained = categories_of(name, "DATASETS.TRAIN")
         except SeesawError as error:
-            warn_once(logger, f"DATASETS.TRAIN: cannot compare the categories of {name!r}: {error}")
+            warn_once(logger, f"DATASETS.TRAIN: cannot compare the categories of data set {name!r}: {error}")
             continue
         if trained is None:
             continue

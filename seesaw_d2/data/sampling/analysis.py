@@ -24,7 +24,7 @@ class SamplingAnalysis:
     Attributes:
         statistics: numbers of images and instances of each category.
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
-        repeat_threshold: threshold t of the repeat factors. None: images are not repeated.
+        repeat_threshold: threshold t of the repeat factors. If None, images are not repeated.
         category_factors: (C,) repeat factors r(c).
         epoch_images: dict from sampling to the number of images per epoch. For "stochastic", this is the mean number.
             If ``repeat_threshold`` is None, the only sampling is "uniform".
@@ -85,9 +85,9 @@ def analyze_sampling(
     Args:
         records: I dataset dicts with "annotations", without the images that training omits.
         num_classes: number of categories C.
-        repeat_threshold: threshold t >= 0 of the repeat factors. None: images are not repeated.
-        names: C category names. None: use the indices as names.
-        groups: (C,) frequency groups. None: compute them by LVIS's thresholds from the image counts of ``records``.
+        repeat_threshold: threshold t >= 0 of the repeat factors. If None, images are not repeated.
+        names: C category names. If None, use the indices as names.
+        groups: (C,) frequency groups. If None, compute them by LVIS's thresholds from the image counts of ``records``.
         options: further arguments of ``image_repeat_factors``.
     """
     statistics = CategoryStatistics.from_dataset_dicts(records, num_classes, names)

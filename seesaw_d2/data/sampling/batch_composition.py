@@ -25,7 +25,7 @@ class BatchPlan:
     Args:
         stream: stream of image indices.
         batch_size: number of images B in a batch over all processes, >= 1.
-        groups: (I,) integers, the group of each image. None: do not group images.
+        groups: (I,) integers, the group of each image. If None, do not group images.
     """
 
     def __init__(self, stream: EpochStream, batch_size: int, groups: np.ndarray | None = None):

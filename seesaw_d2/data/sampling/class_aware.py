@@ -32,7 +32,7 @@ class ClassAwareSampler(EpochStream, Sampler):
 
     Args:
         records: dataset dicts.
-        seed: seed of the stream, equal in all processes. None: draw a random seed that all processes share.
+        seed: seed of the stream, equal in all processes. If None, draw a random seed that all processes share.
 
     Raises:
         DataError: no image has an object.

@@ -18,7 +18,7 @@ def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> Sampl
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        repeat_threshold: threshold t of the repeat factors. None: use DATALOADER.REPEAT_THRESHOLD.
+        repeat_threshold: threshold t of the repeat factors. If None, use DATALOADER.REPEAT_THRESHOLD.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.

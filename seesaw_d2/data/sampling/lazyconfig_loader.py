@@ -40,15 +40,15 @@ def build_repeat_factor_loader(
     Args:
         names: names of registered data sets. Images without objects are omitted.
         mapper: function that maps a record to the model's input, such as Detectron2's ``DatasetMapper``.
-        repeat_threshold: threshold t >= 0 of the repeat factors. 0: images are not repeated.
+        repeat_threshold: threshold t >= 0 of the repeat factors. If 0, images are not repeated.
         rounding: "stochastic" or "ceil", as in DATALOADER.REPEAT_ROUNDING.
         frequency: "images" or "instances", as in DATALOADER.REPEAT_FREQUENCY.
         copy_paste_threshold: threshold of Copy-Paste, as in INPUT.COPY_PASTE.THRESHOLD. ``mapper`` must then return
-            bitmasks. None: do not paste objects.
+            bitmasks. If None, do not paste objects.
         total_batch_size: number of images in a batch over all processes, a multiple of the number of processes.
-        num_workers: number of worker processes. 0: load images in this process.
-        seed: seed >= 0 of the image order and the augmentation. None: draw a random seed that all processes share. The
-            LazyConfig key ``train.seed`` replaces this seed.
+        num_workers: number of worker processes. If 0, load images in this process.
+        seed: seed >= 0 of the image order and the augmentation. If None, draw a random seed that all processes share.
+            The LazyConfig key ``train.seed`` replaces this seed.
         aspect_ratio_grouping: whether each batch contains only wide or only tall images.
         options: further arguments of PyTorch's ``DataLoader``.
 

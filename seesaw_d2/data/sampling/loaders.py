@@ -48,10 +48,10 @@ def build_train_loader(
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        mapper: function that maps a record to model inputs. None: use ``build_mapper(cfg, is_train=True)``.
-        sampler: sampler of the images. None: build the sampler that DATALOADER.SAMPLER_TRAIN selects.
-        records: dataset dicts. None: use ``load_training_dicts(cfg)``.
-        aspect_ratio_grouping: value to use instead of DATALOADER.ASPECT_RATIO_GROUPING. None: use the key's value.
+        mapper: function that maps a record to model inputs. If None, use ``build_mapper(cfg, is_train=True)``.
+        sampler: sampler of the images. If None, build the sampler that DATALOADER.SAMPLER_TRAIN selects.
+        records: dataset dicts. If None, use ``load_training_dicts(cfg)``.
+        aspect_ratio_grouping: value to use instead of DATALOADER.ASPECT_RATIO_GROUPING. If None, use the key's value.
         options: further arguments of PyTorch's ``DataLoader``.
 
     Returns:
@@ -139,8 +139,8 @@ def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequen
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
         name: name of the data set.
-        mapper: function that maps a record to model inputs. None: use ``build_mapper(cfg, is_train=False)``.
-        image_ids: ids of the images to load, in this order. None: load all images.
+        mapper: function that maps a record to model inputs. If None, use ``build_mapper(cfg, is_train=False)``.
+        image_ids: ids of the images to load, in this order. If None, load all images.
 
     Raises:
         DataError: an annotation file is missing or invalid, or image files are missing. During iteration, the loader

@@ -49,7 +49,7 @@ def category_repeat_factors(
         image_count: (C,) number of images with each category. The repeat factor of a category without images is 1.
         num_images: number of all images, >= 1.
         threshold: threshold t >= 0.
-        sqrt: True: use the formula above. False: use max(1, t / f(c)), an option of Detectron2's main branch.
+        sqrt: if True, use the formula above. If False, use max(1, t / f(c)), an option of Detectron2's main branch.
         frequency: "images": f(c) is the fraction of images with the category. "instances": f(c) is the geometric mean
             of this fraction and the category's fraction of all instances (instance-aware repeat factors of Yaman,
             Mahmud and Liu, 2023, arXiv 2305.08069).

@@ -52,12 +52,12 @@ class TrainLoader:
             NumPy and PyTorch. If the function returns None, the loader maps another random record instead.
         sampler: stream of image indices. The loader also uses the sampler's seed for the augmentation.
         batch_size: number of images in a batch over all processes, a multiple of the number of processes.
-        groups: (I,) integers, the group of each image. All images of a batch belong to one group. None: do not group
+        groups: (I,) integers, the group of each image. All images of a batch belong to one group. If None, do not group
             images.
-        num_workers: number of worker processes. 0: load images in this process.
+        num_workers: number of worker processes. If 0, load images in this process.
         digest: hash of the records, the result of ``digest_of``.
-        device: GPU to which images are copied from pinned memory while the model trains on the previous batch. None: do
-            not copy images.
+        device: GPU to which images are copied from pinned memory while the model trains on the previous batch. If None,
+            do not copy images.
         options: further arguments of PyTorch's ``DataLoader``.
     """
 
@@ -122,7 +122,7 @@ class TrainLoader:
 
         Args:
             state: result of ``state_dict``.
-            seed: new seed. None: use the seed in the state.
+            seed: new seed. If None, use the seed in the state.
         """
         self.sampler.seed = state["seed"] if seed is None else seed
         self.num_images = state["images"]

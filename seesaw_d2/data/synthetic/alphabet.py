@@ -36,7 +36,7 @@ class Alphabet:
     Attributes:
         characters: distinct characters.
         fonts: names of font files in Matplotlib's folder ``fonts/ttf``.
-        digit_words: True: digits are named "zero" to "nine". False: digits are named "0" to "9".
+        digit_words: if True, digits are named "zero" to "nine". If False, digits are named "0" to "9".
     """
 
     characters: str

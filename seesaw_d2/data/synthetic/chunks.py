@@ -29,8 +29,9 @@ class Chunk:
         images: indices of the images in the split.
         categories: category indices of the objects in each image.
         first_annotation: number of objects in all earlier images of the split.
-        image_root: the images are written to the subfolder ``split`` of this folder. None: do not draw images.
-        semantic_root: label maps are written to the subfolder ``split`` of this folder. None: do not draw label maps.
+        image_root: the images are written to the subfolder ``split`` of this folder. If None, do not draw images.
+        semantic_root: label maps are written to the subfolder ``split`` of this folder. If None, do not draw label
+            maps.
     """
 
     config: GlyphConfig

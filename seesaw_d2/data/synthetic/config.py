@@ -35,7 +35,7 @@ class GlyphConfig:
         seed: random seed, from 0 to 2^32 - 1.
         val_instances_per_category: number of validation instances of each category, each in a different image.
         max_category_images, min_category_images: number of training images of the most and least frequent category.
-        decay: exponential decay per rank, >= 0. None: use ``log(max_category_images / 2.2) / num_categories``. If
+        decay: exponential decay per rank, >= 0. If None, use ``log(max_category_images / 2.2) / num_categories``. If
             ``max_category_images`` is 600, this value makes about 28 % of the categories rare.
         object_size: minimum and maximum length of an object's longer side, as fractions of ``image_size``.
         max_neg_categories: maximum length of ``neg_category_ids`` of an image. If an image lacks more categories, the

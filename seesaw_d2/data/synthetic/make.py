@@ -35,7 +35,7 @@ class GlyphSummary:
 
     Attributes:
         root: folder of the data set.
-        made: True: this call created the data set. False: the data set existed.
+        made: if True, this call created the data set. If False, the data set existed.
         frequencies: number of categories in each frequency group of LVIS, "r", "c" and "f".
         images, instances: number of images or instances in each split, "train" and "val".
         megabytes: size of the files in units of 10^6 bytes.
@@ -69,10 +69,10 @@ def make_glyphs(
 
     Args:
         root: folder of the data set. The folder appears only when all files are complete.
-        config: settings of the data set. None: use the defaults of ``GlyphConfig``.
-        workers: number of worker processes. None: use one per available core. 1: draw in this process.
-        images: True: write images and annotations. False: write only annotations.
-        semantic: True: also write the label maps ``semantic/{train,val}/*.png`` and the class names
+        config: settings of the data set. If None, use the defaults of ``GlyphConfig``.
+        workers: number of worker processes. If None, use one per available core. If 1, draw in this process.
+        images: if True, write images and annotations. If False, write only annotations.
+        semantic: if True, also write the label maps ``semantic/{train,val}/*.png`` and the class names
             ``annotations/glyphs_semantic_classes.json``. Pixel values are 0 for background, i + 1 for category i, and
             255 for edges of objects, which are ignored.
         overwrite: whether to replace a glyph data set that was generated with other settings.

@@ -33,7 +33,7 @@ def test_registers_lazily(toy):
 def test_the_same_entry_again_is_harmless(toy):
     register_datasets(make_cfg(toy))
     register_datasets(make_cfg(toy))
-    with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.NAME: .*DatasetEntry\("):
+    with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.NAME: .*json_file .*format auto"):
         register_datasets(make_cfg({**toy, "FORMAT": "coco"}))
 
 

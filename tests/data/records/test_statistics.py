@@ -106,7 +106,7 @@ def test_groups_of_training_data(own_data, caplog):
     with caplog.at_level(logging.INFO):
         for _ in range(2):
             assert training_frequency_groups(cfg, num_classes=3) is None
-    assert len(re.findall("DATASETS.TRAIN: .* 3 categories", caplog.text)) == 1
+    assert len(re.findall(r"DATASETS\.TRAIN .* 3 categories", caplog.text)) == 1
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [2, 1]
     with pytest.raises(ConfigError, match="FREQUENCY_THRESHOLDS"):
         training_frequency_groups(cfg)

@@ -1,8 +1,8 @@
 """Encode the records of an annotation file as JSON texts, and as columns for functions that read all records.
 
-Shapes: I is the number of images, and N is the number of objects that training can use. Objects are sorted by image. In
-some arrays, the values of all images are concatenated. An array whose name ends with ``_end`` contains the end index of
-each image's values in such an array. The values of an image start where the values of the previous image end.
+Objects are sorted by image. Some arrays contain the concatenated values of all images. For each of these arrays, an
+array whose name ends with ``_end`` contains the end index of each image's values. The values of an image start where
+the values of the previous image end.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,8 @@ class Part(NamedTuple):
 
     Attributes:
         columns: columns of the objects. "image" and "category" are indices into the sorted ids of the file.
-        texts: JSON of each object, as lines or as a list. None: use the unparsed annotations of the file.
+        texts: JSON of each object, as a list or as newline-separated bytes. If None, use the annotations' unparsed JSON
+            in the file.
     """
 
     columns: ObjectColumns
@@ -45,11 +46,11 @@ class Part(NamedTuple):
 
 
 def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
-    """Return the arrays that store an annotation file. Their names and data types are in ``ARRAYS``.
+    """Return the arrays that store an annotation file. ``ARRAYS`` lists the names and data types of the arrays.
 
     Args:
         file: the annotation file. This function ignores the content of ``file.annotations``.
-        parts: the objects of the file. Each part must contain texts.
+        parts: the objects of the file. ``texts`` must not be None in any part.
     """
     columns = ObjectColumns(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))
     objects: list[Any] = []

@@ -1,7 +1,8 @@
 """Write, load, check and remove compiled annotation files.
 
 A file contains a checksum, the length of the description, the description as JSON, and the arrays. The checksum detects
-damaged files. An attacker could compute a valid checksum. Therefore files to which other users can write are not used.
+damaged files, but not manipulated files, because an attacker could compute a valid checksum. Therefore files to which
+other users can write are not used.
 """
 
 import contextlib
@@ -39,18 +40,18 @@ _NUMBER = 8  # size in bytes of the checksum and of the length, and alignment of
 
 
 class UnfitEntryError(Exception):
-    """A compiled file is damaged or belongs to another annotation file. The message describes the problem."""
+    """Raised if a compiled file cannot be used. The message completes the sentence "The file cannot be used: ..."."""
 
 
 def cache_folder() -> str | None:
-    """Return the folder of compiled files, or None if SEESAW_D2_CACHE is empty, which disables compiling."""
+    """Return the folder of compiled files, or None if the environment variable SEESAW_D2_CACHE disables compiling."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
     return os.path.join(os.path.abspath(root), "annotations") if root else None
 
 
 class MappedTables(dict):
-    """Dict from name to memory-mapped array of a compiled file. Pickling stores only the path of the file.
+    """Dict from array name to memory-mapped array of a compiled file. Pickling stores only the path of the file.
 
     Attributes:
         meta: the description that ``write_entry`` wrote.
@@ -93,7 +94,7 @@ def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.writelines([checksum.to_bytes(_NUMBER, "little"), *chunks])
             file.flush()
-            # Without the sync, the file could contain only zeros after it is renamed and the machine crashes.
+            # Without fsync, the renamed file could contain only zeros after a crash of the machine.
             os.fsync(file.fileno())
         _remove(path)
         os.rename(temporary, path)
@@ -112,25 +113,27 @@ def load_entry(path: str) -> MappedTables | None:
     if not os.path.lexists(path):
         return None
     if kind := "a link" if os.path.islink(path) else irregular(path):
-        raise UnfitEntryError(f"{kind} instead of a file")
+        raise UnfitEntryError(f"it is {kind}, not a regular file")
     if foreign := foreign_owner(path):
         raise UnfitEntryError(foreign)
     try:
         data = np.memmap(path, np.uint8, mode="r") if os.path.getsize(path) > _NUMBER else np.zeros(_NUMBER, np.uint8)
     except OSError as error:
-        raise UnfitEntryError(f"an unreadable file ({error.strerror})") from None
+        raise UnfitEntryError(f"it cannot be read ({error.strerror})") from None
     if zlib.crc32(data[_NUMBER:]) != int(data[:_NUMBER].view("<i8")[0]) or len(data) == _NUMBER:
-        raise UnfitEntryError("a file that does not match its checksum")
+        raise UnfitEntryError("its content does not match its checksum")
     tables = MappedTables(path)
     if tables.meta["name"] != os.path.basename(path):
-        raise UnfitEntryError(f"the file {tables.meta['name']}")
-    with contextlib.suppress(OSError):  # fails without write permission, and then ``tidy`` cannot remove the file
+        raise UnfitEntryError(f"its content belongs to another file, {tables.meta['name']}")
+    # Mark the file as recently used, so that ``tidy`` keeps it. Without write permission, this fails, but then ``tidy``
+    # cannot remove the file.
+    with contextlib.suppress(OSError):
         os.utime(path)
     return tables
 
 
 def foreign_owner(path: str) -> str:
-    """Return the reason why other users can write to a file or folder, or "" if the path is private or missing.
+    """Explain why other users can write to a file or folder. Return "" if the path is private or missing.
 
     A private file belongs to this user or to root, and other users have no write permission. The group of the file may
     have write permission if it is the user's private group, as on many Linux systems with umask 002. On Windows, the
@@ -141,10 +144,10 @@ def foreign_owner(path: str) -> str:
     status = os.stat(path)
     kind = "folder" if stat.S_ISDIR(status.st_mode) else "file"
     if status.st_uid not in (os.geteuid(), 0):
-        return f"a {kind} of the user with id {status.st_uid}"
+        return f"the {kind} belongs to another user, with id {status.st_uid}"
     by_group = status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid)
     if by_group or status.st_mode & stat.S_IWOTH:
-        return f"a {kind} that other users can write to (mode {stat.S_IMODE(status.st_mode):o})"
+        return f"other users can write to the {kind} (mode {stat.S_IMODE(status.st_mode):o})"
     return ""
 
 
@@ -170,15 +173,12 @@ def make_private(cache: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(cache, mode=0o700)
     if foreign := foreign_owner(cache):
-        raise PermissionError(
-            errno.EACCES,
-            f"expected a folder to which only the owner can write, found {foreign}. Run chmod 700 on this folder",
-        )
+        raise PermissionError(errno.EACCES, f"{foreign}. The folder must belong to this user and have the mode 700")
 
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Hold an exclusive lock of a compiled file in a block. If the process dies, the system releases the lock."""
+    """Hold an exclusive lock on a compiled file in a ``with`` block. If the process dies, the lock is released."""
     if kind := irregular(f"{path}.lock"):
         raise OSError(errno.EINVAL, f"{path}.lock: expected a regular file, found {kind}")
     with open(f"{path}.lock", "a") as file:
@@ -199,7 +199,7 @@ def tidy(cache: str) -> None:
 
 
 def _is_entry(entry: os.DirEntry) -> bool:
-    """Return whether the name shows that this project created a file, or that an earlier version created a folder."""
+    """Return whether this version created the file, or an earlier version created the folder, judging by the name."""
     name = _ENTRY.fullmatch(entry.name)
     if name is None or entry.is_symlink():
         return False

@@ -51,7 +51,7 @@ class CompiledRecords(Sequence):
         tables: arrays of the compiled file, as described in ``encoding.ARRAYS``.
         image_root: folder of the image files.
         categories: dict from category id to contiguous id, in ascending order of category ids.
-        indices: (I,) indices of the images in the file. None: use all images.
+        indices: (I,) indices of the images in the file. If None, use all images.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class CompiledRecords(Sequence):
         return slice(int(array[index - 1]) if index else 0, int(array[index]))
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the start and the end of the slice that ``_range`` returns, for several images."""
+        """Return the starts and the ends of the slices of several images. See ``_range`` for a single image."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 

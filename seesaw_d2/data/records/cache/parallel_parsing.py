@@ -39,7 +39,7 @@ class _File(msgspec.Struct, gc=False):
 
 
 def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
-    """Split an annotation file into its annotations, but do not parse the annotations.
+    """Split an annotation file. Parse the lists of images and categories, but not the annotations.
 
     Returns:
         a dict with the parsed lists of images and categories, and a list with the unparsed JSON of each annotation. If
@@ -67,7 +67,7 @@ def read_parts(
 ) -> Iterator[tuple[list[msgspec.Raw], T]]:
     """Split annotations into parts of at most ``PART``. Yield (texts of the part, result of ``read``) for each part.
 
-    The parts are yielded in order. Several parts are read in worker processes.
+    The parts are yielded in order. If there are several parts, worker processes read the parts.
 
     Args:
         texts: unparsed JSON of each annotation. An empty list gives one empty part.

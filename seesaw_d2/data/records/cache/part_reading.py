@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """Annotation that msgspec parses only if all values have exactly these types. true and 1.0 are not integers.
+    """Annotation that msgspec parses only if each value has the declared type. For example, true and 1.0 are not int.
 
     ``UNSET`` means that the field is missing. ``_simple_part`` checks that the ids exist.
     """
@@ -47,7 +47,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings]:
-    """Check a JSON list of annotations. Return the objects and the findings.
+    """Check a JSON list of annotations. Return the objects, and the problems that cause warnings.
 
     Raises:
         DataError: an annotation is invalid.
@@ -125,7 +125,7 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
 
 
 def _short(annotations: list[_Annotation]) -> bytes:
-    """Return JSON with the needed fields of annotations without masks. This saves most of the space."""
+    """Return JSON lines of annotations without masks, reduced to the fields that records need to save disk space."""
     for each in annotations:  # msgspec does not encode UNSET
         each.id = each.image_id = each.area = UNSET
     return _encode_lines(annotations)

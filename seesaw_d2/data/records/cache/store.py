@@ -125,7 +125,7 @@ def _warn_not_kept(path: str, entry: str, error: OSError) -> None:
     warn_once(
         logger,
         f"{os.path.dirname(entry)}: cannot store the compiled annotations of {path}: {error.strerror or error}. Every "
-        "process will parse the file. To avoid this, set the environment variable SEESAW_D2_CACHE to another folder",
+        "process will parse the file. To avoid this, set the environment variable SEESAW_D2_CACHE to another folder.",
     )
 
 
@@ -142,7 +142,7 @@ def _code_digest() -> str:
 
 
 def _digest(path: str, dataset_format: str) -> str:
-    """Return the name of a compiled file, a hash of the annotation file, its format and the code."""
+    """Return the name of a compiled file, which is a hash of the annotation file, its format and the code."""
     digest = hashlib.sha256(f"{entry_files.VERSION} {_code_digest()} {dataset_format}\n".encode())
     block = memoryview(bytearray(1 << 18))  # small enough for the processor's cache
     with open_regular(path, "rb", buffering=0) as file:
@@ -178,9 +178,7 @@ def _load(entry: str, path: str) -> CompiledFile | None:
     try:
         tables = entry_files.load_entry(entry)
     except entry_files.UnfitEntryError as error:
-        warn_once(
-            logger, f"{entry}: expected the compiled annotations of {path}, found {error}. The file is compiled again"
-        )
+        warn_once(logger, f"{entry}: this file cannot be used: {error}. The annotations of {path} are compiled again.")
         return None
     if tables is None:
         return None
