@@ -188,7 +188,7 @@ def test_what_is_passed_over_is_said(tmp_path):
         for part in ("2 .png", "1 .tif", "d.png", "masks/a.png", "masks/b.tif"):
             assert part in notes
         assert "3 hidden" in notes
-        for part in ("._a.png", ".thumbs", "images/.ipynb_checkpoints", "1 irregular", "broken.png"):
+        for part in ("._a.png", ".thumbs", "images/.ipynb_checkpoints", "skipped 1 ", "broken.png"):
             assert part in notes
         assert "result.json" not in notes
 

@@ -55,7 +55,7 @@ def test_images_that_cannot_be_read(tmp_path, capsys):
     status, out, err = command(capsys, export, "--output", tmp_path / "made", "--skip-bad-images")
     assert (status, err) == (0, "")
     assert files_of(tmp_path / "made") == ["b.png", "d.png"]
-    assert re.search(r"note .*skipped 1 of 4 .* without a file: a\.png", out)
+    assert re.search(r"note .*skipped 1 of 4 .*: a\.png", out)
     assert re.search(r"note .*skipped 1 of 3 .* that cannot be read: c\.png", out)
     objects = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
     assert sorted(item["image_id"] for part in objects for item in part) == [1, 3]

@@ -87,7 +87,7 @@ def test_the_split_is_by_category_and_seed(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": ("a.png", "b.png", "c.png", "nowhere.png")}, "without a file: nowhere.png"),
+        ({"names": ("a.png", "b.png", "c.png", "nowhere.png")}, ": nowhere.png"),
         ({"annotations": None}, '"annotations": expected a list'),
         ({"annotations": [{"id": 1, "image_id": 0, "category_id": 9, "bbox": [1, 1, 2, 2]}]}, '"category_id"'),
         ({"names": (), "images": []}, 'export/result.json: "images": expected at least one'),
@@ -111,7 +111,7 @@ def test_images_of_one_name(tmp_path):
     assert "x/a.png" in {image["file_name"] for part in parts for image in part}
     small(tmp_path / "export")
     (tmp_path / "export/a.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 .*several files of the same name: a\.png"):
+    with pytest.raises(DataError, match=r"1 of 4 .*: a\.png \(x/a\.png, y/a\.png"):
         prepare_export(export, tmp_path / "made")
 
 

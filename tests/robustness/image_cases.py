@@ -17,7 +17,7 @@ from seesaw_d2.data.records.training_records import load_training_dicts
 from tests.data.toy import HEIGHT, WIDTH, entry, make_cfg, toy_data, write, write_images
 from tests.robustness.corpus import Case, cases
 
-UNREADABLE = r"expected readable image files, found .*: \S+1\.jpg"
+UNREADABLE = r".*cannot read .*: \S+1\.jpg"
 
 
 def dataset(change: Callable[[Path], None], **size: int) -> Callable[[Path], Path]:
@@ -94,11 +94,11 @@ CASES: list[Case] = cases(
         "no bytes": (content(b""), UNREADABLE),
         "text": (content(b"this is no image"), UNREADABLE),
         "a page of HTML": (content(b"<html><body>404 Not Found</body></html>"), UNREADABLE),
-        "truncated JPEG": (content(JPEG[:-300]), r"1\.jpg: expected a readable image"),
+        "truncated JPEG": (content(JPEG[:-300]), r"1\.jpg: .*decode"),
         "JPEG of a header": (content(JPEG[:200]), r"1\.jpg"),
-        "truncated PNG": (content(PNG[:-3000]), r"1\.jpg: expected a readable image"),
+        "truncated PNG": (content(PNG[:-3000]), r"1\.jpg: .*decode"),
         "damaged PNG": (content(PNG[:500] + bytes(500) + PNG[1000:]), None),  # Pillow takes it; the doctor does not
-        "PNG without pixels": (content(png(WIDTH, HEIGHT)), r"1\.jpg: expected a readable image"),
+        "PNG without pixels": (content(png(WIDTH, HEIGHT)), r"1\.jpg: .*decode"),
         "another ending": (content(PNG), None),
         "BMP": (content(encoded(picture(), "BMP")), None),
         "WebP": (content(encoded(picture(), "WEBP")), None),
@@ -128,8 +128,8 @@ CASES: list[Case] = cases(
             r"1\.jpg",
         ),
         "a program (PostScript)": (content(POSTSCRIPT), r"1\.jpg \(.*PostScript"),
-        "a folder": (dataset(lambda path: path.mkdir()), r"1 of 4 image files of .* are missing: \S+1\.jpg"),
-        "a pipe": (dataset(os.mkfifo), r"1 of 4 image files of .* are missing: \S+1\.jpg"),
+        "a folder": (dataset(lambda path: path.mkdir()), r"1 of 4 image files are missing: \S+1\.jpg"),
+        "a pipe": (dataset(os.mkfifo), r"1 of 4 image files are missing: \S+1\.jpg"),
         "a device": (dataset(lambda path: path.symlink_to("/dev/zero")), r"are missing: \S+1\.jpg"),
         "missing": (dataset(lambda path: None), r"are missing: \S+1\.jpg"),
         "a link to nothing": (dataset(lambda path: path.symlink_to("nowhere.jpg")), r"are missing: \S+1\.jpg"),

@@ -24,9 +24,10 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
         size: height and width of the image in pixels.
 
     Returns:
-        the polygons with at least three points, without a last odd value. If no polygon has three points, the result is
-        None if the first polygon has at most 4 values, for which pycocotools raises an error. Otherwise, the result is
-        an empty run-length mask.
+        the polygons with at least three points. If a polygon has an odd number of values, its last value is removed. If
+        no polygon has three points, the result depends on the first polygon. For a first polygon with at most 4 values,
+        the result is None, because pycocotools raises an error. For a first polygon with 5 values, the result is an
+        empty run-length mask.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:

@@ -22,7 +22,7 @@ class Disagreement:
 
     Attributes:
         ids: annotation ids of these objects.
-        causes: for each possible cause, the number of these objects whose box the cause explains.
+        causes: dict from each possible cause to the number of these objects for which the cause explains the box.
         example: description of the first object's box and of the box around its mask.
     """
 
@@ -37,7 +37,7 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     Args:
         ids: (N,) ids of the annotations.
         boxes: (N, 4) x, y, width, height.
-        extents: (N, 4) x1, y1, x2, y2. Objects with NaN are not compared.
+        extents: (N, 4) x1, y1, x2, y2. Objects whose extents are NaN are not compared.
         sizes: (N, 2) height and width of each object's image.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
@@ -77,7 +77,7 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """Problems in a part of an annotation file. They cause warnings instead of errors.
+    """Problems in a part of an annotation file that cause warnings instead of errors.
 
     Attributes:
         ids: (N,) ids of all annotations in this part.

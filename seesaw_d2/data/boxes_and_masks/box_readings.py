@@ -1,4 +1,4 @@
-"""Guess which convention an annotation file uses for boxes, if the boxes as x, y, width, height do not fit the masks.
+"""Guess which convention the boxes of an annotation file follow if they do not fit the masks as x, y, width, height.
 
 Shapes: N is the number of objects. Unless stated otherwise, all arrays are (N, 4) float64 in pixels. Corners are x1,
 y1, x2, y2.
@@ -52,7 +52,7 @@ class Objects:
     def agree(self, corners: np.ndarray) -> np.ndarray:
         """Return, as (N,) bool, whether each box agrees with the mask within the tolerance.
 
-        Boxes and masks are clipped to the image first, because some labelling tools clip only one of both.
+        Boxes and masks are clipped to the image first, because some labelling tools clip only boxes or only masks.
 
         Args:
             corners: corners of the boxes. Boxes with NaN do not agree.
@@ -64,9 +64,9 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Count, for each convention, the objects whose box agrees with the mask if the box is read in this way.
+    """Count, for each convention, the objects whose box agrees with the mask if the box follows this convention.
 
-    Masks of a few pixels are ignored, because almost any box near them agrees within the tolerance.
+    Masks of a few pixels are ignored, because almost any box near such a mask agrees within the tolerance.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
     with np.errstate(all="ignore"):  # division by zero gives NaN

@@ -56,7 +56,7 @@ class Segmentations(NamedTuple):
     """Result of ``clean_segmentations`` for N annotations.
 
     Attributes:
-        keep: (N,) bool. If False, all polygons of the object were removed.
+        keep: (N,) bool, True unless all polygons of the object were removed.
         before: dict from the index of each annotation with removed polygons to its original segmentation.
         extents: (N, 4) float64, x1, y1, x2, y2 of the box around each mask. NaN for crowds, for objects without a mask,
             and for masks with removed polygons.

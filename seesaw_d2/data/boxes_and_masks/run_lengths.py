@@ -8,8 +8,8 @@ import numpy as np
 def is_run_length_mask(value: Any, size: list[int]) -> bool:
     """Return whether a parsed JSON value is a valid run-length mask of an image.
 
-    A valid mask is an object with ``size`` and ``counts``. The counts are run lengths >= 0 whose sum is the number of
-    pixels, either in a list of integers or in COCO's compressed string.
+    A valid mask is a JSON object with ``size`` and ``counts``. The counts are run lengths >= 0 whose sum is the number
+    of pixels, either as a list of integers or as COCO's compressed string.
 
     Args:
         value: parsed JSON value.

@@ -30,12 +30,12 @@ class CopyPasteMapper:
     than the image, only the upper left part of the object is pasted. Pasted pixels are removed from the masks of the
     covered objects, and the boxes of these objects shrink to the remaining masks. Fully covered objects are removed.
 
-    Deviations from the paper: this mapper pastes single objects of rare categories at random positions, while the paper
-    pastes a random subset of an image's objects. This mapper does not blend the edges of pasted objects, which makes no
-    difference according to the paper.
+    Unlike the paper's method, which pastes a random subset of an image's objects, this mapper pastes single objects of
+    rare categories at random positions. This mapper does not blend the edges of pasted objects. According to the paper,
+    blending makes no difference.
 
-    All random numbers come from the global generators. ``TrainLoader`` seeds the generators with its own seed and the
-    position of the image in the training sequence. Therefore a resumed training pastes the same objects as an
+    All random numbers come from the global random generators. ``TrainLoader`` seeds these generators with its own seed
+    and the position of the image in the training sequence. Therefore a resumed training pastes the same objects as an
     uninterrupted training.
 
     Args:

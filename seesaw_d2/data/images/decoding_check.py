@@ -29,9 +29,13 @@ class Examined:
 
     Attributes:
         path: path of the file.
-        kind: kind of problem. "": the image has no problem. "unreadable": the image cannot be decoded. "size": the
-            image does not have the annotated size. "deep": the image has more than 8 bits per channel. "several": the
-            file contains several frames or pages, and the loaders use only the first.
+        kind: kind of problem:
+
+            - "": the image has no problem.
+            - "unreadable": the image cannot be decoded.
+            - "size": the image does not have the annotated size.
+            - "deep": the image has more than 8 bits per channel.
+            - "several": the file contains several frames or pages. The loaders use only the first frame or page.
         problem: description of the problem, or "" for an image without a problem.
     """
 
@@ -77,7 +81,7 @@ def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Ta
                 futures.append((pool.submit(partial(_examine_all, chunk)), chunk))
             except BrokenProcessPool:
                 left.append(chunk)
-        # Chunks stay in order: insert unfinished chunks before the chunks that could not be submitted.
+        # Keep the chunks in order by inserting unfinished chunks before the chunks that could not be submitted.
         not_submitted = len(left)
         for future, chunk in futures:
             try:

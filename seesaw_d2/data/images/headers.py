@@ -27,7 +27,7 @@ _PHOTO_FORMATS = ("MPO",)
 
 
 class NotDecodedError(ValueError):
-    """Pillow recognizes the format but has no decoder for it."""
+    """Raised if Pillow recognizes the format of an image file, but this process cannot decode the format."""
 
 
 class Header(NamedTuple):
@@ -37,7 +37,7 @@ class Header(NamedTuple):
         size: width and height after the rotation by EXIF data, which Detectron2 applies. If the header cannot be read,
             ``size`` is the error.
         mode: Pillow's mode, or "" if the header cannot be read.
-        several: whether the file contains several frames or pages. The loaders read only the first.
+        several: whether the file contains several frames or pages. The loaders read only the first frame or page.
     """
 
     size: tuple[int, int] | Exception
@@ -56,8 +56,10 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
         name: name of the data set, for messages.
         skip: DATALOADER.SKIP_BAD_IMAGES. If True, accept files that are not images, because the loaders replace such
             files. If False, raise DataError for such files.
-        deep: how to handle images with more than 8 bits per channel (Pillow's modes I, I;16, F). "warn": log a warning,
-            because Detectron2's mapper clips pixel values at 255. "refuse": raise DataError.
+        deep: how to handle images with more than 8 bits per channel (Pillow's modes I, I;16, F):
+
+            - "warn": log a warning, because Detectron2's mapper clips pixel values at 255.
+            - "refuse": raise DataError.
 
     Raises:
         DataError: a file is not an image, has another size than annotated, or has more than 8 bits per channel.
@@ -71,8 +73,8 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     bad = [f"{path} ({type(h.size).__name__}: {h.size})" for (path, _), h in found if isinstance(h.size, Exception)]
     if bad and not skip:
         raise DataError(
-            f"data set {name}: expected readable image files, found {len(bad)} of {len(opened)} files unreadable: "
-            f"{first_few(bad)}. Set DATALOADER.SKIP_BAD_IMAGES True to skip unreadable images."
+            f"data set {name}: cannot read {len(bad)} of {len(opened)} image files: {first_few(bad)}. Set "
+            "DATALOADER.SKIP_BAD_IMAGES True to skip unreadable images."
         )
     other_size = [
         f"{path} ({describe_size(path, expected, header.size)})"
@@ -81,8 +83,9 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     ]
     if other_size:
         raise DataError(
-            f"data set {name}: expected image files with the annotated width x height, found {len(other_size)} files "
-            f"with a different size: {first_few(other_size)}"
+            f"data set {name}: expected image files with the annotated width x height, found {len(other_size)} of "
+            f"{len(opened)} files with a different size: {first_few(other_size)}. Correct the annotated sizes, or "
+            "replace the image files."
         )
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
@@ -123,7 +126,8 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             if image.format in _PROGRAMS:
                 program = _PROGRAMS[image.format]
                 raise NotDecodedError(
-                    f"the file is {program}, which Pillow decodes by running an external program. This is not allowed"
+                    f"the file is {program}. Pillow decodes such files by running an external program, which is not "
+                    "allowed here"
                 )
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(f"Pillow cannot decode the format {image.format}")
@@ -164,7 +168,7 @@ def _opened(file: BinaryIO) -> Image.Image:
         return Image.open(file)
     except UnidentifiedImageError:
         raise UnidentifiedImageError(
-            "Pillow does not recognize the format" if file.seek(0, os.SEEK_END) else "the file is empty"
+            "Pillow does not recognize the image format" if file.seek(0, os.SEEK_END) else "the file is empty"
         ) from None
 
 

@@ -34,8 +34,8 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
     nameless = [image for image, name in zip(ids, names, strict=True) if not isinstance(name, str) or not name]
     if nameless:
         raise DataError(
-            f'{path}: expected {fields} in every entry of "images", found entries without a file name (image ids '
-            f"{first_few(nameless)})"
+            f'{path}: expected {fields} in every entry of "images", found {len(nameless)} of {len(names)} entries '
+            f"without a file name (image ids {first_few(nameless)})"
         )
     nothing = [name for name in names if not _is_file_name(name)]
     if nothing:
@@ -46,7 +46,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
     outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
-            f'{path}: "file_name": expected paths below the image folder, found paths outside the folder: '
+            f"{path}: {fields}: expected paths below the image folder, found paths outside the folder: "
             f"{first_few(outside)}"
         )
 
@@ -115,14 +115,15 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     missing = missing_files(records)
     if not missing:
         return records
-    count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
+    where = f"data set{'s' * (len(names) > 1)} {', '.join(names)}"
     folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
-    found = f"{count} are missing: {first_few(folders or missing)}{describe_near(near_files(missing))}"
+    listed = f"{first_few(folders or missing)}{describe_near(near_files(missing))}"
+    found = f"{where}: {len(missing)} of {len(records)} image files are missing: {listed}"
     if not skip:
-        raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to skip missing images")
+        raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to skip missing images.")
     if len(missing) == len(records):
-        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES would skip all images. Check the image folder")
-    warn_once(logger, f"{found}. These images are skipped, because DATALOADER.SKIP_BAD_IMAGES is True")
+        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True would skip all images. Check the image folder.")
+    warn_once(logger, f"{found}. These images are skipped, because DATALOADER.SKIP_BAD_IMAGES is True.")
     gone = set(missing)
     return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
 

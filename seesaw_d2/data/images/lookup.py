@@ -179,7 +179,7 @@ def _fold(name: str) -> str:
 def _folded_entries(folder: str) -> dict[str, list[str]]:
     """List a folder. Return a dict from normalized name to the paths with that name.
 
-    File names are normalized by ``folded``, which removes the extension. Folder names keep it, and get a trailing "/".
+    ``folded`` normalizes file names and removes the extension. Folder names keep the extension and get a trailing "/".
     """
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):

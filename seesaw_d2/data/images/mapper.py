@@ -1,7 +1,7 @@
 """Report or replace unreadable images while records are mapped to model inputs.
 
-The mappers of this module wrap another mapper, such as Detectron2's DatasetMapper. If the wrapped mapper raises an
-error, they read the image again to find out whether the image is the cause.
+Each mapper of this module wraps another mapper, such as Detectron2's DatasetMapper. If the wrapped mapper raises an
+error, the wrapper reads the image again to find out whether the image is the cause.
 """
 
 import copy
@@ -28,7 +28,7 @@ _MAX_REPLACEMENTS = 100
 
 
 class UnreadableImageError(DataError):
-    """An image file cannot be decoded."""
+    """Raised if an image file cannot be decoded."""
 
 
 class _WritableTransform(T.Transform):
@@ -68,7 +68,7 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 class CheckedMapper:
     """Mapper that wraps another mapper, and raises an error with the path of an image that cannot be read."""
 
-    _advice = ". Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
+    _advice = ". Set DATALOADER.SKIP_BAD_IMAGES True to skip such images."
 
     def __init__(self, mapper: Mapper):
         self.mapper = with_writable_arrays(mapper)
@@ -94,8 +94,7 @@ class CheckedMapper:
             image = detection_utils.read_image(path, getattr(self.mapper, "image_format", None))
         except Exception as error:
             raise UnreadableImageError(
-                f"{one_line(path)}: expected a readable image, found a file that cannot be decoded "
-                f"({type(error).__name__}: {reason(error)}){self._advice}"
+                f"{one_line(path)}: cannot decode this image ({type(error).__name__}: {reason(error)}){self._advice}"
             ) from None
         found, expected = (image.shape[1], image.shape[0]), (record.get("width"), record.get("height"))
         if None not in expected and found != expected:
@@ -129,11 +128,11 @@ class ReplacingMapper(CheckedMapper):
             try:
                 return super().__call__(record)
             except UnreadableImageError as error:
-                warn_once(logger, f"{error}. Training uses another image instead")
+                warn_once(logger, f"{error}. Training uses another image instead.")
             record = self.records[int(rng.integers(len(self.records)))]
         raise DataError(
-            f"{record['file_name']}: expected a readable image among {_MAX_REPLACEMENTS} randomly chosen images, found "
-            f"{_MAX_REPLACEMENTS} unreadable images. This file is the last unreadable image. Check the image folder."
+            f"{record['file_name']}: cannot decode this image and the {_MAX_REPLACEMENTS - 1} randomly chosen images "
+            "before this image. Check the image folder."
         )
 
 
@@ -149,7 +148,7 @@ class BlankingMapper(CheckedMapper):
         try:
             return super().__call__(record)
         except UnreadableImageError as error:
-            warn_once(logger, f"{error}. Evaluation uses a black image instead")
+            warn_once(logger, f"{error}. Evaluation uses a black image instead.")
             return self._blank(record)
 
     def _blank(self, record: Record) -> Record:

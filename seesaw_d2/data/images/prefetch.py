@@ -9,12 +9,12 @@ Batch = list[dict[str, Any]]
 
 
 def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Batch]]) -> Iterator[Batch]:
-    """Yield the moved batches in order. Start to move each batch before the previous batch is yielded.
+    """Yield copies of the batches in order. Start to copy each batch before yielding the copy of the previous batch.
 
     Args:
-        batches: batches to move.
-        send: function that starts to move a batch, and returns a second function. The second function waits for the end
-            of the move, and returns the moved batch.
+        batches: batches to copy.
+        send: function that starts to copy a batch, and returns a second function. The second function waits until the
+            copy is complete, and returns the copy.
     """
     waiting = None
     for batch in batches:

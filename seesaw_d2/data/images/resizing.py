@@ -33,7 +33,7 @@ class PyTorchResizeTransform(T.ResizeTransform):
 
         Args:
             img: (H, W) or (H, W, channels).
-            interp: filter of Pillow. If None, use the filter that was passed to the constructor.
+            interp: Pillow's constant for the filter. If None, use the filter that was passed to the constructor.
         """
         if (self.interp if interp is None else interp) != Image.BILINEAR or img.dtype != np.uint8:
             return super().apply_image(img, interp)

@@ -42,7 +42,9 @@ def find_images(
     """
     nameless = first_few(image.get("id") for image in data["images"] if image.get("file_name") in (None, ""))
     if nameless:
-        raise DataError(f'{source}: expected "file_name" in all images, found images without a name: ids {nameless}')
+        raise DataError(
+            f'{source}: expected "file_name" in all images, found images without this field: ids {nameless}'
+        )
     missing, ambiguous, changed = [], [], {}
     near: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = defaultdict(list)
@@ -62,11 +64,16 @@ def find_images(
     twice = [f"{name} (ids {', '.join(ids)})" for name, ids in owners.items() if len(ids) > 1]
     count, root = len(data["images"]), files.root
     if ambiguous:
-        text = _found(root, "with several files of the same name", ambiguous, count)
-        raise DataError(f"{source}: expected one file for each image, found {text}. Set --images to a smaller folder")
-    absent = _found(root, "without a file", missing, count) + describe_near(near)
+        text = _found(f"with several files of the same name below {root}", ambiguous, count)
+        raise DataError(
+            f"{source}: expected one file for each image, found {text}. Set --images to a folder that contains only "
+            "one of these files."
+        )
+    absent = _found(f"without a file below {root}", missing, count) + describe_near(near)
     if missing and not skip:
-        raise DataError(f"{source}: expected a file for each image, found {absent}. Set --images to the right folder")
+        raise DataError(
+            f"{source}: expected a file for each image, found {absent}. Set --images to the folder of the images."
+        )
     if twice:
         raise DataError(f'{source}: "images": expected one entry per file, found repeated files: {first_few(twice)}')
     if missing:
@@ -103,20 +110,20 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
         listed = {"unreadable": bad, "size": other, "deep": deep, "several": several}.get(examined.kind)
         if listed is not None:
             listed.append((image["file_name"], f"{image['file_name']} ({examined.problem})"))
-    for wrong, problem in ((bad, "that cannot be read"), (other, "without the annotated width x height")):
-        text = _found(root, problem, [text for _, text in wrong], len(records))
+    for wrong, problem in ((bad, "that cannot be decoded"), (other, "without the annotated width x height")):
+        text = _found(f"below {root} {problem}", [text for _, text in wrong], len(records))
         if wrong and not (skip and wrong is bad):
-            advice = ". Use --skip-bad-images to skip such images" * (wrong is bad)
+            advice = ". Use --skip-bad-images to skip such images." * (wrong is bad)
             expected = "readable images" if wrong is bad else "images of the annotated size"
             raise DataError(f"--images: expected {expected}, found {text}{advice}")
         if wrong:
             notes.append(f"skipped {text}{_leave_out(data, {name for name, _ in wrong})}")
     if deep:
-        problem = "with more than 8 bits per channel (Detectron2 clips the values at 255)"
-        notes.append(_found(root, problem, [text for _, text in deep], len(records)))
+        problem = f"below {root} with more than 8 bits per channel (Detectron2 clips the values at 255)"
+        notes.append(_found(problem, [text for _, text in deep], len(records)))
     if several:
-        problem = "with several frames or pages (only the first is used)"
-        notes.append(_found(root, problem, [text for _, text in several], len(records)))
+        problem = f"below {root} with several frames or pages (only the first frame or page is used)"
+        notes.append(_found(problem, [text for _, text in several], len(records)))
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:
@@ -139,7 +146,10 @@ def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Itera
             f'skipped {len(others)} files below {files.root} that are not listed in "images" ({counts}): '
             f"{first_few(others)}"
         )
-    for paths, kind in ((files.below.hidden, "hidden files or folders"), (files.below.other, "irregular files")):
+    for paths, kind in (
+        (files.below.hidden, "hidden files or folders"),
+        (files.below.other, "broken links, pipes, devices or unreadable folders"),
+    ):
         if paths:
             notes.append(f"skipped {len(paths)} {kind} below {files.root}: {first_few(paths)}")
 
@@ -148,8 +158,8 @@ def _pairs(changed: Mapping[str, str]) -> str:
     return first_few((f"{name} -> {path}" for name, path in changed.items()), limit=2)
 
 
-def _found(root: Path, problem: str, names: list[str], count: int) -> str:
-    return f"{len(names)} of {count} images below {root} {problem}: {first_few(names)}"
+def _found(problem: str, names: list[str], count: int) -> str:
+    return f"{len(names)} of {count} images {problem}: {first_few(names)}"
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:

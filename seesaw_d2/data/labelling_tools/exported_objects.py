@@ -33,7 +33,7 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
     if unknown:
         raise DataError(
             f"{sources[-1]}: expected only categories that {sources[0]} also contains, found categories with an "
-            f"unknown id or name: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}"
+            f"unknown id or name: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}."
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
     roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
@@ -78,13 +78,13 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
     objects = part["annotations"]
     without = [item for item in objects if item.get("area") is None or not item["area"] > 0]
     odd = [item for item in objects if (item.get("area") or 0) > 0 and is_odd_area(item["area"], item["bbox"])]
-    for items, text in (
-        (without, 'have no positive "area". Their areas are computed from their masks and boxes'),
-        (odd, 'have an "area" that does not fit their box. The areas may not be in pixels. APs, APm and APl use them'),
+    for items, text, effect in (
+        (without, 'have no positive "area"', "The areas were computed from the masks and boxes"),
+        (odd, 'have an "area" that does not fit the box', "APs, APm and APl are wrong if the areas are not in pixels"),
     ):
         if items:
             ids = first_few(item["id"] for item in items)
-            notes.append(f"{source}: {len(items)} of {len(objects)} objects {text}: annotation ids {ids}")
+            notes.append(f"{source}: {len(items)} of {len(objects)} objects {text} (annotation ids {ids}). {effect}")
     areas = {item["id"]: computed_area(item, sizes[item["image_id"]]) for item in without}
     return {**part, "annotations": [{**item, "area": areas.get(item["id"], item.get("area"))} for item in objects]}
 
@@ -127,8 +127,8 @@ def is_empty(segmentation: Any) -> bool:
 
 
 def _area(points: np.ndarray) -> float:
-    """Return the area of a polygon with P points, (P, 2). Coordinates relative to a point reduce rounding errors."""
-    x, y = (points - points[0]).T
+    """Return the area of a polygon with P points, (P, 2)."""
+    x, y = (points - points[0]).T  # subtract a point to reduce rounding errors
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
@@ -152,15 +152,15 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         raise DataError(
             f'{source}: "bbox": expected x, y, width, height in pixels, found numbers up to 1 in all boxes, such as '
             f"{objects[0]['bbox']} (annotation id {objects[0]['id']}). If the numbers are fractions of the image size, "
-            "export the boxes in pixels"
+            "export the boxes in pixels."
         )
     ends = np.array([sizes[item["image_id"]] for item in objects])
     beyond = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] > ends + 1).any(axis=1)
     if beyond.any():
         ids = first_few(objects[index]["id"] for index in np.flatnonzero(beyond))
         notes.append(
-            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed the image. Such boxes may not be x, y, width, "
-            f"height in pixels: annotation ids {ids}"
+            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed the image (annotation ids {ids}). These boxes "
+            "may not be x, y, width, height in pixels"
         )
 
 

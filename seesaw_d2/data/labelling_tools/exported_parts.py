@@ -146,9 +146,9 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
     train, val = (_taken(part, chosen, inside=inside) for inside in (False, True))
     if not val.usable:
         raise DataError(
-            f"{source}: cannot choose validation images. Each image with objects, among {len(images)} images, is the "
-            "only training image of a category or a copy of such an image. Set --val to an annotation file of "
-            "validation images."
+            f"{source}: cannot choose validation images among {len(images)} images, because each image with objects is "
+            "the only image of a category or a copy of such an image. Set --val to an annotation file of validation "
+            "images."
         )
     return train, val
 

@@ -41,9 +41,9 @@ class ExportedFiles:
         """Find the files to which an image name in an export can refer.
 
         The name may be percent-encoded or contain backslashes. If the name is the path of an existing file relative to
-        ``root`` or ``beside``, the result is this file. Otherwise, the function compares the paths of files with the
-        same file name from the end, and returns the files with the largest number of equal folders. If no file matches,
-        the function repeats the search without Label Studio's prefix.
+        ``root`` or ``beside``, the result is this file. If no such file exists, the function compares the paths of all
+        files with the same file name from the end, and returns the files with the largest number of equal folders. If
+        no file has this name, the function repeats the search without Label Studio's prefix.
 
         Args:
             name: "file_name" in the export.

@@ -154,7 +154,7 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
         find_images(data, below, path, notes, others=paths, skip=skip)
         check_images(data, root, notes, skip=skip)
         if count and not data["images"]:
-            raise DataError(f"{path}: expected at least one usable image, found 0 among {count} images: {notes[-1]}")
+            raise DataError(f"{path}: none of the {count} images can be used: {notes[-1]}")
     named = (image["file_name"] for data in files for image in data["images"])
     look_at_other_files(below, named, [*paths, output], notes)
 
@@ -166,12 +166,12 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
     if other and not overwrite:
         raise ConfigError(
             f"--output: expected a new folder or a folder with the same data set, found another data set in {output}. "
-            f"Its files {first_few(other)} would change. Use --overwrite to replace the data set"
+            f"The files {first_few(other)} would change. Use --overwrite to replace the data set."
         )
     if other and not (output / CONFIG).exists():
         raise ConfigError(
-            f"--output: expected a data set of this program, which includes {CONFIG}, found other files without "
-            f"{CONFIG}: {first_few(other)}. Choose another folder"
+            f"--output: {output} contains {first_few(other)}, but no {CONFIG}, so another program wrote these files. "
+            "Choose another folder."
         )
     for path, text in texts.items():
         write_text(path, text)
@@ -184,7 +184,7 @@ def _check_output(output: Path, paths: list[Path]) -> None:
         if os.path.realpath(path) in written:
             raise ConfigError(
                 f"--output: expected another folder than the folder of the export, found {output}. The output would "
-                f"replace {path}. Choose another folder"
+                f"replace {path}. Choose another folder."
             )
 
 
@@ -203,8 +203,8 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
             wrong = [index for index, entry in enumerate(entries) if isinstance(entry.get(name), list | dict)]
             if wrong:
                 raise DataError(
-                    f'{path}: "{name}" in "{key}": expected integers, found lists or JSON objects at positions '
-                    f"{first_few(wrong)}"
+                    f'{path}: "{name}" in "{key}": expected integers, found {json_type(entries[wrong[0]][name])} '
+                    f"(positions {first_few(wrong)})"
                 )
 
 

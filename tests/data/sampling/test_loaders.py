@@ -89,7 +89,7 @@ def test_missing_folder_is_named(tmp_path):
     register_datasets(cfg)
     with pytest.raises(DataError) as error:
         build_test_loader(cfg, "half_of_lvis")
-    assert "3 of 4 image files of half_of_lvis are missing" in str(error.value)
+    assert "half_of_lvis: 3 of 4 image files" in str(error.value)
     assert f"{root / 'train2017'} (no such folder, 3 images)" in str(error.value)
     assert "val2017" not in str(error.value)
 
@@ -113,9 +113,9 @@ def test_corrupt_image_is_named(toy, images, content):
     path = images / "1.jpg"
     path.write_bytes(path.read_bytes()[:600] if content == "truncated" else content)
     cfg = toy()
-    with pytest.raises(DataError, match=r"1\.jpg: expected a readable image.*SKIP_BAD_IMAGES"):
+    with pytest.raises(DataError, match=r"1\.jpg: .*decode.*SKIP_BAD_IMAGES"):
         batches(build_train_loader(cfg), 3)
-    with pytest.raises(DataError, match=r"1\.jpg: expected a readable image"):
+    with pytest.raises(DataError, match=r"1\.jpg: .*decode"):
         batches(build_test_loader(cfg, cfg.DATASETS.TEST[0]), 4)
 
 
@@ -128,7 +128,7 @@ def test_corrupt_image_is_replaced_in_training(toy, images, caplog):
     assert caplog.text.count("1.jpg: ") == 1
     for index in (0, 2, 3):
         (images / f"{index}.jpg").write_bytes(b"no image")
-    with pytest.raises(DataError, match="found 100 "):
+    with pytest.raises(DataError, match=r"\.jpg: .* 99 "):
         batches(build_train_loader(cfg), 1)
 
 
