@@ -53,7 +53,8 @@ def main(arguments=None) -> None:
         refuse_options(args, ("val_share", "seed"), "without --val")
     else:
         refuse_options(args, ("allow_overlap",), "with --val")
-    logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # the notes below repeat its warnings
+    # Do not show the warnings of this package, because the notes below contain the warnings.
+    logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())
     from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 
     done = prepare_export(
@@ -72,7 +73,10 @@ def main(arguments=None) -> None:
     for split, count in done.num_images.items():
         print(f"{split:10} {count} images")
     print(f"categories {len(done.category_images)}")
-    consequences = ("training image, which the model cannot learn", "validation image, which have no AP")
+    consequences = (
+        "training image, so the model cannot learn these categories",
+        "validation image, so these categories have no AP",
+    )
     for index, consequence in enumerate(consequences):
         names = [name for name, counts in done.category_images.items() if not counts[index]]
         if names:

@@ -30,7 +30,7 @@ def parse_arguments(arguments):
         f"({defaults['Split.folds']})",
     )
     add("--fold", type=int, help=f"fold with the test pages ({defaults['Split.fold']})")
-    add("--official", action="store_true", help="use the published list testset-independent as test pages, not a fold")
+    add("--official", action="store_true", help="test on the pages of the published list testset-independent")
     add(
         "--leave-out",
         nargs="*",
@@ -43,7 +43,7 @@ def parse_arguments(arguments):
         (tiles, "--scale", "TileSettings.scale", float, "factor by which pages are scaled before cutting"),
         (tiles, "--tile", "TileSettings.tile", int, "side length of a tile in pixels"),
         (tiles, "--overlap", "TileSettings.overlap", int, "overlap of adjacent training tiles in pixels"),
-        (tiles, "--visible", "TileSettings.visible", float, "minimum fraction of a symbol inside the tile"),
+        (tiles, "--visible", "TileSettings.visible", float, "annotate a symbol if at least this fraction is visible"),
         (crops, "--crop-size", "CropSettings.size", int, "side length of a crop in pixels"),
         (crops, "--context", "CropSettings.context", float, "ratio of the crop's side to the symbol's longer side"),
     ):

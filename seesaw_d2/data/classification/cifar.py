@@ -8,7 +8,7 @@ import numpy as np
 from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.messages import reason, shown
+from seesaw_d2.utils.messages import first_few, reason, shown
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
@@ -65,13 +65,13 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
         labels = _integers(labels, num_classes - 1).astype(np.int64)
     except ValueError as error:
         raise DataError(
-            f"{path}: expected images of 3 x 32 x 32 bytes and labels from 0 to {num_classes - 1}, found arrays that "
-            f"cannot be converted ({error})"
+            f"{path}: cannot convert the arrays to images of 3 x 32 x 32 bytes and labels from 0 to {num_classes - 1}: "
+            f"{error}"
         ) from None
     if labels.shape != images.shape[:1]:
         raise DataError(
             f"{path}: {label_key!r}: expected the shape ({len(images)},), found {labels.shape}. The file contains "
-            f"{len(images)} images"
+            f"{len(images)} images."
         )
     return images, labels
 
@@ -94,13 +94,12 @@ def _load(folder: str, name: str) -> dict[str, Any]:
             return load_plain_pickle(file)
     except OSError as error:
         raise DataError(
-            f"{path}: expected a readable file of CIFAR's Python version, found a file that cannot be opened "
-            f"({error.strerror or error}){describe_near(near_files([path]))}"
+            f"{path}: cannot open this file of CIFAR's Python version ({error.strerror or error})"
+            f"{describe_near(near_files([path]))}"
         ) from None
     except Exception as error:  # pickle raises errors of many types
         raise DataError(
-            f"{path}: expected a pickle of CIFAR's Python version, found content that cannot be unpickled "
-            f"({reason(error)})"
+            f"{path}: cannot unpickle this file ({reason(error)}). Expected a file of CIFAR's Python version."
         ) from None
 
 
@@ -108,6 +107,6 @@ def _get(content: Any, key: str, folder: str, name: str) -> Any:
     if not isinstance(content, dict) or key not in content:
         raise DataError(
             f"{os.path.join(folder, name)}: expected a dict with the key {key!r}, found "
-            f"{'a dict without this key' if isinstance(content, dict) else shown(content)}"
+            f"{f'the keys {first_few(map(shown, content))}' if isinstance(content, dict) else shown(content)}"
         )
     return content[key]

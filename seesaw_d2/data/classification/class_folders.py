@@ -58,12 +58,10 @@ def _scan(folder: str) -> FolderScan:
     try:
         scan = scan_folder(folder)
     except OSError as error:
-        raise DataError(
-            f"{folder}: expected a readable folder, found a folder that cannot be listed ({error.strerror or error})"
-        ) from None
+        raise DataError(f"{folder}: cannot list this folder ({error.strerror or error})") from None
     unreadable = scan.passed_over.get("folders that cannot be read")
     if unreadable:
-        raise DataError(f"{folder}: expected readable subfolders, found unreadable subfolders: {first_few(unreadable)}")
+        raise DataError(f"{folder}: cannot read {len(unreadable)} subfolders: {first_few(unreadable)}")
     return scan
 
 
@@ -75,6 +73,6 @@ def _check_known(path: str, found: Sequence[str], names: Sequence[str]) -> None:
     like = [f"{name!r} ({other!r})" for name in unknown for other in names if plain(name) == plain(other)]
     hint = f". Names that differ from a class only in case, spaces or Unicode form: {first_few(like)}" if like else ""
     raise DataError(
-        f"{path}: expected subfolders with the names of the {len(names)} classes, found {len(unknown)} subfolders that "
-        f"are not classes: {first_few(unknown)}{hint}"
+        f"{path}: expected subfolders with the names of the {len(names)} classes, found {len(unknown)} of {len(found)} "
+        f"subfolders with other names: {first_few(unknown)}{hint}. Rename these subfolders or correct CLASSES."
     )

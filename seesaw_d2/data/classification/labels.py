@@ -69,7 +69,7 @@ class LabelReader:
             raise DataError(
                 f"{where}: expected an unambiguous label, found {reprlib.repr(text)}, which is both the "
                 f"name {self.names[other]!r} of class {other} and the index of class {index} ({self.names[index]!r}). "
-                "Rename the classes, or use LIST, which reads all labels as indices"
+                "Rename the classes, or use LIST, which reads all labels as indices."
             )
         if float(index) not in self._by_number:
             self._index = self._index or text

@@ -87,9 +87,8 @@ def read_inaturalist(path: str, images: str) -> LabelledSet:
         unlabelled = by_id.keys() - {item["image_id"] for item in content["annotations"]}
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: expected an annotation file of iNaturalist 2018, found content that cannot be converted "
-            f"({type(error).__name__}: {error}). The file needs images (id, file_name), annotations (image_id, "
-            "category_id) and categories (id, name)"
+            f"{path}: cannot read this file as annotations of iNaturalist 2018 ({type(error).__name__}: {error}). The "
+            "file must contain images (id, file_name), annotations (image_id, category_id) and categories (id, name)."
         ) from None
     if unlabelled:
         found = first_few(by_id[key].get("file_name") for key in by_id if key in unlabelled)

@@ -44,12 +44,14 @@ def read_arrays(path: str) -> LabelledSet:
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
             f'{path}: "labels": expected integers of shape ({len(images)},), found {labels.dtype} of shape '
-            f"{labels.shape}. The file contains {len(images)} images"
+            f"{labels.shape}. The file contains {len(images)} images."
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
-        found = f"{labels[wrong[0]]} at index {wrong[0]}, and {len(wrong)} values outside this range in all"
-        raise DataError(f'{path}: "labels": expected integers in [0, {len(names) - 1}], found {found}')
+        raise DataError(
+            f'{path}: "labels": expected integers from 0 to {len(names) - 1}, found {labels[wrong[0]]} at index '
+            f"{wrong[0]}. {len(wrong)} of {len(labels)} labels are outside this range."
+        )
     if images.ndim == 3:
         # Create a view, so that greyscale images need no additional memory.
         images = np.broadcast_to(images[..., None], (*images.shape, 3))
@@ -63,8 +65,8 @@ def _load(path: str) -> dict[str, Any]:
         with open_regular(path, "rb") as opened:
             if not zipfile.is_zipfile(opened):
                 raise DataError(
-                    f"{path}: expected a zip archive of numpy.savez, found a file that is not a zip archive. Write the "
-                    f"file by numpy.savez with the arrays {', '.join(KEYS)}."
+                    f"{path}: this file is not an archive of numpy.savez. Write the file with numpy.savez and the "
+                    f"arrays {', '.join(KEYS)}."
                 )
             with zipfile.ZipFile(opened) as archive:
                 check_unpacked_size(archive, path)
@@ -81,6 +83,4 @@ def _load(path: str) -> dict[str, Any]:
         raise
     except Exception as error:  # damaged archives raise errors of many types
         reason = shortened(f"{type(error).__name__}: {error}")
-        raise DataError(
-            f"{path}: expected a readable archive of numpy.savez, found an archive that cannot be read ({reason})"
-        ) from None
+        raise DataError(f"{path}: cannot read this archive of numpy.savez ({reason})") from None

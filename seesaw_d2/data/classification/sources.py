@@ -86,9 +86,13 @@ class Source:
     """Source of labelled images. An entry of DATASETS.REGISTER selects it by a key, such as CSV.
 
     Attributes:
-        read: function that returns the images of an entry. Its arguments are the entry and the class names from the key
+        read: function that returns the images of an entry. The arguments are the entry and the class names from the key
             CLASSES. Without this key, the class names are None.
-        path: kind of the key's value. "file": path of a file. "folder": path of a folder. "split": "train" or "test".
+        path: meaning of the key's value:
+
+            - "file": path of a file.
+            - "folder": path of a folder.
+            - "split": the split, "train" or "test".
         needed: other required keys of the entry.
         optional: other optional keys of the entry.
     """

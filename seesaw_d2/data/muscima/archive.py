@@ -41,8 +41,7 @@ def read_files(source: Path) -> dict[str, bytes]:
         files = dict(_members(source))
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
         raise DataError(
-            f"{source}: expected a readable folder, zip archive or tar archive, found a source that cannot be read "
-            f"({reason(error)})"
+            f"{source}: cannot read this folder or archive ({reason(error)}). The archive must be a zip or tar file."
         ) from None
     if not any(_ANNOTATION.search(name) for name in files):
         raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found no such file")
@@ -113,7 +112,7 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         other = found.setdefault((page.writer, page.number), name)
         if other != name:
             raise DataError(
-                f"{name}: expected one annotation file per page, found two files for the same page, {other} and {name}"
+                f"{name}: expected one annotation file per page, but {other} describes the same page. Remove one file."
             )
         yield page
 

@@ -91,9 +91,7 @@ def _scan(page: Page, image: Path) -> np.ndarray:
                 raise DataError(f"{image}: expected a width and height of at most {MAX_SIDE} pixels, found {found}")
             picture = np.asarray(file.convert("L"))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{image}: expected a readable image file, found a file that cannot be decoded ({reason(error)})"
-        ) from None
+        raise DataError(f"{image}: cannot decode this image ({reason(error)})") from None
     height, width = page.size
     if picture.shape[0] < height or picture.shape[1] < width:
         raise DataError(

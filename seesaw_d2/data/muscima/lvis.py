@@ -40,7 +40,7 @@ def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tup
 
 
 def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Return the category entries, which are the same for training and test. As in LVIS, they contain training counts.
+    """Return the category entries of both annotation files. As in LVIS, both files contain the training counts.
 
     Args:
         ids: dict from category name to id.

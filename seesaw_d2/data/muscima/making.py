@@ -57,10 +57,15 @@ def make_once(
     if found is not None and found["settings"] == settings:
         return Prepared(root, False, **found["contents"])
     if found is not None and not overwrite:
-        names = [key for key in settings if found["settings"].get(key) != settings[key]]
+        before = found["settings"]
+        differences = [
+            f"{key} is {before.get(key)!r} instead of {value!r}"
+            for key, value in settings.items()
+            if before.get(key) != value
+        ]
         raise DataError(
-            f"--output {root}: expected a data set with the requested settings, found a data set whose settings differ "
-            f"in {first_few(names)}. Use --overwrite to replace the data set."
+            f"--output {root}: expected a data set with the requested settings, found a data set with these "
+            f"differences: {first_few(differences)}. Use --overwrite to replace the data set."
         )
     with atomic_folder(root, LAYOUT) as folder:
         counts, notes = fill(folder)

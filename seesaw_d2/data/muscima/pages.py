@@ -84,7 +84,7 @@ def parse_page(content: bytes, where: str) -> Page:
     except DataError:
         raise
     except (expat.ExpatError, ValueError, LookupError) as error:  # the last two for unknown encodings
-        raise DataError(f"{where}: expected an annotation file in XML, found invalid XML ({error})") from None
+        raise DataError(f"{where}: this file is not valid XML ({error})") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)
     if found is None:
@@ -93,7 +93,7 @@ def parse_page(content: bytes, where: str) -> Page:
 
 
 class _Reader:
-    """Collector of a page's symbols. It handles the events of the XML parser expat, which builds no tree."""
+    """Collector of a page's symbols from the events of the XML parser expat, which does not keep the XML in memory."""
 
     def __init__(self, where: str):
         self.where = where
@@ -168,6 +168,7 @@ def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
             runs.append(int(word[2:]))
     if sum(runs) != pixels:
         raise DataError(
-            f"{where}: Mask: expected runs with a total length of {pixels} (Width x Height), found {sum(runs)}"
+            f"{where}: Mask: expected runs with a total length of {pixels} pixels (Width x Height), found "
+            f"{sum(runs)} pixels"
         )
     return tuple(runs)

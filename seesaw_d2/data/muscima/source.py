@@ -69,7 +69,7 @@ class Source:
             if not pages:
                 option = "--official" if split.official else f"--fold {split.fold}"
                 kind = "training" if name == "train" else name
-                raise DataError(f"{option}: expected training and test pages, found no {kind} page in the source")
+                raise DataError(f"{option}: the source contains no {kind} page for this split. Choose another split.")
         return parts
 
     def _is_test(self, page: Page, split: Split) -> bool:
@@ -95,7 +95,8 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
         missing = [page.name for page in pages if (page.writer, page.number) not in found]
         if missing:
             raise DataError(
-                f"--images {images}: expected an image of each page, found no image of {first_few(missing)}"
+                f"--images {images}: expected an image of each of {len(pages)} pages, found no image of {len(missing)} "
+                f"pages: {first_few(missing)}"
             )
     digest = hashlib.sha256()
     for name, content in files.items():

@@ -14,12 +14,12 @@ from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
-    """Sequence of batches. They equal the batches that Detectron2 composes with a single process.
+    """Sequence of batches, equal to the batches that Detectron2 composes with a single process.
 
     Without groups, a batch contains the next B images of the stream. With groups, as in Detectron2's aspect ratio
     grouping, a batch contains the next B images of one group.
 
-    In Detectron2, each process composes different batches. Here, all processes compose the same batches, and each
+    Unlike in Detectron2, where each process composes its own batches, all processes compose the same batches, and each
     process loads a contiguous part of each batch. Therefore the batches do not depend on the number of processes.
 
     Args:
@@ -73,7 +73,7 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Return the aspect ratio group of each image as (I,) int64. As in Detectron2, it is 1 if width > height, else 0.
+    """Return the aspect ratio group of each image as (I,) int64: 1 if width > height and 0 otherwise, as in Detectron2.
 
     Raises:
         DataError: an image has no annotated width or height.
@@ -83,6 +83,6 @@ def aspect_groups(records: Records) -> np.ndarray:
         if column.dtype == object and None in column.tolist():
             raise DataError(
                 f"DATALOADER.ASPECT_RATIO_GROUPING is True, but a training image has no annotated {name}. Set "
-                "DATALOADER.ASPECT_RATIO_GROUPING False to train without grouping"
+                "DATALOADER.ASPECT_RATIO_GROUPING False to train without grouping."
             )
     return (columns["width"] > columns["height"]).astype(np.int64)

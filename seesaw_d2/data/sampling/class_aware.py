@@ -23,9 +23,9 @@ class ClassAwareSampler(EpochStream, Sampler):
     """Sampler that uniformly draws a category, and then uniformly draws an image with this category.
 
     Source: class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0). As in ``CASDataset`` of EQL v2's
-    code, an image with several categories can be drawn for each of these categories. Deviation from ``CASDataset``:
-    this sampler draws all images independently, so it needs no state. ``CASDataset`` iterates over shuffled lists of
-    categories and images. The expected frequencies are the same.
+    code, an image with several categories can be drawn for each of these categories. Unlike ``CASDataset``, which
+    iterates over shuffled lists of categories and images, this sampler draws all images independently, so that the
+    sampler needs no state. The expected frequencies are the same.
 
     The stream of images is infinite. As in Detectron2's samplers, all processes draw the same stream, and each process
     uses every world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
@@ -57,7 +57,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return block ``number`` of the stream: the image indices at the 1024 positions from 1024 * ``number``."""
+        """Return the image indices of block ``number``. A block contains 1024 consecutive images of the stream."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
@@ -93,7 +93,7 @@ class ProgressivelyBalancedSampler(ClassAwareSampler):
     Source: Kang et al., ICLR 2020, equation 2. The probability of drawing category j is
     p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, where p_j^IB is proportional to the number of images with category j, p_j^CB
     is the same for all categories, t is the position in the stream, and T is ``length``. After T images, sampling is
-    class-balanced. Deviation from the paper: t/T changes every 1,024 images instead of every epoch.
+    class-balanced. Unlike in the paper, where t/T changes every epoch, this sampler changes t/T every 1,024 images.
 
     Args:
         records, seed: arguments of ``ClassAwareSampler``.

@@ -40,7 +40,7 @@ def build_train_loader(
     aspect_ratio_grouping: bool | None = None,
     **options,
 ):
-    """Build the training loader of DATASETS.TRAIN. Unlike Detectron2's loader, it can resume at any batch.
+    """Build the training loader of DATASETS.TRAIN. Unlike Detectron2's loader, this loader can resume at any batch.
 
     SEED determines the image order and the augmentation. If SEED is -1, NumPy's global generator draws a random seed
     that all processes share. If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot
@@ -94,7 +94,7 @@ def build_train_loader(
 
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
-    """Wrap a mapper, so that it reports or replaces unreadable images. If Copy-Paste is enabled, it pastes objects."""
+    """Wrap a mapper to report or replace unreadable images and, if Copy-Paste is enabled, to paste objects."""
     skip = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES")
     checked = ReplacingMapper(mapper, records) if skip else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
@@ -103,7 +103,7 @@ def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
 
 
 def _prefetching_device(cfg: CfgNode) -> torch.device | None:
-    """Return this process's GPU if DATALOADER.PIN_MEMORY is True, else None."""
+    """Return this process's GPU if DATALOADER.PIN_MEMORY is True and MODEL.DEVICE is a GPU, and None otherwise."""
     if not cfg.DATALOADER.PIN_MEMORY:
         return None
     if not cfg.MODEL.DEVICE.startswith("cuda"):

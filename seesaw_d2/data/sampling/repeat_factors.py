@@ -50,9 +50,11 @@ def category_repeat_factors(
         num_images: number of all images, >= 1.
         threshold: threshold t >= 0.
         sqrt: if True, use the formula above. If False, use max(1, t / f(c)), an option of Detectron2's main branch.
-        frequency: "images": f(c) is the fraction of images with the category. "instances": f(c) is the geometric mean
-            of this fraction and the category's fraction of all instances (instance-aware repeat factors of Yaman,
-            Mahmud and Liu, 2023, arXiv 2305.08069).
+        frequency: definition of f(c):
+
+            - "images": f(c) is the fraction of images with the category.
+            - "instances": f(c) is the geometric mean of this fraction and the category's fraction of all instances
+              (instance-aware repeat factors of Yaman, Mahmud and Liu, 2023, arXiv 2305.08069).
         instance_count: (C,) number of instances of each category. Required if ``frequency`` is "instances".
 
     Returns:
@@ -69,18 +71,20 @@ def category_repeat_factors(
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """Return the repeat factor of each image as (I,) float32. It is the maximum of r(c) over the image's categories.
+    """Return the repeat factors of all images as (I,) float32. An epoch contains an image that many times on average.
 
-    On average, an image occurs as often in an epoch as its repeat factor says. The repeat factor of an image without
-    annotations is 1. Earlier releases of MMDetection skip such images, and thereby shift the repeat factors of all
-    later images (mmengine's pull request 1048).
+    The repeat factor of an image is the maximum of r(c) over the categories c in the image. ``category_repeat_factors``
+    defines r(c). The repeat factor of an image without annotations is 1. Earlier releases of MMDetection skip such
+    images, and thereby shift the repeat factors of all later images (mmengine's pull request 1048).
 
     Args:
         records: I dataset dicts with "annotations". Crowds count as objects, as in Detectron2.
         threshold: threshold t >= 0.
-        rounding: "stochastic": return the repeat factors of Detectron2's ``repeat_factors_from_category_frequency``,
-            which the sampler randomly rounds in each epoch. "ceil": round the repeat factors up, like MMDetection's
-            ``ClassBalancedDataset``.
+        rounding: how to round the repeat factors:
+
+            - "stochastic": return the repeat factors of Detectron2's ``repeat_factors_from_category_frequency``, which
+              the sampler randomly rounds in each epoch.
+            - "ceil": round the repeat factors up, like MMDetection's ``ClassBalancedDataset``.
         options: further arguments of ``category_repeat_factors``.
     """
     category, image = images_of_categories(records, crowds=True)

@@ -9,7 +9,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json
 from seesaw_d2.utils.messages import json_type, reason
 
-_EXPECTED = 'expected a list of categories with "name", "image_count" and "instance_count"'
+_NEEDED = 'a list of categories with "name", "image_count" and "instance_count"'
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
@@ -68,14 +68,15 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     Raises:
         DataError: the file is missing, or a category lacks "name", "image_count" or "instance_count".
     """
-    items = load_json(path, _EXPECTED)
+    items = load_json(path, f"expected {_NEEDED}")
     try:
         items = items["categories"] if isinstance(items, dict) else items
         names = [item["name"] for item in items]
         counts = np.array([[item["image_count"], item["instance_count"]] for item in items], dtype=np.int64)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DataError(
-            f"{path}: {_EXPECTED}, found content that cannot be converted ({type(error).__name__}: {reason(error)})"
+            f"{path}: cannot read the category counts ({type(error).__name__}: {reason(error)}). The file must contain "
+            f"{_NEEDED}."
         ) from error
     if not all(isinstance(name, str) for name in names):
         found = json_type(next(name for name in names if not isinstance(name, str)))

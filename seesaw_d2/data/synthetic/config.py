@@ -41,9 +41,14 @@ class GlyphConfig:
         max_neg_categories: maximum length of ``neg_category_ids`` of an image. If an image lacks more categories, the
             list is a random sample of the missing categories. Complete lists for 1203 categories and 100,000 images
             need 600 MB.
-        alphabet: "similar": 108 characters, many of which look alike, in bold and regular fonts. "plain": 40 characters
-            that are easy to distinguish, in bold fonts.
-        background: "textured": colour noise and lines. "plain": one colour.
+        alphabet: set of characters and fonts:
+
+            - "similar": 108 characters, many of which look alike, in bold and regular fonts.
+            - "plain": 40 characters that are easy to distinguish, in bold fonts.
+        background: appearance of the background:
+
+            - "textured": colour noise and lines.
+            - "plain": one colour.
     """
 
     num_categories: int = 108

@@ -100,7 +100,7 @@ def test_image_headers(make, tmp_path):
     cfg = make()
     (tmp_path / "images/3.jpg").write_bytes(b"")
     for training in (True, False):
-        with pytest.raises(DataError, match=r"found 1 of .*: \S+3\.jpg"):
+        with pytest.raises(DataError, match=r"\b1 of .*: \S+3\.jpg"):
             validate_datasets(cfg, training=training)
     validate_datasets(make(DATALOADER__SKIP_BAD_IMAGES=True))
 
