@@ -17,6 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, parser_of, refuse_options
 
+# Consequences for categories without a training image and for categories without a validation image.
+CONSEQUENCES = (
+    "training image, so the model cannot learn these categories",
+    "validation image, so these categories have no AP",
+)
+
 
 @command
 def main(arguments=None) -> None:
@@ -73,11 +79,7 @@ def main(arguments=None) -> None:
     for split, count in done.num_images.items():
         print(f"{split:10} {count} images")
     print(f"categories {len(done.category_images)}")
-    consequences = (
-        "training image, so the model cannot learn these categories",
-        "validation image, so these categories have no AP",
-    )
-    for index, consequence in enumerate(consequences):
+    for index, consequence in enumerate(CONSEQUENCES):
         names = [name for name, counts in done.category_images.items() if not counts[index]]
         if names:
             print(f"           {len(names)} without a {consequence}: {', '.join(names)}")

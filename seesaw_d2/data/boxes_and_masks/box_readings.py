@@ -69,7 +69,7 @@ def count_readings(objects: Objects) -> dict[str, int]:
     Masks of a few pixels are ignored, because almost any box near such a mask agrees within the tolerance.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
-    with np.errstate(all="ignore"):  # division by zero gives NaN
+    with np.errstate(all="ignore"):  # division by zero gives NaN, and boxes with NaN do not agree
         return {name: int(reading(objects).sum()) for name, reading in _READINGS.items()}
 
 

@@ -154,7 +154,7 @@ class Polygons(NamedTuple):
         ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
         try:
             values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
-        except OverflowError:  # an integer that float64 cannot represent
+        except OverflowError:  # an integer exceeds the range of float64
             values = float_array(list(itertools.chain.from_iterable(parts)))
         return cls(np.repeat(np.arange(len(lists)), list(map(len, lists))), ends, values)
 

@@ -99,8 +99,8 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
         return
     if deep == "refuse":
         raise DataError(
-            f"data set {name}: expected image files with 8 bits per channel, found {len(paths)} files with more than "
-            f"8 bits: {first_few(paths)}. Convert these files to 8 bits per channel."
+            f"data set {name}: expected image files with 8 bits per channel, found more than 8 bits in "
+            f"{first_few(paths)}. Convert these files to 8 bits per channel."
         )
     warn_once(
         logger,

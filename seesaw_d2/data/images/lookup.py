@@ -154,7 +154,7 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
 def _difference(name: str, path: str) -> str:
     """Describe how two similar paths differ, such as "case" or "extension and Unicode form"."""
     left, right = os.path.basename(name), os.path.basename(path)
-    if folded(name) == folded(path):  # compare whole paths, because the folders differ instead of the file names
+    if folded(name) == folded(path):  # the folders correspond, so the names of folders may differ
         left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():

@@ -88,7 +88,7 @@ class CheckedMapper:
 
     def _check_image(self, record: Record) -> None:
         path = record.get("file_name")
-        if path is None:  # an image in memory
+        if path is None:  # the image is in memory, so there is no file to check
             return
         try:
             image = detection_utils.read_image(path, getattr(self.mapper, "image_format", None))

@@ -40,11 +40,7 @@ def find_images(
     Raises:
         DataError: an image has no name, a file is missing or ambiguous, or two images have the same file.
     """
-    nameless = first_few(image.get("id") for image in data["images"] if image.get("file_name") in (None, ""))
-    if nameless:
-        raise DataError(
-            f'{source}: expected "file_name" in all images, found images without this field: ids {nameless}'
-        )
+    _check_named(data, source)
     missing, ambiguous, changed = [], [], {}
     near: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = defaultdict(list)
@@ -65,15 +61,12 @@ def find_images(
     count, root = len(data["images"]), files.root
     if ambiguous:
         text = _found(f"with several files of the same name below {root}", ambiguous, count)
-        raise DataError(
-            f"{source}: expected one file for each image, found {text}. Set --images to a folder that contains only "
-            "one of these files."
-        )
+        remedy = "Set --images to a folder that contains only one of these files."
+        raise DataError(f"{source}: expected one file for each image, found {text}. {remedy}")
     absent = _found(f"without a file below {root}", missing, count) + describe_near(near)
     if missing and not skip:
-        raise DataError(
-            f"{source}: expected a file for each image, found {absent}. Set --images to the folder of the images."
-        )
+        remedy = "Set --images to the folder of the images."
+        raise DataError(f"{source}: expected a file for each image, found {absent}. {remedy}")
     if twice:
         raise DataError(f'{source}: "images": expected one entry per file, found repeated files: {first_few(twice)}')
     if missing:
@@ -82,9 +75,7 @@ def find_images(
         notes.append(f"replaced {len(changed)} file names by paths below {root}: {_pairs(changed)}")
     elsewhere = {name: path for name, path in changed.items() if files.in_another_folder(name, path)}
     if elsewhere:
-        notes.append(
-            f"found {len(elsewhere)} images in another folder than their file_name contains: {_pairs(elsewhere)}"
-        )
+        notes.append(f"found {len(elsewhere)} images in another folder than in their file_name: {_pairs(elsewhere)}")
 
 
 def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bool) -> None:
@@ -152,6 +143,14 @@ def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Itera
     ):
         if paths:
             notes.append(f"skipped {len(paths)} {kind} below {files.root}: {first_few(paths)}")
+
+
+def _check_named(data: dict[str, Any], source: Path) -> None:
+    nameless = first_few(image.get("id") for image in data["images"] if image.get("file_name") in (None, ""))
+    if nameless:
+        raise DataError(
+            f'{source}: expected "file_name" in all images, found images without this field: ids {nameless}'
+        )
 
 
 def _pairs(changed: Mapping[str, str]) -> str:

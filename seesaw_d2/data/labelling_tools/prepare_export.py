@@ -33,7 +33,7 @@ class PreparedExport:
     Attributes:
         config: path of the config.
         num_images: number of images in each split, "train" and "val".
-        category_images: for each category name, the numbers of training and validation images with this category.
+        category_images: dict from category name to the numbers of training and validation images with this category.
         notes: descriptions of corrections and possible mistakes, one line each.
     """
 

@@ -29,7 +29,7 @@ class Prepared:
     Attributes:
         root: folder of the data set.
         made: if True, this call created the data set. If False, the data set existed.
-        counts: for each part, "train" and "test", a dict of numbers, such as the number of "pages".
+        counts: dict from part, "train" or "test", to a dict of numbers such as ``{"pages": 28}``.
         notes: descriptions of omitted symbols, one line each.
     """
 

@@ -12,7 +12,8 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Maximum side length in pixels. Pages of CVC-MUSCIMA have 3,500 pixels. Masks of larger pages could fill the memory.
+# Maximum side length in pixels. The longer side of CVC-MUSCIMA's pages has about 3,500 pixels. Masks of larger pages
+# could fill the memory.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -83,7 +84,7 @@ def parse_page(content: bytes, where: str) -> Page:
         reader.parser.Parse(content, True)
     except DataError:
         raise
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two for unknown encodings
+    except (expat.ExpatError, ValueError, LookupError) as error:  # ValueError, LookupError: unknown encoding
         raise DataError(f"{where}: this file is not valid XML ({error})") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)

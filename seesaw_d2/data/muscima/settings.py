@@ -36,7 +36,8 @@ class Split:
             raise ConfigError(f"--folds: expected at least 2 folds, found {self.folds}")
         if not 0 <= self.fold < self.folds:
             raise ConfigError(
-                f"--fold: expected a number from 0 to {self.folds - 1}, found {self.fold}. --folds is {self.folds}"
+                f"--fold: expected a number from 0 to {self.folds - 1}, found {self.fold}. The number of folds "
+                f"(--folds) is {self.folds}."
             )
 
     @property
@@ -94,8 +95,8 @@ class TileSettings:
             raise ConfigError(f"--tile: expected a number of pixels from 8 to 10000, found {self.tile}")
         if not 0 <= self.overlap < self.tile:
             raise ConfigError(
-                f"--overlap: expected a number of pixels from 0 to {self.tile - 1}, found {self.overlap}. --tile is "
-                f"{self.tile}"
+                f"--overlap: expected a number of pixels from 0 to {self.tile - 1}, found {self.overlap}. The side of "
+                f"a tile (--tile) has {self.tile} pixels."
             )
         if not 0 < self.visible <= 1:
             raise ConfigError(f"--visible: expected a fraction above 0 and at most 1, found {self.visible}")

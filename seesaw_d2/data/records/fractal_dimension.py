@@ -45,7 +45,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
         return 1.0
     grids = [grid for grid in range(1, _LARGEST_GRID + 1) if grid * grid <= len(centres)]
     counts = np.array([occupied_cells(centres, grid) for grid in grids])
-    if not counts.all():  # All centres are outside the image. The reference implementation then computes log 0.
+    if not counts.all():  # All centres are outside the image. The reference implementation computes log 0 here.
         return 1.0
     x, y = np.log(grids), np.log(counts)
     x = x - x.mean()

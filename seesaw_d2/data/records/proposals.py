@@ -26,7 +26,10 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
         DataError: the file cannot be read, lacks proposals, or contains objects other than arrays and plain values.
     """
     if "://" not in path and not PathManager.isfile(path):
-        raise DataError(f"{path}: expected a file of proposals, found no such file")
+        raise DataError(
+            f"{path}: expected a file of proposals, found no such file. Check DATASETS.PROPOSAL_FILES_TRAIN and "
+            "DATASETS.PROPOSAL_FILES_TEST."
+        )
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)

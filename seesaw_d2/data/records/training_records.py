@@ -68,8 +68,8 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
         kept = filter_images_with_few_keypoints(records, minimum)
         if len(records) and not kept:
             raise DataError(
-                f"MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE is {minimum}, but no image of DATASETS.TRAIN has "
-                "that many annotated keypoints. Set MODEL.KEYPOINT_ON False to train without keypoints."
+                f"MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE is {minimum}, but no image of DATASETS.TRAIN has at "
+                f"least {minimum} annotated keypoints. Set MODEL.KEYPOINT_ON False to train without keypoints."
             )
         records = kept
     return records

@@ -88,16 +88,16 @@ def validate_copy_paste(cfg: CfgNode) -> None:
     if not 0 < node.THRESHOLD < float("inf"):
         raise ConfigError(f"INPUT.COPY_PASTE.THRESHOLD: expected a finite number > 0, found {node.THRESHOLD}")
     if not cfg.MODEL.MASK_ON:
-        raise ConfigError("MODEL.MASK_ON: expected True, found False. INPUT.COPY_PASTE.ENABLED True needs masks.")
+        raise ConfigError("MODEL.MASK_ON: expected True, found False. Copy-Paste (INPUT.COPY_PASTE) needs masks.")
     if cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
-            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. INPUT.COPY_PASTE.ENABLED True '
-            "needs bitmasks, because Copy-Paste cannot remove covered pixels from polygons."
+            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. Copy-Paste (INPUT.COPY_PASTE) '
+            "needs bitmasks, because it cannot remove covered pixels from polygons."
         )
     for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
         if cfg.MODEL[key]:
             raise ConfigError(
-                f"MODEL.{key}: expected False, found True. INPUT.COPY_PASTE.ENABLED True does not support MODEL.{key}."
+                f"MODEL.{key}: expected False, found True. Copy-Paste (INPUT.COPY_PASTE) does not support MODEL.{key}."
             )
     if has_semantic_head(cfg):
         raise ConfigError(

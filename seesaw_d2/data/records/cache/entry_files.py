@@ -28,8 +28,9 @@ VERSION = 3  # version of the file format
 SUFFIX = ".records"
 # Prefix of incomplete files.
 _UNFINISHED = "tmp-"
-# Names of files that this module creates. A complete file is named by a hash. An incomplete file is named by the prefix
-# and 8 random characters of ``tempfile``. Both have the suffix. Earlier versions created folders without the suffix.
+# Names of files that this module creates. The name of a complete file is a hash and the suffix. The name of an
+# incomplete file is the prefix, 8 random characters of ``tempfile`` and the suffix. Earlier versions created folders,
+# whose names lack the suffix.
 _ENTRY = re.compile(rf"(?:[0-9a-f]{{32}}|{_UNFINISHED}\w{{8}})({re.escape(SUFFIX)})?", re.ASCII)
 # Age in seconds at which ``tidy`` removes unused and incomplete files.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
@@ -113,18 +114,18 @@ def load_entry(path: str) -> MappedTables | None:
     if not os.path.lexists(path):
         return None
     if kind := "a link" if os.path.islink(path) else irregular(path):
-        raise UnfitEntryError(f"it is {kind}, not a regular file")
+        raise UnfitEntryError(f"the path is {kind}, not a regular file")
     if foreign := foreign_owner(path):
         raise UnfitEntryError(foreign)
     try:
         data = np.memmap(path, np.uint8, mode="r") if os.path.getsize(path) > _NUMBER else np.zeros(_NUMBER, np.uint8)
     except OSError as error:
-        raise UnfitEntryError(f"it cannot be read ({error.strerror})") from None
+        raise UnfitEntryError(f"the system cannot read the file ({error.strerror})") from None
     if zlib.crc32(data[_NUMBER:]) != int(data[:_NUMBER].view("<i8")[0]) or len(data) == _NUMBER:
-        raise UnfitEntryError("its content does not match its checksum")
+        raise UnfitEntryError("the content of the file does not match the checksum")
     tables = MappedTables(path)
     if tables.meta["name"] != os.path.basename(path):
-        raise UnfitEntryError(f"its content belongs to another file, {tables.meta['name']}")
+        raise UnfitEntryError(f"the content belongs to another compiled file, {tables.meta['name']}")
     # Mark the file as recently used, so that ``tidy`` keeps it. Without write permission, this fails, but then ``tidy``
     # cannot remove the file.
     with contextlib.suppress(OSError):
@@ -153,7 +154,7 @@ def foreign_owner(path: str) -> str:
 
 def _is_private_group(group: int) -> bool:
     """Return whether a group is this user's primary group, has the user's name, and has no other members."""
-    import grp  # not at the top of the file, because Windows lacks both modules
+    import grp  # import inside the function, because Windows lacks both modules
     import pwd
 
     try:

@@ -34,8 +34,8 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Annotation files of at least this many bytes are compiled and cached on disk. Smaller files take at most about a
-# second to parse. They are kept in memory, up to this many bytes in total.
+# Annotation files of at least this many bytes are compiled and cached on disk. Smaller files, which take at most about
+# a second to parse, are kept in memory, up to this many bytes in total.
 MIN_SIZE = 50_000_000
 # Minimum age in seconds of files to keep in memory. A younger file could change again with the same modification time.
 _SETTLED = 1.0
@@ -113,7 +113,7 @@ def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> Com
         entry_files.make_private(os.path.dirname(entry))
         if found := _load(entry, path):
             return found
-        # If several processes need the file at the same time, one process compiles it and the others wait.
+        # If several processes need the file at the same time, one process compiles the file and the others wait.
         with entry_files.locked(entry):
             return _load(entry, path) or _compile(path, dataset_format, entry, state)
     except OSError as error:  # such as the error for a read-only folder
