@@ -46,7 +46,7 @@ def loads_lvis_json(load_function: Any) -> bool:
     """Return whether a function in Detectron2's DatasetCatalog was registered by ``register_lvis_instances``.
 
     The loader of such a dataset (v0.6 and main) raises AssertionError for an invalid polygon and KeyError for missing
-    annotations. It rejects dataset names that are not LVIS's.
+    annotations. The loader also rejects dataset names that are not LVIS's.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
 
@@ -135,7 +135,7 @@ def vit_lr_decay_rate() -> Callable[..., float]:
         ) from None
     if find_spec("timm") is None:
         raise ConfigError(
-            "ViTDet: the package timm is not installed. Detectron2's ViT requires it. Run: pip install timm"
+            "ViTDet: Detectron2's ViT requires the package timm, which is not installed. Run: pip install timm"
         )
     return get_vit_lr_decay_rate
 

@@ -94,7 +94,7 @@ def find_lazy_config(path: str) -> str:
     """Return the path of the LazyConfig that ``--config-file`` names, like ``find_config_file``.
 
     Raises:
-        ConfigError: ``find_config_file`` raises it, or the file is not a ``.py`` file.
+        ConfigError: the config does not exist, or is not a ``.py`` file.
     """
     found = find_config_file(path) if path and (path.endswith(".py") or not os.path.isfile(path)) else path
     if not os.path.isfile(found) or not found.endswith(".py"):

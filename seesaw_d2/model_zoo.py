@@ -72,7 +72,8 @@ def get_config(name: str, trained: bool = False) -> "CfgNode | DictConfig":
             names none.
 
     Raises:
-        ConfigError: ``get_cfg`` raises it or, with ``trained``, ``get_checkpoint_url``.
+        ConfigError: no config has this name, the config requires a newer Detectron2 or, with ``trained``, MMDetection
+            has not published weights for the config.
     """
     file = _published(name) if trained else ""
     cfg = get_cfg(name)
@@ -95,7 +96,8 @@ def get(name: str, trained: bool = False, device: str | None = None) -> "nn.Modu
         device: device of the model. Default: MODEL.DEVICE, or cpu if no GPU is available.
 
     Raises:
-        ConfigError: ``get_config`` raises it, or the config is a LazyConfig.
+        ConfigError: no config has this name, the config is a LazyConfig or, with ``trained``, MMDetection has not
+            published weights for the config.
     """
     if name.endswith(".py"):
         raise ConfigError(

@@ -92,7 +92,7 @@ def record(
         model: a two-stage detector. This function sets the model to evaluation mode and restores the mode at the end.
             The stored logits do not depend on the calibration of the model.
         inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify the images in order.
-        folder: output folder, see ``ProposalWriter``.
+        folder: output folder, as in ``ProposalWriter``.
         made_from: see ``ProposalWriter``. This function adds the digest of the model.
         features: whether to also store the columns ``features{i}`` (R, D) float16, the inputs of the classifier of
             stage i, and ``rois{i}`` (R, 4), the pooled boxes in pixels of the resized image.
@@ -157,7 +157,7 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Return a context manager that records the box predictors. The model skips masks and keypoints in it."""
+        """Return a context manager that records the box predictors, and disables the model's masks and keypoints."""
         heads, before = self._model.roi_heads, {}
         handles = []
         try:

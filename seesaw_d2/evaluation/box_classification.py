@@ -186,7 +186,7 @@ def write_box_classification(
 
 
 def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError if ``classify_ground_truth`` does not support ``heads``, a module or its class."""
+    """Raise ConfigError if ``classify_ground_truth`` does not support the ROI heads, a module or a class."""
     from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
 
     known = (StandardROIHeads, CascadeROIHeads, Res5ROIHeads)

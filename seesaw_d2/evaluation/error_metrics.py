@@ -40,11 +40,15 @@ def average_precision_without_errors(results: DetectionResults) -> dict[str, flo
 def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
     """Assign detections to the objects that they overlap, correct their categories, and remove duplicates.
 
-    A detection overlaps an object if their IoU is at least 0.5. If a detection overlaps objects of its predicted
-    category, it is assigned to the one with the largest IoU. If not, it is assigned to the overlapping object with the
-    largest IoU, and gets the category of this object. If several detections are assigned to an object, only the
-    detection with the highest score remains. Detections that overlap no object do not change. No detection is assigned
-    to an ignored object.
+    A detection overlaps an object if their IoU is at least 0.5. Ignored objects are excluded.
+
+    - A detection that overlaps objects of its predicted category is assigned to the object of this category with the
+      largest IoU.
+    - A detection that overlaps only objects of other categories is assigned to the object with the largest IoU, and
+      gets the category of this object.
+    - A detection that overlaps no object does not change.
+
+    If several detections are assigned to an object, only the detection with the highest score remains.
     """
     categories, keep = detections.category_ids.copy(), np.ones(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):

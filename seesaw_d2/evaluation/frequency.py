@@ -19,7 +19,7 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
     """Return the frequency group of each category, for computing APr, APc and APf.
 
     If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
-    return this ``frequency``, which LVIS computed from its whole training set. Otherwise, compute the groups from the
+    return this ``frequency``, which LVIS computed from its whole training set. If not, compute the groups from the
     images of DATASETS.TRAIN.
 
     Args:

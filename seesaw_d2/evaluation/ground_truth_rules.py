@@ -27,7 +27,8 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
     In COCO format, all objects are annotated: a category without annotations in an image does not occur in the image.
     In LVIS format, an image can restrict this rule. If the image has ``neg_category_ids``, only these categories are
-    known to be absent. If it has ``not_exhaustive_category_ids``, some objects of these categories lack annotations.
+    known to be absent. If the image has ``not_exhaustive_category_ids``, some objects of these categories lack
+    annotations.
 
     Evaluation ignores crowds: a missed crowd is not a false negative, and a detection of a crowd is not a false
     positive. A warning lists the annotations that this function corrects or that evaluation ignores.

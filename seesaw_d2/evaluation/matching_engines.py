@@ -109,8 +109,7 @@ def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarra
 def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
     """Compute precision and recall with lvis-api, or with pycocotools if the ground truth follows COCO's rules.
 
-    This engine is the reference for ``hotcoco_curves``. It is about 20 times slower and needs gigabytes of memory for
-    LVIS.
+    This engine, the reference for ``hotcoco_curves``, is about 20 times slower and needs gigabytes of memory for LVIS.
 
     Args:
         ground_truth: result of ``lvis_ground_truth``.

@@ -1,4 +1,4 @@
-"""Export a model, compare the outputs of the exported model with those of the original, and write the file."""
+"""Export a model, compare the outputs of the exported and the original model, and write the file."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def export_model(
 
     Raises:
         SeesawError: the config, the weights or ``output`` is wrong, a part of the model cannot be exported, or the
-            outputs of the exported model differ from those of the original. No file is written in these cases.
+            outputs of the exported and the original model differ. No file is written in these cases.
     """
     check_options(file_format, dtype)
     if file_format == "onnx":

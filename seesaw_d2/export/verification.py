@@ -1,4 +1,4 @@
-"""Compare the outputs of an exported model with those of the original model.
+"""Compare the outputs of an exported model with the outputs of the original model.
 
 Shapes: N detections, M x M mask pixels, H x W image pixels.
 """
@@ -12,7 +12,7 @@ from seesaw_d2.errors import OutputError
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Allowed differences between the outputs of an exported model and those of the original model.
+    """Allowed differences between the outputs of an exported model and the outputs of the original model.
 
     Attributes:
         values: allowed difference of scores, masks and probabilities.

@@ -41,7 +41,7 @@ class Criterion(nn.Module):
         if weight is not None and tuple(weight.shape) != (loss.num_classes,):
             raise InvalidArgument("weight.shape", f"({loss.num_classes},)", tuple(weight.shape))
         if weight is not None and label_smoothing:
-            raise InvalidArgument("label_smoothing", "0", label_smoothing, "It cannot be combined with weight.")
+            raise InvalidArgument("label_smoothing", "0", label_smoothing, "Do not combine it with weight.")
         self.loss = loss
         self.register_buffer("weight", weight, persistent=False)
 

@@ -101,9 +101,9 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 def image_targets(paths: list[str], output: str) -> list[str]:
     """Return the path of the output file for each image.
 
-    For a single image, ``output`` is the output file if it has an extension and is not a folder. Otherwise, ``output``
-    is the output folder, and an output file has the name of its image. If OpenCV cannot write the format of an image,
-    ".png" is appended to the name.
+    For a single image, ``output`` is the output file if it has an extension and is not a folder. In all other cases,
+    ``output`` is the output folder, and an output file has the name of its image. If OpenCV cannot write the format of
+    an image, ".png" is appended to the name.
 
     Raises:
         ConfigError: OpenCV cannot write the format, two images have the same name, or an output file is an input.
@@ -141,7 +141,7 @@ def check_encodable(key: str, paths: list[str]) -> None:
 
 
 def check_targets(targets: list[str], *, overwrite: bool) -> None:
-    """Raise ConfigError if an output file exists, unless ``overwrite`` is True and this program wrote the file."""
+    """Raise ConfigError if an output file exists. If ``overwrite`` is True, accept files that this program wrote."""
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
         raise ConfigError(

@@ -160,7 +160,7 @@ def bars(
     Args:
         title: description for screen readers.
         names: names of the groups, shown below the groups.
-        series: for each run, a list with the value of each group. If a value is None, no bar is drawn for it.
+        series: for each run, a list with the value of each group. The value None draws no bar.
         x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
         top: upper end of the y axis. Default: the largest value.

@@ -25,7 +25,7 @@ _LARGEST = 1e30  # the charts cannot draw larger numbers
 
 
 class _NamesAsText(yaml.SafeLoader):
-    """YAML loader for configs that Detectron2 has written. It constructs no Python objects.
+    """YAML loader that reads configs of Detectron2 without constructing Python objects.
 
     Detectron2 uses YAML's Python tags for tuples and, in LazyConfigs, for classes, functions and objects. This loader
     reads tuples as lists, and classes, functions and objects as their names.
