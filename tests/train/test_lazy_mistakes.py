@@ -16,7 +16,7 @@ from tests.train.lazy_configs import run
     [
         (["train.ddp.find_unused_parameters=True"], "train.ddp.find_unused_parameters: expected False"),
         (["train.checkpointer.period=0"], "train.checkpointer.period: expected at least 1"),
-        (["train.log_period=null"], "found no train.log_period"),
+        (["train.log_period=null"], "config.py: missing keys: train.log_period."),
         (["train.device=cuda"], "train.device is 'cuda'"),
         (["train.amp.enabled=True"], "train.amp.dtype: expected bfloat16 with train.amp.enabled"),
         (["train.amp.dtype=float8"], "train.amp.dtype: expected one of float16, bfloat16, found 'float8'"),
@@ -63,7 +63,7 @@ def test_files_that_are_no_lazy_configs(tmp_path, capsys):
     assert builtins.__import__ is original
     (tmp_path / "half.py").write_text("model = dict(a=1)\n")
     assert run(tmp_path / "half.py") == 2
-    assert "found no dataloader.train, optimizer, lr_multiplier, train" in capsys.readouterr().err
+    assert "half.py: missing keys: dataloader.train, optimizer, lr_multiplier, train." in capsys.readouterr().err
 
 
 def test_names_that_are_ends_of_the_models(tmp_path):

@@ -77,7 +77,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
 def _check_keys(cfg: Any, path: str, keys: Sequence[str]) -> None:
     missing = [key for key in keys if selected(cfg, key) is None]
     if missing:
-        raise ConfigError(f"{path}: the keys {', '.join(missing)} are missing. Required keys are {', '.join(keys)}.")
+        raise ConfigError(f"{path}: missing keys: {', '.join(missing)}. The required keys are {', '.join(keys)}.")
 
 
 def selected(cfg: Any, key: str) -> Any:

@@ -84,7 +84,7 @@ def test_a_machine_that_machine_0_does_not_know_of():
 
 def test_two_machines_of_one_number():
     messages = meet([(0, 3, {}), (1, 3, {}), (1, 3, {})])
-    assert any(message.startswith("--machine-rank: ") and "number 1 " in message for message in messages)
+    assert any(message.startswith("--machine-rank: ") and "value 1 " in message for message in messages)
 
 
 def test_who_does_not_come_is_said(capfd):
