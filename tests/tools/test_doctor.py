@@ -144,7 +144,8 @@ def test_images_to_evaluate_on_that_are_trained_on(own, capsys):
 def test_a_machine_without_a_gpu(config_file, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     (found,) = to_fix(examine(capsys, config_file, "--quick", "MODEL.DEVICE", "cuda", status=1))
-    assert found.startswith("MODEL.DEVICE ") and "add MODEL.DEVICE cpu" in found
+    assert found.startswith("MODEL.DEVICE ")
+    assert "add MODEL.DEVICE cpu" in found
 
 
 def test_no_config(tmp_path, capsys):
