@@ -24,7 +24,7 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
         size: height and width of the image in pixels.
 
     Returns:
-        the polygons with at least three points. If a polygon has an odd number of values, its last value is removed. If
+        the polygons with at least three points, without the last value of each polygon with an odd number of values. If
         no polygon has three points, the result depends on the first polygon. For a first polygon with at most 4 values,
         the result is None, because pycocotools raises an error. For a first polygon with 5 values, the result is an
         empty run-length mask.

@@ -1,4 +1,4 @@
-"""Guess which convention the boxes of an annotation file follow if they do not fit the masks as x, y, width, height.
+"""Guess the box convention of an annotation file whose boxes do not fit the masks when read as x, y, width, height.
 
 Shapes: N is the number of objects. Unless stated otherwise, all arrays are (N, 4) float64 in pixels. Corners are x1,
 y1, x2, y2.

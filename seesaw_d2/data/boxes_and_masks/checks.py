@@ -24,7 +24,7 @@ FAR = 10
 
 
 def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
-    """Check the boxes. Return them as (N, 4) float64: x, y, width, height in pixels.
+    """Check the boxes. Return all boxes as (N, 4) float64: x, y, width, height in pixels.
 
     Args:
         annotations: entries of N annotations.

@@ -83,7 +83,7 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """Source of labelled images. An entry of DATASETS.REGISTER selects it by a key, such as CSV.
+    """Source of labelled images. An entry of DATASETS.REGISTER selects the source by a key, such as CSV.
 
     Attributes:
         read: function that returns the images of an entry. The arguments are the entry and the class names from the key

@@ -132,7 +132,7 @@ def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> I
 
 
 def _masks(instances: Instances) -> Tensor:
-    """Return the bitmasks of the instances as a bool tensor (N, H, W). Raise DataError if they lack bitmasks."""
+    """Return the bitmasks as a bool tensor (N, H, W). Raise DataError if the instances lack bitmasks."""
     masks = instances.gt_masks if instances.has("gt_masks") else None
     if not isinstance(masks, BitMasks):
         found = "no masks" if masks is None else f"masks of type {type(masks).__name__}"

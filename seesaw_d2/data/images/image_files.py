@@ -81,7 +81,8 @@ def missing_files(records: Records) -> list[str]:
     """Return the image files that do not exist, in the order of the records. Skip records without a file.
 
     A folder or pipe with the name of an image file counts as missing. Links are followed, even to files outside the
-    image folder. The owner of this folder creates the links, so they are trusted, unlike paths in annotation files.
+    image folder. Unlike paths in annotation files, links are trusted, because the owner of the image folder creates
+    the links.
 
     The function lists each folder once. On a network file system, listing folders takes seconds, but testing each file
     would take minutes.

@@ -30,7 +30,7 @@ def find_images(
     """Find the file of each image, and replace ``file_name`` by the path of this file relative to ``files.root``.
 
     Args:
-        data: content of ``source`` in COCO format. The function changes it in place.
+        data: content of ``source`` in COCO format. The function changes the content in place.
         files: files below the image folder.
         source: path of the annotation file.
         notes: list to which the function appends notes about skipped images and replaced names.
@@ -82,7 +82,7 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
     """Check each image by decoding the file.
 
     Args:
-        data: content of the annotation file after ``find_images``. The function changes it in place.
+        data: content of the annotation file after ``find_images``. The function changes the content in place.
         root: folder of the images.
         notes: list to which the function appends notes.
         skip: if True, remove images that cannot be decoded and the objects in these images. If False, raise DataError
@@ -162,7 +162,7 @@ def _found(problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Return the annotated width and height if they are integers. A later check reports invalid values."""
+    """Return the annotated width and height that are integers. A later check reports other values."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 

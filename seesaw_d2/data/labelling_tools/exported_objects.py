@@ -90,7 +90,7 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """If some images have no objects, append a note that lists them. Such images may not be labelled yet.
+    """If some images have no objects, append a note that lists these images. Such images may not be labelled yet.
 
     Args:
         part: content of an annotation file.
@@ -107,7 +107,7 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """If the annotations contain crowds, append a note that training and evaluation ignore them."""
+    """If the annotations contain crowds, append a note that training and evaluation ignore crowds."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -133,7 +133,7 @@ def _area(points: np.ndarray) -> float:
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """If boxes exceed the image, append a note that they may not be x, y, width, height in pixels.
+    """If boxes exceed the image, append a note that the boxes may not be x, y, width, height in pixels.
 
     Args:
         part: checked content of an annotation file.

@@ -37,7 +37,7 @@ class Source:
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Return the sorted categories of all pages. They are the same for all folds.
+        """Return the sorted categories of all pages. Therefore all folds have the same categories.
 
         Args:
             left_out: classes to leave out.

@@ -74,8 +74,8 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
         path: path of the file, for messages.
 
     Raises:
-        DataError: an entry lacks the field. The message lists the ids of such entries, or their positions if ids are
-            missing.
+        DataError: an entry lacks the field. The message lists the ids of such entries or, if ids are missing, the
+            positions.
     """
     values = [item.get(field, _MISSING) for item in items]
     if type(_MISSING) in set(map(type, values)):
@@ -155,7 +155,8 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
     """Check the lists of category ids in the entries of images, such as "neg_category_ids" in LVIS.
 
-    Ids of unknown categories only cause a warning, because they occur if categories are removed from an LVIS file.
+    Ids of unknown categories cause a warning instead of an error, because an LVIS file contains such ids after a user
+    removed categories.
 
     Args:
         images: entries of the images. Some entries may lack the list.
@@ -204,7 +205,7 @@ def check_areas(items: list[dict[str, Any]], path: str) -> None:
 
 
 def count_nan_areas(data: dict[str, Any]) -> int:
-    """Return the number of annotations whose ``area`` is NaN. JSON has no NaN, but Python's json module writes it."""
+    """Return the number of annotations whose ``area`` is NaN. JSON has no NaN, but Python's json module writes NaN."""
     items = data.get("annotations")
     areas = [item.get("area") for item in items if type(item) is dict] if type(items) is list else []
     return sum(type(area) is float and area != area for area in areas)

@@ -60,7 +60,11 @@ def load_training_dicts(cfg: CfgNode) -> Records:
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """Return the records with objects and enough keypoints, as Detectron2's ``get_detection_dataset_dicts`` does."""
+    """Return the records that training uses. Like Detectron2's ``get_detection_dataset_dicts``, omit the other records.
+
+    DATALOADER.FILTER_EMPTY_ANNOTATIONS True omits images without objects. If the model detects keypoints,
+    MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE omits images with fewer keypoints.
+    """
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)
     if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:

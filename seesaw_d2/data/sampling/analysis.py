@@ -87,7 +87,7 @@ def analyze_sampling(
         num_classes: number of categories C.
         repeat_threshold: threshold t >= 0 of the repeat factors. If None, images are not repeated.
         names: C category names. If None, use the indices as names.
-        groups: (C,) frequency groups. If None, compute them by LVIS's thresholds from the image counts of ``records``.
+        groups: (C,) frequency groups. If None, use LVIS's thresholds and the image counts of ``records``.
         options: further arguments of ``image_repeat_factors``.
     """
     statistics = CategoryStatistics.from_dataset_dicts(records, num_classes, names)

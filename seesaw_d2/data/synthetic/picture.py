@@ -56,7 +56,7 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
 
 
 def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return two random colours (3,), float32. Their means over the channels differ by more than MIN_CONTRAST."""
+    """Return two random colours (3,), float32, whose means over the channels differ by more than MIN_CONTRAST."""
     while True:
         first, second = rng.uniform(0, 255, size=(2, 3)).astype(np.float32)
         if abs(first.mean() - second.mean()) > MIN_CONTRAST:

@@ -45,7 +45,7 @@ def category_ranks(config: GlyphConfig) -> np.ndarray:
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """Return the number of training images of each category, (C,) int64. It equals the number of instances."""
+    """Return the number of training images, which equals the number of instances, of each category, (C,) int64."""
     return config.category_images()[category_ranks(config)]
 
 
@@ -104,7 +104,7 @@ def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndar
 
 
 def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -> None:
-    """Move objects in place from images with several objects to empty images, as long as both exist."""
+    """Move objects in place to empty images, until no image is empty or no image has several objects."""
     empty = np.setdiff1d(np.arange(num_images), images)
     order = rng.permutation(len(images))
     _, first = np.unique(images[order], return_index=True)

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class UnusualFileError(Exception):
-    """A file cannot be parsed in parts, for example because it is not a JSON object with a list of annotations."""
+    """Raised if a file cannot be parsed in parts, for example if the content is not a JSON object."""
 
 
 class _File(msgspec.Struct, gc=False):

@@ -65,7 +65,7 @@ def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings
 
 
 def encode(annotations: Iterable[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray) -> Part:
-    """Encode checked annotations.
+    """Encode checked annotations as columns and lines of JSON.
 
     Args:
         annotations: entries of the file.

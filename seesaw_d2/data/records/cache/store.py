@@ -107,7 +107,7 @@ def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> Com
     Args:
         path, dataset_format: arguments of ``read_annotations``.
         entry: path of the compiled file.
-        state: fingerprint of the annotation file before it was hashed.
+        state: fingerprint of the annotation file before the file was hashed.
     """
     try:
         entry_files.make_private(os.path.dirname(entry))
@@ -188,7 +188,7 @@ def _load(entry: str, path: str) -> CompiledFile | None:
 
 
 def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
-    """Read and check an annotation file, and convert it to arrays.
+    """Read and check an annotation file, and convert the content to arrays.
 
     Returns:
         the file and the arrays. The ``annotations`` of the file may be empty, because the arrays contain all objects.
