@@ -90,8 +90,8 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
     if several:
-        text = f"data set {name}: image files contain several frames or pages. Only the first frame or page is used"
-        warn_once(logger, f"{text}: {first_few(several)}")
+        text = f"data set {name}: {len(several)} of {len(opened)} image files contain several frames or pages"
+        warn_once(logger, f"{text}: {first_few(several)}. Only the first frame or page is used.")
 
 
 def _check_depth(name: str, paths: list[str], deep: str) -> None:
@@ -104,8 +104,8 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
         )
     warn_once(
         logger,
-        f"data set {name}: image files have more than 8 bits per channel. Detectron2's mapper clips pixel values at "
-        f"255, so most pixels may become white: {first_few(paths)}",
+        f"data set {name}: image files have more than 8 bits per channel: {first_few(paths)}. Detectron2's mapper "
+        "clips pixel values at 255, so most pixels may become white. Convert these files to 8 bits per channel.",
     )
 
 

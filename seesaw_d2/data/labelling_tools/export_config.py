@@ -38,8 +38,8 @@ def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) 
         model["MASK_ON"] = False
         ids = first_few(item["id"] for item in objects if not item.get("segmentation"))
         notes.append(
-            f"{kinds['NoneType']} of {len(objects)} objects have no mask. Therefore the config sets MODEL.MASK_ON "
-            f"False, which trains only boxes (annotation ids {ids})"
+            f"{kinds['NoneType']} of {len(objects)} objects have no mask (annotation ids {ids}). Therefore the config "
+            "sets MODEL.MASK_ON False, which trains only boxes"
         )
     config: dict[str, Any] = {
         "DATASETS": {"REGISTER": entries, "TRAIN": [names[0]], "TEST": [names[1]]},

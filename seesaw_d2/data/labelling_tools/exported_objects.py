@@ -111,8 +111,8 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
-            f"{source}: {len(crowds)} of {len(part['annotations'])} objects are crowds, which training and evaluation "
-            f"ignore: annotation ids {first_few(crowds)}"
+            f"{source}: {len(crowds)} of {len(part['annotations'])} objects are crowds (annotation ids "
+            f"{first_few(crowds)}). Training and evaluation ignore crowds"
         )
 
 
