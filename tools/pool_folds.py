@@ -7,8 +7,8 @@ r"""Pool the detections of several folds, so that rare categories have enough ob
     python tools/evaluate_results.py --annotations output/pooled/annotations.json output/pooled/results.json
 
 The first command writes annotations.json and results.json. Images and objects get new ids. The folds must have the same
-categories, and must not share images. A category that has different groups in the folds gets the group of its mean
-number of training images: rare up to 10, common up to 100, as in LVIS.
+categories and different images. Their results must all have masks or all lack masks. A category that has different
+groups in the folds gets the group of its mean number of training images: rare up to 10, common up to 100, as in LVIS.
 """
 
 import dataclasses
@@ -19,7 +19,23 @@ from pathlib import Path
 from command_line import command, parser_of
 
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
+COUNTS = ("image_count", "instance_count")  # training counts of a category
 _MARK = "pooled_folds.txt"  # file that marks the output folders of this program
+
+
+def check_counts(file) -> None:
+    """Raise DataError if a training count of a category is not a number >= 0."""
+    from seesaw_d2.errors import DataError
+    from seesaw_d2.utils.messages import shown
+
+    for category in file.categories:
+        for key in COUNTS:
+            count = category.get(key, 0)
+            if type(count) not in (int, float) or not 0 <= count < float("inf"):
+                raise DataError(
+                    f'{file.path}: category {category["name"]!r}: "{key}": expected a number >= 0, found '
+                    f"{shown(count)}. If the count is unknown, remove {key!r} from all categories."
+                )
 
 
 def pooled_categories(files) -> list[dict]:
@@ -28,11 +44,14 @@ def pooled_categories(files) -> list[dict]:
     A category that has different groups in the files gets the group of its mean number of training images.
 
     Raises:
-        DataError: the categories differ, or groups differ and a file lacks the numbers of training images.
+        DataError: the categories differ, a training count is not a number, or groups differ and a file lacks the
+            numbers of training images.
     """
     from seesaw_d2.errors import DataError
     from seesaw_d2.frequency_groups import GROUP_LETTERS
 
+    for file in files:
+        check_counts(file)
     first = files[0]
     for file in files[1:]:
         if (file.category_ids, file.category_names) != (first.category_ids, first.category_names):
@@ -43,12 +62,12 @@ def pooled_categories(files) -> list[dict]:
     pooled = []
     for same in zip(*(file.categories for file in files), strict=True):
         category = dict(same[0])
-        for count in ("image_count", "instance_count"):
+        for count in COUNTS:
             if all(count in each for each in same):
                 category[count] = statistics.mean(each[count] for each in same)
             else:
                 category.pop(count, None)
-        if len({each.get("frequency") for each in same}) > 1:
+        if any(each.get("frequency") != category.get("frequency") for each in same):
             if "image_count" not in category:
                 raise DataError(
                     f'{first.path}: category {category["name"]!r}: "frequency" differs between the folds, and a fold '
@@ -82,6 +101,9 @@ def pool(folds: list[tuple[str, str]]):
 
     Returns:
         content of the merged annotation file, and the merged detections.
+
+    Raises:
+        DataError: two folds share a file or an image, the categories differ, or only some results have masks.
     """
     import numpy as np
 
@@ -90,6 +112,7 @@ def pool(folds: list[tuple[str, str]]):
     from seesaw_d2.evaluation import Detections, read_results
     from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
 
+    check_different_files(folds)
     files = [read_annotations(annotations) for annotations, _ in folds]
     content = {"info": {"pooled from": [file.path for file in files]}, "categories": pooled_categories(files)}
     content |= {"images": [], "annotations": []}
@@ -108,7 +131,35 @@ def pool(folds: list[tuple[str, str]]):
         content["annotations"] += objects
         new = np.array([ids[key] for key in detections.image_ids.tolist()], dtype=np.int64)
         parts.append(dataclasses.replace(detections, image_ids=new))
+    check_same_fields(parts, [results for _, results in folds])
     return content, Detections.concatenate(parts)
+
+
+def check_different_files(folds: list[tuple[str, str]]) -> None:
+    """Raise DataError if a file belongs to two folds, perhaps under different names."""
+    import os
+
+    from seesaw_d2.errors import DataError
+
+    seen: dict[str, str] = {}
+    for path in (path for fold in folds for path in fold):
+        real = os.path.realpath(path)
+        if real in seen:
+            raise DataError(
+                f"--fold: expected different files in all folds, found the same file {seen[real]} and {path}"
+            )
+        seen[real] = path
+
+
+def check_same_fields(parts, paths: list[str]) -> None:
+    """Raise DataError if some results have masks (or boxes) and other results lack masks (or boxes)."""
+    from seesaw_d2.errors import DataError
+
+    filled = [(path, part) for path, part in zip(paths, parts, strict=True) if len(part)]
+    for path, part in filled:
+        first, expected = filled[0]
+        if part.kind != expected.kind:
+            raise DataError(f"{path}: expected {expected.kind}, as in {first}, found {part.kind}")
 
 
 @command

@@ -43,6 +43,13 @@ class Detections:
     def has_masks(self) -> bool:
         return self.counts is not None
 
+    @property
+    def kind(self) -> str:
+        """Which fields the detections have, as text: "boxes", "masks" or "boxes with masks"."""
+        if not self.has_masks:
+            return "boxes"
+        return "masks" if self.boxes is None else "boxes with masks"
+
     @classmethod
     def empty(cls, masks: bool) -> "Detections":
         ids = np.zeros(0, dtype=np.int64)
@@ -79,12 +86,18 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
-        """Concatenate detections. The result has masks (or boxes) only if all nonempty parts have masks (or boxes)."""
+        """Concatenate detections. Parts without detections do not count.
+
+        Raises:
+            ValueError: some parts have masks (or boxes) and other parts lack masks (or boxes).
+        """
         filled = [part for part in parts if len(part)]
         if not filled:
             return cls.empty(masks=all(part.has_masks for part in parts))
-        masks = all(part.has_masks for part in filled)
-        boxes = all(part.boxes is not None for part in filled)
+        kinds = sorted({part.kind for part in filled})
+        if len(kinds) > 1:
+            raise ValueError(f"parts: expected detections with the same fields, found {' and '.join(kinds)}")
+        masks, boxes = filled[0].has_masks, filled[0].boxes is not None
         return cls(
             np.concatenate([part.image_ids for part in filled]),
             np.concatenate([part.category_ids for part in filled]),

@@ -94,7 +94,7 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
 
     Args:
         path: path of a JSON file with a list of detections. A detection is a dict with image_id, category_id, score,
-            and bbox (XYWH in pixels) or segmentation (run lengths).
+            and bbox (XYWH in pixels) or segmentation (run lengths) or both. All detections must have the same fields.
         ground_truth: ground truth with the images and categories of the detections.
 
     Raises:
@@ -123,9 +123,12 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
     if any(type(item) is not dict for item in results):
         bad = [index for index, item in enumerate(results) if type(item) is not dict]
         raise DataError(f"{source}: expected a JSON object for each detection, found {_first_of(results, bad)}")
-    fields = [field for field in ("bbox", "segmentation") if field in results[0]]
+    fields = [field for field in ("bbox", "segmentation") if any(field in item for item in results)]
     if not fields:
-        raise DataError(f'{source}: expected "bbox" or "segmentation" in each detection, found neither in detection 0')
+        raise DataError(
+            f'{source}: expected "bbox" or "segmentation" in each of the {len(results)} detections, found neither '
+            "field in detection 0 or any other detection"
+        )
     columns = {field: _column(results, field, source) for field in ("image_id", "category_id", "score", *fields)}
     image_ids = _ids(columns["image_id"], "image_id", ground_truth.imgs, source)
     category_ids = _ids(columns["category_id"], "category_id", ground_truth.cats, source)
@@ -149,7 +152,8 @@ def _column(results: list[dict[str, Any]], field: str, source: str) -> list[Any]
     except KeyError:
         bad = [index for index, item in enumerate(results) if field not in item]
         raise DataError(
-            f'{source}: expected "{field}" in each detection, but these detections lack it: {first_few(bad)}'
+            f'{source}: expected "{field}" in each of the {len(results)} detections, found {len(bad)} detections '
+            f"without this field (detections {first_few(bad)})"
         ) from None
 
 

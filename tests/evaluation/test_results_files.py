@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.results_files import detections_from_results, read_results, write_results
 from tests.evaluation.generated import generate
 
@@ -71,6 +72,28 @@ def test_bad_detections_are_named(change, message):
     results = [RESULTS[0], {**RESULTS[1], **change}, RESULTS[2]]
     with pytest.raises(DataError, match=message):
         detections_from_results(results, TRUTH, "results.json")
+
+
+@pytest.mark.parametrize("field", ["bbox", "segmentation"])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_detection_that_lacks_a_field_of_the_others_is_named(field, index):
+    results = [dict(item) for item in RESULTS[:3]]
+    del results[index][field]
+    with pytest.raises(DataError, match=rf'results.json: .*"{field}".* {index}\b'):
+        detections_from_results(results, TRUTH, "results.json")
+    only = [{key: value for key, value in item.items() if key != field} for item in RESULTS[:3]]
+    assert len(detections_from_results(only, TRUTH, "results.json")) == 3
+
+
+def test_parts_with_different_fields_are_not_concatenated():
+    detections = detections_from_results(RESULTS[:3], TRUTH, "results")
+    for other in (
+        dataclasses.replace(detections, boxes=None),
+        dataclasses.replace(detections, sizes=None, counts=None),
+    ):
+        with pytest.raises(ValueError, match=other.kind):
+            Detections.concatenate([detections, other])
+        assert Detections.concatenate([Detections.empty(masks=True), other]).kind == other.kind
 
 
 @pytest.mark.parametrize(

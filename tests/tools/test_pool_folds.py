@@ -78,8 +78,21 @@ def no_counts(data):
     del data["categories"][0]["image_count"]
 
 
+def count(value):
+    def change(data):
+        data["categories"][0]["image_count"] = value
+
+    return change
+
+
 @pytest.mark.parametrize(
-    ("change", "named"), [(same_image, "1000.png"), (other_categories, "test1.json"), (no_counts, "image_count")]
+    ("change", "named"),
+    [
+        (same_image, "1000.png"),
+        (other_categories, "test1.json"),
+        (no_counts, "image_count"),
+        *((count(value), "test1.json: category '2'") for value in (None, "5", -1, True, [])),
+    ],
 )
 def test_folds_that_do_not_fit_are_named(tmp_path, capsys, change, named):
     folds, *_ = split_in_two(tmp_path, change)
@@ -98,3 +111,30 @@ def test_a_fold_that_cannot_be_read_leaves_nothing(tmp_path, capsys):
     assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 2
     assert "results1.json" in capsys.readouterr().err
     assert not (tmp_path / "pooled").exists()
+
+
+def test_a_file_in_two_folds_is_named(tmp_path, capsys):
+    (_, a, b, _, c, d), *_ = split_in_two(tmp_path)
+    (tmp_path / "link.json").symlink_to(a)
+    for first, second in ((a, b), (str(tmp_path / "link.json"), d), (c, b)):
+        assert pool_folds.main([str(tmp_path / "pooled"), "--fold", a, b, "--fold", first, second]) == 2
+        assert (b if second == b and first != a else a) in capsys.readouterr().err
+    assert not (tmp_path / "pooled").exists()
+
+
+@pytest.mark.parametrize("field", ["segmentation", "bbox"])
+@pytest.mark.parametrize("fold", [0, 1])
+def test_folds_whose_results_have_different_fields_are_named(tmp_path, capsys, field, fold):
+    folds, *_ = split_in_two(tmp_path)
+    path = tmp_path / f"results{fold}.json"
+    results = json.loads(path.read_text())
+    write(tmp_path, [{key: value for key, value in item.items() if key != field} for item in results], path.name)
+    assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 2
+    error = capsys.readouterr().err
+    assert "results0.json" in error
+    assert "results1.json" in error
+    assert not (tmp_path / "pooled").exists()
+    write(tmp_path, [], path.name)  # a fold without detections fits any other fold
+    assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 0
+    found = json.loads((tmp_path / "pooled/results.json").read_text())
+    assert all(field in item for item in found)
