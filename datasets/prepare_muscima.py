@@ -26,7 +26,7 @@ def parse_arguments(arguments):
     add(
         "--folds",
         type=int,
-        help="number of folds. Fold F holds the pages of the writers W with W mod FOLDS = F "
+        help="number of folds. Fold F contains the pages of all writers W with W mod FOLDS = F "
         f"({defaults['Split.folds']})",
     )
     add("--fold", type=int, help=f"fold with the test pages ({defaults['Split.fold']})")
@@ -36,7 +36,7 @@ def parse_arguments(arguments):
         nargs="*",
         default=list(defaults["LEFT_OUT"]),
         metavar="CLASS",
-        help=f"classes that are drawn but not annotated ({' '.join(defaults['LEFT_OUT'])})",
+        help=f"classes that are neither annotated in tiles nor cropped ({' '.join(defaults['LEFT_OUT'])})",
     )
     tiles, crops = parser.add_argument_group("tiles"), parser.add_argument_group("crops")
     for group, option, name, kind, meaning in (

@@ -109,16 +109,15 @@ class ReplacingMapper(CheckedMapper):
 
     The replacement depends only on the file name. Therefore a resumed run uses the same replacement. Detectron2's
     alternative, a mapper that returns None, raises a TypeError in Detectron2 0.6 with Python 3.11 or newer.
+
+    Args:
+        mapper: mapper to wrap.
+        records: records from which the replacements are drawn.
     """
 
     _advice = ""
 
     def __init__(self, mapper: Mapper, records: Sequence[Record]):
-        """
-        Args:
-            mapper: mapper to wrap.
-            records: records from which the mapper draws replacements.
-        """
         super().__init__(mapper)
         self.records = records
 
