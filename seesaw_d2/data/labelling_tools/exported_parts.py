@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -117,7 +117,7 @@ def _ids(items: list[dict[str, Any]]) -> str:
     return first_few(item["id"] for item in items)
 
 
-def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: str) -> tuple[Part, Part]:
+def split(part: Part, share: float, seed: int, related: list[list[Any]], source: str) -> tuple[Part, Part]:
     """Split all images into a training part and a validation part.
 
     Validation images are chosen category by category, starting with the rarest category. Each category keeps at least
@@ -127,17 +127,14 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
         part: all images of the export.
         share: fraction of the images for validation, in (0, 1).
         seed: seed of the random choice.
-        copies: groups of image ids. The images of a group have the same content, and stay in the same part.
+        related: groups of image ids. The images of a group show the same photo, and stay in the same part.
         source: path of the annotation file, for messages.
 
     Raises:
         DataError: no image with a usable object can be chosen for validation.
     """
     images = part.data["images"]
-    chosen = _chosen(part, share, seed)
-    for same in copies:
-        if not chosen.issuperset(same):
-            chosen.difference_update(same)
+    chosen = _chosen(part, share, seed, related)
     if len(images) == 1:
         raise DataError(
             f"{source}: expected at least two images to split into training and validation images, found one image. "
@@ -147,14 +144,14 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
     if not val.usable:
         raise DataError(
             f"{source}: cannot choose validation images among {len(images)} images, because each image with objects is "
-            "the only image of a category or a copy of such an image. Set --val to an annotation file of validation "
-            "images."
+            "the only image of a category, or shows the same photo as such an image or as most of the other "
+            "images. Set --val to an annotation file of validation images."
         )
     return train, val
 
 
-def _chosen(part: Part, share: float, seed: int) -> set:
-    """Choose the ids of the validation images."""
+def _chosen(part: Part, share: float, seed: int, related: list[list[Any]]) -> set:
+    """Choose the ids of the validation images. The arguments are as in ``split``."""
     ids = [image["id"] for image in part.data["images"]]
     random.Random(seed).shuffle(ids)
     groups = part.images_by_category()
@@ -163,16 +160,20 @@ def _chosen(part: Part, share: float, seed: int) -> set:
     for category, images in groups.items():
         for image in images:
             held[image].append(category)
+    together = {image: same for same in related for image in same}
     chosen: set = set()
     for group in [*sorted(groups.values(), key=len), set(ids)]:
         wanted = round(share * len(group)) or int(len(group) > 1)
         for image in (image for image in ids if image in group and image not in chosen):
             if len(chosen & group) >= wanted:
                 break
-            if all(left[category] > 1 for category in held[image]):
-                chosen.add(image)
-                for category in held[image]:
-                    left[category] -= 1
+            same = together.get(image, [image])
+            lost = Counter(category for each in same for category in held[each])
+            too_many = len(group.intersection(same)) > len(group) / 2
+            if not too_many and all(left[category] > count for category, count in lost.items()):
+                chosen.update(same)
+                for category, count in lost.items():
+                    left[category] -= count
     return chosen
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seesaw_d2.data.images.image_files import same_content, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.labelling_tools.export_config import CONFIG, MARK, SPLITS, write_config
 from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images, look_at_other_files
 from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images
 from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_any_usable, checked_part, split
 from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
+from seesaw_d2.data.labelling_tools.related_images import check_overlap, look_at_related_images, related_images
 from seesaw_d2.data.records.annotation_files import parse_annotations
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
@@ -85,7 +85,7 @@ def prepare_export(
     categories = checked_categories(files, sources, notes)
     _find_and_check_images(files, paths, root, output, notes, skip=skip_bad_images)
     if val:
-        _check_overlap(files, root, notes, allowed=allow_overlap)
+        check_overlap(files, root, notes, allowed=allow_overlap)
     parts = [
         checked_part({**data, "categories": categories}, source, notes)
         for data, source in zip(files, sources, strict=True)
@@ -93,10 +93,11 @@ def prepare_export(
     for part, source, purpose in zip(parts, sources, PURPOSES, strict=False):
         check_any_usable(part, source, purpose)
     if not val:
-        parts = list(split(parts[0], val_share, seed, _copies(parts[0].data, root, notes), str(export)))
+        parts = list(split(parts[0], val_share, seed, related_images(parts[0].data, root, notes), str(export)))
         sources = [f"{export}, its {name} part" for name in SPLITS]
     for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
         look_at_empty_images(part.data, source, consequence, notes)
+    look_at_related_images(parts[0].data["images"], parts[1].data["images"], notes)
     _write_parts(output, parts, overwrite=overwrite)
     config = write_config(output, root, parts, notes)
     found = [part.images_by_category() for part in parts]
@@ -222,28 +223,3 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
             f"fields {' or '.join(fields)}. Register this file with FORMAT lvis in DATASETS.REGISTER. See "
             'docs/own-data.md, "Without an export".'
         )
-
-
-def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Group the images with the same content, which a split must keep together. Return the image ids of each group."""
-    groups = same_content([str(root / image["file_name"]) for image in data["images"]])
-    if groups:
-        named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]
-        notes.append(f"images with the same content stay together in the split: {first_few(named)}")
-    return [[data["images"][index].get("id") for index in group] for group in groups]
-
-
-def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
-    """Raise DataError if a validation image is also a training image. Compare the paths and contents of the files."""
-    train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
-    pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
-    if not pairs:
-        return
-    named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
-    text = f"{len(pairs)} of {len(val)} validation images that are also training images: {named}"
-    if not allowed:
-        raise DataError(
-            f"--val: expected validation images that are not training images, found {text}. Such images make the "
-            "metrics too high. Use --allow-overlap to accept such images."
-        )
-    notes.append(f"kept {text}")

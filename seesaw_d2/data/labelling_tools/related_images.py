@@ -1,0 +1,143 @@
+"""Find images of an export that show the same photo or video.
+
+If such images are in both parts of a data set, the model is evaluated on content that it was trained on, and the
+metrics are too high.
+"""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from seesaw_d2.data.images.image_files import same_content, shared_files
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
+
+# Roboflow names the augmented versions and tiles of photo.jpg "photo_jpg.rf.<hash>.jpg".
+_VERSION = re.compile(r"[._-]rf[._-](?=[0-9A-Za-z]{8})")
+# Names of video frames: CVAT's "frame_000001.png", and Roboflow's "video_mp4-0001_jpg.rf.<hash>.jpg".
+_FRAMES = (
+    re.compile(r"^(.+[._](?:mp4|mov|avi|mkv|webm|m4v|mpe?g|wmv))[^0-9A-Za-z]*(?:frame)?[^0-9A-Za-z]*\d+", re.I),
+    re.compile(r"^(.*?)[^0-9A-Za-z]*frame[^0-9A-Za-z]*\d+", re.I),
+)
+# Label Studio's prefix of 8 hexadecimal digits. The letter excludes dates, such as 20240131.
+_UPLOAD = re.compile(r"^(?=[0-9]*[a-f])[0-9a-f]{8}-(.+)$")
+
+
+def related_images(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
+    """Group the images that a split must keep in one part: images with the same content, and versions of one photo.
+
+    Args:
+        data: content of an annotation file. The file names are relative to ``root``.
+        root: folder of the images.
+        notes: list to which the function appends notes about the groups.
+
+    Returns:
+        the image ids of each group.
+    """
+    images = data["images"]
+    copies = same_content([str(root / image["file_name"]) for image in images])
+    by_photo = defaultdict(list)
+    for index, photos in enumerate(_photos(images)):
+        for photo in photos:
+            by_photo[photo].append(index)
+    versions = _joined(group for group in by_photo.values() if len(group) > 1)
+    for groups, kind in ((copies, "images with the same content"), (versions, "versions of the same photo")):
+        if groups:
+            named = first_few(" = ".join(images[index]["file_name"] for index in group[:4]) for group in groups)
+            notes.append(f"{kind} stay together in the split: {named}")
+    return [[images[index].get("id") for index in group] for group in _joined([*copies, *versions])]
+
+
+def check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
+    """Raise DataError if a validation image is also a training image. Compare the paths and contents of the files."""
+    train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
+    pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
+    if not pairs:
+        return
+    named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
+    text = f"{len(pairs)} of {len(val)} validation images that are also training images: {named}"
+    if not allowed:
+        raise DataError(
+            f"--val: expected validation images that are not training images, found {text}. Such images make the "
+            "metrics too high. Use --allow-overlap to accept such images."
+        )
+    notes.append(f"kept {text}")
+
+
+def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: list[str]) -> None:
+    """Append notes about validation images that, judged by their names, resemble training images.
+
+    Args:
+        train, val: entries of "images" in the training part and in the validation part.
+        notes: list to which the function appends notes.
+    """
+    for keys_of, relation, advice in (
+        (_photos, "are versions of photos of training images", "Move all versions of a photo to one part"),
+        (
+            _videos,
+            "look like frames of the same videos as training images",
+            "Set --val to an annotation file of other videos",
+        ),
+        (
+            _uploads,
+            "have the name of a training image after the prefix of an upload",
+            "If these images show the same photo, move them to one part",
+        ),
+    ):
+        keys = keys_of([*train, *val])
+        known = set().union(*keys[: len(train)])
+        found = [image["file_name"] for image, own in zip(val, keys[len(train) :], strict=True) if own & known]
+        if found:
+            notes.append(
+                f"{len(found)} of {len(val)} validation images {relation}: {first_few(found)}. The metrics on such "
+                f"images can be too high. {advice}"
+            )
+
+
+def _photos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
+    """Return the photo names of each image with Roboflow's names, and of other images with a name of such a photo."""
+    names = [_original_names(image) for image in images]
+    known = set().union(*names)
+    return [
+        own or known & {_plain(PurePosixPath(image["file_name"]).name)}
+        for image, own in zip(images, names, strict=True)
+    ]
+
+
+def _original_names(image: dict[str, Any]) -> set[str]:
+    extra = image.get("extra")
+    stem, *version = _VERSION.split(PurePosixPath(image["file_name"]).name, maxsplit=1)
+    names = [extra.get("name") if isinstance(extra, dict) else None, stem if version else None]
+    return {_plain(_VERSION.split(name, maxsplit=1)[0]) for name in names if isinstance(name, str) and name}
+
+
+def _plain(name: str) -> str:
+    """Return a name with "-" for each other character than letters and digits, such as "a-1-jpg" for "a 1.jpg"."""
+    return re.sub(r"[\W_]+", "-", name)
+
+
+def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
+    """Return the video of each image. The folder identifies a video without a name, as in "clips/frame_000001.png"."""
+    found: list[set[str]] = []
+    for path in (PurePosixPath(image["file_name"]) for image in images):
+        names = [match[1] for pattern in _FRAMES if (match := pattern.match(path.name))]
+        found.append({names[0] or f"{path.parent}/"} if names else set())
+    return found
+
+
+def _uploads(images: Sequence[dict[str, Any]]) -> list[set[str]]:
+    """Return the name of each uploaded image without Label Studio's prefix."""
+    matches = [_UPLOAD.match(PurePosixPath(image["file_name"]).name) for image in images]
+    return [{match[1]} if match else set() for match in matches]
+
+
+def _joined(groups: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Return the groups after joining all groups that have a common index."""
+    joined: dict[int, list[int]] = {}
+    for group in groups:
+        members = sorted({other for index in group for other in joined.get(index, [index])})
+        joined.update(dict.fromkeys(members, members))
+    return list({members[0]: members for members in joined.values()}.values())
