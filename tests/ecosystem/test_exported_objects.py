@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from seesaw_d2.data.labelling_tools.exported_objects import without_copies
 from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import DataError
 from tests.ecosystem.exports import change, command, roboflow, small
@@ -61,14 +62,33 @@ def test_names_of_categories(tmp_path, categories, message):
     assert message in found
 
 
-def test_objects_that_stand_twice(tmp_path):
-    export = small(tmp_path / "export", segmentation=SQUARE)
-    objects = json.loads(export.read_text())["annotations"]
-    change(export, annotations=[*objects, {**objects[1], "id": 77}])
-    done = prepare_export(export, tmp_path / "made")
-    assert any("annotation ids 77" in note for note in done.notes)
-    kept = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
-    assert sorted(item["id"] for part in kept for item in part) == [0, 1, 2, 3]
+@pytest.mark.parametrize(
+    ("segmentation", "other", "is_copy"),
+    [
+        (SQUARE, {}, True),
+        (SQUARE, {"bbox": [2.0, 2.0, 9.0, 9.0], "segmentation": [[float(x) for x in SQUARE[0]]]}, True),
+        (SQUARE, {"bbox": [2, 2.0000002, 9, 9]}, True),
+        (SQUARE, {"iscrowd": 0}, True),
+        (SQUARE, {"iscrowd": None}, True),
+        (None, {"segmentation": [], "iscrowd": False}, True),
+        (
+            {"size": [20, 20], "counts": [42, 9, 349]},
+            {"segmentation": {"counts": [42, 9.0, 349], "size": [20, 20]}},
+            True,
+        ),
+        (SQUARE, {"iscrowd": 1, "segmentation": {"size": [20, 20], "counts": [42, 9, 349]}}, False),
+        (SQUARE, {"bbox": [2, 2.01, 9, 9]}, False),
+        (SQUARE, {"category_id": 0}, False),
+        (SQUARE, {"segmentation": [[2, 2, 11, 2, 11, 11, 2, 10]]}, False),
+    ],
+)
+def test_objects_that_stand_twice(segmentation, other, is_copy):
+    item = {"id": 1, "image_id": 5, "category_id": 1, "bbox": [2, 2, 9, 9], "segmentation": segmentation}
+    item = {key: value for key, value in item.items() if value is not None}
+    notes = []
+    part = without_copies({"annotations": [item, {**item, "id": 77, **other}]}, "x.json", notes)
+    assert [each["id"] for each in part["annotations"]] == ([1] if is_copy else [1, 77])
+    assert [("x.json" in note, "77" in note) for note in notes] == [(True, True)] * is_copy
 
 
 def test_boxes_in_other_units(tmp_path):

@@ -1,6 +1,5 @@
 """Check the categories and objects of an export for mistakes that impair training, and correct some mistakes."""
 
-import json
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -165,13 +164,32 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return ``part`` without copies. A copy has the image, category, box and mask of an earlier annotation."""
+    """Return ``part`` without copies. A copy has the image, category, box and mask of an earlier annotation.
+
+    The comparison ignores how the file writes these values: 5 equals 5.0, and a missing "iscrowd" equals 0.
+    """
     kept, copies, seen = [], [], set()
     for item in part["annotations"]:
-        key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])
+        values = [item.get("image_id"), item.get("category_id"), item.get("bbox"), item.get("segmentation") or None]
+        key = (*map(_comparable, values), bool(item.get("iscrowd")))
         (copies if key in seen else kept).append(item)
         seen.add(key)
     if copies:
         ids = first_few(item.get("id") for item in copies)
         notes.append(f"{source}: omitted {len(copies)} objects that are copies of other objects: annotation ids {ids}")
     return {**part, "annotations": kept}
+
+
+def _comparable(value: Any, depth: int = 3) -> Any:
+    """Return a hashable form of a JSON value. Round numbers to 0.001, because some tools store 32-bit floats.
+
+    Args:
+        value: the value.
+        depth: number of nested levels to compare. Containers at deeper levels are invalid, and count as different.
+    """
+    if isinstance(value, (list, dict)):
+        if not depth:
+            return id(value)
+        items = sorted(value.items()) if isinstance(value, dict) else enumerate(value)
+        return (type(value), *((key, _comparable(each, depth - 1)) for key, each in items))
+    return round(value, 3) if isinstance(value, (int, float)) else value

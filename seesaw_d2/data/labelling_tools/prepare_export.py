@@ -78,7 +78,6 @@ def prepare_export(
     paths = _checked_paths(export, val, val_share)
     root = _checked_root(Path(images) if images else Path(export).parent)
     _check_output(output, paths)
-    check_replaceable(output / CONFIG, MARK, "a config of this program")
     files = [_read_export(path) for path in paths]
     notes: list[str] = []
     sources = [str(path) for path in paths]
@@ -179,7 +178,7 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
 
 
 def _check_output(output: Path, paths: list[Path]) -> None:
-    """Raise ConfigError if an output file would replace the export."""
+    """Raise ConfigError if an output file would replace the export or a config of another program."""
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
     for path in paths:
         if os.path.realpath(path) in written:
@@ -187,6 +186,7 @@ def _check_output(output: Path, paths: list[Path]) -> None:
                 f"--output: expected another folder than the folder of the export, found {output}. The output would "
                 f"replace {path}. Choose another folder."
             )
+    check_replaceable(output / CONFIG, MARK, "a config of this program")
 
 
 def _check_lists(data: dict[str, Any], path: Path) -> None:
