@@ -9,8 +9,8 @@ def add_datasets(cfg: CN) -> None:
     #   JSON: annotation file in LVIS or COCO format.
     #   IMAGES: folder of the image files. In COCO format, file_name is the path of an image below this folder. In LVIS
     #     format, this path is the last two parts of coco_url, or file_name if coco_url is missing.
-    #   FORMAT: "lvis", "coco" or "auto" (default). "auto" selects "lvis" if every image has neg_category_ids,
-    #     and "coco" if an image lacks them.
+    #   FORMAT: "lvis", "coco" or "auto" (default). "auto" selects "lvis" if all images have neg_category_ids, and
+    #     "coco" if no image has neg_category_ids or not_exhaustive_category_ids. Other files need FORMAT.
     # Semantic segmentation (docs/semantic.md) has two more keys:
     #   SEM_SEG: folder of label maps, which are 8-bit gray PNG files with the same paths as the images below IMAGES.
     #   SEM_SEG_CLASSES: JSON file of the classes, {"classes": [{"name": ..., "image_count": ...}, ...]}.

@@ -17,6 +17,7 @@ from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_
 from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.data.labelling_tools.related_images import check_overlap, look_at_related_images, related_images
 from seesaw_d2.data.records.annotation_files import parse_annotations
+from seesaw_d2.data.records.formats import ID_LISTS, has_id_lists
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.messages import first_few, json_type
@@ -215,11 +216,10 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
     A conversion to COCO format would be wrong. In COCO format, all objects count as annotated, but in LVIS format, the
     annotations of an image can be incomplete.
     """
-    fields = ("neg_category_ids", "not_exhaustive_category_ids")
-    count = sum(any(field in image for field in fields) for image in images)
+    count = sum(map(has_id_lists, images))
     if count:
         raise DataError(
             f"{path}: expected the COCO format, found the LVIS format. {count} of {len(images)} images contain the "
-            f"fields {' or '.join(fields)}. Register this file with FORMAT lvis in DATASETS.REGISTER. See "
+            f"fields {' or '.join(ID_LISTS)}. Register this file with FORMAT lvis in DATASETS.REGISTER. See "
             'docs/own-data.md, "Without an export".'
         )

@@ -93,7 +93,8 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
         dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the content of the file.
 
     Raises:
-        DataError: the file is missing, or ``annotation_checks`` or ``boxes_and_masks.checks`` finds invalid content.
+        DataError: the file is missing, ``annotation_checks`` or ``boxes_and_masks.checks`` finds invalid content, or
+            the content does not determine the format.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
@@ -105,7 +106,7 @@ def parse_annotations(path: str) -> dict[str, Any]:
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:
     """Check the parsed content of a file as in ``read_annotations``. Remove invalid polygons from ``data`` in place."""
-    found = find_format(dataset_format, data)
+    found = find_format(dataset_format, data, path)
     if found.convert is not None:
         try:
             data = found.convert(data)

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
+
 AUTO = "auto"
 # Fields of images in LVIS files that contain lists of category ids.
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
@@ -18,9 +21,18 @@ def _lvis_file(image: dict[str, Any]) -> Any:
     return "/".join(url.split("/")[-2:]) if isinstance(url, str) and url else image.get("file_name")
 
 
-def _is_lvis(data: dict[str, Any]) -> bool:
+def has_id_lists(image: dict[str, Any]) -> bool:
+    """Return whether the entry of an image contains a list of category ids, which only the LVIS format has."""
+    return any(field in image for field in ID_LISTS)
+
+
+def _images_of(data: dict[str, Any]) -> list[dict[str, Any]]:
     images = data.get("images")
-    return isinstance(images, list) and all("neg_category_ids" in image for image in images if isinstance(image, dict))
+    return [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
+
+
+def _is_lvis(data: dict[str, Any]) -> bool:
+    return any(map(has_id_lists, _images_of(data)))
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,32 @@ COCO = AnnotationFormat("coco")
 FORMATS = {each.name: each for each in (LVIS, COCO)}
 
 
-def find_format(name: str, data: dict[str, Any]) -> AnnotationFormat:
+def find_format(name: str, data: dict[str, Any], path: str) -> AnnotationFormat:
     """Return the format with this name. For "auto", return the first format that matches ``data``.
 
     If no format matches, return COCO.
+
+    Raises:
+        DataError: the name is "auto", and only some images have the lists of the LVIS format.
     """
     if name != AUTO:
         return FORMATS[name]
-    return next((each for each in FORMATS.values() if each.matches(data)), COCO)
+    found = next((each for each in FORMATS.values() if each.matches(data)), COCO)
+    if found is LVIS:
+        _check_complete(_images_of(data), path)
+    return found
+
+
+def _check_complete(images: list[dict[str, Any]], path: str) -> None:
+    """Raise DataError if an image of an LVIS file lacks ``neg_category_ids``.
+
+    All categories of such an image would count as annotated, so evaluation would count more false positives.
+    """
+    lacking = [image.get("id") for image in images if ID_LISTS[0] not in image]
+    if lacking:
+        raise DataError(
+            f'{path}: "{ID_LISTS[0]}": expected this list of the LVIS format in all images or in no image, found '
+            f"{len(lacking)} of {len(images)} images without this list (image ids {first_few(lacking)}), but "
+            f"{sum(map(has_id_lists, images))} images with {' or '.join(ID_LISTS)}. Add the lists, or set FORMAT to "
+            "lvis or coco in DATASETS.REGISTER. Without this list, all categories that an image lacks count as absent."
+        )

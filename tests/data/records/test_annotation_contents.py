@@ -73,10 +73,10 @@ def test_lists_of_category_ids(tmp_path, caplog, field):
     for bad in ([[1]], [{}], ["x"], [3, None], [3.0]):
         data["images"][1][field] = bad
         with pytest.raises(DataError, match=rf'"{field}": .* 11\)$'):
-            read_annotations(write(tmp_path, data))
+            read_annotations(write(tmp_path, data), "lvis")
     data["images"][1][field] = [3, 8, 9]
     with caplog.at_level(logging.WARNING):
-        read_annotations(write(tmp_path, data))
+        read_annotations(write(tmp_path, data), "lvis")
     assert re.search(rf'"{field}".*"categories": 8, 9', caplog.text)
 
 

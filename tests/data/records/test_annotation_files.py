@@ -71,7 +71,7 @@ BROKEN = {
         r"run-length.*100",
     ),
     "negative ids no list": (
-        lambda d: change(d, "images", 0, neg_category_ids=3),
+        lambda d: [change(d, "images", index, neg_category_ids=[3] if index else 3) for index in range(4)],
         r'"neg_category_ids": .*found 3 .* 10\)$',
     ),
 }

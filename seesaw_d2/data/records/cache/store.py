@@ -208,7 +208,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
 
 def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, list[Part]]:
     data, raw = cut_file(path)
-    annotation_format = find_format(dataset_format, data)
+    annotation_format = find_format(dataset_format, data, path)
     if annotation_format.convert is not None:
         raise UnusualFileError
     header = read_header(data, path, annotation_format)

@@ -151,7 +151,7 @@ def test_parts_find_what_the_whole_finds(tmp_path, monkeypatch):
 
 
 def test_numbers_that_no_array_holds(tmp_path):
-    data = everything()
+    data = lvis(everything())
     data["images"][0]["neg_category_ids"] = [2**63]
     path = write(tmp_path, data)
     messages = []
@@ -160,6 +160,16 @@ def test_numbers_that_no_array_holds(tmp_path):
             read(path)
         messages.append(str(error.value))
     assert messages[0] == messages[1]
+
+
+def test_an_image_without_the_lists_of_the_others_is_named(tmp_path):
+    data = lvis(everything())
+    del data["images"][1]["neg_category_ids"]
+    path = write(tmp_path, data)
+    for read in (read_annotations, open_annotations):
+        with pytest.raises(DataError, match=r'toy.json: "neg_category_ids".* 12\).*FORMAT'):
+            read(path)
+        assert read(path, "lvis").category_ids == read(path, "coco").category_ids == [3, 7]
 
 
 def test_several_data_sets_together(tmp_path):
