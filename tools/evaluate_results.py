@@ -58,9 +58,16 @@ def read_ground_truth(args, cfg):
         check_training_order(cfg, categories, file.category_ids)
     if args.checkpoint is not None:
         compare_with_checkpoint(categories, args.checkpoint)
-    if args.dataset is not None and args.config_file:
+    if args.config_file:
         return file, frequency_letters(cfg, args.dataset, file)
-    return file, file_frequency(file)
+    frequency = file_frequency(file)
+    if frequency is None:
+        logging.getLogger("seesaw_d2").warning(
+            '%s: APr, APc and APf are NaN, because categories lack "frequency". Name the training set in '
+            "DATASETS.TRAIN of --config-file.",
+            file.path,
+        )
+    return file, frequency
 
 
 def compare_with_checkpoint(categories, checkpoint: str) -> None:

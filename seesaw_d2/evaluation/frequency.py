@@ -15,7 +15,7 @@ from seesaw_d2.utils.messages import first_few
 logger = logging.getLogger(__name__)
 
 
-def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:
+def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFile) -> dict[int, str] | None:
     """Return the frequency group of each category, for computing APr, APc and APf.
 
     If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
@@ -24,7 +24,8 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
 
     Args:
         cfg: a config with DATASETS.TRAIN and DATASETS.FREQUENCY_THRESHOLDS.
-        dataset_name: name of the evaluated data set.
+        dataset_name: name of the evaluated data set. If None, the data set is not registered, and the category ids sort
+            its categories.
         file: annotation file of the evaluated data set.
 
     Returns:
@@ -35,19 +36,20 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
     own = file_frequency(file)
     if own is not None and thresholds == LVIS_THRESHOLDS:
         return own
+    title = file.path if dataset_name is None else dataset_name
     try:
         statistics = training_statistics(cfg)
     except SeesawError as error:
-        logger.warning(
-            "APr, APc and APf of %s are NaN, because the frequency groups are unknown: %s", dataset_name, error
-        )
+        logger.warning("APr, APc and APf of %s are NaN, because the frequency groups are unknown: %s", title, error)
         return None
-    if list(statistics.names) != list(class_names(dataset_name)):
+    names = file.category_names if dataset_name is None else class_names(dataset_name)
+    if list(statistics.names) != list(names):
         train = first_few(cfg.DATASETS.TRAIN)
         logger.warning(
             "APr, APc and APf of %s are NaN, because this data set and DATASETS.TRAIN (%s) have different categories",
-            *(dataset_name, train),
+            *(title, train),
         )
         return None
+    ids = file.category_ids if dataset_name is None else category_ids(dataset_name, file)
     groups = frequency_groups(statistics.image_count, thresholds).tolist()
-    return {key: GROUP_LETTERS[group] for key, group in zip(category_ids(dataset_name, file), groups, strict=True)}
+    return {key: GROUP_LETTERS[group] for key, group in zip(ids, groups, strict=True)}

@@ -9,7 +9,7 @@ import pytest
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
-from tests.data.toy import toy_data, write
+from tests.data.toy import entry, toy_data, write
 from tests.evaluation.generated import perturbed
 from tests.shared import shared_path
 
@@ -37,6 +37,31 @@ def test_perfect_boxes(toy, capsys):
         ("3", "5", pytest.approx(100)),
         ("7", "4", pytest.approx(100)),
     ]
+
+
+def test_the_training_set_defines_the_groups_of_an_annotation_file(toy, caplog):
+    file, _, folder = toy
+    name = f"{folder.name}_toy"
+    # The evaluated file has one object of category 3 and none of category 7.
+    data = {**toy_data(), "annotations": [item for item in toy_data()["annotations"] if item["category_id"] == 3][:1]}
+    data["images"] = [image for image in data["images"] if image["id"] == data["annotations"][0]["image_id"]]
+    tested = write(folder, data, "tested.json")
+    results = write(folder, [], "none.json")
+    datasets = {
+        "REGISTER": [entry(f"{name}_train", file, folder), entry(name, tested, folder)],
+        "TRAIN": [f"{name}_train"],
+    }
+    config = write(folder, {"DATASETS": {**datasets, "FREQUENCY_THRESHOLDS": [1, 2]}}, "config.yaml")
+    found = []
+    for source in (["--annotations", tested], ["--dataset", name]):
+        out = folder / source[0]
+        assert evaluate_results.main([*source, "--config-file", config, results, "--output", str(out)]) == 0
+        found.append(json.loads((out / "evaluation.json").read_text())["metrics"]["bbox"])
+    assert found[0] == found[1]
+    assert (found[0]["APr"], found[0]["APf"]) == (None, 0)  # the training set has more than 2 images of category 3
+    caplog.clear()
+    assert evaluate_results.main(["--annotations", tested, results]) == 0
+    assert all(word in caplog.text for word in ("tested.json", "APr", "frequency", "--config-file"))
 
 
 def test_real_lvis_with_everything(tmp_path):
