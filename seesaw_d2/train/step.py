@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 
 import torch
 from detectron2.engine import SimpleTrainer
+from detectron2.engine.train_loop import TrainerBase
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils import comm
 from torch import Tensor, nn
 
 from seesaw_d2.errors import ConfigError, NonFiniteError
 from seesaw_d2.train.acceleration import begin_momentum
+from seesaw_d2.train.checkpoints.optimizer_state import load_optimizer_state
 from seesaw_d2.train.finite_boxes import box_predictors, finite_boxes
 from seesaw_d2.train.launch.signals import STOP, signals_blocked
 from seesaw_d2.train.step_report import (
@@ -226,17 +228,11 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # PyTorch also loads the optimizer's implementation from the checkpoint. Keep SOLVER.OPTIMIZER_IMPLEMENTATION.
-        kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
-        super().load_state_dict(state)
-        for group, own in zip(self._groups(), kept, strict=True):
-            group.update(own)
+        TrainerBase.load_state_dict(self, state)  # SimpleTrainer would also load the hyperparameters of the optimizer
+        load_optimizer_state(self.optimizer, state["optimizer"], self.folder)
         self.skipped = state.get("skipped_steps", 0)
         if self.grad_scaler is not None and "grad_scaler" in state:
             self.grad_scaler.load_state_dict(state["grad_scaler"])
-
-    def _groups(self) -> list[dict[str, Any]]:
-        return self.optimizer.param_groups
 
 
 def _changing_buffers(model: nn.Module) -> list[Tensor]:

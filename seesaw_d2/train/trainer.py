@@ -8,13 +8,14 @@ from detectron2.engine import DefaultTrainer
 from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.modeling import GeneralizedRCNNWithTTA
+from detectron2.solver import LRMultiplier
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
 from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.statistics import training_frequency_groups
-from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
 from seesaw_d2.evaluation.build import build_evaluator, results_folder
 from seesaw_d2.evaluation.results_files import write_json
@@ -234,17 +235,15 @@ class Trainer(EndsEarly, DefaultTrainer):
     def load_state_dict(self, state_dict):
         state = dict(state_dict)
         optimizer_state = state.pop("_trainer", None)
+        base_lrs = self.scheduler.base_lrs
         TrainerBase.load_state_dict(self, state)
+        self.scheduler.base_lrs = base_lrs  # of this config, instead of the checkpoint
         if optimizer_state is None:
             logging.getLogger(__name__).warning(
                 "The checkpoint has no optimizer state, because Detectron2 v0.6 does not save it. Momentum starts at 0"
             )
         else:
-            try:
-                self._trainer.load_state_dict(optimizer_state)
-            except ValueError as error:
-                raise WeightsError(
-                    f"{self.checkpointer.save_dir}: the optimizer state in the checkpoint does not fit the parameters "
-                    f"that this config trains ({error}). Resume with the run's original values of MODEL.FREEZE and "
-                    "SOLVER."
-                ) from error
+            self._trainer.load_state_dict(optimizer_state)
+        if isinstance(self.scheduler, LRMultiplier):  # use also a changed schedule from the first resumed iteration
+            for group, lr in zip(self._trainer.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
+                group["lr"] = lr

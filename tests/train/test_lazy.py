@@ -18,8 +18,13 @@ def test_train_resume_evaluate(lazy_config, tmp_path, capsys):
     assert run(lazy_config) == 0
     assert run(lazy_config) == 2
     assert "train.output_dir: " in capsys.readouterr().err
-    assert run(lazy_config, "--resume", "train.max_iter=3") == 0
+    assert run(lazy_config, "--resume", "train.max_iter=3", "optimizer.lr=0.0625", "optimizer.momentum=0.5") == 0
     folder = tmp_path / "run"
+    groups = torch.load(folder / "model_final.pth", weights_only=True)["trainer"]["optimizer"]["param_groups"]
+    assert {(group["initial_lr"], group["momentum"]) for group in groups} == {(0.0625, 0.5)}
+    (line,) = [line for line in (folder / "log.txt").read_text().splitlines() if "optimizer.lr " in line]
+    assert "0.0625 now" in line
+    assert "optimizer.momentum" in line
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
     assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2]
     results = folder / "inference/lazy_val/results.json"

@@ -157,3 +157,22 @@ def test_image_classification(tmp_path):
     (parts / "last_checkpoint").write_text("model_0000001.pth")
     assert main([*command, *common, "OUTPUT_DIR", str(parts)]) == 0
     assert_same_runs(whole, parts)
+
+
+def test_changed_config_keys_take_effect_and_are_named(begun, run):
+    keys = {"SOLVER.BASE_LR": 0.5, "SOLVER.MOMENTUM": 0.25, "SOLVER.WEIGHT_DECAY": 0.125, "SOLVER.WARMUP_ITERS": 0}
+    loss = {"MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.Q": 0.5}
+    before = final_state(begun)["trainer"]["_trainer"]["optimizer"]["param_groups"]
+    log = run(begun, 3, *(str(each) for pair in (keys | loss).items() for each in pair))
+    groups = final_state(begun)["trainer"]["_trainer"]["optimizer"]["param_groups"]
+    decays = [[group["weight_decay"] for group in each] for each in (before, groups)]
+    assert decays == [[0.0001, 0], [0.125, 0]]  # SOLVER.WEIGHT_DECAY_NORM is 0
+    for group in groups:
+        assert (group["lr"], group["initial_lr"], group["momentum"]) == (0.5, 0.5, 0.25)
+    assert final_state(begun)["trainer"]["hooks"]["LRScheduler"]["base_lrs"] == [0.5] * len(groups)
+    assert json.loads((begun / "metrics.json").read_text().splitlines()[2])["lr"] == 0.5
+    (line,) = [line for line in log.splitlines() if "SEESAW.Q" in line and "before" in line]
+    for key, value in (keys | loss).items():
+        assert f"{key} " in line
+        assert f"{value} now" in line
+    assert "OUTPUT_DIR" not in line

@@ -9,9 +9,10 @@ from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import JSONWriter
 
+from seesaw_d2.config.differences import describe, differences, flat_config
 from seesaw_d2.data.sampling.seeding import mixed_seed, seed_all
 from seesaw_d2.data.sampling.train_loader import TrainLoader
-from seesaw_d2.errors import WeightsError
+from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.train.monitoring import ClassCountHook, PredictionImages
 from seesaw_d2.train.resumed_metrics import cut_back, file_size, put_back, recent_scalars
 from seesaw_d2.utils.messages import shown
@@ -31,6 +32,12 @@ _KINDS = {
     "metrics_size": (int, type(None)),
     "versions": (dict,),
 }
+# Keys that do not change a resumed training, of YAML configs and LazyConfigs.
+_WITHOUT_EFFECT = (
+    *("VERSION", "OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "DATALOADER.NUM_WORKERS"),
+    *("train.output_dir", "train.init_checkpoint", "dataloader.evaluator.output_dir"),
+    *("dataloader.train.num_workers", "dataloader.test.num_workers"),
+)
 # Hooks that run after the checkpoint of an iteration.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
 
@@ -50,6 +57,9 @@ class TrainingState(HookBase):
     number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One reason is not detected. With
     three or more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so that the
     first resumed step may round differently. Samplers of Detectron2's main branch start from the beginning.
+
+    The run continues with the values of its own config. A warning lists the keys that differ from the config in the
+    checkpoint, with both values.
 
     Args:
         loader: the training loader. The hook saves the position of a ``TrainLoader``, but not of other loaders.
@@ -83,13 +93,15 @@ class TrainingState(HookBase):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Keep the state until ``before_train`` restores it.
+        """Keep the state until ``before_train`` restores it. Log the config keys that differ from the checkpoint.
 
         Raises:
             WeightsError: ``state`` is not a result of ``state_dict``.
         """
         _check_state(state, f"{self._folder}: checkpoint entry hooks.TrainingState")
         self._loaded = state
+        if comm.is_main_process():
+            self._tell_changed_keys(state.get("config"))
 
     def begin_again(self) -> None:
         """Empty metrics.json. Call this method if --resume finds no checkpoint, and the run starts at iteration 0."""
@@ -153,6 +165,20 @@ class TrainingState(HookBase):
             logger.warning(
                 "The resumed run will not be bit for bit equal to an uninterrupted run. Differences: "
                 f"{'; '.join(found)}"
+            )
+
+    def _tell_changed_keys(self, before: Any) -> None:
+        if not isinstance(before, str) or before == self._config:
+            return
+        entry = f"{self._folder}: checkpoint entry hooks.TrainingState.config"
+        try:
+            pair = flat_config(before, entry), flat_config(self._config, "the config of this run")
+        except ConfigError as error:
+            logger.warning(f"{error}. The config of the checkpoint cannot be compared with the config of this run")
+            return
+        if found := differences(*pair, left_out=_WITHOUT_EFFECT):
+            logger.warning(
+                f"The resumed run uses other values than the config in the checkpoint. Differences: {describe(found)}"
             )
 
     def _finish_iteration(self) -> None:

@@ -1,0 +1,76 @@
+"""Compare two configs that are stored as YAML text, for example in a checkpoint and in a run folder."""
+
+import itertools
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import yaml
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.messages import one_line, shortened
+from seesaw_d2.utils.yaml_reading import yaml_values
+
+ABSENT = "not set"
+
+
+_MAX_VALUES = 100_000
+
+
+class _Texts(yaml.BaseLoader):
+    """YAML loader that reads all values as text, and ignores tags, such as Python's tags in LazyConfigs."""
+
+
+def flat_config(text: str, source: str) -> dict[str, str]:
+    """Return a dict from full key, such as "SOLVER.BASE_LR" or "DATASETS.REGISTER.0.NAME", to the value as text.
+
+    Args:
+        text: a YAML or LazyConfig as YAML text.
+        source: file or entry that contains the text, for messages.
+
+    Raises:
+        ConfigError: the text is not YAML, or describes too many values. Nested aliases can describe any number.
+    """
+    leaves = _leaves(yaml_values(text, source, _Texts, ConfigError), "")
+    try:
+        found = dict(itertools.islice(leaves, _MAX_VALUES + 1))
+    except RecursionError:  # an alias refers to a value that contains the alias
+        raise ConfigError(f"{source}: values are nested too deeply to be compared") from None
+    if len(found) > _MAX_VALUES:
+        raise ConfigError(f"{source}: expected at most {_MAX_VALUES} values, found more values")
+    return found
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list) and any(isinstance(each, (dict, list)) for each in value):
+        value = dict(enumerate(value))
+    if isinstance(value, dict) and (value or not key):
+        for name, each in value.items():
+            yield from _leaves(each, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        yield key, f"[{', '.join(map(str, value))}]"
+    else:
+        yield key, str(value)
+
+
+def differences(
+    before: dict[str, str], now: dict[str, str], left_out: Collection[str] = ()
+) -> dict[str, tuple[str, str]]:
+    """Return a dict from differing key to both values, in order of the keys. An absent key has the value "not set".
+
+    Args:
+        before, now: results of ``flat_config``.
+        left_out: names of keys or nodes to ignore.
+    """
+    keys = [key for key in sorted(before.keys() | now.keys()) if not _within(key, left_out)]
+    pairs = {key: (before.get(key, ABSENT), now.get(key, ABSENT)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _within(key: str, nodes: Collection[str]) -> bool:
+    return any(key == node or key.startswith(f"{node}.") for node in nodes)
+
+
+def describe(found: dict[str, tuple[str, str]], before: str = "before", now: str = "now") -> str:
+    """Format the result of ``differences`` as one line, such as "SOLVER.BASE_LR 0.02 before, 0.01 now"."""
+    short = {key: [shortened(one_line(value) or "''") for value in pair] for key, pair in found.items()}
+    return "; ".join(f"{one_line(key)} {old} {before}, {new} {now}" for key, (old, new) in short.items())
