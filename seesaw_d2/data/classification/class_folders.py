@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
+# Usual names of folders that contain one split of a data set, such as "train" and "val2017".
+_SPLIT = re.compile(r"(train(ing|val)?|val(id(ation)?)?|test(ing)?|dev|eval)[-_ ]?\d*", re.IGNORECASE)
+
 
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     """Read labelled images from a folder with one subfolder per class.
@@ -27,13 +31,15 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
         names: C class names, which are the names of the subfolders. If None, use the sorted names of all subfolders.
 
     Raises:
-        DataError: the folder contains no subfolders, the name of a subfolder is not a class name, or a folder cannot be
-            read.
+        DataError: the folder contains no subfolders, the subfolders contain splits instead of classes, the name of a
+            subfolder is not a class name, or a folder cannot be read.
     """
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
     if not found:
         raise DataError(f"{path}: expected a subfolder for each class, found no subfolders")
+    if names is None:
+        _check_splits(path, found)
     names = found if names is None else names
     index_of = {name: index for index, name in enumerate(names)}
     _check_known(path, found, names)
@@ -41,17 +47,54 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
         list, {"not in a class's folder": [*top.files, *(p for p in top.other if not p.endswith("/"))]}
     )
     passed_over["hidden"] += top.hidden
-    files, labels = [], []
+    files, labels, mixed = [], [], []
     for name in found:
         scan = _scan(os.path.join(path, name))
         files += [os.path.join(path, name, image) for image in scan.images]
         labels += [index_of[name]] * len(scan.images)
+        inner = {image.split("/")[0] for image in scan.images if "/" in image}
+        mixed += sorted(f"{name}/{each}" for each in inner if _SPLIT.fullmatch(each))
         for reason, entries in scan.passed_over.items():
             passed_over[reason] += [f"{name}/{entry}" for entry in entries]
+    if mixed:
+        warn_once(
+            logger,
+            f"{path}: some folders in the subfolders of classes have the names of splits: {first_few(mixed)}. This "
+            "data set contains the images of all these folders.",
+        )
     described = describe_passed_over({reason: entries for reason, entries in passed_over.items() if entries})
     if described:
         warn_once(logger, f"{path}: skipped files and folders: {described}")
     return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
+
+
+def _check_splits(path: str, found: Sequence[str]) -> None:
+    """Raise DataError if the subfolders contain splits, such as train and val, or log a warning if this is possible.
+
+    Args:
+        path: path of the folder.
+        found: names of its subfolders.
+    """
+    splits = [name for name in found if _SPLIT.fullmatch(name)]
+    above = [name for name in splits if _has_folders(os.path.join(path, name))]
+    if len(above) > 1 or above == found:
+        raise DataError(
+            f"{path}: expected a subfolder for each class, found subfolders with the names of splits that contain "
+            f"further folders: {first_few(above)}. Set FOLDER to one split, such as {os.path.join(path, above[0])}."
+        )
+    if above or splits == found:
+        warn_once(
+            logger,
+            f"{path}: some classes have the names of splits: {first_few(splits)}. If these subfolders contain splits, "
+            "set FOLDER to the folder of one split.",
+        )
+
+
+def _has_folders(folder: str) -> bool:
+    try:
+        return any(name.endswith("/") for name in files_below(folder, recursive=False).other)
+    except OSError:
+        return False
 
 
 def _scan(folder: str) -> FolderScan:

@@ -6,7 +6,8 @@ Shapes: C is the number of classes.
 import math
 import reprlib
 import unicodedata
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
@@ -92,8 +93,16 @@ def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ())
 
 
 def plain(name: str) -> str:
-    """Return a class name in lower case, in Unicode form NFKC and without surrounding spaces, to compare names."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+    """Return a class name in lower case, in Unicode form NFKC and with single spaces, to compare names."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
+
+
+def similar_names(names: Iterable[str]) -> list[str]:
+    """Return texts like "'cat' and 'Cat'" for class names that differ only in case, spaces or Unicode form."""
+    alike = defaultdict(list)
+    for name in names:
+        alike[plain(name)].append(repr(name))
+    return [" and ".join(group) for group in alike.values() if len(group) > 1]
 
 
 def _integer(text: str) -> int | None:

@@ -111,6 +111,9 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
     """Return the labelled images of a list or table after checking the paths of the images.
 
+    Entries with the same path and label count once. Otherwise the numbers of training images of the classes would be
+    wrong.
+
     Args:
         path: path of the list or table, for messages.
         images: folder of the images.
@@ -120,19 +123,23 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
     Raises:
         DataError: the path of an image leads outside of ``images``.
     """
-    files, labels = [], []
-    class_of: dict[str, int] = {}
-    twice = {}
+    found: dict[tuple[str, int], str] = {}
+    repeated = []
     for where, file, label in rows:
         if not isinstance(file, str) or not file or leads_outside(file):
             raise DataError(f"{where}: expected a path below the image folder {images}, found {reprlib.repr(file)}")
-        if class_of.setdefault(file, label) != label:
-            twice[file] = None
-        files.append(os.path.join(images, file))
-        labels.append(label)
+        row = (os.path.normpath(file), label)
+        if row in found:
+            repeated.append(file)
+        found.setdefault(row, os.path.join(images, file))
+    if repeated:
+        named = first_few(dict.fromkeys(repeated))
+        warn_once(logger, f"{path}: omitted {len(repeated)} entries that repeat an image with the same label: {named}")
+    twice = [file for file, count in Counter(file for file, _ in found).items() if count > 1]
     if twice:
         warn_once(logger, f"{path}: {len(twice)} images occur several times with different labels: {first_few(twice)}")
-    return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
+    labels = np.array([label for _, label in found], dtype=np.int64)
+    return LabelledSet(labels, tuple(names), files=list(found.values()))
 
 
 def read_names(path: str) -> tuple[str, ...]:

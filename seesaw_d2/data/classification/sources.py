@@ -1,8 +1,9 @@
 """Define the sources of labelled images, and check the entries of DATASETS.REGISTER for classification."""
 
 import functools
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,18 @@ from seesaw_d2.data.classification.cifar import read_cifar
 from seesaw_d2.data.classification.class_folders import read_folder
 from seesaw_d2.data.classification.digits import read_digits
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
+from seesaw_d2.data.classification.labels import similar_names
 from seesaw_d2.data.classification.lists_and_tables import read_inaturalist, read_list, read_names, read_table
 from seesaw_d2.data.classification.numpy_arrays import read_arrays
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path, fingerprint
+from seesaw_d2.utils.messages import first_few, warn_once
 from seesaw_d2.utils.plain_values import plain_problem
 from seesaw_d2.utils.regular_files import irregular
+
+logger = logging.getLogger(__name__)
 
 # Maximum number of classes. Larger numbers are mistakes, and the class names would fill the memory.
 MAX_CLASSES = 1_000_000
@@ -61,6 +66,10 @@ class LabelledImages:
 
     def class_names(self) -> list[str]:
         return list(self._read().names)
+
+    def files(self) -> Sequence[str]:
+        """Return the paths of the image files, or an empty list if arrays contain the images."""
+        return self._read().files or []
 
     def metadata(self) -> Metadata:
         metadata = _LazyClasses(name=self.name)
@@ -123,6 +132,9 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
     labelled = SOURCES[entry.source].read(entry, names)
     if problem := plain_problem(labelled.names):
         raise DataError(f"{entry.path}: class names: {problem}")
+    if similar := similar_names(labelled.names):
+        text = f"some class names differ only in case, spaces or Unicode form: {first_few(similar)}"
+        warn_once(logger, f"{entry.path}: {text}. If such names mean one class, rename the classes.")
     return long_tailed(labelled, entry.imbalance, entry.seed) if entry.imbalance > 1 else labelled
 
 

@@ -1,12 +1,13 @@
 """Check the categories and objects of an export for mistakes that impair training, and correct some mistakes."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from seesaw_d2.data.boxes_and_masks.areas import computed_area, is_odd_area
 from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
+from seesaw_d2.data.classification.labels import similar_names
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
@@ -57,12 +58,9 @@ def _check_names(names: list[str], source: str, notes: list[str]) -> None:
         raise DataError(
             f'{source}: "name" in "categories": expected unique names, found repeated names: {first_few(twice)}'
         )
-    alike = defaultdict(list)
-    for name in names:
-        alike[" ".join(name.split()).casefold()].append(repr(name))
-    similar = [" and ".join(group) for group in alike.values() if len(group) > 1]
+    similar = similar_names(names)
     if similar:
-        notes.append(f"{source}: some category names differ only in case or spaces: {first_few(similar)}")
+        notes.append(f"{source}: some category names differ only in case, spaces or Unicode form: {first_few(similar)}")
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from torch import nn
@@ -32,6 +31,7 @@ from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.train.preflight.output_folder import check_output_folder
 from seesaw_d2.train.preflight.schedule import Schedule, apply_schedule, check_schedule, scale_to_processes
 from seesaw_d2.train.preflight.start_weights import check_weights, load_start_weights
+from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
 from seesaw_d2.train.step_report import generator_states, restore_generators
 from seesaw_d2.train.tasks import task_of
 from seesaw_d2.utils.messages import first_few
@@ -128,7 +128,7 @@ class Preflight:
             schedule=self._schedule,
             categories=used_categories(self.cfg, "TEST" if self.eval_only else "TRAIN"),
             notes=self.notes(),
-            warnings=trained_and_tested(self.cfg),
+            warnings=trained_and_tested(self.cfg, images=not self.eval_only),
         )
 
     def take_model(self) -> nn.Module | None:
@@ -195,16 +195,3 @@ class Preflight:
             else []
         )
         return (*schedule, *unread)
-
-
-def trained_and_tested(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a warning in a tuple if a data set of DATASETS.TEST is also in DATASETS.TRAIN, or an empty tuple.
-
-    This function compares names and annotation files. ``tools/doctor.py`` also compares images.
-    """
-    files = {vars(MetadataCatalog.get(name)).get("json_file", name) for name in cfg.DATASETS.TRAIN}
-    both = [name for name in cfg.DATASETS.TEST if vars(MetadataCatalog.get(name)).get("json_file", name) in files]
-    if not both:
-        return ()
-    names = ", ".join(both)
-    return (f"DATASETS.TEST: DATASETS.TRAIN also contains {names}. Metrics on training images are too optimistic",)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.classification.class_folders import read_folder
+from seesaw_d2.data.classification.sources import parse_labelled_images
 from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.images import scanning
 from seesaw_d2.data.images.scanning import scan_folder
@@ -138,3 +139,31 @@ def test_folders_of_other_jpeg_names():
     for split, counts in (("train", [6, 6, 6]), ("val", [2, 2, 2])):
         found = read_folder(str(folder / split), None)
         assert (np.bincount(found.labels).tolist(), found.names) == (counts, ("box", "disc", "wedge"))
+
+
+@pytest.mark.parametrize(
+    ("names", "refused", "noted"),
+    [
+        (["train/cat/1.png", "train/dog/1.png", "val/cat/2.png"], True, ["train"]),
+        (["Train/cat/1.png", "valid/cat/1.png", "README/1.png"], True, ["Train", "valid"]),
+        (["train2017/cat/1.png"], True, ["train2017"]),
+        (["train/1.png", "test/1.png"], False, ["train", "test"]),
+        (["train/left/1.png", "bus/1.png", "tram/1.png"], False, ["train"]),
+        (["cat/train/1.png", "cat/val/2.png", "dog/3.png"], False, ["cat/train", "cat/val"]),
+        (["train/1.png", "bus/1.png", "tester/1.png"], False, []),
+        (["cat/1.png", "Cat/1.png", "emu  x/1.png", "Emu x/1.png"], False, ["'Cat' and 'cat'", "'emu  x'"]),
+    ],
+)
+def test_names_of_splits_and_similar_names(tmp_path, said, names, refused, noted):
+    for name in names:
+        save(tmp_path, name)
+    entry = parse_labelled_images({"NAME": "x", "FOLDER": str(tmp_path)}, "R[0]")
+    if refused:
+        with pytest.raises(DataError) as error:
+            entry.load()
+        text = str(error.value)
+    else:
+        assert len(entry.load()) == len(names)
+        text = said()
+    assert (str(tmp_path) in text) == bool(noted)
+    assert all(name in text for name in noted)

@@ -151,7 +151,7 @@ def warned(monkeypatch, caplog):
 
 
 def test_images_of_several_classes_are_said(write, warned):
-    read_list(write("list.txt", "a.png 0", "b.png 0", "a.png 1", "b.png 0"), "", ["cat", "dog"])
+    read_list(write("list.txt", "a.png 0", "b.png 0", "a.png 1", "c.png 0"), "", ["cat", "dog"])
     assert [("list.txt" in line, "a.png" in line, "b.png" in line) for line in warned()] == [(True, True, False)]
 
 

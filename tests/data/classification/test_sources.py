@@ -10,6 +10,7 @@ from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.classification.sources import parse_labelled_images
 from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils import messages
 from tests.data.classification.cifar_files import write_cifar
 
 FILES = ["cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png", "emu/0.png"]
@@ -72,6 +73,40 @@ def test_every_source_gives_the_same(tmp_path, images, source):
 def test_wrong_lines_are_named(tmp_path, images, rows, message):
     with pytest.raises(DataError, match=message):
         entry(**write_list(tmp_path, images, rows)).load()
+
+
+@pytest.mark.parametrize("source", ["LIST", "CSV", "INATURALIST"])
+def test_repeated_entries_count_once(tmp_path, images, source, caplog, monkeypatch):
+    monkeypatch.setattr(messages, "_already_logged", set())
+    rows = [
+        ("cat/0.png", "cat"),
+        ("dog/0.png", "dog"),
+        ("cat/0.png", "cat"),
+        ("./cat//0.png", "cat"),
+        ("cat/1.png", "cat"),
+    ]
+    rows += [("dog/1.png", "dog"), ("dog/1.png", "cat"), ("dog/1.png", "cat")]
+    value = write_list(tmp_path, images, [f"{file} {NAMES.index(name)}" for file, name in rows])
+    if source == "CSV":
+        value = write_table(tmp_path, images)
+        value["CSV"].write_text("path,label\n" + "\n".join(map(",".join, rows)))
+    if source == "INATURALIST":
+        value = write_inaturalist(tmp_path, images)
+        content = json.loads(value[source].read_text())
+        content["images"] = [{"id": i, "file_name": file} for i, (file, _) in enumerate(rows)]
+        content["annotations"] = [
+            {"image_id": i, "category_id": 5 * NAMES.index(name)} for i, (_, name) in enumerate(rows)
+        ]
+        value[source].write_text(json.dumps(content))
+    records = entry(**value).load()
+    assert [r["file_name"] for r in records] == [
+        f"{images}/{file}.png" for file in ("cat/0", "dog/0", "cat/1", *["dog/1"] * 2)
+    ]
+    assert labels(records) == [0, 1, 0, 1, 0]
+    (repeated,) = [text for text in caplog.messages if "3 entries" in text]
+    assert str(value[source]) in repeated
+    assert "cat/0.png" in repeated
+    assert any("dog/1.png" in text for text in caplog.messages if text != repeated)
 
 
 def test_folders_that_are_no_class(images, tmp_path):

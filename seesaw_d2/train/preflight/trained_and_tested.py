@@ -1,0 +1,72 @@
+"""Find data sets and images that a config uses for both training and evaluation."""
+
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from seesaw_d2.compat import loads_lvis_json
+from seesaw_d2.data.classification.sources import LabelledImages
+from seesaw_d2.data.records.catalog import load_dataset
+from seesaw_d2.data.records.records import file_names
+from seesaw_d2.data.records.registration import DatasetEntry
+from seesaw_d2.utils.messages import first_few
+
+_CONSEQUENCE = "Metrics on training images are too optimistic"
+
+
+def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
+    """Return warnings about data sets and images of DATASETS.TEST that are also in DATASETS.TRAIN.
+
+    This function compares names and sources of data sets, and the paths of images after resolving links to folders.
+    ``tools/doctor.py`` also compares the contents of images.
+
+    Args:
+        cfg: a config whose data sets are registered and checked.
+        images: whether to compare the paths of images. If False, the function reads no data set.
+    """
+    sources = {_source(name) for name in cfg.DATASETS.TRAIN}
+    both = [name for name in cfg.DATASETS.TEST if _source(name) in sources]
+    found = [f"DATASETS.TEST: DATASETS.TRAIN also contains {', '.join(both)}. {_CONSEQUENCE}"] if both else []
+    others = [name for name in cfg.DATASETS.TEST if name not in both]
+    if not images or not others:
+        return tuple(found)
+    resolve = functools.cache(os.path.realpath)
+    trained = {path for name in cfg.DATASETS.TRAIN for path in _resolved(_images(name), resolve)}
+    for name in others:
+        paths = list(_resolved(_images(name), resolve))
+        shared = [path for path in paths if path in trained]
+        if shared:
+            found.append(
+                f"DATASETS.TEST: {len(shared)} of {len(paths)} images of {name} are also in DATASETS.TRAIN: "
+                f"{first_few(shared)}. {_CONSEQUENCE}"
+            )
+    return tuple(found)
+
+
+def _source(name: str) -> Any:
+    """Return a value that is equal for data sets that read the same annotation file or the same labelled images."""
+    metadata = vars(MetadataCatalog.get(name))
+    entry = metadata.get("entry")
+    if isinstance(entry, LabelledImages):
+        return entry.source, os.path.realpath(entry.path), entry.split, os.path.realpath(entry.images)
+    file = metadata.get("json_file")
+    return os.path.realpath(file) if file else name
+
+
+def _images(name: str) -> Iterable[str | None]:
+    """Return the paths of the images, or nothing for a data set that only another program's function can read."""
+    function = DatasetCatalog[name]
+    entry = getattr(function, "__self__", None)
+    if isinstance(entry, LabelledImages):
+        return entry.files()
+    return file_names(load_dataset(name)) if isinstance(entry, DatasetEntry) or loads_lvis_json(function) else ()
+
+
+def _resolved(paths: Iterable[str | None], resolve) -> Iterator[str]:
+    """Yield the paths after resolving links to folders. Links to files are not resolved, which would be slow."""
+    for folder, file in (os.path.split(path) for path in paths if path is not None):
+        yield os.path.join(resolve(folder), file)

@@ -1,0 +1,76 @@
+"""Images that a config trains and tests on are noted, whatever source names them."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from seesaw_d2.data import register_datasets
+from seesaw_d2.train import load_config
+from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
+from tests.data.toy import toy_data
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """Entries by name: data sets of images in classes/cat and classes/dog, which need not exist in lists."""
+    for name in ("cat/a.png", "cat/b.png", "dog/c.png"):
+        (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "classes" / name).write_bytes(b"")
+    os.symlink(tmp_path / "classes", tmp_path / "link")
+    (tmp_path / "one.csv").write_text("path,label\ncat/a.png,0\ndog/c.png,1\n")
+    (tmp_path / "other.csv").write_text("path,label\ncat/b.png,0\ndog/c.png,1\ndog/d.png,1\n")
+    (tmp_path / "rest.txt").write_text("cat/e.png 0\n")
+    np.savez(tmp_path / "x.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2), names=["cat", "dog"])
+    data = toy_data(4)
+    for name, images in (("t.json", data["images"][:3]), ("v.json", data["images"][2:])):
+        ids = {image["id"] for image in images}
+        objects = [item for item in data["annotations"] if item["image_id"] in ids]
+        (tmp_path / name).write_text(json.dumps({**data, "images": images, "annotations": objects}))
+    listed = {"IMAGES": "classes", "CLASSES": 2}
+    return {
+        "one": {"CSV": "one.csv", **listed},
+        "one by a link": {"CSV": "one.csv", **listed, "IMAGES": "link"},
+        "other": {"CSV": "other.csv", **listed},
+        "rest": {"LIST": "rest.txt", **listed},
+        "folder": {"FOLDER": "classes"},
+        "long-tailed folder": {"FOLDER": "link", "IMBALANCE": 2},
+        "arrays": {"NPZ": "x.npz"},
+        "digits": {"DIGITS": "test"},
+        "other digits": {"DIGITS": "train"},
+        "train": {"JSON": "t.json", "IMAGES": "classes"},
+        "val": {"JSON": "v.json", "IMAGES": "link"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "found"),
+    [
+        ("one", "one", ["test"]),
+        ("one", "one by a link", ["test"]),
+        ("arrays", "arrays", ["test"]),
+        ("digits", "digits", ["test"]),
+        ("folder", "long-tailed folder", ["test"]),
+        ("train", "train", ["test"]),
+        ("one", "other", ["1 of 3", "test", "dog/c.png"]),
+        ("folder", "one", ["2 of 2", "test", "cat/a.png", "dog/c.png"]),
+        ("train", "val", ["1 of 2", "test", "2.jpg"]),
+        ("one", "rest", []),
+        ("digits", "other digits", []),
+        ("arrays", "folder", []),
+    ],
+)
+def test_images_in_both(tmp_path, monkeypatch, sources, request, train, test, found):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config()
+    names = {kind: f"{kind}_{request.node.name}" for kind in ("train", "test")}
+    cfg.DATASETS.REGISTER = [
+        {"NAME": names[kind], **sources[which]} for kind, which in (("train", train), ("test", test))
+    ]
+    register_datasets(cfg)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (names["train"],), (names["test"],)
+    warnings = trained_and_tested(cfg)
+    assert len(warnings) == bool(found)
+    assert all(part in warning for warning in warnings for part in ("DATASETS.TEST", names["test"], *found))
+    assert trained_and_tested(cfg, images=False) == (warnings if found == ["test"] else ())
