@@ -1,17 +1,16 @@
 """Pool the test images of several runs of an image classifier, for ``run_results.py pooled``."""
 
-FEW = 20  # a class with fewer training images is a few-shot class
-
 
 def pooled(runs: list[dict]) -> str:
     """Return lines of text with the accuracies over the test images of all runs, in percent.
 
     Args:
         runs: runs of image classifiers. ``classes`` maps a class name to its numbers of training images, test images,
-            correct predictions and predictions. A class can be few-shot in one run and medium-shot in another.
+            correct predictions and predictions. A class with at most ``few_limit`` training images is a few-shot class.
+            A class can be few-shot in one run and medium-shot in another.
     """
     counts = [count for run in runs for count in run["classes"].values()]
-    few = [count for count in counts if 0 < count[0] < FEW]
+    few = [count for run in runs for count in run["classes"].values() if count[0] <= run["few_limit"]]
     return "\n".join(
         (
             _share("overall", counts, 2, 1, "test images"),

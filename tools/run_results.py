@@ -90,13 +90,17 @@ def read_run(folder: Path) -> dict | None:
 
 
 def _add_classes(run: dict, path: Path) -> None:
-    """Add the counts of each class to a run, and the metrics that are computed from these counts."""
+    """Add the counts of each class to a run, and the metrics that are computed from these counts.
+
+    ``few_limit`` is the largest number of training images of a few-shot class, or -1 without such a class.
+    """
     from seesaw_d2.utils.text_tables import read_results_table
 
     classes = read_results_table(str(path), ("class", "shots"), COUNTS)
     run["classes"] = {line["class"]: [line[name] for name in COUNTS] for line in classes}
     accuracies = [100 * line["correct"] / line["test_images"] for line in classes if line["test_images"]]
     few = [line for line in classes if line["shots"] == "few"]
+    run["few_limit"] = max((line["train_images"] for line in few), default=-1)
     called, right = (sum(line[name] for line in few) for name in ("predicted", "correct"))
     run["metrics"]["classification"] = {
         **run["metrics"].get("classification", {}),
@@ -218,6 +222,12 @@ def main(arguments=None) -> None:
         absent = [name for name in args.rows if name not in chosen]
         if absent:
             fail(f"--rows: row {absent[0]!r} has no run of an image classifier with seed {args.seed}")
+        old = [name for name in args.rows if type(chosen[name].get("few_limit")) is not int]
+        if old:
+            fail(
+                f"{args.file}: row {old[0]!r}, seed {args.seed}: the integer few_limit is missing, because an earlier "
+                "version of this program wrote the file. Use the command collect again."
+            )
         print(pooled([chosen[name] for name in dict.fromkeys(args.rows)]))
         return
     if args.what == "order":

@@ -162,12 +162,13 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
 
 def test_folds_are_pooled(tmp_path, capsys):
     counts = (
-        {"row": "A", "a": [5, 4, 3, 6], "b": [30, 10, 9, 8]},
-        {"row": "A, fold 1", "a": [19, 2, 1, 2], "b": [0, 3, 0, 0]},
+        {"row": "A", "few_limit": 5, "a": [5, 4, 3, 6], "b": [30, 10, 9, 8]},
+        {"row": "A, fold 1", "few_limit": 7, "a": [8, 2, 1, 2], "b": [0, 3, 0, 1]},
     )
     runs = [
         {
             "row": count.pop("row"),
+            "few_limit": count.pop("few_limit"),
             "seed": 1,
             "command": "",
             "commit": "",
@@ -182,7 +183,25 @@ def test_folds_are_pooled(tmp_path, capsys):
     assert run_results.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "68.4 % of 19" in lines[0]  # (3 + 9 + 1) / (4 + 10 + 2 + 3)
-    assert "66.7 % of 6" in lines[1]  # a class without training images is not a few-shot class
-    assert "50.0 % of 8" in lines[2]
+    assert "42.9 % of 7" in lines[1]  # 3 / (4 + 3), with the class without training images
+    assert "42.9 % of 7" in lines[2]  # 3 / (6 + 1)
     assert run_results.main([*command, "--seed", "2"]) == 2
     assert "'A'" in capsys.readouterr().err
+    del runs[1]["few_limit"]
+    (tmp_path / "runs.json").write_text(json.dumps(runs))
+    assert run_results.main(command) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("runs.json", "'A, fold 1'", "few_limit"))
+
+
+def test_few_shot_classes_of_a_pool_are_those_of_the_runs(tmp_path, capsys):
+    """The row "few" of a table and of a pool count the same classes, whatever DATASETS.FREQUENCY_THRESHOLDS."""
+    write_run(tmp_path, "CE", 1, 70.0, correct=(9, 2))
+    lines = "class,train_images,shots,test_images,correct,predicted a,60,many,10,9,12 b,30,few,5,2,3 c,0,few,3,0,5"
+    (tmp_path / "CE/seed1/inference/x/per_class.csv").write_text(lines.replace(" ", "\n"))
+    (run,) = collect(tmp_path, "abc")
+    capsys.readouterr()
+    assert run_results.main(["pooled", str(tmp_path / "r.json"), "--rows", "CE"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "25.0 % of 8 " in lines[1]
+    assert f"{run['metrics']['classification']['few precision']:.1f} % of 8 " in lines[2]
