@@ -165,12 +165,17 @@ def cell(values: list[float | None]) -> str:
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
+def columns_of(results: list[dict]) -> list[tuple[str, str]]:
+    """Return (task, metric) for each column of a table. The tasks are the tasks of all results."""
+    tasks = {task for result in results for task in result}
+    return [(task, metric) for task, (_, metrics) in METRICS.items() if task in tasks for metric in metrics]
+
+
 def table(results: dict[str, list[dict]]) -> str:
     """Format the result of ``run_all`` as a Markdown table."""
     from seesaw_d2.utils.escaping import markdown
 
-    (first, *_), *_ = results.values()
-    columns = [(task, metric) for task, (_, metrics) in METRICS.items() if task in first for metric in metrics]
+    columns = columns_of([run for runs in results.values() for run in runs])
     header = ["", *(f"{METRICS[task][0]} {metric}".strip() for task, metric in columns)]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, runs in results.items():

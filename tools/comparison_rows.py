@@ -47,14 +47,20 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
-    """Return the named rows and the rows from which they start, in file order. Without names, return all rows."""
+    """Return the named rows and all rows from which these rows start, in file order. Without names, return all rows.
+
+    A row can start from a row that itself starts from an earlier row.
+    """
     if not names:
         return rows
     known = {row["name"]: row for row in rows}
     for name in names:
         if name not in known:
             fail(f"--rows: expected names from {', '.join(map(repr, known))}, found {name!r}")
-    wanted = set(names) | {known[name]["after"] for name in names if "after" in known[name]}
+    wanted = set(names)
+    for row in reversed(rows):  # "after" names an earlier row
+        if row["name"] in wanted and "after" in row:
+            wanted.add(row["after"])
     return [row for row in rows if row["name"] in wanted]
 
 

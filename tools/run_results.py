@@ -148,10 +148,10 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
     return {name: found[name] for name in names} if names else found
 
 
-def columns_of(metrics: dict) -> list[tuple[str, str]]:
-    """Return (task, metric) for each column of a table."""
-    columns = [(task, name) for task, (_, names) in compare.METRICS.items() if task in metrics for name in names]
-    if "classification" in metrics:
+def columns_of(results: list[dict]) -> list[tuple[str, str]]:
+    """Return (task, metric) for each column of a table. Image classifiers have two additional columns."""
+    columns = compare.columns_of(results)
+    if any(task == "classification" for task, _ in columns):
         columns += [("classification", name) for name in ("classes", "few precision")]
     return columns
 
@@ -165,8 +165,7 @@ def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
     """
     from seesaw_d2.utils.escaping import markdown
 
-    (first, *_) = next(iter(rows.values())).values()
-    columns = columns_of(first)
+    columns = columns_of([metrics for runs in rows.values() for metrics in runs.values()])
     header = ["", "seeds", *(f"{compare.METRICS[task][0]} {metric}".strip() for task, metric in columns)]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, runs in rows.items():
