@@ -94,6 +94,7 @@ def test_what_makes_it_another_run_is_said(begun, run, config_file, tmp_path):
         "aspect ratio grouping True before, False now",
         "number of training images 24 before, 23 now",
         "hash of the training images' names",
+        "hash of the training images' categories and boxes",
         "8 processes before, 1 now",
         "torch 1.0 before",
     ):

@@ -16,7 +16,7 @@ from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.epoch_samplers import RepeatFactorStream
 from seesaw_d2.data.sampling.rare_objects import RareObjects
 from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
-from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
+from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of, labels_digest
 
 
 def build_repeat_factor_loader(
@@ -71,5 +71,6 @@ def build_repeat_factor_loader(
         groups=aspect_groups(records) if aspect_ratio_grouping else None,
         num_workers=num_workers,
         digest=digest_of(records),
+        labels=labels_digest(records),
         **options,
     )

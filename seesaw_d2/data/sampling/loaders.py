@@ -24,7 +24,7 @@ from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.data.sampling.rare_objects import configured_rare_objects
 from seesaw_d2.data.sampling.repeat_factors import REPEATED, build_sampler
-from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
+from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of, labels_digest
 from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import warn_once
 
@@ -69,7 +69,7 @@ def build_train_loader(
         _log_sampling(cfg, dataset)
     grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
     groups = aspect_groups(dataset) if grouping else None
-    digest = digest_of(dataset)
+    digests = {"digest": digest_of(dataset), "labels": labels_digest(dataset)}
     if isinstance(dataset, list):  # serialize the records once for both the loader and mappers that read records
         dataset = DatasetFromList(dataset, copy=False)
     mapper = _training_mapper(cfg, mapper, dataset)
@@ -87,8 +87,8 @@ def build_train_loader(
         sampler,
         batch_size=cfg.SOLVER.IMS_PER_BATCH,
         groups=groups,
-        digest=digest,
         device=_prefetching_device(cfg),
+        **digests,
         **{"num_workers": cfg.DATALOADER.NUM_WORKERS, **options},
     )
 

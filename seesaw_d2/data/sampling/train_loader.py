@@ -11,7 +11,7 @@ from detectron2.data.build import trivial_batch_collator
 from torch.utils.data import DataLoader, Dataset
 
 from seesaw_d2.data.images.prefetch import ToDevice, prefetched
-from seesaw_d2.data.records.records import file_names, image_column
+from seesaw_d2.data.records.records import file_names, image_column, object_columns, take
 from seesaw_d2.data.sampling.batch_composition import BatchPlan
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.data.sampling.seeding import generators_kept, mixed_seed, seed_cpu
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _AUGMENTATION, _REPLACEMENT = 1, 2
 _MAX_REPLACEMENTS = 100
 
-# Descriptions of the values in a loader's state that determine the image order.
+# Descriptions of the values in a loader's state that determine the batches.
 _DIFFERENCES = {
     "seed": "seed",
     "batch_size": "number of images in a batch",
@@ -34,7 +34,9 @@ _DIFFERENCES = {
     "grouped": "aspect ratio grouping",
     "records": "number of training images",
     "digest": "hash of the training images' names",
+    "labels": "hash of the training images' categories and boxes",
 }
+_MAX_IMAGES_WITH_BOXES = 2000
 
 Record = dict[str, Any]
 
@@ -55,7 +57,8 @@ class TrainLoader:
         groups: (I,) integers, the group of each image. All images of a batch belong to one group. If None, do not group
             images.
         num_workers: number of worker processes. If 0, load images in this process.
-        digest: hash of the records, the result of ``digest_of``.
+        digest: hash of the images, the result of ``digest_of``.
+        labels: hash of the annotations, the result of ``labels_digest``.
         device: GPU to which images are copied from pinned memory while the model trains on the previous batch. If None,
             do not copy images.
         options: further arguments of PyTorch's ``DataLoader``.
@@ -71,6 +74,7 @@ class TrainLoader:
         groups: np.ndarray | None = None,
         num_workers: int = 0,
         digest: str = "",
+        labels: str = "",
         device: torch.device | None = None,
         **options: Any,
     ):
@@ -79,7 +83,7 @@ class TrainLoader:
         self._options = {"collate_fn": trivial_batch_collator, **options, "num_workers": num_workers}
         if device is not None:
             self._options["pin_memory"] = True
-        self.digest, self._device = digest, device
+        self.digest, self.labels, self._device = digest, labels, device
         # Number of images in all batches so far, over all processes.
         self.num_images = 0
 
@@ -106,7 +110,7 @@ class TrainLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loader and the values that determine the image order."""
+        """Return the position of the loader and the values that determine the batches."""
         return {
             "seed": self.seed,
             "images": self.num_images,
@@ -115,6 +119,7 @@ class TrainLoader:
             "grouped": self.groups is not None,
             "records": len(self.records),
             "digest": self.digest,
+            "labels": self.labels,
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
@@ -128,12 +133,15 @@ class TrainLoader:
         self.num_images = state["images"]
 
     def differences(self, state: dict[str, Any]) -> list[str]:
-        """Describe differences from an earlier state that change the image order, such as "seed 1 before, 2 now"."""
+        """Describe differences from an earlier state that change the batches, such as "seed 1 before, 2 now".
+
+        States of earlier versions lack some values, which are not compared.
+        """
         mine = self.state_dict()
         return [
-            f"{words} {state.get(key)} before, {mine[key]} now"
+            f"{words} {state[key]} before, {mine[key]} now"
             for key, words in _DIFFERENCES.items()
-            if state.get(key) != mine[key]
+            if key in state and state[key] != mine[key]
         ]
 
 
@@ -153,6 +161,22 @@ def digest_of(records: Sequence[Record]) -> str:
     digest = hashlib.sha256()
     for name, number in zip(file_names(records), image_column(records, "image_id").tolist(), strict=True):
         digest.update(f"{name}\n{number}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def labels_digest(records: Sequence[Record]) -> str:
+    """Return a hash of all categories and crowds, and of the boxes of at most 2000 images at equal distances.
+
+    Reading the boxes of all images would be slow for large data sets, such as LVIS with 1.27 million objects. Masks,
+    keypoints and label maps are not included.
+    """
+    digest = hashlib.sha256()
+    for objects in object_columns(records):
+        digest.update(np.stack([objects.image, objects.category, objects.crowd], axis=1).astype(np.int64).tobytes())
+    places = np.linspace(0, len(records) - 1, min(len(records), _MAX_IMAGES_WITH_BOXES)).astype(np.int64)
+    for record in take(records, places):
+        for item in record.get("annotations", ()):
+            digest.update(np.asarray(item.get("bbox", ()), np.float64).tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -29,7 +29,7 @@ from seesaw_d2.data.records.training_records import check_trainable, with_object
 from seesaw_d2.data.sampling.analysis import analyze_sampling
 from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
-from seesaw_d2.data.sampling.train_loader import digest_of
+from seesaw_d2.data.sampling.train_loader import digest_of, labels_digest
 from seesaw_d2.errors import DataError, SeesawError
 from tests.data.toy import entry, everything, make_cfg, toy_data, write, write_images
 
@@ -110,6 +110,7 @@ FUNCTIONS = {
     "sizes": lambda records: list(files_with_sizes(records)),
     "ids": lambda records: image_column(records, "image_id").tolist(),
     "digest": digest_of,
+    "labels": labels_digest,
     "groups": lambda records: aspect_groups(records).tolist(),
     "kept": lambda records: list(with_objects(records)),
     "masks": lambda records: outcome(check_trainable, make_cfg(), "toy", records) if records else None,
