@@ -18,16 +18,23 @@ _EXPECTED = "expected an annotation file in LVIS or COCO format"
 
 
 def load_json_object(
-    path: str, expected: str = _EXPECTED, count_nan: Callable[[dict[str, Any]], int] | None = None
+    path: str,
+    expected: str = _EXPECTED,
+    count_nan: Callable[[dict[str, Any]], int] | None = None,
+    describe: Callable[[Any], str] = lambda value: "",
 ) -> dict[str, Any]:
-    """Return the content of a JSON file whose top level is an object. For the arguments, see ``load_json``.
+    """Return the content of a JSON file whose top level is an object.
+
+    Args:
+        path, expected, count_nan: arguments of ``load_json``.
+        describe: function that returns the end of the error message for a value that is not an object.
 
     Raises:
         DataError: the top level is not an object, or ``load_json`` raises this error.
     """
     value = load_json(path, expected, count_nan)
     if not isinstance(value, dict):
-        raise DataError(f"{path}: {expected}, an object at the top level, found {json_type(value)}")
+        raise DataError(f"{path}: {expected}, an object at the top level, found {json_type(value)}{describe(value)}")
     return value
 
 

@@ -123,6 +123,7 @@ def test_one_file_for_two_images(tmp_path):
         (r"C:\Users\me\my images\a b.png", "a b.png"),
         ("/data/upload/3/1a2b3c4d-a%20b.png", "1a2b3c4d-a b.png"),
         ("/data/upload/3/1a2b3c4d-a%20b.png", "a b.png"),
+        ("images/1a2b3c4d__a.png", "a.png"),
         ("/data/local-files/?d=set%201%2Fa%20b.png", "set 1/a b.png"),
         ("s3://bucket/a.png?x=1", "a.png"),
         ("50%25 off.png", "50%25 off.png"),

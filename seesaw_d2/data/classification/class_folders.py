@@ -17,8 +17,12 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Usual names of folders that contain one split of a data set, such as "train" and "val2017".
-_SPLIT = re.compile(r"(train(ing|val)?|val(id(ation)?)?|test(ing)?|dev|eval)[-_ ]?\d*", re.IGNORECASE)
+# Usual names of folders that contain one split of a data set, such as "train", "val2017", "test_set" and "fold1".
+_SPLIT = re.compile(
+    r"(images?[-_ ])?(train(ing|val)?|val(id(ation)?)?|test(ing)?|dev|eval|fold(?=[-_ ]?\d))"
+    r"([-_ ]?(set|images?|data|split))?[-_ ]?\d*",
+    re.IGNORECASE,
+)
 
 
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
@@ -57,11 +61,7 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
         for reason, entries in scan.passed_over.items():
             passed_over[reason] += [f"{name}/{entry}" for entry in entries]
     if mixed:
-        warn_once(
-            logger,
-            f"{path}: some folders in the subfolders of classes have the names of splits: {first_few(mixed)}. This "
-            "data set contains the images of all these folders.",
-        )
+        _look_at_inner_splits(path, mixed, single=names is found and len(found) == 1)
     described = describe_passed_over({reason: entries for reason, entries in passed_over.items() if entries})
     if described:
         warn_once(logger, f"{path}: skipped files and folders: {described}")
@@ -88,6 +88,26 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
             f"{path}: some classes have the names of splits: {first_few(splits)}. If these subfolders contain splits, "
             "set FOLDER to the folder of one split.",
         )
+
+
+def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> None:
+    """Raise DataError if the only class contains splits. Log a warning if one of several classes contains splits.
+
+    Args:
+        path: path of the folder.
+        inner: paths of the splits relative to ``path``.
+        single: whether the folder contains only one class.
+    """
+    if single:
+        raise DataError(
+            f"{path}: expected a subfolder for each class, found one subfolder that contains splits: "
+            f"{first_few(inner)}. Set FOLDER to one split, such as {os.path.join(path, inner[0])}."
+        )
+    warn_once(
+        logger,
+        f"{path}: some folders in the subfolders of classes have the names of splits: {first_few(inner)}. This data "
+        "set contains the images of all these folders.",
+    )
 
 
 def _has_folders(folder: str) -> bool:

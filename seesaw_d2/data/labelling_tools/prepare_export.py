@@ -17,6 +17,7 @@ from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_
 from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.data.labelling_tools.related_images import check_overlap, look_at_related_images, related_images
 from seesaw_d2.data.records.annotation_files import parse_annotations
+from seesaw_d2.data.records.foreign_formats import foreign_format
 from seesaw_d2.data.records.formats import ID_LISTS, has_id_lists
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
@@ -194,11 +195,12 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
     for key in ("images", "annotations", "categories"):
         entries = data.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            hint = "" if key in data else foreign_format(data)
             if isinstance(entries, list):
                 found = f"a list that contains {json_type(next(e for e in entries if not isinstance(e, dict)))}"
             else:
                 found = json_type(entries) if key in data else "no such key"
-            raise DataError(f'{path}: "{key}": expected a list of JSON objects, found {found}')
+            raise DataError(f'{path}: "{key}": expected a list of JSON objects, found {found}{hint}')
         if key != "annotations" and (problem := plain_problem(entries)):
             raise DataError(f'{path}: "{key}": {problem}')
         for name in ("id", "image_id", "category_id"):

@@ -23,7 +23,7 @@ _FRAMES = (
     re.compile(r"^(.*?)[^0-9A-Za-z]*frame[^0-9A-Za-z]*\d+", re.I),
 )
 # Label Studio's prefix of 8 hexadecimal digits. The letter excludes dates, such as 20240131.
-_UPLOAD = re.compile(r"^(?=[0-9]*[a-f])[0-9a-f]{8}-(.+)$")
+_UPLOAD = re.compile(r"^(?=[0-9]*[a-f])[0-9a-f]{8}(?:-|__)(.+)$")
 
 
 def related_images(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
@@ -109,9 +109,15 @@ def _photos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
 
 def _original_names(image: dict[str, Any]) -> set[str]:
     extra = image.get("extra")
-    stem, *version = _VERSION.split(PurePosixPath(image["file_name"]).name, maxsplit=1)
-    names = [extra.get("name") if isinstance(extra, dict) else None, stem if version else None]
-    return {_plain(_VERSION.split(name, maxsplit=1)[0]) for name in names if isinstance(name, str) and name}
+    name = extra.get("name") if isinstance(extra, dict) else None
+    found = {_plain(_VERSION.split(name, maxsplit=1)[0])} if isinstance(name, str) and name else set()
+    return found | {photo for photo in (version_of(image["file_name"]),) if photo}
+
+
+def version_of(path: str) -> str:
+    """Return the name of the photo of which an image is a version by Roboflow's file names, or "" for other images."""
+    photo, *version = _VERSION.split(PurePosixPath(path).name, maxsplit=1)
+    return _plain(photo) if version else ""
 
 
 def _plain(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from seesaw_d2.data.records.foreign_formats import foreign_format
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few, json_type, warn_once
 from seesaw_d2.utils.plain_values import plain_problem
@@ -31,7 +32,7 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
         DataError: the key is missing, the value is not a list, or an entry is not an object.
     """
     if key not in data:
-        found = f"only the keys {first_few(sorted(data), limit=8)}" if data else "no keys"
+        found = f"only the keys {first_few(sorted(data), limit=8)}{foreign_format(data)}" if data else "no keys"
         raise DataError(f'{path}: expected the key "{key}", which LVIS and COCO files contain, found {found}')
     value = data[key]
     if not isinstance(value, list):

@@ -15,6 +15,7 @@ from seesaw_d2.data.boxes_and_masks import checks as shapes
 from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings, find_disagreement, warn_of
 from seesaw_d2.data.images.image_files import check_relative_names
 from seesaw_d2.data.records import annotation_checks as checks
+from seesaw_d2.data.records.foreign_formats import foreign_format
 from seesaw_d2.data.records.formats import AUTO, FORMATS, ID_LISTS, AnnotationFormat, find_format
 from seesaw_d2.data.records.records import to_object
 from seesaw_d2.errors import DataError
@@ -101,7 +102,7 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
 def parse_annotations(path: str) -> dict[str, Any]:
     """Parse an annotation file, and return the JSON object. Only the ``area`` of an annotation may be NaN."""
-    return load_json_object(path, count_nan=checks.count_nan_areas)
+    return load_json_object(path, count_nan=checks.count_nan_areas, describe=foreign_format)
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:

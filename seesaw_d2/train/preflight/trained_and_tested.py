@@ -10,6 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.compat import loads_lvis_json
 from seesaw_d2.data.classification.sources import LabelledImages
+from seesaw_d2.data.labelling_tools.related_images import version_of
 from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.records import file_names
 from seesaw_d2.data.records.registration import DatasetEntry
@@ -21,7 +22,8 @@ _CONSEQUENCE = "Metrics on training images are too optimistic"
 def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
     """Return warnings about data sets and images of DATASETS.TEST that are also in DATASETS.TRAIN.
 
-    This function compares names and sources of data sets, and the paths of images after resolving links to folders.
+    This function compares names and sources of data sets, and the paths of images after resolving links to folders. It
+    also recognizes the versions of a photo by Roboflow's file names.
     ``tools/doctor.py`` also compares the contents of images.
 
     Args:
@@ -36,14 +38,20 @@ def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
         return tuple(found)
     resolve = functools.cache(os.path.realpath)
     trained = {path for name in cfg.DATASETS.TRAIN for path in _resolved(_images(name), resolve)}
+    photos = set(map(version_of, trained)) - {""}
     for name in others:
         paths = list(_resolved(_images(name), resolve))
         shared = [path for path in paths if path in trained]
-        if shared:
-            found.append(
-                f"DATASETS.TEST: {len(shared)} of {len(paths)} images of {name} are also in DATASETS.TRAIN: "
-                f"{first_few(shared)}. {_CONSEQUENCE}"
-            )
+        versions = [path for path in paths if path not in trained and version_of(path) in photos]
+        for images_of, relation in (
+            (shared, "are also in DATASETS.TRAIN"),
+            (versions, "are versions of photos in DATASETS.TRAIN"),
+        ):
+            if images_of:
+                found.append(
+                    f"DATASETS.TEST: {len(images_of)} of {len(paths)} images of {name} {relation}: "
+                    f"{first_few(images_of)}. {_CONSEQUENCE}"
+                )
     return tuple(found)
 
 

@@ -22,6 +22,8 @@ def sources(tmp_path):
     (tmp_path / "one.csv").write_text("path,label\ncat/a.png,0\ndog/c.png,1\n")
     (tmp_path / "other.csv").write_text("path,label\ncat/b.png,0\ndog/c.png,1\ndog/d.png,1\n")
     (tmp_path / "rest.txt").write_text("cat/e.png 0\n")
+    (tmp_path / "augmented.txt").write_text("cat/a_jpg.rf.11111111.jpg 0\n")
+    (tmp_path / "versions.txt").write_text("cat/a_jpg.rf.22222222.jpg 0\ncat/b_jpg.rf.22222222.jpg 0\n")
     np.savez(tmp_path / "x.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2), names=["cat", "dog"])
     data = toy_data(4)
     for name, images in (("t.json", data["images"][:3]), ("v.json", data["images"][2:])):
@@ -34,6 +36,8 @@ def sources(tmp_path):
         "one by a link": {"CSV": "one.csv", **listed, "IMAGES": "link"},
         "other": {"CSV": "other.csv", **listed},
         "rest": {"LIST": "rest.txt", **listed},
+        "augmented": {"LIST": "augmented.txt", **listed},
+        "rest of augmented": {"LIST": "versions.txt", **listed},
         "folder": {"FOLDER": "classes"},
         "long-tailed folder": {"FOLDER": "link", "IMBALANCE": 2},
         "arrays": {"NPZ": "x.npz"},
@@ -57,6 +61,7 @@ def sources(tmp_path):
         ("folder", "one", ["2 of 2", "test", "cat/a.png", "dog/c.png"]),
         ("train", "val", ["1 of 2", "test", "2.jpg"]),
         ("one", "rest", []),
+        ("augmented", "rest of augmented", ["1 of 2", "test", "a_jpg.rf.22222222.jpg"]),
         ("digits", "other digits", []),
         ("arrays", "folder", []),
     ],
