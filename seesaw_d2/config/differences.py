@@ -21,16 +21,25 @@ class _Texts(yaml.BaseLoader):
 
 
 def flat_config(text: str, source: str) -> dict[str, str]:
+    """Parse a YAML or LazyConfig in YAML text, and return the result of ``flat_values``.
+
+    Raises:
+        ConfigError: the text is not YAML, or see ``flat_values``.
+    """
+    return flat_values(yaml_values(text, source, _Texts, ConfigError), source)
+
+
+def flat_values(config: Any, source: str) -> dict[str, str]:
     """Return a dict from full key, such as "SOLVER.BASE_LR" or "DATASETS.REGISTER.0.NAME", to the value as text.
 
     Args:
-        text: a YAML or LazyConfig as YAML text.
-        source: file or entry that contains the text, for messages.
+        config: parsed content of a config, nested dicts and lists.
+        source: file or entry that contains the config, for messages.
 
     Raises:
-        ConfigError: the text is not YAML, or describes too many values. Nested aliases can describe any number.
+        ConfigError: the config describes too many values. Nested aliases can describe any number.
     """
-    leaves = _leaves(yaml_values(text, source, _Texts, ConfigError), "")
+    leaves = _leaves(config, "")
     try:
         found = dict(itertools.islice(leaves, _MAX_VALUES + 1))
     except RecursionError:  # an alias refers to a value that contains the alias
@@ -61,12 +70,13 @@ def differences(
         before, now: results of ``flat_config``.
         left_out: names of keys or nodes to ignore.
     """
-    keys = [key for key in sorted(before.keys() | now.keys()) if not _within(key, left_out)]
+    keys = [key for key in sorted(before.keys() | now.keys()) if not within(key, left_out)]
     pairs = {key: (before.get(key, ABSENT), now.get(key, ABSENT)) for key in keys}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _within(key: str, nodes: Collection[str]) -> bool:
+def within(key: str, nodes: Collection[str]) -> bool:
+    """Return whether a full key is in ``nodes``, or below a node in ``nodes``."""
     return any(key == node or key.startswith(f"{node}.") for node in nodes)
 
 

@@ -4,25 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from seesaw_d2.losses.build import LOSS_REGISTRY, backgrounds_for
-from seesaw_d2.report.headline import config_value, differing
+from seesaw_d2.report.setting_differences import ARCHITECTURE, config_value, differing
 
 _LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 _BACKGROUND = f"{_LOSS}.BACKGROUND"
 _CLASSIFIER = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
-_KEYS = (
-    _BACKGROUND,
-    _CLASSIFIER,
-    "MODEL.META_ARCHITECTURE",
-    "MODEL.BACKBONE.NAME",
-    "MODEL.RESNETS.DEPTH",
-    "MODEL.CLASSIFIER.BACKBONE",
-    "MODEL.ROI_HEADS.NAME",
-    "MODEL.ROI_BOX_HEAD.NAME",
-    "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG",
-    "MODEL.MASK_ON",
-    "MODEL.ROI_MASK_HEAD.NAME",
-    "MODEL.ROI_MASK_HEAD.PER_STAGE",
-)
 # Detectron2's heads ignore CLS_LOSS and CLS_PREDICTOR. Their classifier is linear and has a logit for background.
 _PLAIN_HEADS = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
 
@@ -32,7 +18,7 @@ def architecture_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[st
 
     If CLS_LOSS.BACKGROUND is "auto", the result contains the value that the loss uses.
     """
-    return differing((key, [_value(config, key) for config in configs]) for key in _KEYS)
+    return differing((key, [_value(config, key) for config in configs]) for key in ARCHITECTURE)
 
 
 def _value(config: dict[str, Any], key: str) -> Any:

@@ -13,8 +13,9 @@ from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, NAME_OF_LET
 from seesaw_d2.report import charts
 from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.gallery import confusion_crops
-from seesaw_d2.report.headline import headline, setting_differences
+from seesaw_d2.report.headline import headline
 from seesaw_d2.report.run_folders import Run
+from seesaw_d2.report.setting_differences import setting_differences
 
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
 
