@@ -21,6 +21,7 @@ from tests.train.lazy_configs import run
         (["train.amp.enabled=True"], "train.amp.dtype: expected bfloat16 with train.amp.enabled"),
         (["train.amp.dtype=float8"], "train.amp.dtype: expected one of float16, bfloat16, found 'float8'"),
         (["train.init_checkpoint=nowhere.pth"], "train.init_checkpoint: nowhere.pth: no such file"),
+        (["--eval-only", "--overwrite"], "--eval-only, --overwrite: "),
         (["--eval-only"], "train.init_checkpoint: expected a weights file"),
         (["dataloader.train.total_batch_size=0"], "dataloader.train.total_batch_size: expected a positive multiple"),
         (["train.max_iter"], "overrides: expected KEY=VALUE"),

@@ -26,6 +26,7 @@ from seesaw_d2.train.preflight.config_checks import (
     name_feature_maps,
     resolve_device,
 )
+from seesaw_d2.train.preflight.expected_results import check_expected_results
 from seesaw_d2.train.preflight.keys.check import check_written, passed_over
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.train.preflight.output_folder import check_output_folder
@@ -97,6 +98,7 @@ class Preflight:
             lambda: register_datasets(self.cfg),
             lambda: task_of(self.cfg).validate_datasets(self.cfg, training=not self.eval_only),
             lambda: None if self.eval_only else check_recorded_counts(self.cfg),
+            lambda: check_expected_results(self.cfg),
             self._resolve_schedule,
         ]
 
@@ -154,11 +156,16 @@ class Preflight:
         check_solver(self.cfg, self.world_size)
 
     def _check_folder(self) -> None:
+        if self.eval_only and self.overwrite:
+            raise ConfigError(
+                "--eval-only, --overwrite: expected only one of these options, found both. Only a training "
+                "replaces the run in OUTPUT_DIR."
+            )
         if self.main_machine:
             check_output_folder(
                 self.cfg.OUTPUT_DIR,
                 resume=self.resume or self.eval_only,  # an evaluation may write to the folder of an existing run
-                overwrite=self.overwrite and not self.eval_only,
+                overwrite=self.overwrite,
                 weights=self.cfg.MODEL.WEIGHTS,
             )
 

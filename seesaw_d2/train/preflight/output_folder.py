@@ -30,7 +30,9 @@ _IN_PLACE = re.compile(
 _FOLDERS = ("inference", "inference_TTA")
 _RESULT_FILES = re.compile(
     r"(results|evaluation|categories|classification|lvis_instances_results|coco_instances_results|lvis_submission"
-    r"|sem_seg_predictions)\.json|instances_predictions\.pth|(categories|(semantic_)?per_class|confusion|calibration)\.csv"
+    r"|sem_seg_predictions|predictions|.+_coco_format)\.json|.+_coco_format\.json\.lock"
+    r"|(instances_predictions|sem_seg_evaluation)\.pth|box_proposals\.pkl"
+    r"|(categories|(semantic_)?per_class|confusion|calibration|predictions)\.csv"
 )
 # Top-level keys in each config.yaml that Detectron2 saves: for YAML configs, and for LazyConfigs.
 _CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})

@@ -7,10 +7,18 @@ import pytest
 import yaml
 
 from seesaw_d2.errors import ConfigError, OutputError
+from seesaw_d2.evaluation import (
+    classification_evaluator,
+    evaluate,
+    lvis_evaluator,
+    results_files,
+    semantic_evaluator,
+)
 from seesaw_d2.train.preflight.output_folder import check_output_folder, take_folder
 from seesaw_d2.train.preflight.run_lock import RunLock
 from tests.data.toy import make_cfg
 
+EVALUATIONS = (classification_evaluator, lvis_evaluator, results_files, semantic_evaluator)
 USERS = (
     "notes.txt",
     "model_notes.tmp",
@@ -31,6 +39,19 @@ OURS = (
     "events.out.tfevents.1.host.2.0",
     "inference/toy/results.json",
     "inference_TTA/toy/lvis_instances_results.json",
+    *(
+        f"inference/toy/{value}"
+        for module in EVALUATIONS
+        for name, value in vars(module).items()
+        if name.endswith("_FILE")
+    ),
+    *(f"inference/toy/{name}" for name in evaluate.EVALUATION_FILES),
+    # files of Detectron2's evaluators
+    *(
+        f"inference/toy/{name}"
+        for name in ("coco_instances_results.json", "instances_predictions.pth", "predictions.json")
+    ),
+    *(f"inference/toy/{name}" for name in ("box_proposals.pkl", "sem_seg_evaluation.pth", "toy_coco_format.json")),
 )
 
 

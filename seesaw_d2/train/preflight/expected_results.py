@@ -1,0 +1,100 @@
+"""Check TEST.EXPECTED_RESULTS, which Detectron2 reads only after the evaluation."""
+
+import math
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY, ProposalNetwork, SemanticSegmentor
+
+from seesaw_d2.data.images.semantic_mapper import has_semantic_head
+from seesaw_d2.data.records.catalog import read_annotation_file
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation.build import SEMANTIC
+from seesaw_d2.evaluation.detection_metrics import METRICS
+from seesaw_d2.evaluation.metric_registry import METRIC_REGISTRY
+from seesaw_d2.frequency_groups import SHOT_NAMES
+from seesaw_d2.suggestions import did_you_mean, near_names
+
+_KEY = "TEST.EXPECTED_RESULTS"
+# Metrics of the entries in METRIC_REGISTRY that evaluations compute by default. A registered metric can add names.
+_REGISTERED = {
+    "detection": ({"lvis"}, METRICS),
+    "classification": ({"shots", "calibration"}, ("overall", *SHOT_NAMES, "ECE")),
+}
+
+
+def check_expected_results(cfg: CfgNode) -> None:
+    """Check the shape of TEST.EXPECTED_RESULTS, and that the evaluation computes its tasks and metrics.
+
+    Names are not checked if the evaluator of the data set, or a registered metric, can return any names.
+
+    Raises:
+        ConfigError: an item is not [task, metric, value, tolerance], the evaluation does not compute the metric, or
+            DATASETS.TEST does not contain exactly one data set. Detectron2 compares the results of one data set.
+    """
+    expected = list(cfg.TEST.EXPECTED_RESULTS)
+    if not expected:
+        return
+    for item in expected:
+        if not _is_item(item):
+            raise ConfigError(
+                f'{_KEY}: expected items [task, metric, value, tolerance], such as ["bbox", "AP", 38.5, 0.2], found '
+                f"{item!r}"
+            )
+    names = list(cfg.DATASETS.TEST)
+    if len(names) != 1:
+        raise ConfigError(
+            f"DATASETS.TEST: expected exactly one data set with {_KEY}, found {len(names)} data sets. Detectron2 "
+            "compares the results of one data set."
+        )
+    known = known_metrics(cfg, names[0])
+    if known is None:
+        return
+    for task, metric, *_ in expected:
+        if task not in known:
+            found = ", ".join(known) or "no tasks, because the annotation file has no annotations"
+            raise ConfigError(
+                f"{_KEY}: expected tasks that the evaluation of {names[0]} computes ({found}), found {task!r}"
+            )
+        if known[task] and metric not in known[task]:
+            hint = did_you_mean(near_names(metric, known[task]))
+            raise ConfigError(
+                f"{_KEY}: expected a metric of the task {task!r} ({', '.join(known[task])}), found {metric!r}{hint}"
+            )
+
+
+def _is_item(item) -> bool:
+    if not isinstance(item, (list, tuple)) or len(item) != 4:
+        return False
+    task, metric, *numbers = item
+    are_numbers = all(type(each) in (int, float) and math.isfinite(each) for each in numbers)
+    return isinstance(task, str) and isinstance(metric, str) and are_numbers and numbers[1] >= 0
+
+
+def known_metrics(cfg: CfgNode, name: str) -> dict[str, tuple[str, ...]] | None:
+    """Return a dict from each task that the evaluation of a registered data set computes to its metrics.
+
+    The value is empty if the names of the metrics are unknown. Return None if the tasks are unknown.
+    """
+    kind = MetadataCatalog.get(name).get("evaluator_type")
+    semantic: dict[str, tuple[str, ...]] = {"sem_seg": ()} if has_semantic_head(cfg) else {}
+    architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    types = (architecture,) if isinstance(architecture, type) else ()
+    if kind == SEMANTIC or any(issubclass(each, SemanticSegmentor) for each in types):
+        return semantic
+    if kind == "classification":
+        return {"classification": _metrics("classification")}
+    if kind != "lvis":  # Detectron2's evaluators
+        return None
+    if any(issubclass(each, ProposalNetwork) for each in types):
+        return {"box_proposals": ()}
+    if not read_annotation_file(name).ground_truth:
+        return semantic
+    metrics = () if cfg.TEST.LVIS_METRICS else _metrics("detection")
+    return dict.fromkeys(("bbox", "segm")[: 1 + bool(cfg.MODEL.MASK_ON)], metrics) | semantic
+
+
+def _metrics(task: str) -> tuple[str, ...]:
+    built_in, names = _REGISTERED[task]
+    always = {name for name, metric in METRIC_REGISTRY[task].items() if not metric.optional}
+    return names if always <= built_in else ()
