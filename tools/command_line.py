@@ -101,7 +101,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
 
 class _Printable:
-    """Text stream that escapes control codes, which may occur in names of categories and files."""
+    """Text stream that escapes control characters, which may occur in names of categories and files."""
 
     def __init__(self, stream):
         self._stream = stream

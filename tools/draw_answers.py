@@ -30,7 +30,7 @@ def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], nu
 
 
 def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[dict[str, str]]]:
-    """Return the rows of the first run's predictions.csv, and a dict from image to predicted class for each run."""
+    """Return the rows of the first predictions.csv, and for each folder a dict from image to predicted class."""
     from seesaw_d2.errors import DataError
 
     tables = [read_table(folder, dataset, "predictions.csv", ("image", "class", "called")) for folder in folders]

@@ -42,7 +42,9 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
             "stored features cannot be used to train another classifier"
         )
     if cfg.MODEL.LOAD_PROPOSALS:
-        raise ConfigError("MODEL.LOAD_PROPOSALS: expected False, found True. The model must compute the proposals")
+        raise ConfigError(
+            "MODEL.LOAD_PROPOSALS: expected False, found True. The model must compute the proposals itself."
+        )
     for key in ("TRAIN", "TEST"):
         if len(cfg.DATASETS[key]) != 1:
             raise ConfigError(f"DATASETS.{key}: expected one data set, found {list(cfg.DATASETS[key])}")

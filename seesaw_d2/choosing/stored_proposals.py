@@ -89,7 +89,7 @@ class StoredProposals(Sequence[ImageProposals]):
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """Return the logits of each stage, (P, L), memory-mapped."""
+        """Return the stored logits of each stage as memory-mapped arrays (P, L), for P proposals and L logits each."""
         return [self.column(name) for name in _stages(self.description["columns"])]
 
     def column(self, name: str) -> np.ndarray:

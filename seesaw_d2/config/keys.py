@@ -188,7 +188,7 @@ def _add_downloads(cfg: CN) -> None:
     # Limits of downloads, which apply if MODEL.WEIGHTS or a _BASE_ is a URL. For a _BASE_, set these keys on the
     # command line or in the file that contains the _BASE_.
 
-    # Number > 0. Longest time in seconds until the server answers, and then until it has sent each next KiB.
+    # Number > 0. Longest wait in seconds for the server's answer, and then for each further KiB.
     cfg.MODEL.DOWNLOAD_TIMEOUT = 60.0
     # Number > 0. Longest time of a complete download in seconds.
     cfg.MODEL.DOWNLOAD_TIME_LIMIT = 7200.0

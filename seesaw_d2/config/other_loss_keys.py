@@ -36,7 +36,7 @@ def _equalization(node: CN) -> None:
     # of the annotated images in DATASETS.TRAIN that contain the category. The default is the paper's value for LVIS
     # v0.5. For LVIS v1, the value 1.1e-3 gives the same share of tail categories.
     node.LAMBDA = 1.77e-3
-    # Number in (0, 1). Initial value of each sigmoid, which determines the initial bias of the classifier.
+    # Number in (0, 1). Initial probability of each category, from which the initial bias of the classifier is computed.
     node.PRIOR = 0.001
 
 
@@ -66,7 +66,7 @@ def _equalization_v2(node: CN) -> None:
     # Number >= 0. Parameter alpha of the weight of positive samples, which is between 1 and 1 + alpha (equation 5).
     # Categories with a small gradient ratio have large weights.
     node.ALPHA = 4.0
-    # Number in (0, 1). Initial value of each sigmoid, which determines the initial bias of the classifier.
+    # Number in (0, 1). Initial probability of each category, from which the initial bias of the classifier is computed.
     node.PRIOR = 0.001
 
 
@@ -77,7 +77,7 @@ def _effective_class_margin(node: CN) -> None:
     # Number > 0. Ratio of background samples to instances in DATASETS.TRAIN. The default is the authors' value for LVIS
     # v1.
     node.BACKGROUND_RATIO = 6.3313
-    # Number in (0, 1). Initial value of each sigmoid, which determines the initial bias of the classifier.
+    # Number in (0, 1). Initial probability of each category, from which the initial bias of the classifier is computed.
     node.PRIOR = 0.001
 
 
@@ -182,7 +182,7 @@ def _focal(node: CN) -> None:
     node.GAMMA = 2.0
     # Number in (0, 1). Weight alpha of positive samples. Negative samples have the weight 1 - alpha.
     node.ALPHA = 0.25
-    # Number in (0, 1). Initial value of each sigmoid, which determines the initial bias of the classifier.
+    # Number in (0, 1). Initial probability of each category, from which the initial bias of the classifier is computed.
     node.PRIOR = 0.01
 
 
@@ -198,7 +198,7 @@ def _class_balanced_focal(node: CN) -> None:
     node.BETA = 0.999
     # Number >= 0. Exponent gamma of the modulating factor. The value 0 disables the factor.
     node.GAMMA = 0.5
-    # Number in (0, 1). Initial value of each sigmoid, which determines the initial bias of the classifier.
+    # Number in (0, 1). Initial probability of each category, from which the initial bias of the classifier is computed.
     node.PRIOR = 0.01
 
 
@@ -213,7 +213,7 @@ def _federated(node: CN) -> None:
     # Number >= 0. Exponent of the drawing probability. A category with n images in DATASETS.TRAIN is drawn with a
     # probability proportional to n^POWER.
     node.POWER = 0.5
-    # Number in (0, 1). Initial value of each sigmoid, which determines the initial bias of the classifier.
+    # Number in (0, 1). Initial probability of each category, from which the initial bias of the classifier is computed.
     node.PRIOR = 0.01
 
 

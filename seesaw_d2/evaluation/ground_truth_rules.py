@@ -135,7 +135,9 @@ def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
 
 
 def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool) -> str | None:
-    """Compute a missing area. In COCO's format, also replace an area that is not positive by a computed area."""
+    """Compute the area of an annotation if it is missing or, in COCO's format, not positive.
+
+    Return a description of the change, or None if the area is unchanged."""
     area = annotation.get("area")
     if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)

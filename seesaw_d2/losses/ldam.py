@@ -118,7 +118,7 @@ class LDAMLoss(CrossEntropyLoss):
         return losses * weights.to(losses.dtype)
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
-        """Return ``values`` (C,) at the labels, (R,). Label C has the value ``background``."""
+        """Return the value of each label, (R,), from ``values`` (C,). Label C has the value ``background``."""
         assert values is not None  # adjusted_logits raises an error if the counts are unknown
         return torch.cat([values, values.new_full((1,), background)])[labels]
 

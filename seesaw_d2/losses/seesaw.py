@@ -191,7 +191,7 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # keep the fixed counts
+        if not self.online:  # the counts come from the config, so ignore those of the checkpoint
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -106,5 +106,5 @@ def _schedule_keys() -> tuple[str, ...]:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """Return the full names of the config keys, without nodes, that this project adds to Detectron2's config."""
+    """Return the full names of the config keys that this project adds to Detectron2's config, leaf keys only."""
     return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

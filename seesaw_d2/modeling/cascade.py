@@ -162,7 +162,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return fast_rcnn_inference(boxes, scores, sizes, *limits)[0]
 
     def average_probs(self, predictions, proposals) -> list[torch.Tensor]:
-        """Return the scores (R_i, C + 1) of each image, averaged over the stages, background last.
+        """Return for each image the scores (R_i, C + 1), averaged over the stages. The last column is background.
 
         Args:
             predictions: (logits, deltas) of each of the S stages.

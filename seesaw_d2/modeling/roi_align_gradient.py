@@ -28,11 +28,11 @@ class ProductROIAlign(ROIAlign):
     """
 
     def forward(self, input: Tensor, rois: Tensor) -> Tensor:
-        """Return the pooled regions (R, C, P, Q).
+        """Return the regions (R, C, P, Q), pooled to P × Q bins.
 
         Args:
             input: features (N, C, H, W).
-            rois: (R, 5), image index, x0, y0, x1, y1.
+            rois: (R, 5): index of the image, and x0, y0, x1, y1 in pixels of the input images.
         """
         wide = input.dtype in (torch.float32, torch.float64)
         if input.device.type != "cpu" or not wide or max(input.shape[2:]) > LARGEST_SIDE:

@@ -141,7 +141,7 @@ def check_encodable(key: str, paths: list[str]) -> None:
 
 
 def check_targets(targets: list[str], *, overwrite: bool) -> None:
-    """Raise ConfigError if an output file exists. If ``overwrite`` is True, accept files that this program wrote."""
+    """Raise ConfigError if an output file exists. With ``overwrite``, raise it only for files of other programs."""
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
         raise ConfigError(

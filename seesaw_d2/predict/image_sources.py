@@ -24,7 +24,7 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 def find_images(inputs: Sequence[str]) -> list[str]:
-    """Return the paths of all input images. Log a warning with the number of skipped files and subfolders.
+    """Return the paths of all input images. Warn of the number of skipped subfolders and other files.
 
     Args:
         inputs: image files, folders of images, and glob patterns.

@@ -91,7 +91,7 @@ def _count(judged: dict[int, list[Shown]]) -> str:
 
 
 def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
-    """Draw boxes and masks on the image, and draw the labels as text of the figure, because text stays sharp."""
+    """Draw boxes and masks on the image. Draw labels as Matplotlib text instead of pixels, so that they stay sharp."""
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
     colors = [_color(each, groups) for each in shown]
     solid = [each.verdict != MISSED for each in shown]

@@ -21,7 +21,7 @@ _KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
 
 
 class _Type:
-    """Replacement for ``numpy.dtype`` that accepts only types of numbers and text."""
+    """Replacement for ``numpy.dtype`` while unpickling. It accepts only types of numbers and text."""
 
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")

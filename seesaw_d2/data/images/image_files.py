@@ -130,7 +130,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Return the number of missing files in each folder that does not exist.
+    """Return a dict from each folder that does not exist to the number of missing files in it.
 
     LVIS users often lack a whole folder, because some validation images of LVIS are in COCO's folder train2017.
     """

@@ -62,5 +62,5 @@ def has_image_extension(path: str) -> bool:
 
 
 def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
-    """Describe ``FolderScan.passed_over`` for a message. List the number of paths and the first paths per reason."""
+    """Describe ``FolderScan.passed_over`` for a message: for each reason, the number of paths and the first paths."""
     return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())

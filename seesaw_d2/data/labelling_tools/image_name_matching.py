@@ -14,8 +14,8 @@ from seesaw_d2.data.images.lookup import files_below, folded
 
 # Prefix that Label Studio adds to the names of uploaded files ("-") and downloaded files ("__").
 _PREFIX = re.compile(r"^[0-9a-f]{8}(-|__)")
-# Folder of uploaded files on Label Studio's server. Image names in an export contain this folder, but the exported
-# files are in other folders.
+# Folder of uploaded files on Label Studio's server. Image names in an annotation file start with this folder, but the
+# images are stored in other folders.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 

@@ -9,6 +9,7 @@ from seesaw_d2.data.muscima.ink import DRAWN, SCANNED, find_images
 from seesaw_d2.data.muscima.pages import Page
 from seesaw_d2.data.muscima.settings import LEFT_OUT, Split
 from seesaw_d2.errors import DataError
+from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.messages import first_few
 
 
@@ -48,7 +49,10 @@ class Source:
         found = {symbol.category for page in self.pages for symbol in page.symbols}
         unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # the source may lack some of the default classes
         if unknown:
-            raise DataError(f"--leave-out: expected classes of MUSCIMA++, found unknown classes: {first_few(unknown)}")
+            raise DataError(
+                f"--leave-out: expected classes of MUSCIMA++, found unknown classes: {first_few(unknown)}"
+                f"{did_you_mean(near_names(unknown[0], found))}"
+            )
         if not found - set(left_out):
             raise DataError(
                 f"--leave-out: expected at most {len(found) - 1} of the {len(found)} classes in the source, found all "

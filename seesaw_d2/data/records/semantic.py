@@ -56,7 +56,7 @@ class SemanticLabels:
 
 
 def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | None:
-    """Return the label maps of an entry of DATASETS.REGISTER, or None if the entry lacks both ``SEMANTIC_KEYS``.
+    """Return the label maps of an entry of DATASETS.REGISTER, or None if it has neither of the two ``SEMANTIC_KEYS``.
 
     Args:
         value: the entry, whose values are strings.

@@ -84,7 +84,7 @@ class TrainLoader:
         if device is not None:
             self._options["pin_memory"] = True
         self.digest, self.labels, self._device = digest, labels, device
-        # Number of images in all batches so far, over all processes.
+        # Number of images in all batches drawn so far, summed over processes.
         self.num_images = 0
 
     @property

@@ -34,12 +34,12 @@ class Bend:
 
 @dataclass(frozen=True)
 class Silhouette:
-    """Shape of an object, cropped to the bounding box of h × w subpixels.
+    """Masks of an object, cropped to its bounding box of h × w subpixels. Several subpixels make one pixel.
 
     Attributes:
-        outline: (h, w) uint8, 255 inside the object. The object consists of the glyph, its border and its filled holes.
+        outline: (h, w) uint8, 255 inside the object, which consists of the glyph, its border and its filled holes.
         face: (h, w) uint8, 255 inside the glyph.
-        polygons: contours of the outline, each an int array (K, 2) of x, y in subpixels from the box's top left corner.
+        polygons: contours of ``outline``, each an int array (K, 2) of x, y in subpixels from the box's top left corner.
     """
 
     outline: np.ndarray

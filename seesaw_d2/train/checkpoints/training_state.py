@@ -38,7 +38,7 @@ _WITHOUT_EFFECT = (
     *("train.output_dir", "train.init_checkpoint", "dataloader.evaluator.output_dir"),
     *("dataloader.train.num_workers", "dataloader.test.num_workers"),
 )
-# Hooks that run after the checkpoint of an iteration.
+# Hooks that in an iteration run later than the hook that saves the checkpoint.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
 
 

@@ -23,7 +23,7 @@ _SETTLE, _STACKS = 1.0, 0.5
 
 
 class RankFailed(RuntimeError):
-    """Raised if a process fails. The message contains the rank, and the traceback or the signal that killed it."""
+    """Raised if a process fails. The message contains its rank, and its traceback or the signal that terminated it."""
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
             "DATASETS.TEST: expected at least one data set with SOLVER.CHECKPOINT_BEST "
             f"{cfg.SOLVER.CHECKPOINT_BEST!r}, found no data set. Evaluations select the best checkpoint."
         )
-    if not isinstance(cfg.SOLVER.MAX_ITER, int):  # a LazyConfig may have another type
+    if not isinstance(cfg.SOLVER.MAX_ITER, int):  # in a LazyConfig, the value can have any type
         raise ConfigError(f"SOLVER.MAX_ITER: expected an integer, found {cfg.SOLVER.MAX_ITER!r}")
     for key, minimum in (("MAX_SKIPPED_STEPS", 0), ("CHECKPOINT_KEEP", 0), ("CHECKPOINT_PERIOD", 1), ("MAX_ITER", 1)):
         if (found := getattr(cfg.SOLVER, key)) < minimum:

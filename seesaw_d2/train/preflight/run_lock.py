@@ -52,7 +52,7 @@ class RunLock:
         self._file = file
 
     def check(self) -> None:
-        """Raise ConfigError if another process holds the lock. Write nothing."""
+        """Raise ConfigError if another process holds the lock. Unlike acquiring the lock, this writes no file."""
         path = os.path.join(self.folder, NAME)
         if self._file is None and is_plain_file(path) and os.access(path, os.W_OK):
             with open_regular(path, "r+") as file:  # closing the file releases the lock that the check acquires

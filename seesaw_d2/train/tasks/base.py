@@ -41,8 +41,9 @@ class Task:
 def task_name(cfg: CfgNode) -> str:
     """Return "detection", "one-stage detection", "segmentation" or "classification".
 
-    The name is the attribute ``task`` of the class MODEL.META_ARCHITECTURE. If the class lacks this attribute, the name
-    is "segmentation" for subclasses of Detectron2's SemanticSegmentor, and "detection" for other classes.
+    The name is the attribute ``task`` of the class that MODEL.META_ARCHITECTURE names. If the class lacks this
+    attribute, the name is "segmentation" for subclasses of Detectron2's SemanticSegmentor, and "detection" for other
+    classes.
 
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.

@@ -47,7 +47,7 @@ def plain_name(name: str) -> str:
 
 
 def is_dropped(name: str) -> bool:
-    """Return True for a buffer that Detectron2's models do not need."""
+    """Return whether a name in an MMDetection checkpoint is that of a buffer which Detectron2's models do not need."""
     return bool(_DROPPED.search(plain_name(name)))
 
 

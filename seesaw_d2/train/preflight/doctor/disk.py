@@ -10,9 +10,9 @@ from seesaw_d2.train.preflight.doctor.findings import Findings
 
 
 def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None:
-    """Report whether the disk of OUTPUT_DIR has space for the checkpoints of a training.
+    """Report whether the disk of OUTPUT_DIR has space for all checkpoints of a training run.
 
-    The config must have a resolved schedule. ``checkpoint_size`` is the size of one checkpoint in bytes.
+    MAX_ITER and CHECKPOINT_PERIOD must be final. ``checkpoint_size`` is the size of one checkpoint in bytes.
     """
     folder = os.path.abspath(cfg.OUTPUT_DIR or ".")
     while not os.path.isdir(folder):

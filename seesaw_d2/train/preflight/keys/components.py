@@ -134,7 +134,7 @@ def _loss_keys(loss_class: Any) -> Iterable[str]:
 
 
 def _loss_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether the loss of a config, or a loss that it wraps, reads the key."""
+    """Return whether the loss of a config, or a loss that this loss wraps, reads the key."""
     choice = f"{_NODE}.NAME"
     while (name := read_value(cfg, choice)) in LOSS_REGISTRY:
         loss_class = LOSS_REGISTRY.get(name)
