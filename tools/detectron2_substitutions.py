@@ -13,7 +13,8 @@ _GUARD_C = "try:\n    from detectron2 import _C\nexcept ImportError:  # not comp
 SUBSTITUTIONS = [
     # NumPy 1.24 removed its aliases of the builtins.
     ("**/*.py", r"\bnp\.(bool|int|float|str)\b", r"\1", 19),
-    # PyTorch 2.0 made the base class public. With the old name, checkpoints would lack the scheduler's state.
+    # PyTorch 2.0 renamed the base class of schedulers. Detectron2 tests for the old name before it saves the state of a
+    # scheduler, so that checkpoints would lack this state.
     ("**/*.py", r"\blr_scheduler\._LRScheduler\b", "lr_scheduler.LRScheduler", 9),
     # Make the compiled module optional. Functions that need it raise an error when they are called.
     ("layers/*.py", r"^from detectron2 import _C$", _GUARD_C, 3),

@@ -68,7 +68,7 @@ class Options:
 
 
 def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
-    """Store features of a trained model, train a classifier with each loss, rank the losses, and write the result.
+    """Store features of a trained model, train classifiers on them with each loss, rank the losses, write the result.
 
     The ranking uses held-out parts of the training images. After the ranking, only the best methods are evaluated on
     the test images. The result is written to ``choose_loss.json``. If a call was interrupted, the next call with the

@@ -34,7 +34,7 @@ def _equalization(node: CN) -> None:
 
     # Number >= 0. Frequency lambda below which a category is a tail category. The frequency of a category is the share
     # of the annotated images in DATASETS.TRAIN that contain the category. The default is the paper's value for LVIS
-    # v0.5. For LVIS v1, the value 1.1e-3 gives the same share of tail categories.
+    # v0.5. In LVIS v1, 1.1e-3 selects the same share of categories as this value in v0.5.
     node.LAMBDA = 1.77e-3
     # Number in (0, 1). Initial probability of each category, from which the initial bias of the classifier is computed.
     node.PRIOR = 0.001
@@ -233,8 +233,8 @@ def _pairwise_class_balance(node: CN) -> None:
     # Integer >= 0. Number of iterations with hard labels. These iterations only update the confusion matrix. The paper
     # starts to use soft labels at the first decay of the learning rate, after 16 of 24 epochs.
     node.START_ITER = 0
-    # Number >= 0. Number of epochs with hard labels. If > 0, this number replaces START_ITER and requires
-    # SOLVER.EPOCHS. If 0, START_ITER applies.
+    # Number >= 0. Number of epochs with hard labels. If > 0, it overrides START_ITER and requires SOLVER.EPOCHS.
+    # If 0, START_ITER applies.
     node.START_EPOCH = 0.0
     # String. Labels to use after these iterations, until every category has had a proposal.
     #   "wait": hard labels, as in the authors' code. The log names the categories without a proposal.

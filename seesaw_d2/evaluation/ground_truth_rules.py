@@ -61,7 +61,7 @@ def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | N
 
 
 def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
-    """Return a dict from category id to ``frequency`` in the file, or None if a category has no valid ``frequency``."""
+    """Return a dict from category id to LVIS's group "r", "c" or "f" in the file, or None if a category lacks it."""
     letters = {category["id"]: category.get("frequency") for category in file.categories}
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 

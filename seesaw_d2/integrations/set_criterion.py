@@ -147,7 +147,7 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
     if not hasattr(criterion, "loss_labels") or not isinstance(num_classes, int):
         raise ConfigError(
             "criterion: expected a module with a method loss_labels and an integer num_classes or num_labels, found a "
-            f"{type(criterion).__name__} without them. If your criterion has a different interface, call query_loss."
+            f"{type(criterion).__name__} without these. For a criterion with a different interface, call query_loss."
         )
     if "labels" not in getattr(criterion, "losses", ("labels",)):
         raise ConfigError(

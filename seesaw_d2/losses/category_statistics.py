@@ -74,6 +74,6 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
 
 
 def not_given(name: str) -> InvalidArgument:
-    """Return the error for training a loss whose argument ``name`` is None."""
+    """Return the error to raise if a loss is trained, but its argument ``name`` is None."""
     advice = "Pass one number for each category to train the loss. With None, the loss supports only inference."
     return InvalidArgument(name, "statistics of the training set", None, advice)

@@ -25,10 +25,10 @@ class RecordedCounts:
     categories: Categories | None = None
 
     def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
-        """Return the counts of a stage. If the file has only one list, all stages use this list.
+        """Return the recorded count of each category for a cascade stage. A file with one list serves all stages.
 
         Raises:
-            ConfigError: the file has a different number of stages or categories.
+            ConfigError: the number of stages or categories in the file is not ``num_stages`` or ``num_classes``.
         """
         if len(self.stages) not in (1, num_stages):
             expected = "1 list" if num_stages == 1 else f"1 list, or {num_stages} lists for {num_stages} cascade stages"

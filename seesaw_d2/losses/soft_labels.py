@@ -34,7 +34,12 @@ def soft_label_loss(
         ValueError: the loss does not support soft labels, or an argument has a wrong shape or value.
     """
     if loss.soft_labels != "softmax" or loss.background != "none":
-        raise InvalidArgument("loss", 'CrossEntropyLoss or SeesawLoss with background "none"', loss)
+        raise InvalidArgument(
+            "loss",
+            'CrossEntropyLoss or SeesawLoss, each with background "none"',
+            loss,
+            "Other losses take no soft labels.",
+        )
     loss.check_width(logits)
     if targets.shape != logits.shape or not targets.is_floating_point():
         raise ValueError(

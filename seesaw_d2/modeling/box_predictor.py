@@ -164,7 +164,8 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
     def box_losses(self, deltas, proposals, labels, means=None):
-        """Return a dict with the box regression loss. For ``labels`` and ``means`` see ``classification_losses``."""
+        """Return a dict with the box regression loss. ``labels`` and ``means`` are the arguments of
+        ``classification_losses``."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
         # Proposals of images without objects have no gt_boxes. They are background, so box_reg_loss ignores the target.

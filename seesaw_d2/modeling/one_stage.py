@@ -34,10 +34,10 @@ class SigmoidDetector(DenseDetector):
 
     The mixin must be the first base class.
 
-    With ``FocalLoss``, the detectors are equivalent to Detectron2's detectors. As in Detectron2, the loss is divided by
-    a moving average of the number of foreground anchors. Unlike in Detectron2, this average is taken over all processes
-    and saved in checkpoints. ``cls_loss.probabilities`` computes the scores. With background "class" (EQL v2), the head
-    has an additional logit for each anchor.
+    With ``FocalLoss``, the loss is Detectron2's. As in Detectron2, it is divided by a moving average of the number of
+    foreground anchors, but here the average is taken over all processes and saved in checkpoints.
+    ``cls_loss.probabilities`` computes the scores. With background "class" (EQL v2), the head has an additional logit
+    for each anchor.
 
     Buffers:
         loss_normalizer: float64 scalar, the moving average, or 0 before the first step.

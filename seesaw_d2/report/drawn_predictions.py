@@ -144,7 +144,7 @@ def _judged_categories(record, index_of) -> set[int] | None:
 
 
 def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
-    """Read the detections to draw from a results file. Return image id -> detections in descending order of scores."""
+    """Read the detections to draw from a results file. Return a dict from image id to detections, best score first."""
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
     results = read_results(str(file), known)
     if results.boxes is None:

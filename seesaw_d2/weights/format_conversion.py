@@ -15,8 +15,8 @@ from seesaw_d2.weights.safe_reading import (
     read_weights_file,
 )
 
-# Entries to convert in addition to the weights. The first two entries select how Detectron2 matches parameter names.
-# ENTRY contains the class names.
+# Entries that a converted file keeps in addition to the weights. The first two select how Detectron2 matches parameter
+# names. The value of ENTRY is the list of class names.
 _KEPT = ("__author__", "matching_heuristics", ENTRY)
 
 

@@ -138,7 +138,7 @@ class Polygons(NamedTuple):
 
     Attributes:
         owners: (P,) index of the annotation that contains the polygon.
-        ends: (P,) end index of the polygon in ``coordinates``.
+        ends: (P,) exclusive end of each polygon in ``coordinates``. A polygon starts at the end of the previous one.
         coordinates: concatenated coordinates x, y, x, y, ... of all polygons.
     """
 
@@ -159,7 +159,7 @@ class Polygons(NamedTuple):
         return cls(np.repeat(np.arange(len(lists)), list(map(len, lists))), ends, values)
 
     def far(self, sizes: np.ndarray) -> np.ndarray:
-        """Return the indices of annotations with a coordinate beyond ``FAR`` times the longer side of the image.
+        """Return the indices of annotations with an absolute coordinate above ``FAR`` times the image's longer side.
 
         Args:
             sizes: (N, 2) height and width of each annotation's image in pixels.

@@ -130,7 +130,7 @@ def _area(points: np.ndarray) -> float:
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """If boxes exceed the image, append a note that the boxes may not be x, y, width, height in pixels.
+    """If boxes extend beyond the image, append a note that they may not be x, y, width, height in pixels.
 
     Args:
         part: checked content of an annotation file.

@@ -148,7 +148,7 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
     if unknown.any():
         values, annotations = first_few(np.unique(ids[unknown])), first_few(owners[unknown])
         raise DataError(
-            f'{path}: "{field}" in "annotations": expected ids in "{key}", found unknown ids: {values} '
+            f'{path}: "{field}" in "annotations": expected ids that occur in "{key}", found other ids: {values} '
             f"(annotation ids {annotations})"
         )
 

@@ -153,9 +153,9 @@ def categories_of(name: str, key: str) -> Categories | None:
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
     """Return a dict from category id to Detectron2's contiguous id.
 
-    The metadata of Detectron2's built-in LVIS data sets contains category names instead of this dict. If the file
-    contains the same names, the positions in the file are the contiguous ids. If the file contains other names, the
-    contiguous id is the category id minus 1.
+    If the metadata of the data set contains such a dict, return it. Detectron2's built-in LVIS data sets have only a
+    list of names in their metadata. If the file has the same names, the contiguous id is the position of the category
+    in the file. If it has other names, the contiguous id is the category id minus 1.
     """
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")

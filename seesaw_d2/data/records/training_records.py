@@ -98,7 +98,7 @@ def with_objects(records: Records) -> Records:
 def log_histogram(records: Records, classes: list[str]) -> None:
     """Log the number of instances per category with Detectron2's ``print_instances_class_histogram``."""
     if not isinstance(records, list):
-        # Creating the dicts of all images would be slow. Pass one dict per category with all its instances instead.
+        # Creating the dicts of all images would be slow. Instead, pass Detectron2 one dict per category.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))

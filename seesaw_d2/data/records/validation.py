@@ -52,7 +52,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # A data set without an annotation file has a custom loader, whose mapper may read files other than "file_name".
+        # Skip data sets with a custom loader, which have no annotation file. Their mapper may read other files.
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 

@@ -32,7 +32,7 @@ class BatchPlan:
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield an infinite sequence of batches. A batch is a pair: image indices (B,), positions in the stream (B,).
+        """Yield batches without end: arrays (B,) of image indices, and of their positions in the sampler's sequence.
 
         Args:
             start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.

@@ -130,9 +130,9 @@ def epoch_length(cfg: CfgNode, records) -> float:
     """Return the number of images in an epoch of the configured sampler.
 
     For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this sum is the
-    mean number of images in an epoch. For other samplers, the result is the number of records, I. Class-aware samplers
-    have no epochs, so I images count as one epoch. For example, the class-aware configs of EQL v2 draw 12 times I
-    images.
+    mean number of images in an epoch. For other samplers, the result is the number of records. Class-aware
+    samplers have no epochs, so that ``len(records)`` draws count as one epoch. For example, the class-aware configs of
+    EQL v2 train for 12 such epochs.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))

@@ -28,7 +28,8 @@ LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.or
 
 
 def category_records(config: GlyphConfig) -> list[dict]:
-    """Return the category entries, with ids from 1 on. As in LVIS, both splits contain the training counts."""
+    """Return the category entries, with ids from 1 on. As in LVIS, the validation
+    file, too, has the image and instance counts of the training set."""
     records = []
     alphabet = ALPHABETS[config.alphabet]
     for index, count in enumerate(train_image_counts(config).tolist()):

@@ -35,9 +35,9 @@ class GlyphSummary:
 
     Attributes:
         root: folder of the data set.
-        made: if True, this call created the data set. If False, the data set existed.
+        made: whether this call of ``make`` created the data set. If False, the data set existed before.
         frequencies: number of categories in each frequency group of LVIS, "r", "c" and "f".
-        images, instances: number of images or instances in each split, "train" and "val".
+        images, instances: dicts from split, "train" or "val", to the number of images or instances.
         megabytes: size of the files in units of 10^6 bytes.
         seconds: duration of the call.
     """

@@ -145,9 +145,9 @@ def class_probabilities(
     """Return the class probabilities for logits (N, L), calibrated unless ``calibration`` is None.
 
     Args:
-        logits: (N, L).
+        logits: (N, L) outputs of the classifier. ``loss`` defines L, for example C + 2 with an objectness branch.
         loss: the loss that defines the probabilities.
-        calibration: the calibration.
+        calibration: correction of the probabilities. If None, the probabilities are those of the loss.
         classifier: the layer that computed the logits.
 
     Returns:

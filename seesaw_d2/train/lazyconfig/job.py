@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class LazyTrainer(EndsEarly, Step):
-    """Trainer of LazyConfigs: ``Step``, which also writes the metrics if training stops early."""
+    """Trainer for LazyConfigs. It trains with ``Step``, and if training stops early, it writes the last metrics."""
 
 
 class LazyCheckpointer(SeesawCheckpointer):

@@ -94,7 +94,9 @@ def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
 
 
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
-    """Return an unmet condition of a key in layer ``index``, or None if the key is read or may be unread."""
+    """Return the condition under which a key of ``layers[index]`` would have an effect, or None if no error is due.
+
+    No error is due if the model reads the key, or if the key may be without effect."""
     layer = layers[index]
     if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
         return None  # the limits are used to download a _BASE_
