@@ -41,11 +41,12 @@ def versions(photo, count=3, first=0):
     [
         ([*versions("a b"), *versions("c", first=3), *versions("d", first=6)], None),
         ([f"{index}.png" for index in range(9)], [f"photo{index // 3}.jpg" for index in range(9)]),
+        ([f"photo{index // 3}.jpg.rf.h{index}.png" for index in range(9)], None),
         (["a.jpg", *versions("a", 2), "c/c.jpg", *versions("c", 2), "d.jpg", *versions("d", 2)], None),
         ([*versions("a"), *versions("c", first=3), "6.png", "7.png", "8.png"], [None] * 6 + ["d.jpg"] * 3),
         ([f"{photo}_jpg.rf.{i:032x}_jpg.rf.{9 - i:032x}.jpg" for photo in "abc" for i in range(3)], None),
     ],
-    ids=["stem", "extra", "with originals", "stem and extra", "exported twice"],
+    ids=["stem", "extra", "short hash", "with originals", "stem and extra", "exported twice"],
 )
 def test_versions_of_a_photo_stay_together(tmp_path, names, originals):
     done = prepare_export(export(tmp_path / "export", names, originals), tmp_path / "made")

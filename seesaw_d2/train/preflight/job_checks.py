@@ -32,7 +32,7 @@ from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.train.preflight.output_folder import check_output_folder
 from seesaw_d2.train.preflight.schedule import Schedule, apply_schedule, check_schedule, scale_to_processes
 from seesaw_d2.train.preflight.start_weights import check_weights, load_start_weights
-from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
+from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested, trained_twice
 from seesaw_d2.train.step_report import generator_states, restore_generators
 from seesaw_d2.train.tasks import task_of
 from seesaw_d2.utils.messages import first_few
@@ -130,7 +130,7 @@ class Preflight:
             schedule=self._schedule,
             categories=used_categories(self.cfg, "TEST" if self.eval_only else "TRAIN"),
             notes=self.notes(),
-            warnings=trained_and_tested(self.cfg, images=not self.eval_only),
+            warnings=self._warnings(),
         )
 
     def take_model(self) -> nn.Module | None:
@@ -191,6 +191,10 @@ class Preflight:
         categories = used_categories(self.cfg, "TEST" if self.eval_only else "TRAIN")
         options = {"eval_only": self.eval_only, "resume": self.resume}
         self.checkpointer = load_start_weights(self.cfg, self._model, categories, **options)
+
+    def _warnings(self) -> tuple[str, ...]:
+        twice = () if self.eval_only else trained_twice(self.cfg)
+        return (*twice, *trained_and_tested(self.cfg, images=not self.eval_only))
 
     def notes(self) -> tuple[str, ...]:
         """Return messages for the log: the schedule, and keys that the user set without effect."""

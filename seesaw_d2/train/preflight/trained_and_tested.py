@@ -1,7 +1,8 @@
-"""Find data sets and images that a config uses for both training and evaluation."""
+"""Find data sets and images that a config uses several times, such as for both training and evaluation."""
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -53,6 +54,18 @@ def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
                     f"{first_few(images_of)}. {_CONSEQUENCE}"
                 )
     return tuple(found)
+
+
+def trained_twice(cfg: CfgNode) -> tuple[str, ...]:
+    """Return a warning in a tuple if DATASETS.TRAIN contains a data set several times, or an empty tuple."""
+    counts = Counter(map(_source, cfg.DATASETS.TRAIN))
+    names = [name for name in cfg.DATASETS.TRAIN if counts[_source(name)] > 1]
+    if not names:
+        return ()
+    return (
+        f"DATASETS.TRAIN: expected different data sets, found the same images several times: {', '.join(names)}. These "
+        "images count several times in class counts, category groups and sampling",
+    )
 
 
 def _source(name: str) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.train import load_config
-from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
+from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested, trained_twice
 from tests.data.toy import toy_data
 
 
@@ -78,4 +78,9 @@ def test_images_in_both(tmp_path, monkeypatch, sources, request, train, test, fo
     warnings = trained_and_tested(cfg)
     assert len(warnings) == bool(found)
     assert all(part in warning for warning in warnings for part in ("DATASETS.TEST", names["test"], *found))
+    cfg.DATASETS.TRAIN += cfg.DATASETS.TEST
+    twice = trained_twice(cfg)
+    assert len(twice) == (found == ["test"])
+    assert all(part in warning for warning in twice for part in ("DATASETS.TRAIN", *names.values()))
+    cfg.DATASETS.TRAIN = (names["train"],)
     assert trained_and_tested(cfg, images=False) == (warnings if found == ["test"] else ())
