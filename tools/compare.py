@@ -11,7 +11,8 @@ A comparison is a list of rows in a YAML file. A row has the keys "name", "confi
               the command converts the weights of the row "after", and its output is evaluated.
 
 Each run uses one thread and is written to OUTPUT/<row>/seed<seed>. The program trains a row of several comparisons
-once, skips finished runs, and resumes interrupted runs. It writes the table to OUTPUT/<comparison>.md.
+once, skips finished runs, and resumes interrupted runs. It is an error if the config of a row has changed since its
+run. The program writes the table to OUTPUT/<comparison>.md.
 """
 
 import json
@@ -25,9 +26,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import command_line
+from comparison_changes import ROOT, SAVED, check_unchanged, config_of
 from comparison_rows import choose, fail, read_rows, words_of
 
-ROOT = Path(__file__).resolve().parent.parent
 # File in each run folder that stores the run's row of the comparison.
 MARK = "row.json"
 _LOG = "stdout.txt"
@@ -111,16 +112,16 @@ def check_numbers(place: str, results: dict) -> None:
 
 
 def claim(row: dict, seed: int, output: Path) -> None:
-    """Create the folder of a run, and write the row to it.
+    """Create the folder of a run, and write the row and its config to it.
 
     Raises:
-        ConfigError: the folder belongs to another row, or this program did not create it.
+        ConfigError: the folder belongs to another row, or this program did not create it, or the config has changed.
     """
     from seesaw_d2.utils.atomic_files import write_text
     from seesaw_d2.utils.messages import shortened
     from seesaw_d2.utils.own_files import check_no_link, claim_folder, holds_other
 
-    folder = folder_of(row["name"], seed, output)
+    folder, config = folder_of(row["name"], seed, output), config_of(row)
     mark, text = folder / MARK, json.dumps(row, indent=1)
     check_no_link(folder.parent, "--output", "a folder")
     claim_folder(folder, MARK)
@@ -128,6 +129,10 @@ def claim(row: dict, seed: int, output: Path) -> None:
     if holds_other(mark, text) and mark.stat().st_size:
         found = shortened(mark.read_text(errors="replace"), 500)
         fail(f"{mark}: expected the row {text}, found the row {found}. To train again, remove {folder}.")
+    if config is not None:
+        check_no_link(folder / SAVED, "--output")
+        check_unchanged(row, folder, config)
+        write_text(folder / SAVED, config)
     write_text(mark, text)
 
 

@@ -1,0 +1,66 @@
+"""Detect that the config of a row has changed since its run, for ``compare.py``."""
+
+import functools
+import re
+from pathlib import Path
+
+from comparison_rows import fail
+
+ROOT = Path(__file__).resolve().parent.parent
+# File in each run folder that stores the config of the row, with all keys, but before a training resolves values.
+SAVED = "row_config.yaml"
+# Keys whose values belong to a run, a machine or a release.
+_OF_RUN = ("OUTPUT_DIR", "SEED", "MODEL.DEVICE", "VERSION")
+# Keys whose values a training replaces before it writes config.yaml, if EPOCHS or a reference is set.
+_RESOLVED = tuple(f"SOLVER.{name}" for name in ("MAX_ITER", "BASE_LR", "IMS_PER_BATCH", "REFERENCE_BATCH_SIZE"))
+# Keys whose values a training can always replace.
+_ALWAYS_RESOLVED = ("SOLVER.STEPS", *(f"MODEL.ROI_BOX_HEAD.CLS_LOSS.{loss}.START_ITER" for loss in ("LDAM", "PCB")))
+
+
+def config_of(row: dict) -> str | None:
+    """Return the config of a row as YAML text, or None if no such file exists in the project.
+
+    Raises:
+        ConfigError: the config or an override is invalid.
+    """
+    return _config_of(row["config"], tuple(row["overrides"])) if (ROOT / row["config"]).is_file() else None
+
+
+@functools.cache
+def _config_of(file: str, overrides: tuple[str, ...]) -> str:
+    from seesaw_d2.config.loading import load_config
+
+    return load_config(str(ROOT / file), overrides).dump()
+
+
+def check_unchanged(row: dict, folder: Path, config: str) -> None:
+    """Raise ConfigError if the config of a row differs from the config of the run in the folder.
+
+    ``SAVED`` contains the config of the run. In folders of earlier versions, which lack this file, config.yaml contains
+    it, with resolved values.
+
+    Args:
+        row: the row.
+        folder: folder of the run.
+        config: result of ``config_of``.
+    """
+    from seesaw_d2.config.differences import describe, differences, flat_config
+
+    path = next((path for path in (folder / SAVED, folder / "config.yaml") if path.is_file()), None)
+    if path is None:
+        return
+    before, now = flat_config(path.read_text(errors="replace"), str(path)), flat_config(config, row["config"])
+    ignored = _OF_RUN
+    if path.name != SAVED:
+        ignored += _ALWAYS_RESOLVED + ("MODEL.WEIGHTS",) * ("after" in row)
+        resolves = ("EPOCHS", "REFERENCE_BATCH_SIZE", "REFERENCE_WORLD_SIZE")
+        ignored += _RESOLVED * any(now.get(f"SOLVER.{name}") not in ("0", "0.0") for name in resolves)
+    found = differences(before, now, ignored)
+    # A later version can declare keys that the file lacks. Entries of lists have numbers in their keys.
+    found = {key: pair for key, pair in found.items() if key in before or re.search(r"\.\d+(\.|$)", key)}
+    if found:
+        first = describe(dict(list(found.items())[:5])) + (f"; … ({len(found)} keys in all)" if len(found) > 5 else "")
+        fail(
+            f"{folder}: {row['config']}, the config of row {row['name']!r}, has changed since this run: {first}. To "
+            "train again, remove this folder."
+        )
