@@ -7,7 +7,6 @@ import numpy as np
 
 from seesaw_d2.data.boxes_and_masks.areas import computed_area, is_odd_area
 from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
-from seesaw_d2.data.classification.labels import similar_names
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
@@ -41,7 +40,7 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
         named = first_few(f"{item.get('id')} {item.get('name')}" for item in roots)
         notes.append(f"omitted supercategories without objects: {named}")
     kept = [item for item in categories if item not in roots]
-    _check_names([str(item.get("name")) for item in kept], sources[0], notes)
+    _check_names([str(item.get("name")) for item in kept], sources[0])
     return kept
 
 
@@ -52,15 +51,12 @@ def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool
     return category.get("supercategory") != name and any(item.get("supercategory") == name for item in others)
 
 
-def _check_names(names: list[str], source: str, notes: list[str]) -> None:
+def _check_names(names: list[str], source: str) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(
             f'{source}: "name" in "categories": expected unique names, found repeated names: {first_few(twice)}'
         )
-    similar = similar_names(names)
-    if similar:
-        notes.append(f"{source}: some category names differ only in case, spaces or Unicode form: {first_few(similar)}")
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
@@ -164,17 +160,33 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
     """Return ``part`` without copies. A copy has the image, category, box and mask of an earlier annotation.
 
+    If two annotations differ only in the mask, the function keeps both annotations, and appends a note.
     The comparison ignores how the file writes these values: 5 equals 5.0, and a missing "iscrowd" equals 0.
     """
-    kept, copies, seen = [], [], set()
+    kept, copies, seen, boxes = [], [], set(), {}
+    same_box = []
     for item in part["annotations"]:
-        values = [item.get("image_id"), item.get("category_id"), item.get("bbox"), item.get("segmentation") or None]
-        key = (*map(_comparable, values), bool(item.get("iscrowd")))
-        (copies if key in seen else kept).append(item)
+        box = (
+            *(_comparable(item.get(field)) for field in ("image_id", "category_id", "bbox")),
+            bool(item.get("iscrowd")),
+        )
+        key = (*box, _comparable(item.get("segmentation") or None))
+        if key in seen:
+            copies.append(item)
+            continue
+        if box in boxes:
+            same_box.append(f"{boxes[box]} = {item.get('id')}")
+        boxes.setdefault(box, item.get("id"))
         seen.add(key)
+        kept.append(item)
     if copies:
         ids = first_few(item.get("id") for item in copies)
         notes.append(f"{source}: omitted {len(copies)} objects that are copies of other objects: annotation ids {ids}")
+    if same_box:
+        notes.append(
+            f"{source}: {len(same_box)} objects have the category and box of another object, but another mask: "
+            f"annotation ids {first_few(same_box)}. These objects may be annotated twice"
+        )
     return {**part, "annotations": kept}
 
 

@@ -1,6 +1,7 @@
 """Find data sets and images that a config uses several times, such as for both training and evaluation."""
 
 import functools
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.records import file_names
 from seesaw_d2.data.records.registration import DatasetEntry
 from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.regular_files import open_regular
 
 _CONSEQUENCE = "Metrics on training images are too optimistic"
 
@@ -73,6 +75,9 @@ def _source(name: str) -> Any:
     metadata = vars(MetadataCatalog.get(name))
     entry = metadata.get("entry")
     if isinstance(entry, LabelledImages):
+        if entry.source == "NPZ":
+            with open_regular(entry.path, "rb") as file:  # also recognize a copy of the archive
+                return hashlib.blake2b(file.read()).digest()
         return entry.source, os.path.realpath(entry.path), entry.split, os.path.realpath(entry.images)
     file = metadata.get("json_file")
     return os.path.realpath(file) if file else name

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ def sources(tmp_path):
     (tmp_path / "augmented.txt").write_text("cat/a_jpg.rf.11111111.jpg 0\n")
     (tmp_path / "versions.txt").write_text("cat/a_jpg.rf.22222222.jpg 0\ncat/b_jpg.rf.22222222.jpg 0\n")
     np.savez(tmp_path / "x.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2), names=["cat", "dog"])
+    shutil.copy(tmp_path / "x.npz", tmp_path / "y.npz")
     data = toy_data(4)
     for name, images in (("t.json", data["images"][:3]), ("v.json", data["images"][2:])):
         ids = {image["id"] for image in images}
@@ -41,6 +43,7 @@ def sources(tmp_path):
         "folder": {"FOLDER": "classes"},
         "long-tailed folder": {"FOLDER": "link", "IMBALANCE": 2},
         "arrays": {"NPZ": "x.npz"},
+        "copied arrays": {"NPZ": "y.npz"},
         "digits": {"DIGITS": "test"},
         "other digits": {"DIGITS": "train"},
         "train": {"JSON": "t.json", "IMAGES": "classes"},
@@ -54,6 +57,7 @@ def sources(tmp_path):
         ("one", "one", ["test"]),
         ("one", "one by a link", ["test"]),
         ("arrays", "arrays", ["test"]),
+        ("arrays", "copied arrays", ["test"]),
         ("digits", "digits", ["test"]),
         ("folder", "long-tailed folder", ["test"]),
         ("train", "train", ["test"]),

@@ -14,7 +14,7 @@ from seesaw_d2.data.records.records import file_names, object_columns, take
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.job_checks import Preflight
-from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
+from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested, trained_twice
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
@@ -54,9 +54,9 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
             f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN. Metrics on "
             f"these images say nothing about new images: {named}"
         )
-    else:  # images in arrays, and versions of the same photos
-        for warning in trained_and_tested(cfg):
-            findings.note(warning)
+    # Images in arrays, and versions of the same photos.
+    for warning in (*trained_twice(cfg), *(() if shared else trained_and_tested(cfg))):
+        findings.note(warning)
 
 
 def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: bool, workers: int) -> None:
