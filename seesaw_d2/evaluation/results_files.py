@@ -18,6 +18,7 @@ from lvis import LVIS
 from seesaw_d2.data.records.annotation_checks import float_array
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections, mask_areas
+from seesaw_d2.evaluation.results_warnings import warn_of_results
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
 from seesaw_d2.utils.escaping import cell
 from seesaw_d2.utils.json_reading import load_json
@@ -90,7 +91,7 @@ def write_submission(folder: str | None, name: str, detections: Detections) -> N
 
 
 def read_results(path: str, ground_truth: LVIS) -> Detections:
-    """Read and check a results file in LVIS's or COCO's format.
+    """Read and check a results file in LVIS's or COCO's format. ``warn_of_results`` lists the possible warnings.
 
     Args:
         path: path of a JSON file with a list of detections. A detection is a dict with image_id, category_id, score,
@@ -104,7 +105,9 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
     results = load_json(path, "expected a results file in LVIS's or COCO's format")
     if not isinstance(results, list):
         raise DataError(f"{path}: expected a list of detections, found {json_type(results)}")
-    return detections_from_results(results, ground_truth, path)
+    detections = detections_from_results(results, ground_truth, path)
+    warn_of_results(detections, ground_truth, path)
+    return detections
 
 
 def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, source: str) -> Detections:

@@ -1,0 +1,98 @@
+"""Warn about valid results files whose content is probably not what the user intended.
+
+Shapes: N detections.
+"""
+
+import logging
+
+import numpy as np
+from lvis import LVIS
+
+from seesaw_d2.data.boxes_and_masks.box_readings import Objects, corners_of, count_readings
+from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.utils.messages import warn_once
+
+logger = logging.getLogger(__name__)
+
+# Number of detections whose boxes are checked, those with the highest scores.
+SAMPLE = 1000
+_NEEDED = "Box AP requires x, y, width, height in pixels"
+
+
+def warn_of_results(detections: Detections, ground_truth: LVIS, source: str) -> None:
+    """Log warnings about repeated detections, scores outside [0, 1], and boxes in another convention than XYWH.
+
+    Args:
+        detections: the detections in a results file.
+        ground_truth: ground truth with the images of the detections.
+        source: path of the results file.
+    """
+    if len(detections):
+        for text in (_repeated(detections), _scores(detections.scores), _boxes(detections, ground_truth)):
+            if text:
+                warn_once(logger, f"{source}: {text}")
+
+
+def _repeated(detections: Detections) -> str:
+    columns = [detections.image_ids, detections.category_ids, detections.scores.view(np.int64)]
+    if detections.boxes is not None:
+        columns += list(np.ascontiguousarray(detections.boxes.T).view(np.int64))
+    else:
+        columns.append(np.fromiter(map(hash, detections.counts), np.int64, len(detections)))
+    keys = np.zeros(len(detections), np.uint64)
+    for column in columns:  # a hash of each detection, because sorting rows takes too long
+        keys = (keys ^ (keys >> np.uint64(29)) ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    count = len(keys) - len(np.unique(keys))
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(keys)} detections repeat an earlier detection with the same image, category, score and "
+        f"{'box' if detections.boxes is not None else 'mask'}. AP counts each repetition as a false positive"
+    )
+
+
+def _scores(scores: np.ndarray) -> str:
+    count = int(((scores < 0) | (scores > 1)).sum())
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(scores)} scores are outside [0, 1]. The scores range from {scores.min():g} to "
+        f"{scores.max():g}. AP uses only the order of the scores, but score thresholds and histograms require probabilities"
+    )
+
+
+def _boxes(detections: Detections, ground_truth: LVIS) -> str:
+    if detections.boxes is None:
+        return ""
+    part = detections[np.argsort(-detections.scores, kind="stable")[:SAMPLE]]
+    images = [ground_truth.imgs[key] for key in part.image_ids.tolist()]
+    frames = np.array([[image["width"], image["height"]] * 2 for image in images], dtype=np.float64)
+    return _beside_masks(part, frames) if part.has_masks else _within_images(part.boxes, frames)
+
+
+def _beside_masks(part: Detections, frames: np.ndarray) -> str:
+    """Compare boxes with the extents of the masks. A detector's boxes seldom fit its masks in another convention."""
+    objects = Objects(part.boxes, run_length_extents(part.rles()), frames)
+    objects = objects.take(np.flatnonzero((objects.extents[:, 2:] > objects.extents[:, :2]).all(axis=1)))
+    fitting = int(objects.agree(corners_of(objects.boxes)).sum())
+    readings = {name: n for name, n in count_readings(objects).items() if name.startswith("if they are read as")}
+    name, count = max(readings.items(), key=lambda item: item[1])
+    if 2 * count <= len(objects.boxes) or count <= 2 * fitting:
+        return ""
+    return (
+        f"{fitting} of {len(objects.boxes)} boxes with the highest scores fit their masks as x, y, width, height, but "
+        f"{count} boxes {name}. {_NEEDED}"
+    )
+
+
+def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
+    """Test whether many boxes leave the image as XYWH, but no more than 1 % as x1, y1, x2, y2."""
+    outside = int((corners_of(boxes) > frames + 2).any(axis=1).sum())
+    corners = ((boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (boxes <= frames + 2).all(axis=1)).mean()
+    if 10 * outside < len(boxes) or corners < 0.99:
+        return ""
+    return (
+        f"{outside} of {len(boxes)} boxes with the highest scores are partly outside their images as x, y, width, "
+        f"height, but inside if they are read as x1, y1, x2, y2. {_NEEDED}"
+    )
