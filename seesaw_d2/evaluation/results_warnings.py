@@ -58,7 +58,7 @@ def _scores(scores: np.ndarray) -> str:
         return ""
     return (
         f"{count} of {len(scores)} scores are outside [0, 1]. The scores range from {scores.min():g} to "
-        f"{scores.max():g}. AP uses only the order of the scores, but score thresholds and histograms require probabilities"
+        f"{scores.max():g}. AP uses only the order of the scores, but score thresholds require probabilities"
     )
 
 
