@@ -42,8 +42,9 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
     if not found:
         raise DataError(f"{path}: expected a subfolder for each class, found no subfolders")
-    if names is None:
-        _check_splits(path, found)
+    known = set(names or ())
+    if unknown := [name for name in found if name not in known]:
+        _check_splits(path, unknown)
     names = found if names is None else names
     index_of = {name: index for index, name in enumerate(names)}
     _check_known(path, found, names)
@@ -73,7 +74,7 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
 
     Args:
         path: path of the folder.
-        found: names of its subfolders.
+        found: names of its subfolders that are not known as classes.
     """
     splits = [name for name in found if _SPLIT.fullmatch(name)]
     above = [name for name in splits if _has_folders(os.path.join(path, name))]

@@ -15,8 +15,8 @@ from seesaw_d2.data.images.image_files import same_content, shared_files
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Roboflow names the augmented versions and tiles of photo.jpg "photo_jpg.rf.<hash>.jpg".
-_VERSION = re.compile(r"\.rf\.(?=\w)|[._-]rf[._-](?=[0-9A-Za-z]{8})")
+# Roboflow names the augmented versions and tiles of photo.jpg "photo_jpg.rf.<hash>.jpg". Some tools replace the dots.
+_VERSION = re.compile(r"\.rf\.(?=\w)|[._-]rf[._-](?=[0-9a-f]{32})")
 # Names of video frames: CVAT's "frame_000001.png", and Roboflow's "video_mp4-0001_jpg.rf.<hash>.jpg".
 _FRAMES = (
     re.compile(r"^(.+[._](?:mp4|mov|avi|mkv|webm|m4v|mpe?g|wmv))[^0-9A-Za-z]*(?:frame)?[^0-9A-Za-z]*\d+", re.I),

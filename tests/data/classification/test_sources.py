@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -107,6 +108,16 @@ def test_repeated_entries_count_once(tmp_path, images, source, caplog, monkeypat
     assert str(value[source]) in repeated
     assert "cat/0.png" in repeated
     assert any("dog/1.png" in text for text in caplog.messages if text != repeated)
+
+
+def test_splits_instead_of_given_classes(images, tmp_path):
+    images.rename(tmp_path / "train")
+    shutil.copytree(tmp_path / "train", tmp_path / "set/valid")
+    (tmp_path / "train").rename(tmp_path / "set/train")
+    (tmp_path / "names.txt").write_text("cat\ndog\nemu\n")
+    with pytest.raises(DataError, match=r"set: .*train, valid\. Set FOLDER to .*set/train"):
+        entry(FOLDER=tmp_path / "set", CLASSES=str(tmp_path / "names.txt")).load()
+    assert len(entry(FOLDER=tmp_path / "set/train", CLASSES=str(tmp_path / "names.txt")).load()) == 6
 
 
 def test_folders_that_are_no_class(images, tmp_path):
