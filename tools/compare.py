@@ -88,12 +88,22 @@ def train(row: dict, seed: int, output: Path) -> dict:
 
 
 def read_results(folder: Path) -> dict:
-    """Read the results of the evaluation in a run folder, a dict from task to metrics."""
+    """Read the results of the evaluation in a run folder, a dict from task to metrics.
+
+    Raises:
+        SeesawError: the results are damaged, or a later evaluation with other settings replaced the results of the run.
+    """
+    from seesaw_d2.evaluation.evaluation_settings import SETTINGS_FILE, describe_settings, read_settings
     from seesaw_d2.utils.json_reading import load_json_object
 
     paths = sorted(folder.glob("inference/*/results.json"))
     if len(paths) != 1:
         fail(f"{folder}: expected the results of 1 data set, found the results of {len(paths)} data sets")
+    if found := read_settings(str(paths[0].parent)):
+        fail(
+            f"{paths[0].parent / SETTINGS_FILE}: expected results of the run, found an evaluation with other settings: "
+            f"{describe_settings(found)}. Evaluate the run's model_final.pth again with the run's settings."
+        )
     results = load_json_object(str(paths[0]), "expected the results of an evaluation")
     check_numbers(str(paths[0]), results)
     return results

@@ -8,11 +8,9 @@ import yaml
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import one_line, shortened
-from seesaw_d2.utils.yaml_reading import yaml_values
+from seesaw_d2.utils.yaml_reading import read_yaml_file, yaml_values
 
 ABSENT = "not set"
-
-
 _MAX_VALUES = 100_000
 
 
@@ -27,6 +25,11 @@ def flat_config(text: str, source: str) -> dict[str, str]:
         ConfigError: the text is not YAML, or see ``flat_values``.
     """
     return flat_values(yaml_values(text, source, _Texts, ConfigError), source)
+
+
+def flat_config_file(path: str) -> dict[str, str]:
+    """Read a config.yaml as ``flat_config`` does. Raise ConfigError if the file cannot be read or parsed."""
+    return flat_values(read_yaml_file(path, _Texts)[1], path)
 
 
 def flat_values(config: Any, source: str) -> dict[str, str]:

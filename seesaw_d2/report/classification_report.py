@@ -14,7 +14,7 @@ from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.charts import scatter
 from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.report.run_folders import read_config
-from seesaw_d2.report.setting_differences import config_differences
+from seesaw_d2.report.setting_differences import config_differences, settings_of
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.text_tables import read_results_table
@@ -51,6 +51,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     """
     check_page(path)
     runs = [{"name": title, **_read(folder)} for title, folder in folders.items()]
+    evaluated = {title: settings_of(folder) for title, folder in folders.items()}
     classes = [_class_points(run) for run in runs]
     bins = [_calibration_points(run) for run in runs]
     names = [run["name"] for run in runs]
@@ -61,6 +62,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
         headline=_headline(runs),
         differences=config_differences(configs),
         architectures=architecture_differences(configs),
+        other_settings={title: found for title, found in evaluated.items() if found},
         columns=COLUMNS,
         runs=runs,
         confusions=[_confusions(run) for run in runs],

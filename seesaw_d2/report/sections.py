@@ -3,6 +3,7 @@
 Shapes: C categories, in the order of the class indices of the model.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.gallery import confusion_crops
 from seesaw_d2.report.headline import headline
 from seesaw_d2.report.run_folders import Run
-from seesaw_d2.report.setting_differences import setting_differences
+from seesaw_d2.report.setting_differences import setting_differences, settings_of
 
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
 
@@ -57,6 +58,9 @@ def build_sections(
         "headline": headline(runs, evaluated),
         "differences": setting_differences(runs, evaluated),
         "architectures": architecture_differences([run.config for run in runs]),
+        "other_settings": {
+            run.name: found for run in runs if (found := settings_of(os.path.dirname(run.results_file)))
+        },
         "with_crops": bool(files),
         "answers": answers,
         "members": members,

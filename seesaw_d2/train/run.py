@@ -14,9 +14,11 @@ from detectron2.utils.env import seed_all_rng
 
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.errors import SeesawError
+from seesaw_d2.evaluation.evaluation_settings import Differences, describe_settings, other_settings
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.acceleration import accelerate
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
+from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.launch.launcher import Elsewhere
 from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
@@ -141,8 +143,21 @@ def evaluate(job: Job, preflight: Preflight) -> None:
     checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True, categories=job.categories)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=job.resume)
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    results = Trainer.test(cfg, model)
+    results = Trainer.test(cfg, model, settings=_other_settings(job))
     if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
         verify_results(cfg, results)
     if cfg.TEST.AUG.ENABLED:
-        Trainer.test_with_TTA(cfg, model)
+        Trainer.test_with_TTA(cfg, model, _other_settings(job, augmented=True))
+
+
+def _other_settings(job: Job, augmented: bool = False) -> Differences:
+    """Return ``other_settings`` of an evaluation, and log a warning if there are any."""
+    cfg, found = job.cfg, resume_file(job.cfg.OUTPUT_DIR) if job.resume else None
+    weights = found.path if found else cfg.MODEL.WEIGHTS
+    settings = other_settings(cfg.OUTPUT_DIR, cfg.dump(), weights, augmented=augmented)
+    if settings:
+        logger.warning(
+            f"OUTPUT_DIR: this evaluation replaces the results of the run in {cfg.OUTPUT_DIR}, but has other settings: "
+            f"{describe_settings(settings)}. To keep the results of the run, set OUTPUT_DIR to another folder"
+        )
+    return settings

@@ -18,6 +18,7 @@ from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
 from seesaw_d2.evaluation.build import build_evaluator, results_folder
+from seesaw_d2.evaluation.evaluation_settings import Differences, recorded_settings
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.modeling.building import own_program
 from seesaw_d2.modeling.freeze import freeze
@@ -135,15 +136,17 @@ class Trainer(EndsEarly, DefaultTrainer):
         return build_evaluator(cfg, dataset_name, output_folder)
 
     @classmethod
-    def test(cls, cfg, model, evaluators=None):
+    def test(cls, cfg, model, evaluators=None, settings: Differences | None = None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
+
+        An evaluation that is not part of the run in OUTPUT_DIR passes the result of ``other_settings`` as ``settings``.
 
         All processes use the buffers of the main process, as checkpoints do, because the statistics of batch
         normalization differ between processes. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
         with STOP.at_once():
-            results = cls._test(cfg, model, evaluators, "inference")
+            results = cls._test(cfg, model, evaluators, "inference", settings)
             if cfg.TEST.CLASSIFICATION_ACCURACY:
                 for name in cfg.DATASETS.TEST:
                     loader = cls.build_test_loader(cfg, name)
@@ -154,28 +157,28 @@ class Trainer(EndsEarly, DefaultTrainer):
         return results
 
     @classmethod
-    def test_with_TTA(cls, cfg, model):
+    def test_with_TTA(cls, cfg, model, settings: Differences | None = None):
         """Evaluate with test-time augmentation (TEST.AUG), as Detectron2's train_net.py does.
 
         Write files to the folder ``inference_TTA``. The names of the returned metrics end in "_TTA".
         """
         augmented = GeneralizedRCNNWithTTA(cfg, unwrapped(model))
-        folders = [results_folder(cfg, name, "inference_TTA") for name in cfg.DATASETS.TEST]
-        pairs = zip(cfg.DATASETS.TEST, folders, strict=True)
+        kind = "inference_TTA"
         with STOP.at_once():
-            evaluators = [cls.build_evaluator(cfg, name, folder) for name, folder in pairs]
-            results = cls._test(cfg, augmented, evaluators, "inference_TTA")
+            evaluators = [cls.build_evaluator(cfg, name, results_folder(cfg, name, kind)) for name in cfg.DATASETS.TEST]
+            results = cls._test(cfg, augmented, evaluators, kind, settings)
         return {f"{name}_TTA": values for name, values in results.items()}
 
     @classmethod
-    def _test(cls, cfg, model, evaluators, folder):
-        broadcast_buffers(model)
-        results = super().test(cfg, model, evaluators)
-        if comm.is_main_process():
-            single = len(cfg.DATASETS.TEST) == 1
-            for name in cfg.DATASETS.TEST:
-                path = os.path.join(results_folder(cfg, name, folder), "results.json")
-                write_json(path, results if single else results[name])
+    def _test(cls, cfg, model, evaluators, kind, settings):
+        folders = (
+            {name: results_folder(cfg, name, kind) for name in cfg.DATASETS.TEST} if comm.is_main_process() else {}
+        )
+        with recorded_settings(folders.values(), settings):
+            broadcast_buffers(model)
+            results = super().test(cfg, model, evaluators)
+            for name, folder in folders.items():
+                write_json(os.path.join(folder, "results.json"), results if len(folders) == 1 else results[name])
         return results
 
     def build_hooks(self):
@@ -233,10 +236,8 @@ class Trainer(EndsEarly, DefaultTrainer):
         return state
 
     def load_state_dict(self, state_dict):
-        state = dict(state_dict)
-        optimizer_state = state.pop("_trainer", None)
-        base_lrs = self.scheduler.base_lrs
-        TrainerBase.load_state_dict(self, state)
+        optimizer_state, base_lrs = state_dict.get("_trainer"), self.scheduler.base_lrs
+        TrainerBase.load_state_dict(self, state_dict)
         self.scheduler.base_lrs = base_lrs  # of this config, instead of the checkpoint
         if optimizer_state is None:
             logging.getLogger(__name__).warning(

@@ -91,6 +91,25 @@ def test_runs_that_differ_in_more_than_the_method_are_said_to(runs):
     assert "unused" not in warning
 
 
+def test_results_of_an_evaluation_with_other_settings_are_noted(runs, caplog):
+    (record,) = [
+        path.parent / "evaluation_settings.json" for path in (runs / "good").rglob("lvis_instances_results.json")
+    ]
+    record.write_text(json.dumps({"TEST.DETECTIONS_PER_IMAGE": ["300", "77"]}))
+    folders = [str(runs / name) for name in ("confused", "good")]
+    assert report.main([*folders, "--output", str(runs / "page.html"), "--images", "0"]) == 0
+    text = (runs / "page.html").read_text().replace("<wbr>", "")
+    note = re.search(r'class="warning".*?</table>', text, re.DOTALL).group()
+    assert "good" in note
+    assert re.findall(r"<t[hd] (?:scope=.row.|class=.text.)>(.*?)</t", note) == [
+        "TEST.DETECTIONS_PER_IMAGE",
+        "300",
+        "77",
+    ]
+    assert str(record) in caplog.text
+    record.unlink()
+
+
 def test_architectures_that_differ_are_noted_apart_from_the_settings(runs):
     """The default of each loss is compared, not "auto"; Detectron2's heads ignore the keys of the classifier."""
     head = "MODEL.ROI_BOX_HEAD."

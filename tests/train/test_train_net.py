@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from seesaw_d2.evaluation.evaluation_settings import SETTINGS_FILE
 from seesaw_d2.train import main
 
 
@@ -72,6 +73,7 @@ def test_trains_evaluates_and_reproduces(trained, config_file, capsys):
     assert main(arguments) == 0
     assert results_of(trained) == results
     assert before == {name: (trained / name).read_bytes() for name in before}
+    assert not list(trained.rglob(SETTINGS_FILE))
 
 
 def test_resume_goes_on_with_the_optimizer(trained, config_file):

@@ -29,7 +29,7 @@ _IN_PLACE = re.compile(
 # Folders of evaluation results, and patterns of the files in these folders.
 _FOLDERS = ("inference", "inference_TTA")
 _RESULT_FILES = re.compile(
-    r"(results|evaluation|categories|classification|lvis_instances_results|coco_instances_results|lvis_submission"
+    r"(results|evaluation(_settings)?|categories|classification|(lvis|coco)_instances_results|lvis_submission"
     r"|sem_seg_predictions|predictions|.+_coco_format)\.json|.+_coco_format\.json\.lock"
     r"|(instances_predictions|sem_seg_evaluation)\.pth|box_proposals\.pkl"
     r"|(categories|(semantic_)?per_class|confusion|calibration|predictions)\.csv"

@@ -10,6 +10,7 @@ from seesaw_d2.errors import ConfigError, OutputError
 from seesaw_d2.evaluation import (
     classification_evaluator,
     evaluate,
+    evaluation_settings,
     lvis_evaluator,
     results_files,
     semantic_evaluator,
@@ -18,7 +19,7 @@ from seesaw_d2.train.preflight.output_folder import check_output_folder, take_fo
 from seesaw_d2.train.preflight.run_lock import RunLock
 from tests.data.toy import make_cfg
 
-EVALUATIONS = (classification_evaluator, lvis_evaluator, results_files, semantic_evaluator)
+EVALUATIONS = (classification_evaluator, evaluation_settings, lvis_evaluator, results_files, semantic_evaluator)
 USERS = (
     "notes.txt",
     "model_notes.tmp",

@@ -1,0 +1,106 @@
+"""Record the settings of an evaluation that differ from the run whose results the evaluation replaces.
+
+An evaluation of other weights, with another calibration or with other image sizes may write to the folder of a run.
+Without the record, programs that compare runs would read its results as results of the run's config.yaml.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Collection, Iterator
+
+from seesaw_d2.config.differences import describe, differences, flat_config, flat_config_file, within
+from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.evaluation.results_files import write_json
+from seesaw_d2.utils.json_reading import load_json_object
+
+logger = logging.getLogger(__name__)
+
+# File next to results.json, only in folders whose results do not belong to the run's config.yaml.
+SETTINGS_FILE = "evaluation_settings.json"
+Differences = dict[str, tuple[str, str]]
+_FINAL = "model_final.pth"
+# Nodes whose keys change the results of an evaluation, of YAML configs and LazyConfigs.
+_USED = ("MODEL", "INPUT", "TEST", "DATASETS.TRAIN", "DATASETS.FREQUENCY_THRESHOLDS", "model", "dataloader.test")
+# Keys and nodes below ``_USED`` that do not change the results.
+_UNUSED = (
+    *("MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "MODEL.DEVICE", "MODEL.FREEZE", "MODEL.COMPILE", "MODEL.CHANNELS_LAST"),
+    *("MODEL.DOWNLOAD_TIMEOUT", "MODEL.DOWNLOAD_TIME_LIMIT", "MODEL.ROI_ALIGN_GRADIENT", "MODEL.BACKBONE.FREEZE_AT"),
+    *("INPUT.MIN_SIZE_TRAIN", "INPUT.MAX_SIZE_TRAIN", "INPUT.MIN_SIZE_TRAIN_SAMPLING", "INPUT.RANDOM_FLIP"),
+    *(
+        "INPUT.CROP",
+        "INPUT.COPY_PASTE",
+        "TEST.PRECISE_BN",
+        "TEST.EVAL_PERIOD",
+        "TEST.EXPECTED_RESULTS",
+        "TEST.AUG.ENABLED",
+    ),
+    *("TEST.CLASSIFICATION_ACCURACY", "TEST.LVIS_ENGINE", "TEST.LVIS_METRICS", "dataloader.test.num_workers"),
+)
+_SCHEDULE = (".START_ITER", ".START_EPOCH")  # of losses
+
+
+def other_settings(folder: str, config: str, weights: str, *, augmented: bool = False) -> Differences:
+    """Compare an evaluation with the run in a folder.
+
+    Args:
+        folder: OUTPUT_DIR of the evaluation.
+        config: config of the evaluation as YAML.
+        weights: path of the evaluated weights.
+        augmented: whether the evaluation uses test-time augmentation (TEST.AUG).
+
+    Returns:
+        a dict from config key to its values in the run and in the evaluation. MODEL.WEIGHTS differs if ``weights`` is
+        not the run's model_final.pth. The dict is empty if the folder has no config.yaml. If config.yaml cannot be
+        read, a warning says that the settings are not compared, and the dict is empty.
+    """
+    path = os.path.join(folder, "config.yaml")
+    if not os.path.isfile(path):
+        return {}
+    try:
+        before = flat_config_file(path)
+    except ConfigError as error:
+        logger.warning(f"{error}. The settings of this evaluation are not compared with this file")
+        return {}
+    unused = _UNUSED if augmented else (*_UNUSED, "TEST.AUG")
+    found = differences(before, flat_config(config, "the config"), left_out=unused)
+    found = {key: pair for key, pair in found.items() if within(key, _USED) and not key.endswith(_SCHEDULE)}
+    final = os.path.join(folder, _FINAL)
+    if os.path.realpath(weights) != os.path.realpath(final):
+        found["MODEL.WEIGHTS"] = (final, weights)
+    return found
+
+
+@contextlib.contextmanager
+def recorded_settings(folders: Collection[str], found: Differences | None) -> Iterator[None]:
+    """Write the result of ``other_settings`` to results folders before the block evaluates.
+
+    Without differences, remove the record of an earlier evaluation after the block, when its results are replaced.
+    """
+    for folder in folders if found else ():
+        write_json(os.path.join(folder, SETTINGS_FILE), found)
+    yield
+    for folder in folders if not found else ():
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, SETTINGS_FILE))
+
+
+def read_settings(folder: str) -> Differences:
+    """Return the differences that ``recorded_settings`` wrote, or {} if the results belong to the run's config.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = os.path.join(folder, SETTINGS_FILE)
+    if not os.path.isfile(path):
+        return {}
+    found = load_json_object(path, "expected the settings of an evaluation")
+    for key, pair in found.items():
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(value, str) for value in pair):
+            raise DataError(f"{path}: {key!r}: expected two texts, the values in the run and in the evaluation")
+    return {key: tuple(pair) for key, pair in found.items()}
+
+
+def describe_settings(found: Differences) -> str:
+    """Format differences as one line, such as "TEST.DETECTIONS_PER_IMAGE 300 in the run, 100 in the evaluation"."""
+    return describe(found, "in the run", "in the evaluation")

@@ -1,0 +1,41 @@
+"""An evaluation in the folder of a run says which settings of the run it does not share."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seesaw_d2.evaluation.evaluation_settings import SETTINGS_FILE, read_settings
+from seesaw_d2.report.classification_report import write_classification_report
+from seesaw_d2.train import main
+
+pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
+CONFIG = Path(__file__).parents[2] / "configs/digits/seesaw.yaml"
+OPTIONS = ["MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", "3", "SOLVER.IMS_PER_BATCH", "8"]
+
+
+def run(folder: Path, *arguments: str, flags=()) -> int:
+    return main(["--config-file", str(CONFIG), *flags, *OPTIONS, "OUTPUT_DIR", str(folder), *arguments])
+
+
+def test_an_evaluation_with_other_settings_is_recorded_until_the_run_is_evaluated_again(tmp_path, caplog):
+    folder = tmp_path / "run"
+    assert run(folder) == 0
+    results = folder / "inference/digits_test"
+    other = shutil.copy(folder / "model_final.pth", tmp_path / "other.pth")
+    calibration = ["MODEL.ROI_HEADS.CALIBRATION.NAME", "LogitAdjustment", "MODEL.ROI_HEADS.CALIBRATION.TAU", "2.0"]
+    assert run(folder, "MODEL.WEIGHTS", str(other), *calibration, flags=["--eval-only"]) == 0
+    found = read_settings(str(results))
+    assert found.pop("MODEL.WEIGHTS") == (str(folder / "model_final.pth"), str(other))
+    assert found == {
+        "MODEL.ROI_HEADS.CALIBRATION.NAME": ("", "LogitAdjustment"),
+        "MODEL.ROI_HEADS.CALIBRATION.TAU": ("1.0", "2.0"),
+    }
+    write_classification_report({"calibrated": str(results)}, str(tmp_path / "report.html"))
+    page = re.sub(r"<wbr>|\s", "", (tmp_path / "report.html").read_text())
+    assert "LogitAdjustment" in page
+    assert "MODEL.ROI_HEADS.CALIBRATION.TAU" in page
+    assert str(results / SETTINGS_FILE) in caplog.text
+    assert run(folder, "SOLVER.MAX_ITER", "4", flags=["--resume"]) == 0
+    assert read_settings(str(results)) == {}
