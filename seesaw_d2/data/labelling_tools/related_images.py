@@ -98,7 +98,10 @@ def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: li
 
 
 def _photos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return the photo names of each image with Roboflow's names, and of other images with a name of such a photo."""
+    """Return the names of each image's photo, or an empty set for an image without versions.
+
+    The original file photo.jpg belongs to the versions photo_jpg.rf.<hash>.jpg.
+    """
     names = [_original_names(image) for image in images]
     known = set().union(*names)
     return [
@@ -115,7 +118,10 @@ def _original_names(image: dict[str, Any]) -> set[str]:
 
 
 def version_of(path: str) -> str:
-    """Return the name of the photo of which an image is a version by Roboflow's file names, or "" for other images."""
+    """Return the photo's name in Roboflow's file name of a version, or "" for other file names.
+
+    For example, the result for "a/photo_jpg.rf.<hash>.jpg" is "photo-jpg".
+    """
     photo, *version = _VERSION.split(PurePosixPath(path).name, maxsplit=1)
     return _plain(photo) if version else ""
 
