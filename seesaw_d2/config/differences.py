@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from seesaw_d2.config.loading import default_config
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import one_line, shortened
 from seesaw_d2.utils.yaml_reading import read_yaml_file, yaml_values
@@ -69,13 +70,20 @@ def differences(
 ) -> dict[str, tuple[str, str]]:
     """Return a dict from differing key to both values, in order of the keys. An absent key has the value "not set".
 
+    A key that only ``now`` has, with its default value, is no difference. Configs of Detectron2 and of earlier versions
+    lack such keys.
+
     Args:
         before, now: results of ``flat_config``.
         left_out: names of keys or nodes to ignore.
     """
     keys = [key for key in sorted(before.keys() | now.keys()) if not within(key, left_out)]
     pairs = {key: (before.get(key, ABSENT), now.get(key, ABSENT)) for key in keys}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    found = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    if not found.keys() - before.keys():
+        return found
+    defaults = flat_config(default_config().dump(), "default config")
+    return {key: pair for key, pair in found.items() if key in before or now[key] != defaults.get(key)}
 
 
 def within(key: str, nodes: Collection[str]) -> bool:

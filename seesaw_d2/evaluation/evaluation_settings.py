@@ -21,7 +21,16 @@ SETTINGS_FILE = "evaluation_settings.json"
 Differences = dict[str, tuple[str, str]]
 _FINAL = "model_final.pth"
 # Nodes whose keys change the results of an evaluation, of YAML configs and LazyConfigs.
-_USED = ("MODEL", "INPUT", "TEST", "DATASETS.TRAIN", "DATASETS.FREQUENCY_THRESHOLDS", "model", "dataloader.test")
+_USED = (
+    "MODEL",
+    "INPUT",
+    "TEST",
+    "DATASETS.TRAIN",
+    "DATASETS.FREQUENCY_THRESHOLDS",
+    "model",
+    "dataloader.test",
+    "dataloader.evaluator",
+)
 # Keys and nodes below ``_USED`` that do not change the results.
 _UNUSED = (
     *("MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "MODEL.DEVICE", "MODEL.FREEZE", "MODEL.COMPILE", "MODEL.CHANNELS_LAST"),

@@ -143,21 +143,21 @@ def evaluate(job: Job, preflight: Preflight) -> None:
     checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True, categories=job.categories)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=job.resume)
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    results = Trainer.test(cfg, model, settings=_other_settings(job))
+    results = Trainer.test(cfg, model, settings=settings_of(job, cfg.dump()))
     if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
         verify_results(cfg, results)
     if cfg.TEST.AUG.ENABLED:
-        Trainer.test_with_TTA(cfg, model, _other_settings(job, augmented=True))
+        Trainer.test_with_TTA(cfg, model, settings_of(job, cfg.dump(), augmented=True))
 
 
-def _other_settings(job: Job, augmented: bool = False) -> Differences:
-    """Return ``other_settings`` of an evaluation, and log a warning if there are any."""
-    cfg, found = job.cfg, resume_file(job.cfg.OUTPUT_DIR) if job.resume else None
-    weights = found.path if found else cfg.MODEL.WEIGHTS
-    settings = other_settings(cfg.OUTPUT_DIR, cfg.dump(), weights, augmented=augmented)
+def settings_of(job: Job, config: str, *, augmented: bool = False) -> Differences:
+    """Return ``other_settings`` of an evaluation with a config as YAML, and log a warning if there are any."""
+    folder, found = job.cfg.OUTPUT_DIR, resume_file(job.cfg.OUTPUT_DIR) if job.resume else None
+    weights = found.path if found else job.cfg.MODEL.WEIGHTS
+    settings = other_settings(folder, config, weights, augmented=augmented)
     if settings:
         logger.warning(
-            f"OUTPUT_DIR: this evaluation replaces the results of the run in {cfg.OUTPUT_DIR}, but has other settings: "
-            f"{describe_settings(settings)}. To keep the results of the run, set OUTPUT_DIR to another folder"
+            f"{folder}: this evaluation replaces the results of the run in this folder, but has other settings: "
+            f"{describe_settings(settings)}. To keep the results of the run, use another output folder"
         )
     return settings

@@ -22,6 +22,13 @@ def test_differing_keys_have_both_values():
     assert differences({"A": "1", "A.B": "2"}, {"AB": "3"}, left_out=["A"]) == {"AB": ("not set", "3")}
 
 
+def test_new_keys_with_their_defaults_are_no_difference():
+    before = {"SEED": "-1"}
+    now = flat_config(load_config("", ["SOLVER.BASE_LR", "0.25"]).dump(), "now")
+    assert differences(before, now) == {"SOLVER.BASE_LR": ("not set", "0.25")}
+    assert differences({**before, "OLD": "1"}, {**now, "SOLVER.BASE_LR": "0.001"}) == {"OLD": ("1", "not set")}
+
+
 BOMB = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else 'x'}]\n" for i in range(12))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -35,6 +36,15 @@ def test_train_resume_evaluate(lazy_config, tmp_path, capsys):
     results.unlink()
     assert run(lazy_config, "--eval-only", f"train.init_checkpoint={folder}/model_final.pth") == 0
     assert results.read_text() == trained
+    record = results.with_name("evaluation_settings.json")
+    assert not record.exists()
+    other = shutil.copy(folder / "model_final.pth", tmp_path / "other.pth")
+    words = [f"train.init_checkpoint={other}", "model.roi_heads.box_predictor.test_topk_per_image=4"]
+    assert run(lazy_config, "--eval-only", *words) == 0
+    assert json.loads(record.read_text()) == {
+        "MODEL.WEIGHTS": [str(folder / "model_final.pth"), str(tmp_path / "other.pth")],
+        "model.roi_heads.box_predictor.test_topk_per_image": ["5", "4"],
+    }
 
 
 @pytest.mark.parametrize("at", [1, 4])

@@ -14,10 +14,11 @@ before it writes anything, and supports schedules in epochs, the best checkpoint
 
 import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from detectron2.config import instantiate
+from detectron2.config import LazyConfig, instantiate
 from detectron2.engine import default_writers, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
@@ -25,6 +26,7 @@ from detectron2.utils import comm
 from seesaw_d2.arguments import argument_parser
 from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.evaluation.evaluation_settings import Differences, recorded_settings
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.train.acceleration import amp_dtype, with_wide_features
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
@@ -38,7 +40,7 @@ from seesaw_d2.train.lazyconfig.loading import lazy_names, lazy_values, load_laz
 from seesaw_d2.train.lazyconfig.preflight import LazyPreflight, build_model, common_settings
 from seesaw_d2.train.logs import log_to_console, set_up_run
 from seesaw_d2.train.preflight.config_checks import resolve_device
-from seesaw_d2.train.run import options_of, run_job
+from seesaw_d2.train.run import options_of, run_job, settings_of
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.trainer import EndsEarly
 from seesaw_d2.utils.distributed import broadcast_buffers, distributed
@@ -107,7 +109,7 @@ def run(args) -> None:
                 log_to_console()
                 checkpointer = LazyCheckpointer(model, job.cfg.OUTPUT_DIR, strict=True, categories=job.categories)
                 checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=job.resume)
-                evaluate(cfg, model)
+                evaluate(cfg, model, settings_of(job, _as_yaml(cfg)))
             else:
                 set_up_run(cfg, args, job.cfg.OUTPUT_DIR)
                 train(cfg, model, job)
@@ -115,18 +117,29 @@ def run(args) -> None:
         run_job(preflight, work)
 
 
-def evaluate(cfg: Any, model) -> dict | None:
-    """Evaluate on ``dataloader.test``, and write ``results.json``. Without ``dataloader.evaluator``, do nothing."""
+def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | None:
+    """Evaluate on ``dataloader.test``, and write ``results.json``. Without ``dataloader.evaluator``, do nothing.
+
+    ``settings`` has the same meaning as in ``Trainer.test``.
+    """
     if cfg.dataloader.get("evaluator") is None:
         return None
-    with STOP.at_once():
+    folder = cfg.dataloader.evaluator.get("output_dir") or os.path.join(cfg.train.output_dir, "inference")
+    with STOP.at_once(), recorded_settings([folder] if comm.is_main_process() else [], settings):
         broadcast_buffers(model)  # use the buffers of the main process, which checkpoints contain
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
-    if comm.is_main_process():
-        print_csv_format(results)
-        folder = cfg.dataloader.evaluator.get("output_dir") or os.path.join(cfg.train.output_dir, "inference")
-        write_json(os.path.join(folder, "results.json"), results)
+        if comm.is_main_process():
+            print_csv_format(results)
+            write_json(os.path.join(folder, "results.json"), results)
     return results
+
+
+def _as_yaml(cfg: Any) -> str:
+    """Return the text that Detectron2 writes to config.yaml for a LazyConfig."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "config.yaml")
+        LazyConfig.save(cfg, str(path))
+        return path.read_text()
 
 
 def train(cfg: Any, model, job: Job) -> None:
