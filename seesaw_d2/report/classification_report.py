@@ -14,7 +14,7 @@ from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.charts import scatter
 from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.report.run_folders import read_config
-from seesaw_d2.report.setting_differences import config_differences, settings_of
+from seesaw_d2.report.setting_differences import config_differences, config_value, settings_of
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.text_tables import read_results_table
@@ -56,6 +56,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     bins = [_calibration_points(run) for run in runs]
     names = [run["name"] for run in runs]
     configs = [_config(folder) for folder in folders.values()]
+    thresholds = next(filter(None, map(_thresholds, configs)), ())
     page = render(
         "classification.html",
         title="Image classification by shots",
@@ -65,6 +66,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
         other_settings={title: found for title, found in evaluated.items() if found},
         columns=COLUMNS,
         runs=runs,
+        thresholds=thresholds,
         confusions=[_confusions(run) for run in runs],
         limit=_MAX_CONFUSIONS,
         classes=scatter(
@@ -73,7 +75,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
             "training images",
             "accuracy, %",
             runs=names,
-            guides=(20, 100),
+            guides=thresholds,
         ),
         calibration=scatter(
             "Accuracy over confidence", bins, "confidence", "accuracy", runs=names, log_x=False, diagonal=True
@@ -105,6 +107,13 @@ def _config(folder: str) -> dict[str, Any]:
     """Return the config of the run that wrote the evaluation, or {} if the run folder has no config."""
     inference, _ = os.path.split(os.path.abspath(folder))
     return read_config(os.path.dirname(inference))[1] if os.path.basename(inference) == "inference" else {}
+
+
+def _thresholds(config: dict[str, Any]) -> tuple[float, ...]:
+    """Return DATASETS.FREQUENCY_THRESHOLDS of a config, or () if the config lacks numbers for this key."""
+    values = config_value(config, "DATASETS.FREQUENCY_THRESHOLDS")
+    valid = isinstance(values, list) and all(type(value) in (int, float) and 0 < value < 1e9 for value in values)
+    return tuple(values) if valid else ()
 
 
 def _metrics(path: str) -> dict[str, float | None]:

@@ -63,8 +63,7 @@ def write_report(
         a dict from "run: section" to the reason why the section does not show the run.
 
     Raises:
-        ConfigError, DataError: an argument is invalid, a folder has no results, or the results belong to other images
-            or categories. Then no page is written.
+        ConfigError, DataError: an argument or the results of a run are invalid. Then no page is written.
     """
     check_page(path)
     names = _distinct(folders, names)
@@ -82,6 +81,7 @@ def write_report(
     _check_order(runs, tested)
     evaluated = [_evaluate(run, dataset, file, ground_truth) for run in runs]
     files = _image_files(dataset) if num_images > 0 else {}
+    counts = _training_counts(cfg, ground_truth, ids)
     text = render(
         "report.html",
         title=title,
@@ -93,7 +93,7 @@ def write_report(
         groups_known=ground_truth.groups_known,
         gallery=_gallery(files, ground_truth, evaluated, num_images),
         group_names=NAME_OF_LETTER,
-        **build_sections(runs, evaluated, ground_truth, ids, _training_counts(cfg, ground_truth, ids), files),
+        **build_sections(runs, evaluated, ground_truth, ids, counts, files, cfg.DATASETS.FREQUENCY_THRESHOLDS),
     )
     write_text(path, text)
     return {f"{run.name}: {section}": why for run in runs for section, why in run.missing.items()}

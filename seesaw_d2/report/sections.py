@@ -10,7 +10,7 @@ from typing import Any
 from lvis import LVIS
 
 from seesaw_d2.evaluation.detection_metrics import group_members
-from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, NAME_OF_LETTER
+from seesaw_d2.frequency_groups import GROUP_NAMES, NAME_OF_LETTER
 from seesaw_d2.report import charts
 from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.gallery import confusion_crops
@@ -28,6 +28,7 @@ def build_sections(
     ids: Sequence[int],
     counts: dict[str, list[int]] | None,
     files: dict[int, str],
+    thresholds: Sequence[int],
 ) -> dict[str, Any]:
     """Return the template variables of the charts and tables.
 
@@ -38,12 +39,13 @@ def build_sections(
         ids: (C,) category ids by class index.
         counts: dict of "images" and "instances", the training counts (C,) of the categories. None if unknown.
         files: image id -> path of the image, for showing crops of confused objects. If empty, show no crops.
+        thresholds: DATASETS.FREQUENCY_THRESHOLDS, at which charts over training images have vertical lines.
     """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
     names = {key: ground_truth.cats[key]["name"] for key in ids}
     answers = [entry["outcome"].groups(members) for entry in evaluated]
     drawn = _answer_charts(answers, members, [run.name for run in runs])
-    drawn |= _frequency_charts(runs, evaluated, ids, names, counts)
+    drawn |= _frequency_charts(runs, evaluated, ids, names, counts, thresholds)
     drawn |= _curve_charts(runs) | _ground_truth_box_charts(runs)
     tail = "r" if "r" in members else next(iter(members))
     confusions = []
@@ -61,6 +63,7 @@ def build_sections(
         "other_settings": {
             run.name: found for run in runs if (found := settings_of(os.path.dirname(run.results_file)))
         },
+        "thresholds": thresholds,
         "with_crops": bool(files),
         "answers": answers,
         "members": members,
@@ -97,7 +100,7 @@ def _shares(answer: dict[str, Any]) -> list[float]:
     return [100 * count / max(answer["objects"], 1) for count in answer["histogram"]]
 
 
-def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
+def _frequency_charts(runs, evaluated, ids, names, counts, thresholds) -> dict[str, Any]:
     if counts is None:
         return {}
     images = counts["images"]
@@ -111,7 +114,7 @@ def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
         seen.append(list(zip(counts["instances"], run.class_counts or [], [names[i] for i in ids], strict=False)))
     title = "Class counts of the loss over training instances"
     shared: dict[str, Any] = {"runs": [run.name for run in runs]}
-    by_images = {**shared, "guides": LVIS_THRESHOLDS}
+    by_images = {**shared, "guides": thresholds}
     return {
         "ap": charts.scatter("AP of each category over its training images", ap, "training images", "AP", **by_images),
         "norms": charts.scatter("Norm of the classifier's weights", norms, "training images", "norm", **by_images),

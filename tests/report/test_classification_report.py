@@ -48,6 +48,19 @@ def test_page(tmp_path):
     assert table[2].split() == ["none", *"-----"]
 
 
+def test_lines_are_at_the_thresholds_of_the_run(tmp_path):
+    folder = tmp_path / "run/inference/labelled"
+    folder.mkdir(parents=True)
+    make_run(folder, torch.tensor([500, 50, 5, 4]).numpy(), [0, 1, 2, 3], [0, 1, 2, 3])
+    for text, expected in (("DATASETS: {FREQUENCY_THRESHOLDS: [5, 50]}", ["5", "50"]), ("DATASETS: {}", [])):
+        (tmp_path / "run/config.yaml").write_text(text)
+        write_classification_report({"run": str(folder)}, str(tmp_path / "page.html"))
+        page = (tmp_path / "page.html").read_text()
+        places = dict(re.findall(r'cx="([\d.]+)"[^>]*><title>[^<]*, (\d+) training images', page))
+        assert [places[x] for x in re.findall(r'class="guide" x1="([\d.]+)"', page)] == expected
+        assert ("5 and 50 images" in page) == bool(expected)
+
+
 def test_runs_that_differ_in_more_than_the_method_are_said_to(tmp_path):
     folders = {}
     for name, steps in (("ce", 10), ("seesaw", 20)):

@@ -71,6 +71,22 @@ def test_two_runs_and_a_plain_one(runs, capsys):
     assert all(entry["runs"][0]["missed"] and not entry["runs"][1]["missed"] for entry in entries)
 
 
+def test_lines_are_at_the_thresholds_of_the_runs(runs):
+    found = []
+    for thresholds in ([2, 4], [1, 3]):
+        for name in ("good", "confused"):
+            config = yaml.safe_load((runs / name / "config.yaml").read_text())
+            config["DATASETS"]["FREQUENCY_THRESHOLDS"] = thresholds
+            (runs / name / "config.yaml").write_text(yaml.safe_dump(config))
+        command = [str(runs / "confused"), str(runs / "good"), "--output", str(runs / "page.html"), "--images", "0"]
+        assert report.main(command) == 0
+        text = (runs / "page.html").read_text()
+        assert f"{thresholds[0]} and {thresholds[1]} training images" in text
+        found.append(re.findall(r'class="guide" x1="([\d.]+)"', text))
+    assert found[0] != found[1]
+    assert all(found)
+
+
 def test_runs_that_differ_in_more_than_the_method_are_said_to(runs):
     path = runs / "page.html"
     for changed in (False, True):
