@@ -42,7 +42,7 @@ def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) 
     for name in names:
         if getattr(args, name) is not None:
             raise ConfigError(
-                f"--{name.replace('_', '-')} {getattr(args, name)}: this option has an effect only {needed}"
+                f"--{name.replace('_', '-')}: expected this option only {needed}, found {getattr(args, name)}"
             )
 
 
