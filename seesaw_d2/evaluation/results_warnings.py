@@ -72,7 +72,7 @@ def _boxes(detections: Detections, ground_truth: LVIS) -> str:
 
 
 def _beside_masks(part: Detections, frames: np.ndarray) -> str:
-    """Compare boxes with the extents of the masks. A detector's boxes seldom fit its masks in another convention."""
+    """Return a warning if most boxes fit their masks only in another box convention, or "" if they do not."""
     objects = Objects(part.boxes, run_length_extents(part.rles()), frames)
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] > objects.extents[:, :2]).all(axis=1)))
     fitting = int(objects.agree(corners_of(objects.boxes)).sum())
@@ -87,7 +87,7 @@ def _beside_masks(part: Detections, frames: np.ndarray) -> str:
 
 
 def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
-    """Test whether many boxes leave the image as XYWH, but no more than 1 % as x1, y1, x2, y2."""
+    """Return a warning if at least 10 % of the boxes leave the image, but at most 1 % as x1, y1, x2, y2, or ""."""
     outside = int((corners_of(boxes) > frames + 2).any(axis=1).sum())
     corners = ((boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (boxes <= frames + 2).all(axis=1)).mean()
     if 10 * outside < len(boxes) or corners < 0.99:

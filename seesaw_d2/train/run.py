@@ -77,9 +77,8 @@ def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
 def agreed(find: Callable[[], Found]) -> Found:
     """Call ``find`` in the first process of each machine, and return rank 0's result in every process.
 
-    Raises:
-        SeesawError: ``find`` raised it in this process.
-        Elsewhere: ``find`` raised a SeesawError in another process.
+    If ``find`` raises a SeesawError, the process in which it ran raises this error, and all other processes raise
+    Elsewhere.
     """
     outcome = None
     waits = threading.Timer(_PATIENCE, _say_waiting)

@@ -64,7 +64,7 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Count, for each convention, the objects whose box agrees with the mask if the box follows this convention.
+    """Count for each box convention the objects whose box, read in this convention, agrees with the mask.
 
     Masks of a few pixels are ignored, because almost any box near such a mask agrees within the tolerance.
     """
