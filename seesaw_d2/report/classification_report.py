@@ -14,7 +14,7 @@ from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.charts import scatter
 from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.report.run_folders import read_config
-from seesaw_d2.report.setting_differences import config_differences, config_value, settings_of
+from seesaw_d2.report.setting_differences import config_differences, config_value, tell_replaced_results
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.text_tables import read_results_table
@@ -51,7 +51,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     """
     check_page(path)
     runs = [{"name": title, **_read(folder)} for title, folder in folders.items()]
-    evaluated = {title: settings_of(folder) for title, folder in folders.items()}
+    evaluated = {title: tell_replaced_results(folder) for title, folder in folders.items()}
     classes = [_class_points(run) for run in runs]
     bins = [_calibration_points(run) for run in runs]
     names = [run["name"] for run in runs]

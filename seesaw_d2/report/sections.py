@@ -16,7 +16,7 @@ from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.gallery import confusion_crops
 from seesaw_d2.report.headline import headline
 from seesaw_d2.report.run_folders import Run
-from seesaw_d2.report.setting_differences import setting_differences, settings_of
+from seesaw_d2.report.setting_differences import setting_differences, tell_replaced_results
 
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
 
@@ -61,7 +61,7 @@ def build_sections(
         "differences": setting_differences(runs, evaluated),
         "architectures": architecture_differences([run.config for run in runs]),
         "other_settings": {
-            run.name: found for run in runs if (found := settings_of(os.path.dirname(run.results_file)))
+            run.name: found for run in runs if (found := tell_replaced_results(os.path.dirname(run.results_file)))
         },
         "thresholds": thresholds,
         "with_crops": bool(files),

@@ -75,7 +75,7 @@ def _is_setting(key: str) -> bool:
     )
 
 
-def settings_of(folder: str) -> Differences:
+def tell_replaced_results(folder: str) -> Differences:
     """Return ``read_settings`` of a results folder, and log a warning if it is not empty."""
     found = read_settings(folder)
     if found:

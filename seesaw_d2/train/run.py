@@ -142,14 +142,14 @@ def evaluate(job: Job, preflight: Preflight) -> None:
     checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True, categories=job.categories)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=job.resume)
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    results = Trainer.test(cfg, model, settings=settings_of(job, cfg.dump()))
+    results = Trainer.test(cfg, model, settings=tell_other_settings(job, cfg.dump()))
     if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
         verify_results(cfg, results)
     if cfg.TEST.AUG.ENABLED:
-        Trainer.test_with_TTA(cfg, model, settings_of(job, cfg.dump(), augmented=True))
+        Trainer.test_with_TTA(cfg, model, tell_other_settings(job, cfg.dump(), augmented=True))
 
 
-def settings_of(job: Job, config: str, *, augmented: bool = False) -> Differences:
+def tell_other_settings(job: Job, config: str, *, augmented: bool = False) -> Differences:
     """Return ``other_settings`` of an evaluation with a config as YAML, and log a warning if there are any."""
     folder, found = job.cfg.OUTPUT_DIR, resume_file(job.cfg.OUTPUT_DIR) if job.resume else None
     weights = found.path if found else job.cfg.MODEL.WEIGHTS

@@ -40,7 +40,7 @@ from seesaw_d2.train.lazyconfig.loading import lazy_names, lazy_values, load_laz
 from seesaw_d2.train.lazyconfig.preflight import LazyPreflight, build_model, common_settings
 from seesaw_d2.train.logs import log_to_console, set_up_run
 from seesaw_d2.train.preflight.config_checks import resolve_device
-from seesaw_d2.train.run import options_of, run_job, settings_of
+from seesaw_d2.train.run import options_of, run_job, tell_other_settings
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.trainer import EndsEarly
 from seesaw_d2.utils.distributed import broadcast_buffers, distributed
@@ -109,7 +109,7 @@ def run(args) -> None:
                 log_to_console()
                 checkpointer = LazyCheckpointer(model, job.cfg.OUTPUT_DIR, strict=True, categories=job.categories)
                 checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=job.resume)
-                evaluate(cfg, model, settings_of(job, _as_yaml(cfg)))
+                evaluate(cfg, model, tell_other_settings(job, _as_yaml(cfg)))
             else:
                 set_up_run(cfg, args, job.cfg.OUTPUT_DIR)
                 train(cfg, model, job)
