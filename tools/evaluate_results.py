@@ -40,7 +40,7 @@ def parse(arguments):
 def read_ground_truth(args, cfg):
     """Return the annotation file and the frequency group of each category.
 
-    Before, check that the file lists the categories in the order of the config's data set."""
+    The function first checks that the file lists the categories in the order of the config's data set."""
     from seesaw_d2.data.records.annotation_files import read_annotations
     from seesaw_d2.data.records.catalog import categories_of, check_registered, read_annotation_file
     from seesaw_d2.data.records.validation import check_training_order

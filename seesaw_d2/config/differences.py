@@ -23,7 +23,7 @@ def flat_config(text: str, source: str) -> dict[str, str]:
     """Parse a YAML or LazyConfig in YAML text, and return the result of ``flat_values``.
 
     Raises:
-        ConfigError: the text is not YAML, or see ``flat_values``.
+        ConfigError: the text is not YAML, or describes too many values.
     """
     return flat_values(yaml_values(text, source, _Texts, ConfigError), source)
 

@@ -59,8 +59,8 @@ def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]
 def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Return the keys of settings whose values differ between configs, each with its value in each config.
 
-    The result lacks keys that define the method, keys in ``ARCHITECTURE`` and keys that do not change the results. Keys
-    of data and schedule come first.
+    Keys that define the method, keys in ``ARCHITECTURE`` and keys that do not change the results are left out. Keys of
+    data and schedule come first.
     """
     flat = [flat_values(config, "config.yaml") for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if _is_setting(key)]

@@ -139,7 +139,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None, settings: Differences | None = None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        An evaluation that is not part of the run in OUTPUT_DIR passes the result of ``other_settings`` as ``settings``.
+        ``settings`` is the result of ``other_settings`` if the evaluation is not part of the run in OUTPUT_DIR.
 
         All processes use the buffers of the main process, as checkpoints do, because the statistics of batch
         normalization differ between processes. Evaluators get the model without DistributedDataParallel.

@@ -127,7 +127,7 @@ def version_of(path: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name with "-" for each other character than letters and digits, such as "a-1-jpg" for "a 1.jpg"."""
+    """Replace each character that is neither a letter nor a digit by "-". For example, "a 1.jpg" gives "a-1-jpg"."""
     return re.sub(r"[\W_]+", "-", name)
 
 
