@@ -20,7 +20,8 @@ _GREEK = {
     "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Groups of characters that look alike. Data sets with few categories use the first groups, so they are also difficult.
+# Groups of characters that look alike. A data set with few categories uses only the first groups, so these categories
+# are also difficult to distinguish.
 _SIMILAR = (
     "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",
     "aα@dδ4AΛλΔ", "EFΞΣ=tfτ+#", "HhnηNMmπΠ", "Γr)]>[LJ%",
@@ -53,8 +54,8 @@ class Alphabet:
         if index < count:
             return self.characters[index]
         shift, first = divmod(index - count, count)
-        # First pair each character with the next character, then with the character after the next, and so on.
-        # Therefore any number of categories uses all characters about equally often.
+        # First pair each character with the next character, then with the character after the next, and so on. In this
+        # order, the pairs contain all characters about equally often for any number of categories.
         return self.characters[first] + self.characters[(first + shift + 1) % count]
 
     def name(self, text: str) -> str:

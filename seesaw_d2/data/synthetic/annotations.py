@@ -28,8 +28,10 @@ LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.or
 
 
 def category_records(config: GlyphConfig) -> list[dict]:
-    """Return the category entries, with ids from 1 on. As in LVIS, the validation
-    file, too, has the image and instance counts of the training set."""
+    """Return the category entries of an annotation file. The ids start at 1.
+
+    As in LVIS, the entries contain the image and instance counts of the training set, even in the validation file.
+    """
     records = []
     alphabet = ALPHABETS[config.alphabet]
     for index, count in enumerate(train_image_counts(config).tolist()):
@@ -56,7 +58,7 @@ def image_id(config: GlyphConfig, split: str, image: int) -> int:
 
 
 def image_file(config: GlyphConfig, split: str, image: int) -> str:
-    """Return the path of an image below the image root. As in LVIS, ``coco_url`` of the image ends with this path."""
+    """Return the path of an image in the image root. As in LVIS, the ``coco_url`` of the image ends with this path."""
     return f"{split}/{image_id(config, split, image):012d}.jpg"
 
 
@@ -84,7 +86,7 @@ def _absent_categories(config: GlyphConfig, plan: SplitPlan, image: int) -> list
 
 
 def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> dict:
-    """Return the entry of an object, with the box and area of the object's polygons in pixels.
+    """Return the annotation entry of an object, with the box and the area of the object's polygons in pixels.
 
     Args:
         annotation_id: id of the annotation.
@@ -105,7 +107,11 @@ def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> di
 
 
 def polygon_area(points: np.ndarray) -> float:
-    """Return the area of a polygon that does not intersect itself. ``points`` contains x and y of K points, (K, 2)."""
+    """Return the area of a polygon that does not intersect itself.
+
+    Args:
+        points: (K, 2), x and y of the K corners in order.
+    """
     x, y = points.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
@@ -117,7 +123,7 @@ def write_split(file: TextIO, config: GlyphConfig, plan: SplitPlan, annotations:
         file: text file to write to.
         config: settings of the data set.
         plan: plan of the split.
-        annotations: iterable of lists of annotation entries. Each entry is a JSON text.
+        annotations: iterable of lists of annotation entries. Each entry is a JSON string.
     """
     images = (to_json(image_record(config, plan, image)) for image in range(plan.num_images))
     file.write(f'{{"info": {to_json(INFO)},\n"licenses": {to_json(LICENSES)},\n')

@@ -21,14 +21,15 @@ CHUNK_IMAGES = 32
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive images of a split, with all settings that a worker process needs to draw the images.
+    """Consecutive images of a split, and all settings that a worker process needs to draw these images.
 
     Attributes:
         config: settings of the data set.
         split: "train" or "val".
         images: indices of the images in the split.
         categories: category indices of the objects in each image.
-        first_annotation: number of objects in all earlier images of the split.
+        first_annotation: number of objects in all earlier images of the split. The chunk's annotation ids start at
+            ``first_annotation + 1``.
         image_root: the images are written to the subfolder ``split`` of this folder. If None, do not draw images.
         semantic_root: label maps are written to the subfolder ``split`` of this folder. If None, do not draw label
             maps.
@@ -54,7 +55,11 @@ def split_chunks(
 
 
 def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
-    """Draw and write the images of a chunk. Return the number of images, and a JSON text for each annotation entry."""
+    """Draw and write the images of a chunk.
+
+    Returns:
+        the number of images, and the annotation entries as JSON strings.
+    """
     texts = []
     config, split_index = chunk.config, SPLITS.index(chunk.split)
     for image, categories in zip(chunk.images, chunk.categories, strict=True):

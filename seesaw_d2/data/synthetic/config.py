@@ -9,13 +9,13 @@ import numpy as np
 from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
-# If ``GlyphConfig.decay`` is None, the number of training images decays to this value, 2.2, from the most to the least
-# frequent category. With a fixed value, the fractions of rare, common and frequent categories do not depend on the
-# number of categories.
+# Number of training images, 2.2, to which the exponential decay falls at rank ``num_categories`` if
+# ``GlyphConfig.decay`` is None. This number is fixed, so the fractions of rare, common and frequent categories do not
+# depend on the number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
-# If objects do not fit at random positions, they are placed in a square grid of cells. The side of a cell must be at
-# least this many times as long as the smallest object.
+# Minimum ratio of the side of a grid cell to the length of the smallest object. Objects that do not fit at random
+# positions are placed in the cells of a square grid.
 CELL_MARGIN = 1.1
 
 
@@ -24,7 +24,7 @@ class GlyphConfig:
     """Settings of a glyph data set. The same settings and library versions give the same bytes.
 
     Categories are ranked by frequency. Rank 0 is the most frequent category. The category of rank r occurs in
-    ``max(min_category_images, max_category_images·exp(-decay·r))`` training images, once in each image.
+    ``max(min_category_images, round(max_category_images·exp(-decay·r)))`` training images, once in each image.
 
     Attributes:
         num_categories: number of categories, from 1 to ``max_categories`` of the alphabet.
@@ -33,14 +33,15 @@ class GlyphConfig:
         image_size: side length of the square images in pixels, from 64 to 8192. Objects scale with the image size.
         max_objects: maximum number of objects per image, from 1 to 25.
         seed: random seed, from 0 to 2^32 - 1.
-        val_instances_per_category: number of validation instances of each category, each in a different image.
+        val_instances_per_category: number of validation instances of each category. Each instance is in a different
+            image.
         max_category_images, min_category_images: number of training images of the most and least frequent category.
-        decay: exponential decay per rank, >= 0. If None, use ``log(max_category_images / 2.2) / num_categories``. If
-            ``max_category_images`` is 600, this value makes about 28 % of the categories rare.
+        decay: exponential decay per rank, >= 0. If None, use ``max(0, log(max_category_images / 2.2) /
+            num_categories)``. If ``max_category_images`` is 600, this value makes about 28 % of the categories rare.
         object_size: minimum and maximum length of an object's longer side, as fractions of ``image_size``.
-        max_neg_categories: maximum length of ``neg_category_ids`` of an image. If an image lacks more categories, the
-            list is a random sample of the missing categories. Complete lists for 1203 categories and 100,000 images
-            need 600 MB.
+        max_neg_categories: maximum length of the list ``neg_category_ids`` of an image. This list names categories that
+            the image does not contain. If more categories are absent, the list is a random sample of the absent
+            categories. Complete lists for 1203 categories and 100,000 images would need 600 MB.
         alphabet: set of characters and fonts:
 
             - "similar": 108 characters, many of which look alike, in bold and regular fonts.
@@ -145,12 +146,12 @@ def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:
 
 
 def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_objects: int) -> None:
-    """Raise ConfigError if the images lack room for all instances. An image contains a category at most once.
+    """Raise ConfigError if the images lack room for all instances. An image contains each category at most once.
 
     Args:
         name: name of the setting with the number of images, for messages.
         num_images: number of images.
-        category_images: (C,) number of images of each category.
+        category_images: (C,) number of images with each category, for C categories.
         max_objects: maximum number of objects per image.
     """
     total = int(category_images.sum())

@@ -11,14 +11,16 @@ from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE, Bend, Silhouette, d
 
 MAX_ANGLE = math.radians(20)
 MAX_ASPECT = MAX_SHEAR = 0.2
-GAP = SUPERSAMPLE  # minimum distance in subpixels between two boxes, and between a box and the image's edge
+# Minimum distance in subpixels between two boxes. At random positions, this distance also separates boxes from the
+# image's edge. In a grid, boxes and edge are half as far apart.
+GAP = SUPERSAMPLE
 PLACES = 60  # number of random positions to try for an object
-RESIZES = 3  # number of times to draw new random sizes for the objects of an image
+RESIZES = 3  # number of attempts to place objects at random positions, each with new random sizes
 
 
 @dataclass(frozen=True)
 class PlacedGlyph:
-    """Object at a position in an image. The top left corner of the object is (x, y) in subpixels."""
+    """Object of a category at a position in an image. The object's top left corner is (x, y) in subpixels."""
 
     category: int
     silhouette: Silhouette
@@ -35,10 +37,10 @@ class PlacedGlyph:
 
 
 def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generator) -> list[PlacedGlyph]:
-    """Draw the shapes of the objects in one image, and place the objects.
+    """Draw the shapes of the objects in one image, and choose the positions of the objects.
 
     Args:
-        categories: (M,) category index of each object. The result has the same order.
+        categories: (M,) category index of each of the M objects. The result has the same order.
         config: settings of the data set.
         rng: random generator for shapes, sizes and positions.
     """
@@ -75,7 +77,9 @@ def _draw(texts, bends, sizes, config) -> list[Silhouette]:
 
 
 def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
-    """Return a random position (x, y) for each shape, or None if a shape did not fit at any of the tried positions.
+    """Return a random position (x, y) in subpixels for each shape.
+
+    Return None if a shape did not fit at any of the ``PLACES`` random positions.
 
     Args:
         shapes: silhouettes of the objects.
@@ -96,7 +100,7 @@ def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[in
 
 
 def _grid_places(shapes, config: GlyphConfig, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Return a random position (x, y) for each shape, in a random cell of a square grid."""
+    """Place each shape in a random cell of a square grid. Return the positions (x, y) in subpixels."""
     cells_a_side = math.ceil(math.sqrt(config.max_objects))
     cell = SUPERSAMPLE * config.image_size // cells_a_side
     places = []

@@ -1,4 +1,4 @@
-"""Generate a glyph data set. Plan the images, draw the images in worker processes, and write the folder."""
+"""Generate a glyph data set: plan the images, draw the images in worker processes, and write the files."""
 
 import os
 import re
@@ -31,14 +31,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class GlyphSummary:
-    """Summary of the created or existing data set.
+    """Result of ``make_glyphs``.
 
     Attributes:
         root: folder of the data set.
-        made: whether this call of ``make`` created the data set. If False, the data set existed before.
-        frequencies: number of categories in each frequency group of LVIS, "r", "c" and "f".
-        images, instances: dicts from split, "train" or "val", to the number of images or instances.
-        megabytes: size of the files in units of 10^6 bytes.
+        made: if True, the call created the data set. If False, the data set existed before.
+        frequencies: dict from LVIS's frequency group ("r", "c" or "f") to the number of categories in this group.
+        images: dict from split ("train" or "val") to the number of images.
+        instances: dict from split to the number of instances.
+        megabytes: total size of the files in units of 10^6 bytes.
         seconds: duration of the call.
     """
 
@@ -71,16 +72,18 @@ def make_glyphs(
         root: folder of the data set. The folder appears only when all files are complete.
         config: settings of the data set. If None, use the defaults of ``GlyphConfig``.
         workers: number of worker processes. If None, use one per available core. If 1, draw in this process.
-        images: if True, write images and annotations. If False, write only annotations.
+        images: if True, write images and annotations. If False, do not write images.
         semantic: if True, also write the label maps ``semantic/{train,val}/*.png`` and the class names
             ``annotations/glyphs_semantic_classes.json``. Pixel values are 0 for background, i + 1 for category i, and
             255 for edges of objects, which are ignored.
         overwrite: whether to replace a glyph data set that was generated with other settings.
-        progress: function that is called with the number of finished images and the number of all images.
+        progress: function to call with the number of finished images and the number of all images.
 
     Raises:
-        ConfigError: ``workers`` is not positive, or label maps are requested and cannot represent all categories.
-        DataError: ``root`` contains other files, or a data set with other settings and ``overwrite`` is False.
+        ConfigError: ``workers`` is not positive, or ``semantic`` is True and label maps cannot represent all
+            categories.
+        DataError: ``root`` contains files other than a glyph data set, or ``root`` contains a data set with other
+            settings and ``overwrite`` is False.
     """
     start = time.perf_counter()
     root, config = Path(os.path.realpath(root)), config or GlyphConfig()
@@ -91,7 +94,7 @@ def make_glyphs(
         settings["semantic"] = True
     found = read_record(root, LAYOUT)
     if found is not None:
-        # Earlier versions did not store the alphabet and the background, which had these fixed values.
+        # Earlier versions did not store the alphabet and the background, because both had fixed values.
         before = {"alphabet": "plain", "background": "textured", **found["settings"]}
         differences = _differences(before, settings) + _missing(root, images, semantic)
         if not differences:
@@ -109,12 +112,12 @@ def make_glyphs(
 
 
 def to_plain(config: GlyphConfig) -> dict:
-    """Return the settings as a dict of JSON values, in which tuples are replaced by lists."""
+    """Return the settings as a dict of JSON values. Lists replace tuples."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:
-    """Describe the settings that differ. If no images are requested, an existing data set may contain images."""
+    """Describe the settings that differ. Existing images that are not requested are no difference."""
     return [
         f"{key} is {found.get(key)!r} instead of {value!r}"
         for key, value in wanted.items()
@@ -123,7 +126,7 @@ def _differences(found: dict, wanted: dict) -> list[str]:
 
 
 def _missing(root: Path, images: bool, semantic: bool) -> list[str]:
-    """Describe the missing annotation files and image folders. The content of image folders is not checked."""
+    """Describe missing annotation files and missing image folders. The content of image folders is not checked."""
     parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
     parts += [f"images/{split}" for split in SPLITS if images]
     parts += [f"semantic/{split}" for split in SPLITS if semantic]

@@ -9,24 +9,27 @@ import numpy as np
 from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 
-# Number of cells per side, and maximum standard deviation, of each layer of colour noise.
+# For each layer of colour noise: the number of cells per image side, and the maximum standard deviation.
 TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
-# Minimum difference in brightness (mean over the channels) between an object's two colours.
+# Minimum difference between the brightness of a glyph and of its border. Brightness is the mean over the channels.
 MIN_CONTRAST = 60.0
 MAX_BLUR = 0.8  # maximum standard deviation of the blur in pixels, for images of width 128
 MAX_NOISE = 10.0  # maximum standard deviation of the noise
 
 
 def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator, background: str) -> np.ndarray:
-    """Draw the objects on a new background. Return the image as (size, size, 3) uint8.
+    """Draw objects on a random background.
 
     Args:
         objects: objects that do not overlap.
         size: side length of the image in pixels.
         rng: random generator for colours, blur and noise.
         background: "textured" or "plain", as in ``GlyphConfig``.
+
+    Returns:
+        the image, (size, size, 3) uint8.
     """
     picture = draw_background(size, rng, background == "textured")
     for placed in objects:
@@ -56,7 +59,7 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
 
 
 def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return two random colours (3,), float32, whose means over the channels differ by more than MIN_CONTRAST."""
+    """Return two random colours, each (3,) float32. Their means over the channels differ by more than MIN_CONTRAST."""
     while True:
         first, second = rng.uniform(0, 255, size=(2, 3)).astype(np.float32)
         if abs(first.mean() - second.mean()) > MIN_CONTRAST:
@@ -64,10 +67,10 @@ def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
 
 
 def paint(picture: np.ndarray, placed: PlacedGlyph, face_colour, border_colour) -> None:
-    """Paint an object on the image in place, with antialiased edges.
+    """Paint an object with antialiased edges on an image.
 
     Args:
-        picture: (H, W, 3).
+        picture: (H, W, 3) image that is changed in place.
         placed: the object.
         face_colour: (3,) colour of the glyph.
         border_colour: (3,) colour of the border around the glyph.

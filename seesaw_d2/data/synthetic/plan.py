@@ -12,7 +12,7 @@ from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.seeds import generator
 
 SPLITS = ("train", "val")
-# LVIS's thresholds: rare categories occur in at most 10 training images, common categories in at most 100.
+# LVIS's maximum numbers of training images: 10 for a rare category, and 100 for a common category.
 RARE_IMAGES, COMMON_IMAGES = 10, 100
 
 
@@ -40,12 +40,12 @@ class SplitPlan:
 
 
 def category_ranks(config: GlyphConfig) -> np.ndarray:
-    """Return the random frequency ranks of the categories, (C,). The category with rank 0 is the most frequent."""
+    """Return a random frequency rank for each category, (C,). The category with rank 0 is the most frequent."""
     return generator(config, "ranks").permutation(config.num_categories)
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """Return the number of training images, which equals the number of instances, of each category, (C,) int64."""
+    """Return the number of training images of each category, (C,) int64. The number of instances is the same."""
     return config.category_images()[category_ranks(config)]
 
 
@@ -73,7 +73,14 @@ def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
 
 
 def _assign(counts: np.ndarray, num_images: int, max_objects: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the image index of each object, (P,). Objects are sorted from the most to the least frequent category."""
+    """Return the image index of each object, (P,). The objects are sorted from the most to the least frequent category.
+
+    Args:
+        counts: (C,) number of objects of each category.
+        num_images: number of images I.
+        max_objects: maximum number of objects per image.
+        rng: random generator.
+    """
     for balanced in (False, True):
         images = _try_assign(np.sort(counts)[::-1], num_images, max_objects, rng, balanced)
         if images is not None:
@@ -83,9 +90,9 @@ def _assign(counts: np.ndarray, num_images: int, max_objects: int, rng: np.rando
 
 
 def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndarray | None:
-    """Assign each category to random images, or to the emptiest images if ``balanced`` is True.
+    """Assign each category to random images or, if ``balanced`` is True, to the images with the fewest objects.
 
-    Return None if too few images have room for a category.
+    Return the image index of each object, (P,), or None if too few images have room for a category.
     """
     room = np.full(num_images, max_objects, dtype=np.int64)
     assigned = []
@@ -104,7 +111,13 @@ def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndar
 
 
 def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -> None:
-    """Move objects in place to empty images, until no image is empty or no image has several objects."""
+    """Move objects to empty images, until no image is empty or no image has several objects.
+
+    Args:
+        images: (P,) image index of each object, changed in place.
+        num_images: number of images I.
+        rng: random generator.
+    """
     empty = np.setdiff1d(np.arange(num_images), images)
     order = rng.permutation(len(images))
     _, first = np.unique(images[order], return_index=True)

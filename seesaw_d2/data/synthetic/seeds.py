@@ -13,7 +13,7 @@ def generator(config: GlyphConfig, purpose: str, split: int = 0, image: int = 0)
     Args:
         config: settings of the data set, including the seed.
         purpose: a key of ``_PURPOSES``.
-        split: 0 for training, 1 for validation.
+        split: index of the split, 0 for training or 1 for validation.
         image: index of the image in the split.
     """
     return np.random.default_rng([config.seed, _PURPOSES[purpose], split, image])

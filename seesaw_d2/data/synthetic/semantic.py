@@ -13,8 +13,8 @@ from seesaw_d2.errors import ConfigError
 
 IGNORED = 255
 CLASSES_FILE = "glyphs_semantic_classes.json"
-# A pixel belongs to an object if the object covers at least 0.75 of the pixel. A pixel belongs to the background if
-# objects cover at most 0.25 of the pixel. Other pixels are ignored.
+# A pixel belongs to an object that covers at least 0.75 of the pixel. A pixel belongs to the background if no object
+# covers more than 0.25 of the pixel. All other pixels are ignored.
 _COVERED, _TOUCHED = 0.75, 0.25
 
 
@@ -28,7 +28,7 @@ def check_semantic(config: GlyphConfig) -> None:
 
 
 def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
-    """Return the label map of an image with these objects as (size, size) uint8."""
+    """Return the label map of an image of size × size pixels with these objects, (size, size) uint8."""
     labels = np.zeros((size, size), np.uint8)
     for placed in objects:
         fine = np.zeros((SUPERSAMPLE * size, SUPERSAMPLE * size), np.uint8)
@@ -41,7 +41,7 @@ def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
 
 
 def write_classes(folder: Path, config: GlyphConfig) -> None:
-    """Write the file for SEM_SEG_CLASSES in DATASETS.REGISTER, with class names and numbers of training images."""
+    """Write the class names and their numbers of training images to a file for SEM_SEG_CLASSES in DATASETS.REGISTER."""
     classes = [{"name": "background", "image_count": config.num_train_images}]
     classes += [{key: record[key] for key in ("name", "image_count")} for record in category_records(config)]
     (folder / CLASSES_FILE).write_text(to_json({"classes": classes}) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Create the shapes of glyphs. Draw a glyph with a font, distort the glyph, add a border, and trace polygons.
+"""Create the shape of a glyph: draw the glyph with a font, distort the glyph, add a border, and trace polygons.
 
 Masks and polygons have SUPERSAMPLE × SUPERSAMPLE subpixels per image pixel.
 """
@@ -19,7 +19,14 @@ POLYGON_TOLERANCE = 1.0  # maximum distance of a polygon from the traced contour
 
 @dataclass(frozen=True)
 class Bend:
-    """Appearance of a glyph: font file, rotation in radians, relative change of the width, and shear."""
+    """Font and distortion of a glyph.
+
+    Attributes:
+        font: name of the font file.
+        angle: rotation in radians.
+        aspect: relative change of the width. 0 keeps the width.
+        shear: horizontal shear. 0 keeps vertical lines vertical.
+    """
 
     font: str
     angle: float
@@ -27,18 +34,19 @@ class Bend:
     shear: float
 
     def matrix(self) -> np.ndarray:
-        """Return the distortion as a linear map, (2, 2) float64."""
+        """Return the matrix of the distortion, (2, 2) float64."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.array([[cos, -sin], [sin, cos]]) @ [[1 + self.aspect, self.shear], [0, 1]]
 
 
 @dataclass(frozen=True)
 class Silhouette:
-    """Masks of an object, cropped to its bounding box of h × w subpixels. Several subpixels make one pixel.
+    """Masks of an object, cropped to the object's bounding box of h × w subpixels.
 
     Attributes:
-        outline: (h, w) uint8, 255 inside the object, which consists of the glyph, its border and its filled holes.
-        face: (h, w) uint8, 255 inside the glyph.
+        outline: (h, w) uint8, 255 inside the object and 0 outside. The object consists of the glyph, the border, and
+            the filled holes of the glyph.
+        face: (h, w) uint8, 255 inside the glyph and 0 outside.
         polygons: contours of ``outline``, each an int array (K, 2) of x, y in subpixels from the box's top left corner.
     """
 
@@ -52,7 +60,7 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
 
     Args:
         text: one or two characters.
-        bend: appearance of the glyph.
+        bend: font and distortion of the glyph.
         size: length of the object's longer side in pixels, including the border.
         image_size: side length of the image in pixels.
     """
@@ -73,7 +81,14 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
 
 
 def trace(outline: np.ndarray) -> list[np.ndarray]:
-    """Return polygons around the white area of a mask (h, w), with coordinates in [0, w] and [0, h]."""
+    """Return the polygons around the white areas of a mask.
+
+    Args:
+        outline: (h, w) uint8 mask.
+
+    Returns:
+        a list of int arrays (K, 2), with x in [0, w] and y in [0, h].
+    """
     # OpenCV's contours run through the centres of the outermost pixels, which is half a pixel inside the shape.
     # Therefore trace a mask of pixel corners, whose contours follow the outer edges of the pixels.
     height, width = outline.shape
@@ -86,7 +101,7 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """Return the font size in subpixels, which is near the size of a medium object to avoid strong scaling later."""
+    """Return the font size in subpixels, near the size of a medium object, so that glyphs are scaled only slightly."""
     return SUPERSAMPLE * image_size // 4
 
 
@@ -100,7 +115,7 @@ def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) 
         margin: width of the empty margin around the result in subpixels.
 
     Returns:
-        uint8 mask with the values 0 and 255.
+        the distorted glyph, a uint8 mask with the values 0 and 255.
     """
     points = hull @ matrix.T
     shift = margin - np.floor(points.min(axis=0))
@@ -112,7 +127,11 @@ def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) 
 
 @lru_cache(maxsize=256)
 def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image (h, w) uint8 of the undistorted text, white on black, and its convex hull (K, 2) float64."""
+    """Draw text without distortion.
+
+    Returns:
+        the image, (h, w) uint8, white on black, and the convex hull of the text, (K, 2) float64.
+    """
     face = _load_font(font, em)
     left, top, right, bottom = face.getbbox(text)
     image = Image.new("L", (right - left + 2, bottom - top + 2))
@@ -127,5 +146,5 @@ def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=16)
 def _load_font(font: str, em: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", font)
-    # Set the layout engine, because Pillow's default depends on whether Pillow was built with Raqm.
+    # Set the layout engine, because Pillow's default engine depends on whether Pillow was built with Raqm.
     return ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)
