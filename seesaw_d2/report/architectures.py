@@ -9,14 +9,16 @@ from seesaw_d2.report.setting_differences import ARCHITECTURE, config_value, dif
 _LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 _BACKGROUND = f"{_LOSS}.BACKGROUND"
 _CLASSIFIER = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
-# Detectron2's heads ignore CLS_LOSS and CLS_PREDICTOR. Their classifier is linear and has a logit for background.
+# Detectron2's ROI heads. They ignore CLS_LOSS and CLS_PREDICTOR, and use a linear classifier with a background logit.
 _PLAIN_HEADS = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
 
 
 def architecture_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return the config keys of the architecture whose values differ, each with its value in each config.
+    """Return the config keys of the architecture whose values differ between the configs.
 
-    If CLS_LOSS.BACKGROUND is "auto", the result contains the value that the loss uses.
+    Returns:
+        tuples (config key, values as text, in the order of ``configs``). For CLS_LOSS.BACKGROUND "auto", the value is
+        the kind of background that the loss uses.
     """
     return differing((key, [_value(config, key) for config in configs]) for key in ARCHITECTURE)
 

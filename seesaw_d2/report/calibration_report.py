@@ -10,7 +10,7 @@ _SHOWN = ("AP", "APr", "APc", "APf")
 
 
 def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the report: a row without calibration, called "none", and a row for each calibration.
+    """Return the rows of the report. The first row, "none", has no calibration. Each calibration has one row.
 
     Args:
         result: result of ``calibrate``.
@@ -19,7 +19,7 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
         a list of dicts with these keys:
 
         - "name": name of the calibration.
-        - "value": name and chosen values of the parameter, as text.
+        - "value": name of the parameter and its chosen values, as text. "" without calibration.
         - "metrics": box metrics on the test set.
         - "masks": mask metrics on the test set, or None if masks were not evaluated.
     """
@@ -32,9 +32,9 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def calibration_table(result: dict[str, Any], task: str = "metrics") -> str:
-    """Return a text table of AP on the test set, with a row without calibration and a row for each calibration.
+    """Return a text table of AP on the test set, with the rows of ``calibration_rows``.
 
-    A column shows a metric, such as AP, and the same metric without a limit of detections per image, such as AP_fixed.
+    Each column shows two values, such as AP / AP_fixed. AP_fixed does not limit the number of detections per image.
 
     Args:
         result: result of ``calibrate``.

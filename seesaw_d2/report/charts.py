@@ -19,12 +19,13 @@ def _frame(title: str, x_label: str, y_label: str, parts: Sequence[str]) -> Mark
 
 
 class _Scale:
-    """Linear or logarithmic function from data values to pixels along an axis.
+    """Map data values to pixel positions along a linear or logarithmic axis.
 
     Args:
         low, high: ends of the axis in units of the data.
         start, end: ends of the axis in pixels.
-        log: If True, the axis is logarithmic, and values below 0.5 are drawn at 0.5. If False, the axis is linear.
+        log: if True, the axis is logarithmic, and values below 0.5 have the position of 0.5. If False, the axis is
+            linear.
     """
 
     def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
@@ -62,7 +63,7 @@ def _tip(text: str, runs: Sequence[str], index: int) -> str:
 
 
 def _guide(x: _Scale, value: float) -> str:
-    """Return a vertical line at a value of x as SVG, or "" if the value is outside of the x axis."""
+    """Return a vertical line at an x value as SVG, or "" if the value lies outside the x axis."""
     place = f"{x(value):.1f}"
     inside = min(x.start, x.end) <= x(value) <= max(x.start, x.end)
     line = f'<line class="guide" x1="{place}" x2="{place}" y1="{TOP + 22}" y2="{HEIGHT - BOTTOM}"/>'
@@ -88,8 +89,8 @@ def scatter(
         series: for each run, a list of points (x, y, tooltip) or (x, y, tooltip, radius in pixels).
         x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
-        guides: values of x at which to draw a vertical line.
-        log_x, log_y: whether to use a logarithmic axis.
+        guides: x values at which to draw vertical lines.
+        log_x, log_y: whether the x axis and the y axis are logarithmic.
         diagonal: whether to draw the line from (0, 0) to (1, 1).
     """
     points = [point for one in series for point in one]
@@ -119,7 +120,9 @@ def lines(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Return a line chart as SVG, or "" if there are no points. A line shows at most 600 evenly spaced points of a run.
+    """Return a line chart as SVG, or "" if there are no points.
+
+    The chart has one line for each run. If a run has 600 points or more, the line shows only every n-th point.
 
     Args:
         title: description for screen readers.
@@ -155,12 +158,12 @@ def bars(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Return a bar chart as SVG. The chart has a group of bars for each name. A group has a bar for each run.
+    """Return a bar chart as SVG. Each name has a group of bars, and each group has a bar for each run.
 
     Args:
         title: description for screen readers.
         names: names of the groups, shown below the groups.
-        series: for each run, a list with the value of each group. The value None draws no bar.
+        series: for each run, a list with the value of each group. A value of None draws no bar.
         x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
         top: upper end of the y axis. Default: the largest value.

@@ -1,6 +1,7 @@
 """Write the HTML report that compares image classifiers.
 
-The report shows accuracy by shots (number of training images of a class), confusions and calibration.
+The report shows confusions, calibration, and the accuracy of many-shot, medium-shot and few-shot classes. The shots of
+a class are its training images.
 """
 
 import os
@@ -25,10 +26,13 @@ _EXPECTED = "expected the results of an image classifier"
 
 
 def shots_table(runs: Mapping[str, dict]) -> str:
-    """Return a text table of overall, many-shot, medium-shot and few-shot accuracy, with one line per run.
+    """Return a text table with one line per run.
+
+    The columns are the overall, many-shot, medium-shot and few-shot accuracy, and the expected calibration error (ECE).
+    All values are in percent.
 
     Args:
-        runs: title of a run -> content of results.json, a dict with the key "classification".
+        runs: dict from the title of a run to the content of its results.json, a dict with the key "classification".
     """
     width = max(map(len, runs)) + 2
     lines = [" " * width + "".join(f"{column:>9}" for column in COLUMNS)]
@@ -42,7 +46,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     """Write an HTML page that compares runs by accuracy, confusions of few-shot classes, and calibration.
 
     Args:
-        folders: title of a run -> folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.
+        folders: dict from the title of a run to the folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.
         path: path of the HTML file. The file is self-contained.
 
     Raises:
@@ -85,7 +89,10 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
 
 
 def _headline(runs: list[dict[str, Any]]) -> str:
-    """Return a text with the few-shot accuracy of the first and the last run, or "" if one of them is undefined."""
+    """Return the few-shot accuracy of the first and the last run as text, such as "few 20.1 → 25.3 %".
+
+    Return "" if one of these accuracies is undefined.
+    """
     values = [run["metrics"]["few"] for run in ([runs[0], runs[-1]] if len(runs) > 1 else runs)]
     if any(value is None or value != value for value in values):
         return ""
@@ -93,7 +100,7 @@ def _headline(runs: list[dict[str, Any]]) -> str:
 
 
 def _read(folder: str) -> dict[str, Any]:
-    """Read the files that ``ClassificationEvaluator`` has written. Raise DataError if one is missing or invalid."""
+    """Read the files that ``ClassificationEvaluator`` wrote. Raise DataError if a file is missing or invalid."""
     paths = {name: os.path.join(folder, name) for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE)}
     return {
         "metrics": _metrics(os.path.join(folder, "results.json")),
@@ -104,13 +111,13 @@ def _read(folder: str) -> dict[str, Any]:
 
 
 def _config(folder: str) -> dict[str, Any]:
-    """Return the config of the run that wrote the evaluation, or {} if the run folder has no config."""
+    """Return the config of the run that wrote the evaluation folder, or {} if the run folder has no config."""
     inference, _ = os.path.split(os.path.abspath(folder))
     return read_config(os.path.dirname(inference))[1] if os.path.basename(inference) == "inference" else {}
 
 
 def _thresholds(config: dict[str, Any]) -> tuple[float, ...]:
-    """Return DATASETS.FREQUENCY_THRESHOLDS of a config, or () if the config lacks numbers for this key."""
+    """Return DATASETS.FREQUENCY_THRESHOLDS of a config, or () if the config has no valid numbers for this key."""
     values = config_value(config, "DATASETS.FREQUENCY_THRESHOLDS")
     valid = isinstance(values, list) and all(type(value) in (int, float) and 0 < value < 1e9 for value in values)
     return tuple(values) if valid else ()
@@ -147,7 +154,7 @@ def _calibration_points(run: dict[str, Any]) -> list[tuple[float, float, str, fl
 
 
 def _confusions(run: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the rows of confusion.csv whose true class is few-shot, the most frequent pairs first."""
+    """Return the rows of confusion.csv whose true class is few-shot, in descending order of the number of images."""
     per_class = {row["class"]: row for row in run[PER_CLASS_FILE]}
     rows = [{**per_class[row["class"]], **row} for row in run[CONFUSION_FILE] if row["class"] in per_class]
     return sorted((row for row in rows if row["shots"] == "few"), key=lambda row: -row["images"])

@@ -15,11 +15,11 @@ MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Predicted categories of G objects.
+    """Store the predicted category of each of G ground-truth objects.
 
     Attributes:
         image_ids, labels: (G,) image id and true category id of each object.
-        answers: (G,) predicted category id, or -1 for an object without a prediction.
+        answers: (G,) predicted category id of each object, or -1 for an object without a prediction.
         scores: (G,) score of the prediction, or 0 for an object without a prediction.
         answered: (G,) bool, True if the object has a prediction.
         boxes: (G, 4) XYWH boxes of the objects in pixels.
@@ -41,14 +41,16 @@ class Outcome:
         """Summarize the predictions for the objects of each frequency group.
 
         Args:
-            members: "r", "c" or "f" -> ids of the categories in this group.
+            members: dict from a group ("r", "c" or "f") to the ids of its categories.
 
         Returns:
-            group -> dict with these keys:
+            dict from a group to a dict with these keys:
 
             - "objects": number of objects.
-            - "right", "wrong", "none": percentages of objects with a correct, a wrong and no prediction.
-            - "histogram": number of correct predictions in 10 bins of the score.
+            - "right": percentage of objects with a correct prediction. None if the group has no objects.
+            - "wrong": percentage of objects with a wrong prediction, or None.
+            - "none": percentage of objects without a prediction, or None.
+            - "histogram": number of correct predictions in each of 10 equal bins of the score from 0 to 1.
         """
         found = {}
         for name, ids in members.items():
@@ -68,7 +70,7 @@ class Outcome:
 
         Returns:
             at most ``limit`` tuples (true category, predicted category, number of confused objects, number of objects
-            of the true category), the most frequent first.
+            of the true category), in descending order of the number of confused objects.
         """
         wrong = self.answered & ~self.right & np.isin(self.labels, list(category_ids))
         pairs, counts = np.unique(
@@ -81,11 +83,12 @@ class Outcome:
 
 
 def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
-    """Find the prediction for each object: the overlapping detection, of any category, with the highest score.
+    """Find the predicted category of each ground-truth object.
 
-    A detection overlaps an object if their IoU is at least 0.5. This function ignores detections with scores below
-    0.05. Unlike in AP, a detection may be the prediction for several objects. The result shows which categories a model
-    confuses, but not how well the model ranks detections.
+    The prediction for an object is the detection with the highest score, of any category, that overlaps the object with
+    an IoU of at least 0.5. This function ignores detections with scores below 0.05. One detection may be the prediction
+    for several objects, unlike in the computation of AP. The result shows which categories a model confuses, but not
+    how well the model ranks detections.
     """
     kept = detections[detections.scores >= MIN_SCORE]
     columns: list[list] = [[], [], [], [], [], []]

@@ -20,9 +20,9 @@ HEADER = ("category", "group", "images", "instances", "repeat factor")
 
 
 def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
-    """Return one row per category, in descending order of frequency.
+    """Return one row per category, in descending order of the number of images.
 
-    The columns are ``HEADER``, followed by the number of sampled instances per epoch for each sampling method.
+    The columns are those in ``HEADER``, followed by the number of sampled instances per epoch for each sampling method.
     """
     counts = analysis.statistics
     order = np.lexsort((-counts.instance_count, -counts.image_count))
@@ -40,11 +40,13 @@ def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
 
 
 def sampling_report(analysis: SamplingAnalysis, num_categories: int = 10) -> str:
-    """Return a text with the share of each frequency group for each sampling method, and with a table of categories.
+    """Return a text with a table of frequency groups and a table of categories.
+
+    The table of frequency groups shows the share of each group in the sampled instances, for each sampling method.
 
     Args:
         analysis: the sampling analysis of a data set.
-        num_categories: number of the most frequent categories to list, and number of the least frequent categories.
+        num_categories: number n of categories. The table lists the n most frequent and the n least frequent categories.
     """
     counts, samplings = analysis.statistics, list(analysis.epoch_images)
     lines = [analysis.summary(), ""]
@@ -86,7 +88,7 @@ def write_categories(analysis: SamplingAnalysis, path: str) -> None:
 
 
 def write_statistics(cfg: CfgNode, path: str) -> None:
-    """Write a CSV file with the counts and the fractal dimension of each category of DATASETS.TRAIN.
+    """Write the counts and the fractal dimension of each category of DATASETS.TRAIN to a CSV file.
 
     The category ids in the file are 1 to C, in the order of the model's classes.
     """

@@ -27,20 +27,21 @@ MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? "
 
 @plain_text()
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
-    """Draw images of a data set: a panel with the ground truth, and a panel with the detections of each results file.
+    """Draw the ground truth and the detections of models on images of a data set.
 
-    The figure marks detections as right or wrong, and objects without a detection as missed. The images are evenly
-    spaced in the data set, so that they are a fair sample. If several detections overlap with an IoU above 0.7, only
-    the detection with the highest score is drawn.
+    Each image has one panel with the ground truth, and one panel for each results file. A panel with detections marks
+    each detection as right or wrong, and each object without a detection as missed. The images are evenly spaced in the
+    data set, so that they are a fair sample. If several detections overlap with an IoU above 0.7, only the detection
+    with the highest score is drawn.
 
     Args:
         dataset_name: name of a registered data set with annotations.
-        results: title -> path of a file in LVIS's results format.
+        results: dict from the title of a panel to the path of a file in LVIS's results format.
         path: path of the figure. The extension selects the file format.
         num_images: number of images.
         min_score: minimum score of drawn detections, in [0, 1].
-        groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which colours the labels of the
-            ground truth. None if unknown.
+        groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent), or None if unknown. The group
+            selects the colour of ground-truth labels.
 
     Raises:
         DataError: a results file is invalid (see ``read_results``) or has no boxes.
@@ -91,7 +92,7 @@ def _count(judged: dict[int, list[Shown]]) -> str:
 
 
 def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
-    """Draw boxes and masks on the image. Draw labels as Matplotlib text instead of pixels, so that they stay sharp."""
+    """Draw the image with boxes, masks and labels. The labels are Matplotlib text, which stays sharp, unlike pixels."""
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
     colors = [_color(each, groups) for each in shown]
     solid = [each.verdict != MISSED for each in shown]
@@ -135,7 +136,7 @@ def _truths(record) -> list[Shown]:
 
 
 def _judged_categories(record, index_of) -> set[int] | None:
-    """Return the categories for which all objects of the image are annotated, or None for all categories."""
+    """Return the categories of which all objects in the image are annotated. None stands for all categories."""
     if record.get("neg_category_ids") is None:
         return None
     partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ())}
@@ -144,7 +145,10 @@ def _judged_categories(record, index_of) -> set[int] | None:
 
 
 def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
-    """Read the detections to draw from a results file. Return a dict from image id to detections, best score first."""
+    """Read the detections to draw from a results file.
+
+    Return a dict from image id to detections, in descending order of scores.
+    """
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
     results = read_results(str(file), known)
     if results.boxes is None:

@@ -13,26 +13,28 @@ from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.report.confusions import Outcome
 
-# Longer side of an image in pixels, and JPEG quality. With these values, 1,000 images need about 12 MB.
+# Length of an image's longer side in pixels, and JPEG quality. With these values, 1,000 images need about 12 MB.
 SIDE, QUALITY = 320, 60
 MIN_SCORE = 0.3
-# Number of crops per confusion, side of a crop in pixels, and ratio of this side to the longer side of the object.
+# Number of crops per confusion, side length of a resized crop in pixels, and ratio of the side length before resizing
+# to the longer side of the object's box.
 _CROPS, _CROP_SIDE, _CONTEXT = 3, 44, 1.4
 _MOST_DETECTIONS = 30
 
 
 def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: int) -> list[int]:
-    """Choose the images with the most objects that the runs missed or misclassified, sorted by this number.
+    """Choose the images in which the runs missed or misclassified the most objects.
 
-    An object of a rare category counts like 1,000 objects of common or 1,000,000 objects of frequent categories.
+    The count weights objects by their frequency group: frequent categories have the weight 1, common categories 1,000
+    and rare categories 1,000,000.
 
     Args:
         outcomes: predictions of each run.
-        members: "r", "c" or "f" -> ids of the categories in this frequency group.
+        members: dict from a frequency group ("r", "c" or "f") to the ids of its categories.
         limit: maximum number of images.
 
     Returns:
-        image ids.
+        ids of the images, in descending order of the weighted count.
     """
     weight: dict[int, float] = {}
     for outcome in outcomes:
@@ -92,11 +94,11 @@ def confusion_crops(
 
     Args:
         outcome: predictions of a run.
-        pairs: pairs (true category, predicted category).
-        files: image id -> path of the image. If empty, this function returns no crops.
+        pairs: pairs (true category id, predicted category id).
+        files: dict from image id to the path of the image. If empty, this function returns no crops.
 
     Returns:
-        pair -> small JPEGs as base64 text.
+        dict from a pair to a list of small JPEGs as base64 text.
     """
     chosen = {
         pair: np.flatnonzero((outcome.labels == pair[0]) & (outcome.answers == pair[1]))[:_CROPS].tolist()

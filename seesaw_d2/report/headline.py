@@ -7,14 +7,14 @@ from seesaw_d2.report.run_folders import Run
 
 
 def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the main result of the report: AP of the first run and AP of the last run.
+    """Return the main result of the report as text: AP of the first run and AP of the last run.
 
-    The AP is computed from masks if all runs have masks, and from boxes if not. The main result is AP of rare
-    categories if it is defined, and AP of all categories if not.
+    If all runs have mask AP, the main result is mask AP, otherwise box AP. If AP of rare categories is defined, the
+    main result is this AP, otherwise AP of all categories.
 
     Returns:
-        a dict with "text", such as "rare 41.9 → 52.0 AP", and "note", which explains the text. Both are "" if no AP is
-        defined.
+        a dict with "text", such as "rare 41.9 → 52.0 AP", and "note", an explanation of the text. Both values are "" if
+        no AP is defined.
     """
     task = "segm" if all("segm" in entry["metrics"] for entry in evaluated) else "bbox"
     found = [entry["metrics"].get(task, {}) for entry in (evaluated[0], evaluated[-1])][: len(evaluated)]

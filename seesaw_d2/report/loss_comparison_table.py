@@ -7,7 +7,7 @@ import numpy as np
 
 
 def comparison_table(result: Mapping[str, Any]) -> str:
-    """Return text with the ranking, the reliability of the ranking, the test results and the config of the best method.
+    """Return the ranking of the losses, its reliability, the test results and the config of the best loss as text.
 
     Args:
         result: result of ``choosing.choose_loss``.
@@ -31,10 +31,10 @@ def comparison_table(result: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]:
-    """Return the lines of a table with one row per method.
+    """Return the lines of a table with one row per loss.
 
-    If ``calibrated`` is the name of a metric, an additional column shows this metric with each method's best
-    calibration.
+    If ``calibrated`` is the name of a metric, an additional column shows this metric with the best calibration of each
+    loss.
     """
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)
@@ -52,7 +52,7 @@ def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]
 
 
 def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return a copy of the rows, with a row of calibrated metrics after each row that has a calibration."""
+    """Return a copy of the rows. After each row with a calibration, insert a row with the calibrated metrics."""
     found: list[Mapping[str, Any]] = []
     for row in rows:
         calibrated = row["calibrated"]
@@ -63,7 +63,7 @@ def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def _calibration(result: Mapping[str, Any]) -> list[str]:
-    """Return a list with a line about the best method after calibration, or [] if no calibration was evaluated."""
+    """Return a list of one line about the best loss after calibration, or [] if no calibration was evaluated."""
     rows = [row for row in result["ranking"] if row["calibrated"]]
     if not rows:
         return []

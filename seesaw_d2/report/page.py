@@ -1,4 +1,4 @@
-"""Write the detection report: one self-contained HTML page about one or more run folders."""
+"""Write the detection report, a self-contained HTML page about one or more runs."""
 
 import datetime
 import logging
@@ -50,9 +50,11 @@ def write_report(
     """Write the detection report of one or more runs.
 
     Args:
-        folders: OUTPUT_DIR of trainings of this project or of plain Detectron2. The first run is the baseline.
+        folders: run folders, each the OUTPUT_DIR of a training with this project or with plain Detectron2. The first
+            run is the baseline.
         path: path of the HTML file.
-        dataset: data set of the results. Default: the first data set in DATASETS.TEST of the first run.
+        dataset: name of the data set on which all runs were evaluated. Default: the first name in DATASETS.TEST of the
+            first run.
         config_file: config whose DATASETS.REGISTER contains the data set. Set this argument for runs of plain
             Detectron2 whose data was registered in code.
         names: names of the runs. Default: names of the folders.
@@ -60,10 +62,10 @@ def write_report(
         title: title of the page.
 
     Returns:
-        a dict from "run: section" to the reason why the section does not show the run.
+        a dict from "run: section" to the reason why this section does not show this run.
 
     Raises:
-        ConfigError, DataError: an argument or the results of a run are invalid. Then no page is written.
+        ConfigError, DataError: an argument or the results of a run are invalid. No page is written in this case.
     """
     check_page(path)
     names = _distinct(folders, names)
@@ -100,9 +102,9 @@ def write_report(
 
 
 def run_config(folder: str, config_file: str = "") -> CfgNode:
-    """Load ``config_file`` or the default config, and copy the data set keys from the run's config.yaml.
+    """Load ``config_file``, by default the default config, and copy the DATASETS keys from the run's config.yaml.
 
-    This function does not read other keys of the run, because they may be unknown to this project.
+    This function ignores the other keys of config.yaml, because they may be unknown to this project.
     """
     cfg = load_config(config_file)
     for key, value in run_datasets(folder).items():
@@ -125,7 +127,7 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return ``names``. If None, return the shortest endings of the folders' paths that differ between all folders."""
+    """Return ``names``, by default the shortest endings of the folders' paths that distinguish all folders."""
     if not folders:
         raise ConfigError("runs: expected at least one run folder, found no folder")
     if names:
@@ -164,7 +166,10 @@ def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: Ground
 
 
 def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[str, list[int]] | None:
-    """Return "images" and "instances", the training counts of the categories by class index, or None if unknown."""
+    """Return a dict with "images" and "instances": the training counts of each category, in the order of ``ids``.
+
+    Return None if the counts are unknown.
+    """
     categories = [ground_truth.cats[key] for key in ids]
     if all("image_count" in c and "instance_count" in c for c in categories):
         return {name: [c[f"{name[:-1]}_count"] for c in categories] for name in ("images", "instances")}

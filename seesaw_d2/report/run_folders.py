@@ -25,10 +25,10 @@ _LARGEST = 1e30  # the charts cannot draw larger numbers
 
 
 class _NamesAsText(yaml.SafeLoader):
-    """YAML loader that reads configs of Detectron2 without constructing Python objects.
+    """Load YAML configs of Detectron2 without constructing Python objects.
 
     Detectron2 uses YAML's Python tags for tuples and, in LazyConfigs, for classes, functions and objects. This loader
-    reads tuples as lists, and classes, functions and objects as their names.
+    reads a tuple as a list, and a class, function or object as its name.
     """
 
 
@@ -42,18 +42,21 @@ for _tag in ("name:", "object:", "object/new:"):
 
 @dataclass
 class Run:
-    """Contents of a run folder. C is the number of categories.
+    """Store the content of a run folder. C is the number of categories.
 
     Attributes:
+        name: name of the run in the report.
+        folder: path of the run folder.
         config, config_text: parsed content and text of config.yaml.
         results_file: path of the detections in LVIS's results format.
-        curves: the numbers in each line of metrics.json.
+        curves: for each line of metrics.json, a dict with the numbers in the line.
         classification: content of classification.json, the accuracy on ground-truth boxes.
         weight_norms: (C,) L2 norm of each row of the classifier's weight.
-        class_counts: (C,) class counts that the loss has accumulated.
+        class_counts: (C,) class counts that the loss accumulated in training.
         categories: categories that model_final.pth contains.
-        environment, command: versions and command line in log.txt.
-        missing: section of the report -> reason why the run has no data for the section.
+        environment: versions of the software, from log.txt.
+        command: command line of the training, from log.txt.
+        missing: dict from a section of the report to the reason why the run has no data for this section.
     """
 
     name: str
@@ -81,7 +84,7 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
         name: name of the run. Default: name of the folder.
 
     Raises:
-        DataError: the folder is missing, has no results file, or belongs to semantic segmentation.
+        DataError: the folder is missing, incomplete or damaged, or belongs to semantic segmentation.
     """
     folder = os.path.normpath(folder)
     config_text, config = read_config(folder)
@@ -119,7 +122,7 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
 
 
 def run_datasets(folder: str) -> dict[str, Any]:
-    """Return REGISTER, TRAIN, TEST and FREQUENCY_THRESHOLDS of DATASETS in a run's config.yaml, as far as they exist.
+    """Return the keys REGISTER, TRAIN, TEST and FREQUENCY_THRESHOLDS of DATASETS that a run's config.yaml contains.
 
     Raise DataError if a value has the wrong type.
     """
@@ -135,7 +138,7 @@ def run_datasets(folder: str) -> dict[str, Any]:
 
 
 def find_results(folder: str, dataset: str) -> str:
-    """Return the path of a run's results file, which this project and Detectron2 write to different folders.
+    """Return the path of a run's results file in ``inference/<data set>`` (this project) or ``inference`` (Detectron2).
 
     Raise DataError if the run has no results of the data set.
     """

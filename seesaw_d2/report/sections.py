@@ -1,6 +1,6 @@
 """Build the charts and tables of the detection report.
 
-Shapes: C categories, in the order of the class indices of the model.
+Shapes: C categories, in the order of the model's class indices.
 """
 
 import os
@@ -30,16 +30,18 @@ def build_sections(
     files: dict[int, str],
     thresholds: Sequence[int],
 ) -> dict[str, Any]:
-    """Return the template variables of the charts and tables.
+    """Return the variables of the page template for the charts and tables.
 
     Args:
         runs: the runs.
         evaluated: evaluation of each run, a dict with "metrics", "rows", "outcome" and "description".
         ground_truth: ground truth of the data set.
-        ids: (C,) category ids by class index.
-        counts: dict of "images" and "instances", the training counts (C,) of the categories. None if unknown.
-        files: image id -> path of the image, for showing crops of confused objects. If empty, show no crops.
-        thresholds: DATASETS.FREQUENCY_THRESHOLDS, at which charts over training images have vertical lines.
+        ids: (C,) category id of each class index.
+        counts: dict with "images" and "instances", the numbers (C,) of training images and training instances. None if
+            unknown.
+        files: dict from image id to the path of the image. The report shows crops of confused objects from these
+            images. If empty, the report shows no crops.
+        thresholds: DATASETS.FREQUENCY_THRESHOLDS. Charts over training images have vertical lines at these values.
     """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
     names = {key: ground_truth.cats[key]["name"] for key in ids}
@@ -96,7 +98,7 @@ def _answer_charts(answers, members, runs: list[str]) -> dict[str, Any]:
 
 
 def _shares(answer: dict[str, Any]) -> list[float]:
-    """Return a histogram of the scores of correct predictions in a group, in percent of all objects of the group."""
+    """Return a histogram of the scores of correct predictions, in percent of all objects of the frequency group."""
     return [100 * count / max(answer["objects"], 1) for count in answer["histogram"]]
 
 

@@ -12,7 +12,7 @@ from seesaw_d2.report.run_folders import Run
 
 logger = logging.getLogger(__name__)
 
-# Keys of the architecture, which ``architectures.py`` lists apart.
+# Keys of the architecture. ``architectures.py`` lists their differences separately.
 ARCHITECTURE = (
     "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
     "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
@@ -27,14 +27,15 @@ ARCHITECTURE = (
     "MODEL.ROI_MASK_HEAD.NAME",
     "MODEL.ROI_MASK_HEAD.PER_STAGE",
 )
-# Keys and nodes that define the compared methods, the loss and the classifier.
+# Keys and nodes that define the compared methods, that is, the loss and the classifier.
 _METHOD = (
     *("MODEL.ROI_BOX_HEAD.CLS_LOSS", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR", "MODEL.ROI_MASK_HEAD.TEMPERATURE"),
     *("MODEL.RETINANET.FOCAL_LOSS_ALPHA", "MODEL.RETINANET.FOCAL_LOSS_GAMMA"),
 )
-# The same in LazyConfigs, where the predictor also contains limits of the evaluation, such as test_score_thresh.
+# Keys of the compared methods in LazyConfigs. Keys that start with test_ are excluded, because they are limits of the
+# evaluation, such as test_score_thresh.
 _LAZY_METHOD = re.compile(r"model\.roi_heads\.(_target_$|box_predictors?\.(?!(\d+\.)?test_))")
-# Keys and nodes of paths, logs, checkpoints, speed and randomness, which do not favor a run.
+# Keys and nodes of paths, logs, checkpoints, speed and randomness. These keys do not favor a run.
 _WITHOUT_EFFECT = (
     *("VERSION", "OUTPUT_DIR", "SEED", "VIS_PERIOD", "CUDNN_BENCHMARK", "GLOBAL", "LOGGING"),
     *("DATALOADER.NUM_WORKERS", "DATALOADER.PIN_MEMORY", "MODEL.DEVICE", "MODEL.CHANNELS_LAST", "MODEL.COMPILE"),
@@ -50,17 +51,24 @@ _ORDER = ("DATASETS", "SOLVER", "DATALOADER", "INPUT", "TEST", "MODEL")
 
 
 def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return the config keys and the IoU types in which the runs differ, each with its value in each run."""
+    """Return the differences between the configs and between the evaluated IoU types of the runs.
+
+    Returns:
+        tuples (config key or "evaluated IoU types", values as text, in the order of ``runs``).
+    """
     found = config_differences([run.config for run in runs])
     tasks = [str(entry["description"].get("IoU types", "unknown")) for entry in evaluated]
     return found + [("evaluated IoU types", tasks)] * (len(set(tasks)) > 1)
 
 
 def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return the keys of settings whose values differ between configs, each with its value in each config.
+    """Return the config keys of settings whose values differ between the configs.
 
-    Keys that define the method, keys in ``ARCHITECTURE`` and keys that do not change the results are left out. Keys of
-    data and schedule come first.
+    The result does not contain keys that define the method, keys in ``ARCHITECTURE``, and keys that do not change the
+    results. Keys of data and schedule come first.
+
+    Returns:
+        tuples (config key, values as text, in the order of ``configs``).
     """
     flat = [flat_values(config, "config.yaml") for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if _is_setting(key)]
@@ -76,7 +84,7 @@ def _is_setting(key: str) -> bool:
 
 
 def tell_replaced_results(folder: str) -> Differences:
-    """Return ``read_settings`` of a results folder, and log a warning if it is not empty."""
+    """Return the settings in which an evaluation differs from the run's config.yaml. Log a warning if any differ."""
     found = read_settings(folder)
     if found:
         logger.warning(
@@ -87,7 +95,7 @@ def tell_replaced_results(folder: str) -> Differences:
 
 
 def differing(found: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[str]]]:
-    """Return the keys whose known values differ, with the values as text. The value None means unknown."""
+    """Return the keys whose known values differ, with the values as text. A value of None is unknown."""
     differences = []
     for key, values in found:
         known = [value for value in values if value is not None]
@@ -97,7 +105,7 @@ def differing(found: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[st
 
 
 def config_value(config: dict[str, Any], key: str) -> Any:
-    """Return the value of a config key with dots, or None if the config does not have the key."""
+    """Return the value of a config key, such as "MODEL.MASK_ON", or None if the config does not have the key."""
     value: Any = config
     for name in key.split("."):
         value = value.get(name) if isinstance(value, dict) else None

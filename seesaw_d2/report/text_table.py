@@ -8,7 +8,8 @@ def results_table(results: dict) -> str:
     """Return a text table of the box and mask metrics of an evaluation.
 
     Args:
-        results: content of ``results.json``: task ("bbox" or "segm") -> metric -> percent, or None if undefined.
+        results: content of ``results.json``, a dict from a task ("bbox" or "segm") to a dict from a metric to its value
+            in percent. An undefined value is None.
     """
     lines = ["      " + "".join(f"{metric:>7}" for metric in METRICS)]
     for task, name in TASKS.items():
