@@ -50,11 +50,9 @@ def write_report(
     """Write the detection report of one or more runs.
 
     Args:
-        folders: run folders, each the OUTPUT_DIR of a training with this project or with plain Detectron2. The first
-            run is the baseline.
+        folders: OUTPUT_DIR of each training, with this project or with Detectron2. The first run is the baseline.
         path: path of the HTML file.
-        dataset: name of the data set on which all runs were evaluated. Default: the first name in DATASETS.TEST of the
-            first run.
+        dataset: name of the data set on which the runs were evaluated. Default: first name in the first run's TEST.
         config_file: config whose DATASETS.REGISTER contains the data set. Set this argument for runs of plain
             Detectron2 whose data was registered in code.
         names: names of the runs. Default: names of the folders.
