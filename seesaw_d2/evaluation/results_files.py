@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from lvis import LVIS
 
+from seesaw_d2.data.boxes_and_masks.run_lengths import count_pixels
 from seesaw_d2.data.records.annotation_checks import float_array
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections, mask_areas
@@ -200,17 +201,33 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
     shape = {key: [image["height"], image["width"]] for key, image in ground_truth.imgs.items()}
     counts = []
     for index, (mask, image) in enumerate(zip(masks, image_ids.tolist(), strict=True)):
-        if type(mask) is not dict or type(mask.get("counts")) is not str or not mask["counts"]:
+        text = mask.get("counts") if type(mask) is dict else None
+        if type(text) is not str or not text or not text.isascii():
             raise DataError(
                 f'{source}: "segmentation" of detection {index}: expected compressed run lengths, found '
                 f'{reprlib.repr(mask)}. Compressed run lengths are an object with "size" and the string "counts"'
             )
-        if mask.get("size") != shape[image]:
+        size = mask.get("size")
+        if size != shape[image] or not set(map(type, size)) <= {int}:
             raise DataError(
                 f'{source}: "segmentation" of detection {index}: expected "size" {shape[image]}, found '
-                f'{one_line(mask.get("size"))}. "size" must be the [height, width] of image {image}'
+                f'{one_line(size)}. "size" must be the [height, width] of image {image}'
             )
-        counts.append(mask["counts"].encode())
+        counts.append(text.encode())
     sizes = np.array([mask["size"] for mask in masks], dtype=np.int32).reshape(-1, 2)
     mask_areas(masks, source)
+    _check_complete(sizes, counts, source)
     return sizes, counts
+
+
+def _check_complete(sizes: np.ndarray, counts: list[bytes], source: str) -> None:
+    """Raise DataError if the run lengths of a mask cover only a part of the image. pycocotools does not check this."""
+    for start in range(0, len(counts), CHUNK):
+        found = count_pixels(counts[start : start + CHUNK])
+        expected = sizes[start : start + CHUNK].prod(axis=1, dtype=np.int64)
+        for index in np.flatnonzero(found != expected)[:1].tolist():
+            height, width = sizes[start + index].tolist()
+            raise DataError(
+                f'{source}: "segmentation" of detection {start + index}: expected run lengths whose sum is '
+                f"{expected[index]} (height {height} x width {width} of the image), found the sum {found[index]}"
+            )

@@ -87,12 +87,21 @@ def _beside_masks(part: Detections, frames: np.ndarray) -> str:
 
 
 def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
-    """Return a warning if at least 10 % of the boxes leave the image, but at most 1 % as x1, y1, x2, y2, or ""."""
-    outside = int((corners_of(boxes) > frames + 2).any(axis=1).sum())
-    corners = ((boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (boxes <= frames + 2).all(axis=1)).mean()
-    if 10 * outside < len(boxes) or corners < 0.99:
-        return ""
-    return (
-        f"{outside} of {len(boxes)} boxes with the highest scores are partly outside their images as x, y, width, "
-        f"height, but inside if they are read as x1, y1, x2, y2. {_NEEDED}"
-    )
+    """Return a warning if at least 10 % of the boxes do not fit their images, or ""."""
+    corners = corners_of(boxes)
+    centres = (corners[:, :2] + corners[:, 2:]) / 2
+    fractions = (boxes >= -0.1).all(axis=1) & (boxes <= 1.1).all(axis=1) & (frames[:, :2] > 10).all(axis=1)
+    fitting = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (boxes <= frames + 2).all(axis=1)
+    inside_as_corners = fitting.mean() >= 0.99
+    problems = {
+        "have a width or height that is not positive": (boxes[:, 2:] <= 0).any(axis=1),
+        "contain only numbers from 0 to 1, as fractions of the image do": fractions,
+        "are partly outside their images as x, y, width, height, but inside if they are read as x1, y1, x2, y2": (
+            inside_as_corners & (corners > frames + 2).any(axis=1)
+        ),
+        "have their centres outside their images": ((centres < -2) | (centres > frames[:, :2] + 2)).any(axis=1),
+    }
+    for text, wrong in problems.items():
+        if 10 * (count := int(wrong.sum())) >= len(boxes):
+            return f"{count} of {len(boxes)} boxes with the highest scores {text}. {_NEEDED}"
+    return ""

@@ -66,6 +66,12 @@ def test_empty_file(tmp_path):
             {"segmentation": {"size": [10, 10], "counts": "P[2"}},
             r'"segmentation" of detection 1.*\[100, 100\].*\[10, 10\]',
         ),
+        (
+            {"segmentation": {"size": [100.0, 100.0], "counts": "P[2"}},
+            r'"segmentation" of detection 1.*\[100, 100\].*\[100\.0, 100\.0\]',
+        ),
+        ({"segmentation": {"size": [100, 100], "counts": "\ud800"}}, '"segmentation" of detection 1'),
+        ({"segmentation": {"size": [100, 100], "counts": "T3"}}, r'"segmentation" of detection 1\b.* 10000 .* 100$'),
     ],
 )
 def test_bad_detections_are_named(change, message):

@@ -60,6 +60,18 @@ CASES = {
         with_boxes(RIGHT, lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]),
         rf"{COUNT} boxes .* fractions",
     ),
+    "fractions, only boxes": (
+        with_boxes(without(RIGHT, "segmentation"), lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]),
+        rf"{COUNT} of {COUNT} boxes .* fractions",
+    ),
+    "larger image, only boxes": (
+        with_boxes(without(RIGHT, "segmentation"), lambda *box: [9 * number for number in box]),
+        rf"\d\d of {COUNT} boxes .* outside",
+    ),
+    "negative width, only boxes": (
+        with_boxes(without(RIGHT, "segmentation"), lambda x, y, w, h: [x + w, y, -w, h]),
+        rf"{COUNT} of {COUNT} boxes .* not positive",
+    ),
     "corners, only boxes": (without(with_boxes(RIGHT, corners), "segmentation"), rf"of {COUNT} boxes.* x1, y1, x2, y2"),
     "twice": (RIGHT * 2, rf"\b{COUNT} of {2 * COUNT} detections"),
     "one twice, only masks": (without([*RIGHT, RIGHT[3]], "bbox"), rf"\b1 of {COUNT + 1} detections"),

@@ -1,8 +1,12 @@
 """Check run-length masks, because pycocotools decodes invalid masks without an error."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+# Maximum number of digits of a run length. An integer with more digits exceeds 2^34 pixels.
+_DIGITS = 7
 
 
 def is_run_length_mask(value: Any, size: list[int]) -> bool:
@@ -36,18 +40,46 @@ def decompress(counts: str) -> np.ndarray | None:
     integer is negative if the highest bit of its last digit, 16, is set. The first three integers are run lengths. Each
     later integer is the difference between a run length and the run length two positions before.
     """
-    codes = np.frombuffer(counts.encode("ascii", "replace"), dtype=np.uint8).astype(np.int64) - 48
     # Also test isascii(), because encode() replaces characters that are not ASCII by "?", which is a valid digit.
-    if not counts.isascii() or not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+    decoded = _integers(counts.encode("ascii", "replace")) if counts.isascii() else None
+    if decoded is None:
+        return None
+    runs, _ = decoded
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def count_pixels(counts: Sequence[bytes]) -> np.ndarray:
+    """Return the sum of the run lengths of N > 0 compressed strings as (N,) int64, or -1 for an invalid string."""
+    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+    decoded, last = _integers(b"".join(counts)), np.cumsum(lengths) - 1
+    # In valid strings, the last character is the last digit of an integer.
+    if not lengths.all() or decoded is None or not np.isin(last, decoded[1]).all():
+        each = [decompress(text.decode("ascii", "replace")) for text in counts]
+        return np.array([-1 if runs is None else runs.sum() for runs in each], np.int64)
+    values, ends = decoded
+    stops = np.searchsorted(ends, last) + 1
+    sizes = np.diff(stops, prepend=0)
+    positions = np.arange(len(values)) - np.repeat(stops - sizes, sizes)
+    # The integer at a position > 0 is a part of every second run length from this position on.
+    shares = np.where(positions, (np.repeat(sizes, sizes) - positions + 1) // 2, 1)
+    return np.add.reduceat(values * shares, stops - sizes)
+
+
+def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the integers in a string, see ``decompress``, and the position of the last digit of each integer.
+
+    Return None if the string is invalid.
+    """
+    codes = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         return None
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > 7:  # Such an integer exceeds 2^34 pixels. Smaller integers cannot overflow the sums below.
+    if digits.max() > _DIGITS:  # smaller integers cannot overflow the sums of run lengths
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
-    runs = np.add.reduceat((codes & 31) << shifts, starts)
-    runs -= np.where(codes[ends] & 16, 1 << (5 * digits), 0)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return runs
+    values = np.add.reduceat((codes & 31) << shifts, starts)
+    return values - np.where(codes[ends] & 16, 1 << (5 * digits), 0), ends

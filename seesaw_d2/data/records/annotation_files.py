@@ -180,6 +180,7 @@ class AnnotationChecker:
 
     Attributes:
         path: path of the file.
+        flags: fields of annotations that must be 0 or 1.
         image_ids: (I,) int64, sorted image ids.
         sizes: (I, 2) int64, height and width of each image.
         category_ids: (C,) int64, sorted category ids.
@@ -187,6 +188,8 @@ class AnnotationChecker:
 
     def __init__(self, header: AnnotationFile):
         self.path = header.path
+        # Evaluation in COCO's format does not use "ignore".
+        self.flags = ("iscrowd", "ignore") if header.format == "lvis" else ("iscrowd",)
         self.image_ids = np.array([image["id"] for image in header.images], np.int64)
         self.sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)
         self.category_ids = np.array(header.category_ids, np.int64)
@@ -202,7 +205,8 @@ class AnnotationChecker:
         owners = self._references(annotations, "image_id", self.image_ids, "images", ids)
         self._references(annotations, "category_id", self.category_ids, "categories", ids)
         checks.check_areas(annotations, path)
-        checks.check_flags(annotations, "annotations", "iscrowd", path)
+        for field in self.flags:
+            checks.check_flags(annotations, "annotations", field, path)
         sizes = self.sizes[np.searchsorted(self.image_ids, owners)]
         boxes = shapes.checked_boxes(annotations, sizes.max(axis=1), path)
         has_area = (boxes[:, 2:] > 0).all(axis=1)

@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.boxes_and_masks.run_lengths import decompress, is_run_length_mask
+from seesaw_d2.data.boxes_and_masks.run_lengths import count_pixels, decompress, is_run_length_mask
 from seesaw_d2.errors import DataError
 from tests.data.toy import HEIGHT, WIDTH, toy_data, write
 
@@ -94,11 +94,17 @@ def test_wrong_runs(tmp_path, counts):
 def test_right_runs():
     """Decompressed runs are those of the mask, whatever it is."""
     rng = np.random.default_rng(0)
+    texts, totals = [], []
     for shape, density in (((1, 1), 1.0), ((37, 53), 0.5), ((37, 53), 0.0), ((37, 53), 1.0), ((900, 1000), 1e-4)):
         mask = np.asfortranarray(rng.random(shape) < density, dtype=np.uint8)
         text = mask_utils.encode(mask)["counts"].decode()
         runs = decompress(text)
+        texts.append(text.encode())
+        totals.append(mask.size)
         assert (np.repeat(np.arange(len(runs)) % 2, runs) == mask.flatten(order="F")).all()
         assert is_run_length_mask({"size": list(shape), "counts": text}, list(shape))
         assert is_run_length_mask({"size": list(shape), "counts": runs.tolist()}, list(shape))
         assert not is_run_length_mask({"size": list(shape), "counts": text}, [shape[0], shape[1] + 1])
+    assert count_pixels(texts).tolist() == totals
+    # The last character of b"P" announces another character.
+    assert count_pixels([texts[1], b"P", texts[2], b"", b"T3"]).tolist() == [totals[1], -1, totals[2], -1, 100]

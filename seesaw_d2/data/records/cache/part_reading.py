@@ -40,6 +40,7 @@ class _Annotation(msgspec.Struct, gc=False):
     segmentation: list[list[float]] | UnsetType | None = UNSET
     area: float | UnsetType = UNSET
     iscrowd: int | UnsetType = UNSET
+    ignore: Any = UNSET
 
 
 _decode = msgspec.json.Decoder(list[_Annotation]).decode
@@ -101,7 +102,9 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
         return None
     known = np.isin(image_id, checker.image_ids).all() and np.isin(category_id, checker.category_ids).all()
     crowds = [each.iscrowd for each in found]
-    if not known or not set(crowds) <= {UNSET, 0, 1}:
+    ignored = [each.ignore for each in found]
+    plain = set(map(type, ignored)) <= {UnsetType, int, bool} and set(ignored) <= {UNSET, 0, 1}
+    if not known or not plain or not set(crowds) <= {UNSET, 0, 1}:
         return None
     image = np.searchsorted(checker.image_ids, image_id)
     sizes, boxes = checker.sizes[image], np.array([each.bbox for each in found], np.float64).reshape(-1, 4)
@@ -127,5 +130,5 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
 def _short(annotations: list[_Annotation]) -> bytes:
     """Return JSON lines of annotations without masks, reduced to the fields that records need to save disk space."""
     for each in annotations:  # msgspec does not encode UNSET
-        each.id = each.image_id = each.area = UNSET
+        each.id = each.image_id = each.area = each.ignore = UNSET
     return _encode_lines(annotations)

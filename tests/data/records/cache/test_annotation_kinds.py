@@ -1,5 +1,7 @@
 """Annotations of all kinds, right and wrong: a compiled file gives the same as parsing."""
 
+import re
+
 import pytest
 
 from seesaw_d2.data import read_annotations
@@ -66,6 +68,22 @@ def found(read, path):
 def test_the_same_as_parsing(tmp_path, change):
     path = write(tmp_path, changed(change))
     assert found(open_annotations, path) == found(read_annotations, path)
+
+
+@pytest.mark.parametrize("value", [0, 1, True, 2, 1.0, "0", "false", None, [1]], ids=repr)
+def test_ignore_is_a_flag_in_lvis(tmp_path, value):
+    """Evaluation in LVIS's format reads "ignore"; in COCO's format the field has no effect."""
+    data = changed({"ignore": value})
+    assert isinstance(found(open_annotations, write(tmp_path, data)), list)
+    for image in data["images"]:
+        image["neg_category_ids"] = []
+    results = [found(read, path := write(tmp_path, data)) for read in (open_annotations, read_annotations)]
+    assert results[0] == results[1]
+    if type(value) in (int, bool) and value in (0, 1):
+        assert isinstance(results[0], list)
+    else:
+        assert results[0].startswith(path)
+        assert re.search(rf'"ignore" in "annotations": .* 0 or 1, .*{re.escape(repr(value))} \(ids 102\)', results[0])
 
 
 @pytest.mark.parametrize("part", [2, 10_000])
