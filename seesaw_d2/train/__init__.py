@@ -1,4 +1,4 @@
-"""Train and evaluate models: the functions behind ``train_net.py``."""
+"""Train and evaluate models. The program ``train_net.py`` calls this package."""
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer

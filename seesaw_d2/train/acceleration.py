@@ -1,4 +1,4 @@
-"""Check and apply the options for faster training: precision, memory layout, compilation, optimizer kernels."""
+"""Check and apply the options for faster training, such as mixed precision, compilation and fused optimizers."""
 
 import logging
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from seesaw_d2.utils.malloc import keep_freed_memory
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-# Maps values of SOLVER.TF32 to a pair: whether matrix products use TF32, and whether convolutions use TF32.
+# Maps each value of SOLVER.TF32 to a pair of booleans: whether matrix products use TF32, and whether convolutions do.
 TF32 = {"convolutions": (False, True), "all": (True, True), "none": (False, False)}
-# Maps values of SOLVER.OPTIMIZER_IMPLEMENTATION to arguments of PyTorch's optimizers. "auto" does not change
-# Detectron2's optimizer.
+# Maps values of SOLVER.OPTIMIZER_IMPLEMENTATION to arguments of PyTorch's optimizers. The value "auto" is not in this
+# dict, because it leaves Detectron2's optimizer unchanged.
 IMPLEMENTATIONS = {
     "for-loop": {"foreach": False, "fused": None},
     "foreach": {"foreach": True, "fused": None},
     "fused": {"foreach": None, "fused": True},
 }
-WRITERS_PERIOD = 20  # number of iterations after which Detectron2's trainer writes metrics
+WRITERS_PERIOD = 20  # number of iterations between two writes of metrics by Detectron2's trainer
 
 
 def check_acceleration(cfg: CfgNode) -> None:
@@ -58,7 +58,7 @@ def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
     """Check that the model contains the modules in MODEL.COMPILE, and that torch.compile works on this machine.
 
     Raises:
-        ConfigError: a module does not exist, or compiling fails.
+        ConfigError: a module does not exist, or the compilation of a small function fails.
     """
     parts = dict(model.named_modules())
     for name in cfg.MODEL.COMPILE:
@@ -75,7 +75,7 @@ def try_compiler(device: torch.device) -> None:
     """Compile and run a small function with torch.compile.
 
     Raises:
-        ConfigError: compiling fails. The message contains the compiler's error.
+        ConfigError: the compilation fails. The message contains the compiler's error.
     """
     try:
         torch.compile(lambda x: x.sin() + x)(torch.ones(8, device=device))
@@ -89,7 +89,10 @@ def try_compiler(device: torch.device) -> None:
 
 
 def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
-    """Apply the options for faster training to a model in place, and return it. Its state dict stays the same."""
+    """Apply the options for faster training to ``model`` in place, and return ``model``.
+
+    The state dict stays the same. The function also sets TF32 and, on a CPU, memory allocation for the whole process.
+    """
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "bfloat16":
@@ -107,7 +110,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
 
 
 def set_tf32(cfg: CfgNode) -> None:
-    """Apply SOLVER.TF32 to this process. On the CPU, SOLVER.TF32 has no effect."""
+    """Enable or disable TF32 in this process as SOLVER.TF32 selects. On a CPU, SOLVER.TF32 has no effect."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
             logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32} has no effect on the CPU. Only GPUs support TF32")
@@ -124,7 +127,7 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
     """Apply SOLVER.OPTIMIZER_IMPLEMENTATION to all parameter groups of an optimizer, and return the optimizer.
 
     Raises:
-        ConfigError: the optimizer's class has only one implementation, and the key is not "auto".
+        ConfigError: the key is not "auto", but the optimizer's class has only one implementation.
     """
     name = cfg.SOLVER.OPTIMIZER_IMPLEMENTATION
     if name == "auto":
@@ -142,10 +145,11 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
 
 
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Initialize missing momentum buffers of SGD with zeros, for SOLVER.METRICS_PERIOD above 1.
+    """Initialize missing momentum buffers of SGD with zeros. SOLVER.METRICS_PERIOD above 1 needs this function.
 
-    Without this function, the fused kernel would leave new buffers uninitialized if it skips the first step. Zeros do
-    not change the first step: without a buffer, PyTorch uses the gradient, which equals momentum * 0 + gradient.
+    The fused kernel of PyTorch leaves new buffers uninitialized if the kernel skips the first step. Buffers of zeros do
+    not change the result of the first step. Without a buffer, PyTorch uses the gradient as the first momentum, and
+    momentum * 0 + gradient is the same value. Parameter groups with dampening are left unchanged.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):
@@ -155,10 +159,10 @@ def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
 
 
 def with_wide_features(model: nn.Module) -> None:
-    """Convert the backbone's bfloat16 features to float32 for the heads of a detector.
+    """Make the backbone of a detector return float32 features instead of bfloat16 features.
 
-    For RoIAlign, Detectron2 converts boxes to the data type of the features. Because bfloat16 has 8 bits of precision,
-    this conversion would move an edge at 800 pixels by up to 2 pixels. RoIAlign itself computes in float32.
+    Before RoIAlign, Detectron2 converts the boxes to the data type of the features. Because bfloat16 has 8 bits of
+    precision, the conversion would move an edge at 800 pixels by up to 2 pixels. RoIAlign itself computes in float32.
     """
     if hasattr(model, "roi_heads"):
         model.backbone.register_forward_hook(_widened)

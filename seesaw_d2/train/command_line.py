@@ -21,7 +21,7 @@ from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
 from seesaw_d2.utils.escaping import printable
 
-# Function to run in each process, communication settings, and arguments of the function.
+# Tuple: the function to run in each process, the communication settings, and the arguments of the function.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
@@ -33,7 +33,7 @@ def main(arguments=None) -> int:
 
     Returns:
         the exit status: 0 for success, 1 if a spawned process failed, 2 for a mistake in the input, 143 after SIGTERM,
-            130 after SIGINT (ctrl-C). Errors are printed.
+            130 after SIGINT (ctrl-C). The function prints errors to standard error.
     """
     return start(argument_parser().parse_args(arguments))
 
@@ -62,10 +62,10 @@ def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]
     """Check the config keys that are needed to start processes, and return the communication settings.
 
     Args:
-        cfg: a config with resolved device.
-        values: maps config keys to values, which must be equal on all machines.
+        cfg: a config whose MODEL.DEVICE is resolved.
+        values: a dict from config key to value. The values must be equal on all machines.
     """
-    scaled = cfg.clone()  # keep ``cfg`` unchanged, because each process scales it later
+    scaled = cfg.clone()  # keep ``cfg`` unchanged, because each process scales ``cfg`` later
     scale_to_processes(scaled, world.size)
     check_solver(scaled, world.size)
     given = shared_arguments(args, world) | values
@@ -81,9 +81,9 @@ def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
 
 
 def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
-    """Set ``args`` to resume the run in ``folder`` if this job started the run, and a launcher then restarted the job.
+    """Set ``args`` to resume the run in ``folder`` if a launcher restarted this job after the job had started the run.
 
-    If another job started the run, leave ``args`` unchanged. The user must then pass --resume or --overwrite.
+    If another job started the run, ``args`` stay unchanged, and the user must pass --resume or --overwrite.
     """
     if world.restarts and not args.eval_only and begun_by_this_job(folder):
         args.resume, args.overwrite = True, False
@@ -94,7 +94,7 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
 
     Args:
         args: parsed arguments of ``argument_parser``.
-        prepare: function that returns the program for ``args`` and the process layout.
+        prepare: function that maps ``args`` and the process layout to the program to launch.
 
     Returns:
         the exit status (see ``main``).

@@ -1,7 +1,8 @@
-"""Complete a forward pass that predicts non-finite boxes. Detectron2 alone would raise an error.
+"""Replace non-finite boxes during a forward pass in training, so that the forward pass completes.
 
-If one process left its forward pass, the other processes would wait forever in a collective. Therefore the process
-replaces the boxes, records the error and continues. All processes then skip the step.
+Detectron2 raises an error for non-finite boxes. If one process left its forward pass with this error, the other
+processes would wait forever in a collective. Therefore the process replaces the boxes, records the error and continues.
+All processes then skip the step.
 """
 
 import functools
@@ -23,15 +24,15 @@ def box_predictors(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
-    """Replace non-finite boxes that ``parts`` predict in this block, so that the forward pass completes.
+    """Replace non-finite boxes that the modules ``parts`` predict in the ``with`` block.
 
     After an error in an RPN, the ROI heads get zero features, because non-finite features could raise another error.
 
     Args:
-        parts: result of ``box_predictors``.
+        parts: modules that predict boxes, the result of ``box_predictors``.
 
     Yields:
-        a list to which error messages are appended. The list is empty while all boxes are finite.
+        a list of Detectron2's error messages. The list is empty while all boxes are finite.
     """
     errors: list[str] = []
     with ExitStack() as stack:
@@ -48,7 +49,7 @@ def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
 
 @contextmanager
 def _replaced(part: nn.Module, name: str, method) -> Iterator[None]:
-    """Replace a method of an object during the block."""
+    """Replace the method ``name`` of a module in the ``with`` block."""
     setattr(part, name, method)
     try:
         yield
@@ -72,7 +73,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
 def _without_features(errors: list[str], rpn: RPN, inputs: tuple, outputs) -> None:
     if errors:
         features = inputs[1]
-        # Multiply instead of creating zeros, because DistributedDataParallel needs a gradient for each parameter.
+        # Multiply by 0 instead of creating zeros, because DistributedDataParallel needs a gradient for each parameter.
         features.update({name: 0 * each.nan_to_num(0, 0, 0) for name, each in features.items()})
 
 

@@ -1,4 +1,4 @@
-"""Define ``Job``: one training or evaluation whose config the preflight has checked and resolved."""
+"""Define ``Job``, the checked settings of one training or evaluation."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,13 @@ from seesaw_d2.utils.category_names import Categories
 
 @dataclass(frozen=True)
 class Job:
-    """Settings of a job. They are equal in all processes, and known before the data loaders and the trainer are built.
+    """Settings of one training or evaluation, which ``Preflight`` has checked.
+
+    All processes have the same settings. The settings are known before the data loaders and the trainer are built.
 
     Attributes:
-        cfg: frozen config with resolved device, batch size, learning rate, iterations and steps. For a LazyConfig, the
-            result of ``common_settings``.
+        cfg: frozen config. Its device, batch size, learning rate, number of iterations and steps are final. For a
+            LazyConfig, this is the result of ``common_settings``.
         eval_only: whether the job is an evaluation.
         resume: whether to continue from the last checkpoint in OUTPUT_DIR.
         schedule: length and learning rate of the training. None for an evaluation and for a LazyConfig.

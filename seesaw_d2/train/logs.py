@@ -37,15 +37,15 @@ class _Printable(logging.Formatter):
 
 
 def log_to_console() -> None:
-    """Let the main process log to the console. No process logs to a file."""
+    """Set up logging to the console in the main process. No process logs to a file."""
     for name in _NAMES:
         setup_logger(distributed_rank=comm.get_rank(), name=name)
     _make_printable()
 
 
 def set_up_run(cfg: Any, args: Any, folder: str) -> None:
-    """Call Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), and set up this project's logger."""
-    # Set up the loggers before default_setup does, to remove color codes also from the messages of default_setup.
+    """Set up a run with Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), and log to ``folder``."""
+    # Set up the loggers first, so that color codes are also removed from the messages of default_setup.
     setup_logger(folder, distributed_rank=comm.get_rank(), name="fvcore")
     setup_logger(folder, distributed_rank=comm.get_rank())
     setup_logger(folder, distributed_rank=comm.get_rank(), name="seesaw_d2")
@@ -58,7 +58,7 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
 
 
 def _make_printable() -> None:
-    """Escape control codes in messages, and remove color codes unless the output is a terminal."""
+    """Make all handlers escape control codes, and remove color codes unless the output is a terminal."""
     for handler in (each for name in _NAMES for each in logging.getLogger(name).handlers):
         stream = getattr(handler, "stream", None)
         if handler.formatter is not None and not isinstance(handler.formatter, _Printable):
@@ -68,10 +68,11 @@ def _make_printable() -> None:
 
 @contextmanager
 def own_logs() -> Iterator[None]:
-    """Restore the loggers after the block. In the block, suppress PyTorch's warning about the number of workers.
+    """Restore the loggers after the ``with`` block, and suppress a warning of PyTorch in the block.
 
-    Without this function, the next job in the same process would print each line twice, and write to the log.txt of
-    the previous job. PyTorch would repeat the warning for each loader. ``TrainLoader`` logs a similar warning once.
+    If the loggers were not restored, the next job in the same process would print each line twice, and write to the
+    log.txt of the previous job. The suppressed warning says that a loader has many worker processes. PyTorch would
+    print it for each loader, although ``TrainLoader`` logs a similar warning once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

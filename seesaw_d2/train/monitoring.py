@@ -34,10 +34,10 @@ def check_monitoring(cfg: CfgNode) -> None:
 
 
 class ClassCountHook(HookBase):
-    """Log the class counts of the loss: sum, minimum, maximum, and each frequency group's share of the sum.
+    """Hook that logs the class counts of the loss: sum, minimum, maximum, and each frequency group's share of the sum.
 
-    The hook skips losses without a buffer ``class_counts``. It logs shares only if the frequency groups are known. For
-    a cascade, it logs the values of the last stage.
+    The hook ignores losses without a buffer ``class_counts``. The hook logs shares only if the frequency groups (rare,
+    common, frequent) of the classes are known. For a cascade, the hook logs the values of the last stage.
 
     Args:
         model: model whose modules may have a ``cls_loss``.
@@ -53,7 +53,7 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                # Pass the device, because a resumed run logs before the first forward pass, which caches the groups.
+                # Pass the device, because the first forward pass caches the groups, but a resumed run logs before it.
                 find = getattr(module, "frequency_groups", None)
                 _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 
@@ -73,12 +73,13 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 
 
 class PredictionImages(HookBase):
-    """Draw detections on the first test images for TensorBoard. Detectron2 draws only proposals.
+    """Hook that draws detections on the first test images for TensorBoard. Detectron2 draws only proposals.
 
-    The hook sets the model to evaluation mode while it runs. It does not change the states of random number generators,
-    so that it has no effect on the training.
+    While the hook runs, the model is in evaluation mode. The hook has no effect on the training, because it does not
+    change the states of random number generators.
 
     Args:
+        model: the trained model, possibly in DistributedDataParallel.
         build_loader: function that returns the test loader.
         names: class names.
         period: VIS_PERIOD, number of iterations between two drawings.
@@ -120,7 +121,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """Return the hooks of this module that the config enables. They must run before the writers."""
+    """Return the hooks of this module that the config enables. The hooks must run before the event writers."""
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]

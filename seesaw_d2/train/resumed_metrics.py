@@ -12,7 +12,7 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Detectron2's writers log the median of this number of values.
+# Detectron2's writers log the median of the last 20 values of a scalar.
 _WINDOW = 20
 
 
@@ -23,13 +23,14 @@ def file_size(writer: JSONWriter) -> int | None:
 
 
 def cut_back(writer: JSONWriter, size: int, start: int) -> None:
-    """Truncate the writer's file to ``size`` bytes, so that the writer continues there.
+    """Truncate the writer's file to ``size`` bytes, so that the writer appends new metrics at this position.
 
     If the file is shorter than ``size``, or its first ``size`` bytes end inside a line, the checkpoint belongs to
     another file. In this case, leave the file unchanged, and log a warning.
 
     Args:
-        size: size that the file had when the checkpoint was written, in bytes.
+        writer: writer of metrics.json.
+        size: size of the file in bytes when the checkpoint was written.
         start: iteration at which the training continues, for the log.
     """
     path = writer._file_handle.name
@@ -61,10 +62,11 @@ def _iterations(lines: bytes) -> list[int]:
 
 
 def recent_scalars(storage: EventStorage) -> dict[str, Any]:
-    """Return the last values of each logged scalar. Later iterations compute medians from these values.
+    """Return the last 20 values of each logged scalar. The writers compute medians from these values.
 
     Returns:
-        a dict that maps the name of each scalar to {"smoothed": bool, "values": list of [value, iteration]}.
+        a dict from the name of a scalar to {"smoothed": bool, "values": list of [value, iteration]}. "smoothed" is
+        whether the writers log the median instead of the last value.
     """
     hints = storage.smoothing_hints()
     return {
@@ -77,7 +79,7 @@ def recent_scalars(storage: EventStorage) -> dict[str, Any]:
 
 
 def put_back(storage: EventStorage, scalars: dict[str, Any]) -> None:
-    """Add the values of ``recent_scalars`` to ``storage``. The current iteration of ``storage`` stays the same."""
+    """Add the scalars that ``recent_scalars`` returned to ``storage``. The iteration of ``storage`` stays the same."""
     iteration = storage.iter
     for name, scalar in scalars.items():
         for value, storage.iter in scalar["values"]:

@@ -30,14 +30,15 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds after which a waiting process prints a message
+_PATIENCE = 60.0  # seconds that a process waits for the checks before it prints a message
 
 
 def run(cfg: CfgNode, args) -> None:
-    """Check the job of a YAML config, then train or evaluate.
+    """Check a job with a YAML config, then train or evaluate.
 
-    The config must not be frozen, because the checks resolve values such as the device in place. ``args`` are the
-    parsed arguments of ``argument_parser``.
+    Args:
+        cfg: config, not frozen, because the checks resolve values such as the device in place.
+        args: parsed arguments of ``argument_parser``.
     """
     preflight = Preflight(cfg, written=written_layers(args.config_file, args.opts), **options_of(args))
 
@@ -77,8 +78,7 @@ def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
 def agreed(find: Callable[[], Found]) -> Found:
     """Call ``find`` in the first process of each machine, and return rank 0's result in every process.
 
-    If ``find`` raises a SeesawError, the process in which it ran raises this error, and all other processes raise
-    Elsewhere.
+    A process in which ``find`` raises a SeesawError raises this error. All other processes then raise Elsewhere.
     """
     outcome = None
     waits = threading.Timer(_PATIENCE, _say_waiting)
@@ -129,9 +129,9 @@ def train(job: Job, preflight: Preflight, args) -> None:
 
 
 def evaluate(job: Job, preflight: Preflight) -> None:
-    """Evaluate ``MODEL.WEIGHTS`` (with ``--resume``: the last checkpoint) on ``DATASETS.TEST``.
+    """Evaluate ``MODEL.WEIGHTS`` or, with ``--resume``, the last checkpoint on ``DATASETS.TEST``.
 
-    If OUTPUT_DIR contains a run, its config.yaml and log.txt stay unchanged.
+    If OUTPUT_DIR contains a run, the evaluation does not change the run's config.yaml and log.txt.
     """
     cfg = job.cfg
     log_to_console()
@@ -150,7 +150,16 @@ def evaluate(job: Job, preflight: Preflight) -> None:
 
 
 def tell_other_settings(job: Job, config: str, *, augmented: bool = False) -> Differences:
-    """Return ``other_settings`` of an evaluation with a config as YAML, and log a warning if there are any."""
+    """Return the settings in which an evaluation differs from the run in OUTPUT_DIR, and log a warning about them.
+
+    Args:
+        job: the evaluation.
+        config: config of the evaluation as YAML.
+        augmented: whether the evaluation uses test-time augmentation (TEST.AUG).
+
+    Returns:
+        the result of ``other_settings``.
+    """
     folder, found = job.cfg.OUTPUT_DIR, resume_file(job.cfg.OUTPUT_DIR) if job.resume else None
     weights = found.path if found else job.cfg.MODEL.WEIGHTS
     settings = other_settings(folder, config, weights, augmented=augmented)

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Step(SimpleTrainer):
-    """Replacement of Detectron2's SimpleTrainer and AMPTrainer. It checks losses and gradients before each update.
+    """Trainer that checks losses and gradients before each update. It replaces SimpleTrainer and AMPTrainer.
 
     If a loss or a gradient of any process is not finite, all processes skip the step. Parameters, optimizer state and
     buffers (class counts, batch normalization) keep their values. With float16, only losses are checked, because the
@@ -84,10 +84,11 @@ class Step(SimpleTrainer):
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
-        # Number of non-finite steps so far, on the device. None before the first step and if metrics_period is 1.
+        # Number of steps with a non-finite loss or gradient, on the device. None before the first step, and if
+        # metrics_period is 1.
         self._refused: Tensor | None = None
         self._started = False
-        # Whether a process received a stop signal in the iterations read so far. Equal in all processes.
+        # Whether any process received a stop signal in an iteration whose losses the host has read.
         self.signalled = False
 
     def run_step(self) -> None:
@@ -119,13 +120,13 @@ class Step(SimpleTrainer):
             self._update()
 
     def settle(self) -> bool:
-        """Read and log the deferred losses of the last iterations. All processes must call this method.
+        """Read and log the losses that the host has not read yet. All processes must call this method.
 
         Returns:
-            whether losses and gradients of the last iteration are finite.
+            whether losses and gradients of the last iteration are finite in all processes.
 
         Raises:
-            NonFiniteError: more than ``max_skipped`` iterations were not finite.
+            NonFiniteError: a loss or a gradient was not finite in more than ``max_skipped`` iterations.
         """
         pending, self._pending = self._pending, []
         rows = read_reports(pending)
@@ -151,7 +152,7 @@ class Step(SimpleTrainer):
         return losses
 
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
-        """Return a NaN loss for a forward pass that raised ``error``.
+        """Return a NaN loss, because the forward pass raised ``error``.
 
         With several processes, raise NonFiniteError, because another process may wait for this process in a collective.
         """
@@ -180,7 +181,7 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """Update the model or, if ``bad`` is True or too many steps were bad, undo the iteration on the device."""
+        """Update the model on the device. If ``bad`` is True or too many steps were skipped, undo the iteration."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -192,7 +193,7 @@ class Step(SimpleTrainer):
         self.optimizer.step()
 
     def _refuse(self, measured: StepReport) -> None:
-        """Undo and skip the step. After too many skipped steps, save the state and raise NonFiniteError."""
+        """Skip the step, and log a warning. After too many skipped steps, save the state and raise NonFiniteError."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:
             self._undo()
@@ -211,7 +212,7 @@ class Step(SimpleTrainer):
         self.optimizer.zero_grad()
 
     def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
-        """Save the state and raise NonFiniteError. If several processes report, only the main process saves."""
+        """Save the state, and raise NonFiniteError. If there are reports of several processes, only rank 0 saves."""
         path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
         if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
@@ -228,7 +229,7 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        TrainerBase.load_state_dict(self, state)  # SimpleTrainer would also load the hyperparameters of the optimizer
+        TrainerBase.load_state_dict(self, state)  # SimpleTrainer's method would also load optimizer hyperparameters
         load_optimizer_state(self.optimizer, state["optimizer"], self.folder)
         self.skipped = state.get("skipped_steps", 0)
         if self.grad_scaler is not None and "grad_scaler" in state:

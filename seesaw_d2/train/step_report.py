@@ -1,6 +1,6 @@
-"""Report losses and gradients of iterations. The device computes a report, and the host reads and logs it later.
+"""Report the losses and gradients of iterations. The device computes the values, and the host reads them later.
 
-Shapes: K losses, W processes, P parameters with a gradient.
+In shapes, K is the number of losses, W the number of processes, and P the number of parameters with a gradient.
 """
 
 import random
@@ -27,15 +27,15 @@ class StepReport:
 
     Args:
         iteration: number of the iteration.
-        names: names of the losses.
-        values: (2 + K + W,) float64, equal in all processes: number of processes with a non-finite loss or gradient,
-            number of processes that received a stop signal, each loss summed over the processes, and the seconds that
-            each process waited for data.
+        names: names of the K losses.
+        values: (2 + K + W,) float64, equal in all processes. The values are the number of processes with a non-finite
+            loss or gradient, the number of processes that received a stop signal, K sums of each loss over the
+            processes, and W times in seconds that each process waited for data.
         losses: (K,) losses of this process.
-        norms: (P,) largest absolute value of each gradient, or None if they have not been computed.
+        norms: (P,) largest absolute value of each gradient, or None if not computed.
         images: file names and ids of the images in this process's batch.
         generators: states of the random number generators before the iteration.
-        scalars: deferred scalars that the model logged.
+        scalars: scalars that the model logged and that are still on the device.
         errors: messages of Detectron2 about non-finite boxes.
     """
 
@@ -51,15 +51,18 @@ class StepReport:
 
 
 def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: bool = False) -> Tensor:
-    """Return ``StepReport.values``, computed with one collective and without host-device synchronization.
+    """Compute ``StepReport.values`` with one collective and without host-device synchronization.
 
-    All processes must have losses with the same names.
+    All processes must call this function, with losses of the same names.
 
     Args:
         losses: (K,) float64, losses of this process.
         finite: scalar bool, whether the losses and gradients of this process are finite.
         data_time: seconds that this process waited for data.
         signalled: whether this process has received a stop signal.
+
+    Returns:
+        (2 + K + W,) float64 on the device of the losses.
     """
     own = torch.zeros(2 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
     own[0] = ~finite
@@ -76,17 +79,17 @@ def images_of(batch: Any) -> list[dict[str, Any]]:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the largest absolute value of each gradient, float32 (P,). It is NaN if the gradient contains NaN."""
+    """Return the largest absolute value of each gradient, or NaN for a gradient with NaN, as a float32 tensor (P,)."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
 def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
-    """Copy the numbers of all reports from the device with one transfer.
+    """Copy the numbers of all reports from the device to the host with one transfer.
 
     Returns:
-        a list for each report: the ``values``, then the deferred scalars of the report.
+        for each report, a list of its ``values`` followed by its ``scalars``.
     """
     parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
     if not parts:
@@ -101,11 +104,12 @@ def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
 
 
 def store_report(report: StepReport, row: Sequence[float]) -> None:
-    """Log an iteration as Detectron2's SimpleTrainer does.
+    """Log the metrics of an iteration as Detectron2's SimpleTrainer does.
 
-    Losses are averaged over the processes. data_time is the longest wait of any process.
+    The function logs the mean of each loss over the processes. data_time is the longest wait of any process.
 
     Args:
+        report: report of the iteration.
         row: numbers that ``read_reports`` returned for this report.
     """
     values, scalars = row[: len(report.values)], row[len(report.values) :]
@@ -122,11 +126,16 @@ def store_report(report: StepReport, row: Sequence[float]) -> None:
 
 
 def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
-    """Return the report of a non-finite iteration as plain values and tensors, which a checkpoint can contain.
+    """Convert the report of a non-finite iteration to plain values and tensors, which a checkpoint can contain.
 
     Args:
-        named: (name, parameter) pairs in the order of ``report.norms``. If ``report.norms`` is None, pass all
+        report: report of the iteration.
+        named: pairs (name, parameter) in the order of ``report.norms``. If ``report.norms`` is None, pass all
             parameters. The function then computes the norms.
+
+    Returns:
+        a dict with the images, the losses, the names of parameters with a non-finite gradient, the states of the random
+        number generators, and the error messages.
     """
     norms = report.norms
     if norms is None:
@@ -143,7 +152,7 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
 
 
 def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
-    """Describe the results of ``report_of`` from all processes: a title, then one line for each process."""
+    """Describe results of ``report_of``, in the order of ranks, as a title and one line for each process."""
     lines = ["a loss or a gradient is not finite"]
     for number, report in enumerate(reports):
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())
@@ -169,7 +178,7 @@ def generator_states(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def restore_generators(states: dict[str, Any]) -> None:
-    """Restore the generators on the CPU to ``states``, a result of ``generator_states``."""
+    """Restore the random number generators on the CPU to ``states``, a result of ``generator_states``."""
     name, keys, *rest = states["numpy"]
     random.setstate(states["python"])
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

@@ -36,10 +36,10 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixin for trainers that only writes the metrics if a training stops early. It must be the first base class."""
+    """Mixin that runs only the metric writers if a training stops early. It must be a trainer's first base class."""
 
     def after_train(self):
-        """Run all hooks if the training has finished. After an error or a signal, only write metrics."""
+        """Run all hooks if the training has finished. If an error or a signal has ended it, only write metrics."""
         STOP.deferred = False
         if self.iter >= self.max_iter:
             # Detectron2 counts one iteration too many if a run is resumed after its last iteration.
@@ -103,10 +103,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg, model: nn.Module | None = None):
-        """Apply ``accelerate`` to a model, and return the model. If ``model`` is None, first build and freeze it.
+        """Return the model of the config after ``accelerate``, frozen according to MODEL.FREEZE.
 
         Args:
-            model: a built and frozen model, or None.
+            model: a built and frozen model. If None, the function builds and freezes a model.
         """
         if model is None:
             with own_program():
@@ -139,10 +139,10 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None, settings: Differences | None = None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        ``settings`` is the result of ``other_settings`` if the evaluation is not part of the run in OUTPUT_DIR.
+        If the evaluation is not part of the run in OUTPUT_DIR, pass the result of ``other_settings`` as ``settings``.
 
-        All processes use the buffers of the main process, as checkpoints do, because the statistics of batch
-        normalization differ between processes. Evaluators get the model without DistributedDataParallel.
+        The statistics of batch normalization differ between processes. Therefore all processes use the buffers of the
+        main process, which checkpoints also contain. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
         with STOP.at_once():
@@ -206,12 +206,12 @@ class Trainer(EndsEarly, DefaultTrainer):
         return [*hooks[:place], *extra, *hooks[place:], self._training_state]
 
     def settle(self):
-        """Read and log the deferred metrics of all iterations so far. All processes must call this method."""
+        """Read and log the losses that the host has not read yet. All processes must call this method."""
         self._trainer.settle()
 
     @property
     def signalled(self) -> bool:
-        """Return whether a process received a stop signal in an iteration whose metrics are already read."""
+        """Return whether any process received a stop signal in an iteration whose losses the host has read."""
         return self._trainer.signalled
 
     def resume_or_load(self, resume=True):
@@ -238,13 +238,13 @@ class Trainer(EndsEarly, DefaultTrainer):
     def load_state_dict(self, state_dict):
         optimizer_state, base_lrs = state_dict.get("_trainer"), self.scheduler.base_lrs
         TrainerBase.load_state_dict(self, state_dict)
-        self.scheduler.base_lrs = base_lrs  # of this config, instead of the checkpoint
+        self.scheduler.base_lrs = base_lrs  # keep the values of this config
         if optimizer_state is None:
             logging.getLogger(__name__).warning(
                 "The checkpoint has no optimizer state, because Detectron2 v0.6 does not save it. Momentum starts at 0"
             )
         else:
             self._trainer.load_state_dict(optimizer_state)
-        if isinstance(self.scheduler, LRMultiplier):  # use also a changed schedule from the first resumed iteration
+        if isinstance(self.scheduler, LRMultiplier):  # a changed schedule applies from the first resumed iteration
             for group, lr in zip(self._trainer.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
                 group["lr"] = lr
