@@ -15,7 +15,8 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
-# Maximum size in bytes of one annotation file and of all files. The sizes in MUSCIMA++ v2.0 are 2 MB and 100 MB.
+# Maximum size in bytes of one annotation file, and maximum total size of all files. In MUSCIMA++ v2.0, these sizes are
+# 2 MB and 100 MB.
 _MAX_BYTES = 100_000_000
 _MAX_TOTAL = 1_000_000_000
 
@@ -49,7 +50,10 @@ def read_files(source: Path) -> dict[str, bytes]:
 
 
 def _members(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each wanted file. Unsafe names are harmless, because no file is extracted."""
+    """Yield the name and content of each annotation file and of the list of the official test set.
+
+    Unsafe file names in an archive, such as "../x", are harmless, because no file is extracted.
+    """
     checked = _Sizes(source)
     if source.is_dir():
         for path in source.rglob("*"):
@@ -66,7 +70,8 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(source) as archive:
             for member in archive:
-                checked.add(member.name, member.size)  # includes unwanted files, because tarfile decompresses all files
+                # Also add files that are not needed, because tarfile decompresses all files.
+                checked.add(member.name, member.size)
                 if member.isfile() and _wanted(member.name):
                     yield member.name, archive.extractfile(member).read()
 
@@ -76,7 +81,7 @@ def _wanted(name: str) -> bool:
 
 
 class _Sizes:
-    """Checker of the size of each file and of the total size of a source. Sizes are checked before files are read."""
+    """Check the size of each file and the total size of all files in a source, before the files are read."""
 
     def __init__(self, source: Path):
         self._source, self._total = source, 0
@@ -102,7 +107,7 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         files: result of ``read_files``.
 
     Raises:
-        DataError: ``parse_page`` refuses a file, or two files describe the same page.
+        DataError: a file is not a valid annotation file, or two files describe the same page.
     """
     found: dict[tuple[int, int], str] = {}
     for name, content in files.items():
@@ -118,13 +123,13 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
 
 
 def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
-    """Return the page names in ``testset-independent.txt``.
+    """Return the names of the pages in the official test set, which ``testset-independent.txt`` lists.
 
     Args:
         files: result of ``read_files``.
 
     Raises:
-        DataError: the source lacks this list, or the list contains the name of a missing page.
+        DataError: ``files`` lacks this list, or the list contains a page without an annotation file.
     """
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:

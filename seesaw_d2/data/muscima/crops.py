@@ -15,7 +15,7 @@ from seesaw_d2.data.muscima.settings import CropSettings
 
 
 def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[np.ndarray, list[str]]:
-    """Crop each symbol of a page, except symbols of the classes ``settings.left_out``.
+    """Crop each symbol of a page, except the symbols of the classes in ``settings.left_out``.
 
     A crop shows a square of the page, scaled to S x S pixels. The centre of the square is the centre of the symbol's
     box. The side of the square is ``settings.context`` times the longer side of the box. The square can contain parts
@@ -24,10 +24,10 @@ def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[n
     Args:
         page: the annotated page.
         image: image file of the page in CVC-MUSCIMA. If None, draw the union of the masks.
-        settings: size and context of the crops, and classes to leave out.
+        settings: settings of the crops.
 
     Returns:
-        the crops, a uint8 array (N, S, S), and the list of their N categories.
+        the crops, a uint8 array (N, S, S), and a list of the N class names.
     """
     symbols = [symbol for symbol in page.symbols if symbol.category not in settings.left_out]
     crops = np.empty((len(symbols), settings.size, settings.size), dtype=np.uint8)

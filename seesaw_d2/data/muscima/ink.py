@@ -17,10 +17,10 @@ from seesaw_d2.utils.messages import first_few, reason
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
 SCANNED = "the pages of CVC-MUSCIMA (Fornés et al., IJDAR 15(3), 2012)"
-# The masks of this class cover the paper between two staff lines, which is not ink.
+# Masks of this class cover the space between two staff lines. This space is paper, not ink.
 _NOT_INK = ("staffSpace",)
-# Paths of page images in CVC-MUSCIMA's archives are .../ideal/w-05/image/p011.png (staff removal) and .../w-05/p011.png
-# (writer identification).
+# Examples of paths in CVC-MUSCIMA are .../ideal/w-05/image/p011.png in the archive for staff removal, and
+# .../w-05/p011.png in the archive for writer identification.
 _PAGE_FILE = re.compile(r"(?:^|/)w-(\d+)/(?:image/)?p(\d+)\.png$")
 _NAMED_FILE = re.compile(r"(?:^|/)CVC-MUSCIMA_W-(\d+)_N-(\d+)_D-ideal\.png$")
 
@@ -29,12 +29,12 @@ def find_images(folder: Path) -> dict[tuple[int, int], Path]:
     """Find the page images of CVC-MUSCIMA in a folder and its subfolders.
 
     Returns:
-        a dict from (writer, page number) to the image file. If the folder also contains distorted versions of a page,
-        the dict contains the ideal version.
+        a dict from (writer, page number) to the image file. If the folder contains an undistorted image of a page
+        (below a folder named "ideal") and distorted images, the dict contains the undistorted image.
 
     Raises:
         ConfigError: the folder does not exist or contains no page image.
-        DataError: the folder contains several images of a page.
+        DataError: the choice among several images of a page is ambiguous.
     """
     if not folder.is_dir():
         raise ConfigError(f"--images: expected a folder of page images, found no folder at {folder}")
@@ -102,7 +102,7 @@ def _scan(page: Page, image: Path) -> np.ndarray:
 
 
 def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tuple[np.ndarray, int, int]:
-    """Downscale a part of a page by area averaging. The result is aligned with the pixels of the downscaled page.
+    """Downscale a part of a page by area averaging. The result is aligned with the pixel grid of the downscaled page.
 
     Args:
         picture: part of the page, (H, W) uint8. Pixels outside the part count as 0.

@@ -40,7 +40,9 @@ def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tup
 
 
 def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Return the category entries of both annotation files. As in LVIS, both files contain the training counts.
+    """Return the category entries, which are the same in the training and test annotation files.
+
+    As in LVIS, the image and instance counts of the entries are the counts of the training tiles.
 
     Args:
         ids: dict from category name to id.
@@ -66,12 +68,13 @@ def annotation_file(
 ) -> dict[str, Any]:
     """Return the content of the annotation file for the training or test tiles.
 
-    ``neg_category_ids`` of a tile contains all categories that the tile lacks, because MUSCIMA++ annotates all symbols.
+    MUSCIMA++ annotates all symbols. Therefore ``neg_category_ids`` of a tile contains all categories that neither the
+    tile's annotations nor ``not_exhaustive_category_ids`` contain.
 
     Args:
         tiles: the training or test tiles.
         categories: result of ``category_records``.
-        part: "train" or "test". This is also the name of the folder with the tiles below the image root.
+        part: "train" or "test", which is also the name of the folder of these tiles in the image root.
         side: side length of a tile in pixels.
         pictures: description of the source of the page images.
         first_image: id of the first tile. The ids of training and test tiles must differ.

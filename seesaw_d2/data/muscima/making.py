@@ -24,11 +24,11 @@ Contents = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Summary of the created or existing data set.
+    """Result of ``make_once``.
 
     Attributes:
         root: folder of the data set.
-        made: if True, this call created the data set. If False, the data set existed.
+        made: if True, the call created the data set. If False, the data set existed before.
         counts: dict from part, "train" or "test", to a dict of numbers such as ``{"pages": 28}``.
         notes: descriptions of omitted symbols, one line each.
     """
@@ -46,12 +46,14 @@ def make_once(
 
     Args:
         root: folder of the data set.
-        settings: result of ``settings_record``, all settings that determine the content.
-        fill: function that writes the data set to a given folder, and returns counts and notes.
+        settings: all settings that determine the content of the data set, the result of ``settings_record``.
+        fill: function that writes the data set to a given folder. The function returns ``counts`` and ``notes`` of
+            ``Prepared``.
         overwrite: whether to replace a data set with other settings.
 
     Raises:
-        DataError: the folder contains other files, or a data set with other settings and ``overwrite`` is False.
+        DataError: the folder contains files other than a data set made of MUSCIMA++, or the folder contains a data set
+            with other settings and ``overwrite`` is False.
     """
     found = read_record(root, LAYOUT)
     if found is not None and found["settings"] == settings:
@@ -80,7 +82,7 @@ def settings_record(kind: str, settings: TileSettings | CropSettings, source: So
     Args:
         kind: "tiles" or "crops".
         settings: settings of the tiles or crops.
-        source: pages and images of MUSCIMA++.
+        source: pages and page images of MUSCIMA++.
     """
     record = {"kind": kind, "annotations": source.digest, "pictures": source.pictures, **asdict(settings)}
     return orjson.loads(orjson.dumps(record))

@@ -12,8 +12,8 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Maximum side length in pixels. The longer side of CVC-MUSCIMA's pages has about 3,500 pixels. Masks of larger pages
-# could fill the memory.
+# Maximum side length of a page in pixels, so that masks cannot fill the memory. The longer side of CVC-MUSCIMA's pages
+# has about 3,500 pixels.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -21,12 +21,13 @@ _RUN = re.compile(r"[01]:\d{1,9}")
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """Annotated symbol.
+    """Symbol with a class, a box and a mask.
 
     Attributes:
         category: name of the class.
         top, left, height, width: position and size of the box in pixels of the page.
-        runs: mask as run lengths, row by row. Runs of 0 and 1 alternate, and the first run consists of 0.
+        runs: run lengths of the mask inside the box, row by row. Runs of 0 and 1 alternate, starting with a run of 0,
+            which may be empty.
     """
 
     category: str
@@ -54,7 +55,14 @@ class Symbol:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """Page with annotated symbols. The page shows piece ``number`` in the handwriting of ``writer``."""
+    """Page with annotated symbols.
+
+    Attributes:
+        name: name of the page, such as "CVC-MUSCIMA_W-05_N-11_D-ideal".
+        writer: number of the writer.
+        number: number of the piece of music that the writer copied.
+        symbols: symbols on the page.
+    """
 
     name: str
     writer: int
@@ -63,7 +71,7 @@ class Page:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the height and width of the area that contains all symbols, from the page's top left corner on."""
+        """Return the height and width of the smallest area at the page's top left corner that contains all symbols."""
         height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
         return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
 
@@ -73,7 +81,8 @@ def parse_page(content: bytes, where: str) -> Page:
 
     Args:
         content: content of the file.
-        where: name of the file, for messages. If the file lacks the attribute ``document``, the page gets this name.
+        where: path of the file, for messages. If the XML lacks the attribute ``document``, the page is named after the
+            file.
 
     Raises:
         DataError: the content is not XML, is not an annotation file of MUSCIMA++ v2.0, or declares a document type.
@@ -94,7 +103,7 @@ def parse_page(content: bytes, where: str) -> Page:
 
 
 class _Reader:
-    """Collector of a page's symbols from the events of the XML parser expat, which does not keep the XML in memory."""
+    """Handler of XML parser events that collects the symbols of a page. The XML document is not kept in memory."""
 
     def __init__(self, where: str):
         self.where = where
@@ -152,7 +161,7 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
 
 
 def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
-    """Convert the mask of a symbol to ``Symbol.runs``. For example, ["1:3", "1:2", "0:4"] becomes (0, 5, 4).
+    """Convert a mask in MUSCIMA++'s format to ``Symbol.runs``. For example, ["1:3", "1:2", "0:4"] becomes (0, 5, 4).
 
     Args:
         words: runs in the form "value:length".

@@ -23,7 +23,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Function that wraps an iterable to display progress, like tqdm. The arguments are iterable, length and label.
+# Function that wraps an iterable to display progress, like tqdm. It takes the iterable, its length, and a label.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
@@ -44,8 +44,9 @@ def prepare_tiles(
     """Create a detection data set of tiles, or return the summary of an existing data set with the same settings.
 
     ``root`` contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
-    categories are the classes in all pages, sorted by name, so the split does not change the categories. The test
-    annotations omit symbols of categories without a training object, because a model cannot learn these categories.
+    categories are the classes in all pages, sorted by name. Therefore the categories do not depend on the split. The
+    test annotations omit symbols of categories without a training object, because a model cannot learn these
+    categories.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
@@ -54,11 +55,13 @@ def prepare_tiles(
         images: folder of CVC-MUSCIMA's page images. If None, draw the pages from the masks.
         workers: number of worker processes. If None, use one per core.
         overwrite: whether to replace a data set with other settings.
-        progress: function that wraps an iterable to display progress, as ``Progress`` describes.
+        progress: function that wraps an iterable to display progress, such as tqdm. The arguments are the iterable, its
+            length, and a label.
 
     Raises:
         ConfigError: ``source`` does not exist, or ``images`` does not exist or contains no page image.
-        DataError: a file is missing or invalid, or ``root`` contains other files or a data set with other settings.
+        DataError: a file is missing or invalid, ``root`` contains files other than a data set made of MUSCIMA++, or
+            ``root`` contains a data set with other settings and ``overwrite`` is False.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -87,11 +90,11 @@ def prepare_crops(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create a classification data set, or return the summary of an existing data set with the same settings.
+    """Create a classification data set of symbol crops, or return the summary of an existing equal data set.
 
     ``root`` contains ``train.npz`` and ``test.npz``, each with the arrays ``images`` (N, S, S), ``labels`` (N,) and
-    ``names`` (C,), for N crops of S x S pixels. Arguments, errors and the choice of classes are as in
-    ``prepare_tiles``.
+    ``names`` (C,), for N crops of S x S pixels and C classes. ``prepare_tiles`` describes the choice of the classes,
+    the arguments and the errors.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)

@@ -18,13 +18,13 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Split:
-    """Split into training and test pages. No writer has pages in both.
+    """Split of the pages into training and test pages. No writer has both training and test pages.
 
     Attributes:
         folds: number of folds k, at least 2. Fold f contains the pages of all writers w with w mod k = f.
         fold: index of the fold with the test pages, in [0, k). The other folds contain the training pages.
-        official: if False, use folds. If True, use the pages of the published ``testset-independent`` as test pages,
-            and the pages of all other writers as training pages.
+        official: if False, use folds. If True, use the published test set ``testset-independent``, and use the pages of
+            all other writers as training pages.
     """
 
     folds: int = 5
@@ -53,7 +53,7 @@ class CropSettings:
         split: split into training and test pages.
         left_out: classes whose symbols are not cropped.
         size: side length of a crop in pixels, from 1 to 1024.
-        context: side length of the cropped square, as a multiple of the symbol's longer side, from 1 to 100.
+        context: ratio of the cropped square's side to the longer side of the symbol's box, from 1 to 100.
     """
 
     split: Split = field(default_factory=Split)
@@ -74,11 +74,12 @@ class TileSettings:
 
     Attributes:
         split: split into training and test pages.
-        left_out: classes whose symbols are drawn but not annotated.
-        scale: factor by which pages are scaled before they are cut into tiles, from 0.01 to 1.
+        left_out: classes whose symbols appear in the images but are not annotated.
+        scale: scale factor of the pages, from 0.01 to 1. Pages are scaled before they are cut into tiles.
         tile: side length of a tile in pixels of the scaled page, from 8 to 10,000.
         overlap: overlap of adjacent training tiles in pixels, less than ``tile``. Test tiles do not overlap.
-        visible: minimum fraction of a symbol's pixels that a tile must contain to annotate the symbol, in (0, 1].
+        visible: fraction in (0, 1]. A tile's annotations omit a symbol if the tile contains less than this fraction of
+            the symbol's pixels.
     """
 
     split: Split = field(default_factory=Split)

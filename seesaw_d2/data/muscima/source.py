@@ -19,9 +19,9 @@ class Source:
 
     Attributes:
         pages: pages, sorted by name.
-        official: names of the pages in the published test set. If None, a fold contains the test pages.
+        official: names of the pages in the published test set. If None, the test pages are those of a fold.
         images: dict from (writer, page number) to the image file. If None, draw the pages from the masks.
-        digest: SHA-256 of the annotation files.
+        digest: SHA-256 hash of the names and contents of all files that ``read_files`` returns.
     """
 
     pages: list[Page]
@@ -34,14 +34,14 @@ class Source:
 
     @property
     def pictures(self) -> str:
-        """Return a description of the source of the page images."""
+        """Return a text that describes the source of the page images."""
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Return the sorted categories of all pages. Therefore all folds have the same categories.
+        """Return the sorted names of the classes in all pages, so that all folds have the same categories.
 
         Args:
-            left_out: classes to leave out.
+            left_out: classes that the result omits.
 
         Raises:
             DataError: ``left_out`` contains an unknown class, or all classes.
@@ -61,7 +61,7 @@ class Source:
         return sorted(found - set(left_out))
 
     def parts(self, split: Split) -> dict[str, list[Page]]:
-        """Return the training pages ("train") and the test pages ("test").
+        """Split the pages. Return a dict with the training pages ("train") and the test pages ("test").
 
         Raises:
             DataError: the source contains no training page or no test page.

@@ -16,12 +16,13 @@ from seesaw_d2.data.muscima.settings import TileSettings
 
 @dataclass(frozen=True)
 class Tile:
-    """Square part of a page with annotations.
+    """Annotations of a square part of a page.
 
     Attributes:
         file: file name of the tile's image.
         annotations: annotation entries in LVIS format, without "id" and "image_id".
-        not_exhaustive: ids of categories with symbols that are not annotated, because their visible part is too small.
+        not_exhaustive: ids of the categories of omitted symbols. A symbol is omitted if the part inside the tile is
+            smaller than ``TileSettings.visible`` allows.
     """
 
     file: str
@@ -31,7 +32,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class TilesOfPage:
-    """Tiles of a page, with the number of omitted symbols that are copies or have an empty mask."""
+    """Tiles of a page.
+
+    Attributes:
+        tiles: the tiles.
+        copies: number of symbols that are omitted as copies of another symbol.
+        empty: number of symbols that are omitted because of an empty mask.
+    """
 
     tiles: list[Tile]
     copies: int
@@ -43,17 +50,17 @@ def cut_page(
 ) -> TilesOfPage:
     """Cut a page into tiles, and write the images of the tiles.
 
-    Training tiles without annotations are omitted. Test tiles are omitted only if they contain no ink, because
-    evaluation must count false positives in tiles without annotations. Tiles that exceed the page are padded with white
-    pixels.
+    Training tiles without annotations are omitted. Test tiles without annotations are omitted only if they contain no
+    ink, because evaluation must count false positives. Tiles that exceed the page are padded with white pixels.
 
     Args:
         page: the annotated page.
         image: image file of the page in CVC-MUSCIMA. If None, draw the union of the masks.
         folder: folder to which the images are written.
-        ids: dict from category to id. Symbols of other categories are drawn, but not annotated.
+        ids: dict from category name to id. Symbols of other categories are not annotated.
         settings: settings of the tiles.
-        is_train: if True, tiles overlap by ``settings.overlap``. If False, tiles do not overlap.
+        is_train: if True, cut training tiles, which overlap by ``settings.overlap`` pixels. If False, cut test tiles,
+            which do not overlap.
     """
     ink, _, _ = scaled(PAPER - draw_page(page, image), settings.scale)
     symbols, copies, empty = _shrunk_symbols(page, ids, settings.scale)
@@ -71,7 +78,12 @@ def cut_page(
 
 
 def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[list[tuple], int, int]:
-    """Downscale the symbols of a page. Omit copies, and symbols with an empty mask.
+    """Downscale the masks of a page's symbols. Omit copies of symbols, and symbols with an empty mask.
+
+    Args:
+        page: the annotated page.
+        ids: dict from category name to id. Symbols of other categories are omitted.
+        scale: scale factor.
 
     Returns:
         a list of (category id, mask, top, left), the number of copies, and the number of symbols with an empty mask.
@@ -120,18 +132,20 @@ def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[
 
 
 def _inside(start: int, length: int, tile_start: int, tile: int) -> slice | None:
-    """Return the part of a symbol's rows or columns inside a tile as a slice, or None if no part is inside.
+    """Return the slice of a symbol's rows or columns that a tile contains, or None if the tile contains no part.
 
     Args:
-        start, length: first row or column of the symbol on the page, and number of rows or columns.
-        tile_start, tile: first row or column of the tile on the page, and number of rows or columns.
+        start: first row or column of the symbol on the page.
+        length: number of rows or columns of the symbol.
+        tile_start: first row or column of the tile on the page.
+        tile: number of rows or columns of the tile.
     """
     low, high = max(tile_start - start, 0), min(tile_start + tile - start, length)
     return slice(low, high) if low < high else None
 
 
 def _shape(mask: np.ndarray) -> dict[str, Any]:
-    """Return bbox, area and segmentation of a mask in LVIS format.
+    """Return the fields "bbox", "area" and "segmentation" of an annotation with this mask, in LVIS format.
 
     The segmentation is run-length encoded, because polygons would fill the holes in noteheads.
     """

@@ -1,4 +1,4 @@
-"""Analyze how often training samples each category.
+"""Compute how often training samples the images and instances of each category.
 
 Shapes: C is the number of categories, and I is the number of images.
 """
@@ -13,7 +13,8 @@ from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, frequency_groups
 
-# Names of samplings. "uniform" samples each image once per epoch. The others are roundings of repeat factors.
+# Sampling methods. "uniform" samples each image once per epoch. The other methods are repeat factor sampling with
+# "stochastic" or "ceil" rounding of the repeat factors.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 
 
@@ -25,10 +26,10 @@ class SamplingAnalysis:
         statistics: numbers of images and instances of each category.
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
         repeat_threshold: threshold t of the repeat factors. If None, images are not repeated.
-        category_factors: (C,) repeat factors r(c).
-        epoch_images: dict from sampling to the number of images per epoch. For "stochastic", this is the mean number.
-            If ``repeat_threshold`` is None, the only sampling is "uniform".
-        epoch_instances: dict from sampling to (C,), number of instances of each category per epoch.
+        category_factors: (C,) repeat factors r(c) of the categories c.
+        epoch_images: dict from a sampling method in ``SAMPLINGS`` to the number of images per epoch. For "stochastic",
+            this is the mean number. If ``repeat_threshold`` is None, the only key is "uniform".
+        epoch_instances: dict from a sampling method to the number of instances of each category per epoch, (C,).
     """
 
     statistics: CategoryStatistics
@@ -39,15 +40,15 @@ class SamplingAnalysis:
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """Return an array (3,) with the fractions of an epoch's instances in rare, common and frequent categories."""
+        """Return the fractions of an epoch's instances that belong to rare, common and frequent categories, (3,)."""
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 
     def summary(self, *samplings: str) -> str:
-        """Return a text about the analysis for the log, with a line for each sampling.
+        """Return a summary for the log, with a line for each sampling method.
 
         Args:
-            samplings: samplings to describe. Default: all samplings.
+            samplings: sampling methods to describe. Default: all keys of ``epoch_images``.
         """
         counts = self.statistics
         groups = np.bincount(self.groups, minlength=len(GROUP_NAMES))
@@ -80,7 +81,7 @@ def analyze_sampling(
     groups: np.ndarray | None = None,
     **options,
 ) -> SamplingAnalysis:
-    """Analyze how often training samples the images and instances of each category.
+    """Compute how often training samples the images and instances of each category.
 
     Args:
         records: I dataset dicts with "annotations", without the images that training omits.

@@ -19,20 +19,22 @@ class BatchPlan:
     Without groups, a batch contains the next B images of the stream. With groups, as in Detectron2's aspect ratio
     grouping, a batch contains the next B images of one group.
 
-    Unlike in Detectron2, where each process composes its own batches, all processes compose the same batches, and each
-    process loads a contiguous part of each batch. Therefore the batches do not depend on the number of processes.
+    All processes compose the same batches, and each process loads a contiguous part of each batch. Therefore the
+    batches do not depend on the number of processes. In Detectron2, each process composes different batches.
 
     Args:
         stream: stream of image indices.
         batch_size: number of images B in a batch over all processes, >= 1.
-        groups: (I,) integers, the group of each image. If None, do not group images.
+        groups: (I,) integers, the group of each image. If None, images are not grouped.
     """
 
     def __init__(self, stream: EpochStream, batch_size: int, groups: np.ndarray | None = None):
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield batches without end: arrays (B,) of image indices, and of their positions in the sampler's sequence.
+        """Yield an infinite sequence of batches.
+
+        A batch is a pair of arrays (B,): the image indices, and the positions of these images in the stream.
 
         Args:
             start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.
@@ -53,11 +55,11 @@ class BatchPlan:
 
         Args:
             images: (2, M), image indices and positions in the stream for the M images of the epoch.
-            waiting: dict from group to (2, number of images), the images of the group's incomplete batch. The dict is
-                updated in place.
+            waiting: dict from group to an array (2, number of images), the images of the group's incomplete batch. The
+                dict is updated in place.
 
         Returns:
-            K complete batches (K, 2, B), sorted by the position of the last image in each batch.
+            the K complete batches, (K, 2, B), sorted by the stream position of the last image in each batch.
         """
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []
@@ -73,7 +75,7 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Return the aspect ratio group of each image as (I,) int64: 1 if width > height and 0 otherwise, as in Detectron2.
+    """Return the aspect ratio group of each image, (I,) int64. As in Detectron2: 1 if width > height and 0 otherwise.
 
     Raises:
         DataError: an image has no annotated width or height.

@@ -16,16 +16,16 @@ from seesaw_d2.data.records.records import images_of_categories
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.errors import DataError
 
-_BLOCK = 1024  # number of images per draw
+_BLOCK = 1024  # number of consecutive images that are drawn with one random generator
 
 
 class ClassAwareSampler(EpochStream, Sampler):
     """Sampler that uniformly draws a category, and then uniformly draws an image with this category.
 
     Source: class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0). As in ``CASDataset`` of EQL v2's
-    code, an image with several categories can be drawn for each of these categories. Unlike ``CASDataset``, which
-    iterates over shuffled lists of categories and images, this sampler draws all images independently, so that the
-    sampler needs no state. The expected frequencies are the same.
+    code, an image with several categories can be drawn for each of these categories. ``CASDataset`` iterates over
+    shuffled lists of categories and images. This sampler draws each image independently, and therefore needs no state.
+    The expected frequencies are the same.
 
     The stream of images is infinite. As in Detectron2's samplers, all processes draw the same stream, and each process
     uses every world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
@@ -48,7 +48,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         count = np.bincount(category)
         start = np.cumsum(count) - count
         self._image = torch.from_numpy(image)  # sorted by category
-        # start and length of the part of ``_image`` that belongs to each category, (K,)
+        # (K,) start and length of each category's part of ``_image``
         self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
@@ -57,21 +57,21 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the image indices of block ``number``. A block contains 1024 consecutive images of the stream."""
+        """Return the image indices of block ``number``, (1024,) int64. A block is a part of the infinite stream."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
         return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
-        """Draw the categories of the next images.
+        """Draw the categories of a block of images.
 
         Args:
-            generator: random generator.
-            position: position of the next image in the stream.
+            generator: random generator of the block.
+            position: position of the block's first image in the stream.
 
         Returns:
-            (_BLOCK,) category indices in [0, K).
+            (_BLOCK,) indices in [0, K) of the categories with at least one image.
         """
         return torch.randint(len(self._count), (_BLOCK,), generator=generator)
 
@@ -93,11 +93,11 @@ class ProgressivelyBalancedSampler(ClassAwareSampler):
     Source: Kang et al., ICLR 2020, equation 2. The probability of drawing category j is
     p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, where p_j^IB is proportional to the number of images with category j, p_j^CB
     is the same for all categories, t is the position in the stream, and T is ``length``. After T images, sampling is
-    class-balanced. Unlike in the paper, where t/T changes every epoch, this sampler changes t/T every 1,024 images.
+    class-balanced. In the paper, t/T changes every epoch. In this sampler, t/T changes every 1,024 images.
 
     Args:
-        records, seed: arguments of ``ClassAwareSampler``.
-        length: number of images that the whole training draws, >= 1.
+        records, seed: as in ``ClassAwareSampler``.
+        length: number of images T that the whole training draws, >= 1.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], *, length: int, seed: int | None = None):

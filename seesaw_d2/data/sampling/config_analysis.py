@@ -1,4 +1,4 @@
-"""Analyze the sampling of a config's training data."""
+"""Compute how often a training with a given config samples each category."""
 
 from detectron2.config import CfgNode
 
@@ -12,7 +12,7 @@ from seesaw_d2.frequency_groups import frequency_groups
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
-    """Analyze the sampling of DATASETS.TRAIN, without checking image files.
+    """Compute how often training samples each category of DATASETS.TRAIN. Image files are not checked.
 
     As in training, images without objects are omitted if DATALOADER.FILTER_EMPTY_ANNOTATIONS is True.
 

@@ -18,7 +18,8 @@ _SUBSET = 1  # distinguishes the seed of the random subset from the seeds of the
 class EpochStream:
     """Mixin for infinite samplers, which yield the image indices of epoch 0, then of epoch 1, and so on.
 
-    As in Detectron2, an iterator yields every world_size-th index. ``TrainLoader`` uses ``epoch`` instead of iterators.
+    As in Detectron2, iterating over the sampler yields every world_size-th index of the stream. ``TrainLoader`` calls
+    ``epoch`` instead of iterating over the sampler.
     """
 
     @property
@@ -31,7 +32,7 @@ class EpochStream:
         self._seed = int(value)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the image indices of epoch ``number`` >= 0 in order, an int64 tensor with at least one element."""
+        """Return the image indices of epoch ``number`` >= 0 in order, a non-empty int64 tensor (number of images,)."""
         raise NotImplementedError
 
     def generator(self, number: int) -> torch.Generator:
@@ -44,14 +45,14 @@ class EpochStream:
 
 
 class UniformStream(EpochStream, TrainingSampler):
-    """Detectron2's ``TrainingSampler``. An epoch contains each image once, in random order."""
+    """Version of Detectron2's ``TrainingSampler``. An epoch contains each image once, in random order."""
 
     def epoch(self, number: int) -> torch.Tensor:
         return torch.randperm(self._size, generator=self.generator(number))
 
 
 class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
-    """Detectron2's ``RandomSubsetTrainingSampler``. An epoch contains each image of a fixed random subset once."""
+    """Version of Detectron2's ``RandomSubsetTrainingSampler``. An epoch contains each image of a fixed subset once."""
 
     def epoch(self, number: int) -> torch.Tensor:
         part = torch.Generator().manual_seed(mixed_seed(self._seed, 0, _SUBSET))
@@ -60,7 +61,7 @@ class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
 
 
 class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
-    """Detectron2's ``RepeatFactorTrainingSampler``. Each epoch randomly rounds the repeat factors of the images."""
+    """Version of Detectron2's ``RepeatFactorTrainingSampler``. Repeat factors are randomly rounded in each epoch."""
 
     def epoch(self, number: int) -> torch.Tensor:
         generator = self.generator(number)
@@ -68,7 +69,7 @@ class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
         return indices[torch.randperm(len(indices), generator=generator)]
 
     def _get_epoch_indices(self, generator: torch.Generator) -> torch.Tensor:
-        """Return the same indices as Detectron2's method, but without a slow loop over images."""
+        """Return the same image indices as Detectron2's method, but without a slow loop over images."""
         fractions = torch.rand(len(self._frac_part), generator=generator)
         repeats = self._int_part + (fractions < self._frac_part).float()
         return torch.repeat_interleave(repeats.long())

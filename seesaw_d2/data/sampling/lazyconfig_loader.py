@@ -1,4 +1,4 @@
-"""Build a training loader from plain arguments, for LazyConfigs."""
+"""Build a training loader for LazyConfigs, which pass settings as arguments instead of config keys."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,23 +33,23 @@ def build_repeat_factor_loader(
     aspect_ratio_grouping: bool = True,
     **options: Any,
 ) -> TrainLoader:
-    """Check data sets, and build a training loader with repeat factor sampling that can resume at any batch.
+    """Build a training loader with repeat factor sampling. The loader can resume at any batch.
 
-    Unlike in Detectron2's LazyConfigs, the sampler does not load the data sets a second time.
+    The data sets are loaded once and checked. In Detectron2's LazyConfigs, loader and sampler each load the data sets.
 
     Args:
         names: names of registered data sets. Images without objects are omitted.
         mapper: function that maps a record to the model's input, such as Detectron2's ``DatasetMapper``.
         repeat_threshold: threshold t >= 0 of the repeat factors. If 0, images are not repeated.
-        rounding: "stochastic" or "ceil", as in DATALOADER.REPEAT_ROUNDING.
-        frequency: "images" or "instances", as in DATALOADER.REPEAT_FREQUENCY.
-        copy_paste_threshold: threshold of Copy-Paste, as in INPUT.COPY_PASTE.THRESHOLD. ``mapper`` must then return
-            bitmasks. If None, do not paste objects.
+        rounding: rounding of the repeat factors, "stochastic" or "ceil". See ``image_repeat_factors``.
+        frequency: frequency in the repeat factors, "images" or "instances". See ``category_repeat_factors``.
+        copy_paste_threshold: threshold of Copy-Paste, as in INPUT.COPY_PASTE.THRESHOLD. For Copy-Paste, ``mapper`` must
+            return bitmasks. If None, do not paste objects.
         total_batch_size: number of images in a batch over all processes, a multiple of the number of processes.
         num_workers: number of worker processes. If 0, load images in this process.
         seed: seed >= 0 of the image order and the augmentation. If None, draw a random seed that all processes share.
             The LazyConfig key ``train.seed`` replaces this seed.
-        aspect_ratio_grouping: whether each batch contains only wide or only tall images.
+        aspect_ratio_grouping: if True, each batch contains either only images with width > height, or only others.
         options: further arguments of PyTorch's ``DataLoader``.
 
     Raises:

@@ -51,16 +51,16 @@ def build_train_loader(
         mapper: function that maps a record to model inputs. If None, use ``build_mapper(cfg, is_train=True)``.
         sampler: sampler of the images. If None, build the sampler that DATALOADER.SAMPLER_TRAIN selects.
         records: dataset dicts. If None, use ``load_training_dicts(cfg)``.
-        aspect_ratio_grouping: value to use instead of DATALOADER.ASPECT_RATIO_GROUPING. If None, use the key's value.
+        aspect_ratio_grouping: whether to group images by aspect ratio. If None, use DATALOADER.ASPECT_RATIO_GROUPING.
         options: further arguments of PyTorch's ``DataLoader``.
 
     Returns:
         a ``TrainLoader``. A batch is a list of model inputs. The processes share SOLVER.IMS_PER_BATCH images equally.
-        If the sampler is not an ``EpochStream``, return Detectron2's loader, which a resumed training restarts.
+        If the sampler is not an ``EpochStream``, return Detectron2's loader, which cannot resume its image order.
 
     Raises:
-        ConfigError, DataError: ``load_training_dicts`` or ``aspect_groups`` finds invalid data. During iteration, the
-            loader raises DataError for an image that cannot be decoded or does not have the annotated size.
+        ConfigError, DataError: as in ``load_training_dicts`` and ``aspect_groups``. During iteration, the loader raises
+            DataError for an image that cannot be decoded or does not have the annotated size.
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
@@ -70,7 +70,7 @@ def build_train_loader(
     grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
     groups = aspect_groups(dataset) if grouping else None
     digests = {"digest": digest_of(dataset), "labels": labels_digest(dataset)}
-    if isinstance(dataset, list):  # serialize the records once for both the loader and mappers that read records
+    if isinstance(dataset, list):  # serialize the records once, because the loader and some mappers read records
         dataset = DatasetFromList(dataset, copy=False)
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
@@ -94,7 +94,7 @@ def build_train_loader(
 
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
-    """Wrap a mapper to report or replace unreadable images and, if Copy-Paste is enabled, to paste objects."""
+    """Wrap a mapper. The result reports or replaces unreadable images and, if configured, pastes objects."""
     skip = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES")
     checked = ReplacingMapper(mapper, records) if skip else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
@@ -114,7 +114,7 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:
-    """Log the category counts of the training data, and for repeat factor sampling also the counts in an epoch."""
+    """Log the category counts of the training data. For repeat factor sampling, also log the counts in an epoch."""
     names = class_names(cfg.DATASETS.TRAIN[0]) if cfg.DATASETS.TRAIN else None
     if names is None or not comm.is_main_process():
         return
@@ -131,10 +131,10 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
-    """Build Detectron2's test loader. Each image is loaded once, by one of the processes, with batch size 1.
+    """Build Detectron2's test loader. Exactly one process loads each image. The batch size is 1.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
-    black images. The evaluator counts the objects in such images as missed.
+    black images. The evaluator counts the objects in skipped and replaced images as missed.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).

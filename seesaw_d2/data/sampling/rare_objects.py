@@ -14,23 +14,23 @@ logger = logging.getLogger(__name__)
 
 
 class RareObjects:
-    """Sampler of objects to paste, so that an object of category c occurs r(c) times per epoch on average.
+    """Sampler of the objects to paste. On average, an object of category c occurs r(c) times per epoch.
 
-    The repeat factor r(c) = max(1, sqrt(t / f(c))) depends on the fraction f(c) of images with category c. An epoch
-    contains the original object once, and on average r(c) - 1 pasted copies. Crowds and objects without a mask are not
-    pasted.
+    The repeat factor of category c is r(c) = max(1, sqrt(t / f(c))), where f(c) is the fraction of images with the
+    category, and t is ``threshold``. An epoch contains the original object once, and r(c) - 1 pasted copies on average.
+    Crowds and objects without a mask are not pasted.
 
     Args:
         records: dataset dicts with "annotations".
-        threshold: threshold t >= 0.
+        threshold: threshold t >= 0 of the repeat factors.
 
     Attributes:
-        image: (M,) int64, record index of each of the M objects with r(c) > 1.
+        image: (M,) int64, record index of each of the M objects that can be pasted, whose categories have r(c) > 1.
         position: (M,) int64, index of each object in the annotations of its record.
         weight: (M,) float64, r(c) - 1 for the category c of each object.
-        mean: expected number of pasted objects per image.
+        mean: mean number of objects to paste into an image.
         num_categories: number of categories with r(c) > 1.
-        largest_factor: maximum of r(c).
+        largest_factor: maximum of r(c) over all categories.
     """
 
     def __init__(self, records: Records, threshold: float):
@@ -49,9 +49,9 @@ class RareObjects:
         self.num_categories, self.largest_factor = int((factors > 1).sum()), float(factors.max(initial=1))
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects to paste into one image with NumPy's global generator.
+        """Draw the objects to paste into one image. The random numbers come from NumPy's global generator.
 
-        Return a pair (record index, annotation index) for each object.
+        Return a list of pairs (record index, annotation index), one for each object.
         """
         count = int(self.mean + np.random.random_sample())  # noqa: NPY002
         places = np.random.random_sample(count) * self._cumulative[-1:]  # noqa: NPY002
@@ -60,7 +60,7 @@ class RareObjects:
 
 
 def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
-    """Build the object sampler for INPUT.COPY_PASTE, and log the expected number of pasted objects.
+    """Build the object sampler that INPUT.COPY_PASTE configures, and log the mean number of pasted objects per image.
 
     Raises:
         ConfigError: INPUT.COPY_PASTE.THRESHOLD is so low that no object would be pasted.

@@ -23,7 +23,7 @@ SAMPLERS = (*WITH_EPOCHS, SUBSET)
 # Values of DATALOADER.SAMPLER_TRAIN that work only with Detectron2's main branch. These samplers have no state, so a
 # resumed training restarts the image order from the beginning.
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
-# For each sampler, the config keys that only this sampler reads. Some keys exist only in Detectron2's main branch.
+# Dict from sampler to the config keys that only this sampler reads. Some keys exist only in Detectron2's main branch.
 SAMPLER_KEYS = {
     REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
@@ -41,9 +41,9 @@ def category_repeat_factors(
     frequency: str = "images",
     instance_count: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the repeat factor r(c) = max(1, sqrt(t / f(c))) of each category c (Gupta et al., CVPR 2019, B.2).
+    """Compute the repeat factor r(c) = max(1, sqrt(t / f(c))) of each category c (Gupta et al., CVPR 2019, B.2).
 
-    t is ``threshold``, and f(c) is the frequency of the category, which ``frequency`` defines.
+    In this formula, t is ``threshold``, and f(c) is the frequency of category c.
 
     Args:
         image_count: (C,) number of images with each category. The repeat factor of a category without images is 1.
@@ -53,8 +53,9 @@ def category_repeat_factors(
         frequency: definition of f(c):
 
             - "images": f(c) is the fraction of images with the category.
-            - "instances": f(c) is the geometric mean of this fraction and the category's fraction of all instances
-              (instance-aware repeat factors of Yaman, Mahmud and Liu, 2023, arXiv 2305.08069).
+            - "instances": f(c) is the geometric mean of two fractions: the fraction of images with the category, and
+              the fraction of instances that belong to the category (instance-aware repeat factors of Yaman, Mahmud and
+              Liu, 2023, arXiv 2305.08069).
         instance_count: (C,) number of instances of each category. Required if ``frequency`` is "instances".
 
     Returns:
@@ -71,19 +72,19 @@ def category_repeat_factors(
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """Return the repeat factors of all images as (I,) float32. An epoch contains an image that many times on average.
+    """Return the repeat factor of each image, (I,) float32: the mean number of times that an epoch contains the image.
 
     The repeat factor of an image is the maximum of r(c) over the categories c in the image. ``category_repeat_factors``
-    defines r(c). The repeat factor of an image without annotations is 1. Earlier releases of MMDetection skip such
-    images, and thereby shift the repeat factors of all later images (mmengine's pull request 1048).
+    defines r(c). The repeat factor of an image without annotations is 1. Earlier releases of MMDetection skip images
+    without annotations, which shifts the repeat factors of all later images (mmengine's pull request 1048).
 
     Args:
         records: I dataset dicts with "annotations". Crowds count as objects, as in Detectron2.
         threshold: threshold t >= 0.
         rounding: how to round the repeat factors:
 
-            - "stochastic": return the repeat factors of Detectron2's ``repeat_factors_from_category_frequency``, which
-              the sampler randomly rounds in each epoch.
+            - "stochastic": do not round here, because the sampler randomly rounds in each epoch. The result equals
+              Detectron2's ``repeat_factors_from_category_frequency``.
             - "ceil": round the repeat factors up, like MMDetection's ``ClassBalancedDataset``.
         options: further arguments of ``category_repeat_factors``.
     """
@@ -130,9 +131,9 @@ def epoch_length(cfg: CfgNode, records) -> float:
     """Return the number of images in an epoch of the configured sampler.
 
     For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this sum is the
-    mean number of images in an epoch. For other samplers, the result is the number of records. Class-aware
-    samplers have no epochs, so that ``len(records)`` draws count as one epoch. For example, the class-aware configs of
-    EQL v2 train for 12 such epochs.
+    mean number of images in an epoch. For other samplers, the result is the number of records. A class-aware sampler
+    has no epochs, so ``len(records)`` drawn images count as one epoch. The class-aware configs of EQL v2 train for 12
+    epochs of this length.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))

@@ -9,14 +9,14 @@ import torch
 
 
 def mixed_seed(*numbers: int) -> int:
-    """Combine integers >= 0 into a seed in [0, 2^63). Different sequences of integers give independent seeds."""
-    # Include the length, because SeedSequence ignores trailing zeros.
+    """Combine integers >= 0 to a seed in [0, 2^63). Different sequences of integers give independent seeds."""
+    # Include the number of integers, because SeedSequence ignores trailing zeros.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and PyTorch's global CPU generators in a block, and restore the old states afterwards.
+    """Seed Python's, NumPy's and PyTorch's global CPU generators for a ``with`` block, and then restore their states.
 
     Detectron2's augmentations use NumPy's generator, and torchvision's augmentations use PyTorch's generator.
     """
@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Restore the states of Python's, NumPy's and PyTorch's global CPU generators at the end of a block."""
+    """Restore the states of Python's, NumPy's and PyTorch's global CPU generators at the end of a ``with`` block."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield

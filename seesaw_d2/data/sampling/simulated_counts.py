@@ -13,7 +13,7 @@ _NEEDED = 'a list of categories with "name", "image_count" and "instance_count"'
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
-    """Randomly distribute categories over images. The resulting dataset dicts have exactly the given counts.
+    """Create dataset dicts with exactly the given counts, by randomly distributing categories over images.
 
     First, each annotated image gets one category. Then the remaining images and instances of each category are drawn
     randomly. Unlike in real images, categories occur independently of each other.
@@ -22,12 +22,12 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
         image_count: (C,) number of images with each category, at most ``num_annotated``.
         instance_count: (C,) number of instances of each category, at least ``image_count``.
         num_images: number of images I.
-        num_annotated: number of images with an object, at most I and at most the sum of ``image_count``. The result
-            starts with these images.
+        num_annotated: number of images with an object, at most I and at most the sum of ``image_count``. These images
+            come first in the result.
         seed: seed of the random numbers.
 
     Returns:
-        I dicts with "image_id" and "annotations". An annotation has only a "category_id".
+        I dicts with the keys "image_id" and "annotations". The only key of an annotation is "category_id".
 
     Raises:
         DataError: ``num_annotated`` is out of range.

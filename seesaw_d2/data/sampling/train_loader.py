@@ -22,11 +22,12 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Constants that distinguish the seeds of the augmentation and of replacements for images whose mapper returns None.
+# Constants that distinguish two seeds of an image: the seed of the augmentation, and the seed for choosing another
+# record if the mapper returns None.
 _AUGMENTATION, _REPLACEMENT = 1, 2
 _MAX_REPLACEMENTS = 100
 
-# Descriptions of the values in a loader's state that determine the batches.
+# Values in a loader's state that determine the batches: dict from key to description.
 _DIFFERENCES = {
     "seed": "seed",
     "batch_size": "number of images in a batch",
@@ -45,8 +46,8 @@ class TrainLoader:
     """Infinite iterable over the training batches of this process. A batch is a list of results of ``mapper``.
 
     The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch, but not
-    on the numbers of worker processes and training processes. Therefore the loader can start at any batch without
-    loading earlier batches. The worker processes start when the first batch is requested.
+    on the number of worker processes or the number of training processes. Therefore the loader can start at any batch
+    without loading earlier batches. The worker processes start when the first batch is requested.
 
     Args:
         records: I dataset dicts.
@@ -54,13 +55,13 @@ class TrainLoader:
             NumPy and PyTorch. If the function returns None, the loader maps another random record instead.
         sampler: stream of image indices. The loader also uses the sampler's seed for the augmentation.
         batch_size: number of images in a batch over all processes, a multiple of the number of processes.
-        groups: (I,) integers, the group of each image. All images of a batch belong to one group. If None, do not group
-            images.
+        groups: (I,) integers, the group of each image. All images of a batch belong to one group. If None, images are
+            not grouped.
         num_workers: number of worker processes. If 0, load images in this process.
         digest: hash of the images, the result of ``digest_of``.
         labels: hash of the annotations, the result of ``labels_digest``.
         device: GPU to which images are copied from pinned memory while the model trains on the previous batch. If None,
-            do not copy images.
+            images are not copied.
         options: further arguments of PyTorch's ``DataLoader``.
     """
 
@@ -123,7 +124,7 @@ class TrainLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
-        """Continue at the position in a state. Call this method before the iteration starts.
+        """Continue at the position that a state contains. Call this method before the iteration starts.
 
         Args:
             state: result of ``state_dict``.
@@ -135,7 +136,7 @@ class TrainLoader:
     def differences(self, state: dict[str, Any]) -> list[str]:
         """Describe differences from an earlier state that change the batches, such as "seed 1 before, 2 now".
 
-        States of earlier versions lack some values, which are not compared.
+        Values that the earlier state lacks are not compared, because earlier versions did not store all values.
         """
         mine = self.state_dict()
         return [
@@ -165,10 +166,10 @@ def digest_of(records: Sequence[Record]) -> str:
 
 
 def labels_digest(records: Sequence[Record]) -> str:
-    """Return a hash of all categories and crowds, and of the boxes of at most 2000 images at equal distances.
+    """Return a hash of the annotations: the category and crowd flag of each object, and the boxes of some images.
 
-    Reading the boxes of all images would be slow for large data sets, such as LVIS with 1.27 million objects. Masks,
-    keypoints and label maps are not included.
+    The hash includes the boxes of at most 2000 evenly spaced images, because reading all boxes would be slow for large
+    data sets, such as LVIS with 1.27 million objects. The hash does not include masks, keypoints and label maps.
     """
     digest = hashlib.sha256()
     for objects in object_columns(records):
@@ -181,7 +182,7 @@ def labels_digest(records: Sequence[Record]) -> str:
 
 
 class _Samples(Dataset):
-    """Data set of model inputs. A key is a pair (record index, position in the stream of image indices)."""
+    """Data set of model inputs. A key is a pair of a record index and a position in the stream of image indices."""
 
     def __init__(self, records: Sequence[Record], mapper: Callable[[Record], Any], seed: int):
         self._records, self._mapper, self._seed = records, mapper, seed
@@ -190,9 +191,9 @@ class _Samples(Dataset):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
-        """Return the samples of a batch. PyTorch calls this method instead of ``__getitem__``.
+        """Return the model inputs of a batch. PyTorch calls this method instead of ``__getitem__``.
 
-        The global random states are saved and restored once per batch instead of once per sample.
+        The states of the global random generators are saved and restored once per batch, not once per image.
         """
         with generators_kept():
             return [self._sample(index, place) for index, place in items]
@@ -216,7 +217,7 @@ class _Shares:
     """Iterable over the part of each batch that this process loads. A part is a list of keys of ``_Samples``.
 
     Args:
-        plan: the batches over all processes.
+        plan: sequence of the batches over all processes.
         start: number of batches to skip.
     """
 
