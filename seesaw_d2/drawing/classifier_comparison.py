@@ -14,13 +14,13 @@ _PER_ROW, _INCHES = 8, 1.75
 
 @dataclass(frozen=True, eq=False)
 class AnsweredImage:
-    """An image with its true class and the predictions of several runs.
+    """Store an image, its true class and the predictions of several runs.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        label: true class.
+        label: name of the true class.
         training_images: number of training images of the true class.
-        answers: class that each run predicts.
+        answers: name of the class that each run predicts.
     """
 
     pixels: np.ndarray
@@ -30,14 +30,15 @@ class AnsweredImage:
 
 
 def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str]) -> dict[str, list[int]]:
-    """Group images by the runs that predict their class correctly.
+    """Group images by the runs that predict the class of the image correctly.
 
     Args:
         labels: true class of each image.
         first, last: class that the first and the last run predict for each image.
 
     Returns:
-        a dict from "last" (only the last run is correct), "first", "both" and "neither" to positions of images.
+        a dict from an outcome to the indices of images in ``labels``. The outcomes are "last" and "first" (only this
+        run is correct), "both" and "neither".
     """
     right = [(a == label, b == label) for label, a, b in zip(labels, first, last, strict=True)]
     kinds = {"last": (False, True), "first": (True, False), "both": (True, True), "neither": (False, False)}
@@ -47,11 +48,15 @@ def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str])
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
     """Choose about ``limit`` images, so that the share of each outcome stays about the same.
 
-    The function chooses at least one image of each outcome that has images, and spaces the chosen images evenly.
+    This function chooses at least one image of each outcome that has images. The chosen images of an outcome are evenly
+    spaced.
 
     Args:
-        found: result of ``by_outcome``, a dict from outcome to positions of images.
+        found: result of ``by_outcome``, a dict from an outcome to the indices of images.
         limit: approximate number of images.
+
+    Returns:
+        a dict from each outcome to the indices of the chosen images.
     """
     total = sum(map(len, found.values()))
     chosen = {}
@@ -63,10 +68,10 @@ def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, li
 
 @plain_text()
 def draw_answers(sections: Mapping[str, Sequence[AnsweredImage]], runs: Sequence[str], path) -> None:
-    """Draw a figure with sections of images and the predictions of each run: green if correct, red if wrong.
+    """Draw a figure with images and the predictions of each run. Correct predictions are green, wrong ones are red.
 
     Args:
-        sections: title -> images.
+        sections: dict from the title of a section of the figure to its images.
         runs: names of the runs, in the order of ``AnsweredImage.answers``.
         path: path of the figure. The extension selects the file format.
     """

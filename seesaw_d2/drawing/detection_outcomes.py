@@ -1,4 +1,4 @@
-"""Classify the detections of an image as right or wrong, and objects without a detection as missed."""
+"""Classify detections of an image as right, wrong or unjudged, and objects without a detection as missed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ RIGHT, WRONG, UNJUDGED, MISSED, TRUTH = "right", "wrong", "unjudged", "missed", 
 
 @dataclass(frozen=True)
 class Shown:
-    """A detection or a ground-truth object to draw.
+    """Describe a detection or a ground-truth object to draw.
 
     Attributes:
         box: x0, y0, x1, y1 in pixels.
         segmentation: polygons or run lengths in COCO's format, or None for a box without a mask.
         category: contiguous category index.
-        verdict: RIGHT, WRONG or UNJUDGED for a detection, TRUTH or MISSED for an object.
+        verdict: RIGHT, WRONG or UNJUDGED for a detection. MISSED for an object without a detection, TRUTH for any
+            other ground-truth object.
     """
 
     box: Sequence[float]
@@ -29,16 +30,16 @@ class Shown:
 
 
 def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None) -> list[Shown]:
-    """Match the detections of an image with its objects, and set their verdicts.
+    """Match detections with the objects of an image, and return both with verdicts.
 
-    A detection is right if its IoU with an object of its category is at least 0.5 and no detection with a higher score
-    has matched this object. An object is missed if no detection of any category has an IoU of at least 0.5 with it.
+    A detection is RIGHT if its IoU with an object of the same category is at least 0.5 and no detection with a higher
+    score has matched this object. An object is MISSED if its IoU with each detection, of any category, is below 0.5.
 
     Args:
         detections: detections in descending order of scores.
         truths: annotated objects of the image.
-        judged: categories for which all objects of the image are annotated, or None for all categories. A detection of
-            another category that matches no object is UNJUDGED, because LVIS does not evaluate such detections.
+        judged: categories of which all objects in the image are annotated, or None for all categories. A detection of
+            another category that matches no object is UNJUDGED, because LVIS does not evaluate this detection.
 
     Returns:
         the detections with their verdicts, followed by the missed objects.

@@ -8,11 +8,12 @@ from detectron2.utils.visualizer import VisImage, Visualizer
 
 from seesaw_d2.drawing.plain_text import plain_text
 
-# Colours of rare, common and frequent categories, and of categories whose group is unknown.
+# Colours of rare, common and frequent categories, and of categories whose frequency group is unknown.
 COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
 # Marks after the names of rare, common and frequent categories.
 MARKS = (" ●R", " ○C", "")
-# Length of the longer side, in pixels, that leaves space for labels. The help text of demo.py contains this number.
+# Length of the longer side of a drawing, in pixels, that leaves enough space for labels. The help text of demo.py
+# contains this number.
 READABLE_SIZE = 512
 
 
@@ -31,11 +32,11 @@ def draw_instances(
         image: (H, W, 3) uint8 RGB.
         instances: output of a Detectron2 model, on the CPU.
         names: C category names.
-        groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which selects colour and mark. If
-            None, all detections have the same colour and no mark.
+        groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent). The group selects the colour
+            and the mark of a detection. If None, all detections have the same colour and no mark.
         min_score: minimum score of drawn detections, in [0, 1].
-        min_size: minimum length of the longer side of the drawing, in pixels. If the image is smaller, the drawing is
-            enlarged. The boxes and masks in ``instances`` stay unchanged.
+        min_size: minimum length of the longer side of the drawing, in pixels. Smaller images are enlarged before
+            drawing. The boxes and masks in ``instances`` stay unchanged.
 
     Returns:
         (H, W, 3) uint8 RGB image with the detections. An enlarged drawing has the aspect ratio of the image.

@@ -1,16 +1,19 @@
-"""Draw text literally. By default, matplotlib parses text between dollar signs as a formula, which may fail."""
+"""Draw text literally.
+
+By default, Matplotlib parses text between dollar signs as a formula, and raises an error if the formula is invalid.
+"""
 
 from contextlib import AbstractContextManager
 
 import matplotlib
 from matplotlib.figure import Figure
 
-# Metadata of all PNG and JPEG files that this project draws. Programs do not overwrite pictures without this text.
+# Metadata of all PNG and JPEG files that this project draws. Its programs do not overwrite pictures without this text.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 
 def plain_text() -> AbstractContextManager[None]:
-    """Return a context manager, also usable as a decorator, in which new figures draw text literally."""
+    """Return a context manager or decorator under which new figures draw text literally."""
     return matplotlib.rc_context({"text.parse_math": False})
 
 

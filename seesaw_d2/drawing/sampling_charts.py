@@ -1,4 +1,4 @@
-"""Draw charts of how often the categories of a data set are sampled."""
+"""Draw charts that show how often training samples each category of a data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
 
 @plain_text()
 def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> None:
-    """Draw the number of images and the repeat factor of each category, and the share of each frequency group.
+    """Draw three charts: images per category, repeat factor per category, and sampled instances per frequency group.
 
     Args:
         analysis: the sampling analysis of a data set.

@@ -1,6 +1,7 @@
 """Add checksums to exported files and check them, to detect damaged files.
 
-Runtimes ignore the checksums. A checksum does not protect against an attacker, who can also change the checksum.
+PyTorch and onnxruntime ignore the checksums. A checksum does not protect against an attacker, who can also change the
+checksum.
 """
 
 import io
@@ -12,8 +13,9 @@ from seesaw_d2.weights.torch_files import check_archive, seal
 
 _KEY = b"seesaw_d2_crc32"
 _DIGITS = 8
-# Beginning of an entry in ONNX's ModelProto.metadata_props (field 14): the key (field 1), and the tag and length of the
-# value (field 2). The 8 digits of the checksum follow.
+# Serialized beginning of an entry in ONNX's ModelProto.metadata_props (field 14). The entry consists of the key
+# (field 1) and the value (field 2). These bytes contain the key, and the tag and length of the value. The value, the 8
+# digits of the checksum, follows.
 _ENTRY = bytes([114, 4 + len(_KEY) + _DIGITS, 10, len(_KEY)]) + _KEY + bytes([18, _DIGITS])
 
 
@@ -29,8 +31,8 @@ def with_checksum(content: bytes) -> bytes:
 def check_content(content: bytes, name: str) -> None:
     """Raise WeightsError, or an exception of ``zipfile``, if the content of a file does not match the checksum.
 
-    Files of earlier versions are accepted: ONNX files without a checksum, and TorchScript archives that have only the
-    checksums of the zip format. ``name`` is the file name in the error message.
+    This function accepts files of earlier versions: ONNX files without a checksum, and TorchScript archives that have
+    only the checksums of the zip format. ``name`` is the file name in the error message.
     """
     if is_torchscript(content):
         with io.BytesIO(content) as file, zipfile.ZipFile(file) as archive:
@@ -44,7 +46,7 @@ def check_content(content: bytes, name: str) -> None:
 
 
 def is_torchscript(content: bytes) -> bool:
-    """Return whether the content is a zip archive, like TorchScript files."""
+    """Return whether the content is a zip archive. TorchScript files are zip archives, ONNX files are not."""
     return content[:2] == b"PK"
 
 

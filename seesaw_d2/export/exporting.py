@@ -32,27 +32,28 @@ _MARKS = {"torchscript": f"extra/{METADATA_FILE}", "onnx": METADATA_KEY}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
     ("onnx", "float32"): Tolerance(),
-    # The original model runs under the same autocast. PyTorch fuses layers in the exported model, which changes the
-    # rounding.
+    # The original model runs under the same autocast. The results still differ, because PyTorch fuses layers of the
+    # exported model, and a fused layer rounds differently.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # The original model runs in float32. Half precision adds or removes detections near a threshold. A difference as
-    # large as the difference between float32 and bfloat16, which has 3 bits less than float16, is also allowed.
+    # The original model runs in float32. Half precision adds or removes detections near a threshold. With own=1.0,
+    # differences up to the difference between float32 and bfloat16 are also allowed. bfloat16 has 3 bits less precision
+    # than float16.
     ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
 
 @dataclass
 class Exported:
-    """Result of an export.
+    """Describe an exported file and its comparison with the original model.
 
     Attributes:
         path: path of the file.
         size: size of the file in bytes.
         images: (height, width) of each image in the comparison.
         detections: number of detections of the original model in each image.
-        differences: largest difference of each output over all images.
-        unknown_data: reason why the class names are unknown, or "".
+        differences: dict from the name of an output to the largest difference over all images (see ``compare``).
+        unknown_data: reason why the class names are unknown, or "" if they are known.
     """
 
     path: str
@@ -78,11 +79,12 @@ def export_model(
         cfg: the config, not frozen, with MODEL.WEIGHTS.
         output: path of the file, or of a folder in which to write ``model.ts`` or ``model.onnx``.
         file_format: "torchscript" or "onnx".
-        dtype: "float32", "float16" or "bfloat16" (only TorchScript). TorchScript runs under autocast and keeps float32
-            weights. ONNX stores the weights of layers in float16.
+        dtype: dtype of the layers: "float32", "float16" or, only for TorchScript, "bfloat16". With half precision, a
+            TorchScript model runs under autocast and keeps float32 weights, whereas an ONNX file stores the weights of
+            layers in float16.
         picture: uint8 (H, W, 3) BGR, image for the comparison, preferably with objects. Default: noise. The comparison
             also uses a crop and the flipped negative of the image.
-        overwrite: whether to replace an existing file. If False, an existing file is an error.
+        overwrite: if True, replace an existing file. If False, raise an error if the file exists.
 
     Raises:
         SeesawError: the config, the weights or ``output`` is wrong, a part of the model cannot be exported, or the
@@ -141,9 +143,9 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
 
 
 def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
-    """Return the images for the comparison, (3, H, W): the image, a crop, and the vertically flipped negative.
+    """Return three images for the comparison, (3, H, W) each: the image, a crop, and the vertically flipped negative.
 
-    For a classifier, which has a fixed image size, the second image is mirrored instead of cropped.
+    A classifier has a fixed image size. Therefore, its second image is mirrored instead of cropped.
     """
     if picture is None:
         picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
@@ -159,9 +161,9 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """Return the outputs of the model in channels-last memory format, in which they are rounded differently.
+    """Return the outputs of the model for each image in channels-last memory format.
 
-    ``compare`` estimates the rounding error from these outputs.
+    These outputs have different rounding errors, from which ``compare`` estimates the size of rounding errors.
     """
     model.to(memory_format=torch.channels_last)
     try:

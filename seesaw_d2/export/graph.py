@@ -15,7 +15,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.traceable import traceable
 
 INPUT = "image"
-# Names and descriptions of the outputs for each task. TracingAdapter sorts the outputs of a model by name.
+# Name and description of each output, for each task. The names are sorted, like the outputs of TracingAdapter.
 OUTPUTS = {
     "detection": {
         "boxes": "float32 (N, 4), x0, y0, x1, y1 in pixels of the input",
@@ -28,7 +28,7 @@ OUTPUTS = {
 
 
 def outputs_of(model: nn.Module) -> dict[str, str]:
-    """Return the outputs of ``model`` after export, as a dict from name to description."""
+    """Return the outputs of an exported ``model``, as a dict from name to description."""
     task = getattr(model, "task", "detection")
     masks = task != "detection" or model.roi_heads.mask_on
     return {name: text for name, text in OUTPUTS[task].items() if masks or name != "masks"}
@@ -56,7 +56,7 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
 
 
 class Adapter(TracingAdapter):
-    """Module that calls ``predict`` to map an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``."""
+    """Map an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``, as returned by ``predict``."""
 
     def __init__(self, model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32):
         super().__init__(model, (image,), lambda inner, *inputs: predict(inner, *inputs, dtype))
@@ -65,10 +65,10 @@ class Adapter(TracingAdapter):
 
 @contextmanager
 def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
-    """Return a context manager that applies ``traceable`` and ignores PyTorch's warnings about tracing.
+    """Return a context manager that applies ``traceable`` and suppresses PyTorch's warnings about tracing.
 
     Raises:
-        ConfigError: an exporter raised an error. The message contains the first line of the exporter's error.
+        ConfigError: the exporter raised an error. The message contains the first line of the exporter's message.
     """
     try:
         with warnings.catch_warnings(), traceable():

@@ -17,9 +17,10 @@ def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> di
     """Return the metadata of an exported file as a dict of JSON values. ``docs/deployment.md`` describes the keys.
 
     Args:
-        cfg, model: the exported model and its config.
+        cfg: config of the model.
+        model: the exported model.
         dtype: see ``export_model``.
-        names: class names.
+        names: C class names.
     """
     classification = task_of(cfg) is CLASSIFICATION
     common = {

@@ -1,9 +1,9 @@
-"""Apply non-maximum suppression (NMS) to each category, for TorchScript and ONNX.
+"""Apply non-maximum suppression (NMS) separately to each category, for TorchScript and ONNX.
 
-Tracing torchvision's ``batched_nms`` records one NMS over the boxes of all categories, and separates the categories by
-an offset in pixels. This has two problems. First, the time grows with the square of the number of boxes. The 100,000
-boxes above LVIS's score threshold need minutes. Second, the offsets of 1203 categories reach a million pixels, where
-float32 has a resolution of only 0.1 pixels.
+Tracing torchvision's ``batched_nms`` records a single NMS over the boxes of all categories. An offset, which is added
+to the coordinates, separates the categories. A single NMS has two disadvantages. First, its time grows with the square
+of the number of boxes, and takes minutes for the 100,000 boxes above LVIS's score threshold. Second, the offsets of
+1203 categories reach a million pixels, where float32 has a resolution of only 0.1 pixels.
 
 Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), N detections after NMS.
 """
@@ -14,7 +14,7 @@ from torchvision.ops import nms
 
 
 def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -> tuple[Tensor, Tensor]:
-    """Apply NMS to each category. Return the region and the category, int64 (N,) each, of the remaining detections.
+    """Apply NMS separately to each category. Return the regions and the categories of the kept detections, int64 (N,).
 
     Args:
         boxes: (R, K, 4).
@@ -52,8 +52,13 @@ def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float
 def onnx_nms(boxes: Tensor, scores: Tensor, max_iou: float, min_score: float) -> Tensor:
     """Represent ONNX's operator NonMaxSuppression in a graph of torch.export.
 
-    The inputs are boxes (B, R, 4) and scores (B, J, R), for B batch entries with J categories each. Return
-    int64 (N, 3): batch index, category index in [0, J) and region of each kept box.
+    Args:
+        boxes: (B, R, 4), for B batch entries.
+        scores: (B, J, R), for J categories in each batch entry.
+        max_iou, min_score: see ``class_nms``.
+
+    Returns:
+        int64 (N, 3): batch index, category index in [0, J) and region of each kept box.
     """
     raise NotImplementedError("seesaw_d2::onnx_nms: only onnxruntime can run this operator")
 

@@ -1,8 +1,8 @@
 """Export models to ONNX.
 
 ``torch.onnx.export(dynamo=True)`` captures a model with torch.export. torch.export does not support Python branches
-that depend on the number of boxes, such as those in Detectron2's Mask R-CNN. ``traceable`` replaces the functions that
-have such branches.
+that depend on the number of boxes. Detectron2's Mask R-CNN has such branches. ``traceable`` replaces the functions that
+contain them.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
     Args:
         model: the model, on the CPU, in evaluation mode.
-        image: uint8 (3, H, W), example input. The exported model does not depend on the pixel values.
+        image: uint8 (3, H, W), example input. The exported model does not depend on its pixel values.
         metadata: text to store in the file under the metadata key ``METADATA_KEY``.
-        half: whether layers run in float16, as in ``layers_in_half``. If False, layers run in float32.
+        half: if True, layers run in float16 (see ``layers_in_half``). If False, layers run in float32.
 
     Raises:
         ConfigError: onnx or onnxscript is not installed, or the exporter cannot capture the model.

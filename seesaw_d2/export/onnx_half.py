@@ -1,8 +1,9 @@
 """Convert the layers of an ONNX model to float16, as under autocast, and store their weights in float16.
 
 Only layers with stored weights are converted. Scores, box decoding, NMS, inputs and outputs stay float32, because
-float16 has a resolution of only one pixel for coordinates above 1024. The products of normalized classifiers and mask
-predictors also stay float32, because float16 would round small features to zero before they are normalized.
+float16 has a resolution of only one pixel for coordinates above 1024. The matrix products of normalized classifiers and
+normalized mask predictors also stay float32, because float16 would round small features to zero before the
+normalization.
 """
 
 from collections import Counter
@@ -15,8 +16,8 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def layers_in_half(proto) -> None:
     """Convert the layers of an ONNX model to float16, in place.
 
-    The conversion adds a cast to float16 before each layer and a cast to float32 after it. Weights that only layers use
-    are stored in float16.
+    This function adds a cast to float16 before each layer and a cast to float32 after each layer. Weights that only
+    layers use are stored in float16.
     """
     from onnx import TensorProto, helper
 

@@ -1,9 +1,9 @@
 """Replace functions of Detectron2 by functions that torch.export and tracing can capture as a graph.
 
 Detectron2 selects proposals and detections with ``if`` and ``len`` on intermediate results. torch.export cannot capture
-such code, and tracing would record the values for the traced image as constants. The functions in this module use only
-tensor operations. For a single image, they return the same boxes, scores and order as Detectron2, even if there are no
-detections.
+these expressions, and tracing would record their values for the traced image as constants. The functions in this module
+use only tensor operations. For a single image, they return the same boxes and scores as Detectron2, in the same order,
+even if there are no detections.
 
 Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a
 level, P x P pooled grid.
@@ -171,5 +171,5 @@ def _any_length(_) -> int:
 
 
 def _smaller(size, limit: int):
-    """Return min(size, limit). A size is a tensor in tracing, and a symbolic integer in torch.export."""
+    """Return min(size, limit). ``size`` is a tensor in tracing, and a symbolic integer in torch.export."""
     return size.clamp(max=limit) if isinstance(size, Tensor) else torch.sym_min(size, limit)

@@ -12,19 +12,18 @@ from seesaw_d2.errors import OutputError
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Allowed differences between the outputs of an exported model and the outputs of the original model.
+    """Define the allowed differences between the outputs of an exported model and of the original model.
 
     Attributes:
         values: allowed difference of scores, masks and probabilities.
         boxes: allowed difference of coordinates in pixels, for images of up to 100 pixels. For larger images, the
             allowed difference is proportional to the longer side.
         unmatched: allowed fraction of detections that only one of the models has. NMS, top-k and the score threshold
-            compare numbers that differ by rounding, so that a few of many thousand decisions can differ.
-        mean_masks: If True, compare the mean difference over the pixels of each mask, because in half precision a
-            normalized predictor is inaccurate at pixels whose features are almost 0. If False, compare the largest
-            difference.
-        own: differences up to this multiple of the original model's rounding error are also allowed. ``compare``
-            estimates the rounding error.
+            compare numbers that differ by rounding. Therefore, a few of many thousand comparisons can differ.
+        mean_masks: if True, compare the mean difference over the pixels of each mask. If False, compare the largest
+            difference. In half precision, a normalized predictor is inaccurate at pixels whose features are almost 0.
+        own: factor of the original model's rounding error. Differences up to this multiple of the rounding error are
+            also allowed. ``compare`` estimates the rounding error.
     """
 
     values: float = 1e-4
@@ -43,8 +42,8 @@ def difference(
 ) -> dict[str, float]:
     """Return the largest absolute difference of each output and, for a detector, the number of unmatched detections.
 
-    Each detection is compared with the detection that ``match`` finds for it, because detections with equal scores can
-    have any order.
+    Detections with equal scores can have any order. Therefore, this function compares the pairs of detections that
+    ``match`` returns.
 
     Args:
         expected: outputs of the original model.
@@ -63,10 +62,13 @@ def difference(
 
 
 def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the pairs of matching detections, int64 with two columns: index in ``expected``, index in ``found``.
+    """Return the pairs of matching detections.
 
     Each detection in ``expected`` matches the nearest unmatched detection of the same class in ``found``, if the boxes
     differ by at most one pixel.
+
+    Returns:
+        int64 (number of pairs, 2): index in ``expected`` and index in ``found``.
     """
     pairs = []
     free = np.ones(len(found["classes"]), dtype=bool)
@@ -88,8 +90,9 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
         exported: callable that maps an image to the outputs of the exported model.
         images: images, each uint8 (3, H, W).
         expected: outputs of the original model for each image.
-        again: outputs of the original model with different rounding. The difference between ``again`` and ``expected``
-            estimates the rounding error of the original model. Deep models and large weights have larger errors.
+        again: outputs of the original model with different rounding, for each image. The difference between ``again``
+            and ``expected`` is an estimate of the original model's rounding error. The rounding error grows with the
+            depth of the model and the size of the weights.
         tolerance: allowed differences.
 
     Raises:

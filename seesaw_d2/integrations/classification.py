@@ -14,15 +14,15 @@ from seesaw_d2.losses.soft_labels import soft_label_loss
 class Criterion(nn.Module):
     """Wrap a loss of this package as a module with the interface of ``nn.CrossEntropyLoss``.
 
-    With ``CrossEntropyLoss``, or with ``SeesawLoss`` and p = q = 0, the result is the same as the result of
+    With ``CrossEntropyLoss`` of this package, or with ``SeesawLoss`` and p = q = 0, the result equals the result of
     ``nn.CrossEntropyLoss`` with the same arguments.
 
     Args:
         loss: a loss with ``background="none"``.
-        weight: (C,) >= 0, class weights. As in PyTorch, the loss is divided by the sum of the weights of all images.
+        weight: (C,) class weights, >= 0. As in PyTorch, the loss is divided by the sum of the weights of all images.
             With ``weight``, targets must be class indices.
-        label_smoothing: in [0, 1), share of the uniform distribution in each target. If ``label_smoothing`` is not 0,
-            ``loss`` must support soft labels (``soft_label_loss``).
+        label_smoothing: share of the uniform distribution in each target, in [0, 1). If ``label_smoothing`` is not 0,
+            ``loss`` must support soft labels (see ``soft_label_loss``).
 
     Raises:
         ValueError: the loss models background, ``weight`` has a wrong shape, or ``weight`` is combined with
@@ -53,7 +53,8 @@ class Criterion(nn.Module):
             targets: class indices, int64 (N,), or class probabilities, floats (N, C), for example from mixup.
 
         Raises:
-            ValueError: targets are probabilities, but the module has a ``weight`` or the loss has no soft labels.
+            ValueError: targets are probabilities, but the module has a ``weight`` or the loss does not support soft
+                labels.
         """
         if targets.dim() == 1 and self.label_smoothing:
             targets = F.one_hot(targets, self.loss.num_classes).to(torch.promote_types(logits.dtype, torch.float32))

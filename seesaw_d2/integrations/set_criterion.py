@@ -1,10 +1,11 @@
 """Use classification losses in DETR, MaskFormer and models with a similar criterion. Detectron2 is not needed.
 
 A set criterion matches queries with ground-truth objects and computes a classification loss for all queries. Most
-queries have no object. There are two kinds of classifiers: a softmax over the categories and "no object" (DETR,
-MaskFormer, Mask2Former), or a sigmoid for each category (Deformable DETR, DINO, RF-DETR).
+queries have no object. The classifier is either a softmax over the categories and "no object" (DETR, MaskFormer,
+Mask2Former), or a sigmoid for each category (Deformable DETR, DINO, RF-DETR).
 
-Shapes: B images, Q queries, C categories, L logits (C + 1 with a softmax, C with sigmoids). Label C is "no object".
+Shapes: B images, Q queries, C categories, L logits of a query (C + 1 with a softmax, C with sigmoids). Label C stands
+for "no object".
 """
 
 import functools
@@ -51,9 +52,9 @@ def query_loss(
         loss: a loss with background "class" for a softmax, or "implicit" for sigmoids.
         logits: (B, Q, L).
         labels: result of ``query_labels``, (B, Q).
-        class_weights: (C + 1,), weights of the categories and, last, of "no object". The divisor is the sum of the
-            weights of all queries, as in ``F.cross_entropy``.
-        num_objects: divisor if ``class_weights`` is None. Default: ``loss.default_avg_factor``.
+        class_weights: (C + 1,) weights of the C categories, followed by the weight of "no object". The loss is divided
+            by the sum of the weights of all queries, as in ``F.cross_entropy``.
+        num_objects: divisor of the loss if ``class_weights`` is None. Default: ``loss.default_avg_factor``.
     """
     flat = labels.flatten()
     weights = None if class_weights is None else class_weights[flat]
@@ -62,11 +63,15 @@ def query_loss(
 
 
 def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> None:
-    """Raise ValueError if the loss does not fit a model with ``num_classes`` categories.
+    """Raise ValueError if the loss does not fit a model.
 
-    ``softmax`` is True for models with a softmax over the categories and "no object", False for models with sigmoids.
     The loss must have the same number of logits as the model. The scores of the loss must be the softmax or the
     sigmoids of the logits, because the model computes scores without the loss.
+
+    Args:
+        loss: the loss.
+        num_classes: number of categories of the model.
+        softmax: True for a model with a softmax over the categories and "no object", False for a model with sigmoids.
     """
     background = "class" if softmax else "implicit"
     kind = 'a softmax over the categories and "no object"' if softmax else "sigmoids"
@@ -89,7 +94,7 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
 
 
 class LabelLoss:
-    """Mixin for a set criterion that computes the classification loss with ``cls_loss``.
+    """Mixin class of set criterions. It computes the classification loss with ``cls_loss``.
 
     The mixin must be the first base class. The names of the losses and the other outputs of the criterion, such as
     "class_error", do not change.
@@ -134,14 +139,14 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
 
     Args:
         criterion: module with a method ``loss_labels(outputs, targets, indices, ...)``, which returns one loss, and an
-            attribute ``num_classes`` or ``num_labels``. If it has a buffer ``empty_weight``, the classifier is a
-            softmax.
+            attribute ``num_classes`` or ``num_labels``. If the module has a buffer ``empty_weight``, the classifier is
+            a softmax, otherwise sigmoids.
         loss: a loss with background "class" for a softmax, or "implicit" for sigmoids. The loss becomes the submodule
             ``cls_loss`` of the criterion. If the criterion is not a submodule of the model, save the criterion in
             checkpoints too, because the loss can have statistics such as class counts.
 
     Raises:
-        ValueError: the module is not such a criterion, or the loss does not fit the criterion.
+        ValueError: ``criterion`` does not have this interface, or the loss does not fit the criterion.
     """
     num_classes = getattr(criterion, "num_classes", getattr(criterion, "num_labels", None))
     if not hasattr(criterion, "loss_labels") or not isinstance(num_classes, int):

@@ -1,7 +1,7 @@
 """Use classification losses in torchvision's R-CNNs, RetinaNet and FCOS. Detectron2 is not needed.
 
-Shapes: N proposals, C foreground categories. In torchvision label 0 is background and labels 1 to C are categories. In
-a ``ClassificationLoss`` labels 0 to C - 1 are categories and label C is background.
+Shapes: N proposals, C foreground categories. In torchvision, label 0 is background, and labels 1 to C are categories.
+In a ``ClassificationLoss``, labels 0 to C - 1 are categories, and label C is background.
 """
 
 from typing import Any, TypeVar
@@ -17,10 +17,11 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class LossPredictor(nn.Module):
-    """``FastRCNNPredictor`` with a classifier for any ``ClassificationLoss``.
+    """Predict classes and boxes like torchvision's ``FastRCNNPredictor``, for any ``ClassificationLoss``.
 
-    In training, the first output, (N, C + 1), is 0, and the module stores the logits for ``losses``. In evaluation, the
-    first output is the logarithm of the scores with background first, because torchvision then computes a softmax.
+    ``forward`` returns a tensor (N, C + 1) for the classes, and the box deltas. In evaluation, this tensor contains the
+    logarithms of the scores, background first, so that torchvision's softmax gives the scores. In training, the tensor
+    is 0, and the module stores the logits, from which ``losses`` computes the loss.
 
     Args:
         in_features: number of input features.
@@ -50,13 +51,13 @@ class LossPredictor(nn.Module):
         return scores, self.bbox_pred(features)
 
     def losses(self, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses of the last forward pass. Labels (N,) are torchvision's, where 0 is background."""
+        """Return the losses of the last forward pass. ``labels`` (N,) are torchvision's, where 0 is background."""
         logits, self._logits = self._logits, None
         return self.cls_loss(logits, (labels - 1) % (self.cls_loss.num_classes + 1))
 
 
 class LossRoIHeads(RoIHeads):
-    """torchvision's ``RoIHeads`` with the losses of a ``LossPredictor`` instead of "loss_classifier"."""
+    """Replace "loss_classifier" of torchvision's ``RoIHeads`` by the losses of a ``LossPredictor``."""
 
     def select_training_samples(self, proposals, targets):
         samples = super().select_training_samples(proposals, targets)
@@ -75,10 +76,10 @@ class LossRoIHeads(RoIHeads):
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
     """Replace the classification loss of a torchvision detector, in place, and return the model.
 
-    An R-CNN gets a new classifier with random weights. Therefore call this function before creating the optimizer. The
-    R-CNN then returns losses with the names of ``loss``, such as "loss_cls_classes" and "loss_cls_objectness", instead
-    of "loss_classifier". RetinaNet and FCOS keep the classifier and the name "classification". ``FocalLoss`` gives
-    their original losses.
+    An R-CNN gets a new classifier with random weights. Therefore, call this function before you create the optimizer.
+    The R-CNN then returns losses with the names of ``loss``, such as "loss_cls_classes" and "loss_cls_objectness",
+    instead of "loss_classifier". RetinaNet and FCOS keep the classifier and the name "classification". With
+    ``FocalLoss``, RetinaNet and FCOS return the same losses as in torchvision.
 
     Args:
         model: a detector of ``torchvision.models.detection``: a RetinaNet, an FCOS, or an R-CNN whose

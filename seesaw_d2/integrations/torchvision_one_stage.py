@@ -1,7 +1,7 @@
 """Implement ``integrations.torchvision.use_loss`` for RetinaNet and FCOS.
 
-Shapes: B images, A anchors of an image, C classes. In these models label 0 is an unused class. Anchors of background
-have label C, for which the targets of all sigmoids are 0.
+Shapes: B images, A anchors of an image, C classes. In these models, label 0 is an unused class. Background anchors have
+label C, for which the targets of all sigmoids are 0.
 """
 
 from typing import Any
@@ -18,10 +18,10 @@ ONE_STAGE = (RetinaNet, FCOS)
 
 
 class RetinaNetHead(RetinaNetClassificationHead):
-    """torchvision's classification head of RetinaNet with the loss ``cls_loss``.
+    """Compute the loss of torchvision's classification head of RetinaNet with ``cls_loss``.
 
-    As in torchvision, the loss of each image is divided by the number of foreground anchors of the image, and averaged
-    over the images.
+    As in torchvision, the loss of each image is divided by the number of foreground anchors of the image. The result is
+    the mean over the images.
     """
 
     cls_loss: ClassificationLoss
@@ -38,7 +38,10 @@ class RetinaNetHead(RetinaNetClassificationHead):
 
 
 class FCOSLossHead(FCOSHead):
-    """torchvision's FCOS head with the loss ``cls_loss``, divided by the number of foreground anchors in all images."""
+    """Compute the classification loss of torchvision's FCOS head with ``cls_loss``.
+
+    As in torchvision, the loss is divided by the number of foreground anchors in all images.
+    """
 
     cls_loss: ClassificationLoss
 

@@ -26,9 +26,9 @@ _CRITERIA = {**_SOFTMAX, **_SIGMOIDS}
 class LossFunction(nn.Module):
     """Wrap a loss function of transformers, so that its criterion uses ``cls_loss``.
 
-    In each call, the function looks up a criterion class in its globals and creates an instance. This module runs the
-    code of the function with a copy of the globals, in which the name of the class refers to a subclass with
-    ``LabelLoss``. Other models still use the original class.
+    In each call, the loss function looks up a criterion class by name in its global variables and creates an instance.
+    This module runs the code of the loss function with a copy of the global variables, in which the name refers to a
+    subclass with ``LabelLoss``. Other models still use the original class.
 
     Args:
         function: a loss function such as ``DeformableDetrForObjectDetectionLoss``.

@@ -135,13 +135,13 @@ def _writable_name(path: str) -> str:
 
 
 def check_encodable(key: str, paths: list[str]) -> None:
-    """Raise ConfigError if a path is not valid UTF-8, because OpenCV terminates the process for such a path."""
+    """Raise ConfigError if a path is not valid UTF-8, because OpenCV would terminate the process."""
     if wrong := [path for path in paths if not encodable(path)]:
         raise ConfigError(f"{key}: expected file names in UTF-8, found {shortened(ascii(wrong[0]))}")
 
 
 def check_targets(targets: list[str], *, overwrite: bool) -> None:
-    """Raise ConfigError if an output file exists. With ``overwrite``, raise it only for files of other programs."""
+    """Raise ConfigError if an output file exists. With ``overwrite``, accept existing files that demo.py wrote."""
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
         raise ConfigError(
@@ -174,7 +174,10 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
 
 
 def video_target(video: Video, output: str) -> str:
-    """Return the path of the output video: ``output`` if it names a video file, or an .mp4 file in folder ``output``.
+    """Return the path of the output video.
+
+    If ``output`` has the extension of a video, ``output`` is this path. In all other cases, ``output`` is a folder, and
+    the video in this folder has the name of the input video and the extension .mp4.
 
     Raise ConfigError if the output file is the input file.
     """

@@ -24,7 +24,7 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 def find_images(inputs: Sequence[str]) -> list[str]:
-    """Return the paths of all input images. Warn of the number of skipped subfolders and other files.
+    """Return the paths of all input images. Log a warning with the number of skipped subfolders and other files.
 
     Args:
         inputs: image files, folders of images, and glob patterns.
@@ -60,8 +60,8 @@ def _images_in(folder: str) -> list[str]:
 def check_images(paths: Sequence[str]) -> None:
     """Check the headers of all images, before any image is drawn.
 
-    A warning lists images with more than 8 bits per channel, whose large values are drawn as white. Another warning
-    lists images with several frames or pages, of which only the first is drawn.
+    This function logs two warnings. The first lists images with more than 8 bits per channel, in which values above 255
+    are drawn as white. The second lists images with several frames or pages, of which only the first is drawn.
 
     Raises:
         DataError: the header of an image cannot be read.
@@ -109,7 +109,7 @@ def _unreadable(path: str, error: Exception) -> DataError:
 
 
 class Video:
-    """Iterable over the frames of a video file, uint8 (H, W, 3) BGR each.
+    """Iterate over the frames of a video file. Each frame is uint8 (H, W, 3) BGR.
 
     Raises:
         DataError: the file does not exist or is not a video that OpenCV can read.
@@ -136,10 +136,14 @@ class Video:
 
 
 class VideoWriter:
-    """Write frames of equal size, uint8 (H, W, 3) BGR, to a video file.
+    """Write frames to a video file. All frames have the same size, uint8 (H, W, 3) BGR.
 
-    ``write`` appends a frame to a temporary file. ``close`` renames this file to ``path``. The first call of ``write``
-    raises OutputError if the file cannot be written.
+    ``write`` appends a frame to a temporary file. The first call of ``write`` raises OutputError if OpenCV cannot write
+    the file. ``close`` renames the temporary file to ``path``.
+
+    Args:
+        path: path of the video file. The extension selects the file format.
+        rate: frames per second.
     """
 
     def __init__(self, path: str, rate: float):

@@ -24,26 +24,26 @@ from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 from seesaw_d2.utils.messages import shown
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_LOOKAHEAD = 4  # maximum number of batches to read ahead in search of images with the same padded size
+_LOOKAHEAD = 4  # maximum number of batches to read ahead, to find images with the same padded size
 
 
 class BatchPredictor:
     """Detect objects in images, in batches. The detections do not depend on the batch size.
 
     Detectron2 pads all images of a batch to a common size. This additional padding would change the features and the
-    detections of smaller images. Therefore, a batch contains only images that Detectron2 would pad to the same size if
-    each image were alone. Batches of several images help only if most images have the same size, like video frames.
+    detections of smaller images. Therefore, a batch contains only images that have the same padded size in a batch of
+    one image. Batches of several images are faster only if most images have the same size, like video frames.
 
     Args:
-        cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error, unlike in
-            Detectron2's DefaultPredictor, which only warns.
+        cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error. Detectron2's
+            DefaultPredictor only logs a warning.
         batch_size: maximum number of images in a batch, >= 1.
         dtype: autocast dtype of the layers, "float32", "bfloat16" or "float16". Weights, box decoding, NMS and mask
             pasting always use float32, because bfloat16 is too coarse for coordinates.
 
     Attributes:
         class_names: C class names from the checkpoint or, if the checkpoint contains no names, from the datasets of the
-            config. If the names are unknown, "category 0", "category 1", ....
+            config. Unknown names are replaced by "category 0", "category 1", ....
         unknown_data: reason why the class names are unknown, or "" if they are known.
 
     Raises:
@@ -63,10 +63,12 @@ class BatchPredictor:
         self.model, self.class_names, self.unknown_data = load_predictor(cfg)
 
     def __call__(self, images: Iterable[np.ndarray]) -> Iterator[Instances]:
-        """Yield the detections of each image in order, on the CPU, in pixels of the input image.
+        """Yield the detections of each image, in the order of ``images``.
+
+        The detections are on the CPU, and their coordinates are pixels of the input image.
 
         Args:
-            images: uint8 (H, W, 3) BGR each. At most 4 batches of images are read ahead.
+            images: images, each uint8 (H, W, 3) BGR. This method reads at most 4 batches of images ahead.
         """
         waiting: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # in the order of ``images``
         done: dict[int, Instances] = {}
@@ -88,7 +90,7 @@ class BatchPredictor:
 
     @torch.no_grad()
     def predict(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Instances]:
-        """Run a forward pass. Return the detections of each image on the CPU, in pixels of the input image.
+        """Return the detections of each image of a batch. Boxes are on the CPU, in pixels of the input image.
 
         Args:
             images: resized images (3, h, w).
@@ -103,7 +105,7 @@ class BatchPredictor:
         return [detector_postprocess(each, *size).to("cpu") for each, size in zip(found, sizes, strict=True)]
 
     def _padded(self, item) -> tuple[int, int]:
-        """Return (height, width) of a resized image after padding, divided by the backbone's ``size_divisibility``."""
+        """Return the padded (height, width) of a resized image, in units of the backbone's ``size_divisibility``."""
         step = max(self.model.backbone.size_divisibility, 1)
         height, width = item[0].shape[1:]
         return -(-height // step), -(-width // step)
@@ -134,11 +136,11 @@ def load_predictor(
 
     Args:
         cfg: the config. This function does not modify it. ``MODEL.DEVICE: auto`` selects a GPU if a GPU is available.
-        check: function that this function calls with ``cfg`` and the model before it loads the weights.
+        check: callable to call with ``cfg`` and the model before the weights are loaded.
 
     Returns:
-        the model, its C class names, and the reason why the names are unknown, or "". Unknown names are "category 0",
-        "category 1", ....
+        the model, its C class names, and the reason why the names are unknown, or "" if they are known. Unknown names
+        are replaced by "category 0", "category 1", ....
 
     Raises:
         ConfigError: training set and test set have different category orders.

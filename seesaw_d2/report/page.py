@@ -52,7 +52,7 @@ def write_report(
     Args:
         folders: OUTPUT_DIR of each training, with this project or with Detectron2. The first run is the baseline.
         path: path of the HTML file.
-        dataset: name of the data set on which the runs were evaluated. Default: first name in the first run's TEST.
+        dataset: name of the data set on which the runs were evaluated. Default: DATASETS.TEST[0] of the first run.
         config_file: config whose DATASETS.REGISTER contains the data set. Set this argument for runs of plain
             Detectron2 whose data was registered in code.
         names: names of the runs. Default: names of the folders.
