@@ -1,4 +1,4 @@
-"""Compare a checkpoint with a model: categories, data types, shapes, missing parameters."""
+"""Compare a checkpoint with a model: categories, data types, shapes and missing parameters."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,15 @@ _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predic
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether the category order matters, because a tensor not in ``left_out`` has one row for each category."""
+    """Return whether the order of the categories matters when a checkpoint is loaded into a model.
+
+    The order matters if the checkpointer loads a tensor of a classifier or a loss with one row for each category.
+
+    Args:
+        state: state dict of the model.
+        left_out: names of the parameters and buffers that are not loaded.
+        num_classes: number of categories in the checkpoint.
+    """
     left_out = set(left_out)
     return any(
         name not in left_out and _BY_CATEGORY.search(name) and value.ndim > 0 and len(value) >= num_classes
@@ -23,7 +31,13 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError if the loaded value of a floating-point parameter is not a dense floating-point tensor."""
+    """Raise WeightsError if a loaded value is not a dense floating-point tensor, but the model's parameter is.
+
+    Args:
+        state: state dict of the model.
+        loaded: dict from parameter name to tensor in the file.
+        path: path of the file, for messages.
+    """
     for name, value in loaded.items():
         if name in state and state[name].is_floating_point():
             plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
@@ -35,9 +49,12 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def find_problems(incompatible) -> dict[str, str]:
-    """Return the missing and the wrongly shaped parameters in fvcore's report, as a dict from name to problem.
+    """Return a dict from the name of each missing or wrongly shaped parameter to a description of the problem.
 
-    Ignore missing batch counters and missing buffers of losses, because predictions do not depend on them.
+    Missing batch counters and missing buffers of losses are ignored, because predictions do not depend on them.
+
+    Args:
+        incompatible: fvcore's report on a loaded checkpoint.
     """
     problems = {
         name: "not in the file"
@@ -48,7 +65,13 @@ def find_problems(incompatible) -> dict[str, str]:
 
 
 def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> None:
-    """Raise WeightsError if ``problems``, a dict from parameter name to problem, contains a frozen parameter."""
+    """Raise WeightsError if a frozen parameter of the model was not loaded.
+
+    Args:
+        model: the model, with ``requires_grad`` False for frozen parameters.
+        problems: result of ``find_problems``, possibly with further parameters that were not loaded.
+        path: path of the checkpoint, for messages.
+    """
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
     if lines:
@@ -59,7 +82,13 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
 
 
 def check_backbone(incompatible, prefix: str, path: str) -> None:
-    """Raise WeightsError unless the file contains exactly the layers of the model's ResNet, named ``prefix``*."""
+    """Raise WeightsError unless the file contains exactly the layers of the model's ResNet.
+
+    Args:
+        incompatible: fvcore's report on the loaded file.
+        prefix: beginning of the names of the ResNet's layers in the model.
+        path: path of the file, for messages.
+    """
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
     lines += [f"{name}: not in the file" for name in incompatible.missing_keys if _is_layer(name, prefix)]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
@@ -71,7 +100,10 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
 
 
 def describe_classifier(model: nn.Module) -> str:
-    """Describe a model's loss, background and logits. Without a known loss, name the class of its heads."""
+    """Describe the classification loss of a model and the numbers of its logits and categories, for messages.
+
+    If the model uses no loss of this project, return the name of the class of its ROI heads, or of the model itself.
+    """
     loss = next((module for module in model.modules() if isinstance(module, ClassificationLoss)), None)
     if loss is None:
         return type(getattr(model, "roi_heads", model)).__name__
@@ -82,7 +114,7 @@ def describe_classifier(model: nn.Module) -> str:
 
 
 def first_lines(lines: list[str], count: int, between: str = "\n  ") -> str:
-    """Join the first ``count`` lines. If there are more lines, append their number."""
+    """Join the first ``count`` lines. If there are further lines, append the number of further lines."""
     more = [f"and {len(lines) - count} more"] if len(lines) > count else []
     return between.join([*lines[:count], *more])
 
@@ -93,7 +125,7 @@ def _is_layer(name: str, prefix: str) -> bool:
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
-    """Return the parameters in fvcore's report whose shape differs from the model, as a dict from name to problem."""
+    """Return a dict from the name of each wrongly shaped parameter in fvcore's report to a text with both shapes."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

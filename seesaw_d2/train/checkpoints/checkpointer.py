@@ -32,19 +32,20 @@ from seesaw_d2.weights.torchvision_backbones import (
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer, which also checks that weights match the model, and converts torchvision's weights.
+    """Checkpointer that checks whether weights match the model, and that converts the weights of torchvision's ResNets.
 
-    A training may start from weights that match only a part of the model (a COCO model for another data set, a softmax
-    classifier for a Seesaw head). A warning lists the parameters that keep their initial values. In an evaluation, in a
-    resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
+    A training may start from weights that match only a part of the model, such as the weights of a COCO model for
+    another data set. In this case, a warning lists the parameters that keep their initial values. In an evaluation, in
+    a resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
 
-    Weights of a torchvision ResNet come from a file, or from an address such as ``torchvision://resnet50``. They must
-    match all layers of the backbone. The other parts of the model keep their initial values.
+    The weights of a torchvision ResNet come from a file, or from an address such as ``torchvision://resnet50``. These
+    weights must match all layers of the backbone. The other parts of the model keep their initial values.
 
     Args:
-        strict: whether ``load(path, checkpointables=[])``, which starts a training, raises WeightsError for a mismatch.
-        left_out: patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that keep their initial
-            values when ``load(path, checkpointables=[])`` starts a training.
+        strict: whether a mismatch also raises WeightsError in ``load(path, checkpointables=[])``, the call that loads
+            the initial weights of a training.
+        left_out: name patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that keep their
+            initial values in ``load(path, checkpointables=[])``.
         categories: class names of the model's data set. The checkpointer saves them, and compares them with the class
             names in loaded checkpoints (``check_checkpoint``).
 
@@ -64,7 +65,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path, self.incompatible, self._backbone = path, None, None
-        # Detectron2's main branch keeps this value after a failed load, and would then reject all later loads.
+        # After a failed load, Detectron2's main branch keeps this value, and would reject all later loads.
         self._parsed_url_during_load = None
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
@@ -86,10 +87,10 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return extra
 
     def save(self, name, **kwargs):
-        """Save a checkpoint atomically, so that ``last_checkpoint`` always names a complete file.
+        """Save a checkpoint atomically, so that the file ``last_checkpoint`` always names a complete checkpoint.
 
         Raises:
-            OutputError: the file cannot be written. Earlier checkpoints are unchanged.
+            OutputError: the file cannot be written. Earlier checkpoints stay unchanged.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -107,7 +108,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         write_pointer(self.save_dir, last_filename_basename)
 
     def resume_or_load(self, path, *, resume=True):
-        """Load a checkpoint as Detectron2 does. If the folder has no checkpoint to resume from, also log a warning."""
+        """Load a checkpoint as Detectron2 does. If ``resume`` is True but no checkpoint exists, also log a warning."""
         if resume and not self.has_checkpoint():
             start = f"the weights in {path}" if path else "the initial weights of the model"
             self.logger.warning(f"--resume: {self.save_dir} has no checkpoint. Starting at iteration 0 from {start}")
@@ -117,14 +118,14 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return resume_file(self.save_dir) is not None
 
     def get_checkpoint_file(self):
-        """Return the path of the checkpoint to resume from, or "" if no checkpoint exists. See ``resume_file``."""
+        """Return the path of the checkpoint to resume from (see ``resume_file``), or "" if no checkpoint exists."""
         found = resume_file(self.save_dir)
         for problem in found.problems if found else ():
             self.logger.warning(f"{problem}. Resuming from {found.path} instead")
         return found.path if found else ""
 
     def _load_file(self, filename):
-        """Read a file with ``weights.safe_reading``. Detectron2's method would run code that a pickle contains."""
+        """Read a weights file without running code. Detectron2's method would run code that a pickle contains."""
         loaded = as_checkpoint(read_weights_file(filename), filename)
         if is_torchvision_resnet(loaded["model"]):
             self._backbone = resnet_prefix(self.model)

@@ -22,12 +22,14 @@ BEST = "model_best.pth"
 
 
 class CheckpointHook(HookBase):
-    """Save checkpoints every ``period`` iterations, at the end (``model_final.pth``), and on SIGTERM and SIGINT.
+    """Hook that saves checkpoints every ``period`` iterations, at the end of the training, and on SIGTERM and SIGINT.
 
-    All processes need this hook. A signal to any process stops all processes after the same iteration. The hook runs
-    before evaluation and writers, so that a stop does not wait for an evaluation. A signal during an evaluation ends
-    the job immediately. Therefore the hook also saves a checkpoint before each evaluation. It removes this checkpoint
-    after it has saved the next checkpoint.
+    The checkpoint at the end is ``model_final.pth``. All processes need this hook, because a signal to any process
+    stops all processes after the same iteration. The hook must run before evaluations and writers, so that a stop does
+    not wait for an evaluation.
+
+    A signal during an evaluation ends the job immediately. Therefore the hook also saves a checkpoint before each
+    evaluation. When the next checkpoint is saved, the hook removes this checkpoint.
 
     Args:
         checkpointer: writer of the checkpoints.
@@ -43,7 +45,7 @@ class CheckpointHook(HookBase):
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
         self._eval_period = eval_period
-        # Path of a checkpoint that was saved only before an evaluation, and is removed after the next save.
+        # Path of a checkpoint that was saved only because of an evaluation. The next call of ``_save`` removes it.
         self._replaced: str | None = None
 
     def before_step(self) -> None:
@@ -56,7 +58,7 @@ class CheckpointHook(HookBase):
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
         if stops or last or due or evaluates:
-            self.trainer.settle()  # raises an error if a deferred step must end the run
+            self.trainer.settle()  # raises an error if a loss that the host reads only now must end the run
         if due or ((stops or evaluates) and not last):
             self._save(checkpoint_name(iteration), iteration, for_evaluation=not (due or stops))
         if last:
@@ -83,13 +85,14 @@ class CheckpointHook(HookBase):
 
 
 class BestCheckpoint(hooks.BestCheckpointer):
-    """Save ``model_best.pth``, the weights with the highest value of a metric in all evaluations so far.
+    """Hook that saves ``model_best.pth``, the weights with the highest value of a metric in all evaluations so far.
 
     Unlike Detectron2's hook, this hook does not write "model_best.pth" to ``last_checkpoint``. In a resumed run, the
     hook continues with the best value of the interrupted run.
 
     Args:
-        period: TEST.EVAL_PERIOD. The hook runs after the evaluation.
+        checkpointer: checkpointer whose folder and model the hook uses.
+        period: TEST.EVAL_PERIOD. Register the hook after the evaluation hook.
         metric: logged name of the metric, such as "segm/APr" or, with several data sets, "lvis_v1_val/segm/APr".
     """
 

@@ -1,4 +1,4 @@
-"""Load the optimizer state of a checkpoint, and keep the hyperparameters of the config."""
+"""Load the optimizer state of a checkpoint without changing the hyperparameters that the config sets."""
 
 from typing import Any
 
@@ -10,21 +10,22 @@ _NOT_COMPARED = {"params", "lr", "initial_lr"}
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any], folder: str) -> None:
-    """Load the buffers of an optimizer (momentum) from a state dict, and keep the hyperparameters of its groups.
+    """Load the buffers of an optimizer, such as momentum, and keep the hyperparameters of its parameter groups.
 
     PyTorch's ``load_state_dict`` would replace learning rate, momentum, weight decay and implementation of each group
-    by the values in the checkpoint, so that changes of the config would have no effect in a resumed run. This function
-    only keeps the checkpoint's position in the schedule: it multiplies the current learning rate of a group by the
-    ratio of new and old base learning rate. If the base learning rate is unchanged, the current learning rate stays
-    equal bit for bit.
+    by the values in the checkpoint. Changes of the config would then have no effect in a resumed run.
+
+    This function takes only the position in the learning rate schedule from the checkpoint. The learning rate of a
+    group becomes lr * new / old, where lr is the learning rate in the checkpoint, and new and old are the base learning
+    rates of the config and of the checkpoint. If new and old are equal, the learning rate is exactly lr.
 
     Args:
-        optimizer: the optimizer that the config of the resumed run describes.
+        optimizer: optimizer of the resumed run, built from its config.
         state: result of ``optimizer.state_dict()`` in the checkpoint.
         folder: OUTPUT_DIR, for messages.
 
     Raises:
-        WeightsError: the state belongs to other parameter groups or to another optimizer.
+        WeightsError: the state belongs to an optimizer with other parameter groups, or to another kind of optimizer.
     """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     _check_hyperparameters(own, state["param_groups"], folder)
@@ -43,9 +44,14 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
 
 
 def _check_hyperparameters(own: list[dict], loaded: list[dict], folder: str) -> None:
-    """Raise WeightsError if the hyperparameters in a checkpoint have the names of another optimizer's hyperparameters.
+    """Raise WeightsError if the checkpoint contains the hyperparameters of another kind of optimizer.
 
-    Other versions of PyTorch may have more or fewer hyperparameters of the same optimizer.
+    This is the case if both the config's optimizer and the checkpoint have hyperparameters that the other one lacks. If
+    only one of them has additional hyperparameters, another version of PyTorch may have saved the checkpoint.
+
+    Args:
+        own, loaded: parameter groups of the config's optimizer and of the checkpoint.
+        folder: OUTPUT_DIR, for messages.
     """
     mine, theirs = (set().union(*groups) - _NOT_COMPARED for groups in (own, loaded))
     if mine - theirs and theirs - mine:

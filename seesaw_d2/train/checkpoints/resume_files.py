@@ -19,14 +19,19 @@ _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint to resume from, and the problems of newer checkpoints that were skipped."""
+    """A checkpoint to resume from.
+
+    Attributes:
+        path: path of the checkpoint.
+        problems: messages about damaged files that were skipped.
+    """
 
     path: str
     problems: tuple[str, ...] = ()
 
 
-# Caches the result of ``resume_file`` for each folder, with times and sizes of its checkpoints. A search is slow,
-# because it reads files completely.
+# Cache of ``resume_file``, because the search reads whole checkpoints. Maps each folder to the times and sizes of its
+# checkpoints and to the result.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
@@ -36,24 +41,26 @@ def checkpoint_name(iteration: int) -> str:
 
 
 def numbered(folder: str) -> list[tuple[int, str]]:
-    """Return pairs (iteration, path) of the checkpoints with an iteration in the name, from last to first iteration."""
+    """Return pairs (iteration, path) of the checkpoints with an iteration in the name, latest iteration first."""
     paths = glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))
     matches = [(_NUMBERED.fullmatch(os.path.basename(path)), path) for path in paths]
     return sorted(((int(match.group(1)), path) for match, path in matches if match), reverse=True)
 
 
 def resume_file(folder: str) -> Found | None:
-    """Return the checkpoint that the file ``last_checkpoint`` names.
+    """Return the checkpoint to resume from.
 
-    If ``last_checkpoint`` or this checkpoint is damaged, return the newest undamaged checkpoint. An undamaged
-    checkpoint can be read completely, and contains weights and an iteration.
+    The file ``last_checkpoint`` contains the name of this checkpoint. If the file or the checkpoint is missing or
+    damaged, return the latest undamaged checkpoint. An undamaged checkpoint can be read completely, and contains
+    weights and an iteration.
 
     Returns:
-        the checkpoint, or None if the folder contains neither ``last_checkpoint`` nor numbered checkpoints. The run has
-        then not saved a checkpoint. (A ``model_final.pth`` without an iteration may be the initial weights.)
+        the checkpoint, or None if the run has not saved a checkpoint yet. The folder then contains no
+        ``last_checkpoint``, no checkpoint with an iteration in its name, and no ``model_final.pth`` with an iteration.
+        (A ``model_final.pth`` without an iteration may contain initial weights.)
 
     Raises:
-        WeightsError: all checkpoints are damaged.
+        WeightsError: all checkpoints are missing or damaged.
     """
     paths = [os.path.join(folder, name) for name in (POINTER, FINAL)] + [path for _, path in numbered(folder)]
     state = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in paths if os.path.isfile(path)]
@@ -121,14 +128,15 @@ def _iteration(path: str, must_know: bool = True) -> int:
 
 
 def write_pointer(folder: str, name: str) -> None:
-    """Write a checkpoint name to ``last_checkpoint``, atomically."""
+    """Write the name of a checkpoint to the file ``last_checkpoint`` atomically."""
     write_text(os.path.join(folder, POINTER), name)
 
 
 def keep_newest(folder: str, iteration: int, count: int) -> None:
-    """Remove numbered checkpoints up to ``iteration``, except for the newest ``count``. If ``count`` is 0, keep all.
+    """Keep the latest ``count`` of the numbered checkpoints up to ``iteration``, and remove the earlier ones.
 
-    Checkpoints of later iterations, which exist if the user resumed from an earlier checkpoint, are also kept.
+    If ``count`` is 0, keep all checkpoints. Checkpoints of later iterations also stay. Such checkpoints exist if the
+    user resumed the run from an earlier checkpoint.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

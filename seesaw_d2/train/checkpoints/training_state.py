@@ -20,8 +20,8 @@ from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_STEP = 3  # mixed into the seed of each step, so that steps and samplers draw different random numbers from SEED
-# Map keys to the types of their values, in the position of a loader and in the whole state.
+_STEP = 3  # part of the seed of each step, so that steps and samplers draw different random numbers from one SEED
+# Required keys and the types of their values: _PLACE for the position of a loader, _KINDS for the whole state.
 _PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
     "seed": (int,),
@@ -32,38 +32,40 @@ _KINDS = {
     "metrics_size": (int, type(None)),
     "versions": (dict,),
 }
-# Keys that do not change a resumed training, of YAML configs and LazyConfigs.
+# Keys of YAML configs and LazyConfigs whose values have no effect on a resumed training.
 _WITHOUT_EFFECT = (
     *("VERSION", "OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "DATALOADER.NUM_WORKERS"),
     *("train.output_dir", "train.init_checkpoint", "dataloader.evaluator.output_dir"),
     *("dataloader.train.num_workers", "dataloader.test.num_workers"),
 )
-# Hooks that in an iteration run later than the hook that saves the checkpoint.
+# Hooks that run after the checkpoint hook in each iteration.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
 
 
 class TrainingState(HookBase):
-    """Hook that makes a resumed training equal to an uninterrupted training, bit for bit on the CPU.
+    """Hook that makes a resumed training equal to an uninterrupted training. On a CPU, both are equal bit for bit.
 
     - Before each step, the hook seeds the random number generators (Python, NumPy, PyTorch on all devices) from SEED,
       iteration and rank. Therefore checkpoints contain no states of generators.
-    - Detectron2 saves ``state_dict`` in the checkpoint under "hooks". It contains the positions of the training loader
-      and of the loader of TEST.PRECISE_BN, the seed (drawn if SEED is -1), the last values of logged scalars (to
-      continue their medians), the size of metrics.json, the config as YAML, and versions. All entries are plain values.
+    - Detectron2 saves the ``state_dict`` of the hook in the checkpoint under "hooks". The state contains the positions
+      of the training loader and of the loader of TEST.PRECISE_BN, the seed (drawn if SEED is -1), the last values of
+      logged scalars (for their medians), the size of metrics.json, the config as YAML, and versions. All entries are
+      plain values.
     - A checkpoint is written before its iteration is evaluated and logged. Therefore a resumed run first truncates
       metrics.json to its size at the checkpoint, then evaluates and logs the checkpoint's iteration.
 
     If the resumed run will not be bit for bit equal, a warning gives the reason: another seed, batch size, data set,
-    number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One reason is not detected. With
-    three or more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so that the
-    first resumed step may round differently. Samplers of Detectron2's main branch start from the beginning.
+    number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One difference causes no warning.
+    With three or more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so
+    that the first resumed step may round differently. With a sampler that exists only in Detectron2's main branch, the
+    image order starts from the beginning.
 
-    The run continues with the values of its own config. A warning lists the keys that differ from the config in the
+    A resumed run uses the values of its own config. A warning lists the keys whose values differ from the config in the
     checkpoint, with both values.
 
     Args:
         loader: the training loader. The hook saves the position of a ``TrainLoader``, but not of other loaders.
-        writers: event writers of the run in the main process. Empty in other processes.
+        writers: event writers of the run in the main process, or an empty list in other processes.
         seed: SEED. If SEED is negative, the hook draws a seed.
         config: the config as YAML, for the checkpoint.
         folder: OUTPUT_DIR, for messages.
@@ -93,7 +95,7 @@ class TrainingState(HookBase):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Keep the state until ``before_train`` restores it. Log the config keys that differ from the checkpoint.
+        """Store the state for ``before_train``, and log the config keys whose values differ from the checkpoint.
 
         Raises:
             WeightsError: ``state`` is not a result of ``state_dict``.
@@ -104,7 +106,7 @@ class TrainingState(HookBase):
             self._tell_changed_keys(state.get("config"))
 
     def begin_again(self) -> None:
-        """Empty metrics.json. Call this method if --resume finds no checkpoint, and the run starts at iteration 0."""
+        """Empty metrics.json. Call this method if a run with --resume finds no checkpoint and starts at iteration 0."""
         if self._metrics and file_size(self._metrics):
             cut_back(self._metrics, 0, 0)
 
@@ -132,7 +134,7 @@ class TrainingState(HookBase):
         seed_all(mixed_seed(self._seed, self.trainer.iter, comm.get_rank(), _STEP))
 
     def _precise_bn_loaders(self) -> list[TrainLoader]:
-        """Return the loaders of TEST.PRECISE_BN, whose positions continue from one evaluation to the next."""
+        """Return the loaders of TEST.PRECISE_BN. Each evaluation continues where the previous one stopped reading."""
         found = [hook._data_loader for hook in self.trainer._hooks if isinstance(hook, hooks.PreciseBN)]
         return [loader for loader in found if isinstance(loader, TrainLoader)]
 
@@ -182,7 +184,7 @@ class TrainingState(HookBase):
             )
 
     def _finish_iteration(self) -> None:
-        """Evaluate and log the checkpoint's iteration with the hooks that run after the checkpoint hook."""
+        """Evaluate and log the checkpoint's iteration: run the hooks that run after the checkpoint hook."""
         trainer, start = self.trainer, self.trainer.start_iter
         trainer.iter = trainer.storage.iter = start - 1
         for hook in trainer._hooks:
@@ -192,7 +194,7 @@ class TrainingState(HookBase):
 
 
 def _check_state(state: Any, where: str) -> None:
-    """Raise WeightsError unless ``state`` has all values that ``TrainingState`` needs."""
+    """Raise WeightsError unless ``state`` has all values that ``TrainingState`` needs. ``where`` is for messages."""
     _check_values(state, _KINDS, where)
     if state["seed"] < 0:
         raise WeightsError(f'{where}: "seed": expected an integer >= 0, found {state["seed"]}')
@@ -201,7 +203,7 @@ def _check_state(state: Any, where: str) -> None:
 
 
 def _check_values(state: Any, kinds: dict[str, tuple[type, ...]], where: str) -> None:
-    """Raise WeightsError unless ``state`` is a dict that has all keys of ``kinds``, with values of these types."""
+    """Raise WeightsError unless ``state`` is a dict with all keys of ``kinds`` and values of the types in ``kinds``."""
     if not isinstance(state, dict):
         raise WeightsError(f"{where}: expected a dict, found {shown(state)}")
     for key, types in kinds.items():

@@ -16,7 +16,7 @@ TASKS = {
 
 
 def task_of(cfg: CfgNode) -> Task:
-    """Return the task that MODEL.META_ARCHITECTURE selects."""
+    """Return the ``Task`` that MODEL.META_ARCHITECTURE selects."""
     return TASKS[task_name(cfg)]
 
 

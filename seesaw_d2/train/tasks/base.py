@@ -1,4 +1,4 @@
-"""Define ``Task``: the functions that differ between detection, semantic segmentation and image classification."""
+"""Define ``Task``, the functions that differ between detection, semantic segmentation and image classification."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ from seesaw_d2.utils.declared_keys import lookup
 
 @dataclass(frozen=True)
 class Task:
-    """Functions of a job that depend on the task. All other functions of ``train`` are the same for all tasks.
+    """Functions of a training or an evaluation that depend on the task.
 
-    The task does not define the evaluator, because the metadata of a data set selects it, as in Detectron2.
+    All other functions of ``seesaw_d2.train`` are the same for all tasks. The evaluator does not depend on the task: as
+    in Detectron2, the metadata of a data set selects the evaluator.
 
     Attributes:
-        num_classes_key: config key of C, the number of classes.
-        validate_datasets: ``(cfg, training=bool)``. Raises ConfigError or DataError if the data sets are invalid.
-        check_model: ``(cfg, model)``. Raises ConfigError if the model contradicts the rest of the config.
-        load_training_records: ``(cfg)``. Returns the dataset dicts of the training images.
-        build_train_loader: ``(cfg)``. Returns the training loader.
-        build_test_loader: ``(cfg, dataset name)``. Returns the loader of a test set.
+        num_classes_key: config key of the number of classes C.
+        validate_datasets: function ``(cfg, training=bool)``. It raises ConfigError or DataError for invalid data sets.
+        check_model: function ``(cfg, model)``. It raises ConfigError if the model does not match the config.
+        load_training_records: function ``(cfg)`` that returns the dataset dicts of the training images.
+        build_train_loader: function ``(cfg)`` that returns the training loader.
+        build_test_loader: function ``(cfg, dataset_name)`` that returns the loader of a test set.
     """
 
     num_classes_key: str
@@ -34,16 +35,15 @@ class Task:
     build_test_loader: Callable[[CfgNode, str], Iterable]
 
     def num_classes(self, cfg: CfgNode) -> int:
-        """Return C, the number of classes."""
+        """Return the number of classes C."""
         return lookup(cfg, self.num_classes_key)
 
 
 def task_name(cfg: CfgNode) -> str:
-    """Return "detection", "one-stage detection", "segmentation" or "classification".
+    """Return the name of the task: "detection", "one-stage detection", "segmentation" or "classification".
 
-    The name is the attribute ``task`` of the class that MODEL.META_ARCHITECTURE names. If the class lacks this
-    attribute, the name is "segmentation" for subclasses of Detectron2's SemanticSegmentor, and "detection" for other
-    classes.
+    The class that MODEL.META_ARCHITECTURE names can define the name in its attribute ``task``. Without this attribute,
+    the name is "segmentation" for subclasses of Detectron2's SemanticSegmentor, and "detection" for other classes.
 
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.

@@ -1,4 +1,4 @@
-"""Define the task image classification, for meta-architectures with ``task = "classification"``."""
+"""Define the task of image classification, for meta-architectures with the attribute ``task = "classification"``."""
 
 from detectron2.config import CfgNode
 from torch import nn
@@ -17,7 +17,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     """Check that the evaluation in the config supports the model.
 
     Raises:
-        ConfigError: a key requests an evaluation of detectors.
+        ConfigError: a key requests an evaluation that only detectors support.
     """
     if cfg.TEST.CLASSIFICATION_ACCURACY:
         raise ConfigError(

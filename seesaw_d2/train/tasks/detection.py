@@ -1,6 +1,6 @@
-"""Define the detection task, with or without masks.
+"""Define the tasks of detection and one-stage detection, with or without masks.
 
-This task is the default for meta-architectures that do not select another task.
+The task of detection is the default for meta-architectures that do not select another task.
 """
 
 import functools
@@ -27,7 +27,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     """Check that the model uses the config's classification loss, and that the evaluation supports the model.
 
     Raises:
-        ConfigError: the model does not use the loss, or a key requests an unsupported evaluation.
+        ConfigError: the model does not use the loss, or a key requests an evaluation that does not support the model.
     """
     check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
     if cfg.TEST.CLASSIFICATION_ACCURACY:
@@ -39,7 +39,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets. If the config uses PanopticFPN or Copy-Paste, also check label maps or rare objects."""
+    """Check the data sets. With PanopticFPN, also check label maps. With Copy-Paste, also check the rare objects."""
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)
@@ -48,7 +48,7 @@ def validate(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError if the config sets a classification loss or a classifier that the model does not use."""
+    """Raise ConfigError if the config sets CLS_LOSS or CLS_PREDICTOR, but the model uses no loss of this project."""
     if any(isinstance(module, ClassificationLoss) for module in model.modules()):
         return
     defaults = default_config()
@@ -63,7 +63,7 @@ def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def _check_best_metric(cfg: CfgNode) -> None:
-    """Raise ConfigError if the evaluation of the model does not compute the metric SOLVER.CHECKPOINT_BEST."""
+    """Raise ConfigError if SOLVER.CHECKPOINT_BEST names a metric that the evaluation of the model does not compute."""
     found = {"sem_seg/": has_semantic_head(cfg), "segm/": cfg.MODEL.MASK_ON, "keypoints/": cfg.MODEL.KEYPOINT_ON}
     for prefix, evaluated in found.items():
         if prefix in cfg.SOLVER.CHECKPOINT_BEST and not evaluated:

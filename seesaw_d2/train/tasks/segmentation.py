@@ -1,4 +1,4 @@
-"""Define the task semantic segmentation, for Detectron2's SemanticSegmentor. PanopticFPN has the task detection."""
+"""Define the task of semantic segmentation for Detectron2's SemanticSegmentor. PanopticFPN belongs to detection."""
 
 from detectron2.config import CfgNode
 from torch import nn
@@ -15,7 +15,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     """Check that the model uses the config's classification loss, and that the evaluation supports the model.
 
     Raises:
-        ConfigError: the model does not use the loss, or a key requests an unsupported evaluation.
+        ConfigError: the model does not use the loss, or a key requests an evaluation that does not support the model.
     """
     for key, found in {
         "TEST.CLASSIFICATION_ACCURACY": cfg.TEST.CLASSIFICATION_ACCURACY,
