@@ -1,6 +1,6 @@
 """Check the fields, types, ids and references of an annotation file.
 
-Each check first tests the values of a field in all entries together, which is fast. If this test fails, the check then
+Each check first tests the values of a field in all entries together, which is fast. If this test fails, the check
 searches for the invalid entries.
 """
 
@@ -26,7 +26,7 @@ MAX_SIDE = 1_000_000
 
 
 def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
-    """Return the list ``data[key]`` after checking that all entries are JSON objects.
+    """Return the list ``data[key]``, and check that all entries of the list are JSON objects.
 
     Raises:
         DataError: the key is missing, the value is not a list, or an entry is not an object.
@@ -75,8 +75,8 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
         path: path of the file, for messages.
 
     Raises:
-        DataError: an entry lacks the field. The message lists the ids of such entries or, if ids are missing, the
-            positions.
+        DataError: an entry lacks the field. The message lists the ids of the entries without the field or, if ids are
+            missing, the positions of these entries in the list.
     """
     values = [item.get(field, _MISSING) for item in items]
     if type(_MISSING) in set(map(type, values)):
@@ -89,7 +89,7 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
 
 
 def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the value of an integer field in every entry as (len(items),) int64. See ``column`` for the arguments.
+    """Return the value of an integer field in every entry, (len(items),) int64. See ``column`` for the arguments.
 
     Raises:
         DataError: an entry lacks the field, or a value is not an integer with at most 64 bits.
@@ -107,7 +107,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the result of ``integer_column``. Raise DataError if a value is not in [1, ``MAX_SIDE``]."""
+    """Return a field as ``integer_column`` does. Raise DataError if a value is not in [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
     bad = (values < 1) | (values > MAX_SIDE)
     if bad.any():
@@ -119,7 +119,7 @@ def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str
 
 
 def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
-    """Return the ids of the entries as (len(items),) int64. Raise DataError for missing, invalid or repeated ids."""
+    """Return the ids of the entries, (len(items),) int64. Raise DataError for missing, invalid or repeated ids."""
     ids = integer_column(items, key, "id", path)
     check_unique(ids, key, path)
     return ids
@@ -134,10 +134,10 @@ def check_unique(ids: np.ndarray, key: str, path: str) -> None:
 
 
 def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:
-    """Raise DataError if one of M annotations refers to an image or category that does not exist.
+    """Raise DataError if an annotation refers to an image or category that does not exist.
 
     Args:
-        ids: (M,) value of ``field`` in each annotation.
+        ids: (M,) value of ``field`` in each of the M annotations.
         field: "image_id" or "category_id".
         targets: ids of all images or of all categories.
         key: "images" or "categories", for messages.
@@ -156,8 +156,8 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
     """Check the lists of category ids in the entries of images, such as "neg_category_ids" in LVIS.
 
-    Ids of unknown categories cause a warning instead of an error, because an LVIS file contains such ids after a user
-    removed categories.
+    Ids of unknown categories cause a warning instead of an error, because users remove categories from LVIS files
+    without changing these lists.
 
     Args:
         images: entries of the images. Some entries may lack the list.
@@ -192,7 +192,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Raise DataError if the area of an annotation is infinite or not a number. Allow missing, null and NaN areas."""
+    """Raise DataError if an annotation's area is infinite or not a number. An area may be missing, null or NaN."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))
@@ -213,7 +213,7 @@ def count_nan_areas(data: dict[str, Any]) -> int:
 
 
 def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
-    """Raise DataError if the field of an entry is not 0, 1, false or true. Entries may lack the field."""
+    """Raise DataError if the value of a field is not 0, 1, false or true in an entry. Entries may lack the field."""
     values = [item.get(field, 0) for item in items]
     if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
         return
@@ -243,7 +243,7 @@ def _float(number: float) -> float:
 
 
 def _label(items: list[dict[str, Any]], indices) -> str:
-    """Describe entries for a message by their ids ("ids 3, 7") or, if an id is missing, by their list positions."""
+    """Name entries in a message by their ids ("ids 3, 7") or, if an id is missing, by their positions in the list."""
     ids = [items[index].get("id") for index in indices]
     if all(type(value) is int for value in ids):
         return f"ids {first_few(ids)}"

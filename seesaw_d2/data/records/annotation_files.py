@@ -25,7 +25,7 @@ from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
 
 @dataclass(frozen=True, eq=False)
 class AnnotationFile:
-    """Checked content of an annotation file. Entries are parsed JSON objects with all fields.
+    """Checked content of an annotation file. An entry is a parsed JSON object with all fields of the file.
 
     Attributes:
         path: path of the file.
@@ -226,10 +226,13 @@ class AnnotationChecker:
         return CheckedAnnotations(kept, has_area[keep], findings, ground_truth)
 
     def finish(self, findings: Sequence[Findings]) -> None:
-        """Log warnings about the findings in all parts of the file, and check that no two parts share an id.
+        """Check that the annotation ids of the file are unique, and log warnings about the findings.
+
+        Args:
+            findings: findings in each part of the file.
 
         Raises:
-            DataError: two parts contain annotations with the same id.
+            DataError: two annotations have the same id.
         """
         checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)
         warn_of(findings, self.path)

@@ -21,7 +21,7 @@ from seesaw_d2.utils.messages import first_few, reason
 
 
 class LazyMetadata(Metadata):
-    """Detectron2's ``Metadata`` that reads the categories from the annotation file at the first access."""
+    """Subclass of Detectron2's ``Metadata`` that reads the categories from the annotation file at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
@@ -118,7 +118,12 @@ def _annotation_file(name: str, read: Callable):
 
 
 def category_ids(name: str, file: AnnotationFile) -> list[int]:
-    """Return the category ids of an annotation file, sorted by Detectron2's contiguous id."""
+    """Return the category ids of a data set, sorted by Detectron2's contiguous ids.
+
+    Args:
+        name: name of the data set.
+        file: annotation file of the data set.
+    """
     contiguous = _contiguous_ids(name, file)
     return [category for category, _ in sorted(contiguous.items(), key=lambda item: item[1])]
 
@@ -153,9 +158,12 @@ def categories_of(name: str, key: str) -> Categories | None:
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
     """Return a dict from category id to Detectron2's contiguous id.
 
-    If the metadata of the data set contains such a dict, return it. Detectron2's built-in LVIS data sets have only a
-    list of names in their metadata. If the file has the same names, the contiguous id is the position of the category
-    in the file. If it has other names, the contiguous id is the category id minus 1.
+    Use the dict in the metadata of the data set. The metadata of Detectron2's built-in LVIS data sets contains a list
+    of category names instead of this dict. If this list equals the names in the file, the contiguous id is the index of
+    the category in ``file.category_ids``. Otherwise, the contiguous id is the category id minus 1.
+
+    Raises:
+        DataError: the dict lacks a category id of the file.
     """
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")

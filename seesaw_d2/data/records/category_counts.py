@@ -15,14 +15,14 @@ from seesaw_d2.errors import ConfigError, DataError
 
 @dataclass(frozen=True, eq=False)
 class CategoryStatistics:
-    """Numbers of images and instances of C categories. Crowds are not counted.
+    """Numbers of images and instances of each category. Crowds are not counted.
 
     Attributes:
         names: C category names, ordered by index.
         num_images: number of all images.
         num_annotated_images: number of images with at least one instance.
-        image_count: (C,) int64, number of images with at least one instance of the category.
-        instance_count: (C,) int64, number of instances of the category.
+        image_count: (C,) int64, number of images with at least one instance of each category.
+        instance_count: (C,) int64, number of instances of each category.
     """
 
     names: tuple[str, ...]
@@ -66,7 +66,11 @@ class CategoryStatistics:
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
-        """Return the total statistics of two disjoint sets of images."""
+        """Return the statistics of the union of two disjoint sets of images.
+
+        Raises:
+            ConfigError: the categories differ.
+        """
         if self.names != other.names:
             raise ConfigError(
                 "DATASETS.TRAIN: the data sets must have the same categories in the same order, but "

@@ -17,7 +17,7 @@ def join(parts: Sequence[Records]) -> Records:
 
 
 class Joined(Sequence):
-    """Concatenation of several sequences of records that refers to the sequences instead of copying the records.
+    """Concatenation of several sequences of records. The records are not copied.
 
     Args:
         parts: sequences of records.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# Name of each format, and the keys of an object of this format.
+# Pairs of the name of a format, and keys that identify a JSON object of this format.
 _OBJECTS = (
     ("VGG Image Annotator (VIA)", {"_via_img_metadata"}),
     ("VGG Image Annotator (VIA)", {"regions", "filename"}),
@@ -17,10 +17,11 @@ _OBJECTS = (
 
 
 def foreign_format(content: Any) -> str:
-    """Return a text about the format of a file that is not in COCO format, or "" if the format is unknown.
+    """Return a sentence for error messages about the format of a file, or "" if the format is unknown.
 
     Args:
-        content: the parsed JSON file. In a list or dict of objects, the function examines the first object.
+        content: the parsed JSON file, which has neither the COCO nor the LVIS format. If the content is a list or a
+            dict, the function also examines the first value.
     """
     values = list(content.values()) if isinstance(content, dict) else content if isinstance(content, list) else []
     for item in (content, *values[:1]):

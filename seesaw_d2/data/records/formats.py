@@ -8,7 +8,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
 AUTO = "auto"
-# Fields of images in LVIS files that contain lists of category ids.
+# Fields with lists of category ids in the image entries of LVIS files.
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
@@ -22,7 +22,7 @@ def _lvis_file(image: dict[str, Any]) -> Any:
 
 
 def has_id_lists(image: dict[str, Any]) -> bool:
-    """Return whether the entry of an image contains a list of category ids, which only the LVIS format has."""
+    """Return whether an image entry has a field of ``ID_LISTS``. Only the LVIS format has these fields."""
     return any(field in image for field in ID_LISTS)
 
 
@@ -37,17 +37,17 @@ def _is_lvis(data: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class AnnotationFormat:
-    """Format of annotation files, described by its differences from COCO's format.
+    """Format of annotation files. The attributes describe the differences from the COCO format.
 
     Attributes:
         name: value of FORMAT in DATASETS.REGISTER.
         file_name: function that maps an entry of "images" to the file name relative to the image folder.
         file_fields: the fields that ``file_name`` reads, for messages.
-        federated: whether dataset dicts contain the fields ``ID_LISTS``.
+        federated: whether the fields ``ID_LISTS`` of image entries are copied to the dataset dicts.
         matches: function that returns whether FORMAT "auto" selects this format for the parsed content of a file. The
             content may lack annotations.
-        convert: function that converts the parsed content to the structure of COCO files. If None, the format has this
-            structure.
+        convert: function that converts the parsed content of a file to the structure of COCO files. If None, the
+            content already has this structure.
     """
 
     name: str
@@ -82,7 +82,7 @@ def find_format(name: str, data: dict[str, Any], path: str) -> AnnotationFormat:
 def _check_complete(images: list[dict[str, Any]], path: str) -> None:
     """Raise DataError if an image of an LVIS file lacks ``neg_category_ids``.
 
-    All categories of such an image would count as annotated, so evaluation would count more false positives.
+    Without this list, all categories count as annotated in the image, so evaluation would count more false positives.
     """
     lacking = [image.get("id") for image in images if ID_LISTS[0] not in image]
     if lacking:

@@ -1,4 +1,4 @@
-"""Compute the fractal dimension of each category from the positions of its objects (Alexandridis et al., CVPR 2025).
+"""Compute the fractal dimension of a category from the box centres of its objects (Alexandridis et al., CVPR 2025).
 
 Shapes: M is the number of boxes.
 """
@@ -45,7 +45,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
         return 1.0
     grids = [grid for grid in range(1, _LARGEST_GRID + 1) if grid * grid <= len(centres)]
     counts = np.array([occupied_cells(centres, grid) for grid in grids])
-    if not counts.all():  # All centres are outside the image. The reference implementation computes log 0 here.
+    if not counts.all():  # All centres are outside the image. The reference implementation would compute log(0).
         return 1.0
     x, y = np.log(grids), np.log(counts)
     x = x - x.mean()
@@ -55,7 +55,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
 def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Return the box centres (M, 2) and the category indices (M,) of all objects that are not crowds.
 
-    The x and y coordinates are divided by the image's width and height.
+    The centres are x and y, divided by the image's width and height.
 
     Raises:
         DataError: an image has no width or height.
@@ -78,7 +78,7 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
 
 
 def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
-    """Return the centre of a box in double precision.
+    """Return the centre (x, y) of a box in double precision.
 
     For boxes in XYWH format, the order of operations gives the same rounding as the reference implementation.
     """
@@ -91,7 +91,7 @@ def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
 
 
 def training_fractal_dimensions(cfg: CfgNode, num_classes: int) -> np.ndarray:
-    """Return the fractal dimension (num_classes,) of each category in DATASETS.TRAIN.
+    """Return the fractal dimension of each category in DATASETS.TRAIN, (num_classes,) float64.
 
     Raises:
         ConfigError: a data set is not registered.

@@ -12,7 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_repetitions(names: Sequence[str], categories: Sequence[dict[str, Any]], path: str) -> None:
-    """Log a warning if several images have the same file, or if the names of several categories are similar.
+    """Log a warning if several images have the same file, or if names of categories are almost equal.
+
+    Names are almost equal if they differ only in case, spaces or Unicode form.
 
     Args:
         names: file name of each image.

@@ -1,4 +1,4 @@
-"""Load precomputed proposals (MODEL.LOAD_PROPOSALS) from a pickle without running code from the pickle."""
+"""Load precomputed proposals (MODEL.LOAD_PROPOSALS) from a pickle file, without running code from this file."""
 
 import pickle
 import tempfile
@@ -16,11 +16,11 @@ _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
 def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    """Add proposals to the records, like Detectron2's ``load_proposals_into_dataset``.
+    """Add precomputed proposals to records, as Detectron2's ``load_proposals_into_dataset`` does.
 
     Args:
         records: dataset dicts.
-        path: path of a pickle with "ids", "boxes" and "objectness_logits".
+        path: path of a pickle file of a dict with the keys "ids", "boxes" and "objectness_logits".
 
     Raises:
         DataError: the file cannot be read, lacks proposals, or contains objects other than arrays and plain values.

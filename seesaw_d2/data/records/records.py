@@ -1,9 +1,10 @@
 """Read the file names, sizes and objects of a sequence of records. A record is a dataset dict of Detectron2.
 
-A sequence can implement ``RecordColumns`` to return whole columns without creating the dicts. In other sequences, such
-as lists, the functions of this module read each dict.
+A column contains one value for each record or for each object. A sequence can implement ``RecordColumns`` to return
+columns without creating the dicts. For other sequences, such as lists, the functions of this module read each dict.
 
-Shapes: I is the number of records, M is the number of objects, and P is the number of pairs.
+Shapes: I is the number of records, M is the number of objects, and P is the number of distinct pairs of an image and a
+category.
 """
 
 import itertools
@@ -26,10 +27,10 @@ class ObjectColumns(NamedTuple):
     """Arrays with one value per object. The objects are sorted by image.
 
     Attributes:
-        image: (M,) int64, position of the object's record in the sequence of records.
-        category: (M,) int64, category index.
+        image: (M,) int64, index of the object's record in the sequence of records.
+        category: (M,) int64, category index of the object.
         crowd: (M,) bool, whether the object is a crowd (``iscrowd`` 1).
-        mask: (M,) int8, ``NO_MASK``, ``POLYGONS`` or ``RUN_LENGTHS``.
+        mask: (M,) int8, kind of the object's mask, ``NO_MASK``, ``POLYGONS`` or ``RUN_LENGTHS``.
     """
 
     image: np.ndarray
@@ -43,7 +44,7 @@ class ObjectColumns(NamedTuple):
 
 
 def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]:
-    """Convert a checked annotation of a file to an object in Detectron2's dataset dicts."""
+    """Convert a checked annotation entry of a file to an object of Detectron2's dataset dicts."""
     result = {"bbox": annotation["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
     if "iscrowd" in annotation:
         result["iscrowd"] = annotation["iscrowd"]
@@ -61,7 +62,7 @@ def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]
 
 @runtime_checkable
 class RecordColumns(Protocol):
-    """Interface of sequences of I records that return whole columns without creating the dicts."""
+    """Interface of sequences of records that return columns without creating the dicts."""
 
     def take(self, positions: np.ndarray) -> Records:
         """Return the records at these positions."""
@@ -73,12 +74,12 @@ class RecordColumns(Protocol):
         """Yield the path of each record's image file, or None for a record without a file."""
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return an array (I,) with the value of a key in each record.
+        """Return the value of a key in each record, (I,).
 
         The data type is int64. If records can lack the key, the data type is object, and missing values are None.
 
         Args:
-            name: the key: "image_id", "height" or "width".
+            name: the key, which is "image_id", "height" or "width".
         """
 
 
@@ -153,7 +154,8 @@ def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int |
 def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
     """Find the P distinct pairs (image, category). Return the images (P,) and categories (P,), sorted by image.
 
-    The objects are almost sorted, so NumPy's stable sort is fast. ``np.unique`` would take 50 times as long for LVIS.
+    NumPy's stable sort is fast, because the objects are almost sorted. ``np.unique`` would take 50 times as long for
+    LVIS.
     """
     width = int(objects.category.max()) + 1 if len(objects.category) else 1
     keys = np.sort(objects.image * width + objects.category, kind="stable")
@@ -163,7 +165,7 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
     """Find the P distinct pairs (category, image). Return the categories (P,) and images (P,), sorted by category.
 
-    Both arrays have small integer types to save memory, because LVIS has a million pairs.
+    Both arrays have short integer types to save memory, because LVIS has a million pairs.
 
     Args:
         records: I records.

@@ -35,7 +35,7 @@ class DatasetEntry:
     """Validated entry of DATASETS.REGISTER that describes a detection data set.
 
     Attributes:
-        name: name of the data set.
+        name: name under which the data set is registered.
         json_file: absolute path of the annotation file.
         image_root: absolute path of the image folder.
         format: a key of ``FORMATS``, or "auto" to detect the format.
@@ -80,12 +80,13 @@ def register_datasets(cfg: CfgNode) -> None:
     effect.
 
     Raises:
-        ConfigError: an entry is not a mapping, lacks a key or contains an unknown key, a file or folder does not exist,
-            or a name is already registered. The message names ``DATASETS.REGISTER[i].KEY``.
+        ConfigError: an entry is not a mapping, an entry lacks a key or contains an unknown key, a file or folder does
+            not exist, or a name is already registered. The message contains ``DATASETS.REGISTER[i].KEY``.
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(added_value(cfg, _KEY))]
     for index, entry in enumerate(entries):
-        # Results are written to a folder with the name of the data set. Refuse names that lead to other folders.
+        # Results are written to a folder with the name of the data set. Refuse names that contain paths, such as
+        # "../x".
         below("", entry.name, f"{_KEY}[{index}].NAME")
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
@@ -110,8 +111,8 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
 def provide_names(cfg: CfgNode) -> None:
     """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to the DatasetCatalog.
 
-    Detectron2's DefaultPredictor and Visualizer can then use the class names of a run's config. If the files of an
-    entry are missing, the function logs a warning and skips the entry.
+    Detectron2's DefaultPredictor and Visualizer can then use the class names of these data sets. If an entry is
+    invalid, for example because its files are missing, the function logs a warning and skips the entry.
     """
     for index, value in enumerate(added_value(cfg, _KEY)):
         try:

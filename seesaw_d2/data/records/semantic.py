@@ -27,7 +27,7 @@ class SemanticClasses:
 
     Attributes:
         names: name of each class. The pixel values of label maps are indices of this tuple.
-        image_count: number of training images with each class. If None, the numbers are unknown.
+        image_count: number of training images that contain each class. If None, these numbers are unknown.
     """
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ class SemanticLabels:
     classes_file: str
 
     def added_to(self, records: Sequence[dict[str, Any]], image_root: str) -> list[dict[str, Any]]:
-        """Return copies of the dataset dicts with the path of the label map as ``sem_seg_file_name``."""
+        """Return copies of the dataset dicts. In each copy, ``sem_seg_file_name`` is the path of the label map."""
         return [{**record, "sem_seg_file_name": self._path(record["file_name"], image_root)} for record in records]
 
     def _path(self, image: str, image_root: str) -> str:
@@ -56,7 +56,7 @@ class SemanticLabels:
 
 
 def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | None:
-    """Return the label maps of an entry of DATASETS.REGISTER, or None if it has neither of the two ``SEMANTIC_KEYS``.
+    """Parse the ``SEMANTIC_KEYS`` of an entry of DATASETS.REGISTER. Return None if the entry has neither key.
 
     Args:
         value: the entry, whose values are strings.
@@ -124,7 +124,7 @@ def semantic_classes(name: str) -> SemanticClasses | None:
 
 
 def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
-    """Check that each record has a label map of the same size as the image. Read only the headers of the label maps.
+    """Check that each record has a label map of the same size as the image. Only the files' headers are read.
 
     Args:
         records: dataset dicts.
@@ -159,7 +159,7 @@ def _problem(record: dict[str, Any]) -> str:
 
 
 def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
-    """Read and check a label map. Return the pixel values as (H, W) uint8.
+    """Read and check a label map of H x W pixels. Return the pixel values, (H, W) uint8.
 
     Args:
         path: path of the label map.

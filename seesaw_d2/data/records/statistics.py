@@ -23,7 +23,7 @@ _cache: dict[tuple, "CategoryStatistics"] = {}
 
 
 def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None) -> CategoryStatistics:
-    """Return the category statistics of a registered data set. Cache the result until the annotation file changes.
+    """Return the category statistics of a registered data set. The result is cached until the annotation file changes.
 
     Args:
         name: name of the data set.
@@ -41,7 +41,7 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """Return the total statistics of all data sets in DATASETS.TRAIN, including images that training omits.
+    """Return the total category statistics of DATASETS.TRAIN. Images that training omits are also counted.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
@@ -66,9 +66,9 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
         num_classes: number of categories of the model. If None, use MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
-        the group (num_classes,) of each category. If DATASETS.TRAIN is empty, cannot be read or has another number of
-        categories, the function logs the reason and returns None instead of raising an error, because training with a
-        custom data loader does not need DATASETS.TRAIN.
+        the group of each category, (num_classes,). If DATASETS.TRAIN is empty, cannot be read or has another number of
+        categories, the function logs the reason and returns None. The function does not raise an error, because
+        training with a custom data loader does not need DATASETS.TRAIN.
     """
     thresholds = added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS")
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes

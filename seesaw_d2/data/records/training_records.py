@@ -34,7 +34,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
     """Load and check all data sets in DATASETS.TRAIN, and return the concatenated dataset dicts for training.
 
     Raises:
-        ConfigError: DATASETS.TRAIN is empty or contains an unknown data set, or INPUT.MASK_FORMAT does not match the
+        ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or INPUT.MASK_FORMAT does not match the
             masks.
         DataError: an annotation file is missing or invalid, image files are missing, or no image has an object.
     """
@@ -60,10 +60,13 @@ def load_training_dicts(cfg: CfgNode) -> Records:
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """Return the records that training uses. Like Detectron2's ``get_detection_dataset_dicts``, omit the other records.
+    """Return the records that training uses. The selection is the same as in ``get_detection_dataset_dicts``.
 
-    DATALOADER.FILTER_EMPTY_ANNOTATIONS True omits images without objects. If the model detects keypoints,
-    MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE omits images with fewer keypoints.
+    If DATALOADER.FILTER_EMPTY_ANNOTATIONS is True, images without objects are omitted. If the model detects keypoints,
+    images with fewer than MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE annotated keypoints are omitted.
+
+    Raises:
+        DataError: no image has enough keypoints.
     """
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)
@@ -82,8 +85,8 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
 def with_objects(records: Records) -> Records:
     """Return the records with at least one object that is not a crowd.
 
-    Lists are filtered by Detectron2's ``filter_images_with_only_crowd_annotations``. Other sequences are filtered in
-    the same way, but without creating dataset dicts.
+    Lists are filtered by Detectron2's ``filter_images_with_only_crowd_annotations``. Other sequences are filtered by
+    the same criterion, but without creating dataset dicts.
     """
     if isinstance(records, list):
         return filter_images_with_only_crowd_annotations(records)
@@ -98,7 +101,7 @@ def with_objects(records: Records) -> Records:
 def log_histogram(records: Records, classes: list[str]) -> None:
     """Log the number of instances per category with Detectron2's ``print_instances_class_histogram``."""
     if not isinstance(records, list):
-        # Creating the dicts of all images would be slow. Instead, pass Detectron2 one dict per category.
+        # Creating the dicts of all images would be slow. Instead, create one dict per category with all its instances.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))
@@ -150,9 +153,14 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
 
 
 def _images_with_masks(records: Records, *kinds: int) -> list[list]:
-    """Return a list for each kind of mask. The list contains the image id of each object with this kind of mask.
+    """Return the image id of each object with a given kind of mask. Crowds are ignored.
 
-    Crowds are ignored.
+    Args:
+        records: dataset dicts.
+        kinds: kinds of masks, such as ``NO_MASK``.
+
+    Returns:
+        a list of image ids for each kind.
     """
     found = [[np.zeros(0, np.int64)] for _ in kinds]
     for objects in map(ObjectColumns.without_crowds, object_columns(records)):

@@ -52,7 +52,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # Skip data sets with a custom loader, which have no annotation file. Their mapper may read other files.
+        # Skip data sets without an annotation file. They have a custom loader, and their mapper may read other files.
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 
@@ -67,10 +67,10 @@ def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the images and label maps of the data sets of a semantic segmentation job.
 
     Args:
-        cfg, training: arguments of ``validate_datasets``.
+        cfg, training: as in ``validate_datasets``.
 
     Raises:
-        ConfigError: a key is invalid, as described in ``validate_datasets`` and ``validate_label_maps``.
+        ConfigError: as in ``validate_datasets`` and ``validate_label_maps``.
         DataError: an annotation file, an image file or a label map is missing or invalid.
     """
     validate_resizing(cfg)
@@ -85,7 +85,7 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
     """Check that every image has a label map, and that the model and the data sets have the same number of classes.
 
     Args:
-        cfg, training: arguments of ``validate_datasets``.
+        cfg, training: as in ``validate_datasets``.
 
     Raises:
         ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES differs from the number of classes in a data set, or the data sets
@@ -120,8 +120,8 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
         classification: if True, the model classifies images. If False, the model detects objects.
 
     Raises:
-        ConfigError: the list of data sets is empty, a name is unknown, a detection model uses a classification data set
-            or a classifier uses a detection data set, or DATASETS.FREQUENCY_THRESHOLDS is invalid.
+        ConfigError: the list of data sets is empty, a name is unknown, DATASETS.FREQUENCY_THRESHOLDS is invalid, or the
+            kind of a data set (detection or classification) differs from the kind of the model.
     """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # raises ConfigError for invalid thresholds
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
@@ -142,13 +142,13 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
 
 
 def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
-    """Read a data set, and check that its image files exist.
+    """Load a data set, and check that its image files exist.
 
     Args:
         cfg: a config whose data sets are registered.
         name: name of the data set.
-        check: function for further checks, called with ``cfg``, ``name`` and the records whose image file exists. None:
-            no further checks.
+        check: function for further checks. The arguments are ``cfg``, ``name`` and the records whose image file exists.
+            If None, there are no further checks.
 
     Returns:
         the category statistics, or None if the data set has no category names.
@@ -161,9 +161,9 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 
 
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
-    """Raise ConfigError if data sets have different categories, or the model has another number of categories.
+    """Raise ConfigError if data sets have different categories, or if the model has another number of categories.
 
-    Before an evaluation, ``check_training_order`` also compares the categories with DATASETS.TRAIN.
+    If only DATASETS.TEST is used, the categories are also compared with DATASETS.TRAIN (``check_training_order``).
 
     Args:
         cfg: a config whose data sets are registered.
@@ -191,15 +191,15 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
 
 
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
-    """Raise ConfigError if a data set in DATASETS.TRAIN contains the evaluated categories in another order.
+    """Raise ConfigError if a category has different indices in a training set and in the evaluated data set.
 
-    If names differ without a change of order, log a warning. Skip training sets that cannot be read.
+    If names differ without a change of order, log a warning. Training sets that cannot be read are skipped.
 
     Args:
-        cfg: config with DATASETS.TRAIN.
-        tested: the evaluated categories.
-        ids: category ids of ``tested``. For a training set with another number of categories, compare only the
-            categories whose ids occur in both data sets. If None, skip training sets with another number of categories.
+        cfg: config with the training sets in DATASETS.TRAIN.
+        tested: categories of the evaluated data set.
+        ids: category ids of ``tested``. If a training set has another number of categories, compare only the categories
+            whose ids occur in both data sets. If None, skip training sets with another number of categories.
     """
     for name in cfg.DATASETS.TRAIN:
         try:
