@@ -1,7 +1,8 @@
 """Seesaw Loss and other losses for long-tailed instance segmentation with Detectron2.
 
-Importing the package registers its heads and backbones in Detectron2's registries, and ``torchvision://`` in
-Detectron2's path manager. The losses also work without Detectron2: ``from seesaw_d2.losses import SeesawLoss``.
+If Detectron2 is installed, importing the package registers the heads and backbones in Detectron2's registries, and a
+handler for ``torchvision://`` paths in Detectron2's path manager. The losses also work without Detectron2:
+``from seesaw_d2.losses import SeesawLoss``.
 """
 
 import os
@@ -20,7 +21,10 @@ renamed_modules.install()
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Delay SIGINT (ctrl-C) within this context. During PyTorch's import, SIGINT could be lost or cause a crash."""
+    """Delay SIGINT (Ctrl-C) until the end of this context.
+
+    A SIGINT that arrives during the import of PyTorch can be lost or crash the process.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -34,7 +38,7 @@ def _interrupt_held() -> Iterator[None]:
 def register() -> None:
     """Register the heads, backbones and path handlers in Detectron2. Repeated calls have no effect."""
     with _interrupt_held(), warnings.catch_warnings():
-        # Detectron2 calls the deprecated torch.jit.script when it is imported. Users cannot change this.
+        # Importing Detectron2 calls torch.jit.script, which is deprecated. Users cannot change this call.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # this import also registers the heads
@@ -50,9 +54,10 @@ def register() -> None:
 
 
 def _is_program() -> bool:
-    """Return whether a program of this project is starting. Programs call ``register`` after parsing their arguments.
+    """Return whether this process runs a program of this project, such as ``train_net.py``.
 
-    Spawned worker processes are not programs: they have the same ``sys.argv``, but a different ``sys.orig_argv``.
+    Programs call ``register`` after parsing their arguments. Spawned worker processes do not count as programs. They
+    have the same ``sys.argv`` as the program, but a different ``sys.orig_argv``.
     """
     if sys.argv[:1] == ["-m"]:
         return ("-m", "seesaw_d2") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)

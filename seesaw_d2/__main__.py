@@ -1,4 +1,4 @@
-"""Run ``train_net.py`` as ``python -m seesaw_d2``, for an installed package."""
+"""Run the training program as ``python -m seesaw_d2``. An installed package does not contain ``train_net.py``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Parse the command-line arguments of the programs.
+"""Parse the command-line arguments of ``train_net.py``, ``lazyconfig_train_net.py`` and ``demo.py``.
 
 This module does not import PyTorch, so that programs print ``--help`` and usage errors quickly.
 """
@@ -43,7 +43,9 @@ DEMO_EXAMPLE = (
 
 
 def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
-    """Return the parser of ``train_net.py``: Detectron2's arguments, ``--num-processes`` and ``--overwrite``.
+    """Return the argument parser of ``train_net.py`` and ``lazyconfig_train_net.py``.
+
+    The parser has the arguments of Detectron2's ``default_argument_parser``, ``--num-processes`` and ``--overwrite``.
 
     Args:
         lazy: If True, the help text names the keys of LazyConfigs. If False, it names the keys of YAML configs.
@@ -60,7 +62,7 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     add("--config-file", default="", metavar="FILE", help="path of a config, or its name in seesaw_d2.model_zoo")
     add("--resume", action="store_true", help=f"resume the run in {words['folder']} from its last checkpoint")
     add("--eval-only", action="store_true", help="evaluate the weights without training")
-    # The default is not 1, because torchrun or srun may have started several processes.
+    # The default is None and not 1 as in Detectron2, because torchrun or srun may have started several processes.
     add("--num-gpus", type=int, default=None, help="number of GPUs to use on this machine")
     processes = f"number of CPU processes on this machine, with {words['device']}. For GPUs use --num-gpus"
     add("--num-processes", type=int, default=None, help=processes)
@@ -79,9 +81,9 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
 
 
 def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argparse.Namespace:
-    """Parse the command line of a program. In case of an error, print a message and exit with status 2.
+    """Parse the command line of a program. If an argument is invalid, print an error and exit with status 2.
 
-    A missing config file and overrides without a value are also errors.
+    A config file that does not exist and an override without a value are also errors.
 
     Args:
         parser: result of ``argument_parser``.
@@ -118,7 +120,10 @@ def check_pairs(config_file: str, overrides: Sequence[Any]) -> None:
 
 
 def demo_parser() -> argparse.ArgumentParser:
-    """Return the parser of ``demo.py``: the arguments of Detectron2's demo, ``--batch-size`` and ``--dtype``."""
+    """Return the argument parser of ``demo.py``.
+
+    The parser has arguments of Detectron2's demo and the arguments ``--batch-size``, ``--dtype`` and ``--overwrite``.
+    """
     parser = _DemoParser(
         description="Draw the detections of a trained model on images or on a video. Images and videos whose longer "
         "side has fewer than 512 pixels are enlarged to 512 pixels, so that labels are readable.",
@@ -143,7 +148,7 @@ def demo_parser() -> argparse.ArgumentParser:
 
 
 class _DemoParser(argparse.ArgumentParser):
-    """Argument parser that prints an error and an example in one line."""
+    """Argument parser that prints an error and a correct command line in one line."""
 
     def parse_args(self, args=None, namespace=None):
         parsed, rest = self.parse_known_args(args, namespace)

@@ -1,4 +1,4 @@
-"""Handle differences between versions of Detectron2, lvis, NumPy and timm. Each docstring names the versions."""
+"""Support several versions of Detectron2, lvis and NumPy. Each docstring names the versions that differ."""
 
 import builtins
 import datetime
@@ -20,7 +20,7 @@ from seesaw_d2.errors import ConfigError
 
 
 class _NumpyWithFloat(types.ModuleType):
-    """Proxy of numpy that still has ``np.float``, which NumPy 1.24 removed."""
+    """Proxy of the module numpy with the additional attribute ``float``, which NumPy 1.24 removed."""
 
     float = float
 
@@ -43,24 +43,27 @@ def lvis_eval_class() -> type:
 
 
 def loads_lvis_json(load_function: Any) -> bool:
-    """Return whether a function in Detectron2's DatasetCatalog was registered by ``register_lvis_instances``.
+    """Return whether ``register_lvis_instances`` registered ``load_function`` in Detectron2's DatasetCatalog.
 
-    The loader of such a dataset (v0.6 and main) raises AssertionError for an invalid polygon and KeyError for missing
-    annotations. The loader also rejects dataset names that are not LVIS's.
+    The functions that it registers (v0.6 and main) raise AssertionError for an invalid polygon, KeyError for missing
+    annotations and ValueError for the name of a dataset that is not LVIS.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
 
 
 def loads_coco_json(load_function: Any) -> bool:
-    """Return whether a function in Detectron2's DatasetCatalog was registered by ``register_coco_instances``.
+    """Return whether ``register_coco_instances`` registered ``load_function`` in Detectron2's DatasetCatalog.
 
-    The loader of such a dataset (v0.6 and main) accepts any path as the file name of an image.
+    The functions that it registers (v0.6 and main) accept any path as the file name of an image.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.coco"
 
 
 def repeat_factor_options(cfg: Any) -> dict[str, Any]:
-    """Return keyword arguments for repeat factors from the config. Only Detectron2's main branch has REPEAT_SQRT."""
+    """Return the values of DATALOADER.REPEAT_FREQUENCY and REPEAT_SQRT as keyword arguments ``frequency`` and ``sqrt``.
+
+    Detectron2 v0.6 does not have REPEAT_SQRT. In this case, the result has no ``sqrt``.
+    """
     sqrt = {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
     return {"frequency": cfg.DATALOADER.REPEAT_FREQUENCY, **sqrt}
 
@@ -68,8 +71,8 @@ def repeat_factor_options(cfg: Any) -> dict[str, Any]:
 def create_local_process_group(local_size: int) -> None:
     """Create Detectron2's process group of the ``local_size`` processes on this machine.
 
-    This is a collective operation: every process must call this function. Detectron2's main branch has the same
-    function. v0.6 creates the group only in ``launch``, which this project does not call.
+    This is a collective operation: every process must call this function. Detectron2's main branch provides this
+    function. Detectron2 v0.6 creates the group only in ``launch``, which this project does not call.
     """
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
@@ -81,10 +84,11 @@ def create_local_process_group(local_size: int) -> None:
 
 
 def set_object_group(timeout: datetime.timedelta) -> None:
-    """Create the gloo group with which Detectron2 gathers objects, with this timeout.
+    """Create the gloo process group in which Detectron2 gathers Python objects, with the given timeout.
 
-    This is a collective operation: every process must call this function. Without this call, Detectron2 (v0.6 and main)
-    creates the group at the first use, with PyTorch's default timeout of 30 minutes.
+    If the default group already uses gloo, Detectron2 gathers objects in the default group. This is a collective
+    operation: every process must call this function. Without this call, Detectron2 (v0.6 and main) creates the group at
+    the first use, with PyTorch's default timeout of 30 minutes.
     """
     group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=timeout)
     comm._get_global_gloo_group = lambda: group
@@ -93,8 +97,8 @@ def set_object_group(timeout: datetime.timedelta) -> None:
 def lazy_config(name: str) -> Any:
     """Load a LazyConfig of Detectron2, such as "common/models/mask_rcnn_fpn.py".
 
-    An installed Detectron2 has its configs in ``model_zoo``. A source tree on the Python path has them next to the
-    package.
+    The configs of an installed Detectron2 are in ``detectron2/model_zoo/configs``. The configs of a source tree are in
+    the folder ``configs`` next to the package.
 
     Raises:
         ConfigError: Detectron2 has no config with this name.
@@ -110,8 +114,8 @@ def lazy_config(name: str) -> Any:
 def load_lazy(path: str) -> Any:
     """Call ``LazyConfig.load`` and restore Python's ``__import__`` afterwards.
 
-    Detectron2 (v0.6 and main) patches ``__import__`` during the call, and does not restore it if the config raises an
-    error.
+    Detectron2 (v0.6 and main) replaces ``__import__`` during the call. If the config raises an error, Detectron2 does
+    not restore the original function.
     """
     original = builtins.__import__
     try:
@@ -121,7 +125,9 @@ def load_lazy(path: str) -> Any:
 
 
 def vit_lr_decay_rate() -> Callable[..., float]:
-    """Return Detectron2's function for the layer-wise learning rates of a ViT. Only the main branch has ViT.
+    """Return ``get_vit_lr_decay_rate``, Detectron2's function for the layer-wise learning rates of a ViT.
+
+    Only Detectron2's main branch has a ViT.
 
     Raises:
         ConfigError: Detectron2 is v0.6, or timm is not installed, which ViT requires.
@@ -141,10 +147,17 @@ def vit_lr_decay_rate() -> Callable[..., float]:
 
 
 def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the ``count`` largest scores of each row, and their indices, in the order of Detectron2's RPN.
+    """Return the ``count`` largest scores of each image and their indices, in the same order as Detectron2's RPN.
 
-    ``scores`` has one row per image. v0.6 sorts the scores, whereas the main branch calls ``topk``. The order of equal
-    scores differs.
+    The RPN of Detectron2 v0.6 sorts the scores. The RPN of the main branch calls ``topk``, which orders equal scores
+    differently.
+
+    Args:
+        scores: (B, R), R scores for each of B images.
+        count: number of scores to return for each image, at most R.
+
+    Returns:
+        the scores and the int64 indices, each (B, count).
     """
     if hasattr(comm, "create_local_process_group"):  # main
         return scores.topk(count, dim=1)

@@ -57,8 +57,8 @@ def find_config_file(path: str) -> str:
     """Return the path of the config that ``--config-file`` names.
 
     Args:
-        path: path of a file. If the file does not exist, a name in ``config_names()``, with or without a leading
-            ``configs/``.
+        path: path of a file, or a name in ``config_names()`` with or without a leading ``configs/``. If a file with
+            this path exists, this file is used.
 
     Raises:
         ConfigError: neither a file nor a config with this name exists, or the path is a folder. The message lists both
@@ -91,7 +91,7 @@ def find_config_file(path: str) -> str:
 
 
 def find_lazy_config(path: str) -> str:
-    """Return the path of the LazyConfig that ``--config-file`` names, like ``find_config_file``.
+    """Return the path of the LazyConfig that ``--config-file`` names. ``path`` is as in ``find_config_file``.
 
     Raises:
         ConfigError: the config does not exist, or is not a ``.py`` file.
@@ -113,7 +113,7 @@ def _near(path: str, known: list[str]) -> str:
     """Return a suggestion (``did_you_mean``) of up to three names in ``known`` that are similar to ``path``."""
 
     def likeness(other: str) -> float:
-        """Return the similarity of the file names. If the full paths are more similar, return their similarity."""
+        """Return the similarity of ``other`` to ``path``, the maximum over the file names and the full paths."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

@@ -1,4 +1,4 @@
-"""Define errors that a user can fix. Each message names the key or file, the expected value and the found value."""
+"""Define errors that a user can correct. Messages name the key or file, the expected value and the found value."""
 
 import re
 
@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Convert text to one printable line. In text longer than ``MAX_LENGTH``, "…" replaces the middle."""
+    """Convert text to one printable line. If the text is longer than ``MAX_LENGTH``, replace the middle by "…"."""
     return _bounded(printable(re.sub(r"\s*\n\s*", " ", _bounded(text))))
 
 
@@ -30,8 +30,8 @@ def _escape(character: str) -> str:
 class SeesawError(ValueError):
     """Base class of the errors that this package raises if a config, an argument or a file is wrong.
 
-    Messages can contain names and values from files. Therefore each message is converted to one printable line of
-    limited length.
+    Messages can contain names and values from files. Therefore the constructor converts each message to one printable
+    line of limited length.
     """
 
     def __init__(self, message: object = ""):

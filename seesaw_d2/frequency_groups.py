@@ -25,8 +25,8 @@ def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_T
 
     Args:
         image_count: (C,), number of training images with the category.
-        thresholds: (a, b), 1 <= a < b. Categories with at most a images are rare, also categories without images, as in
-            LVIS. Categories with a + 1 to b images are common, and categories with more images are frequent.
+        thresholds: (a, b), 1 <= a < b. Categories with 0 to a images are rare, categories with a + 1 to b images are
+            common, and categories with more than b images are frequent.
 
     Returns:
         (C,) int64.

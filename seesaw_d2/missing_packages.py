@@ -1,7 +1,7 @@
 """Report a missing required package in one line.
 
-This module imports no other module of the package, so that programs can load this file where the package cannot be
-imported.
+This module imports only Python's standard library. Therefore programs can load this file even if the package
+``seesaw_d2`` cannot be imported.
 """
 
 import sys
@@ -30,7 +30,7 @@ REQUIRED = (
 
 @contextmanager
 def exit_if_missing() -> Iterator[None]:
-    """If the block cannot import a package of ``REQUIRED``, print an error in one line and exit with status 2."""
+    """Print an error in one line and exit with status 2 if the block cannot import a package of ``REQUIRED``."""
     try:
         yield
     except ModuleNotFoundError as error:

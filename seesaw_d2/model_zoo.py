@@ -6,7 +6,7 @@ from seesaw_d2.config_files import config_folder, config_names, find_config_file
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.weights.published import FILES, SCHEME, published_url
 
-if TYPE_CHECKING:  # at run time, finding a config must work without Detectron2
+if TYPE_CHECKING:  # at run time, finding a config must not require Detectron2
     from detectron2.config import CfgNode
     from omegaconf import DictConfig
     from torch import nn
@@ -50,8 +50,8 @@ def get_cfg(name: str) -> "CfgNode | DictConfig":
 def get_checkpoint_url(name: str) -> str:
     """Return the URL of the weights that MMDetection has published for a config.
 
-    The file has MMDetection's format. ``get`` and ``get_config`` convert it with ``trained=True``. This project does
-    not publish weights.
+    The file has MMDetection's format. With ``trained=True``, ``get`` and ``get_config`` convert the file. This project
+    does not publish weights.
 
     Args:
         name: a name in ``config_names()``.
@@ -68,8 +68,7 @@ def get_config(name: str, trained: bool = False) -> "CfgNode | DictConfig":
     Args:
         name: a name in ``config_names()``.
         trained: If True, use the published weights, converted to this project's format, and set the config keys for
-            evaluation as in MMDetection. If False, use the ImageNet weights in the config, or no weights if the config
-            names none.
+            evaluation as in MMDetection. If False, use the ImageNet weights that the config names, if any.
 
     Raises:
         ConfigError: no config has this name, the config requires a newer Detectron2 or, with ``trained``, MMDetection

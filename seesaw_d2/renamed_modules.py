@@ -1,4 +1,4 @@
-"""Support old names of public modules for one minor version, with a warning."""
+"""Keep the old names of renamed public modules importable for one minor version, with a warning."""
 
 import importlib
 import sys

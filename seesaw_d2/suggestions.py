@@ -1,4 +1,4 @@
-"""Suggest similar names in error messages about misspelled names."""
+"""Suggest similar valid names in error messages about misspelled names."""
 
 import difflib
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def did_you_mean(names: Iterable[str]) -> str:
 def key_suggestion(key: str, known: Iterable[str]) -> str:
     """Return ``did_you_mean`` with the config key in ``known`` that is most similar to ``key``.
 
-    If no full key is similar, compare only the parts after the last dot, because the parent node may be wrong.
+    If no full key is similar, compare only the parts after the last dot, because the nodes before it may be wrong.
     """
     keys = list(known)
     leaves = {each.rsplit(".", 1)[-1]: each for each in keys}

@@ -1,6 +1,6 @@
-"""Classification losses for long-tailed data. They also work in PyTorch programs without Detectron2 models.
+"""Provide classification losses for long-tailed data. The losses do not require Detectron2.
 
-To add a loss, write a subclass of ``ClassificationLoss`` with the decorator ``@LOSS_REGISTRY.register()`` in a new
+To add a loss, define a subclass of ``ClassificationLoss`` with the decorator ``@LOSS_REGISTRY.register()`` in a new
 file, and import the class here.
 """
 

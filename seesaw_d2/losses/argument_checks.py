@@ -14,20 +14,22 @@ from seesaw_d2.errors import SeesawError
 
 
 class Description(str):
-    """A string that describes an invalid value. Error messages show it without quotes."""
+    """String that describes an invalid value. Its ``repr`` has no quotes, so error messages show it without quotes."""
 
     def __repr__(self) -> str:
         return str(self)
 
 
 class InvalidArgument(SeesawError):
-    """Error for an invalid constructor argument. ``build_loss`` converts it to a ConfigError that names the config key.
+    """Error for an invalid constructor argument.
+
+    ``build_loss`` converts this error to a ConfigError that names the config key.
 
     Args:
         name: name of the argument.
         expected: description of the valid values.
-        found: the invalid value, or a ``Description`` of it.
-        advice: sentences with the reason and the remedy.
+        found: the invalid value, or a ``Description`` of this value.
+        advice: sentences with the reason and the remedy, or "".
     """
 
     def __init__(self, name: str, expected: str, found: Any, advice: str = ""):
@@ -46,8 +48,9 @@ def check_inputs(
 ) -> None:
     """Raise ValueError if an argument does not match its description in ``ClassificationLoss.forward``.
 
-    Shapes and dtypes are checked on every device. Values are checked only on the CPU and outside of compiled models,
-    because reading values would synchronize the host with other devices and break a compiled graph.
+    Shapes and dtypes are checked on every device. Values are checked only on the CPU and outside of compiled models.
+    Reading values on another device would synchronize host and device, and in a compiled model it would break the
+    graph.
     """
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point dtype, found {logits.dtype}")
@@ -66,10 +69,10 @@ def check_inputs(
 
 
 def check_objects(objects: Tensor, labels: Tensor) -> None:
-    """Raise ValueError unless ``objects``, the object index of each label, is valid.
+    """Raise ValueError unless ``objects`` is an int64 tensor with the shape (N,) of ``labels`` and values in [0, N).
 
-    ``objects`` must be an int64 tensor with the shape (N,) of ``labels`` and values in [0, N). Values are checked only
-    on the CPU, as in ``check_inputs``.
+    ``objects`` contains the index of the object that each proposal matches. Its values are checked only on the CPU and
+    outside of compiled models, as in ``check_inputs``.
     """
     if objects.dtype != torch.int64 or objects.shape != labels.shape:
         expected = f"torch.int64 of shape {tuple(labels.shape)}"

@@ -26,30 +26,32 @@ from seesaw_d2.losses.compared import TrainingData
 
 @LOSS_REGISTRY.register()
 class BalancedGroupSoftmaxLoss(ClassificationLoss):
-    """Cross-entropy of a softmax for each group of categories with similar frequency, and of an objectness softmax.
+    """Cross-entropy of a separate softmax for each group of categories, and of an objectness softmax.
 
-    The softmax of a group has an entry for each category of the group and an entry "others", which is the target of
-    proposals outside the group. This softmax is trained on all proposals of the group and on β times as many randomly
-    selected other proposals (section 3.3). The loss of a group is the mean over these proposals. A group without
-    proposals in the batch has loss 0. ``loss_cls_classes`` is the sum over the groups. ``loss_cls_objectness`` is the
-    cross-entropy over foreground and background. The score of category j is P(j | group of j) P(foreground).
+    A group contains categories with similar numbers of training instances. The softmax of a group has an entry for each
+    category of the group and an entry "others", which is the target of proposals outside the group. This softmax is
+    trained on all proposals of the group and on β times as many randomly selected other proposals (section 3.3). The
+    loss of a group is the mean over these proposals. A group without proposals in the batch has loss 0.
 
-    The order of the logits is: C categories, foreground, background, G "others". This order does not depend on the
-    bins. The reference puts the logit "others" of a group before the categories of the group.
+    ``loss_cls_classes`` is the sum of the losses of the groups. ``loss_cls_objectness`` is the cross-entropy over
+    foreground and background. The score of category j is P(j | group of j) P(foreground).
+
+    The order of the logits is: C categories, foreground, background, "others" of the G groups. This order does not
+    depend on ``bins``. In the reference, the logit "others" of a group precedes the categories of the group.
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Differences from the reference:
 
-    - Proposals are selected without host-device synchronization and reproducibly (see ``BatchRandom``).
+    - The random selection of proposals is reproducible and does not synchronize host and device (see ``BatchRandom``).
     - ``weights`` apply to all losses, and the means of the groups are multiplied by ``default_avg_factor`` /
       ``avg_factor``. The reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) number of training instances of each category. If None, the groups must be loaded from a
-            checkpoint.
-        bins: increasing numbers > 0. Group g contains the categories with bins[g - 1] <= count < bins[g], so that
-            G = len(bins) + 1.
-        beta: β > 0, ratio of other proposals to proposals of the group. The number of other proposals is rounded down.
+        instance_counts: (C,) number of training instances of each category. If None, load the groups from a checkpoint.
+        bins: increasing numbers > 0, which separate G = len(bins) + 1 groups. Group g contains the categories with
+            bins[g - 1] <= count < bins[g].
+        beta: β > 0, ratio of proposals outside the group to proposals of the group. The resulting number of proposals
+            outside the group is rounded down.
         background: "objectness".
         seed: seed of the random selection.
 
@@ -101,18 +103,18 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return self.compute_selected(logits, labels, weights, avg_factor, self.select(labels))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers, so that the next batch gets a new selection of proposals."""
+        """Advance the random numbers, so that new proposals are selected in the next batch."""
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G) that is True where the group contains the label of the proposal."""
+        """Return a bool tensor (N, G) that is True if the group contains the label of the proposal."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Select the proposals on which the softmax of each group is trained, bool (N, G)."""
+        """Return a bool tensor (N, G) that selects the proposals on which the softmax of each group is trained."""
         members = self.members(labels)
-        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sort members last
+        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # proposals of the group are sorted last
         place = keys.argsort(dim=0).argsort(dim=0)
         return members | (place < (members.sum(dim=0) * self.beta).floor())
 
@@ -158,7 +160,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return peak + (sums + (others - peak).exp()).log()
 
     def _indicator(self, dtype: torch.dtype) -> Tensor:
-        """Return a tensor (C, G) that is 1 if the category is in the group and 0 otherwise.
+        """Return a tensor (C, G) that is 1 if the group contains the category, otherwise 0.
 
         A matrix product with this tensor sums over the categories of each group deterministically.
         """

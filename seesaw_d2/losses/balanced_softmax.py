@@ -1,6 +1,6 @@
 """Balanced Meta-Softmax for Long-Tailed Visual Recognition (Ren et al., NeurIPS 2020, arXiv 2007.10740).
 
-Shapes: C foreground categories, R proposals that the softmax is trained on.
+Shapes: C foreground categories, R proposals on which the softmax is trained.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         background: "objectness" (default) or "none".
 
     Buffers:
-        log_prior: float64 (C,), log(n_j / Σ_k n_k) with n clamped to at least 1. Checkpoints do not contain this
-            buffer, because the training data defines it.
+        log_prior: float64 (C,), log(n_j / Σ_k n_k), where n_j is at least 1. Checkpoints do not contain this buffer,
+            because the training data determines the values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "none")

@@ -1,4 +1,4 @@
-"""The base class of classification losses, with the interface that the box predictor and the image classifier use.
+"""Define the base class of classification losses, whose interface the box predictor and the image classifier use.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -54,11 +54,11 @@ class ClassificationLoss(nn.Module):
 
     Args:
         num_classes: integer C >= 1, number of foreground categories.
-        background: how the loss models background. A loss that needs other logits overrides ``num_logits``.
-            "objectness": logits of foreground and background follow the logits of the categories, L = C + 2.
-            "class": background is an additional class with the last logit, L = C + 1.
-            "implicit": C binary classifiers, whose targets are all 0 for a background proposal, L = C.
-            "none": image classification without background, L = C and labels in [0, C).
+        background: how the loss models background. Subclasses with another number of logits override ``num_logits``.
+            "objectness": L = C + 2. The last two logits classify a proposal as foreground or background.
+            "class": L = C + 1. Background is an additional class, whose logit is the last one.
+            "implicit": L = C. Each logit is a binary classifier. For a background proposal, all targets are 0.
+            "none": L = C. Image classification without background, where labels are in [0, C).
 
     Raises:
         ValueError: ``num_classes`` is not an integer >= 1, or this loss does not support ``background``.
@@ -66,25 +66,25 @@ class ClassificationLoss(nn.Module):
 
     # Supported values of ``background``. The first value is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # Whether a batch updates the statistics before (True) or after (False) the loss of the batch is computed.
+    # Whether ``forward`` updates the statistics before (True) or after (False) it computes the loss of a batch.
     updates_first: ClassVar[bool] = True
-    # Kind of soft labels that the loss supports, or None. With "softmax", each row sums to 1. With "sigmoid", the
-    # categories are independent. ``compute`` and ``update_statistics`` of such a loss have an argument ``targets``:
-    # soft labels (N, C), where the rows of background proposals are 0, or None for one-hot labels.
+    # Kind of supported soft labels: "softmax" (each row sums to 1), "sigmoid" (each value is in [0, 1]) or None. A loss
+    # with soft labels has an argument ``targets`` in ``compute`` and ``update_statistics``: the soft labels (N, C),
+    # whose rows are 0 for background proposals, or None for one-hot labels.
     soft_labels: ClassVar[str | None] = None
-    # Whether ``forward`` takes maps (N, L, H, W). Such a loss must be a sum over samples, and its statistics must not
-    # depend on the logits.
+    # Whether ``forward`` takes logit maps (N, L, H, W). A loss that takes maps must be a sum over samples, and its
+    # statistics must not depend on the logits.
     takes_maps: ClassVar[bool] = False
     takes_objects: ClassVar[bool] = False  # whether ``forward`` has the argument ``objects`` of ``EquilibriumLoss``
-    # Function that computes the scores of the categories, "softmax" or "sigmoids". It is "" for other functions.
+    # Function that converts logits to scores: "softmax", "sigmoids", or "" for another function.
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
     # Maps constructor arguments to statistics of the training set: "image_count" or "instance_count", int64 (C,),
-    # "num_images", or "image_frequency", (C,), the share of annotated images that contain the category. Unknown
-    # statistics are passed as None.
+    # "image_frequency", float (C,), the share of the annotated images that contain each category, or "num_images". If
+    # the statistics are unknown, the arguments are None.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # Config keys below CLS_LOSS in epochs, such as PCB.START_EPOCH, from which training computes PCB.START_ITER.
+    # Config keys below CLS_LOSS with a number of epochs. Training computes PCB.START_ITER from PCB.START_EPOCH.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):
@@ -115,8 +115,8 @@ class ClassificationLoss(nn.Module):
 
         Args:
             node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
-            statistics: function that returns the statistics of the training set, as in ``build_loss``. It can take
-                long, because it reads all annotations. Most losses declare ``statistics_keys`` instead of calling it.
+            statistics: function that returns the statistics of the training set, as in ``build_loss``. The function is
+                slow, because it reads all annotations. Most losses declare ``statistics_keys`` instead of calling it.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
@@ -142,11 +142,11 @@ class ClassificationLoss(nn.Module):
             labels: int64 (N,), or (N, H, W) for maps. Values are in [0, C], where C is background. With background
                 "none", values are in [0, C).
             weights: >= 0, with the shape of ``labels``. Default: all weights are 1.
-            avg_factor: > 0, divisor of the weighted sums. Default: ``default_avg_factor``, the number of foreground and
-                background proposals with a positive weight in this process, at least 1. The box predictor passes the
-                mean over all processes. Pass ``weights.sum()`` to divide as ``F.cross_entropy(weight=...)`` does. A
-                tensor of shape () is not copied to the host. Instead of a check, the tensor is clamped from below to
-                the float32 epsilon, 1.2e-7, so that an empty batch gives 0 instead of NaN.
+            avg_factor: number > 0 or tensor (), divisor of the weighted sums. Default: ``default_avg_factor``, usually
+                the number of samples with a positive weight in this process. The box predictor passes the mean of this
+                number over all processes. Pass ``weights.sum()`` to divide as ``F.cross_entropy(weight=...)`` does. A
+                tensor is not checked, because reading the value would synchronize host and device. Instead, the tensor
+                is clamped from below to 1.2e-7 (the float32 epsilon), so that the loss of an empty batch is not NaN.
             ignore_index: samples with this label have no loss and are not counted. Only losses that take maps support
                 this argument.
 
@@ -171,10 +171,10 @@ class ClassificationLoss(nn.Module):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Set the index in [0, ``count``) of the next call of ``forward`` among ``count`` calls in a training step.
+        """Announce that the next call of ``forward`` is number ``index`` of ``count`` calls in a training step.
 
-        Only heads that classify a proposal several times per step call this method. By default, each call of
-        ``forward`` is a training step.
+        ``index`` is in [0, ``count``). Only heads that classify a proposal several times in a training step call this
+        method. Without this method, each call of ``forward`` is a training step.
         """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
@@ -193,10 +193,10 @@ class ClassificationLoss(nn.Module):
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the statistics with a batch. In training mode, ``forward`` calls this method in all processes."""
+        """Update the statistics with a batch. ``forward`` calls this method in training mode, in all processes."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores for logits (N, L): (N, C + 1) with background last, or (N, C) with background "none"."""
+        """Return scores for logits (N, L): (N, C + 1) with background last, or (N, C) with background "none"."""
         raise NotImplementedError
 
     def check_width(self, logits: Tensor, *, maps: bool = False) -> None:
@@ -238,12 +238,12 @@ class ClassificationLoss(nn.Module):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """In training mode, call ``update_statistics`` if ``before_loss`` equals ``updates_first``."""
+        """Call ``update_statistics`` if the module is in training mode and ``before_loss`` equals ``updates_first``."""
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 
 
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the sum of ``losses`` (N,), weighted by ``weights`` (N,) unless ``weights`` is None."""
+    """Return the sum of ``losses`` (N,), multiplied by ``weights`` (N,) unless ``weights`` is None."""
     return (losses if weights is None else losses * weights).sum()

@@ -1,8 +1,9 @@
-"""Random numbers for losses with random sampling, reproducible on all devices and in resumed trainings.
+"""Generate random numbers for losses that sample randomly.
 
-The random numbers of a batch are a hash of the batch index, which is a buffer of the module. Therefore drawing needs no
-host-device synchronization, and a resumed training draws the same numbers as an uninterrupted training. A
-``torch.Generator`` draws different numbers on each type of device, and checkpoints do not contain its state.
+The random numbers of a batch are a hash of the batch index, which is a buffer of the module. Therefore all devices
+generate the same numbers without host-device synchronization, and a resumed training generates the same numbers as an
+uninterrupted training. A ``torch.Generator`` generates different numbers on each type of device, and checkpoints do not
+contain its state.
 """
 
 import torch
@@ -13,7 +14,8 @@ from seesaw_d2.utils.distributed import rank
 # Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. The products are modulo 2^64.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-# A batch can draw 2^_BATCH_BITS numbers. Multiples of _STREAM give each pair of seed and process its own numbers.
+# Each batch has its own range of 2^_BATCH_BITS hash inputs. Each pair of a seed and a process adds a different multiple
+# of _STREAM to the hash inputs.
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 
@@ -47,7 +49,7 @@ class BatchRandom(nn.Module):
         for shift, factor in _MIX:
             bits = (bits ^ _shift_right(bits, shift)) * factor
         bits = bits ^ _shift_right(bits, 31)
-        # Use the upper 53 bits and add 0.5, so that neither 0 nor 1 occurs.
+        # Convert the upper 53 bits to a number in (0, 1). Adding 0.5 excludes 0, and the clamp excludes 1.
         return ((_shift_right(bits, 11).double() + 0.5) * 2.0**-53).clamp(max=1 - 2.0**-53).view(shape)
 
 

@@ -1,4 +1,4 @@
-"""The registry of losses, and ``build_loss``, which builds a loss from a config."""
+"""Define the registry of losses, and build losses from configs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,10 +32,10 @@ def build_loss(
         cfg: a config with this project's keys.
         num_classes: C, number of foreground categories.
         statistics: function that returns the statistics of the training set, an object with ``image_count`` and
-            ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. It is called only for losses
-            that need statistics. If None, the training set is unavailable.
-        stage, num_stages: index of the cascade stage and number of stages. If SEESAW.CLASS_COUNTS is a JSON file, they
-            select the counts of the stage.
+            ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. The function is called only for
+            losses that need statistics. If None, the training set is unavailable.
+        stage, num_stages: index of the cascade stage and number of stages. If SEESAW.CLASS_COUNTS is a JSON file, these
+            arguments select the counts of the stage in the file.
         has_background: whether the model is a detector, whose loss must model background. If False, the model is an
             image classifier, whose loss must have background "none".
 
@@ -62,7 +62,16 @@ def backgrounds_for(loss_class: type[ClassificationLoss], detector: bool) -> lis
 
 
 def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of, kind: str) -> ClassificationLoss:
-    """Build the loss whose name is the value of ``name_key``. Raise ConfigError if the name is not in ``names``."""
+    """Build the loss whose name is the value of the config key ``name_key``.
+
+    Args:
+        node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
+        name_key: key of the name below ``node``.
+        names: valid names. Other names raise ConfigError.
+        num_classes: C.
+        arguments_of: function that returns the constructor arguments of a loss class.
+        kind: kind of the model, "a detector" or "an image classifier", for error messages.
+    """
     name = lookup(node, name_key)
     if name not in names:
         raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names), kind)}")
@@ -74,7 +83,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem}")
     try:
         arguments = arguments_of(loss_class)
-        if "loss" in loss_class.config_keys:  # a wrapper: build the wrapped loss from the same config node
+        if "loss" in loss_class.config_keys:  # this loss wraps another loss, which the same config node describes
             soft = [(name, other) for name, other in LOSS_REGISTRY if other.soft_labels]
             inner = [name for name, other in soft if backgrounds_for(other, kind == _DETECTOR)]
             arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)

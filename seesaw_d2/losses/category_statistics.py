@@ -14,8 +14,8 @@ from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
     """Return the statistics of the training set, or None if the annotations cannot be read.
 
-    A loss that gets None supports inference, so that a trained model does not need the training data. Before training,
-    the preflight checks report unreadable annotations.
+    With None, a loss supports only inference. Therefore inference with a trained model does not need the training data.
+    Checks before a training report annotations that cannot be read.
     """
     try:
         return None if statistics is None else statistics()
@@ -31,7 +31,7 @@ def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callabl
         statistics: as in ``build_loss``.
 
     Returns:
-        dict from argument to value. All values are None if the statistics are unknown.
+        dict from argument name to value. If the statistics are unknown, all values are None.
     """
     known = known_statistics(statistics) if statistics_keys else None
     return {argument: None if known is None else _statistic(known, name) for argument, name in statistics_keys.items()}
@@ -44,11 +44,11 @@ def _statistic(known: Any, name: str) -> Any:
 
 
 def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
-    """Convert ``values``, one number >= 0 for each category, to a float64 tensor (C,), and None to None.
+    """Convert one number for each category to a float64 tensor (C,). Return None if ``values`` is None.
 
     Args:
         name: name of the argument, for error messages.
-        values: the numbers.
+        values: sequence or tensor of C finite numbers >= 0, or None.
         num_classes: C.
 
     Raises:
@@ -74,6 +74,6 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
 
 
 def not_given(name: str) -> InvalidArgument:
-    """Return the error to raise if a loss is trained, but its argument ``name`` is None."""
+    """Return the error for a loss that is trained although its constructor argument ``name`` is None."""
     advice = "Pass one number for each category to train the loss. With None, the loss supports only inference."
     return InvalidArgument(name, "statistics of the training set", None, advice)

@@ -24,25 +24,25 @@ class ClassBalancedFocalLoss(FocalLoss):
     The weight of label i is v_i = s (1 - β) / (1 - β^{n_i}), where n_i is the number of training instances of category
     i, at least 1, and s is a scale. The weights v replace the weight α of the focal loss.
 
-    Reference: github richardaecn/class-balanced-loss (image classification). As in the reference, the sum is divided by
-    the number of foreground labels, and with background "none" the scale s is chosen so that Σ_i v_i = C.
+    Reference: github richardaecn/class-balanced-loss (image classification). As in the reference, the sum of the losses
+    is divided by the number of foreground samples. With background "none", s is such that Σ_i v_i = C, as in the
+    reference.
 
-    Unlike the reference, this loss also supports background, with weight 1. The scale s is then chosen so that the mean
-    of v over the training instances is 1, Σ_i n_i v_i = Σ_i n_i, which keeps the balance between foreground and
-    background. With the reference's scale, frequent categories would have much lower weights than background, and a
-    detector would miss most objects.
+    Unlike the reference, this loss also supports background proposals, which have weight 1. In this case, s is such
+    that the mean of v over the training instances is 1, Σ_i n_i v_i = Σ_i n_i. With the reference's scale, frequent
+    categories would have much lower weights than background, and a detector would miss most objects.
 
     Args:
         num_classes: C >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
-        beta: β in [0, 1). With 0 all weights are 1. With values near 1 the weights are near the inverse frequency. The
-            paper uses 0.999 for iNaturalist and ImageNet.
+        beta: β in [0, 1). With 0, all weights are 1. With values near 1, the weights are almost proportional to 1 / n.
+            The paper uses 0.999 for iNaturalist and ImageNet.
         gamma: γ >= 0. The paper uses 0.5 for iNaturalist and ImageNet.
         background: "implicit" (default) or "none".
         prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:
-        class_weights: float64 (C,), v. Checkpoints do not contain it, because the training data defines it.
+        class_weights: float64 (C,), v. Checkpoints do not contain this buffer, because the training data determines v.
     """
 
     config_keys: ClassVar[dict[str, str]] = {
@@ -77,7 +77,7 @@ class ClassBalancedFocalLoss(FocalLoss):
         return {"beta": (0.9, 0.99, 0.999)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors v_i (1 - p_j)^γ of the binary losses, (N, C), where i is the label."""
+        """Return the factors v_i (1 - p_j)^γ of the binary losses, (N, C). i is the label. FocalLoss defines p_j."""
         if self.class_weights is None:
             raise not_given("instance_counts")
         weights = torch.cat([self.class_weights, self.class_weights.new_ones(1)]).to(logits.dtype)
@@ -93,8 +93,8 @@ def effective_number_weights(counts: Tensor, beta: float, *, by_class: bool) -> 
     Args:
         counts: float64 (C,), n >= 1.
         beta: β in [0, 1).
-        by_class: whether the mean over the classes is 1, Σ_i v_i = C. If False, the mean over the instances is 1,
-            Σ_i n_i v_i = Σ_i n_i.
+        by_class: which mean of the weights is 1. If True, the mean over the classes, Σ_i v_i = C. If False, the mean
+            over the instances, Σ_i n_i v_i = Σ_i n_i.
     """
     if beta == 0:
         return torch.ones_like(counts)

@@ -1,7 +1,7 @@
-"""Softmax cross-entropy with three ways to model background.
+"""Define the softmax cross-entropy loss, with three ways to model background.
 
-Shapes: N proposals, C foreground categories, L classifier logits. The class softmax has K entries, C or C + 1 (with a
-background class), and is trained on R proposals. Label C is background.
+Shapes: N proposals, C foreground categories, L classifier logits. The class softmax has K entries and is trained on R
+proposals. K is C + 1 with background "class", otherwise C. Label C is background.
 """
 
 from typing import ClassVar
@@ -24,9 +24,11 @@ class CrossEntropyLoss(ClassificationLoss):
     This class handles background, weights and averages. A subclass overrides ``adjusted_logits`` to modify the logits
     of the softmax.
 
-    Background "objectness" gives two losses, which are divided by the same ``avg_factor``. ``loss_cls_classes`` is the
-    cross-entropy over the C categories for the foreground proposals. ``loss_cls_objectness`` is the cross-entropy over
-    foreground and background for all proposals. Background "class" or "none" gives a single loss, ``loss_cls``.
+    With background "class" or "none", the result is a single loss, ``loss_cls``. With background "objectness", the
+    result has two losses, which are divided by the same ``avg_factor``:
+
+    - ``loss_cls_classes``: cross-entropy over the C categories, for the foreground proposals.
+    - ``loss_cls_objectness``: cross-entropy over foreground and background, for all proposals.
 
     Args:
         num_classes: C >= 1.
@@ -42,7 +44,7 @@ class CrossEntropyLoss(ClassificationLoss):
         super().__init__(num_classes, background=background)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits of the softmax in training, (R, K). A subclass can modify the classifier logits here.
+        """Return the logits (R, K) of the softmax in training. A subclass overrides this method to modify the logits.
 
         Args:
             logits: classifier logits, (R, K).
@@ -67,7 +69,7 @@ class CrossEntropyLoss(ClassificationLoss):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the scores, (N, C + 1) with background last, or (N, C) with background "none".
 
-        With background "objectness" the score of category j is σ_j σ_foreground (Seesaw Loss paper, section 3.3).
+        With background "objectness", the score of category j is σ_j σ_foreground (Seesaw Loss paper, section 3.3).
         """
         self.check_width(logits)
         logits = widen(logits)
@@ -82,10 +84,11 @@ class CrossEntropyLoss(ClassificationLoss):
         targets = labels if targets is None else targets
         return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 
-    # The next two methods return class losses (R,), weights of these losses (R,) or None, and objectness logits (N, 2).
+    # The next two methods return the class losses (R,), the weights of these losses, (R,) or None, and the objectness
+    # logits (N, 2).
 
     def _gathered(self, logits, labels, weights, targets, is_background):
-        """Compute class losses for the R foreground proposals only."""
+        """Compute class losses only for the R foreground proposals."""
         rows = (~is_background).nonzero().squeeze(1)
         classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
         weights, targets = (None if values is None else values[rows] for values in (weights, targets))
@@ -100,16 +103,16 @@ class CrossEntropyLoss(ClassificationLoss):
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
-        # Gathering rows is faster on a CPU. On other devices it would synchronize with the host, because R depends on
-        # the labels. In a compiled graph, shapes must not depend on values.
+        # Gathering the foreground rows is faster on a CPU. On other devices, gathering would synchronize host and
+        # device, because R depends on the labels. In a compiled graph, shapes must not depend on values.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class _SplitForeground(torch.autograd.Function):
     """Split logits (N, C + 2) into class logits (R, C) of the given rows and objectness logits (N, 2) of all rows.
 
-    In the backward pass, indexing would allocate two gradients with the size of the logits and add them. With few
-    foreground proposals this costs more than the loss. This function allocates only one gradient.
+    Plain indexing would allocate two gradients of size (N, C + 2) in the backward pass and add them. With few
+    foreground proposals, this takes longer than computing the loss. This function allocates only one gradient.
     """
 
     @staticmethod

@@ -23,16 +23,17 @@ class EffectiveClassMarginLoss(SigmoidLoss):
     L = Σ_c w_c BCE(σ(2 z_c + d_c), y_c),   d_c = 1/4 log(n_c / (T - n_c)),
     w_c = (T - n_c) / n_c · log(T / (T - n_c)).
 
-    The target y_c is 1 if c is the label, otherwise 0. n_c is the number of training instances of category c, at least
-    1. Background is an additional category with n = ``background_ratio`` · Σ_c n_c. T is the total of n over the
-    categories and background. The scores σ(z_c) (1 - σ(z_background)) use neither the margin nor the factor 2.
+    w_c is the weight and d_c the margin of category c. The target y_c is 1 if c is the label, otherwise 0. n_c is the
+    number of training instances of category c, at least 1. Background is an additional category, whose n is
+    ``background_ratio`` times the sum of n over the C categories. T is the sum of n over the categories and background.
+    The scores are σ(z_c) (1 - σ(z_background)), without margins and without the factor 2.
 
     Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Differences from the
     reference:
 
     - The weights w are computed in float64 with log1p. The float32 weights of the reference are wrong by more than 5 %
       for 163 categories of LVIS v1.
-    - Large logits give a finite loss.
+    - The loss is finite for large logits.
     - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments.
 
     Args:
@@ -40,9 +41,9 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         background_ratio: > 0, ratio of background samples to foreground instances.
         background: "class".
-        prior: π, as in ``SigmoidLoss``.
+        prior: π, initial value of each σ(z_c), as in ``SigmoidLoss``.
 
-    Buffers (checkpoints do not contain them, because the training data defines them):
+    Buffers (checkpoints do not contain these buffers, because the training data determines the values):
         class_weights: float64 (L,), w.
         margins: float64 (L,), d.
     """
@@ -79,12 +80,12 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         return super().compute(2 * logits + self.margins.to(logits.dtype), labels, weights, avg_factor)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weight w of each binary loss, (L,)."""
+        """Return the weight w_c of each binary loss, (L,)."""
         assert self.class_weights is not None  # compute raises an error if the counts are unknown
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights w, (L,), and the margins d, (L,), for the instance counts (C,)."""
+        """Return the weights w (L,) and the margins d (L,) for instance counts (C,) >= 1."""
         background = self.background_ratio * counts.sum()
         samples = torch.cat([counts, background.reshape(1)])
         others = samples.sum() - samples

@@ -19,13 +19,12 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 class EqualizationLoss(SigmoidLoss):
     """Sigmoid cross-entropy in which tail categories have no loss for foreground proposals of other categories.
 
-    Equation 3 of the paper:
+    Tail categories are categories with a low image frequency. Equation 3 of the paper:
 
     L = -Σ_j w_j log(p̂_j),   w_j = 1 - E(r) T_λ(f_j) (1 - y_j).
 
     The target y_j is 1 if j is the label, otherwise 0. p̂_j is σ(z_j) for y_j = 1 and 1 - σ(z_j) for y_j = 0. E(r) is 1
-    for a foreground proposal r and 0 for background. T_λ(f_j) is 1 if the frequency f_j of category j is below λ,
-    otherwise 0.
+    if proposal r is foreground, otherwise 0. T_λ(f_j) is 1 if the frequency f_j of category j is below λ, otherwise 0.
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As in the reference, f and λ are compared in
     float32, and the initial probability is π = 0.001. Differences from the reference:
@@ -37,13 +36,13 @@ class EqualizationLoss(SigmoidLoss):
         num_classes: C >= 1.
         image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
             inference only.
-        lambda_: λ >= 0. Categories with a frequency below λ are tail categories. The paper uses 1.77e-3 for LVIS v0.5,
-            the reference uses 1.1e-3 for LVIS v1. 0 gives binary cross-entropy.
+        lambda_: λ >= 0. Categories with a frequency below λ are tail categories. The paper uses 1.77e-3 for LVIS v0.5.
+            The reference uses 1.1e-3 for LVIS v1. 0 gives binary cross-entropy.
         background: "implicit" (default), or "none", where all samples are foreground.
         prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:
-        tail: bool (C,), f < λ. Checkpoints do not contain it, because the training data defines it.
+        tail: bool (C,), f < λ. Checkpoints do not contain this buffer, because the training data determines its values.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "EQL.LAMBDA", "prior": "EQL.PRIOR"}
@@ -70,7 +69,10 @@ class EqualizationLoss(SigmoidLoss):
         return {"lambda_": (data.rare_share,), "prior": (data.prior,)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return w_j, (N, C): 0 for tail categories j that differ from a foreground label, otherwise 1."""
+        """Return the weights w_j, (N, C), of the binary losses.
+
+        The weight is 0 for a tail category in a foreground proposal of another category, otherwise 1.
+        """
         if self.tail is None:
             raise not_given("image_frequency")
         foreground = (labels < self.num_classes).unsqueeze(1)

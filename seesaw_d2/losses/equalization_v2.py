@@ -29,29 +29,30 @@ class EqualizationLossV2(SigmoidLoss):
     g_j = Σ gradients of positive samples / Σ gradients of negative samples of category j,
     f(x) = 1 / (1 + e^{-γ (x - μ)}).
 
-    The sums in g_j contain the gradients w_j (1 - p_j) of all previous training steps. The last logit predicts
-    background, as the objectness branch of the paper does, and has weight 1. Scores are σ(z_j) (1 - σ(z_background)).
+    The sums in g_j contain the gradients w_j (1 - p_j) of all previous training steps. With background "class", the
+    last logit predicts background, like the objectness branch of the paper, and its loss has weight 1. In this case,
+    the scores are σ(z_j) (1 - σ(z_background)).
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py. MMDetection 3.3.0 contains the same loss, but its
-    detectors erroneously compute scores with a softmax. As in the reference, the gradients of a batch are added after
-    the loss is computed and without proposal weights, and the initial probability is π = 0.001. Differences from the
-    reference:
+    detectors erroneously compute scores with a softmax. As in the reference, the gradients of a batch do not include
+    proposal weights, and they are added to the sums after the loss of the batch is computed. The initial probability is
+    π = 0.001, as in the reference. Differences from the reference:
 
-    - The sums are float64, because large float32 sums lose small gradients.
-    - The buffers contain the sums instead of the ratio g, so that an empty first batch does not set g to 0.
+    - The sums are float64, because adding a small gradient to a large float32 sum has no effect.
+    - The buffers contain the sums. The reference stores the ratio g, which an empty first batch sets to 0.
     - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
         gamma: γ > 0, slope of f.
-        mu: μ >= 0, the ratio at which f is 1/2.
-        alpha: α >= 0. Weights of positive samples are in [1, 1 + α].
+        mu: μ >= 0, gradient ratio at which f is 1/2.
+        alpha: α >= 0. Weights of positive samples are between 1 and 1 + α.
         background: "class" (default) or "none".
         sync: whether to sum the gradients over all processes. If False, each process sums only its own gradients.
         prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:
-        positive_gradients, negative_gradients: float64 (C,), the sums of the gradients.
+        positive_gradients, negative_gradients: float64 (C,), sums of the gradients of positive and negative samples.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class", "none")
@@ -90,7 +91,7 @@ class EqualizationLossV2(SigmoidLoss):
         return {"prior": (data.prior,)}
 
     def gradient_ratio(self) -> Tensor:
-        """Return the gradient ratio g of each category, float64 (C,). It is 100 before the first gradient."""
+        """Return the gradient ratio g of each category, float64 (C,). Before the first gradient, the ratio is 100."""
         ratio = self.positive_gradients / (self.negative_gradients + 1e-10)
         unseen = (self.positive_gradients == 0) & (self.negative_gradients == 0)
         return ratio.masked_fill(unseen, _BALANCED)
@@ -98,7 +99,7 @@ class EqualizationLossV2(SigmoidLoss):
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weight w_j of each binary loss, (N, L).
 
-        With soft labels, interpolate between the weights of positive and negative samples.
+        For a soft label, the weight is interpolated between the weights of a positive and of a negative sample.
         """
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":
@@ -109,7 +110,7 @@ class EqualizationLossV2(SigmoidLoss):
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Add the gradients of a batch to the buffers.
 
-        With a soft label y, the share y of a gradient is added to the positive sum and 1 - y to the negative sum.
+        For a soft label y, y times the gradient is added to the positive sum, and 1 - y times to the negative sum.
         """
         targets = self.targets(logits, labels, targets)
         gradients = (logits.sigmoid() - targets).abs() * self.factors(logits, labels, targets)

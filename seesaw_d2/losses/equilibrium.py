@@ -2,8 +2,8 @@
 
 Source: arXiv 2108.07507.
 
-Shapes: N proposals, C foreground categories. The softmax has K entries, C or C + 1 (with a background class), and is
-trained on R proposals. Label C is background.
+Shapes: N proposals, C foreground categories. The softmax has K entries and is trained on R proposals. K is C + 1 with
+background "class", otherwise C. Label C is background.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum
 
 _INITIAL_SCORE = 0.01
-# Smallest mean score in the loss. A mean score that underflows to 0 would give an infinite loss.
+# Lower bound of the mean scores in the loss. A mean score that underflows to 0 would give an infinite loss.
 _MIN_SCORE = 1e-12
 
 
@@ -29,12 +29,12 @@ _MIN_SCORE = 1e-12
 class EquilibriumLoss(CrossEntropyLoss):
     """Cross-entropy with margins between categories that depend on the mean score of each category.
 
-    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j is the mean score of category j in the
-    previous training steps. Scores are the softmax of z. Background has the constant mean score ``background_score``.
+    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j is a moving average of the scores of category
+    j. The mean score of background is the constant ``background_score``. At inference, scores are the softmax of z.
 
-    Before a loss is computed, m is updated with the batch. The score of an object is the mean, over the proposals that
-    match the object, of the probability of its category. If category j has k objects in the batch with the mean score
-    s, m_j becomes α^k m_j + (1 - α^k) s.
+    Each batch updates m before its loss is computed. The score of an object is the probability of the object's
+    category, averaged over the proposals that match the object. If the batch contains k objects of category j and their
+    mean score is s, m_j becomes α^k m_j + (1 - α^k) s.
 
     Reference: github fcjian/LOCE, mmdet/models/losses/equilibrium_loss.py and roi_heads/loce_roi_head.py. Differences
     from the reference:
@@ -42,20 +42,20 @@ class EquilibriumLoss(CrossEntropyLoss):
     - Memory-augmented feature sampling (MFS), which is part of the paper's method, is not implemented.
     - m is float64, and checkpoints contain it. The reference resets m to 0.01 when a training is resumed.
     - In the loss, m is clamped from below to 1e-12, so that the loss is finite.
-    - Background "objectness" is supported. z are then the logits of the C categories.
-    - Without the argument ``objects`` of ``forward``, each foreground proposal counts as an object. Box predictors pass
-      this argument.
+    - Background "objectness" is supported. In this case, z are the logits of the C categories.
+    - Without the argument ``objects`` of ``forward``, each foreground proposal counts as a separate object. Box
+      predictors pass this argument.
 
     Args:
         num_classes: C >= 1.
         alpha: α in [0, 1), momentum of m for one object.
-        background_score: > 0, mean score of background. Only background "class" uses it.
+        background_score: > 0, mean score of background. Only background "class" uses this argument.
         background: "class" (default), "objectness" or "none".
         sync: whether to average over the objects of all processes. If False, each process averages only over its own
             objects.
 
     Buffers:
-        mean_scores: float64 (K,), m, background last. The initial value of the categories is 0.01.
+        mean_scores: float64 (K,), m, with background last. The initial value of each category is 0.01.
     """
 
     soft_labels: ClassVar[str | None] = None
@@ -99,9 +99,9 @@ class EquilibriumLoss(CrossEntropyLoss):
 
         Args:
             logits, labels, weights, avg_factor, ignore_index: as in ``ClassificationLoss.forward``.
-            objects: (N,) int64 in [0, N), number of the object that each proposal matches. Proposals of the same object
-                have the same number. Values for background proposals are ignored. If None, each proposal is a separate
-                object.
+            objects: (N,) int64 in [0, N), index of the object that each proposal matches. Proposals that match the same
+                object have the same index. Values for background proposals are ignored. If None, each foreground
+                proposal counts as a separate object.
         """
         if objects is not None:
             check_objects(objects, labels)
@@ -112,7 +112,8 @@ class EquilibriumLoss(CrossEntropyLoss):
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Update the running mean scores of the categories that occur in the batch."""
-        categories = labels.clamp(max=self.num_classes - 1)  # background has share 0, so its index has no effect
+        # Replace label C by a valid index. Background proposals have the share 0, so this index has no effect.
+        categories = labels.clamp(max=self.num_classes - 1)
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
         scores = probs.gather(1, categories.unsqueeze(1)).squeeze(1).double()
         shares = self._shares(labels)
@@ -123,7 +124,10 @@ class EquilibriumLoss(CrossEntropyLoss):
         self.mean_scores[: self.num_classes].mul_(kept).add_((1 - kept) * means)
 
     def _shares(self, labels: Tensor) -> Tensor:
-        """Return 1 / n for each of the n proposals of an object, and 0 for background, float64 (N,)."""
+        """Return the weight of each proposal in the mean score, float64 (N,).
+
+        The weight is 1 / n for each of the n proposals that match the same object, and 0 for background proposals.
+        """
         foreground = (labels < self.num_classes).double()
         if self._objects is None:
             return foreground

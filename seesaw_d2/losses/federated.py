@@ -23,9 +23,9 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 class FederatedLoss(SigmoidLoss):
     """Cross-entropy over a random subset S of the categories, for federated datasets such as LVIS.
 
-    A new subset is drawn for each batch. S contains all categories in the batch. If the batch has fewer than
-    ``num_sampled`` categories, further categories are drawn without replacement, with a probability proportional to
-    (number of images)^``power``.
+    In a federated dataset, an image is annotated only for some of the categories. A new subset S is drawn for each
+    batch. S contains all categories in the batch. If the batch has fewer than ``num_sampled`` categories, further
+    categories are drawn without replacement, with a probability proportional to (number of images)^``power``.
 
     - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
     - background "class": softmax cross-entropy over S and background.
@@ -35,22 +35,22 @@ class FederatedLoss(SigmoidLoss):
     CenterNet2:
 
     - Background does not count towards ``num_sampled``. In CenterNet2, background counts.
-    - Categories are drawn without host-device synchronization and reproducibly (see ``BatchRandom``).
+    - The random selection of categories is reproducible and does not synchronize host and device (see ``BatchRandom``).
     - The softmax excludes categories outside S. CenterNet2 only masks the losses of proposals whose label is outside S.
-      Since S contains all labels, CenterNet2 computes plain cross-entropy.
+      Since S contains all labels, this mask has no effect, and CenterNet2 computes plain cross-entropy.
 
     Args:
         num_classes: C >= 1.
         image_counts: (C,) number of training images that contain each category, or None for inference only.
-        num_sampled: >= 1, size of S. S is larger if the batch contains more categories.
+        num_sampled: >= 1, number of categories in S. S is larger if the batch contains more categories.
         power: >= 0. With 0, all categories with images have the same probability.
-        background: "implicit" (default): sigmoids. "class": softmax.
-        prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``. Only background "implicit" uses it.
+        background: "implicit" (default) for sigmoids, or "class" for a softmax.
+        prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``. Only background "implicit" uses this argument.
         seed: seed of the random numbers.
 
     Buffers:
-        sampling_weights: float64 (C,), (number of images)^``power``. Checkpoints do not contain it, because the
-            training data defines it.
+        sampling_weights: float64 (C,), (number of images)^``power``, or 0 for a category without images. Checkpoints do
+            not contain this buffer, because the training data determines the values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class")
@@ -93,19 +93,19 @@ class FederatedLoss(SigmoidLoss):
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Draw the subset S of the categories for a batch with the given labels. Return S as a bool tensor (C,)."""
+        """Draw the subset S of the categories for a batch with labels (N,). Return S as a bool tensor (C,)."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
-        # Weighted drawing without replacement is equivalent to sorting exponential random numbers whose rates are the
-        # weights.
+        # Draw an exponential random number for each category, with the sampling weight as the rate. The categories with
+        # the smallest numbers are equivalent to a weighted sample without replacement.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors of the binary losses, (C,): 1 for categories in S, else 0."""
+        """Return the factors of the binary losses, (C,). A factor is 1 if S contains the category, otherwise 0."""
         return self.select(labels).to(logits.dtype)
 
     def compute(self, logits, labels, weights, avg_factor):

@@ -24,14 +24,14 @@ class FocalLoss(SigmoidLoss):
 
     Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. Differences from the reference:
 
-    - By default, the sum is divided by the number of foreground proposals, as in the paper (section 4), which tunes α
-      for this divisor. MMDetection's box heads divide by the number of all proposals. If a quarter of the proposals is
-      foreground, the loss of MMDetection is four times smaller.
+    - By default, the sum over the proposals is divided by the number of foreground proposals, as in section 4 of the
+      paper, where α was chosen for this divisor. MMDetection's box heads divide by the number of all proposals. For
+      example, if a quarter of the proposals is foreground, the loss of MMDetection is four times smaller.
     - The loss is computed in log space, so that the gradient is finite for every γ.
 
     Args:
         num_classes: C >= 1.
-        gamma: γ >= 0. 0 gives (α-balanced) binary cross-entropy.
+        gamma: γ >= 0. 0 gives binary cross-entropy with the weights α_j.
         alpha: α in (0, 1). If None, all α_j are 1.
         background: "implicit" (default) or "none".
         prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
@@ -64,7 +64,7 @@ class FocalLoss(SigmoidLoss):
         return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). They are not detached from the graph."""
+        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). Gradients also flow through the factors."""
         # 1 - p_j is σ(-z_j) for target 1 and σ(z_j) for target 0.
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:

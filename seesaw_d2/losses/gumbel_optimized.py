@@ -23,7 +23,7 @@ from seesaw_d2.utils.distributed import rank
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
 # Upper bound of the loss of a batch with weighting "none", as in the reference.
 _MAX_LOSS = 20.0
-# Number of training steps between two checks for a clamped loss. Each check synchronizes host and device.
+# Number of training steps from one check for a clamped loss to the next. Each check synchronizes host and device.
 _CHECK_PERIOD = 100
 
 
@@ -31,16 +31,17 @@ _CHECK_PERIOD = 100
 class GumbelOptimizedLoss(SigmoidLoss):
     """Binary cross-entropy with the Gumbel activation η(z) = exp(-exp(-z)) in place of the sigmoid.
 
-    L = Σ_j w_j BCE(η(z_j), y_j), where y_j is 1 if j is the label, otherwise 0. A weight w_j = 0 removes negative
-    samples of a rare category j. A category is rare if its frequency f is below λ. ``weighting`` selects the weights:
+    L = Σ_j w_j BCE(η(z_j), y_j), where y_j is 1 if j is the label, otherwise 0. A category is rare if its frequency f
+    is below λ. The weights w_j remove negative samples of rare categories. ``weighting`` selects the weights:
 
-    - "eql" (Tan et al., CVPR 2020): w_j = 0 if j is rare and the proposal belongs to another category, otherwise 1.
-    - "drop" (DropLoss, Hsieh et al., AAAI 2021), used by the authors: for foreground proposals, the weights of "eql".
-      For a background proposal and a rare category j, w_j = 0 with probability 1 - ρ, where ρ is the share of rare
-      categories in the foreground proposals of the batch. In a batch without foreground, all w_j are 1.
+    - "eql" (Tan et al., CVPR 2020): w_j = 0 if j is rare and the label is another category, otherwise w_j = 1.
+      Background proposals have w_j = 1.
+    - "drop" (DropLoss, Hsieh et al., AAAI 2021), used by the authors: foreground proposals have the weights of "eql".
+      For a background proposal and a rare category j, w_j = 0 with probability 1 - ρ, where ρ is the share of the
+      foreground proposals of the batch that belong to rare categories. In a batch without foreground, all w_j are 1.
     - "none": w_j = 1. The loss of a batch is clamped to at most 20, and a clamped loss has no gradient. With many
-      categories, the loss of a normalized classifier is clamped from the first step on, so the classifier does not
-      learn. Therefore the first of every 100 training steps logs a warning if its loss is clamped.
+      categories, the loss of a normalized classifier is clamped from the first step on, so that the classifier does not
+      learn. Therefore the loss is checked in the first of every 100 training steps. A clamped loss logs a warning.
 
     Image classifiers (background "none") need weighting "none". Without background samples, "drop" and "eql" would
     remove all negative samples of rare categories, and the model would predict these categories for every image.
@@ -48,10 +49,10 @@ class GumbelOptimizedLoss(SigmoidLoss):
     Reference: github kostas1515/GOL, mmdet/models/losses/{droploss,eql,gumbel_ce}.py. As in the reference, training
     clamps the logits to [-4, 10]. Differences from the reference:
 
-    - The loss of a positive sample is exp(-z) with gradient -exp(-z). The reference calls PyTorch's
-      binary_cross_entropy, which removes almost all of this gradient below z = -3.3.
+    - The loss of a positive sample is exp(-z), and its gradient is -exp(-z). The reference calls PyTorch's
+      ``binary_cross_entropy``, whose gradient is almost 0 for z < -3.3.
     - The random numbers of "drop" are a hash of the batch index (``BatchRandom``), so that a resumed training draws the
-      same numbers.
+      same numbers as an uninterrupted training.
     - ``weights`` and ``avg_factor`` have an effect. With "drop" and "eql" the reference ignores both arguments.
 
     Args:
@@ -59,16 +60,16 @@ class GumbelOptimizedLoss(SigmoidLoss):
         image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
             inference only.
         weighting: "drop", "eql" or "none".
-        lambda_: λ >= 0. f < λ is compared in float32, as in the reference. The authors use 1.1e-3 for LVIS v1.
+        lambda_: λ >= 0. The comparison f < λ is in float32, as in the reference. The authors use 1.1e-3 for LVIS v1.
         activation: "gumbel" or "sigmoid".
         background: "implicit" (default), "class" or "none". With "class", the score of each category is η(z_j).
-        prior: in (0, 1), initial value of each η(z_j), or of σ(z_j) with activation "sigmoid". 1.6e-7 gives the bias of
-            the authors for LVIS, -2.75.
+        prior: in (0, 1), initial value of each η(z_j), or of σ(z_j) with activation "sigmoid". The default gives the
+            initial bias -2.75, which the authors use for LVIS.
         seed: seed of the random numbers.
 
     Buffers:
-        rare: bool (L,), f < λ, and False for background. Checkpoints do not contain it, because the training data
-            defines it.
+        rare: bool (L,), f < λ, and False for background. Checkpoints do not contain this buffer, because the training
+            data determines the values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class", "none")
@@ -118,7 +119,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance to the random numbers of the next batch. Every 100 steps, warn if the loss is clamped."""
+        """Advance the random numbers. With weighting "none", check every 100 steps whether the loss is clamped."""
         self.random.next_batch()
         if self.weighting != "none" or logits.is_meta or not len(labels):
             return
@@ -151,7 +152,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         dropped = foreground.unsqueeze(1)
         if self.weighting == "drop":
             rare_rows = self.rare[labels.clamp(max=self.num_classes - 1)] & foreground
-            # In a batch without foreground the ratio is NaN. The comparison with NaN is False, so nothing is dropped.
+            # Without foreground proposals, the ratio is NaN. Comparisons with NaN are False, so all weights are 1.
             ratio = rare_rows.sum().double() / foreground.sum()
             dropped = dropped | (self.random.uniform(*logits.shape) > ratio)
         return 1 - (dropped & self.rare).to(logits.dtype) * (1 - targets)

@@ -1,7 +1,7 @@
 """Inverse Image Frequency for Long-tailed Image Recognition, IIF (Alexandridis et al., TIP 2023, arXiv 2209.04861).
 
-Shapes: N proposals, C foreground categories, L classifier logits. The softmax has K entries, C or C + 1 (with a
-background class), and is trained on R proposals.
+Shapes: N proposals, C foreground categories, L classifier logits. The softmax has K entries and is trained on R
+proposals. K is C + 1 with background "class", otherwise C.
 """
 
 from collections.abc import Sequence
@@ -21,28 +21,29 @@ from seesaw_d2.losses.precision import widen
 
 @LOSS_REGISTRY.register()
 class InverseImageFrequencyLoss(CrossEntropyLoss):
-    """Cross-entropy of logits multiplied by a weight that is large for categories that are rare in the training set.
+    """Cross-entropy of weighted logits. The weight of a category is larger the rarer it is in the training set.
 
-    The loss is the cross-entropy of w_j z_j, and the scores are the softmax of w_j z_j, where z_j is the logit and w_j
-    the weight of category j. Background and the logits of an objectness branch have weight 1. A link function computes
-    w from the frequencies (see ``losses.link_functions.link_weights``).
+    The loss is the cross-entropy of w_j z_j, where z_j is the logit and w_j the weight of category j. The scores are
+    the softmax of w_j z_j. Background and the logits of an objectness branch have weight 1. A link function computes w
+    from the frequencies of the categories (see ``losses.link_functions.link_weights``).
 
     Reference: github kostas1515/iif, instance_segmentation/mmdet/models/losses/iif_loss.py. Differences from the
     reference:
 
     - A category without images counts as if it had one image. In the reference, its weight is infinite.
-    - A weight <= 0 raises an error, because a weight of 0 removes the logit and a negative weight reverses its sign.
-      The weight is <= 0 for categories in at least half of the images with "prob" and "normit", in more than 63 % of
-      the images with "gombit", and in all images with "raw", "base2" and "base10".
-    - Weights of the classifier are initialized randomly. The reference sets all of them to 0.001.
+    - A weight w_j <= 0 raises an error, because 0 removes the logit and a negative weight reverses its sign. With
+      "prob" and "normit", the weight is <= 0 for categories in at least half of the images. With "gombit", the weight
+      is <= 0 for categories in more than 63 % of the images. With "raw", "base2" and "base10", the weight is 0 for
+      categories in all images.
+    - The weights of the classifier layer are initialized randomly. The reference sets all of them to 0.001.
 
     Args:
         num_classes: C >= 1.
         image_counts: (C,) n >= 0, number of training images that contain each category, or None if unknown.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None if unknown. Only
-            ``counts="instances"`` uses it.
+            ``counts="instances"`` uses this argument.
         num_images: number of training images, or None if unknown.
-        link: "raw" (default), "smooth", "prob", "normit", "gombit", "base2" or "base10".
+        link: link function: "raw" (default), "smooth", "prob", "normit", "gombit", "base2" or "base10".
         counts: definition of the frequency.
             "images" (default): the share of the training images that contain the category.
             "instances": the share of the training instances that belong to the category, as in the reference's links
@@ -51,8 +52,8 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         background: "class" (default), "objectness" or "none".
 
     Buffers:
-        link_weights: float64 (C,), w. Checkpoints contain it, because the scores depend on it. If the counts are known,
-            w is computed from them, and loading a checkpoint does not change w.
+        link_weights: float64 (C,), w. Checkpoints contain this buffer, because the scores depend on w. If the counts
+            are given, w is computed from the counts, and loading a checkpoint does not change w.
     """
 
     soft_labels: ClassVar[str | None] = None

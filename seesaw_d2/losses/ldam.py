@@ -1,7 +1,7 @@
 """LDAM-DRW: label-dependent margins and deferred re-weighting (Cao et al., NeurIPS 2019, arXiv 1906.07413).
 
-Shapes: C foreground categories. The softmax has K entries, C or C + 1 (with a background class), and is trained on R
-proposals.
+Shapes: C foreground categories. The softmax has K entries and is trained on R proposals. K is C + 1 with background
+"class", otherwise C.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ class LDAMLoss(CrossEntropyLoss):
 
     L = -v_i log(e^{z_i - s Δ_i} / (e^{z_i - s Δ_i} + Σ_{j≠i} e^{z_j})),   Δ_j = Δ_max (n_min / n_j)^{1/4}.
 
-    i is the label (equation 13). n_j is the number of training instances of category j, at least 1. The logits z are s
-    times cosines, so the loss needs a normalized classifier with temperature s. The class weight v_i is 1 in the first
-    ``start_iter`` training steps. In later steps, v_i is proportional to (1 - β) / (1 - β^{n_i}) (deferred
-    re-weighting). Scores are the softmax of z.
+    This is equation 13, where i is the label, Δ_j is the margin of category j, n_j is the number of training instances
+    of category j, at least 1, and n_min is the smallest n_j. The logits z are s times cosines, so the loss needs a
+    normalized classifier with temperature s. The class weight v_i is 1 in the first ``start_iter`` training steps. In
+    later steps, v_i is proportional to (1 - β) / (1 - β^{n_i}) (deferred re-weighting). Scores are the softmax of z.
 
     Reference: github kaidic/LDAM-DRW, losses.py and cifar_train.py. Differences from the reference:
 
     - The mean of v over the training instances is 1, and the sum of the losses is divided by ``avg_factor``. The
       reference divides by the sum of v_i over the batch, which has the same expected value.
-    - Background is supported. It has margin 0 and weight v = 1.
+    - Background is supported, with margin 0 and weight v = 1.
 
     Args:
         num_classes: C >= 1.
@@ -45,8 +45,8 @@ class LDAMLoss(CrossEntropyLoss):
         background: "objectness" (default), "class" or "none".
 
     Buffers:
-        margins: float64 (C,), s Δ. Checkpoints do not contain it, because the training data defines it.
-        class_weights: float64 (C,), v after ``start_iter``. Checkpoints do not contain it, for the same reason.
+        margins: float64 (C,), s Δ. Checkpoints do not contain this buffer, because the training data determines Δ.
+        class_weights: float64 (C,), v after ``start_iter`` steps. Checkpoints do not contain this buffer either.
         steps: int64 scalar, number of training steps so far.
     """
 
@@ -118,7 +118,7 @@ class LDAMLoss(CrossEntropyLoss):
         return losses * weights.to(losses.dtype)
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
-        """Return the value of each label, (R,), from ``values`` (C,). Label C has the value ``background``."""
+        """Return ``values[label]`` of each label, (R,), for ``values`` (C,). Label C has the value ``background``."""
         assert values is not None  # adjusted_logits raises an error if the counts are unknown
         return torch.cat([values, values.new_full((1,), background)])[labels]
 

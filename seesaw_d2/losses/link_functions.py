@@ -1,4 +1,6 @@
-"""Link functions of Inverse Image Frequency and FRACAL, which compute weights of categories from frequencies.
+"""Define the link functions of Inverse Image Frequency and FRACAL.
+
+A link function computes the weight of a category from the frequency of the category.
 
 Shapes: C categories.
 """
@@ -21,23 +23,25 @@ LINKS = ("smooth", *_OF_FREQUENCY)
 
 
 def link_weights(link: str, counts: Tensor, total: float | Tensor) -> Tensor:
-    """Return the weight of each category, (C,). Rare categories have large weights.
+    """Return the weight of each category, (C,). Rare categories have larger weights than frequent categories.
 
-    The weight is a function of the frequency p = ``counts`` / ``total``:
+    The link function defines the weight for the frequency p = ``counts`` / ``total``:
 
     - "raw": -ln p.
     - "base2": -log2 p.
     - "base10": -log10 p.
-    - "prob": ln((1 - p) / p), negative for p > 1/2 and infinite for p = 1.
+    - "prob": ln((1 - p) / p). The weight is negative for p > 1/2 and infinite for p = 1.
     - "normit": -Φ^-1(p), where Φ is the standard normal distribution function. The weight is negative for p > 1/2 and
       infinite for p = 1.
-    - "gombit": -ln(-ln(1 - p)), negative for p > 1 - 1/e and infinite for p = 1.
-    - "smooth": 1 + ln((total + 1) / (counts + 1)), at least 1. Only this weight is finite for p = 0.
+    - "gombit": -ln(-ln(1 - p)). The weight is negative for p > 1 - 1/e and infinite for p = 1.
+    - "smooth": 1 + ln((total + 1) / (counts + 1)). The weight is at least 1.
+
+    For p = 0, only the weight of "smooth" is finite.
 
     Args:
         link: one of ``LINKS``.
-        counts: (C,) floating point, images or instances of each category.
-        total: number of all images or instances.
+        counts: (C,) floating point, number of images or instances of each category.
+        total: number of all images or of all instances.
     """
     if link == "smooth":
         return ((total + 1) / (counts + 1)).log() + 1

@@ -18,8 +18,8 @@ from seesaw_d2.losses.compared import TrainingData
 class LogitAdjustedLoss(BalancedSoftmaxLoss):
     """Cross-entropy of logits to which the log frequency of each category is added (equation 10).
 
-    The loss is the cross-entropy of z_j + τ log π_j, where z_j is the logit and π_j the share of category j in the
-    training instances. Scores are the softmax of z. τ = 1 gives Balanced Softmax.
+    The loss is the cross-entropy of z_j + τ log π_j, where z_j is the logit of category j and π_j is the share of the
+    training instances that belong to category j. Scores are the softmax of z. τ = 1 gives Balanced Softmax.
 
     Reference: github google-research/google-research, logit_adjustment (image classification). Differences from the
     reference:
@@ -34,7 +34,7 @@ class LogitAdjustedLoss(BalancedSoftmaxLoss):
         background: "objectness" (default) or "none".
 
     Buffers:
-        log_prior: float64 (C,), log π. Checkpoints do not contain it, because the training data defines it.
+        log_prior: float64 (C,), log π. Checkpoints do not contain this buffer, because the training data determines π.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"tau": "LOGIT_ADJUSTED.TAU"}

@@ -1,6 +1,6 @@
-"""Compute losses of maps of logits, for semantic segmentation.
+"""Compute classification losses of logit maps, for semantic segmentation.
 
-Shapes: N images, L logits, R pixels of a block. Maps have the shape (N, L, H, W) or (N, L, ...).
+Shapes: N images, L logits of each pixel. Logit maps have the shape (N, L, H, W), or more generally (N, L, ...).
 """
 
 from collections.abc import Callable
@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Size of the logits in a block of pixels, for each device type. On a CPU, a block fits into the cache of a core.
+# Maps device types to the size in bytes of the float32 logits of a block. On a CPU, a block fits into the cache of a
+# core. The second constant is the size on all other devices.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 
-# Type of ``ClassificationLoss.compute`` for a loss that returns only loss_cls.
+# Type of ``ClassificationLoss.compute``. The result must contain only loss_cls.
 Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
 
 
 def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
-    """Return logits (N, L, ...) and values (N, ...) for ``MapLoss``.
+    """Convert logits and other values of each sample to the shapes that ``MapLoss`` takes.
 
-    Logits (N, L) with values (N,) become one image with N pixels: logits (1, L, N) and values (1, N).
+    Logits (N, L) and values (N,) become one image with N pixels: logits (1, L, N) and values (1, N). Logits
+    (N, L, ...) and values (N, ...) do not change.
     """
     if logits.dim() > 2:
         return [logits, *others]
@@ -29,11 +31,12 @@ def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
 
 
 class MapLoss(torch.autograd.Function):
-    """Sum a loss over the labelled pixels of maps, block by block, to save memory.
+    """Sum a loss over the labelled pixels of logit maps. To save memory, process the pixels block by block.
 
-    The forward pass also computes the gradient of the logits and saves it for the backward pass. The gradient has the
-    shape and dtype of the logits, so it needs no more memory than the log-softmax that ``F.cross_entropy`` saves. At
-    any time, only one block of logits is copied to rows.
+    The loss functions take logits (R, L) with a row for each of R samples. Therefore the pixels of a block are copied
+    to rows. Only one block is copied at any time. The forward pass also computes the gradient of the logits and saves
+    this gradient for the backward pass. The gradient has the shape and dtype of the logits, so it needs no more memory
+    than the log-softmax that ``F.cross_entropy`` saves.
 
     Args of ``apply``:
         logits: (N, L, ...) in any memory format.
@@ -43,7 +46,7 @@ class MapLoss(torch.autograd.Function):
         compute: function of type ``Compute``, which computes the loss of the rows of a block.
 
     Returns:
-        scalar tensor, the sum. It is float32 if the logits have half precision.
+        scalar tensor, the sum of the losses. The dtype is float32 if the logits have half precision.
     """
 
     @staticmethod
@@ -59,7 +62,7 @@ class MapLoss(torch.autograd.Function):
             own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
             own_weights = None if weights is None else weights[image].flatten().to(sums[0].dtype)
             for start in range(0, columns.shape[1], size):
-                # It is faster to copy a range of pixels and then select rows than to select pixels directly.
+                # Copying a range of pixels and then selecting rows is faster than selecting pixels directly.
                 block = slice(start, start + size)
                 kept = own_labelled[block].nonzero().squeeze(1)
                 rows = columns[:, block].t().to(sums[0].dtype).contiguous()

@@ -16,7 +16,7 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
-# Number of training steps between two checks for missing categories. Each check synchronizes host and device.
+# Number of training steps from one check for missing categories to the next. Each check synchronizes host and device.
 _REPORT_PERIOD = 100
 _FLOAT_BYTES = 4
 
@@ -30,26 +30,27 @@ class PairwiseClassBalance(ClassificationLoss):
 
     (1 - a) onehot(i) + a q,   q_j = P(i | j) / Σ_k P(i | k).
 
-    q is the "fightback" label, the normalized column i of ``confusion``. It is large for categories that the model
-    often confuses with i. If i is frequent, these categories are rare. The weight a is ``alpha`` if a proposal is
-    classified once per step. In an iterative head, a grows linearly over the iterations of a step, for example 0,
-    alpha / 2, alpha (see ``IterativeROIHeads``). If the wrapped loss has ``soft_labels`` "softmax", the rows of P and
-    the labels q are distributions. With "sigmoid", P contains independent probabilities and q_j = P(i | j).
+    The paper calls q the "fightback" label. q is the normalized column i of ``confusion``, so q_j is large for
+    categories j whose proposals the model often classifies as i. If i is frequent, these categories are rare. The
+    weight a is ``alpha`` if a training step classifies each proposal once. In an iterative head, a grows linearly over
+    the iterations of a step, for example 0, alpha / 2, alpha (see ``IterativeROIHeads``). If the wrapped loss has
+    ``soft_labels`` "softmax", the rows of P and the labels q are probability distributions. With "sigmoid", P contains
+    independent probabilities and q_j = P(i | j).
 
-    Reference: the authors' fork of mmdet 2.16, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py. Unlike
-    the reference, which copies the code of each loss, this class computes only the labels, and the wrapped loss
-    computes the loss. Further differences from the reference:
+    Reference: the authors' fork of mmdet 2.16, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py. The
+    reference copies the code of each loss. This class only computes the soft labels and calls the wrapped loss. Further
+    differences from the reference:
 
     - All processes call one all_reduce of C x (C + 1) values in each step. The reference gathers world_size x C^2
       values and deadlocks if a process has no foreground.
     - With one classification per step, a = ``alpha``. The reference divides by zero.
-    - A category that was never predicted for another category keeps hard labels. The reference divides zero by zero.
+    - If column i of ``confusion`` is 0, the labels of category i stay hard. The reference divides zero by zero.
     - ``weights`` and ``avg_factor`` also apply to the loss of the soft labels. With cross-entropy, the reference
       ignores the weights in this loss and divides by N, which is equal if all weights are 1. The reference also
       subtracts the entropy of q, which has no gradient. With Seesaw Loss, the reference returns the loss of the soft
       labels separately.
     - ``unseen`` selects the labels until every category has had a foreground proposal. The reference uses hard labels
-      and does not log this.
+      during this time and does not log the missing categories.
 
     Args:
         num_classes: C >= 1, as in the wrapped loss.
@@ -59,18 +60,18 @@ class PairwiseClassBalance(ClassificationLoss):
         momentum: in [0, 1), momentum of the moving average in ``confusion``.
         start_iter: integer >= 0, number of training steps with hard labels. These steps only update ``confusion``. The
             paper starts with soft labels at the first decay of the learning rate, after 16 of 24 epochs.
-        unseen: labels until every category has had a foreground proposal.
+        unseen: labels after ``start_iter`` steps, until every category has had a foreground proposal.
             "wait": hard labels, as in the reference. The missing categories are logged.
             "ignore": soft labels, in which the missing categories have the value 0.
         max_matrix_mb: largest allowed size of the C x C float32 matrix, in 10^6 bytes.
-        background: ``background`` of the wrapped loss. None (default) has the same meaning.
+        background: None (default), or the same value as in the wrapped loss. The two choices are equivalent.
 
     Raises:
         ValueError: a value is out of range, the wrapped loss does not support soft labels or has a different
             ``num_classes`` or ``background``, or the matrix is too large.
 
     Buffers:
-        confusion: float32 (C, C), indexed by [ground truth, prediction].
+        confusion: float32 (C, C), P(j | i) in row i (ground truth) and column j (prediction).
         seen_counts: int64 (C,), number of foreground proposals of each category so far, in all processes.
         steps: int64 scalar, number of training steps so far.
     """
@@ -157,13 +158,16 @@ class PairwiseClassBalance(ClassificationLoss):
         present = counts > 0  # update only the rows of categories with proposals in the batch
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
-        if softmax:  # rows are initialized with 0, so they do not sum to 1 after the first update
+        if softmax:  # normalize the updated rows, which do not sum to 1 at first, because they are initialized with 0
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.seen_counts += counts.squeeze(1).long()
 
     @torch.no_grad()
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the soft labels (1 - a) onehot + a q, (N, C). Rows of background proposals are 0."""
+        """Return the soft labels (1 - a) onehot(i) + a q, (N, C), of proposals with labels i, (N,).
+
+        The rows of background proposals are 0.
+        """
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
         scale: Tensor | float = 1.0
@@ -176,7 +180,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """Return the weight a of the fightback labels, a scalar tensor. It is 0 as long as the labels are hard."""
+        """Return the weight a of the fightback labels as a scalar tensor. The weight 0 gives hard labels."""
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter
@@ -195,7 +199,7 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Warn about categories that have had no foreground proposal, at increasing intervals."""
+        """Warn at increasing intervals about categories that have not had a foreground proposal."""
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return

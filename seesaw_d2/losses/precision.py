@@ -1,4 +1,4 @@
-"""Helpers that compute losses in float32 if the model uses half precision."""
+"""Compute losses in float32 even if the model uses half precision or autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 

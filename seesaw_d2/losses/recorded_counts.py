@@ -1,8 +1,9 @@
 """Read class counts that an earlier training recorded (Seesaw Loss paper, Table 4).
 
-The file is JSON: ``{"class_counts": [[...], ...], ...}`` with a list for each cascade stage (one stage in Mask R-CNN),
-or ``{"class_counts": [...]}`` with a list for all stages. A list contains C integers >= 0, or C + 1 with background
-last. The optional key "categories" contains the names of the C categories. Other keys are ignored.
+The counts are in a JSON file. ``{"class_counts": [[...], ...]}`` contains one list for each cascade stage (one stage in
+Mask R-CNN). ``{"class_counts": [...]}`` contains a single list for all stages. A list contains C integers >= 0, or
+C + 1 integers with background last. The optional key "categories" contains the names of the C categories. Other keys
+are ignored.
 """
 
 import json
@@ -25,7 +26,12 @@ class RecordedCounts:
     categories: Categories | None = None
 
     def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
-        """Return the recorded count of each category for a cascade stage. A file with one list serves all stages.
+        """Return the recorded counts for a cascade stage, C values or C + 1 values with background last.
+
+        Args:
+            stage: index of the stage. If the file contains a single list, this list applies to all stages.
+            num_stages: number of stages of the model.
+            num_classes: C.
 
         Raises:
             ConfigError: the number of stages or categories in the file is not ``num_stages`` or ``num_classes``.

@@ -1,7 +1,8 @@
 """Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
 
-Shapes: N proposals, C foreground categories. The class softmax has K entries, C or C + 1 (with a background class), and
-is trained on R proposals. These are the foreground proposals if the loss has an objectness branch, or all proposals.
+Shapes: N proposals, C foreground categories. The class softmax has K entries and is trained on R proposals. With
+background "objectness", K is C and R counts only foreground proposals. Otherwise R is N, and K is C + 1 with background
+"class" or C with background "none".
 """
 
 import math
@@ -33,16 +34,16 @@ class SeesawLoss(CrossEntropyLoss):
     mitigation    M_ij = min(1, N_j / N_i)^p              reduces the gradient from frequent i to rare j,
     compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    increases the gradient where j is predicted instead of i.
 
-    L equals the cross-entropy of z_j + log S_ij, which is computed in log space to avoid overflow. On a CPU,
-    ``SeesawRows`` computes the same loss with fewer exponentials. S is detached from the graph. N are the counts in the
-    buffer ``class_counts``, clamped from below to 1.
+    N_j is the count of category j in the buffer ``class_counts``, at least 1. σ is the softmax of z. S is detached from
+    the graph. L equals the cross-entropy of z_j + log S_ij, which is computed in log space to avoid overflow. On a CPU,
+    ``SeesawRows`` computes the same loss with fewer exponentials.
 
     Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. As in the reference, proposal weights do not affect the
     counts, and the counts are updated with a batch before the loss of the batch is computed. Differences from the
     reference:
 
-    - Counts are int64 sums over all processes. The reference keeps float32 counts in each process and saves only the
-      counts of rank 0.
+    - The counts are int64 and include the proposals of all processes. In the reference, each process has its own
+      float32 counts, and checkpoints contain only the counts of rank 0.
     - By default, the class loss and the objectness loss are divided by the number of proposals with a positive weight.
       The reference divides the class loss by the number of foreground proposals.
     - ``avg_factor`` is used unchanged. The reference adds 1.2e-7.
@@ -54,12 +55,12 @@ class SeesawLoss(CrossEntropyLoss):
         eps: in (0, 1], lower bound of σ_i in the compensation factor.
         background: "objectness" (default, section 3.3), "class" or "none". See ``ClassificationLoss``.
         class_counts: fixed integer counts >= 0 (Table 4), (C,), or (C + 1,) with background last. Neither training nor
-            loading a checkpoint changes fixed counts. If the loss needs a count of background but ``class_counts`` has
-            C values, the largest count of a category is used. If None (default), the loss counts during training.
+            loading a checkpoint changes fixed counts. If the count of background is missing, the largest count of a
+            category replaces it. If None (default), the loss counts the proposals during training.
         sync: whether to count the batches of all processes. If False, each process counts only its own batches.
 
     Buffers:
-        class_counts: int64 (C + 1,), background last. (C,) with background "none".
+        class_counts: int64, (C + 1,) with background last, or (C,) with background "none".
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
@@ -117,7 +118,7 @@ class SeesawLoss(CrossEntropyLoss):
         """Add the number of labels of each class to ``class_counts``. Fixed counts do not change."""
         if not self.online:
             return
-        # torch.bincount would synchronize on CUDA, because its output size depends on the labels.
+        # On CUDA, torch.bincount would synchronize host and device, because its output size depends on the labels.
         batch = torch.zeros_like(self.class_counts).scatter_add_(0, labels, torch.ones_like(labels))
         self.class_counts += all_reduce_sum(batch) if self.sync else batch
 
@@ -151,7 +152,7 @@ class SeesawLoss(CrossEntropyLoss):
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return log S_ij, (R, K), where i is the label of the row. log S_ii is 0.
 
-        ``SeesawRows`` computes the same factors on a CPU. Apply all changes of this method to ``SeesawRows``, too.
+        On a CPU, ``SeesawRows`` computes the same factors. Apply each change of this method to ``SeesawRows``, too.
         """
         factors = torch.zeros_like(logits) if self.q == 0 else self._log_compensation(logits, labels)
         if self.p > 0:
@@ -163,7 +164,7 @@ class SeesawLoss(CrossEntropyLoss):
         return self.class_counts[:width].clamp(min=1).to(dtype)
 
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """Return the log mitigation factors p min(0, log N_j - log N_i), (R, K), for counts N and labels i."""
+        """Return the log mitigation factors p min(0, log N_j - log N_i), (R, K), for labels i."""
         log_counts = self._counts(width, dtype).log() * self.p
         return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
 
@@ -191,7 +192,7 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # the counts come from the config, so ignore those of the checkpoint
+        if not self.online:  # the counts are fixed, so ignore the counts in the checkpoint
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 

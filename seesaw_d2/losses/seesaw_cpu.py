@@ -1,8 +1,8 @@
-"""Compute Seesaw Loss on a CPU from probabilities, which is faster than ``SeesawLoss.adjusted_logits``.
+"""Compute Seesaw Loss from probabilities instead of log-probabilities. On a CPU, this is faster.
 
-The results differ only by rounding.
+The results equal those of the cross-entropy of ``SeesawLoss.adjusted_logits`` up to rounding.
 
-Shapes: R proposals, K entries of the softmax.
+Shapes: N proposals, L logits, R selected proposals, K entries of the softmax.
 """
 
 import torch
@@ -12,40 +12,41 @@ from torch.autograd.function import once_differentiable
 
 # Size of a block of rows. The intermediate values of a block fit into the cache of a CPU core.
 _BLOCK_BYTES = 2**20
-# Smaller probabilities are inaccurate in float32, so their logarithm is computed from the logits.
+# Float32 probabilities below this value are inaccurate, so their logarithm is computed from the logits.
 _TINY = 1e-30
-# For p <= _LARGEST_P and eps^q >= _LEAST_POWER, the powers of counts (at most 2^63) and of probabilities (at least eps)
-# neither overflow nor underflow in float32.
+# If p <= _LARGEST_P and eps^q >= _LEAST_POWER, float32 can represent N^p for counts N up to 2^63, and σ^q for
+# probabilities σ of at least eps.
 _LARGEST_P = 2.0
 _LEAST_POWER = 1e-20
 
 
 def fits(p: float, q: float, eps: float) -> bool:
-    """Return whether float32 can represent the powers that ``SeesawRows`` computes for these exponents."""
+    """Return whether float32 can represent the powers that ``SeesawRows`` computes with p, q and eps."""
     return p <= _LARGEST_P and eps**q >= _LEAST_POWER
 
 
 class SeesawRows(torch.autograd.Function):
     """Compute Seesaw Loss, -log(e^{z_i} / Σ_j S_ij e^{z_j}), for selected rows and the first K columns of the logits.
 
-    On a CPU, exponentials dominate the cost. The cross-entropy of z + log S computes three exponentials per logit: one
-    for log S, one in the forward pass and one in the backward pass. This function computes one exponential per logit.
-    With the softmax σ of z and
+    On a CPU, exponentials dominate the computing time. The cross-entropy of z + log S computes three exponentials of
+    each logit: one for log S, one in the forward pass and one in the backward pass. This function computes one. Let i
+    be the label, σ the softmax of z, and
 
-        S_ij σ_j ∝ w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q,    σ'_i = max(σ_i, eps),
+        w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q,    σ'_i = max(σ_i, eps).
 
-    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q. The gradient is w_j / Σ_k w_k - [j = i]. Selecting
-    rows and columns in this function avoids copies of the logits and of the gradient.
+    The w_j are proportional to S_ij e^{z_j}, so the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q. The
+    gradient of z_j is w_j / Σ_k w_k - [j = i]. Selecting rows and columns in this function avoids copies of the logits
+    and of the gradient.
 
     Args of ``apply``:
         logits: (N, L) float32 or float64.
-        rows: (R,) distinct indices of rows, or None for all rows.
+        rows: (R,) distinct indices of the selected rows, or None for all rows.
         labels: (R,) i in [0, K).
         counts: (K,) N >= 1, K <= L, with the dtype of the logits.
         p, q, eps: as in ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
 
     Returns:
-        tuple of the losses, (R,), and the remaining columns of the logits, (N, L - K).
+        tuple of the losses of the selected rows, (R,), and the last L - K columns of the logits, (N, L - K).
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Base class of losses that sum the binary losses of independent classifiers.
+"""Define the base class of losses that are sums of binary losses of independent classifiers.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -17,16 +17,18 @@ from seesaw_d2.losses.precision import widen
 class SigmoidLoss(ClassificationLoss):
     """Base class of losses that are a weighted sum of binary cross-entropies over the logits z_j of a proposal.
 
-    The loss is Σ_j f_j BCE(σ(z_j), y_j). This class handles background, weights, averages and scores. Subclasses
-    implement ``factors``, which returns the factors f_j, and can replace the sigmoid by another activation. The target
-    y_j is 1 if j is the label, otherwise 0. For a background proposal, all targets are 0 with background "implicit",
-    and only the last target is 1 with background "class".
+    The loss is Σ_j f_j BCE(σ(z_j), y_j), where BCE is the binary cross-entropy. The target y_j is 1 if j is the label,
+    otherwise 0. For a background proposal, all targets are 0 with background "implicit", and only the last target is 1
+    with background "class".
+
+    This class handles background, weights, averages and scores. Subclasses implement ``factors``, which returns the
+    factors f_j. Subclasses can also replace the sigmoid by another activation.
 
     Args:
         num_classes: C >= 1.
-        background: one of the class attribute ``backgrounds``. See ``ClassificationLoss``.
+        background: a value in the class attribute ``backgrounds``. See ``ClassificationLoss``.
         prior: π in (0, 1), initial value of each σ(z_j) (Lin et al., ICCV 2017, section 4.1). The initial bias is
-            -log((1 - π) / π). 0.5 gives the bias 0, but then the initial loss is large, L log 2 with f_j = 1.
+            -log((1 - π) / π). π = 0.5 gives the bias 0 and a large initial loss of L log 2 (with f_j = 1).
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "none")
@@ -40,7 +42,7 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """Return the targets y_j, (N, L). If ``soft`` (N, C) is not None, these soft labels are the first C columns."""
+        """Return the targets y_j, (N, L). The soft labels ``soft`` (N, C), if given, replace the first C columns."""
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
@@ -71,8 +73,9 @@ class SigmoidLoss(ClassificationLoss):
 
         - background "none": σ(z_j).
         - background "class": σ(z_j) (1 - σ(z_background)). The score of background is σ(z_background).
-        - background "implicit": σ(z_j). The score of background is 1 - max_j σ(z_j), which is the highest score if all
-          σ(z_j) are below 1/2. The product Π_j (1 - σ(z_j)) would be near 0 with a thousand categories.
+        - background "implicit": σ(z_j). The score of background is 1 - max_j σ(z_j), so background has the highest
+          score if all σ(z_j) are below 1/2. The product Π_j (1 - σ(z_j)), which is the probability that no category
+          is present, would be near 0 with a thousand categories.
         """
         self.check_width(logits)
         probs = self.activation(widen(logits))

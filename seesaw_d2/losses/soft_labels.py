@@ -1,4 +1,4 @@
-"""Train an image classifier with soft labels, for example from mixup, CutMix, label smoothing or distillation.
+"""Compute the loss of an image classifier for soft labels, such as those of mixup, CutMix or label smoothing.
 
 Shapes: N images, C classes.
 """
@@ -19,15 +19,15 @@ def soft_label_loss(
 ) -> dict[str, Tensor]:
     """Return the losses of a batch with soft labels. In training mode, also update the statistics of the loss.
 
-    The loss of an image with the logits z and the soft label t is -Σ_j t_j log softmax_j(z + log S_i), where i is the
+    The loss of an image with the logits z and the soft labels t is -Σ_j t_j log softmax_j(z + log S_i), where i is the
     class with the largest t_i, and S_i are the factors S_ij of ``SeesawLoss``. Seesaw Loss counts the image for class
-    i. The Seesaw Loss paper does not use soft labels. With ``CrossEntropyLoss``, or with p = q = 0, all factors are 1,
-    and the loss equals ``F.cross_entropy`` with probabilities as targets.
+    i. With ``CrossEntropyLoss``, or with p = q = 0, all factors are 1, and the loss equals ``F.cross_entropy`` with
+    probabilities as targets. The Seesaw Loss paper does not use soft labels.
 
     Args:
         loss: CrossEntropyLoss or SeesawLoss with ``background="none"``.
         logits: (N, C) floating point.
-        targets: (N, C) floating point, t >= 0, the sum of each row is 1.
+        targets: (N, C) floating point, soft labels t >= 0. Each row sums to 1.
         weights, avg_factor: as in ``ClassificationLoss.forward``.
 
     Raises:

@@ -24,13 +24,13 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
     L = -log(e^{z_i} / Σ_k w̃_k e^{z_k}),   w̃_k = 1 - β T_λ(f_k) (1 - y_k).
 
     i is the label, and y_k is 1 for k = i, otherwise 0. T_λ(f_k) is 1 if the frequency f_k of class k is below λ,
-    otherwise 0. For each image and class, β is 1 with probability γ, otherwise 0. With γ = 1, tail classes would have
-    no negative gradients, and the model would always predict tail classes. (In a detector, tail categories of
-    ``EqualizationLoss`` still have negative gradients from background proposals.)
+    otherwise 0. β is drawn for each image and class. β is 1 with probability γ, otherwise 0. With γ = 1, tail classes
+    would have no negative gradients, and the model would always predict tail classes. (In a detector, tail categories
+    of ``EqualizationLoss`` still have negative gradients from background proposals.)
 
-    Reference: github tztztztztz/equalization_loss, simple_cls. Unlike the reference, which draws β with PyTorch's
-    global generator, this loss computes β from a hash of the batch index (``BatchRandom``), so that a resumed training
-    draws the same values as an uninterrupted training.
+    Reference: github tztztztztz/equalization_loss, simple_cls. The reference draws β with PyTorch's global generator.
+    This loss computes β from a hash of the batch index (``BatchRandom``), so that a resumed training draws the same
+    values as an uninterrupted training.
 
     Args:
         num_classes: C >= 1.
@@ -42,7 +42,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         seed: seed of the random numbers β.
 
     Buffers:
-        tail: bool (C,), f < λ. Checkpoints do not contain it, because the training data defines it.
+        tail: bool (C,), f < λ. Checkpoints do not contain this buffer, because the training data determines its values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
@@ -78,7 +78,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         self.random.next_batch()
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_k + log w̃_k, (N, C). They are -inf for excluded tail classes."""
+        """Return the logits z_k + log w̃_k, (N, C). The logit of an excluded tail class is -inf."""
         if self.tail is None:
             raise not_given("image_frequency")
         own = labels.unsqueeze(1) == torch.arange(self.num_classes, device=labels.device)
