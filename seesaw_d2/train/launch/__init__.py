@@ -1,1 +1,1 @@
-"""Launch the processes of a job: layout, rendezvous, supervision and signals."""
+"""Launch and supervise the processes of a training or an evaluation."""

@@ -1,4 +1,4 @@
-"""Start a job: run it in this process, spawn several processes, or connect processes that torchrun or srun started."""
+"""Run a function in the processes of a job: in this process, in spawned processes, or in those of torchrun or srun."""
 
 import datetime
 import faulthandler
@@ -27,11 +27,11 @@ from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
 
-_STARTER_INTERVAL = 1.0  # seconds between two checks that torchrun still runs
+_STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still runs
 
 
 class Elsewhere(SystemExit):
-    """Raised to end this process with exit status 2, after another process has found a mistake in the input."""
+    """Raised to end this process with exit status 2, because another process has found a mistake in the input."""
 
     def __init__(self):
         super().__init__(2)
@@ -45,7 +45,7 @@ class Group:
         device: MODEL.DEVICE. "cpu" selects the backend gloo, "cuda" and "cuda:<index>" select NCCL.
         timeout: timeout of collectives in minutes.
         folder: OUTPUT_DIR, to which NCCL writes its last collectives after a timeout.
-        given: maps options and config keys to values, which must be equal on all machines.
+        given: a dict from option or config key to value. The values must be equal on all machines.
         port: port of the store to which spawned processes connect, or None if the process layout has an address.
     """
 
@@ -59,11 +59,17 @@ class Group:
 def launch(function: Callable[..., None], world: ProcessLayout, group: Group, args: tuple[Any, ...]) -> None:
     """Run ``function(*args)`` in each process of the job on this machine.
 
-    This function replaces Detectron2's ``launch``, which needs GPUs in v0.6, does not handle signals, and does not
-    report which process failed.
+    This function replaces Detectron2's ``launch``. In v0.6, Detectron2's function needs GPUs, does not handle signals,
+    and does not report which process failed.
+
+    Args:
+        function: function to run.
+        world: layout of the job's processes.
+        group: communication settings.
+        args: arguments of the function.
 
     Raises:
-        SeesawError: a process raised it.
+        SeesawError: a process raised this error.
         Stopped: a signal stopped the job.
         RankFailed: a spawned process failed, and the other processes were terminated.
     """
@@ -79,7 +85,7 @@ def launch(function: Callable[..., None], world: ProcessLayout, group: Group, ar
 def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
     store = None
     if not world.address:
-        # Host the store in this process at a free port, so that several jobs on one machine do not collide.
+        # Host the store in this process at a free port, so that several jobs on one machine use different ports.
         store = dist.TCPStore("127.0.0.1", 0, world.size, is_master=True, wait_for_workers=False)
         group = replace(group, port=store.port)
     jobs = [(function, world.local(number), group, args) for number in range(world.local_size)]
@@ -88,11 +94,11 @@ def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
 
 
 def _spawned(reports: connection.Connection, function, world: ProcessLayout, group: Group, args) -> None:
-    """Run ``function`` in a spawned process. Report the outcome to the parent, and exit if the parent exits."""
+    """Run ``function`` in a spawned process. Send the outcome to the parent process, and exit if the parent exits."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
-        # Let data loaders fork their workers. A spawned process would spawn them by default. Each spawned worker would
-        # import all modules, which takes minutes for many workers, and copy the dataset dicts.
+        # Let data loaders fork their workers. In a spawned process, they would spawn workers by default. Each spawned
+        # worker would import all modules, which takes minutes for many workers, and copy the dataset dicts.
         multiprocessing.set_start_method("fork", force=True)
     status = 1
     try:
@@ -126,7 +132,7 @@ def _end_with_parent() -> None:
 
 
 def _stop_with_starter(starter: int) -> None:
-    """Wait until torchrun exits, then send SIGTERM to this process, because a killed torchrun does not send it."""
+    """Send SIGTERM to this process when torchrun (process id ``starter``) exits. A killed torchrun sends no signal."""
     while os.getppid() == starter:
         time.sleep(_STARTER_INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -174,7 +180,7 @@ def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
 def _nccl(world: ProcessLayout, group: Group) -> str:
     # With srun --gpus-per-task, each process sees only its own GPU, as number 0.
     torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
-    # After a timeout, each process writes its last collectives to a file, and NCCL's message names the last collective.
+    # After a timeout, let each process write its last collectives to a file, and name the last one in its message.
     for name, value in (
         ("TORCH_FR_BUFFER_SIZE", "2000"),
         ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # former name of TORCH_FR_BUFFER_SIZE, before PyTorch 2.7
@@ -190,7 +196,13 @@ def _is_timeout(error: BaseException) -> bool:
 
 
 def waited_for(error: BaseException, world: ProcessLayout, group: Group) -> str:
-    """Return a line that names the collective that timed out and its caller, or "" for other errors."""
+    """Return a line that describes a timeout: the collective and the line that called it. Return "" for other errors.
+
+    Args:
+        error: exception that ended this process.
+        world: layout of the job's processes.
+        group: communication settings.
+    """
     if not _is_timeout(error):
         return ""
     frames = traceback.extract_tb(error.__traceback__)

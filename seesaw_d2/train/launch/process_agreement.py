@@ -1,4 +1,4 @@
-"""Check that all machines (or all processes started by torchrun or srun) have the same options and config."""
+"""Check that all machines, or all processes that torchrun or srun started, have the same options and config."""
 
 import json
 import time
@@ -12,21 +12,23 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# Part 0 waits at most _READ seconds until the other parts have read its decision, then _END seconds before it exits.
+# After an error, part 0 waits at most _READ seconds until the other parts have read the error. Then it waits _END
+# seconds before it exits.
 _READ, _END = 10.0, 2.0
 _DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """Part of a job that has its own options.
+    """Part of a job that has its own command line: a machine or a process.
 
-    If this program spawns the processes, each machine is a part. If torchrun or srun starts them, each process is.
+    If this program spawns the processes, each machine is a part. If torchrun or srun starts the processes, each process
+    is a part.
 
     Args:
         number, count: index of the part in [0, count), and number of parts in the job.
         name: "machine" or "process".
-        number_key, count_key: options or environment variables that define ``number`` and ``count``.
+        number_key, count_key: names of the options or environment variables that define ``number`` and ``count``.
     """
 
     number: int
@@ -47,23 +49,24 @@ def part_of(world: ProcessLayout) -> Part:
 
 
 def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: float, *, said: bool = True) -> None:
-    """Check that all parts of a job have the same options and config. One process of each part calls this function.
+    """Check that all parts of a job have the same options and config.
 
-    Part 0 waits for the other parts and compares their values. All parts read its decision from the store.
+    One process of each part must call this function. Part 0 waits for the other parts, compares their values with its
+    own values, and writes the result to the store. The other parts read the result.
 
     Args:
         store: store of the job.
-        part: part of this process.
-        given: maps options and config keys to values.
+        part: the part to which this process belongs.
+        given: a dict from option or config key to value.
         timeout: timeout in minutes.
         said: whether to print a message while this process waits.
 
     Raises:
-        ConfigError: two parts have the same number or different values, or a part is missing.
+        ConfigError: two parts have the same number or different values, or a part did not connect before the timeout.
     """
     store = dist.PrefixStore("given", store)
-    # Users may pass the same --machine-rank on two machines, but launchers number their processes correctly. Check only
-    # machines, because torchrun may reuse a store that contains the claims of the processes before a restart.
+    # Users may pass the same --machine-rank on two machines. Launchers number their processes correctly. Check only
+    # machines, because after a restart, torchrun's store may still contain the numbers of the earlier processes.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(
             f"{part.number_key}: expected a different value on each machine, found the value {part.number} on two "
@@ -83,7 +86,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
             f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
             f"({first_line(error)}). See the output of {part.name} 0."
         ) from error
-    # Compare here, too, because part 0 ignores parts whose number is not below its own count.
+    # Compare in this part, too, because part 0 ignores parts whose number is not below the count of part 0.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:
@@ -118,7 +121,13 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
 
 
 def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) -> str:
-    """Return a line with the differences of ``first`` (part 0) and ``other`` (``part``), or "" if all are equal."""
+    """Return a line that lists the differences between two parts, or "" if all their values are equal.
+
+    Args:
+        first: values of part 0, a dict from option or config key to value.
+        other: values of ``part``.
+        part: the other part.
+    """
     keys = sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key))
     if not keys:
         return ""

@@ -1,4 +1,4 @@
-"""Determine the number and ranks of a job's processes, and what starts them: this program, torchrun or srun."""
+"""Determine the number and the ranks of a job's processes, and whether this program, torchrun or srun starts them."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from seesaw_d2.errors import ConfigError
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _TORCHRUN = (*_NUMBERS, "MASTER_ADDR", "MASTER_PORT")
 _SLURM = ("SLURM_PROCID", "SLURM_LOCALID")
-# Variables that contain the number of processes of mpirun: Open MPI, MPICH and Intel MPI, MVAPICH2.
+# Environment variables in which mpirun stores the number of processes: Open MPI, MPICH and Intel MPI, MVAPICH2.
 _MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -20,8 +20,8 @@ class ProcessLayout:
     """Number and ranks of the processes of a job. The processes of one machine have consecutive ranks.
 
     Args:
-        size, local_size: number of processes in the job, and on each machine.
-        rank, local_rank: ranks of this process. In a parent process: ranks of the first process that it spawns.
+        size, local_size: number of processes in the job, and number of processes on each machine.
+        rank, local_rank: ranks of this process. In a parent process, ranks of the first process that it spawns.
         address: ``init_method`` of ``init_process_group``, or "" if all processes are on this machine.
         starter: option or launcher that defines the number of processes: "--num-gpus", "--num-processes", "torchrun"
             or "srun".
@@ -38,7 +38,7 @@ class ProcessLayout:
 
     @property
     def spawns(self) -> bool:
-        """Return whether this program spawns the processes."""
+        """Return whether this program, instead of a launcher, spawns the processes."""
         return self.starter.startswith("--")
 
     def local(self, local_rank: int) -> "ProcessLayout":
@@ -47,7 +47,7 @@ class ProcessLayout:
 
 
 def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
-    """Return the layout that the command line or the environment of torchrun or srun describes.
+    """Return the layout that the command line, or the environment of torchrun or srun, describes.
 
     Args:
         args: parsed arguments: num_gpus and num_processes (None if not passed), num_machines, machine_rank, and
@@ -56,8 +56,8 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
             has more than one task and the command line does not set the number of processes.
 
     Raises:
-        ConfigError: the arguments contradict each other or the environment, a variable is missing or has a wrong
-            value, or another launcher has started several processes.
+        ConfigError: arguments contradict each other or the environment, a variable is missing or has an invalid value,
+            or an unknown launcher has started several processes.
     """
     environ = {name: value for name, value in environ.items() if value.strip()}
     if args.num_gpus is not None and args.num_processes is not None:
@@ -76,7 +76,7 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
 def _number(
     environ: Mapping[str, str], name: str, low: int, high: int | None = None, default: int | None = None
 ) -> int:
-    """Return the value of an environment variable.
+    """Return the integer in an environment variable, or ``default`` if the variable is missing.
 
     Raises:
         ConfigError: the value is not an integer >= ``low`` and < ``high``, or is missing and ``default`` is None.
@@ -92,7 +92,7 @@ def _number(
 
 
 def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
-    """Raise ConfigError if an unknown launcher has started several processes, which would train independently."""
+    """Raise ConfigError if an unknown launcher has started several processes. They would train independently."""
     hint = "Start the job with torchrun or srun, or set the number of processes with --num-gpus or --num-processes"
     found = [name for name in _NUMBERS if name in environ]
     if found and _number(environ, "WORLD_SIZE", 1, default=0) != 1:
@@ -190,7 +190,11 @@ def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) 
 
 
 def _srun(environ: Mapping[str, str]) -> ProcessLayout:
-    """Return srun's layout. Without MASTER_ADDR, use the first node. Without MASTER_PORT, use a port for the job id."""
+    """Return the layout of processes that srun started.
+
+    The address of rank 0 is MASTER_ADDR or, if this variable is missing, the first node. The port is MASTER_PORT or, if
+    this variable is missing, a port computed from the ids of the Slurm job and step.
+    """
     size = _number(environ, "SLURM_STEP_NUM_TASKS", 1)
     rank, local_rank = (_number(environ, name, 0, size) for name in _SLURM)
     layout = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_TASKS_PER_NODE") or str(size)
@@ -225,7 +229,11 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
 
 
 def first_host(nodes: str) -> str:
-    """Return the first host in Slurm's node list, such as "gpu03" for "gpu[03-05,9],other"."""
+    """Return the first host name in a node list of Slurm, such as "gpu03" for "gpu[03-05,9],other".
+
+    Raises:
+        ConfigError: the text is not a node list.
+    """
     match = re.match(r"([^,\[]+)(?:\[([^\]]+)\]([^,]*))?", nodes)
     if match is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Connect the processes of a job. While a machine is missing, print its name and the time at which the wait ends."""
+"""Connect the processes of a job. If a machine does not answer, print its name and the time at which the wait ends."""
 
 import socket
 import sys
@@ -14,20 +14,22 @@ from torch.distributed import rendezvous as torch_rendezvous
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Times in seconds: until a message is printed, between two checks, and until an address without an answer is rejected.
+# Times in seconds: _PATIENCE until a waiting process prints a message, INTERVAL between two checks, and _ANSWER until
+# an address that does not answer is rejected.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
 def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.Store:
-    """Return the store of the job, for ``init_process_group``.
+    """Create the store of the job, or connect to it. ``init_process_group`` exchanges data through this store.
 
     Args:
-        world: processes of the job.
-        port: port of the store in this machine's parent process, or None if the layout has an address.
+        world: layout of the job's processes.
+        port: port of the store in the parent process on this machine, or None if the layout has an address.
         timeout: timeout in minutes.
 
     Raises:
-        ConfigError: another program listens at the address, or machine 0 does not answer before the timeout.
+        ConfigError: the address is invalid, another program uses the port, or machine 0 does not answer before the
+            timeout.
     """
     limit = timedelta(minutes=timeout)
     if port is not None:
@@ -42,7 +44,7 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
             raise ConfigError(
                 f"--dist-url: expected tcp://HOST:PORT, found {world.address}. PyTorch reports: {first_line(error)}"
             ) from error
-    # Use a new prefix: after a restart, torchrun's store (PyTorch 2.14) still has the addresses of the old processes.
+    # Use a new prefix, because after a restart, torchrun's store (PyTorch 2.14) still has the old processes' addresses.
     store, _, _ = next(torch_rendezvous(world.address, timeout=limit))
     return dist.PrefixStore(f"restart {world.restarts}, {world.size} processes", store)
 
@@ -97,10 +99,10 @@ def _listens(host: str, port: int) -> bool:
 
 
 class Deadline:
-    """Wait for a condition until a timeout, and print a message after a few seconds.
+    """Timeout for conditions. A process that waits for more than 10 seconds prints a message once.
 
     Args:
-        minutes: timeout in minutes.
+        minutes: timeout in minutes, counted from the creation of this object.
         what: machines or processes for which this process waits, for the messages.
         said: whether to print the message.
         grace: seconds to add to the timeout.
@@ -111,10 +113,14 @@ class Deadline:
         self._minutes, self._start, self._said = minutes, time.monotonic(), not said
 
     def wait_until(self, condition: Callable[[], bool], key: str) -> None:
-        """Wait until the condition is true.
+        """Wait until ``condition()`` is true.
+
+        Args:
+            condition: function without arguments.
+            key: option or environment variable that may be wrong, for the error message.
 
         Raises:
-            ConfigError: the condition is false at the timeout. The message names ``key``, the option that may be wrong.
+            ConfigError: the condition is false at the timeout.
         """
         while not condition():
             waited = time.monotonic() - self._start

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Ignore a second signal within this number of seconds, because launchers forward a signal to processes that already
-# received it from the terminal or the cluster.
+# Number of seconds after the first signal in which a second signal is ignored. Launchers forward a signal to processes
+# that have already received the same signal from the terminal or the cluster.
 _SAME = 1.0
 
 
@@ -48,12 +48,12 @@ class Stopped(SystemExit):
 class StopSignals:
     """Handlers of SIGTERM and SIGINT.
 
-    The first signal stops the job immediately or, while ``deferred`` is True, is only recorded. A second signal always
-    terminates the process immediately, without cleanup.
+    The first signal stops the job immediately. While ``deferred`` is True, the handler only records the first signal. A
+    second signal always terminates the process immediately, without cleanup.
 
     Attributes:
-        signum: number of the first received signal, or None.
-        deferred: whether the first signal is only recorded.
+        signum: number of the first received signal, or None if no signal was received.
+        deferred: whether the handler only records the first signal.
     """
 
     def __init__(self):
@@ -64,7 +64,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the block. In threads other than the main thread, Python does not allow handlers."""
+        """Handle the signals in the ``with`` block. Only the main thread can install handlers."""
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -78,7 +78,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let signals stop the job immediately in the block. If a signal was deferred, raise Stopped at once."""
+        """Let signals stop the job immediately in the ``with`` block. Raise Stopped if a signal is already recorded."""
         deferred, self.deferred = self.deferred, False
         try:
             if self.signum is not None:
@@ -105,12 +105,13 @@ class StopSignals:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block SIGTERM and SIGINT in the ``with`` block, and permanently in processes started there.
+    """Block SIGTERM and SIGINT in the ``with`` block, and permanently in processes that are started in the block.
 
     Start data loader workers in this block. Clusters and terminals send signals to all processes of a job, but the
-    training needs the workers to finish its iteration. Workers exit with their loader. When this process exits, it
-    kills the remaining workers. Without this step, PyTorch and multiprocessing would send SIGTERM, which the workers
-    block, and wait forever.
+    training still needs the workers to finish its iteration. Workers exit with their loader.
+
+    When this process exits, it kills the remaining workers. Otherwise PyTorch and multiprocessing would send SIGTERM to
+    the workers, which block this signal, and wait for the workers forever.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -123,12 +124,13 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         started = [weakref.ref(child) for child in multiprocessing.active_children() if child not in others]
         if started:
-            # atexit calls functions in reverse order: ``_end`` before PyTorch's function, which waits for each worker.
+            # atexit calls functions in reverse order. Thus ``_end`` runs before PyTorch's function, which waits for
+            # each worker.
             atexit.register(_end, os.getpid(), started)
 
 
 def _end(parent: int, children: list[weakref.ref]) -> None:
-    """Kill the child processes that still run. Do nothing in processes that ``parent`` forked."""
+    """Kill the child processes that still run. Do nothing in processes that the process ``parent`` forked."""
     left = [reference() for reference in children] if os.getpid() == parent else []
     left = [child for child in left if child is not None and child.is_alive()]
     if left and threading.current_thread() is threading.main_thread():

@@ -1,7 +1,7 @@
 """Supervise spawned processes: forward signals, and terminate all processes if one of them fails.
 
-``torch.distributed.launcher.elastic_launch`` cannot replace this module, because it kills processes 30 seconds after
-SIGTERM, even if they still save their checkpoint.
+``torch.distributed.launcher.elastic_launch`` cannot replace this module. This function kills processes 30 seconds after
+SIGTERM, even if a process still saves its checkpoint.
 """
 
 import multiprocessing
@@ -18,12 +18,12 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Waiting times in seconds: after a failure for reports of earlier failures, and for a process to print its stack.
+# Times in seconds: _SETTLE to wait for reports of earlier failures after a failure, and _STACKS for printing a stack.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
 class RankFailed(RuntimeError):
-    """Raised if a process fails. The message contains its rank, and its traceback or the signal that terminated it."""
+    """Raised if a process fails. The message contains the rank of the process and its traceback or fatal signal."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Failure:
         text: traceback or, if ``mistake`` is True, message of a SeesawError.
         mistake: whether the process raised a SeesawError, which reports a mistake in the input.
         timeout: whether a collective timed out.
-        when: time in seconds. All processes of a machine use the same clock.
+        when: time of the failure in seconds. All processes of a machine use the same clock.
     """
 
     rank: int
@@ -46,12 +46,15 @@ class Failure:
 
 
 class _Rank:
-    """A spawned process, and the state that its messages report.
+    """A spawned process and its state.
 
     Attributes:
-        ready: whether the process handles signals.
-        outcome: a Failure or Stopped. None while the process has reported neither.
-        silent: whether the process has closed its connection.
+        rank: rank of the process.
+        process: the process.
+        reports: connection from which this object reads the messages of the process.
+        ready: whether the process has reported that it handles signals.
+        outcome: the Failure or the Stopped that the process has reported, or None.
+        silent: whether the process has closed its end of the connection.
     """
 
     def __init__(self, rank: int, process, reports: connection.Connection):
@@ -81,10 +84,17 @@ class _Rank:
 
 
 def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first_rank: int, size: int) -> None:
-    """Run ``target(connection, *job)`` in one process for each job, and wait for all processes.
+    """Spawn one process for each element of ``jobs``, and wait for all processes.
+
+    Args:
+        target: function to run in the processes, as ``target(connection, *job)``. It reports its outcome by sending a
+            Failure or a Stopped to the connection.
+        jobs: further arguments of ``target`` for each process.
+        first_rank: rank of the first process. The ranks of the other processes follow.
+        size: number of processes in the job on all machines, for messages.
 
     Raises:
-        SeesawError, Stopped: a process raised it.
+        SeesawError, Stopped: a process reported this exception.
         RankFailed: a process failed or was killed, and the other processes were terminated.
     """
     context = multiprocessing.get_context("spawn")
@@ -114,20 +124,20 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
 
 
 def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
-    """Wait until a process fails or all processes exit. Return the failure or stop, or None after success."""
+    """Wait until a process fails or all processes exit. Return the Failure or the Stopped, or None after success."""
     while True:
         _wait(ranks, None)
         running = any(rank.alive for rank in ranks)  # check this first, because a process may exit at any moment
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
-        # A process that stops after saving a checkpoint waits for all processes, which stop after the same iteration.
+        # If the processes have saved a checkpoint, all of them stop after the same iteration. Wait for all of them.
         if any(stop.iteration is None for stop in stopped) or not running:
             return stopped[0] if stopped else None
 
 
 def _root(ranks: list[_Rank]) -> Failure | Stopped:
-    """Return the cause of a failure: a stopped or killed process or, without such a process, the first failure."""
+    """Return the cause after a process has failed: a signal, a killed process or, otherwise, the earliest failure."""
     end = time.monotonic() + _SETTLE
     while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
         _wait(ranks, left)
@@ -143,7 +153,7 @@ def _root(ranks: list[_Rank]) -> Failure | Stopped:
 
 
 def _wait(ranks: list[_Rank], timeout: float | None) -> None:
-    """Wait until a process sends a message or exits."""
+    """Wait at most ``timeout`` seconds until a process sends a message or exits. Then read all messages."""
     watched = [rank.process.sentinel for rank in ranks if rank.alive]
     watched += [rank.reports for rank in ranks if not rank.silent]
     if watched:  # with an empty list, wait() would never return
@@ -169,7 +179,7 @@ def _how(exitcode: int) -> str:
 
 
 def _kill(ranks: list[_Rank]) -> None:
-    """Kill the remaining processes with SIGKILL. A process in a collective would ignore other signals."""
+    """Kill the remaining processes with SIGKILL, because a process in a collective would ignore other signals."""
     for rank in ranks:
         if rank.alive:
             rank.process.kill()
@@ -180,7 +190,12 @@ def _kill(ranks: list[_Rank]) -> None:
 
 @contextmanager
 def _forwarding(ranks: list[_Rank], received: list[int]) -> Iterator[None]:
-    """Forward SIGTERM and SIGINT to the processes. Kill all processes if some of them cannot handle signals yet."""
+    """Forward SIGTERM and SIGINT to the processes. If a process does not handle signals yet, kill all processes.
+
+    Args:
+        ranks: the processes. The list may grow in the ``with`` block.
+        received: list to which the handler appends the number of each received signal.
+    """
 
     def forward(signum, frame):
         received.append(signum)

@@ -1,1 +1,1 @@
-"""Train and evaluate LazyConfigs."""
+"""Train and evaluate the models of LazyConfigs, Detectron2's configs in Python."""

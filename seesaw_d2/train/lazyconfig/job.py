@@ -1,15 +1,23 @@
-"""Train and evaluate LazyConfigs: the program ``lazyconfig_train_net.py``.
+"""Train and evaluate the models of LazyConfigs. The program ``lazyconfig_train_net.py`` calls this module.
 
 A LazyConfig has ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader.train``, ``dataloader.test``,
 ``dataloader.evaluator``, and ``train`` with the keys of Detectron2's ``configs/common/train.py``. The options in
-``train.ddp``, and ``train.model_ema`` of Detectron2's main branch, must be False. Optional keys are ``train.seed``
-(>= 0), ``train.max_skipped_steps`` (>= 0, as SOLVER.MAX_SKIPPED_STEPS), ``train.amp.dtype`` ("float16" or "bfloat16",
-as SOLVER.AMP.DTYPE) and ``train.collective_timeout`` (minutes).
+``train.ddp`` and the option ``train.model_ema.enabled`` of Detectron2's main branch must be False. These keys are
+optional:
+
+- ``train.seed``: >= 0, as SEED.
+- ``train.max_skipped_steps``: >= 0, as SOLVER.MAX_SKIPPED_STEPS.
+- ``train.amp.dtype``: "float16" or "bfloat16", as SOLVER.AMP.DTYPE.
+- ``train.collective_timeout``: timeout in minutes, as SOLVER.COLLECTIVE_TIMEOUT.
+- ``train.download_timeout``, ``train.download_time_limit``: timeouts in seconds, as in MODEL.
+- ``train.checkpointer.max_to_keep``: as SOLVER.CHECKPOINT_KEEP.
 
 Signals, checkpoints, skipped steps, the lock on the folder and resuming work as in ``train_net.py``. On a CPU, a
 resumed run is bit for bit equal to an uninterrupted run if ``dataloader.train`` is a ``TrainLoader``. With another
-loader, the image order starts from the beginning, and a warning is logged. Only ``train_net.py`` checks the weights
-before it writes anything, and supports schedules in epochs, the best checkpoint, images and Weights & Biases.
+loader, the image order starts from the beginning, and a warning is logged.
+
+Unlike ``train_net.py``, this module does not check the weights before it writes files. It does not support schedules in
+epochs, the best checkpoint, images in TensorBoard, and Weights & Biases.
 """
 
 import logging
@@ -49,11 +57,11 @@ logger = logging.getLogger(__name__)
 
 
 class LazyTrainer(EndsEarly, Step):
-    """Trainer for LazyConfigs. It trains with ``Step``, and if training stops early, it writes the last metrics."""
+    """Trainer for LazyConfigs. It runs ``Step`` in each iteration, and writes metrics if the training stops early."""
 
 
 class LazyCheckpointer(SeesawCheckpointer):
-    """Checkpointer that also accepts ``PATH?matching_heuristics=True``, which matches parameter names by suffix."""
+    """Checkpointer that also loads ``PATH?matching_heuristics=True``: Detectron2 then matches names by their suffix."""
 
     def load(self, path, checkpointables=None):
         path, _, option = path.partition("?")
@@ -83,9 +91,9 @@ def start(args) -> int:
 
 
 def prepare(args, world: ProcessLayout) -> Program:
-    """Check the config, and return the program to launch.
+    """Check the config, and return the program to launch: ``run`` with the arguments.
 
-    The program is ``run`` with the arguments. Each process loads the config again, because lambdas cannot be pickled.
+    Each process loads the config again. The config cannot be sent to the processes, because lambdas cannot be pickled.
     """
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
@@ -96,7 +104,7 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def run(args) -> None:
-    """Check the job, then train or evaluate, in one process of the job."""
+    """Check the job, then train or evaluate. Each process of the job calls this function."""
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
         preflight = LazyPreflight(cfg, **options_of(args))
@@ -120,13 +128,19 @@ def run(args) -> None:
 def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | None:
     """Evaluate on ``dataloader.test``, and write ``results.json``. Without ``dataloader.evaluator``, do nothing.
 
-    ``settings`` has the same meaning as in ``Trainer.test``.
+    Args:
+        cfg: the LazyConfig.
+        model: the model, possibly in DistributedDataParallel.
+        settings: result of ``other_settings``, as in ``Trainer.test``.
+
+    Returns:
+        the results of Detectron2's ``inference_on_dataset``, or None without ``dataloader.evaluator``.
     """
     if cfg.dataloader.get("evaluator") is None:
         return None
     folder = cfg.dataloader.evaluator.get("output_dir") or os.path.join(cfg.train.output_dir, "inference")
     with STOP.at_once(), recorded_settings([folder] if comm.is_main_process() else [], settings):
-        broadcast_buffers(model)  # use the buffers of the main process, which checkpoints contain
+        broadcast_buffers(model)  # evaluate with the buffers of the main process, which checkpoints also contain
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
         if comm.is_main_process():
             print_csv_format(results)
@@ -135,7 +149,7 @@ def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | Non
 
 
 def _as_yaml(cfg: Any) -> str:
-    """Return the text that Detectron2 writes to config.yaml for a LazyConfig."""
+    """Return a LazyConfig as YAML, the text that Detectron2 writes to config.yaml."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.yaml")
         LazyConfig.save(cfg, str(path))
@@ -143,7 +157,13 @@ def _as_yaml(cfg: Any) -> str:
 
 
 def train(cfg: Any, model, job: Job) -> None:
-    """Train like Detectron2's ``lazyconfig_train_net.py``, with the steps, checkpoints and resuming of ``Trainer``."""
+    """Train as Detectron2's ``lazyconfig_train_net.py`` does, but with the steps and checkpoints of ``Trainer``.
+
+    Args:
+        cfg: the LazyConfig.
+        model: the model on its device.
+        job: checked settings of the training.
+    """
     logger.info(f"Model:\n{model}")
     settings, folder = job.cfg, job.cfg.OUTPUT_DIR
     cfg.optimizer.params.model = model

@@ -18,11 +18,12 @@ _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
 # Required keys of Detectron2's configs/common/train.py.
 _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpointer.period", "eval_period")
 _TRAIN += ("log_period", "device")
-# Options of Detectron2 that this project does not support. In Detectron2's configs, their values are False.
+# Options of Detectron2 that this project does not support. In Detectron2's own configs, these options are False.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# Maps YAML keys and texts in error messages to replacements for LazyConfigs, which share the checks of YAML configs.
+# YAML configs and LazyConfigs have the same checks. Maps YAML keys and texts in the error messages of these checks to
+# replacements for LazyConfigs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "MODEL.WEIGHTS path": "train.init_checkpoint=path",
@@ -46,7 +47,7 @@ _NAMES = {
 
 
 def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
-    """Return a LazyConfig with overrides such as ``train.max_iter=10``.
+    """Load a LazyConfig, and apply overrides such as ``train.max_iter=10``.
 
     Args:
         path: path of a .py file, or the name of a LazyConfig in ``seesaw_d2.model_zoo``.
@@ -88,7 +89,10 @@ def selected(cfg: Any, key: str) -> Any:
 
 
 def lazy_values(cfg: Any) -> dict[str, str]:
-    """Return a dict from full key to value as text. The texts omit memory addresses, which differ between processes."""
+    """Return a dict from full key to value, converted to text. The text is equal in all processes.
+
+    For this purpose, the text does not contain the memory addresses of objects.
+    """
     return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
 
 
@@ -103,13 +107,13 @@ def _values(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def amp_of(cfg: Any) -> str:
-    """Return ``train.amp.dtype``, the data type of mixed precision. The default is float16, as in Detectron2."""
+    """Return ``train.amp.dtype``, the name of the data type of mixed precision. The default is float16."""
     return cfg.train.amp.get("dtype", "float16")
 
 
 @contextlib.contextmanager
 def lazy_names() -> Iterator[None]:
-    """Replace YAML keys by LazyConfig keys in the messages of errors that the block raises."""
+    """Replace YAML keys by LazyConfig keys in the messages of errors that the ``with`` block raises."""
     try:
         yield
     except SeesawError as error:

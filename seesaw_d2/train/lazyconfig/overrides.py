@@ -17,15 +17,16 @@ from seesaw_d2.suggestions import did_you_mean, key_suggestion
 def apply_overrides(
     cfg: DictConfig, overrides: Sequence[str], optional: Sequence[str], yaml_names: Mapping[str, str]
 ) -> DictConfig:
-    """Return the config with the overrides applied.
+    """Apply overrides to a LazyConfig, and return the new config.
 
-    A key without ``+`` must be in the config or in ``optional``, or be an argument of its node's function or class.
-    Detectron2 would add an unknown key without an error.
+    Detectron2 would add an unknown key without an error. This function accepts a key without ``+`` only if the key is
+    in the config or in ``optional``, or is an argument of the function or class in ``_target_`` of the key's node.
 
     Args:
+        cfg: the LazyConfig.
         overrides: overrides in Hydra's grammar, such as ``train.max_iter=10``. ``+key=value`` adds a key.
-        optional: known keys that the config need not contain.
-        yaml_names: maps YAML keys to LazyConfig keys, for suggestions.
+        optional: allowed keys that need not be in the config.
+        yaml_names: a dict from YAML key to LazyConfig key, for suggestions in messages.
 
     Raises:
         ConfigError: an override is invalid, or its key is unknown. The message suggests the most similar known key.
@@ -46,7 +47,7 @@ def apply_overrides(
 
 
 def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
-    """Raise ConfigError if the key of an override is unknown, as defined in ``apply_overrides``."""
+    """Raise ConfigError if the key of an override is unknown. ``apply_overrides`` defines which keys are known."""
     node, path = cfg, ""
     for part in key.split("."):
         if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
@@ -68,7 +69,10 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
 
 
 def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
-    """Raise ConfigError if an override replaces a number or a boolean by a value of another kind, except None."""
+    """Raise ConfigError if an override replaces a number or a boolean by another type of value.
+
+    An integer and a float may replace each other, and None may replace any value.
+    """
     known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
     kind = type(known)
     taken = {bool: (bool,), int: (int, float), float: (int, float)}  # a key for floats may have an int as default
@@ -85,12 +89,12 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the argument names that a node's ``_target_`` accepts, or None if it accepts any arguments."""
+    """Return the argument names of the function or class in a node's ``_target_``, or None if any name is accepted."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()
     target, names = locate(target) if isinstance(target, str) else target, set()
-    # Assume that a class with **kwargs passes them to its base class.
+    # Assume that a class whose __init__ has **kwargs passes these arguments to the __init__ of its base class.
     classes = target.__mro__ if inspect.isclass(target) else ()
     for function in [vars(each)["__init__"] for each in classes if "__init__" in vars(each)] or [target]:
         try:

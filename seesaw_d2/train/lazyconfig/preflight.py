@@ -1,4 +1,4 @@
-"""Check a LazyConfig: the settings that YAML configs also have, the data sets and the model."""
+"""Check a LazyConfig: its data sets, its model, and the settings that YAML configs also have."""
 
 import contextlib
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class LazyPreflight(Preflight):
-    """``Preflight`` for a LazyConfig. Unlike ``Preflight``, it does not load the weights into the model.
+    """Checks of a job with a LazyConfig. Unlike ``Preflight``, this class does not load the weights into the model.
 
     Args:
         lazy: the LazyConfig.
@@ -92,13 +92,13 @@ class LazyPreflight(Preflight):
 
 
 def build_model(lazy: Any, seed: int) -> nn.Module:
-    """Build the model of a LazyConfig on the CPU, initialized with ``seed``, or with a random seed if ``seed`` < 0."""
+    """Build the model of a LazyConfig on the CPU. If ``seed`` is negative, a random seed initializes the model."""
     seed_all_rng(None if seed < 0 else seed + comm.get_rank())
     return instantiate(lazy.model)
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Return a YAML config that contains the LazyConfig's values of the settings that both kinds of config have."""
+    """Return a YAML config with the values of a LazyConfig, for the settings that both kinds of config have."""
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]
@@ -117,7 +117,7 @@ def common_settings(lazy: Any) -> CfgNode:
 def lazy_categories(cfg: Any, part: str) -> Categories | None:
     """Return the class names of the data set of ``dataloader.<part>``, or None if they are unknown."""
     for name in _dataset_names(cfg, part):
-        with contextlib.suppress(SeesawError):  # the loader raises the error again if it needs the annotation file
+        with contextlib.suppress(SeesawError):  # if the loader needs the annotation file, the loader raises this error
             if (found := categories_of(name, f"dataloader.{part}")) is not None:
                 return found
     return None
