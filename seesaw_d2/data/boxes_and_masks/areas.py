@@ -1,4 +1,4 @@
-"""Compute the masks and areas of annotations like pycocotools, for evaluation on COCO and LVIS."""
+"""Compute the masks and areas of annotations as pycocotools does, for evaluation on COCO and LVIS."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ from pycocotools import mask as mask_utils
 
 
 def has_unusable_polygons(segmentation: Any) -> bool:
-    """Return whether a valid segmentation contains a polygon with fewer than 3 points or an odd number of values."""
+    """Return whether a segmentation contains a polygon with fewer than three points or an odd number of values."""
     if type(segmentation) is not list:
         return False
     return any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation)
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Replace a segmentation with unusable polygons by a segmentation that all programs read like pycocotools.
+    """Convert a segmentation with unusable polygons to a form that all programs read as pycocotools reads the input.
 
-    pycocotools ignores the last value of a polygon with an odd number of values, and polygons with fewer than three
-    points.
+    pycocotools ignores polygons with fewer than three points. If a polygon has an odd number of values, pycocotools
+    ignores the last value.
 
     Args:
         segmentation: list of polygons.
         size: height and width of the image in pixels.
 
     Returns:
-        the polygons with at least three points, without the last value of each polygon with an odd number of values. If
-        no polygon has three points, the result depends on the first polygon. For a first polygon with at most 4 values,
-        the result is None, because pycocotools raises an error. For a first polygon with 5 values, the result is an
+        the polygons with at least three points, each without the last value if the number of values is odd. If no
+        polygon has three points, the result depends on the first polygon. If the first polygon has at most 4 values,
+        the result is None, because pycocotools raises an error. If the first polygon has 5 values, the result is an
         empty run-length mask.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
@@ -39,7 +39,7 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
 
 
 def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
-    """Return the number of pixels in the mask. If the mask is empty or missing, return the area of the box.
+    """Return the number of pixels in an annotation's mask or, if the mask is empty or missing, the area of the box.
 
     Args:
         annotation: an annotation with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.
@@ -66,10 +66,10 @@ def box_polygon(box: list[float]) -> list[list[float]]:
 
 
 def is_odd_area(area: float, box: list[float]) -> bool:
-    """Return whether an annotated area is implausible for a box, for example an area in fractions of the image.
+    """Return whether an annotated area does not fit the box, for example because its unit is not pixels.
 
     Args:
-        area: area in pixels.
+        area: annotated area in pixels.
         box: x, y, width, height in pixels.
     """
     width, height = box[2:]

@@ -22,8 +22,8 @@ class Disagreement:
 
     Attributes:
         ids: annotation ids of these objects.
-        causes: dict from each possible cause to the number of these objects for which the cause explains the box.
-        example: description of the first object's box and of the box around its mask.
+        causes: dict from a possible cause to the number of these objects whose boxes the cause explains.
+        example: text with the box of the first object, and the box around the mask of this object.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -36,8 +36,8 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
 
     Args:
         ids: (N,) ids of the annotations.
-        boxes: (N, 4) x, y, width, height.
-        extents: (N, 4) x1, y1, x2, y2. Objects whose extents are NaN are not compared.
+        boxes: (N, 4) x, y, width, height of the boxes in pixels.
+        extents: (N, 4) x1, y1, x2, y2 of the boxes around the masks. Objects whose extents are NaN are not compared.
         sizes: (N, 2) height and width of each object's image.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
@@ -56,10 +56,10 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
 
 
 def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
-    """Describe the disagreement in all parts of a file for a warning. Return "" if all boxes agree with their masks.
+    """Return the text of a warning about boxes that disagree with their masks, or "" if all boxes agree.
 
     Args:
-        parts: results of ``find_disagreement`` for the parts.
+        parts: results of ``find_disagreement`` for the parts of a file.
         total: number of annotations in the file.
     """
     ids = [value for part in parts for value in part.ids]
@@ -83,7 +83,7 @@ class Findings:
         ids: (N,) ids of all annotations in this part.
         without_area: ids of the annotations whose box has no area.
         without_polygons: ids of the annotations with removed polygons.
-        lost: number of annotations whose polygons were all removed.
+        lost: number of annotations all of whose polygons were removed.
         disagreement: objects whose boxes disagree with their masks.
     """
 

@@ -1,4 +1,4 @@
-"""Guess the box convention of an annotation file whose boxes do not fit the masks when read as x, y, width, height.
+"""Guess the box convention of an annotation file whose boxes, read as x, y, width, height, do not fit the masks.
 
 Shapes: N is the number of objects. Unless stated otherwise, all arrays are (N, 4) float64 in pixels. Corners are x1,
 y1, x2, y2.
@@ -50,9 +50,9 @@ class Objects:
     frames: np.ndarray
 
     def agree(self, corners: np.ndarray) -> np.ndarray:
-        """Return, as (N,) bool, whether each box agrees with the mask within the tolerance.
+        """Return whether each box agrees with the mask within the tolerance, (N,) bool.
 
-        Boxes and masks are clipped to the image first, because some labelling tools clip only boxes or only masks.
+        The comparison clips boxes and masks to the image, because some labelling tools clip only boxes or only masks.
 
         Args:
             corners: corners of the boxes. Boxes with NaN do not agree.
@@ -64,9 +64,12 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Count for each box convention the objects whose box, read in this convention, agrees with the mask.
+    """For each box convention, count the objects whose boxes agree with their masks in this convention.
 
-    Masks of a few pixels are ignored, because almost any box near such a mask agrees within the tolerance.
+    Masks of a few pixels are ignored, because almost any box near a small mask agrees within the tolerance.
+
+    Returns:
+        a dict from the description of a convention to the number of objects.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
     with np.errstate(all="ignore"):  # division by zero gives NaN, and boxes with NaN do not agree
@@ -79,7 +82,7 @@ def _near(corners: np.ndarray, extents: np.ndarray) -> np.ndarray:
 
 
 def _turned(boxes: np.ndarray, before: np.ndarray, after: np.ndarray, quarters: int) -> np.ndarray:
-    """Return the corners of boxes after rotating the image.
+    """Rotate boxes together with their image. Return the corners of the rotated boxes.
 
     Args:
         boxes: boxes in the image before the rotation.
@@ -153,13 +156,13 @@ def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
     """Return a function that tests whether boxes are correct, but masks follow a wrong convention.
 
     Args:
-        form: function that converts the extents of masks in the wrong convention to x1, y1, x2, y2 in pixels.
+        form: function that converts the extents of masks in the wrong convention to corners in pixels.
     """
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
 # Each key describes a convention, and completes the sentence "13 of these boxes fit ...". Each value is a function that
-# returns, as (N,) bool, whether each box agrees with its mask under this convention.
+# returns whether each box agrees with its mask in this convention, (N,) bool.
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "if they are read as the box's centre, width, height": _as(centred),

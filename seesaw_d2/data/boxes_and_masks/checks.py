@@ -1,8 +1,8 @@
 """Check the boxes and segmentations of an annotation file.
 
 A polygon is unusable if it has fewer than three points or an odd number of values. Training ignores unusable polygons,
-objects with only unusable polygons, and boxes without an area. A warning lists the ids of such annotations. Evaluation
-counts all objects, like the official evaluations of COCO and LVIS.
+objects with only unusable polygons, and objects whose box has no area. A warning lists the ids of these annotations.
+Evaluation counts all objects, as the official evaluations of COCO and LVIS do.
 """
 
 import itertools
@@ -24,7 +24,7 @@ FAR = 10
 
 
 def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
-    """Check the boxes. Return all boxes as (N, 4) float64: x, y, width, height in pixels.
+    """Check the boxes of annotations. Return the boxes, (N, 4) float64: x, y, width, height in pixels.
 
     Args:
         annotations: entries of N annotations.
@@ -56,8 +56,8 @@ class Segmentations(NamedTuple):
     """Result of ``clean_segmentations`` for N annotations.
 
     Attributes:
-        keep: (N,) bool, True unless all polygons of the object were removed.
-        before: dict from the index of each annotation with removed polygons to its original segmentation.
+        keep: (N,) bool, False if all polygons of the annotation were removed.
+        before: dict from the index of each annotation with removed polygons to the original segmentation.
         extents: (N, 4) float64, x1, y1, x2, y2 of the box around each mask. NaN for crowds, for objects without a mask,
             and for masks with removed polygons.
     """
@@ -68,9 +68,9 @@ class Segmentations(NamedTuple):
 
 
 def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> Segmentations:
-    """Check the segmentations, and remove unusable polygons in place.
+    """Check the segmentations of annotations, and remove unusable polygons in place.
 
-    Objects whose segmentation is missing, null or empty are kept, because a model can be trained on their boxes.
+    Objects whose segmentation is missing, null or empty are kept, because a model can be trained on the boxes.
 
     Args:
         annotations: entries of N annotations.
@@ -137,8 +137,8 @@ class Polygons(NamedTuple):
     """All P polygons of N annotations.
 
     Attributes:
-        owners: (P,) index of the annotation that contains the polygon.
-        ends: (P,) exclusive end of each polygon in ``coordinates``. A polygon starts at the end of the previous one.
+        owners: (P,) index of the annotation that contains each polygon.
+        ends: (P,) end index of each polygon in ``coordinates``. A polygon starts where the previous polygon ends.
         coordinates: concatenated coordinates x, y, x, y, ... of all polygons.
     """
 
@@ -159,7 +159,9 @@ class Polygons(NamedTuple):
         return cls(np.repeat(np.arange(len(lists)), list(map(len, lists))), ends, values)
 
     def far(self, sizes: np.ndarray) -> np.ndarray:
-        """Return the indices of annotations with an absolute coordinate above ``FAR`` times the image's longer side.
+        """Return the indices of annotations with coordinates that are too far from the image.
+
+        A coordinate is too far if its absolute value exceeds ``FAR`` times the longer side of the image.
 
         Args:
             sizes: (N, 2) height and width of each annotation's image in pixels.

@@ -12,11 +12,11 @@ from pycocotools import mask as mask_utils
 
 
 def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarray, count: int) -> np.ndarray:
-    """Return the extents of objects with polygons. The extents of objects without polygons are NaN.
+    """Return the extents of the polygons of each object, (N, 4). The extents of objects without polygons are NaN.
 
     Args:
-        owners: (P,) int64, index of the object that contains the polygon. The indices are sorted.
-        ends: (P,) end index of the polygon in ``coordinates``.
+        owners: (P,) int64, index of the object that contains each polygon. The indices are sorted.
+        ends: (P,) end index of each polygon in ``coordinates``.
         coordinates: concatenated coordinates x, y, x, y, ... of all polygons. Each polygon has at least one point.
         count: number of objects N.
     """
@@ -32,7 +32,7 @@ def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarra
 
 
 def run_length_extents(masks: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return the extents of valid run-length masks, compressed or uncompressed. Empty masks have the extents 0."""
+    """Return the extents of N valid run-length masks, compressed or not, (N, 4). The extents of empty masks are 0."""
     compressed = [
         mask_utils.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask for mask in masks
     ]

@@ -33,7 +33,7 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
 
 
 def decompress(counts: str) -> np.ndarray | None:
-    """Decode COCO's compressed string. Return the run lengths as int64, or None if the string is invalid.
+    """Decode COCO's compressed string. Return the run lengths as an int64 array, or None if the string is invalid.
 
     The string encodes integers in digits of 5 bits, lowest digit first (``rleFrString`` in pycocotools' maskApi.c). The
     character code of a digit is 48 + digit. If another digit of the same integer follows, 32 is added to the code. The
@@ -51,7 +51,7 @@ def decompress(counts: str) -> np.ndarray | None:
 
 
 def count_pixels(counts: Sequence[bytes]) -> np.ndarray:
-    """Return the sum of the run lengths of N > 0 compressed strings as (N,) int64, or -1 for an invalid string."""
+    """Sum the run lengths in each of N > 0 compressed strings. Return the sums (N,) int64, -1 for an invalid string."""
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     decoded, last = _integers(b"".join(counts)), np.cumsum(lengths) - 1
     # In valid strings, the last character is the last digit of an integer.
@@ -62,15 +62,15 @@ def count_pixels(counts: Sequence[bytes]) -> np.ndarray:
     stops = np.searchsorted(ends, last) + 1
     sizes = np.diff(stops, prepend=0)
     positions = np.arange(len(values)) - np.repeat(stops - sizes, sizes)
-    # The integer at a position > 0 is a part of every second run length from this position on.
+    # The integer at a position > 0 is a summand of the run length at this position, and of every second later one.
     shares = np.where(positions, (np.repeat(sizes, sizes) - positions + 1) // 2, 1)
     return np.add.reduceat(values * shares, stops - sizes)
 
 
 def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the integers in a string, see ``decompress``, and the position of the last digit of each integer.
+    """Decode the integers in a compressed string. ``decompress`` describes the code.
 
-    Return None if the string is invalid.
+    Return the integers, and the position of the last digit of each integer. Return None if the string is invalid.
     """
     codes = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
     if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:

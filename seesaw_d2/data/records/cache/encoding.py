@@ -1,8 +1,8 @@
-"""Encode the records of an annotation file as JSON texts, and as columns for functions that read all records.
+"""Encode the records of an annotation file as JSON, and as columns for functions that read all records.
 
-Objects are sorted by image. Some arrays contain the concatenated values of all images. For each of these arrays, an
-array whose name ends with ``_end`` contains the end index of each image's values. The values of an image start where
-the values of the previous image end.
+The objects are sorted by image. Some arrays contain the concatenated values of all images. For each of these arrays,
+another array, whose name ends with ``_end``, contains the end index of each image's values. The values of an image
+start where the values of the previous image end.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from seesaw_d2.data.records.records import ObjectColumns
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Data type of each array. "names" contains the file name of each image. "texts" contains JSON with the other fields.
-# "category", "crowd" and "mask" are columns of ``ObjectColumns``.
+# Data type of each array. "names" contains the characters of each image's file name. "texts" contains a JSON object
+# with the other fields of each image. "category", "crowd" and "mask" are columns of ``ObjectColumns``.
 ARRAYS = {
     **dict.fromkeys(("image_id", "height", "width", "name_end", "text_end", "object_end"), "i8"),
     "category": "i4",
@@ -37,8 +37,8 @@ class Part(NamedTuple):
 
     Attributes:
         columns: columns of the objects. "image" and "category" are indices into the sorted ids of the file.
-        texts: JSON of each object, as a list or as newline-separated bytes. If None, use the annotations' unparsed JSON
-            in the file.
+        texts: JSON of each object, as a list or as newline-separated bytes. If None, the unparsed JSON in the file is
+            used instead.
     """
 
     columns: ObjectColumns
@@ -49,7 +49,9 @@ def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
     """Return the arrays that store an annotation file. ``ARRAYS`` lists the names and data types of the arrays.
 
     Args:
-        file: the annotation file. This function ignores the content of ``file.annotations``.
+        file: the annotation file. If ``file.annotations`` is None, the records have no key "annotations". Otherwise,
+        the
+            content of ``file.annotations`` is ignored.
         parts: the objects of the file. ``texts`` must not be None in any part.
     """
     columns = ObjectColumns(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))
@@ -83,5 +85,5 @@ def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
 
 
 def to_name(characters) -> str:
-    """Decode a file name from its characters in the array "names"."""
+    """Decode the characters of a file name in the array "names"."""
     return str(characters, "utf-8", _ERRORS)

@@ -1,8 +1,8 @@
 """Write, load, check and remove compiled annotation files.
 
-A file contains a checksum, the length of the description, the description as JSON, and the arrays. The checksum detects
-damaged files, but not manipulated files, because an attacker could compute a valid checksum. Therefore files to which
-other users can write are not used.
+A compiled file contains a checksum, the length of the description, the description as JSON, and the arrays. The
+checksum detects damaged files, but not manipulated files, because an attacker could compute a valid checksum. Therefore
+a file is not used if other users can write to it.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ _NUMBER = 8  # size in bytes of the checksum and of the length, and alignment of
 
 
 class UnfitEntryError(Exception):
-    """Raised if a compiled file cannot be used. The message completes the sentence "The file cannot be used: ..."."""
+    """Raised if a compiled file cannot be used. The message is the reason."""
 
 
 def cache_folder() -> str | None:
@@ -53,6 +53,9 @@ def cache_folder() -> str | None:
 
 class MappedTables(dict):
     """Dict from array name to memory-mapped array of a compiled file. Pickling stores only the path of the file.
+
+    Args:
+        path: path of the compiled file.
 
     Attributes:
         meta: the description that ``write_entry`` wrote.
@@ -126,8 +129,8 @@ def load_entry(path: str) -> MappedTables | None:
     tables = MappedTables(path)
     if tables.meta["name"] != os.path.basename(path):
         raise UnfitEntryError(f"the content belongs to another compiled file, {tables.meta['name']}")
-    # Mark the file as recently used, so that ``tidy`` keeps it. Without write permission, this fails, but then ``tidy``
-    # cannot remove the file.
+    # Mark the file as recently used, so that ``tidy`` does not remove the file. This fails without write permission,
+    # but then ``tidy`` cannot remove the file.
     with contextlib.suppress(OSError):
         os.utime(path)
     return tables
@@ -136,9 +139,9 @@ def load_entry(path: str) -> MappedTables | None:
 def foreign_owner(path: str) -> str:
     """Explain why other users can write to a file or folder. Return "" if the path is private or missing.
 
-    A private file belongs to this user or to root, and other users have no write permission. The group of the file may
-    have write permission if it is the user's private group, as on many Linux systems with umask 002. On Windows, the
-    result is always "".
+    A path is private if it belongs to this user or to root, and other users have no write permission. The path's group
+    may have write permission if this group is the user's private group, as on many Linux systems with umask 002. On
+    Windows, the result is always "".
     """
     if not hasattr(os, "geteuid") or not os.path.lexists(path):
         return ""
@@ -168,7 +171,7 @@ def make_private(cache: str) -> None:
     """Create a folder that only this user can access, or check an existing folder.
 
     Raises:
-        OSError: the folder cannot be created, or other users can write to it.
+        OSError: the folder cannot be created, or other users can write to the folder.
     """
     os.makedirs(os.path.dirname(cache), exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -200,7 +203,7 @@ def tidy(cache: str) -> None:
 
 
 def _is_entry(entry: os.DirEntry) -> bool:
-    """Return whether this version created the file, or an earlier version created the folder, judging by the name."""
+    """Return whether a directory entry looks like a compiled file, or like a folder that an earlier version created."""
     name = _ENTRY.fullmatch(entry.name)
     if name is None or entry.is_symlink():
         return False

@@ -20,8 +20,8 @@ from seesaw_d2.data.records.records import ObjectColumns
 class _Object(TypedDict, total=False):
     """Stored fields of an object.
 
-    msgspec converts integer coordinates to floats. With integers, Detectron2 would truncate the coordinates of resized
-    polygons.
+    Because of the type ``float``, msgspec converts integer coordinates to floats. With integers, Detectron2 would
+    truncate the coordinates of resized polygons.
     """
 
     bbox: list[float]
@@ -42,16 +42,16 @@ _decode = msgspec.json.Decoder(_Record).decode
 
 
 class CompiledRecords(Sequence):
-    """Sequence of the dataset dicts of an annotation file. The sequence creates each dict on access.
+    """Sequence of the dataset dicts of an annotation file. Each dict is created on access.
 
-    The dicts equal the results of ``AnnotationFile.to_dataset_dicts``. The sequence implements ``RecordColumns``.
-    Processes share the memory-mapped arrays.
+    The dicts are equal to the dicts of ``AnnotationFile.to_dataset_dicts``. The sequence implements ``RecordColumns``.
+    All processes share the memory-mapped arrays.
 
     Args:
         tables: arrays of the compiled file, as described in ``encoding.ARRAYS``.
         image_root: folder of the image files.
         categories: dict from category id to contiguous id, in ascending order of category ids.
-        indices: (I,) indices of the images in the file. If None, use all images.
+        indices: (I,) indices of the images of this sequence in the file. If None, use all images.
     """
 
     def __init__(
@@ -124,17 +124,17 @@ class CompiledRecords(Sequence):
         return slice(int(array[index - 1]) if index else 0, int(array[index]))
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the starts and the ends of the slices of several images. See ``_range`` for a single image."""
+        """Return the starts and the ends of the slices of several images. The arguments are as in ``_range``."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledFile:
-    """Checked annotation file whose content is stored in arrays.
+    """Content of a checked annotation file, stored in arrays.
 
     Attributes:
-        path, format, category_ids, category_names: attributes of ``AnnotationFile``.
+        path, format, category_ids, category_names: as in ``AnnotationFile``.
         tables: the arrays, as described in ``encoding.ARRAYS``.
     """
 
@@ -145,7 +145,7 @@ class CompiledFile:
     tables: Tables
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
-        """Return the dicts of ``AnnotationFile.to_dataset_dicts`` as a sequence that creates each dict on access."""
+        """Return the same dataset dicts as ``AnnotationFile.to_dataset_dicts``, each of which is created on access."""
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         categories = {value: contiguous[value] for value in self.category_ids}
         return CompiledRecords(self.tables, image_root, categories)

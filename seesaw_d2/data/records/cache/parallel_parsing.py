@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 
 class UnusualFileError(Exception):
-    """Raised if a file cannot be parsed in parts, for example if the content is not a JSON object."""
+    """Raised if a file cannot be parsed in parts, for example because the content is not a JSON object."""
 
 
 class _File(msgspec.Struct, gc=False):
-    """Annotation file in which the images, the categories and each annotation remain unparsed JSON."""
+    """Annotation file. The list of images, the list of categories and each annotation are unparsed JSON."""
 
     images: msgspec.Raw | UnsetType = UNSET
     categories: msgspec.Raw | UnsetType = UNSET
@@ -65,14 +65,15 @@ _inherited: list[tuple[list[list[msgspec.Raw]], Callable[[bytes], Any]]] = []
 def read_parts(
     texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str
 ) -> Iterator[tuple[list[msgspec.Raw], T]]:
-    """Split annotations into parts of at most ``PART``. Yield (texts of the part, result of ``read``) for each part.
-
-    The parts are yielded in order. If there are several parts, worker processes read the parts.
+    """Split annotations into parts, and read each part. If there are several parts, worker processes read the parts.
 
     Args:
         texts: unparsed JSON of each annotation. An empty list gives one empty part.
-        read: function that reads a part, which is an unparsed JSON list of at most ``PART`` annotations.
+        read: function that reads a part. The argument is an unparsed JSON list of at most ``PART`` annotations.
         path: path of the file, for messages.
+
+    Yields:
+        a pair (texts of the part, result of ``read``) for each part, in order.
 
     Raises:
         SeesawError: a worker process died.

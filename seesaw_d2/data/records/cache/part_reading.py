@@ -1,8 +1,8 @@
 """Check and encode the annotations in a part of a file.
 
 ``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. If a part contains other
-annotations, ``AnnotationChecker`` checks the part, and reports errors and warnings. This takes twice as long, because
-the checker needs a dict for each annotation.
+annotations, ``AnnotationChecker`` checks the part, and reports errors and warnings. ``AnnotationChecker`` takes twice
+as long, because it needs a dict for each annotation.
 """
 
 import itertools
@@ -48,7 +48,11 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings]:
-    """Check a JSON list of annotations. Return the objects, and the problems that cause warnings.
+    """Check a part of a file. Return the objects, and the problems that cause warnings.
+
+    Args:
+        checker: checker for the annotations of the file.
+        text: unparsed JSON list of the annotations in the part.
 
     Raises:
         DataError: an annotation is invalid.
@@ -66,11 +70,11 @@ def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings
 
 
 def encode(annotations: Iterable[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray) -> Part:
-    """Encode checked annotations as columns and lines of JSON.
+    """Encode checked annotations as columns and as lines of JSON.
 
     Args:
-        annotations: entries of the file.
-        image_ids, category_ids: sorted ids in the file.
+        annotations: annotation entries of the file.
+        image_ids, category_ids: sorted ids of the images and of the categories in the file.
     """
     kept = list(annotations)
     objects = [to_object(item, item["category_id"]) for item in kept]
@@ -128,7 +132,7 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
 
 
 def _short(annotations: list[_Annotation]) -> bytes:
-    """Return JSON lines of annotations without masks, reduced to the fields that records need to save disk space."""
+    """Encode annotations without masks as lines of JSON. To save disk space, omit fields that records do not need."""
     for each in annotations:  # msgspec does not encode UNSET
         each.id = each.image_id = each.area = each.ignore = UNSET
     return _encode_lines(annotations)

@@ -1,4 +1,4 @@
-"""Open annotation files. Small files are kept in memory. Large files are compiled to arrays and memory-mapped.
+"""Open annotation files. Small files are kept in memory. Large files are compiled to memory-mapped arrays on disk.
 
 The environment variable SEESAW_D2_CACHE sets the cache folder. The default is ``$XDG_CACHE_HOME/seesaw_d2`` or
 ``~/.cache/seesaw_d2``. If the variable is empty, no file is compiled. Compiled files are stored in the subfolder
@@ -34,8 +34,8 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Annotation files of at least this many bytes are compiled and cached on disk. Smaller files, which take at most about
-# a second to parse, are kept in memory, up to this many bytes in total.
+# Annotation files of at least this many bytes are compiled and cached on disk. Smaller files take at most about a
+# second to parse. They are kept in memory, up to this many bytes in total.
 MIN_SIZE = 50_000_000
 # Minimum age in seconds of files to keep in memory. A younger file could change again with the same modification time.
 _SETTLED = 1.0
@@ -49,7 +49,7 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
     """Read and check an annotation file, or return the result of an earlier call if the file has not changed.
 
     Args:
-        path, dataset_format: arguments of ``read_annotations``.
+        path, dataset_format: as in ``read_annotations``.
 
     Raises:
         DataError: the file is missing or invalid.
@@ -70,9 +70,9 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
 
 
 def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Read and check an annotation file like ``read_annotations``. Keep small files in memory until they change.
+    """Read and check an annotation file as ``read_annotations`` does. Small files are kept in memory until they change.
 
-    Do not modify the entries of the result, because other callers share the entries.
+    Do not modify the entries of the result, because all callers share these entries.
     """
     state = fingerprint(path)
     if state is None or state[1] >= MIN_SIZE or time.time() - state[0] / 1e9 < _SETTLED or not os.path.isfile(path):
@@ -95,19 +95,19 @@ def _take_opened(key: tuple) -> Any:
 
 
 def _make_room(size: int) -> None:
-    """Remove the oldest files from memory until their total size plus ``size`` is at most ``MIN_SIZE`` bytes."""
+    """Remove the oldest files from memory, until another file of ``size`` bytes keeps the total within ``MIN_SIZE``."""
     kept = [key for key in _opened if key[0] == "whole"]
     while kept and sum(state[1] for *_, state in kept) + size > MIN_SIZE:
         del _opened[kept.pop(0)]
 
 
 def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> CompiledFile:
-    """Load a compiled file, or create it.
+    """Load the compiled file of an annotation file. If there is no usable compiled file, compile the annotation file.
 
     Args:
-        path, dataset_format: arguments of ``read_annotations``.
+        path, dataset_format: as in ``read_annotations``.
         entry: path of the compiled file.
-        state: fingerprint of the annotation file before the file was hashed.
+        state: fingerprint of the annotation file before the annotation file was hashed.
     """
     try:
         entry_files.make_private(os.path.dirname(entry))
@@ -131,7 +131,7 @@ def _warn_not_kept(path: str, entry: str, error: OSError) -> None:
 
 @functools.cache
 def _code_digest() -> str:
-    """Return a hash of the source files that read and check annotation files. Skip files in a zipped package."""
+    """Return a hash of the source files that read and check annotation files. Skip files that cannot be read."""
     digest = hashlib.sha256()
     data = _RECORDS.parent
     readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "image_files.py"]
@@ -155,7 +155,8 @@ def _digest(path: str, dataset_format: str) -> str:
 def _compile(path: str, dataset_format: str, entry: str | None, state: tuple) -> CompiledFile:
     """Parse an annotation file, and store the arrays in ``entry``. If ``entry`` is None, keep the arrays in memory.
 
-    Do not store the arrays if the fingerprint differs from ``state``, because the file has changed since it was hashed.
+    The arrays are also kept in memory if the fingerprint of the annotation file differs from ``state``, because then
+    the annotation file has changed since it was hashed.
     """
     later = f". Later runs load the result from {entry}" if entry else ""
     logger.info(f"{path}: parsing and checking the annotations{later}")
