@@ -94,6 +94,17 @@ def set_object_group(timeout: datetime.timedelta) -> None:
     comm._get_global_gloo_group = lambda: group
 
 
+def has_fast_bfloat16() -> bool:
+    """Return whether oneDNN computes bfloat16 convolutions on this CPU without slow emulation.
+
+    PyTorch has no public function for this. Return True if a version of PyTorch lacks the private function.
+    """
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return True
+
+
 def lazy_config(name: str) -> Any:
     """Load a LazyConfig of Detectron2, such as "common/models/mask_rcnn_fpn.py".
 

@@ -7,6 +7,7 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
+from seesaw_d2.compat import has_fast_bfloat16
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.roi_align_gradient import with_product_gradients
 from seesaw_d2.utils.malloc import keep_freed_memory
@@ -121,6 +122,17 @@ def set_tf32(cfg: CfgNode) -> None:
 def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
     """Return the data type of mixed precision, or None if SOLVER.AMP.ENABLED is False."""
     return DTYPES[cfg.SOLVER.AMP.DTYPE] if cfg.SOLVER.AMP.ENABLED else None
+
+
+def precision_warnings(cfg: CfgNode) -> tuple[str, ...]:
+    """Return a warning if the training uses bfloat16 on a CPU that only emulates it, else an empty tuple."""
+    if cfg.MODEL.DEVICE != "cpu" or amp_dtype(cfg) != torch.bfloat16 or has_fast_bfloat16():
+        return ()
+    return (
+        "SOLVER.AMP.ENABLED: this CPU has no instructions that oneDNN uses for bfloat16 "
+        f"({torch.backends.cpu.get_cpu_capability()}). A convolution can take 100 times as long as in float32. To train "
+        "in float32, set SOLVER.AMP.ENABLED False",
+    )
 
 
 def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.optim.Optimizer:

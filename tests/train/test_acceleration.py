@@ -191,6 +191,18 @@ def test_float16_on_a_cpu_is_refused(config_file, capsys):
     assert "SOLVER.AMP.DTYPE: expected bfloat16" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_emulated_bfloat16_is_warned_of(config_file, monkeypatch, fast):
+    monkeypatch.setattr("seesaw_d2.train.acceleration.has_fast_bfloat16", lambda: fast)
+    warnings = Preflight(load_config(str(config_file), [*PLAIN, *TINY, *BFLOAT16])).job().warnings
+    assert any("SOLVER.AMP.ENABLED" in warning for warning in warnings) != fast
+
+
+def test_float32_is_not_warned_of(config_file, monkeypatch):
+    monkeypatch.setattr("seesaw_d2.train.acceleration.has_fast_bfloat16", lambda: False)
+    assert Preflight(load_config(str(config_file), [*PLAIN, *TINY])).job().warnings == ()
+
+
 def test_without_a_compiler(config_file, capsys, monkeypatch):
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)

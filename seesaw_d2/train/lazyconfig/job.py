@@ -120,6 +120,8 @@ def run(args) -> None:
                 evaluate(cfg, model, tell_other_settings(job, _as_yaml(cfg)))
             else:
                 set_up_run(cfg, args, job.cfg.OUTPUT_DIR)
+                for warning in job.warnings:
+                    logger.warning(warning)
                 train(cfg, model, job)
 
         run_job(preflight, work)

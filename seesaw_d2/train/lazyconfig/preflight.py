@@ -15,7 +15,7 @@ from torch import nn
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data.records.catalog import categories_of, check_annotation_file
 from seesaw_d2.errors import SeesawError
-from seesaw_d2.train.acceleration import check_acceleration
+from seesaw_d2.train.acceleration import check_acceleration, precision_warnings
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.lazyconfig.loading import amp_of, selected
@@ -59,7 +59,8 @@ class LazyPreflight(Preflight):
 
     def job(self) -> Job:
         self.run()
-        return Job(self.cfg, self.eval_only, self.resume, categories=self._categories())
+        warnings = () if self.eval_only else precision_warnings(self.cfg)
+        return Job(self.cfg, self.eval_only, self.resume, categories=self._categories(), warnings=warnings)
 
     def _build_model(self) -> None:
         self._model = build_model(self.lazy, self.cfg.SEED)

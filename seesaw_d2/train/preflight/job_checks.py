@@ -14,7 +14,7 @@ from seesaw_d2.data.sampling.repeat_factors import validate_sampling
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.modeling.freeze import freeze
-from seesaw_d2.train.acceleration import check_acceleration, check_compilation
+from seesaw_d2.train.acceleration import check_acceleration, check_compilation, precision_warnings
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.monitoring import check_monitoring
@@ -193,8 +193,8 @@ class Preflight:
         self.checkpointer = load_start_weights(self.cfg, self._model, categories, **options)
 
     def _warnings(self) -> tuple[str, ...]:
-        twice = () if self.eval_only else trained_twice(self.cfg)
-        return (*twice, *trained_and_tested(self.cfg, images=not self.eval_only))
+        training = () if self.eval_only else (*precision_warnings(self.cfg), *trained_twice(self.cfg))
+        return (*training, *trained_and_tested(self.cfg, images=not self.eval_only))
 
     def notes(self) -> tuple[str, ...]:
         """Return messages for the log: the schedule, and keys that the user set without effect."""

@@ -6,7 +6,7 @@ import torch
 from detectron2.utils.events import EventStorage
 from torch import nn
 
-from seesaw_d2.train.acceleration import amp_dtype
+from seesaw_d2.train.acceleration import amp_dtype, precision_warnings
 from seesaw_d2.train.preflight.doctor.environment import GIB
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.doctor.step_memory import step_fits
@@ -34,6 +34,8 @@ def examine_step(preflight: Preflight, findings: Findings) -> int:
     cfg, model = preflight.cfg, preflight.checkpointer.model
     for note in preflight.notes():
         findings.ok(note)
+    for warning in precision_warnings(cfg):
+        findings.note(warning)
     optimizer = Trainer.build_optimizer(cfg, model)
     weights, trained, kept = state_size(model, optimizer)
     findings.ok(
