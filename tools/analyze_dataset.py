@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Analyze the sampling of a data set: categories by frequency, repeat factors, shares of the frequency groups.
+"""Analyze a data set: frequency of the categories, repeat factors, and shares of the frequency groups in training.
 
     python tools/analyze_dataset.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml
     python tools/analyze_dataset.py --dataset lvis_v1_train
@@ -7,10 +7,10 @@
     python tools/analyze_dataset.py --counts lvis_v1_train.json --num-images 99388
     python tools/analyze_dataset.py --dataset lvis_v1_train --statistics lvis_v1_train.csv
 
-The program prints tables, and writes all categories (categories.csv) and charts (sampling.png) to the output folder.
---counts reads an annotation file, or a JSON list of {"name", "image_count", "instance_count"}, and simulates images
-with these numbers of images and objects for each category. --statistics also writes the file that
-MODEL.ROI_HEADS.CALIBRATION.COUNTS reads.
+The program prints tables, and writes a table of all categories (categories.csv) and charts (sampling.png) to the output
+folder. --counts analyzes simulated images, which have the given numbers of images and objects for each category. The
+numbers come from an annotation file or from a JSON list of {"name", "image_count", "instance_count"}. --statistics also
+writes a file for the config key MODEL.ROI_HEADS.CALIBRATION.COUNTS.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def parse(arguments) -> argparse.Namespace:
 
 
 def analyze(args):
-    """Return the name of the analyzed data, the analysis, and the config (None with --counts)."""
+    """Return the name of the data, the sampling analysis, and the config. With --counts, the config is None."""
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Choose the calibration of a trained detector without training, and evaluate it on other images.
+"""Choose a calibration for a trained detector without training, and evaluate this calibration on other images.
 
     python tools/calibrate.py --config-file configs/quickstart/mask_rcnn_glyphs_ce.yaml \\
         MODEL.WEIGHTS output/quickstart_ce/model_final.pth
@@ -8,10 +8,11 @@
     python tools/calibrate.py --config-file my.yaml --folds 5 MODEL.WEIGHTS output/model_final.pth
 
 The model runs once over the images. The program stores the proposals, and evaluates each calibration on the stored
-proposals. It chooses parameters on training images, on another data set or, with --folds, on the other folds of the
-test set. The program never chooses parameters on the images whose AP it reports. AP refers to boxes. --masks also
-reports masks. If the program is interrupted, run the same command again to continue. docs/choosing.md explains the
-method.
+proposals. By default, it chooses parameters on training images. With --choose-on, it chooses them on another data set.
+With --folds, it splits the test set into folds, and chooses the parameters for each fold on the other folds. The
+program never chooses parameters on the images whose AP it reports. The reported AP is box AP. With --masks, the program
+also reports mask AP. If the program is interrupted, run the same command again to continue. docs/choosing.md explains
+the method.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compare the losses on your data by training only the classifier of a trained model.
+"""Compare losses on your data by training only the classifier of a trained model.
 
     python tools/choose_loss.py --config-file configs/quickstart/mask_rcnn_glyphs_ce.yaml \\
         MODEL.WEIGHTS output/quickstart_ce/model_final.pth
@@ -7,9 +7,10 @@
         MODEL.WEIGHTS output/model_final.pth
 
 The model runs over the training and test images, and the program stores the inputs of the classifier. On these inputs,
-the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. It ranks
-the methods on held-out training images, and afterwards evaluates the best method on the test images. AP refers to
-boxes. If the program is interrupted, run the same command again to continue. docs/choosing.md explains the method.
+the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. Each
+combination is a method. The program ranks the methods on held-out training images, and then evaluates the best method
+on the test images. AP is box AP. If the program is interrupted, run the same command again to continue.
+docs/choosing.md explains the method.
 """
 
 import argparse
@@ -46,7 +47,8 @@ def main(arguments=None) -> None:
     from seesaw_d2.report.loss_comparison_table import comparison_table
 
     config_file, overrides = args.pop("config_file"), args.pop("opts")
-    # Words after --losses can be overrides KEY VALUE ... A config key contains a dot. The name of a loss does not.
+    # The words after --losses can include overrides KEY VALUE ..., because argparse assigns all of them to --losses.
+    # Config keys contain a dot, and names of losses do not.
     losses = args["losses"] or []
     end = next((index for index, word in enumerate(losses) if "." in word), len(losses))
     args["losses"], overrides = losses[:end] or None, [*losses[end:], *overrides]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-# Spinning OpenMP threads slow down small models. PyTorch reads this variable when it starts its threads.
+# By default, waiting OpenMP threads spin, and slow down small models. PyTorch reads this variable when it starts its
+# threads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -19,12 +20,17 @@ sys.path.append(str(_ROOT))  # find the package without installing it
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """Return a parser whose help shows ``description``, usually a module's docstring, with its line breaks."""
+    """Return a parser whose help shows ``description``, usually a module's docstring, with the same line breaks."""
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentParser:
-    """Return a parser with the arguments checkpoint, output and --overwrite. ``checkpoint`` is a help text."""
+    """Return a parser with the arguments checkpoint, output and --overwrite.
+
+    Args:
+        description: description of the program.
+        checkpoint: help text of the argument checkpoint.
+    """
     parser = parser_of(description)
     parser.add_argument("checkpoint", help=checkpoint)
     parser.add_argument("output", help="the .pth file to write")
@@ -33,9 +39,12 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) -> None:
-    """Raise ConfigError if one of the options ``names`` is not None.
+    """Raise ConfigError if the command line contains one of the options ``names``.
 
-    ``needed`` is the condition under which these options have an effect, such as "without --val".
+    Args:
+        args: parsed arguments. An option that is not in the command line is None.
+        names: options that have no effect.
+        needed: condition under which these options have an effect, such as "without --val".
     """
     from seesaw_d2.errors import ConfigError
 
@@ -47,13 +56,13 @@ def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) 
 
 
 def literals(module: str) -> dict[str, Any]:
-    """Return the constants and class attributes of a module, without importing the module and PyTorch.
+    """Return the constants and class attributes of a module without importing the module, which may import PyTorch.
 
     Args:
         module: path of the file below ``seesaw_d2/``.
 
     Returns:
-        a dict from "NAME" or "Class.attribute" to value.
+        a dict from "NAME" or "Class.attribute" to the value. Values that are not literals are omitted.
     """
     tree = ast.parse((_ROOT / "seesaw_d2" / module).read_text())
     classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -68,10 +77,14 @@ def literals(module: str) -> dict[str, Any]:
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Decorate ``main`` so that it prints errors in one line, and returns an exit status.
+    """Decorate ``main`` to print errors in one line and to return an exit status.
 
-    The status is 2 after a SeesawError or OSError and if a required package is missing, 130 after ctrl-C, and 141 if
-    the output is a closed pipe (``| head``). Otherwise, the status is the result of ``main``, or 0 for None.
+    The exit status is:
+
+    - 2 after a SeesawError or OSError, or if a required package is missing.
+    - 130 after ctrl-C.
+    - 141 if the output is a closed pipe, as with ``| head``.
+    - the result of ``main`` in all other cases, or 0 if the result is None.
     """
 
     # Load the file by path, because an import of the package fails if a required package is missing.
@@ -86,7 +99,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             print("interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:
-            # At exit, Python flushes the rest of the buffer, which would fail again.
+            # At exit, Python flushes the rest of the buffer. Discard it, because writing to the pipe would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141  # 128 + SIGPIPE
         except (ValueError, OSError) as error:
@@ -101,7 +114,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
 
 class _Printable:
-    """Text stream that escapes control characters, which may occur in names of categories and files."""
+    """Wrap a text stream, and escape control characters, which may occur in names of categories and files."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -118,6 +131,6 @@ class _Printable:
 
 
 def train_net() -> str:
-    """Return the path of ``train_net.py`` for a printed command: only the name if the file is in the current folder."""
+    """Return the path of ``train_net.py`` for a printed command. In the current folder, the path is only the name."""
     path = _ROOT / "train_net.py"
     return path.name if Path(path.name).is_file() else str(path)

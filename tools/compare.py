@@ -1,18 +1,19 @@
 #!/usr/bin/env python
-"""Train the rows of a comparison with several seeds and print a table of mean ± standard deviation.
+"""Train the models of a comparison with several seeds, and print a table of mean ± standard deviation.
 
     python tools/compare.py tools/glyph_comparisons.yaml main --seeds 1 2 3 --jobs 2
 
-A comparison is a list of rows in a YAML file. A row has the keys "name", "config" (path relative to the project) and
-"overrides". Two keys are optional:
+A comparison is a list of rows in a YAML file. Each row defines a model. A row has the keys "name", "config" (path
+relative to the project) and "overrides". Two keys are optional:
 
     after     name of an earlier row. Training starts from the final weights of that row with the same seed.
     convert   command of tools/ with {weights}, {output} and {config}. Needs "after". The row is not trained. Instead,
-              the command converts the weights of the row "after", and its output is evaluated.
+              the command converts the weights of the row "after", and the converted weights are evaluated.
 
-Each run uses one thread and is written to OUTPUT/<row>/seed<seed>. The program trains a row of several comparisons
-once, skips finished runs, and resumes interrupted runs. It is an error if the config of a row has changed since its
-run. The program writes the table to OUTPUT/<comparison>.md.
+A run is a row with a seed. Each run uses one thread and is written to OUTPUT/<row>/seed<seed>. If several comparisons
+contain the same row, the program trains this row only once. The program skips finished runs, and resumes interrupted
+runs. If the config of a row has changed since its run, the program raises an error. The table is written to
+OUTPUT/<comparison>.md.
 """
 
 import json
@@ -29,12 +30,12 @@ import command_line
 from comparison_changes import ROOT, SAVED, check_unchanged, config_of
 from comparison_rows import choose, fail, read_rows, words_of
 
-# File in each run folder that stores the run's row of the comparison.
+# File in each run folder that stores the row of the comparison.
 MARK = "row.json"
 _LOG = "stdout.txt"
 # First line of each table. The program does not overwrite files without this line.
 _TABLE = "<!-- Made by tools/compare.py. -->"
-# Maps each task in results.json to (name in the table, metrics).
+# Key: task in results.json. Value: name of the task in the table, and names of the metrics.
 METRICS = {
     "bbox": ("box", ("AP", "APr", "APc", "APf")),
     "segm": ("mask", ("AP", "APr", "APc", "APf")),
@@ -42,7 +43,8 @@ METRICS = {
     "classification": ("", ("overall", "many", "medium", "few", "ECE")),
 }
 _COLUMNS = [f"{task} {metric}".strip() for task, metrics in METRICS.values() for metric in metrics]
-# Matches a table of this program. Tables of earlier versions lack the first line, but the file contains only the table.
+# Matches files with a table of this program. In earlier versions, the files did not have the first line, and contained
+# only the table.
 _OWN_TABLE = re.compile(
     rf"{re.escape(_TABLE)}|\A\|  \|(?: (?:{'|'.join(_COLUMNS)}) \|)+\n[|-]+\n(?:\|.*\|\n)*\Z".encode()
 )
@@ -56,7 +58,7 @@ def folder_of(name: str, seed: int, output: Path) -> Path:
 
 
 def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
-    """Return the commands of a run as lists of words. The commands must run in the root folder of the project."""
+    """Return the commands of a run, each a list of words. The commands must run in the root folder of the project."""
     folder = folder_of(row["name"], seed, output)
     weights = folder / "model_final.pth"
     arguments = ["train_net.py", "--config-file", row["config"]]
@@ -71,7 +73,7 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 
 
 def train(row: dict, seed: int, output: Path) -> dict:
-    """Run the commands of a run unless it is finished, and return the results."""
+    """Return the results of a run. If the run is not finished, first run its commands."""
     folder = folder_of(row["name"], seed, output)
     if not (folder / "model_final.pth").exists() or not list(folder.glob("inference/*/results.json")):
         print(f"start   {row['name']}, seed {seed}", flush=True)
@@ -88,7 +90,7 @@ def train(row: dict, seed: int, output: Path) -> dict:
 
 
 def read_results(folder: Path) -> dict:
-    """Read the results of the evaluation in a run folder, a dict from task to metrics.
+    """Return the results of the evaluation in a run folder, a dict from task to metrics.
 
     Raises:
         SeesawError: the results are damaged, or a later evaluation with other settings replaced the results of the run.
@@ -110,7 +112,7 @@ def read_results(folder: Path) -> dict:
 
 
 def check_numbers(place: str, results: dict) -> None:
-    """Raise ConfigError unless the metrics of each task in the table are numbers or None."""
+    """Raise ConfigError if a metric of a task in ``METRICS`` is neither a number nor None."""
     from seesaw_d2.utils.messages import json_type, shown
 
     for task in METRICS.keys() & results.keys():
@@ -125,7 +127,7 @@ def claim(row: dict, seed: int, output: Path) -> None:
     """Create the folder of a run, and write the row and its config to it.
 
     Raises:
-        ConfigError: the folder belongs to another row, or this program did not create it, or the config has changed.
+        ConfigError: the folder belongs to another row, another program created the folder, or the config has changed.
     """
     from seesaw_d2.utils.atomic_files import write_text
     from seesaw_d2.utils.messages import shortened
@@ -147,9 +149,9 @@ def claim(row: dict, seed: int, output: Path) -> None:
 
 
 def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> dict[str, list[dict]]:
-    """Run all rows with all seeds, and return a dict from row name to results of each seed.
+    """Run all rows with all seeds. Return a dict from the name of a row to a list of results, one for each seed.
 
-    A row with "after" waits for this earlier row.
+    A row with "after" starts when this earlier row is finished.
     """
     running = {}
 
@@ -172,7 +174,7 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
 
 
 def cell(values: list[float | None]) -> str:
-    """Format the mean ± standard deviation of the values, or return a dash if a value is None."""
+    """Return the mean ± standard deviation of the values as text, or a dash if a value is None."""
     if None in values:
         return "-"
     if len(values) < 2:
@@ -181,13 +183,13 @@ def cell(values: list[float | None]) -> str:
 
 
 def columns_of(results: list[dict]) -> list[tuple[str, str]]:
-    """Return (task, metric) for each column of a table. The tasks are the tasks of all results."""
+    """Return (task, metric) for each column of a table, with all tasks that occur in the results."""
     tasks = {task for result in results for task in result}
     return [(task, metric) for task, (_, metrics) in METRICS.items() if task in tasks for metric in metrics]
 
 
 def table(results: dict[str, list[dict]]) -> str:
-    """Format the result of ``run_all`` as a Markdown table."""
+    """Return the result of ``run_all`` as a Markdown table."""
     from seesaw_d2.utils.escaping import markdown
 
     columns = columns_of([run for runs in results.values() for run in runs])

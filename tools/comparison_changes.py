@@ -1,4 +1,4 @@
-"""Detect that the config of a row has changed since its run, for ``compare.py``."""
+"""Detect whether the config of a row has changed since its run, for ``compare.py``."""
 
 import functools
 import re
@@ -7,18 +7,20 @@ from pathlib import Path
 from comparison_rows import fail
 
 ROOT = Path(__file__).resolve().parent.parent
-# File in each run folder that stores the config of the row, with all keys, but before a training resolves values.
+# File in each run folder that stores the config of the row. It contains all keys, with the values before a training
+# resolves them.
 SAVED = "row_config.yaml"
-# Keys whose values belong to a run, a machine or a release.
+# Keys that may change, because their values belong to a run, a machine or a release.
 _OF_RUN = ("OUTPUT_DIR", "SEED", "MODEL.DEVICE", "VERSION")
-# Keys whose values a training replaces before it writes config.yaml, if EPOCHS or a reference is set.
+# If SOLVER.EPOCHS, REFERENCE_BATCH_SIZE or REFERENCE_WORLD_SIZE is set, a training replaces the values of these keys
+# before it writes config.yaml.
 _RESOLVED = tuple(f"SOLVER.{name}" for name in ("MAX_ITER", "BASE_LR", "IMS_PER_BATCH", "REFERENCE_BATCH_SIZE"))
-# Keys whose values a training can always replace.
+# A training can replace the values of these keys with any config.
 _ALWAYS_RESOLVED = ("SOLVER.STEPS", *(f"MODEL.ROI_BOX_HEAD.CLS_LOSS.{loss}.START_ITER" for loss in ("LDAM", "PCB")))
 
 
 def config_of(row: dict) -> str | None:
-    """Return the config of a row as YAML text, or None if no such file exists in the project.
+    """Return the config of a row as YAML text, or None if the project does not contain the config file.
 
     Raises:
         ConfigError: the config or an override is invalid.
@@ -36,8 +38,8 @@ def _config_of(file: str, overrides: tuple[str, ...]) -> str:
 def check_unchanged(row: dict, folder: Path, config: str) -> None:
     """Raise ConfigError if the config of a row differs from the config of the run in the folder.
 
-    ``SAVED`` contains the config of the run. In folders of earlier versions, which lack this file, config.yaml contains
-    it, with resolved values.
+    The file ``SAVED`` contains the config of the run. Earlier versions did not write this file. For their runs, this
+    function reads config.yaml, which contains resolved values.
 
     Args:
         row: the row.
@@ -56,7 +58,7 @@ def check_unchanged(row: dict, folder: Path, config: str) -> None:
         resolves = ("EPOCHS", "REFERENCE_BATCH_SIZE", "REFERENCE_WORLD_SIZE")
         ignored += _RESOLVED * any(now.get(f"SOLVER.{name}") not in ("0", "0.0") for name in resolves)
     found = differences(before, now, ignored)
-    # A later version can declare keys that the file lacks. Entries of lists have numbers in their keys.
+    # Ignore keys that a later version has added. Keep entries of lists, which have numbers in their keys.
     found = {key: pair for key, pair in found.items() if key in before or re.search(r"\.\d+(\.|$)", key)}
     if found:
         first = describe(dict(list(found.items())[:5])) + (f"; … ({len(found)} keys in all)" if len(found) > 5 else "")

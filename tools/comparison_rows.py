@@ -11,7 +11,7 @@ _OWN_KEYS = ("OUTPUT_DIR", "SEED")
 
 
 def fail(message: str) -> NoReturn:
-    """Raise ConfigError. A late import of the package keeps ``--help`` fast."""
+    """Raise ConfigError with a message. This function imports the package late, to keep ``--help`` fast."""
     from seesaw_d2.errors import ConfigError
 
     raise ConfigError(message)
@@ -21,11 +21,11 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
     """Read a comparison from a YAML file.
 
     Returns:
-        rows with the keys "name", "config" and "overrides" (words of a command line), and the optional keys "after" and
-        "convert".
+        a list of rows, dicts with the keys "name", "config" and "overrides" (a list of words), and the optional keys
+        "after" and "convert".
 
     Raises:
-        ConfigError: the file cannot be read or lacks the comparison, or a row is wrong.
+        ConfigError: the file cannot be read or does not contain the comparison, or a row is invalid.
     """
     from seesaw_d2.utils.messages import first_few, shown
     from seesaw_d2.utils.yaml_reading import read_yaml_file
@@ -47,9 +47,10 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
-    """Return the named rows and all rows from which these rows start, in file order. Without names, return all rows.
+    """Return the rows with the given names, and all rows from whose weights these rows start. Keep the order of rows.
 
-    A row can start from a row that itself starts from an earlier row.
+    If the row in "after" has the key "after" too, the result also contains that earlier row, and so on. Without names,
+    return all rows.
     """
     if not names:
         return rows
@@ -65,7 +66,7 @@ def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
 
 
 def words_of(convert: str, fields: dict[str, str]) -> list[str]:
-    """Return the words of a command of tools/. Replace ``{weights}``, ``{output}`` and ``{config}`` by ``fields``."""
+    """Split a command of tools/ into words. Replace ``{weights}``, ``{output}`` and ``{config}`` by ``fields``."""
     program, *words = convert.split()
     return [f"tools/{program}", *(fields.get(word, word) for word in words)]
 
@@ -108,7 +109,7 @@ def _row_problem(row: dict) -> str:
 
 
 def _convert_problem(convert: str) -> str:
-    """Return a description of the first problem in a command, or "" if the command is valid."""
+    """Return a description of the first problem in the command "convert", or "" if the command is valid."""
     program, *words = convert.split()
     if not re.fullmatch(r"\w+\.py", program) or not (TOOLS / program).is_file():
         return f"convert: expected a program of tools/ as the first word, found {program!r}"

@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-r"""Convert a checkpoint of MMDetection 2 or 3, such as its Seesaw Loss models, for this project.
+r"""Convert a checkpoint of MMDetection 2 or 3 for this project, such as MMDetection's Seesaw Loss models.
 
     python tools/convert_mmdet_checkpoint.py \
         mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1-a698dd3d.pth output/r50.pth
     python tools/convert_mmdet_checkpoint.py epoch_24.pth output/mine.pth --mask normed
     python tools/convert_mmdet_checkpoint.py epoch_24.pth output/mine.pth --config-file my.yaml
 
-The program detects the config of the model from the file, and runs no code in the file. It prints the command that
-evaluates the converted model, and the published AP of the model. docs/published-models.md lists the models.
+The program detects the config of the model from the checkpoint, and runs no code in the checkpoint. It prints the
+command that evaluates the converted model, and the published AP of the model. docs/published-models.md lists the
+models.
 """
 
 import argparse

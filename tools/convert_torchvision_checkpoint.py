@@ -5,9 +5,10 @@ r"""Convert torchvision's Mask R-CNN (ResNet-50, FPN, trained on COCO) into init
         --config-file C
     python train_net.py --config-file C MODEL.WEIGHTS output/start.pth
 
-The program drops the layers that have a row for each category. In the training, these layers start with their initial
-weights. --keep-classes keeps these layers. The program runs no code in the file. docs/published-models.md lists the
-differences to torchvision's model.
+The output does not contain the layers that have weights for each category: classifier, box predictor and mask
+predictor. In training, these layers start with random initial weights. With --keep-classes, the output contains these
+layers. The program runs no code in the checkpoint. docs/published-models.md lists the differences from torchvision's
+model.
 """
 
 import argparse

@@ -5,8 +5,8 @@
     python tools/convert_weights.py output/model.safetensors output/model.pth
     python tools/convert_weights.py detectron2://ImageNetPretrained/MSRA/R-50.pkl output/R-50.safetensors
 
-MODEL.WEIGHTS accepts all of these formats. The program converts only the weights. It omits the optimizer, the iteration
-and the random states, which resuming needs.
+MODEL.WEIGHTS accepts all of these formats. The program converts only the weights. A training cannot resume from the
+output, because the output does not contain the states of the optimizer and the random generators, and the iteration.
 """
 
 import sys

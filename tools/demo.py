@@ -2,8 +2,8 @@
 """Train and evaluate a small Mask R-CNN with Seesaw Loss on generated data. ``make demo`` runs this program.
 
 The program generates the glyph data set, trains and evaluates the quickstart config, prints the results and draws
-detections. If you have also trained the cross-entropy config, it draws the detections of both models. An interrupted
-run continues from its last checkpoint. A finished run is only evaluated again.
+detections. If you have also trained the cross-entropy config, the program draws the detections of both models. An
+interrupted training continues from its last checkpoint. A finished training is only evaluated again.
 """
 
 import json
@@ -22,7 +22,7 @@ DETECTIONS = Path("inference", DATASET, "lvis_instances_results.json")
 
 
 def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
-    """Return a dict from run name to file of detections, for files that are newer than the data set."""
+    """Return a dict from the name of a run to its results file. Omit results files that are older than the data set."""
     files = {name: folder / DETECTIONS for name, folder in runs.items()}
     made = (data / "glyphs.json").stat().st_mtime
     return {name: file for name, file in files.items() if file.is_file() and file.stat().st_mtime > made}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Compare cross-entropy and Seesaw Loss on long-tailed digits. ``make demo-classification`` runs this program.
 
-The program trains configs/digits/ce.yaml and configs/digits/seesaw.yaml, prints the accuracy on many-, medium- and
-few-shot classes, and writes a report. An interrupted run continues from its last checkpoint. A finished run is only
-evaluated again.
+The program trains the models of configs/digits/ce.yaml and configs/digits/seesaw.yaml, prints the accuracy on many-,
+medium- and few-shot classes, and writes a report. An interrupted training continues from its last checkpoint. A
+finished training is only evaluated again.
 
     python tools/demo_classification.py --imbalance 50
 """

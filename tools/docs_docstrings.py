@@ -1,4 +1,4 @@
-"""Escape docstrings for ``make docs``. Markdown would turn a description that starts with ">" into a quotation."""
+"""Escape ">" in docstrings for ``make docs``. Markdown renders a description that starts with ">" as a quotation."""
 
 import re
 
@@ -6,7 +6,7 @@ import griffe
 
 
 class EscapeQuotations(griffe.Extension):
-    """Griffe extension that escapes ">" at the start of a description, such as "gamma: > 0"."""
+    """Escape ">" at the start of a description, such as "gamma: > 0". This class is an extension of Griffe."""
 
     def on_object(self, *, obj, **kwargs):
         if obj.docstring:

@@ -1,4 +1,4 @@
-"""Define the hooks of ``make docs``, which replace links that leave ``docs/`` by text, and choose line breaks."""
+"""Define hooks of MkDocs for ``make docs``. They replace links to files outside ``docs/``, and choose line breaks."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)#]+)(#[^)]*)?\)")
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Replace links that leave ``docs/`` by their text."""
+    """Replace links to files outside ``docs/`` by their text, because the pages do not include these files."""
     docs = ROOT / "docs"
     folder = docs / Path(page.file.src_uri).parent
 
@@ -24,11 +24,11 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(html, page, config, files):
-    """Choose where lines break.
+    """Choose the places where lines may break.
 
-    Options such as ``--overwrite`` stay on one line. In tables, a mean and its deviation, such as "1.2 ± 0.3", and a
-    text and its footnote mark stay together. Names in tables, such as config keys, may break after dots, slashes and
-    underscores, and before capitals.
+    Options such as ``--overwrite`` stay on one line. In tables, "1.2 ± 0.3" stays on one line, and a footnote mark does
+    not separate from its text. Long names in tables, such as config keys, may break after dots, colons, slashes and
+    underscores, and before capital letters.
     """
 
     def breakable(cell: re.Match) -> str:

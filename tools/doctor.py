@@ -4,9 +4,9 @@
     python tools/doctor.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml --num-processes 8
     python tools/doctor.py --config-file my.yaml --quick MODEL.WEIGHTS R-50.pkl
 
-The program decodes all images and trains one step. --quick skips the decoding. The program writes nothing except the
-cache of large annotation files, and downloads of MODEL.WEIGHTS. It prints each problem in a line that begins with FIX.
-The exit status is 1 if the program finds problems, and 0 otherwise.
+The program decodes all images and runs one training step. With --quick, it does not decode the images. The program
+writes only the cache of large annotation files, and the downloaded file of MODEL.WEIGHTS. It prints each problem in a
+line that begins with FIX. The exit status is 1 if the program finds problems, and 0 otherwise.
 """
 
 import argparse

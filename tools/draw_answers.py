@@ -4,8 +4,9 @@ r"""Draw test images of classes with few training images, with the predictions o
     python tools/draw_answers.py output/crops/CE_NLA/seed1 output/crops/Seesaw_q_0_NLA/seed1 --names CE Seesaw \
         --output output/answers.jpg
 
-The figure has four groups of images. Only the second run, only the first run, both runs or neither run predicts the
-correct class. The numbers of drawn images are proportional to the sizes of the groups, which the titles contain.
+The figure has four groups of images, in which only the second run, only the first run, both runs or neither run
+predicts the correct class. The number of drawn images of a group is proportional to the size of the group. The title of
+a group contains its size.
 
 A run is the OUTPUT_DIR of a training whose evaluation has written predictions.csv. The program draws images of the
 first data set in DATASETS.TEST of the first run's config.yaml.
@@ -30,7 +31,10 @@ def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], nu
 
 
 def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[dict[str, str]]]:
-    """Return the rows of the first predictions.csv, and for each folder a dict from image to predicted class."""
+    """Read predictions.csv of each run.
+
+    Return the rows of the first file, and for each run a dict from image id to predicted class.
+    """
     from seesaw_d2.errors import DataError
 
     tables = [read_table(folder, dataset, "predictions.csv", ("image", "class", "called")) for folder in folders]
@@ -56,7 +60,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 
 def check_known(run: Path, expected: str, kind: str, unknown: set[str]) -> None:
-    """Raise DataError if ``predictions.csv`` of a run contains unknown classes or image ids."""
+    """Raise DataError if ``unknown``, a set of classes or image ids in predictions.csv of a run, is not empty."""
     from seesaw_d2.errors import DataError
 
     if unknown:

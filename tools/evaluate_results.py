@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""Evaluate a results file without a model. The metrics are the same as after a training.
+r"""Evaluate a results file without a model. The metrics are the same as in an evaluation after training.
 
     python tools/evaluate_results.py --dataset lvis_v1_val output/inference/lvis_v1_val/lvis_instances_results.json
     python tools/evaluate_results.py --annotations datasets/birds/val.json results.json --metrics fixed \
@@ -7,8 +7,8 @@ r"""Evaluate a results file without a model. The metrics are the same as after a
 
 The ground truth is a registered data set (of Detectron2, or in DATASETS.REGISTER of --config-file), or an annotation
 file in LVIS or COCO format. The results file has the results format of LVIS or COCO, and may come from any program. The
-annotation file or DATASETS.TRAIN of --config-file defines the groups (rare, common, frequent). The program raises an
-error if the order of the categories in DATASETS.TRAIN or --checkpoint differs from the order in the ground truth.
+annotation file or DATASETS.TRAIN of --config-file defines the rare, common and frequent categories. The program raises
+an error if the order of the categories in DATASETS.TRAIN or --checkpoint differs from the order in the ground truth.
 """
 
 import logging
@@ -40,7 +40,8 @@ def parse(arguments):
 def read_ground_truth(args, cfg):
     """Return the annotation file and the frequency group of each category.
 
-    The function first checks that the file lists the categories in the order of the config's data set."""
+    Raise an error if the order of the categories differs from the training set of the config or from the checkpoint.
+    """
     from seesaw_d2.data.records.annotation_files import read_annotations
     from seesaw_d2.data.records.catalog import categories_of, check_registered, read_annotation_file
     from seesaw_d2.data.records.validation import check_training_order

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""Export a trained model to TorchScript or ONNX, and compare the file with the model. See docs/deployment.md.
+r"""Export a trained model to TorchScript or ONNX, and compare the exported model with the original.
 
     python tools/export.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --format onnx \
         --output output/quickstart/model.onnx --sample-image datasets/glyphs/images/val/000000001201.jpg \
@@ -7,8 +7,9 @@ r"""Export a trained model to TorchScript or ONNX, and compare the file with the
     python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output output/exported \
         MODEL.WEIGHTS ...
 
-The metadata of the file contains classes, channel order, sizes and thresholds. If a part of the model cannot be
-exported, the program names this part and writes nothing. ONNX needs the extra "export" of this package.
+The metadata of the file contains class names, channel order, image sizes and thresholds. If a part of the model cannot
+be exported, the program prints the name of this part and writes no file. ONNX needs the extra "export" of this package.
+See docs/deployment.md.
 """
 
 import argparse

@@ -5,12 +5,13 @@
     python tools/gpu.py --parts training "training, compiled" --again
 
 The program runs the tests with the marker ``cuda``, compares losses, mask heads, training and inference with
-Detectron2, and trains the quickstart model. It writes a table of the results with GPU, versions and commit to
-OUTPUT/table.md, and a log of each part to OUTPUT. If it reaches the time limit, run the same command again to continue
-with the missing parts. It repeats finished parts only with --again, or if the commit, the GPU or PyTorch has changed.
+Detectron2, and trains the quickstart model. It writes the results to OUTPUT/table.md, with the names of the GPU, the
+versions and the commit, and a log of each part to OUTPUT. If the program reaches the time limit, run the same command
+again to continue with the missing parts. The program repeats finished parts only with --again, or if the commit, the
+GPU or a version has changed.
 
 The program needs a CUDA device, PyTorch 2.6 or newer, torchvision, Detectron2, pytest and this package's requirements.
-It downloads nothing. It also imports packages from the folder ``carried`` of the project.
+It downloads nothing. If the project has a folder ``carried``, the program also imports packages from this folder.
 
 Exit status:
     0: all parts passed

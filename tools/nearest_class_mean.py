@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-r"""Turn a trained image classifier into a nearest-class-mean classifier (NCM; Kang et al., ICLR 2020, section 4.2).
+r"""Convert a trained image classifier to a nearest-class-mean classifier (NCM; Kang et al., ICLR 2020, section 4.2).
 
     python tools/nearest_class_mean.py output/digits/ce/model_final.pth output/digits/ncm/model_final.pth \
         --config-file configs/digits/ncm.yaml
     python train_net.py --config-file configs/digits/ncm.yaml --eval-only \
         MODEL.WEIGHTS output/digits/ncm/model_final.pth
 
-The program replaces the weights of the last layer by the mean features of each class's training images. The config must
-set MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME to NormedLinear, which classifies by cosine similarity.
+The program replaces the weight of each class in the last layer by the mean feature of its training images. The config
+must set MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME to NormedLinear, which classifies by cosine similarity.
 """
 
 import argparse

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Print the command of any row of the Seesaw Loss paper's detection tables, and of MMDetection's Seesaw Loss models.
+"""Print the commands that train the models in the Seesaw Loss paper's detection tables and in MMDetection's model zoo.
 
     python tools/paper_tables.py                      # all tables
     python tools/paper_tables.py --table 2            # all rows of Table 2
     python tools/paper_tables.py --table 2 --row 4 --num-gpus 8
 
 The output folder of a row is output/paper/<table>/<row>. If two tables contain the same training, both rows have the
-same command and output folder. tools/paper_tables.yaml contains the rows and their published results.
+same command and the same output folder. The table "zoo" contains MMDetection's Seesaw Loss models.
+tools/paper_tables.yaml contains the rows and their published results.
 """
 
 import re
@@ -22,14 +23,17 @@ FILE = Path(__file__).with_suffix(".yaml")
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table.
+    """Describe a row of a table.
 
     Attributes:
-        table, number, name: name of the table, number of the row (from 1), and name of the row.
-        config, overrides: config file, and config overrides KEY, VALUE, ...
-        output: output folder. Rows with the same training share an output folder.
+        table: name of the table.
+        number: number of the row, from 1.
+        name: name of the row.
+        config: path of the config file.
+        overrides: config overrides KEY, VALUE, ....
+        output: output folder. Rows with the same training have the same output folder.
         before: command to run first, or "" if no other command is necessary.
-        eval_only: whether the command only evaluates the weights in ``output``.
+        eval_only: if True, the command only evaluates the weights in ``output``. If False, it trains a model.
         published: published metrics.
     """
 
@@ -52,10 +56,10 @@ class Row:
 
 
 def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
-    """Return a dict from table name ("1" to "8", "zoo") to rows."""
+    """Return a dict from the name of a table ("1" to "8", "zoo") to its rows."""
     import yaml
 
-    folders = {}  # maps (config, overrides) of a run to the output folder
+    folders = {}  # maps the config and the overrides of a run to the output folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
         outputs = {}  # maps the name of a row in this table to the output folder
@@ -94,7 +98,7 @@ def _quote(word: str) -> str:
 
 
 def describe(row: Row, num_gpus: int) -> str:
-    """Return the commands of a row, below a comment with its name and published metrics."""
+    """Return a comment with the name and the published metrics of a row, followed by its commands."""
     if row.table == "zoo":
         title, names = "zoo", ("box AP", "mask AP")
     else:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""Pool the detections of several folds, so that rare categories have enough objects for AP.
+r"""Pool the detections of several cross-validation folds, so that rare categories have enough objects to compute AP.
 
     python tools/pool_folds.py output/pooled \
         --fold datasets/folds/test0.json output/fold0/inference/fold0_test/lvis_instances_results.json \
@@ -7,8 +7,9 @@ r"""Pool the detections of several folds, so that rare categories have enough ob
     python tools/evaluate_results.py --annotations output/pooled/annotations.json output/pooled/results.json
 
 The first command writes annotations.json and results.json. Images and objects get new ids. The folds must have the same
-categories and different images. Their results must all have masks or all lack masks. A category that has different
-groups in the folds gets the group of its mean number of training images: rare up to 10, common up to 100, as in LVIS.
+categories and different images. Either all results or no results must have masks. If the frequency group of a category
+differs between the folds, the mean number of training images defines the group: rare up to 10, common up to 100, as in
+LVIS.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from command_line import command, parser_of
 
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
 COUNTS = ("image_count", "instance_count")  # training counts of a category
-_MARK = "pooled_folds.txt"  # file that marks the output folders of this program
+_MARK = "pooled_folds.txt"  # file that identifies an output folder of this program
 
 
 def check_counts(file) -> None:
@@ -39,13 +40,14 @@ def check_counts(file) -> None:
 
 
 def pooled_categories(files) -> list[dict]:
-    """Return the categories of the first file, with the mean training counts of all files.
+    """Return the categories of the first file, with the mean training counts over all files.
 
-    A category that has different groups in the files gets the group of its mean number of training images.
+    If the frequency group of a category differs between the files, the mean number of training images defines the
+    group.
 
     Raises:
-        DataError: the categories differ, a training count is not a number, or groups differ and a file lacks the
-            numbers of training images.
+        DataError: the categories differ, a training count is not a number, or the frequency group of a category differs
+            and a file does not contain its number of training images.
     """
     from seesaw_d2.errors import DataError
     from seesaw_d2.frequency_groups import GROUP_LETTERS
@@ -80,9 +82,12 @@ def pooled_categories(files) -> list[dict]:
 
 
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
-    """Return a dict from old to new image id, and the images and objects with the new ids.
+    """Number the images and objects of an annotation file anew.
 
     Image ids begin with ``start``, and object ids begin with ``first_object``.
+
+    Returns:
+        a dict from the old to the new image ids, the images with new ids, and the objects with new ids.
     """
     ids = {image["id"]: start + index for index, image in enumerate(file.images)}
     images = [{**image, "id": ids[image["id"]]} for image in file.images]
@@ -136,7 +141,7 @@ def pool(folds: list[tuple[str, str]]):
 
 
 def check_different_files(folds: list[tuple[str, str]]) -> None:
-    """Raise DataError if a file belongs to two folds, perhaps under different names."""
+    """Raise DataError if a file belongs to two folds, even if the paths of the file differ."""
     import os
 
     from seesaw_d2.errors import DataError
@@ -152,7 +157,7 @@ def check_different_files(folds: list[tuple[str, str]]) -> None:
 
 
 def check_same_fields(parts, paths: list[str]) -> None:
-    """Raise DataError if some results have masks (or boxes) and other results lack masks (or boxes)."""
+    """Raise DataError if the results differ in whether they contain boxes and masks. Ignore empty results."""
     from seesaw_d2.errors import DataError
 
     filled = [(path, part) for path, part in zip(paths, parts, strict=True) if len(part)]

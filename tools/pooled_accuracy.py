@@ -1,13 +1,16 @@
-"""Pool the test images of several runs of an image classifier, for ``run_results.py pooled``."""
+"""Compute accuracies over the test images of several runs of image classifiers, for ``run_results.py pooled``."""
 
 
 def pooled(runs: list[dict]) -> str:
     """Return lines of text with the accuracies over the test images of all runs, in percent.
 
     Args:
-        runs: runs of image classifiers. ``classes`` maps a class name to its numbers of training images, test images,
-            correct predictions and predictions. A class with at most ``few_limit`` training images is a few-shot class.
-            A class can be few-shot in one run and medium-shot in another.
+        runs: runs of image classifiers, each a dict with these keys:
+
+            - "classes": dict from a class name to its numbers of training images, test images, correct predictions and
+              predictions.
+            - "few_limit": maximum number of training images of a few-shot class in this run. A class can be few-shot in
+              one run and medium-shot in another run.
     """
     counts = [count for run in runs for count in run["classes"].values()]
     few = [count for run in runs for count in run["classes"].values() if count[0] <= run["few_limit"]]

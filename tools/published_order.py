@@ -1,4 +1,4 @@
-"""Compare the ranking of rows by a metric with the ranking of these rows by published values."""
+"""Compare the ranking of models by a metric with the ranking of the same models by published values."""
 
 import itertools
 import math
@@ -8,7 +8,10 @@ from comparison_rows import fail
 
 
 def kendall(first: list[float], second: list[float]) -> float:
-    """Return Kendall's τ_b (Kendall, 1945) of two lists of equal length, or NaN if all values of a list are equal."""
+    """Return Kendall's rank correlation τ_b of two lists of equal length (Kendall, 1945).
+
+    Return NaN if all values of a list are equal.
+    """
     pairs = list(itertools.combinations(zip(first, second, strict=True), 2))
     signs = [(_sign(a[0] - b[0]), _sign(a[1] - b[1])) for a, b in pairs]
     untied = [sum(pair[side] != 0 for pair in signs) for side in (0, 1)]
@@ -20,7 +23,7 @@ def _sign(value: float) -> int:
 
 
 def parse_published(texts: list[str]) -> dict[str, float]:
-    """Return a dict from row to value, given arguments ROW=VALUE. The name of a row may contain "=".
+    """Parse arguments ROW=VALUE. Return a dict from the name of a row to the value. The name may contain "=".
 
     Raises:
         SeesawError: an argument is not ROW=NUMBER, or there are fewer than two different rows.
@@ -42,16 +45,16 @@ def parse_published(texts: list[str]) -> dict[str, float]:
 def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: list[float]) -> str:
     """Return Kendall's τ_b between the published values and a metric of the rows, as lines of text.
 
-    The first line compares the means over the seeds. The other lines compare the values of each seed.
+    The first line compares the means over the seeds. Each other line compares the values of one seed. These lines omit
+    seeds that are missing in some rows.
 
     Args:
-        rows: dict from row to a dict from seed to metrics, in the order of ``published``. Seeds that some rows lack are
-            omitted.
+        rows: dict from the name of a row to a dict from seed to metrics, in the order of ``published``.
         task, metric: task and metric in results.json.
         published: published value of each row.
 
     Raises:
-        SeesawError: a run lacks the metric.
+        SeesawError: a run does not have the metric.
     """
     values = []
     for row, runs in rows.items():

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Write the class counts that Seesaw Loss accumulated in a training to a file, for use in another training.
+"""Write the class counts that Seesaw Loss accumulated in a training to a file, for another training.
 
     python tools/record_class_counts.py output/quickstart/model_final.pth output/counts.json
     python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS output/counts.json
 
 The Seesaw Loss paper calls these counts "pre-recorded" (Table 4). For Cascade R-CNN, the file contains the counts of
-each stage. For an image classifier, it contains no count of background.
+each stage. For an image classifier, the file contains no count of background.
 """
 
 import sys

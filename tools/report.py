@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Write an HTML report on runs: results, confusions, categories, images, curves and configs.
+"""Write an HTML report that compares runs: results, confusions, categories, images, training curves and configs.
 
     python tools/report.py output/quickstart
     python tools/report.py output/quickstart_ce output/quickstart --output output/compare.html --images 60
 
 A run is the OUTPUT_DIR of a training and evaluation with this project or with Detectron2's own programs. The report is
-a single file that needs no network. The program prints the sections that it omits because a run lacks their data.
+a single file that needs no network. If a run does not have the data of a section, the report omits the run in this
+section, and the program prints the reason.
 """
 
 import sys

@@ -6,14 +6,17 @@
     python tools/run_results.py pooled benchmarks/muscima_crops.json --rows "CE, NLA, fold 1" "CE, NLA, fold 2"
     python tools/run_results.py order benchmarks/muscima_crops.json classification few CE=7.7 "Seesaw, q 1, NLA=21.4"
 
-"collect" adds the finished runs in a folder to the file. It replaces runs with the same row and seed. For image
+"collect" adds the finished runs in a folder to the file, and replaces runs with the same row and seed. For image
 classifiers, "collect" computes two more metrics: "classes" is the accuracy averaged over the classes, and
 "few precision" is the precision of predictions of few-shot classes.
 
-"table" prints mean ± standard deviation over the seeds as a Markdown table. With --against, "table" prints the
-differences to another row, between runs with the same seed. "pooled" prints the accuracies of an image classifier over
-all test images of several rows, such as folds. "order" compares the ranking of rows with published values. It prints
-Kendall's τ_b, which is 1 for the same order and -1 for the reverse order, for the means and for each seed.
+"table" prints the mean ± standard deviation over the seeds as a Markdown table. With --against, "table" prints the
+differences from another row, between runs with the same seed.
+
+"pooled" prints the accuracies of image classifiers over all test images of several rows, such as folds.
+
+"order" compares the ranking of rows by a metric with their ranking by published values. It prints Kendall's τ_b for the
+means over the seeds and for each seed. τ_b is 1 for the same order, and -1 for the reverse order.
 """
 
 import json
@@ -36,7 +39,7 @@ COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
 
 
 def read_runs(path: Path) -> list[dict]:
-    """Return the runs in a file that "collect" has written, or [] if the file does not exist.
+    """Return the runs in a file that the command "collect" wrote, or [] if the file does not exist.
 
     Raises:
         SeesawError: the file is not a list of runs.
@@ -61,7 +64,7 @@ def read_runs(path: Path) -> list[dict]:
 def read_run(folder: Path) -> dict | None:
     """Return a dict with the row, seed, command and metrics of a run, or None if the run is not finished.
 
-    For an image classifier, the dict also has the counts of each class.
+    For an image classifier, the dict also contains the counts of each class.
 
     Raises:
         SeesawError: a file of the run is damaged.
@@ -90,9 +93,9 @@ def read_run(folder: Path) -> dict | None:
 
 
 def _add_classes(run: dict, path: Path) -> None:
-    """Add the counts of each class to a run, and the metrics that are computed from these counts.
+    """Add the counts of each class and the metrics that are computed from these counts to a run, in place.
 
-    ``few_limit`` is the largest number of training images of a few-shot class, or -1 without such a class.
+    The entry "few_limit" is the largest number of training images of a few-shot class, or -1 without few-shot classes.
     """
     from seesaw_d2.utils.text_tables import read_results_table
 
@@ -110,7 +113,7 @@ def _add_classes(run: dict, path: Path) -> None:
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
-    """Return the runs ``kept`` and the finished runs in a folder, sorted by row and seed.
+    """Return the earlier runs ``kept`` and the finished runs in a folder, sorted by row and seed.
 
     Raises:
         SeesawError: the folder has no finished run, or a file of a run is damaged.
@@ -134,7 +137,7 @@ def machine() -> str:
 
 
 def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dict]]:
-    """Return a dict from row name to a dict from seed to metrics, in the order of ``names``.
+    """Return a dict from the name of a row to a dict from seed to metrics, in the order of ``names``.
 
     Raises:
         ConfigError: a row has no run.
@@ -149,7 +152,7 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
 
 
 def columns_of(results: list[dict]) -> list[tuple[str, str]]:
-    """Return (task, metric) for each column of a table. Image classifiers have two additional columns."""
+    """Return (task, metric) for each column of a table. Tables of image classifiers have two additional columns."""
     columns = compare.columns_of(results)
     if any(task == "classification" for task, _ in columns):
         columns += [("classification", name) for name in ("classes", "few precision")]
@@ -161,7 +164,7 @@ def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
 
     Args:
         rows: result of ``by_row``.
-        against: name of a row. The table then has the differences to this row. If None, the table has the values.
+        against: name of a row. The table contains the differences from this row. If None, it contains the values.
     """
     from seesaw_d2.utils.escaping import markdown
 

@@ -4,8 +4,9 @@
     python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --tau 0.5
     python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --sweep 0 0.25 0.5 0.75 1
 
---sweep writes model_tau0.pth, model_tau0.25.pth, ... The program prints the commands that evaluate the files. Choose τ
-on held-out data. τ = 0 does not change the model.
+w_i is the weight vector of category i, and τ >= 0. τ = 0 does not change the model. Choose τ on held-out data. --sweep
+writes a file for each τ: model_tau0.pth, model_tau0.25.pth, .... The program prints the commands that evaluate the
+files.
 """
 
 import os

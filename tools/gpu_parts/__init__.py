@@ -1,1 +1,1 @@
-"""Implement tools/gpu.py: requirements, parts, results and table."""
+"""Implement tools/gpu.py: check the requirements, run the parts, and format the table of results."""

@@ -1,4 +1,4 @@
-"""Check the requirements of tools/gpu.py, and describe GPU, versions and commit."""
+"""Check the requirements of tools/gpu.py, and describe the GPU, the versions and the commit."""
 
 import importlib
 import platform
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from command_line import literals
 
-# Modules that the package, its tests and its benchmarks import. setup.py lists the packages that contain them.
+# Modules that the package, its tests and its benchmarks import. setup.py lists the packages that contain these modules.
 MODULES = [*literals("missing_packages.py")["REQUIRED"], "sklearn", "pytest"]
 MIN_TORCH = (2, 6)
 
 
 def paths(root: Path) -> list[str]:
-    """Return the folders with modules that the program imports: the project, and ``carried`` if it exists."""
+    """Return the folders from which the program imports modules: the project and, if it exists, ``carried``."""
     return [str(folder) for folder in (root, root / "carried") if folder.is_dir()]
 
 
 def missing() -> str | None:
-    """Return the first requirement that this machine lacks as text, or None if it meets all requirements."""
+    """Return a text about the first requirement that this machine does not meet, or None if it meets all of them."""
     absent = [name for name in MODULES if find_spec(name) is None]
     if absent:
         return f"the Python modules {', '.join(MODULES)}, but {sys.executable} does not find {', '.join(absent)}"
@@ -34,12 +34,12 @@ def missing() -> str | None:
 
 
 def key(root: Path) -> str:
-    """Return an identifier of hardware, versions and commit. Stored results are valid only for the same identifier."""
+    """Return a text that identifies GPU, versions and commit. Stored results are valid only for the same text."""
     return " · ".join(description(root))
 
 
 def description(root: Path) -> list[str]:
-    """Return texts that describe the GPU, the versions and the commit."""
+    """Return a list of texts that describe the GPU, the versions and the commit."""
     torch = importlib.import_module("torch")
     card, count = torch.cuda.get_device_properties(0), torch.cuda.device_count()
     return [
@@ -59,7 +59,7 @@ def _version(name: str) -> str:
 
 
 def _commit(root: Path) -> str:
-    """Return the short hash of the commit, with ", changed" after uncommitted changes, or "unknown" without git."""
+    """Return the short hash of the commit, or "unknown" without git. Append ", changed" after uncommitted changes."""
     try:
         git = ["git", "-C", str(root)]
         commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)

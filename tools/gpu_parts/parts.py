@@ -19,15 +19,16 @@ EVERYTHING = "bfloat16, channels last, fused, metrics late"
 
 @dataclass(frozen=True)
 class Part:
-    """A part of ``make gpu``.
+    """Define a part of ``make gpu``.
 
     Args:
-        name: unique name, also of the files with the log and the result.
+        name: unique name of the part. The files with the log and the result have the same name.
         what: description in the table.
-        commands: function from the output folder to lists of arguments for Python. If the GPU runs out of memory with
-            one list, the next list is used. The part may write files to a subfolder with the name of the part.
+        commands: callable that takes the output folder and returns commands, each a list of arguments for Python. The
+            next command runs only if the GPU ran out of memory in the command before it. A command may write files to a
+            subfolder with the name of the part.
         limit: time limit of each command in seconds.
-        read: function from the output of the command and the output folder to the rows of the table.
+        read: callable that takes the output of the command and the output folder, and returns the rows of the table.
     """
 
     name: str
@@ -48,9 +49,9 @@ def benchmark(name: str, what: str, program: str, *arguments: str, limit: float,
 
 
 def iteration(name: str, limit: float, *arguments: str) -> Part:
-    """Return the part that compares Detectron2's trainers with this project's trainer.
+    """Return a part that compares the trainers of Detectron2 with the trainer of this project.
 
-    If the GPU runs out of memory, the part uses fewer images.
+    If the GPU runs out of memory, the part runs again with fewer images.
     """
 
     def commands(folder: Path) -> list[Command]:
@@ -61,9 +62,9 @@ def iteration(name: str, limit: float, *arguments: str) -> Part:
 
 
 def mask_heads() -> Part:
-    """Return the part that measures mask heads. If the GPU runs out of memory, the part uses fewer regions.
+    """Return the part that measures mask heads.
 
-    With 256 regions, Detectron2's head needs 11 GB.
+    With 256 regions, Detectron2's head needs 11 GB. If the GPU runs out of memory, the part runs again with 64 regions.
     """
     command = ["benchmarks/mask_head.py", "--device", "cuda", "--categories", "80", "1203", "13204", "--regions"]
     commands = [[*command, regions] for regions in ("256", "64")]

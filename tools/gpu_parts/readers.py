@@ -1,21 +1,21 @@
-"""Convert the output of tests and benchmarks to table rows (case, result)."""
+"""Convert the output of tests and benchmarks to rows (case, result) of a table."""
 
 import json
 import re
 from pathlib import Path
 
 Rows = list[tuple[str, str]]
-# Box AP of the quickstart config on CPUs, mean ± standard deviation of 3 seeds (docs/glyphs.md).
+# Box AP of the quickstart config in trainings on CPUs, mean ± standard deviation of 3 seeds (see docs/glyphs.md).
 CPU_AP = {"AP": "36.9 ± 0.7", "APr": "20.3 ± 0.6", "APc": "38.8 ± 0.7", "APf": "48.0 ± 1.3"}
 THEIRS, THEIR_AMP = "Detectron2's", "Detectron2's, AMP"
 
 
 class Unreadable(ValueError):
-    """Raised if the output lacks the expected lines."""
+    """Error for an output that does not contain the expected lines."""
 
 
 def tests(output: str, folder: Path) -> Rows:
-    """Return rows with pytest's summary, the reasons of skipped tests, and the failed tests."""
+    """Return rows with pytest's summary, the reasons of skipped tests, and the names of failed tests."""
     summary = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", output, re.MULTILINE)
     if not summary:
         raise Unreadable("expected a summary of pytest in the output, found no summary")
@@ -27,7 +27,7 @@ def tests(output: str, folder: Path) -> Rows:
 
 
 def losses(output: str, folder: Path) -> Rows:
-    """Return rows with the time of Seesaw Loss, and with time ratios.
+    """Return rows with the time of Seesaw Loss and with two ratios of times.
 
     The first ratio is the time of Seesaw Loss divided by the time of cross-entropy. The second ratio is the time of
     MMDetection's algorithm divided by the time of Seesaw Loss.
@@ -43,7 +43,7 @@ def losses(output: str, folder: Path) -> Rows:
 
 
 def mask_heads(output: str, folder: Path) -> Rows:
-    """Return rows with time and peak memory of each mask head, absolute and relative to Detectron2's head."""
+    """Return rows with the time and the peak memory of each mask head, absolute and relative to Detectron2's head."""
     return [
         (
             f"C = {row['C']}, {row['regions']} regions, {row['pass']}, {row['head']}",
@@ -55,7 +55,10 @@ def mask_heads(output: str, folder: Path) -> Rows:
 
 
 def iteration(output: str, folder: Path) -> Rows:
-    """Return rows with images per second and peak memory, absolute and relative to Detectron2's trainer."""
+    """Return rows with images per second and peak memory, absolute and relative to Detectron2's trainer.
+
+    If the output contains Detectron2's AMPTrainer, the values are relative to this trainer.
+    """
     table = _table(output)
     speed = {row["which"]: float(row["images / s"]) for row in table}
     memory = {row["which"]: float(row["peak MB"]) for row in table}

@@ -20,9 +20,9 @@ OUT_OF_MEMORY = re.compile(r"out of memory", re.IGNORECASE)
 
 
 def known(folder: Path, part: Part, key: str) -> dict:
-    """Return the stored result of a part: status, seconds and rows.
+    """Return the stored result of a part, a dict with "status", "seconds" and "rows".
 
-    The status is "not run" if no result is stored, or if its key differs from ``key``.
+    The status is "not run" if no result is stored, or if the result was stored with another key.
     """
     try:
         result = json.loads(_file(folder, part, "json").read_text())
@@ -40,8 +40,8 @@ def finished(folder: Path, part: Part, key: str) -> dict | None:
 def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
     """Run a part, write its log and result, and return the result.
 
-    The part stops after ``seconds`` or after its own time limit. If ``seconds`` or an interruption stops the part, its
-    files stay, so that the next call continues.
+    The part stops after ``seconds`` or after its own time limit. If ``seconds`` or an interruption stops the part, this
+    function keeps the files of the part, so that the next call continues.
     """
     start, status, rows = time.monotonic(), UNFINISHED, []
     if known(folder, part, key)["status"] != UNFINISHED:
@@ -63,7 +63,7 @@ def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
 
 
 def exit_status(results: list[dict]) -> int:
-    """Return the exit status: 0 if all parts passed, 1 if a part failed, 3 if a part is not finished."""
+    """Return the exit status: 1 if a part failed, 0 if all parts passed, 3 in all other cases."""
     found = {result["status"] for result in results}
     if FAILED in found:
         return 1
@@ -89,10 +89,10 @@ def _read(part: Part, code: int | None, output: str, folder: Path) -> tuple[str,
 
 
 def _logged(command: list[str], log: Path, seconds: float, root: Path) -> int | None:
-    """Run a Python command, and write its output to a file.
+    """Run a Python command, and write its output to the file ``log``.
 
     Returns:
-        the exit status, or None if the command was killed after ``seconds``.
+        the exit status, or None if this function killed the command after ``seconds``.
     """
     folders = [*paths(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}

@@ -4,7 +4,10 @@ from gpu_parts.parts import Part
 
 
 def markdown(parts: list[Part], results: list[dict], machine: list[str]) -> str:
-    """Return a line about the machine, and a table with the result of each part (see ``running.known``)."""
+    """Return Markdown text: a line about the machine, and a table with the result of each part.
+
+    ``running.known`` returns the results.
+    """
     lines = [". ".join(machine) + ".", "", "| part | case | result |", "|---|---|---|"]
     for part, result in zip(parts, results, strict=True):
         title = f"{part.name}: {part.what}"
