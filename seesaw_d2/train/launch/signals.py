@@ -49,7 +49,7 @@ class StopSignals:
     """Handlers of SIGTERM and SIGINT.
 
     The first signal stops the job immediately. While ``deferred`` is True, the handler only records the first signal. A
-    second signal always terminates the process immediately, without cleanup.
+    second signal, more than 1 second after the first, terminates the process immediately, without cleanup.
 
     Attributes:
         signum: number of the first received signal, or None if no signal was received.
@@ -64,7 +64,10 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the ``with`` block. Only the main thread can install handlers."""
+        """Handle the signals in the ``with`` block.
+
+        Python allows signal handlers only in the main thread. In another thread, this method installs no handlers.
+        """
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -1,1 +1,1 @@
-"""Check a job before it computes or writes anything."""
+"""Check a training or an evaluation before the program computes or writes anything."""

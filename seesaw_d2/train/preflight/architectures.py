@@ -21,12 +21,16 @@ from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
 _KEY = "MODEL.META_ARCHITECTURE"
-# With this generator, proposals are loaded from files. Detectron2 does not register the name.
+# Pair (key, value). With this proposal generator, Detectron2 loads proposals from files. The name is not registered.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
 def check_architecture(cfg: CfgNode) -> None:
-    """Raise ConfigError if this project cannot train the registered META_ARCHITECTURE with the ROI heads."""
+    """Raise ConfigError if this project cannot train META_ARCHITECTURE with the ROI heads of the config.
+
+    Args:
+        cfg: a config whose META_ARCHITECTURE is registered.
+    """
     name = cfg.MODEL.META_ARCHITECTURE
     architecture = META_ARCH_REGISTRY.get(name)
     heads = cfg.MODEL.ROI_HEADS.NAME
@@ -67,7 +71,7 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if the keys for precomputed proposals contradict each other, or list too few files."""
+    """Raise ConfigError if the keys for precomputed proposals contradict each other, or the number of files is wrong."""
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     key, name = PRECOMPUTED
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME

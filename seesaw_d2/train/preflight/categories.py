@@ -1,4 +1,4 @@
-"""Find the class names of the data sets in a config, and compare their order with recorded class counts."""
+"""Find the class names of a config's data sets, and compare their order with the order in recorded class counts."""
 
 import logging
 
@@ -42,14 +42,16 @@ def _names(cfg: CfgNode, name: str, key: str) -> Categories | None:
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
-    """Register the data sets. Return the class names of the first data set with ``count`` names, test sets first.
+    """Register the data sets of a config, and return the class names of the first data set with ``count`` names.
+
+    The function searches DATASETS.TEST before DATASETS.TRAIN.
 
     Args:
         cfg: a config, not frozen.
         count: number of class names that the data set must have.
 
     Returns:
-        (class names, "") or, without such a data set, (None, reason).
+        (class names, "") or, if no data set has ``count`` names, (None, reason as text).
 
     Raises:
         ConfigError: two data sets have the same names in another order.
@@ -76,7 +78,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
 
 
 def check_recorded_counts(cfg: CfgNode) -> None:
-    """Raise ConfigError if recorded class counts list the training categories in another order."""
+    """Raise ConfigError if the file of recorded class counts lists the training categories in another order."""
     key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS"
     source = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS
     if source in ("online", "dataset"):

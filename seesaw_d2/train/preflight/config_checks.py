@@ -1,4 +1,4 @@
-"""Check the config without data: device, processes, solver and names of registered classes."""
+"""Check the parts of a config that do not depend on data: device, processes, solver and names of registered classes."""
 
 import math
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from seesaw_d2.train.tasks.base import task_name
 # WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
 SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")
 
-# Maps each task to the config keys of registered names, and each key to the registry of its values.
+# Maps each task to a dict from config key to registry. The value of the key must be a name in the registry.
 REGISTRIES = {
     "detection": {
         "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
@@ -62,14 +62,16 @@ _CHOICES = {
 
 
 def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
-    """Replace ``MODEL.DEVICE: auto`` in place, and check the device.
+    """Replace the value ``auto`` of MODEL.DEVICE in place, and check the device.
 
     Args:
-        world: processes of the job, each of which needs its own GPU. If None, the number of GPUs is not checked.
+        cfg: config, not frozen.
+        world: layout of the job's processes. Each process on GPUs needs its own GPU. If None, the number of GPUs is not
+            checked.
 
     Raises:
-        ConfigError: the machine lacks GPUs, the CPU does not support float16, or the option for the number of processes
-            is for another device.
+        ConfigError: the machine has too few GPUs, SOLVER.AMP.DTYPE is float16 on a CPU, or the option for the number of
+            processes is for another device.
     """
     replace_auto_device(cfg, cpu=world is not None and world.starter == "--num-processes")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
@@ -114,7 +116,11 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
 
 
 def check_solver(cfg: CfgNode, world_size: int) -> None:
-    """Check the values of SOLVER after ``scale_to_processes``.
+    """Check the values of SOLVER. Call ``scale_to_processes`` before this function.
+
+    Args:
+        cfg: the scaled config.
+        world_size: number of processes of the job.
 
     Raises:
         ConfigError: a value is out of range.
@@ -145,7 +151,7 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
 
 
 def check_cropping(cfg: CfgNode) -> None:
-    """Raise ConfigError if INPUT.CROP crops polygons, but the package shapely is not installed."""
+    """Raise ConfigError if INPUT.CROP is enabled for polygons, but the package shapely is not installed."""
     polygons = cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon"
     if cfg.INPUT.CROP.ENABLED and polygons and find_spec("shapely") is None:
         raise ConfigError(
@@ -158,7 +164,8 @@ def check_names(cfg: CfgNode) -> None:
     """Check that each NAME in the config is registered, and that this project can train the meta-architecture.
 
     Raises:
-        ConfigError: a name is not registered. The message contains the key and the most similar registered name.
+        ConfigError: a name is not registered, or a value is not allowed. For a name, the message contains the key and
+            the most similar registered name.
     """
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
     check_architecture(cfg)
@@ -174,7 +181,7 @@ def check_names(cfg: CfgNode) -> None:
 
 @contextmanager
 def name_feature_maps(cfg: CfgNode) -> Iterator[None]:
-    """Convert a KeyError for an unknown feature map to a ConfigError that names the config key."""
+    """Convert a KeyError for an unknown feature map in the ``with`` block to a ConfigError with the config key."""
     try:
         yield
     except KeyError as error:

@@ -16,7 +16,8 @@ from seesaw_d2.frequency_groups import SHOT_NAMES
 from seesaw_d2.suggestions import did_you_mean, near_names
 
 _KEY = "TEST.EXPECTED_RESULTS"
-# Metrics of the entries in METRIC_REGISTRY that evaluations compute by default. A registered metric can add names.
+# Maps each task to a pair: the built-in entries of METRIC_REGISTRY that evaluations compute by default, and the names
+# of the metrics that these entries return.
 _REGISTERED = {
     "detection": ({"lvis"}, METRICS),
     "classification": ({"shots", "calibration"}, ("overall", *SHOT_NAMES, "ECE")),
@@ -24,9 +25,10 @@ _REGISTERED = {
 
 
 def check_expected_results(cfg: CfgNode) -> None:
-    """Check the shape of TEST.EXPECTED_RESULTS, and that the evaluation computes its tasks and metrics.
+    """Check the items of TEST.EXPECTED_RESULTS, and that the evaluation computes the tasks and metrics in them.
 
-    Names are not checked if the evaluator of the data set, or a registered metric, can return any names.
+    The names of metrics are not checked if the evaluator of the data set, or a metric that the user registered, can
+    return metrics with any names.
 
     Raises:
         ConfigError: an item is not [task, metric, value, tolerance], the evaluation does not compute the metric, or
@@ -72,9 +74,15 @@ def _is_item(item) -> bool:
 
 
 def known_metrics(cfg: CfgNode, name: str) -> dict[str, tuple[str, ...]] | None:
-    """Return a dict from each task that the evaluation of a registered data set computes to its metrics.
+    """Return the tasks and metrics that the evaluation of a data set computes.
 
-    The value is empty if the names of the metrics are unknown. Return None if the tasks are unknown.
+    Args:
+        cfg: the config.
+        name: name of a registered data set.
+
+    Returns:
+        a dict from task to the names of its metrics, or None if the tasks are unknown. For a task with unknown metrics,
+        the value is an empty tuple.
     """
     kind = MetadataCatalog.get(name).get("evaluator_type")
     semantic: dict[str, tuple[str, ...]] = {"sem_seg": ()} if has_semantic_head(cfg) else {}

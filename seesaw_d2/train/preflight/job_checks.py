@@ -1,4 +1,4 @@
-"""List all checks of a job. ``train_net.py`` raises the first error, and ``tools/doctor.py`` prints all errors."""
+"""List all checks of a job. ``train_net.py`` stops at the first error, and ``tools/doctor.py`` prints all errors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,20 +40,21 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass
 class Preflight:
-    """Checker that turns a config and command-line options into a ``Job``. The checks resolve ``cfg`` in place.
+    """Checks of a job. They turn a config and the options of the command line into a ``Job``.
 
-    The checks build the model and load its weights on the CPU, because only these steps reveal some mistakes.
+    The checks also build the model, and load its weights on the CPU, because some mistakes cannot be found otherwise.
 
     Args:
-        cfg: config, not frozen.
-        eval_only, resume, overwrite: command-line options.
+        cfg: config, not frozen. The checks resolve values such as the device in place.
+        eval_only, resume, overwrite: options of the command line.
         world_size: number of processes of the job.
-        main_machine: whether to check OUTPUT_DIR. Only the main process does so, because on a shared disk, other
-            processes could find files that the main process has just written.
-        written: keys that the user wrote, the result of ``written_layers``. If empty, keys without effect are allowed.
+        main_machine: whether to check OUTPUT_DIR. Pass True only in the main process. On a shared disk, another process
+            could find files that the main process has just written.
+        written: config keys that the user wrote, the result of ``written_layers``. If empty, the checks do not find
+            keys without effect.
 
     Attributes:
-        checkpointer: the checkpointer that loaded the initial weights, or None before the checks of the model.
+        checkpointer: checkpointer that loaded the initial weights, or None before the checks of the model.
     """
 
     cfg: CfgNode
@@ -70,7 +71,7 @@ class Preflight:
     _schedule: Schedule | None = field(default=None, init=False)
 
     def config_checks(self) -> list[Callable[[], object]]:
-        """Return the checks that read only the config."""
+        """Return the checks that need only the config."""
         cfg = self.cfg
         return [
             lambda: resolve_device(cfg),
@@ -110,7 +111,7 @@ class Preflight:
         """Run all checks.
 
         Raises:
-            ConfigError, DataError, WeightsError: the first mistake. The message names its key or file.
+            ConfigError, DataError, WeightsError: a check found a mistake. The message names the key or the file.
         """
         for check in [*self.config_checks(), *self.file_checks(), *self.data_checks(), *self.model_checks()]:
             try:
@@ -134,10 +135,10 @@ class Preflight:
         )
 
     def take_model(self) -> nn.Module | None:
-        """Return the model that the checks built, and delete the reference to it.
+        """Return the model that the checks built, and remove the model from this object.
 
-        Restore the states that the random number generators had after the model was built. The job then draws the same
-        random numbers as a job that builds the model itself.
+        This method also restores the states that the random number generators had after the checks built the model.
+        The job then draws the same random numbers as a job that builds the model itself.
 
         Returns:
             the model, or None if the job runs on a GPU or another process ran the checks.
@@ -197,7 +198,7 @@ class Preflight:
         return (*training, *trained_and_tested(self.cfg, images=not self.eval_only))
 
     def notes(self) -> tuple[str, ...]:
-        """Return messages for the log: the schedule, and keys that the user set without effect."""
+        """Return messages for the log: a description of the schedule, and the keys that the user set without effect."""
         keys = passed_over(self.cfg, self.written)
         schedule = [f"Schedule: {self._schedule.describe()}"] if self._schedule else []
         unread = (

@@ -1,4 +1,4 @@
-"""Check and lock the folder of a run, so that two runs neither overwrite nor mix their files."""
+"""Check and lock the folder of a run, so that two runs never write to the same folder."""
 
 import contextlib
 import glob
@@ -10,7 +10,7 @@ from seesaw_d2.train.preflight.run_lock import NAME, RunLock, begun_by_a_run
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
 from seesaw_d2.utils.own_files import check_no_link, is_plain_file
 
-# A folder with one of these files or folders contains a run.
+# Patterns of files and folders. A folder that contains one of them contains a run.
 RESULTS = (
     "last_checkpoint",
     "model_final.pth",
@@ -34,26 +34,27 @@ _RESULT_FILES = re.compile(
     r"|(instances_predictions|sem_seg_evaluation)\.pth|box_proposals\.pkl"
     r"|(categories|(semantic_)?per_class|confusion|calibration|predictions)\.csv"
 )
-# Top-level keys in each config.yaml that Detectron2 saves: for YAML configs, and for LazyConfigs.
+# Top-level keys of every config.yaml that Detectron2 saves, first for YAML configs, then for LazyConfigs.
 _CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})
 
 
 class FolderInUse(ConfigError):
-    """Raised if OUTPUT_DIR contains another run, but neither ``--resume`` nor ``--overwrite`` is used."""
+    """Raised if OUTPUT_DIR contains another run, but the user passed neither ``--resume`` nor ``--overwrite``."""
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
-    """Check that a run can use a folder. Do not change any file.
+    """Check that a run can use a folder, without changing any file.
 
     Args:
         folder: OUTPUT_DIR.
-        resume, overwrite: command-line options.
+        resume, overwrite: options of the command line.
         weights: MODEL.WEIGHTS, a file that ``overwrite`` must not remove.
         own: whether this process holds the lock on the folder.
 
     Raises:
-        ConfigError: the folder is not writable or in use by another process, contains a run but neither ``resume`` nor
-            ``overwrite`` is True, or contains files that ``overwrite`` must not remove.
+        FolderInUse: the folder contains a run, but neither ``resume`` nor ``overwrite`` is True.
+        ConfigError: the folder is not writable, another process uses it, or it contains files that ``overwrite`` must
+            not remove.
     """
     if resume and overwrite:
         raise ConfigError("--resume, --overwrite: expected only one of these options, found both.")
@@ -72,7 +73,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
             "with --overwrite, or set OUTPUT_DIR to another folder."
         )
-    # With the lock, skip is_run: the lock file now describes this job, and closing the file would release the lock.
+    # If this process holds the lock, skip is_run. The lock file then describes this job, and closing the lock file
+    # would release the lock.
     if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "
@@ -87,10 +89,14 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
 
 
 def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = "") -> None:
-    """Lock ``lock.folder`` for this job. With ``overwrite``, remove the run in the folder.
+    """Lock the folder of ``lock`` for this job. If ``overwrite`` is True, remove the run in the folder.
 
-    Check the folder again, because another job may have written to it since the first check. Also remove temporary
-    files of a killed run.
+    The function checks the folder again, because another job may have written to the folder after the first check. The
+    function also removes temporary files of a killed run.
+
+    Args:
+        lock: lock on OUTPUT_DIR.
+        resume, overwrite, weights: arguments of ``check_output_folder``.
 
     Raises:
         ConfigError: another process holds the lock, or ``check_output_folder`` rejects the folder.
@@ -104,10 +110,10 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
 
 
 def is_run(folder: str) -> bool:
-    """Return whether a folder contains a run.
+    """Return whether a folder contains a run of this project or of Detectron2's own programs.
 
-    A run has a config.yaml and a lock file, or a config.yaml with all top-level keys of a Detectron2 config. The second
-    case covers runs of Detectron2's own programs, which write no lock file.
+    A run of this project has a config.yaml and a lock file. A run of Detectron2's programs has no lock file, but a
+    config.yaml with all top-level keys of a Detectron2 config.
     """
     lock, config = (os.path.join(folder, name) for name in (NAME, "config.yaml"))
     if not is_plain_file(config):
@@ -120,10 +126,10 @@ def is_run(folder: str) -> bool:
 
 
 def check_links(folder: str) -> None:
-    """Raise ConfigError if a file that a run writes in place is not a regular file, or results contain a link.
+    """Raise ConfigError if a file that a run writes in place is not a regular file, or a result is a link.
 
-    Writing in place would change the target of a link. Checkpoints may be links, because a run replaces them
-    atomically, which does not change the target.
+    If a run wrote to a link in place, the run would change the target of the link. Checkpoints may be links, because
+    replacing a checkpoint atomically does not change the target.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in filter(_IN_PLACE.fullmatch, names):
@@ -136,7 +142,7 @@ def check_links(folder: str) -> None:
 
 
 def remove_run(folder: str) -> None:
-    """Remove only the files that a run wrote to ``folder``. Remove links without following them."""
+    """Remove the files that a run wrote to ``folder``. Keep other files, and the targets of links."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if name in _FOLDERS and _is_folder(path):
@@ -161,6 +167,6 @@ def _remove_results(folder: str) -> None:
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Return the paths in a folder that match any of the patterns. Include broken links. Exclude empty files."""
+    """Return the paths in a folder that match any of the patterns, including broken links, but without empty files."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

@@ -17,11 +17,14 @@ NAME = "run.lock"
 
 
 class RunLock:
-    """A lock on a folder. The kernel releases the lock when the process exits or is killed.
+    """Lock on a folder. The kernel releases the lock when the process exits or is killed.
 
     The lock is a POSIX record lock, which network file systems support. Forked workers of data loaders do not inherit
-    a record lock, so that workers that outlive a killed process do not keep the folder locked. On Windows and on file
-    systems without record locks, the lock has no effect.
+    record locks. Therefore a worker that still runs after the process was killed does not keep the folder locked. On
+    Windows and on file systems without record locks, the lock has no effect.
+
+    Args:
+        folder: path of the folder. It may be missing.
     """
 
     def __init__(self, folder: str):
@@ -29,7 +32,7 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Create the folder if it does not exist, acquire the lock, and write this process and job to the lock file.
+        """Create the folder if it is missing, acquire the lock, and write the process and the job to the lock file.
 
         Raises:
             ConfigError: another process holds the lock.
@@ -52,7 +55,7 @@ class RunLock:
         self._file = file
 
     def check(self) -> None:
-        """Raise ConfigError if another process holds the lock. Unlike acquiring the lock, this writes no file."""
+        """Raise ConfigError if another process holds the lock. Unlike ``acquire``, this method writes no file."""
         path = os.path.join(self.folder, NAME)
         if self._file is None and is_plain_file(path) and os.access(path, os.W_OK):
             with open_regular(path, "r+") as file:  # closing the file releases the lock that the check acquires
@@ -76,7 +79,7 @@ class RunLock:
 
 
 def begun_by_a_run(folder: str) -> bool:
-    """Return whether ``RunLock.acquire`` wrote the lock file in a folder."""
+    """Return whether a folder contains a lock file that ``RunLock.acquire`` wrote."""
     try:
         with open(os.path.join(folder, NAME), errors="replace") as file:
             return re.match(r"process \d+ on .", file.read(100)) is not None
@@ -85,7 +88,7 @@ def begun_by_a_run(folder: str) -> bool:
 
 
 def begun_by_this_job(folder: str) -> bool:
-    """Return whether an earlier attempt of this job, which a launcher then restarted, started the run in a folder."""
+    """Return whether this job started the run in a folder, before a launcher restarted the job."""
     try:
         with open_regular(os.path.join(folder, NAME), "r", errors="replace") as file:
             lines = file.read(10_000).splitlines()
@@ -96,7 +99,7 @@ def begun_by_this_job(folder: str) -> bool:
 
 
 def _job(environ: Mapping[str, str]) -> str:
-    """Return an identifier of the job that stays the same after a restart, or "" if no launcher restarts the job."""
+    """Return an identifier of the job that stays the same after a restart, or "" without a launcher that restarts."""
     if "TORCHELASTIC_ERROR_FILE" in environ:
         # The path is attempt_<restarts>/<rank>/error.json below a folder that is unique to each torchrun.
         folder = environ["TORCHELASTIC_ERROR_FILE"]

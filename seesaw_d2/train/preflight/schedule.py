@@ -22,7 +22,8 @@ WITH_START = ("PCB", "LDAM")
 class Schedule:
     """Length and learning rates of a training, computed from the config and the data."""
 
-    # Number of images in the data sets, and in an epoch (sum of the repeat factors). None for a schedule in iterations.
+    # Number of images in the data sets, number of images in an epoch (sum of the repeat factors), and number of
+    # iterations in an epoch. None for a schedule in iterations.
     num_images: int | None
     images_per_epoch: float | None
     iterations_per_epoch: int | None
@@ -58,11 +59,13 @@ class Schedule:
 
 
 def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
-    """Scale the schedule in place according to SOLVER.REFERENCE_WORLD_SIZE. A second call changes nothing.
+    """Scale the schedule in place from SOLVER.REFERENCE_WORLD_SIZE to ``world_size`` processes.
 
-    As in Detectron2's ``auto_scale_workers``, the batch size per process stays the same, BASE_LR is multiplied by
-    s = world_size / REFERENCE_WORLD_SIZE, and numbers of iterations are divided by s: MAX_ITER, STEPS, WARMUP_ITERS,
-    periods of evaluations and checkpoints, and START_ITER of losses. Periods and MAX_ITER stay at least 1.
+    Let s be world_size / REFERENCE_WORLD_SIZE. As in Detectron2's ``auto_scale_workers``, IMS_PER_BATCH and BASE_LR are
+    multiplied by s. Numbers of iterations are divided by s and rounded: MAX_ITER, STEPS, WARMUP_ITERS, the periods of
+    evaluations and checkpoints, and START_ITER of losses. MAX_ITER and the periods stay at least 1.
+
+    The function sets REFERENCE_WORLD_SIZE to ``world_size``. Therefore a second call changes nothing.
 
     Returns:
         the number of processes that the config was written for, or 0 if nothing changed.
@@ -115,8 +118,9 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
     processes, so that the result does not depend on the number of GPUs.
 
     Args:
-        solver: the node SOLVER, checked by ``check_schedule``.
-        num_images, images_per_epoch: number of images in the data sets, and in an epoch. Required if EPOCHS > 0.
+        solver: the config node SOLVER, checked by ``check_schedule``.
+        num_images, images_per_epoch: number of images in the data sets, and number of images in an epoch. Both are
+            required if EPOCHS > 0.
     """
     batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE
     max_iter, steps, step_epochs, per_epoch = solver.MAX_ITER, tuple(solver.STEPS), (), None
@@ -141,9 +145,9 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 
 
 def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled_from: int = 0) -> Schedule:
-    """Resolve the schedule, and write MAX_ITER, STEPS, BASE_LR and START_ITER of losses to the config in place.
+    """Compute the schedule, and set MAX_ITER, STEPS, BASE_LR and START_ITER of losses in the config in place.
 
-    The function also sets REFERENCE_BATCH_SIZE to IMS_PER_BATCH, the batch size to which the new BASE_LR belongs.
+    If REFERENCE_BATCH_SIZE is not 0, the function sets it to IMS_PER_BATCH, the batch size for the new BASE_LR.
     Therefore a second call changes nothing.
 
     Args:
@@ -172,10 +176,12 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
 
 
 def _steps_within(schedule: Schedule) -> tuple[int, ...]:
-    """Return the steps before MAX_ITER. Detectron2 ignores later steps, and raises an error for a step at MAX_ITER.
+    """Return the steps that are less than MAX_ITER, and log a warning about the other steps.
+
+    Detectron2 ignores steps greater than MAX_ITER, and raises an error for a step equal to MAX_ITER.
 
     Raises:
-        ConfigError: the steps do not increase. Two values of STEP_EPOCHS can be the same iteration if epochs are short.
+        ConfigError: the steps do not increase. With short epochs, two values of STEP_EPOCHS can be the same iteration.
     """
     steps = schedule.steps
     if not (all(type(step) in (int, float) for step in steps) and all(a < b for a, b in pairwise([0, *steps]))):

@@ -18,7 +18,7 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, check_torchvision_co
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
     """Check that an evaluation has weights, and that the file ``MODEL.WEIGHTS`` can be read.
 
-    Check nothing if the job resumes from a checkpoint, because the job then ignores ``MODEL.WEIGHTS``.
+    If the job resumes from a checkpoint, check nothing, because the job ignores ``MODEL.WEIGHTS``.
 
     Raises:
         ConfigError: an evaluation has no weights, or a download limit is out of range.
@@ -42,7 +42,7 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
 
 
 def check_trained(cfg: CfgNode, hint: str) -> None:
-    """Check that ``MODEL.WEIGHTS`` can be read and is a trained model, not only a pretrained backbone.
+    """Check that ``MODEL.WEIGHTS`` can be read, and contains a trained model instead of a pretrained backbone.
 
     Args:
         hint: last sentence of the error message. It tells the user how to set the weights.
@@ -61,16 +61,16 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
 def load_start_weights(
     cfg: CfgNode, model: nn.Module, categories: Categories | None, *, eval_only: bool, resume: bool
 ) -> SeesawCheckpointer:
-    """Load the checkpoint to resume from or, without such a checkpoint, ``MODEL.WEIGHTS`` into ``model``.
+    """Load the weights with which a job starts into ``model``: the checkpoint to resume from, or ``MODEL.WEIGHTS``.
 
-    This function logs nothing, because the job logs the same messages when it loads the weights.
+    This function logs nothing, because the job loads the same weights later, and then logs the messages.
 
     Args:
         model: a model on the CPU, frozen according to MODEL.FREEZE.
         categories: class names of the job's data sets, or None if unknown.
 
     Returns:
-        the checkpointer. Its attribute ``incompatible`` lists the parameters that do not match.
+        the checkpointer. Its attribute ``incompatible`` lists the parameters that do not match the weights.
 
     Raises:
         ConfigError: the config trains only a part of the model, and has no weights for the rest.

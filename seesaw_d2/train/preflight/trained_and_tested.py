@@ -1,4 +1,4 @@
-"""Find data sets and images that a config uses several times, such as for both training and evaluation."""
+"""Find data sets and images that a config uses for both training and evaluation, or several times for training."""
 
 import functools
 import hashlib
@@ -25,9 +25,9 @@ _CONSEQUENCE = "Metrics on training images are too optimistic"
 def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
     """Return warnings about data sets and images of DATASETS.TEST that are also in DATASETS.TRAIN.
 
-    This function compares names and sources of data sets, and the paths of images after resolving links to folders. It
-    also recognizes the versions of a photo by Roboflow's file names.
-    ``tools/doctor.py`` also compares the contents of images.
+    This function compares the names and sources of data sets. It also compares the paths of images after it has
+    resolved links to folders, and recognizes versions of the same photo by the file names that Roboflow gives them.
+    The contents of images are compared only by ``tools/doctor.py``.
 
     Args:
         cfg: a config whose data sets are registered and checked.
@@ -59,7 +59,7 @@ def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
 
 
 def trained_twice(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a warning in a tuple if DATASETS.TRAIN contains a data set several times, or an empty tuple."""
+    """Return a tuple with a warning if DATASETS.TRAIN contains a data set several times. Otherwise, return ()."""
     counts = Counter(map(_source, cfg.DATASETS.TRAIN))
     names = [name for name in cfg.DATASETS.TRAIN if counts[_source(name)] > 1]
     if not names:
@@ -84,7 +84,7 @@ def _source(name: str) -> Any:
 
 
 def _images(name: str) -> Iterable[str | None]:
-    """Return the paths of the images, or nothing for a data set that only another program's function can read."""
+    """Return the paths of the images of a data set, or () if a function of another program loads the data set."""
     function = DatasetCatalog[name]
     entry = getattr(function, "__self__", None)
     if isinstance(entry, LabelledImages):
@@ -93,6 +93,6 @@ def _images(name: str) -> Iterable[str | None]:
 
 
 def _resolved(paths: Iterable[str | None], resolve) -> Iterator[str]:
-    """Yield the paths after resolving links to folders. Links to files are not resolved, which would be slow."""
+    """Yield the paths with resolved links to folders. Links to files are not resolved, because this would be slow."""
     for folder, file in (os.path.split(path) for path in paths if path is not None):
         yield os.path.join(resolve(folder), file)

@@ -1,4 +1,4 @@
-"""Find the problems of a training before it starts. ``tools/doctor.py`` runs this package."""
+"""Find the problems of a training before the training starts. ``tools/doctor.py`` calls this package."""
 
 from seesaw_d2.train.preflight.doctor.examine import examine
 

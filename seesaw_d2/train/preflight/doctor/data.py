@@ -23,10 +23,10 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     """Examine each data set, then run the data checks of a training.
 
     Args:
-        preflight: a preflight that has run the checks of the config.
+        preflight: checks of the training. The checks of the config must have run.
         findings: printer of the findings.
         decode: whether to decode all images. If False, the function reads only the headers of some images.
-        workers: >= 1, number of processes that decode.
+        workers: >= 1, number of processes that decode images.
     """
     cfg, before = preflight.cfg, len(findings.to_fix)
     register, *checks = preflight.data_checks()
@@ -42,7 +42,13 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
 
 
 def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> None:
-    """Report images of DATASETS.TEST that are also in DATASETS.TRAIN."""
+    """Report images of DATASETS.TEST that are also in DATASETS.TRAIN, and data sets that are trained on twice.
+
+    Args:
+        cfg: a config whose data sets are registered.
+        findings: printer of the findings.
+        contents: whether to compare the contents of image files instead of only their paths.
+    """
     files = {}
     for key in ("TRAIN", "TEST"):
         paths = dict.fromkeys(path for name in cfg.DATASETS[key] for path in file_names(load_dataset(name)))
@@ -54,7 +60,7 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
             f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN. Metrics on "
             f"these images say nothing about new images: {named}"
         )
-    # Images in arrays, and versions of the same photos.
+    # Also report shared images in NumPy arrays, and versions of the same photo.
     for warning in (*trained_twice(cfg), *(() if shared else trained_and_tested(cfg))):
         findings.note(warning)
 

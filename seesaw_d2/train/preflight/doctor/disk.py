@@ -12,13 +12,16 @@ from seesaw_d2.train.preflight.doctor.findings import Findings
 def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None:
     """Report whether the disk of OUTPUT_DIR has space for all checkpoints of a training run.
 
-    MAX_ITER and CHECKPOINT_PERIOD must be final. ``checkpoint_size`` is the size of one checkpoint in bytes.
+    Args:
+        cfg: a config with the final values of MAX_ITER and CHECKPOINT_PERIOD.
+        findings: printer of the findings.
+        checkpoint_size: size of one checkpoint in bytes.
     """
     folder = os.path.abspath(cfg.OUTPUT_DIR or ".")
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     count = number_of_checkpoints(cfg)
-    needed = checkpoint_size * (count + 1)  # one more for the temporary file during a write
+    needed = checkpoint_size * (count + 1)  # add one for the temporary file while a checkpoint is written
     free = shutil.disk_usage(folder).free
     text = (
         f"{count} checkpoints of about {checkpoint_size / GIB:.2f} GiB (SOLVER.CHECKPOINT_PERIOD "

@@ -1,4 +1,4 @@
-"""Examine versions, GPUs, communication backends and shared memory."""
+"""Examine versions of libraries, GPUs, communication backends and shared memory."""
 
 import os
 import platform
@@ -18,7 +18,12 @@ _SHARED_MEMORY = "/dev/shm"
 
 
 def examine_environment(findings: Findings, num_processes: int) -> None:
-    """Report versions, devices and shared memory, which do not depend on the config."""
+    """Report the parts of the environment that do not depend on the config: versions, GPUs and shared memory.
+
+    Args:
+        findings: printer of the findings.
+        num_processes: number of processes of the training.
+    """
     versions = {
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,

@@ -23,13 +23,13 @@ def examine(
     workers: int = 4,
     findings: Findings | None = None,
 ) -> list[str]:
-    """Examine a training without writing files: run the checks of ``Preflight`` and slower checks.
+    """Examine a training without writing files. Run the checks of ``Preflight``, and additional slower checks.
 
     Args:
         config_file, overrides: as on the command line of ``train_net.py``.
         num_processes: number of processes of the training on all machines.
         quick: whether to skip decoding the images.
-        workers: >= 1, number of processes that decode.
+        workers: >= 1, number of processes that decode images.
         findings: printer of the findings. If None, the function prints to standard output.
 
     Returns:
@@ -60,7 +60,7 @@ def _examine_config(preflight: Preflight, findings: Findings) -> None:
 
 
 def _examine_model(preflight: Preflight, findings: Findings) -> None:
-    """Build the model and train one step. If the config or the data have problems, check only weights and folder."""
+    """Build the model, and train one step. If config or data have problems, check only the weights and OUTPUT_DIR."""
     check_folder, check_weights = preflight.file_checks()
     if findings.to_fix:
         with findings.section("weights"):
@@ -85,7 +85,7 @@ def _examine_model(preflight: Preflight, findings: Findings) -> None:
 
 
 def _examine_folder(check: Callable[[], object], findings: Findings) -> None:
-    """Check OUTPUT_DIR. Report a run in this folder as a note, because it may be the run that the user continues."""
+    """Check OUTPUT_DIR. Report an existing run only as a note, because the user may want to continue this run."""
     try:
         check()
     except FolderInUse as error:

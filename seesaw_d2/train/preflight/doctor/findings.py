@@ -9,13 +9,13 @@ from seesaw_d2.errors import SeesawError
 
 
 class Findings:
-    """Print findings as lines that begin with "ok", "note" or "FIX", below section titles.
+    """Printer of findings. Each line below a section title begins with "ok", "note" or "FIX".
 
     Args:
-        stream: output stream. If None, the standard output.
+        stream: output stream. If None, standard output.
 
     Attributes:
-        to_fix: texts of the problems to fix.
+        to_fix: texts of the problems that the user must fix.
     """
 
     def __init__(self, stream: TextIO | None = None):
@@ -27,7 +27,7 @@ class Findings:
         self._print("ok  ", text)
 
     def note(self, text: str) -> None:
-        """Report a finding that may be intended."""
+        """Report a finding that may be intended by the user."""
         self._print("note", text)
 
     def fix(self, text: str) -> None:
@@ -37,14 +37,14 @@ class Findings:
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:
-        """Print the title of a section. Report an error in the block as a problem to fix."""
+        """Print the title of a section. Report an error in the ``with`` block as a problem to fix."""
         print(title, file=self.stream, flush=True)
         with self.attempt():
             yield
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Report an error in the block as a problem to fix."""
+        """Report an error in the ``with`` block as a problem to fix."""
         try:
             yield
         except SeesawError as error:
@@ -53,7 +53,7 @@ class Findings:
             self.fix(f"{type(error).__name__}: {error}")
 
     def run(self, checks: Iterable[Callable[[], object]]) -> None:
-        """Run all checks and report each error as a problem to fix."""
+        """Run all checks, and report each error as a problem to fix."""
         for check in checks:
             with self.attempt():
                 check()

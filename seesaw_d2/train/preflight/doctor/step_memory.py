@@ -1,4 +1,7 @@
-"""Predict on a CPU whether a training step fits into memory, because the system kills a process that needs too much."""
+"""Predict whether a training step on a CPU fits into memory.
+
+Without the prediction, the operating system could kill the process, because a step needs too much memory.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,13 +24,14 @@ def step_fits(
 ) -> bool:
     """Return whether a step on ``batch`` fits into the available memory. If not, report a problem to fix.
 
-    The function measures the peak memory of ``run`` on one and on two of the largest images, and extrapolates linearly.
-    It returns True without a measurement if the batch has at most two images or the available memory is unknown.
+    The function measures the peak memory of ``run`` on the largest image and on the two largest images, and
+    extrapolates linearly. If the batch has at most two images, or the available memory is unknown, the function returns
+    True without a measurement.
 
     Args:
-        solver: the node SOLVER with a resolved schedule.
+        solver: the config node SOLVER with the resolved schedule.
         batch: model inputs of one process.
-        run: function that runs the forward and the backward pass.
+        run: function that runs the forward and the backward pass on model inputs.
         findings: printer of the findings.
         optimizer_size: size of the optimizer's state in bytes.
     """
@@ -42,7 +46,7 @@ def step_fits(
         for count in (1, 2):
             run(images[:count])
             peaks.append(peak_memory())
-    except Exception:  # the step on the whole batch reports the error, unless the small batch was the reason
+    except Exception:  # ignore it: the step on the whole batch raises it again, unless the small batch is the cause
         return True
     if before is None:  # not on Windows
         return True
@@ -62,10 +66,10 @@ def step_fits(
 
 
 def _remedy(solver: CfgNode, share: float) -> str:
-    """Return advice for a batch that is ``share`` times as large."""
+    """Return advice for the user. ``share`` is the fraction of the batch that fits into memory, in [0, 1)."""
     if not share:
         return "Lower INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN"
-    if solver.REFERENCE_WORLD_SIZE:  # solver was scaled to this number of processes, unlike the user's config
+    if solver.REFERENCE_WORLD_SIZE:  # the values in solver are scaled, and differ from those in the user's config
         return f"Multiply SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR by {share:g}, or lower INPUT.MIN_SIZE_TRAIN"
     words = f"SOLVER.IMS_PER_BATCH {round(solver.IMS_PER_BATCH * share)}"
     if not solver.REFERENCE_BATCH_SIZE:  # with this key, the learning rate already follows the batch size

@@ -1,4 +1,4 @@
-"""Examine the memory of a training: print an estimate, then train one step."""
+"""Examine the memory that a training needs: print an estimate, then train one step."""
 
 import time
 
@@ -16,7 +16,7 @@ from seesaw_d2.utils.memory import peak_memory, reset_peak_memory
 
 
 def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, int, int]:
-    """Return the sizes in bytes of the parameters and buffers, the gradients, and the optimizer's state."""
+    """Return three sizes in bytes: of the parameters and buffers, of the gradients, and of the optimizer's state."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     kept = {"SGD": 1, "Adam": 2, "AdamW": 2}.get(type(optimizer).__name__.removesuffix("WithGradientClip"), 2)
@@ -24,9 +24,11 @@ def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int,
 
 
 def examine_step(preflight: Preflight, findings: Findings) -> int:
-    """Estimate the memory, then train one step on the images that one process gets in a batch.
+    """Estimate the memory that a training needs, then train one step on the images of one process in a batch.
 
-    ``preflight`` must have run the checks of the model.
+    Args:
+        preflight: checks of the training. The checks of the model must have run.
+        findings: printer of the findings.
 
     Returns:
         the size of a checkpoint (weights and optimizer) in bytes.
@@ -99,7 +101,7 @@ def _real_step(preflight: Preflight, model: nn.Module, findings: Findings, optim
 
 
 def _peak(device: torch.device) -> int | None:
-    """Return the peak memory in bytes of the GPU or, on a CPU, of this process. Return None if unknown."""
+    """Return the peak memory in bytes of this process on the GPU or, for a CPU, in RAM. Return None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_memory()

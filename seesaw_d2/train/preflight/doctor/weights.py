@@ -7,7 +7,12 @@ from seesaw_d2.utils.messages import first_few
 
 
 def report_weights(preflight: Preflight, findings: Findings) -> None:
-    """Report which parameters the checks of the model loaded from MODEL.WEIGHTS, and why other parameters are new."""
+    """Report how many parameters were loaded from MODEL.WEIGHTS, and which parameters keep their initial values.
+
+    Args:
+        preflight: checks of the training. The checks of the model must have run, because they load the weights.
+        findings: printer of the findings.
+    """
     weights, checkpointer = preflight.cfg.MODEL.WEIGHTS, preflight.checkpointer
     if not weights or checkpointer is None:
         findings.note("MODEL.WEIGHTS is empty. The training starts from randomly initialized parameters")

@@ -1,4 +1,4 @@
-"""Find the config keys that the user wrote, and reject keys without effect."""
+"""Find the config keys that the user wrote, and reject those that have no effect."""
 
 from seesaw_d2.train.preflight.keys.check import check_written, needs_of, passed_over
 from seesaw_d2.train.preflight.keys.written import Layer, written_layers

@@ -1,4 +1,4 @@
-"""Define which config keys only certain meta-architectures read."""
+"""Define the config keys that only certain meta-architectures read."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,7 +26,7 @@ _CLASSIFIERS = (GeneralizedRCNN, SemanticSegmentor, ImageClassifier)
 _RETINANET = "MODEL.RETINANET"
 _OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors
 _DETECTORS = (*_BOXES, SemanticSegmentor)
-# Keys that enable an option. With the values False and 0, a config may have any meta-architecture.
+# Keys that enable an option. With the value False or 0, these keys are allowed with all meta-architectures.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
 # Pairs (patterns of keys, meta-architectures that read these keys). The first pair that matches a key applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
@@ -49,7 +49,12 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
 
 
 def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
-    """Yield a ``Need`` for the meta-architectures that read a key, or nothing if all meta-architectures read it."""
+    """Yield a ``Need`` if only certain meta-architectures read a key. Yield nothing for other keys.
+
+    Args:
+        key: full config key.
+        strict: value of ``Need.strict``.
+    """
     classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
     if classes:
         names = " or ".join(name for name, each in META_ARCH_REGISTRY if issubclass(each, classes))

@@ -1,4 +1,4 @@
-"""Reject written config keys without effect: keys that no selected component reads."""
+"""Reject config keys that have no effect, because no component that the config selects reads these keys."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,18 @@ from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.utils.messages import first_few
 
-EMPTY: tuple = ("", [], (), None)  # written values that need not be read
+EMPTY: tuple = ("", [], (), None)  # values that may have no effect
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A key that is not read, the layer that sets the key, and the unmet condition for reading the key."""
+    """A config key that has no effect.
+
+    Attributes:
+        key: full config key.
+        layer: the file or the command line that sets the key.
+        need: condition for reading the key that the config does not meet.
+    """
 
     key: str
     layer: Layer
@@ -30,24 +36,28 @@ class Unread:
 
 
 def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Raise ConfigError if the user wrote a key that is not read.
+    """Raise ConfigError if the user wrote a key that has no effect, because the program does not read the key.
 
-    A key on the command line must be read, even if its value equals the default. Only keys with an empty list or an
-    empty text are not checked. A key in a file may be unread in these cases. (``Need`` defines choices.)
+    The function does not check keys whose value is an empty list, an empty text or None. All other keys on the command
+    line must have an effect, even if the value equals the default.
 
-    - The file alone, or a file derived from it, forms a config that reads the key, but a later file or the command line
-      changed the choice. This does not apply to strict choices, such as ROI heads.
-    - The file is a ``_BASE_``, the choice is not strict, and the key belongs to Detectron2 or is a preset for derived
+    A key in a file may have no effect in four cases. In these cases, the choice is the key whose value decides whether
+    the program reads the other key (see ``Need``). Strict choices, such as ROI heads, select the kind of model.
+
+    - The choice is not strict, and the file (with its ``_BASE_``s) or a file derived from it forms a config that reads
+      the key. A later file or the command line then changed the choice.
+    - The choice is not strict, the file is a ``_BASE_``, and the key belongs to Detectron2 or is a preset for derived
       configs (``Need.preset``).
-    - The key defines the same schedule for Detectron2's trainer (``Need.beside``).
-    - The file is a complete config that a run saved, and the choice is not strict.
+    - The file also sets the choice, and Detectron2's trainer ignores the choice and reads the key (``Need.beside``).
+    - The file is a complete config that a run saved. If the choice is strict, the saved config must not read the key.
 
     Args:
         cfg: the merged config of the layers. Keys of components that are not registered are not checked.
         layers: result of ``written_layers``.
 
     Raises:
-        ConfigError: a key is not read. The message lists the keys, their files, and the required choices.
+        ConfigError: a key has no effect. The message lists such keys, the files that set them, and the required values
+            of the choices.
     """
     _check_cascade(cfg, layers)
     found = list(unread_keys(cfg, layers))
@@ -63,7 +73,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
-    """Yield each unread key once, with the layer that sets its value."""
+    """Yield each key that has no effect once, with the last layer that sets the key. See ``check_written``."""
     ours = own_keys()
     last = {key: index for index, layer in enumerate(layers) for key in layer.values}
     for key, index in last.items():
@@ -72,13 +82,16 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 
 
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
-    """Return the keys of this project that the user set without effect. Ignore configs that a run saved."""
+    """Return the keys of this project that have no effect, including those that ``check_written`` allows.
+
+    The function ignores keys in complete configs that a run saved.
+    """
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
     return [key for key, value in written.items() if key in own_keys() and value not in EMPTY and unmet_needs(cfg, key)]
 
 
 def needs_of(key: str, *, ours: bool) -> list[Need]:
-    """Return all conditions under which a key is read.
+    """Return all conditions that a config must meet so that the program reads a key.
 
     Args:
         key: full config key.
@@ -88,15 +101,21 @@ def needs_of(key: str, *, ours: bool) -> list[Need]:
 
 
 def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
-    """Return the conditions of a key that a config does not meet, or [] if the key is read."""
+    """Return the conditions of ``needs_of`` that a config does not meet. The list is empty if the key is read."""
     ours = key in own_keys() or _names_ours(key, read_value(cfg, key))
     return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
 
 
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
-    """Return the condition under which a key of ``layers[index]`` would have an effect, or None if no error is due.
+    """Return a condition that the config does not meet. Return None if ``check_written`` must not reject the key.
 
-    No error is due if the model reads the key, or if the key may be without effect."""
+    Args:
+        cfg: the merged config of the layers.
+        key: full config key.
+        index: index of the layer that sets the key.
+        layers: all layers.
+        ours: whether the key belongs to this project.
+    """
     layer = layers[index]
     if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
         return None  # the limits are used to download a _BASE_
@@ -118,13 +137,13 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
 
 
 def _read_before(key: str, layers: Sequence[Layer]) -> bool:
-    """Return whether any of the files, merged with its ``_BASE_``s, forms a config that reads the key."""
+    """Return whether at least one of the files, together with its ``_BASE_``s, forms a config that reads the key."""
     configs = (layer.config for layer in layers if layer.merged is not None)
     return any(cfg is not None and not unmet_needs(cfg, key) for cfg in configs)
 
 
 def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Raise ConfigError if the user replaced the heads of a Cascade R-CNN config by heads without a cascade."""
+    """Raise ConfigError if a layer selects cascade heads, but the merged config selects heads without a cascade."""
     name = cfg.MODEL.ROI_HEADS.NAME
     if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or _is_cascade(name):
         return

@@ -1,8 +1,8 @@
-"""Define which keys only certain losses, heads, mask heads, backbones and samplers read.
+"""Define the config keys that only certain losses, heads, mask heads, backbones and samplers read.
 
-These components declare the keys that they read in ``config_keys``: losses relative to MODEL.ROI_BOX_HEAD.CLS_LOSS,
-other components in full. ``SAMPLER_KEYS`` declares the keys of samplers. A component of another package that declares
-no keys may read any key.
+The attribute ``config_keys`` of a component declares the keys that the component reads. Keys of losses are relative to
+MODEL.ROI_BOX_HEAD.CLS_LOSS, and keys of other components are full keys. ``SAMPLER_KEYS`` declares the keys of samplers.
+A component of another package may read any key if it declares no keys.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ from seesaw_d2.utils.declared_keys import covered, declared
 
 HEADS = "MODEL.ROI_HEADS.NAME"
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-# Maps Detectron2's components to the keys that they read. Keys that all components of the same kind read are left out.
+# Maps Detectron2's components to the keys that they read, except keys that all components of the same kind read.
 _DETECTRON2: dict[str, tuple[str, ...]] = {
     "StandardROIHeads": (),
     "Res5ROIHeads": (),
@@ -38,7 +38,8 @@ _DETECTRON2: dict[str, tuple[str, ...]] = {
     "build_retinanet_resnet_fpn_backbone": ("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT"),
     "MaskRCNNConvUpsampleHead": (),
 }
-# Maps the key of each choice to the registry of its values, and to whether the choice is strict (see ``Need``).
+# Maps each key that selects a component to a pair: the registry of its values, and whether the choice is strict (see
+# ``Need``).
 _REGISTRIES: dict[str, tuple[Registry, bool]] = {
     HEADS: (ROI_HEADS_REGISTRY, True),
     "MODEL.ROI_MASK_HEAD.NAME": (ROI_MASK_HEAD_REGISTRY, False),
@@ -47,7 +48,10 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 
 
 def component_needs(key: str) -> Iterator[Need]:
-    """Yield a ``Need`` for each kind of component, such as losses, in which only some components read the key."""
+    """Yield the conditions under which components read a key.
+
+    A kind of component, such as losses, has a ``Need`` if only some components of this kind read the key.
+    """
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
             yield Need(choice, " or ".join(readers), _reads(registry, choice, key), strict=strict)
@@ -65,7 +69,7 @@ def component_needs(key: str) -> Iterator[Need]:
 
 
 def has_heads(cfg: CfgNode) -> bool:
-    """Return whether the meta-architecture has ROI heads, or True for meta-architectures of other packages."""
+    """Return whether the meta-architecture has ROI heads. Return True for meta-architectures of other packages."""
     name = cfg.MODEL.META_ARCHITECTURE
     if name not in META_ARCH_REGISTRY or foreign(META_ARCH_REGISTRY.get(name)):
         return True
@@ -73,12 +77,12 @@ def has_heads(cfg: CfgNode) -> bool:
 
 
 def registry_of(key: str) -> Registry | None:
-    """Return the registry of a key that names a component, or None for other keys."""
+    """Return the registry of the component that a key selects, or None if the key selects no component."""
     return _REGISTRIES[key][0] if key in _REGISTRIES else None
 
 
 def undeclared(component: Any) -> bool:
-    """Return whether a component declares no keys, so that it may read any key."""
+    """Return whether the keys that a component reads are unknown, because the component does not declare them."""
     known = component.__name__ in _DETECTRON2 if package_of(component) == "detectron2" else not foreign(component)
     return not known and "config_keys" not in vars(component)
 
@@ -107,9 +111,9 @@ def _reads(registry: Registry, choice: str, key: str):
 
 
 def _semantic_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether the semantic segmentation head reads a key.
+    """Return whether the semantic segmentation head of a model reads a key.
 
-    Return True for models without such a head, and for models with ROI heads, which ``_reads`` covers.
+    Also return True if the model has no such head, or has ROI heads. ``_reads`` handles models with ROI heads.
     """
     name = cfg.MODEL.SEM_SEG_HEAD.NAME
     if has_heads(cfg) or not has_semantic_head(cfg) or name not in SEM_SEG_HEADS_REGISTRY:
@@ -134,7 +138,7 @@ def _loss_keys(loss_class: Any) -> Iterable[str]:
 
 
 def _loss_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether the loss of a config, or a loss that this loss wraps, reads the key."""
+    """Return whether the loss of a config reads a key. If the loss wraps another loss, also consider this loss."""
     choice = f"{_NODE}.NAME"
     while (name := read_value(cfg, choice)) in LOSS_REGISTRY:
         loss_class = LOSS_REGISTRY.get(name)

@@ -1,4 +1,4 @@
-"""Define ``Need``, a condition under which a config key is read."""
+"""Define ``Need``, a condition under which the program reads a config key."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,20 @@ from detectron2.config import CfgNode
 
 @dataclass(frozen=True)
 class Need:
-    """Condition under which a config key is read: another key, called the choice, has a suitable value.
+    """Condition under which the program reads a config key: another key, called the choice, has a certain value.
+
+    For example, the program reads INPUT.CROP.SIZE only if the choice INPUT.CROP.ENABLED is True.
 
     Attributes:
-        key: the choice, such as "MODEL.ROI_HEADS.NAME".
-        wanted: the suitable values as text, for messages.
-        met: function that returns whether the choice has a suitable value in a config.
-        strict: whether the choice selects the kind of model. If so, keys in a ``_BASE_`` must be read, too.
-        preset: whether a ``_BASE_`` may set the key, so that derived configs only set the choice.
-        beside: whether one file may set both keys, because Detectron2's trainer ignores the choice and reads the key.
+        key: the choice, such as "INPUT.CROP.ENABLED".
+        wanted: the values of the choice that meet the condition, as text for messages.
+        met: function that returns whether a config meets the condition.
+        strict: whether the choice selects the kind of model, such as ROI heads. If so, the condition must also be met
+            for keys in a ``_BASE_``.
+        preset: whether a ``_BASE_`` may set the key without meeting the condition. Derived configs then only set the
+            choice.
+        beside: whether a file that sets the choice may also set the key without meeting the condition. Detectron2's
+            trainer ignores the choice, and reads the key.
     """
 
     key: str

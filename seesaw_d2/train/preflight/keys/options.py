@@ -1,4 +1,4 @@
-"""Define which keys are read only with certain values of another key, such as a switch or a name."""
+"""Define the config keys that are read only if another key, such as ``ENABLED`` or ``NAME``, has a certain value."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,8 +39,7 @@ _OF_BOX_HEADS = (
     *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
     *(f"MODEL.ROI_MASK_HEAD.POOLER_{name}" for name in ("RESOLUTION", "SAMPLING_RATIO")),
 )
-# Pairs (patterns of keys, conditions for reading these keys). ``components`` adds the conditions of components that
-# declare keys.
+# Pairs (patterns of keys, conditions for reading these keys). The module ``components`` defines further conditions.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_MASK_HEAD.*", "INPUT.MASK_FORMAT"), (_is("MODEL.MASK_ON", True),)),
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
@@ -93,7 +92,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """Yield a ``Need`` for each option that a key depends on. An option does not depend on itself."""
+    """Yield the conditions under which options read a key. The key of an option does not depend on itself."""
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)

@@ -1,4 +1,4 @@
-"""Find the config keys that the user wrote, in files and on the command line."""
+"""Find the config keys that the user wrote in files and on the command line."""
 
 import copy
 import functools
@@ -20,13 +20,13 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True)
 class Layer:
-    """A YAML file or the command line, with the config keys that it sets.
+    """The config keys that one YAML file or the command line sets.
 
     Attributes:
         source: path of the file, or ``COMMAND_LINE``.
-        values: dict from full key, such as "SOLVER.BASE_LR", to value, only for the keys that this layer sets.
-        merged: values of the file merged with its ``_BASE_``s. None for the command line.
-        is_base: whether the file is a ``_BASE_`` of another file, or its name begins with "Base".
+        values: a dict from full key, such as "SOLVER.BASE_LR", to value, only with the keys that this layer sets.
+        merged: nested dict of the values of the file and its ``_BASE_``s. None for the command line.
+        is_base: whether the file is a ``_BASE_`` of another file, or the name of the file begins with "Base".
     """
 
     source: str
@@ -36,15 +36,16 @@ class Layer:
 
     @property
     def is_dump(self) -> bool:
-        """Return whether the file has more than half of all config keys, because a run saved it.
+        """Return whether the file is a complete config that a run saved.
 
-        A run saves nearly all keys, also keys that the user did not choose. A config that a user writes has few keys.
+        A run saves all keys, including those that the user did not set. A config that a user writes has few keys.
+        Therefore the file is complete if it sets more than half of all config keys.
         """
         return 2 * len(self.values) > _num_keys()
 
     @functools.cached_property
     def config(self) -> CfgNode | None:
-        """Return the config of the file and its ``_BASE_``s, or None if they do not form a valid config."""
+        """Return the config that the file and its ``_BASE_``s form, or None if the config is invalid."""
         try:
             return merge_file(default_config(), copy.deepcopy(dict(self.merged or {})), self.source)
         except SeesawError:
@@ -57,7 +58,14 @@ def _num_keys() -> int:
 
 
 def written_layers(config_file: str = "", overrides: Sequence[str] = ()) -> list[Layer]:
-    """Return the layers of the config that ``load_config`` loads: ``_BASE_``s first, overrides last."""
+    """Return the layers of a config in the order in which ``load_config`` merges them.
+
+    The order is: the ``_BASE_``s, the file, the overrides of the command line.
+
+    Args:
+        config_file: path or name of a YAML file, or "" for the default config.
+        overrides: keys and values in turn, as on the command line of ``train_net.py``.
+    """
     layers = _files(find_config_file(config_file)) if config_file else []
     overrides = list(overrides or [])
     if overrides:
