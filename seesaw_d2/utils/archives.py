@@ -7,8 +7,8 @@ import numpy as np
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import shown
 
-# Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. An array of
-# zeros reaches a ratio of 1030 with deflate, so that a small file could fill the memory.
+# Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. With the
+# compression deflate, an array of zeros reaches a ratio of 1030, so that a small file could fill the memory.
 MAX_RATIO = 200
 _ALWAYS = 64 << 20  # number of unpacked bytes that are accepted for any ratio
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -22,9 +22,9 @@ def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
         path: path of the file, for messages.
 
     Raises:
-        DataError: the file unpacks to more than 64 MiB and to more than 200 times its packed size, has a compression
-            that NumPy does not write, or has an array whose size does not match its header.
-        Exception: any type of exception, if the archive is damaged.
+        DataError: the file unpacks to more than 64 MiB and to more than 200 times its packed size, uses a compression
+            that NumPy does not write, or contains an array whose size does not match its header.
+        Exception: the archive is damaged. The exception can have any type.
     """
     entries = archive.infolist()
     packed, unpacked = (sum(getattr(entry, key) for entry in entries) for key in ("compress_size", "file_size"))

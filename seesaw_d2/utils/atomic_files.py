@@ -16,7 +16,7 @@ from seesaw_d2.errors import ConfigError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIX = ".tmp"
-# A temporary file is named <name>.unfinished-<8 random characters>.tmp. Names of users' files, such as
+# Temporary files have names <name>.unfinished-<8 random characters>.tmp. Names of users' files, such as
 # "model_final.pth.my_notes.tmp", do not match this pattern.
 _UNFINISHED = ".unfinished-"
 _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(_SUFFIX)}", re.DOTALL)
@@ -24,11 +24,11 @@ _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(
 
 @contextmanager
 def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[IO[bytes]]:
-    """Open a temporary binary file in the folder of ``path``. After the block, sync the file and rename it to ``path``.
+    """Yield a temporary binary file in the folder of ``path``. After the ``with`` block, rename the file to ``path``.
 
-    The file supports reading and writing. A missing folder is created. If writing fails or SIGTERM arrives, the
-    temporary file is removed and ``path`` stays unchanged. If the process is killed or the machine crashes, a file
-    ``path.unfinished-*.tmp`` can remain. ``remove_leftovers`` removes such files.
+    The file supports reading and writing, and is synced to disk before it is renamed. A missing folder is created. If
+    writing fails or SIGTERM arrives, the temporary file is removed, and ``path`` stays unchanged. If the process is
+    killed or the machine crashes, a file ``path.unfinished-*.tmp`` can remain. ``remove_leftovers`` removes such files.
 
     Args:
         path: path of the file to write.
@@ -68,7 +68,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
 
 @contextmanager
 def _exit_at_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit in the block, so that the temporary file is removed. Do not replace a handler."""
+    """Make SIGTERM raise SystemExit in the ``with`` block, so that cleanup code runs. Keep an existing handler."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -81,7 +81,7 @@ def _exit_at_sigterm() -> Iterator[None]:
 
 
 def _sync_folder(folder: str) -> None:
-    """Sync the folder, so that the renaming survives a crash. Ignore file systems that do not support this."""
+    """Sync a folder to disk, so that a renamed file survives a crash. Ignore errors of file systems without support."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -95,7 +95,10 @@ def _sync_folder(folder: str) -> None:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the OSError that caused an exception, or None. ``torch.save`` wraps an OSError in a RuntimeError."""
+    """Return the OSError that is, or caused, an exception. Return None if there is none.
+
+    ``torch.save`` raises a RuntimeError that an OSError caused.
+    """
     while error is not None and not isinstance(error, OSError):
         error = (error.__cause__ or error.__context__) if isinstance(error, RuntimeError) else None
     return error
@@ -126,7 +129,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def check_writable(folder: str, key: str) -> None:
-    """Raise ConfigError if a program cannot write to a folder, or cannot create a missing folder.
+    """Raise ConfigError if this process cannot write to a folder, or cannot create the folder if it is missing.
 
     Args:
         folder: path of the folder. The parent folders may be missing.
@@ -157,9 +160,11 @@ def make_folder(path: str | os.PathLike) -> None:
 
 
 def remove_leftovers(folder: str, names: re.Pattern[str]) -> None:
-    """Remove the temporary files that ``atomic_file`` left in ``folder`` when earlier processes were killed.
+    """Remove the temporary files that ``atomic_file`` left in a folder when earlier processes were killed.
 
-    Other files stay. ``names`` is compared with the full name of the final file, without the temporary suffix.
+    Args:
+        folder: path of the folder. It may be missing.
+        names: pattern of the full names of the final files, without the suffix of temporary files.
     """
     if not os.path.isdir(folder):
         return

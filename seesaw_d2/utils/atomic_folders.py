@@ -1,4 +1,4 @@
-"""Write the folder of a generated data set atomically, and replace only folders that this project generated."""
+"""Write the folder of a generated data set atomically. Replace a folder only if this project generated it."""
 
 import os
 import re
@@ -16,12 +16,13 @@ from seesaw_d2.utils.json_reading import load_json_object
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Content of the folders of a generated data set, by which programs recognize these folders.
+    """Description of the files in the folder of a generated data set. Programs recognize such a folder by its files.
 
     Attributes:
-        record: name of the JSON file with the entries "settings" and "contents".
+        record: name of the record file, a JSON file with the entries "settings" and "contents".
         kind: name of the data set, for messages.
-        contents: example of the entry "contents" in the record, with the required keys and types. "" means any key.
+        contents: example of the entry "contents" in the record file. It has the required keys and types. The key ""
+            stands for any keys.
         files: pattern that matches the relative path of every file in the folder.
     """
 
@@ -32,10 +33,10 @@ class FolderLayout:
 
 
 def read_record(root: Path, layout: FolderLayout) -> dict | None:
-    """Return the content of a folder's record file, or None if the folder does not exist or is empty.
+    """Return the content of the record file in a folder, or None if the folder does not exist or is empty.
 
     Raises:
-        DataError: the folder contains other files, or its record is invalid.
+        DataError: the folder is not empty, but has no valid record file, or ``root`` is not a folder.
     """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
@@ -52,7 +53,7 @@ def read_record(root: Path, layout: FolderLayout) -> dict | None:
 
 
 def _fits(value: Any, example: Any) -> bool:
-    """Return whether a value has the keys and types of an example."""
+    """Return whether a value from a JSON file has the same keys and types as an example."""
     if isinstance(example, Mapping):
         if not isinstance(value, dict) or (value.keys() != example.keys() and "" not in example):
             return False
@@ -75,13 +76,13 @@ def _check_replaceable(root: Path, layout: FolderLayout) -> None:
 
 @contextmanager
 def atomic_folder(root: Path, layout: FolderLayout) -> Iterator[Path]:
-    """Yield a temporary folder, and rename it to ``root`` at the end of the block.
+    """Yield a temporary folder, and rename it to ``root`` after the ``with`` block.
 
-    If the block raises an exception, the temporary folder is removed and ``root`` is unchanged. If the process is
-    killed, the temporary folder, whose name starts with a dot, can remain.
+    If the block raises an exception, the temporary folder is removed, and ``root`` stays unchanged. If the process is
+    killed, the temporary folder can remain. Its name starts with a dot.
 
     Raises:
-        DataError: ``root`` exists, is not empty, and is not a data set with this layout.
+        DataError: ``root`` is neither missing, nor an empty folder, nor a folder with this layout.
     """
     _check_replaceable(root, layout)
     root.parent.mkdir(parents=True, exist_ok=True)

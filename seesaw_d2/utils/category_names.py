@@ -1,4 +1,4 @@
-"""Compare the class names of data sets and checkpoints. Lists of names are in the order of the C class indices."""
+"""Compare the class names of data sets and checkpoints. All lists of class names are in the order of class indices."""
 
 import logging
 import unicodedata
@@ -11,7 +11,7 @@ from seesaw_d2.errors import ConfigError, SeesawError, WeightsError
 
 logger = logging.getLogger(__name__)
 
-# Key of the list of C class names in checkpoints and in files of class counts.
+# Key of the list of class names in checkpoints and in files of class counts.
 ENTRY = "categories"
 
 
@@ -20,8 +20,8 @@ class Categories:
     """Class names of a data set or a checkpoint.
 
     Args:
-        names: C class names in the order of the class indices.
-        source: data set or file with these names, for messages.
+        names: C class names, in the order of class indices.
+        source: data set or file that contains the names, for messages.
     """
 
     names: tuple[str, ...]
@@ -29,7 +29,12 @@ class Categories:
 
 
 def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
-    """Return the class names in a checkpoint. Return None if they are invalid, or missing as in older checkpoints."""
+    """Return the class names in a checkpoint, or None without class names. If they are invalid, also log a warning.
+
+    Args:
+        content: content of the checkpoint.
+        source: path of the checkpoint, for messages.
+    """
     names = content.get(ENTRY)
     if names is None:
         return None
@@ -42,7 +47,7 @@ def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
 
 
 def kept_entry(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry with class names in a checkpoint as a dict, or {} if the checkpoint has no class names."""
+    """Return a dict with only the entry of the class names in a checkpoint, or {} without class names."""
     return {ENTRY: content[ENTRY]} if ENTRY in content else {}
 
 
@@ -51,8 +56,8 @@ def check_order(
 ) -> str:
     """Check that two lists of class names have the same order. Lists of different lengths are not compared.
 
-    Names that differ only in case, Unicode form or surrounding spaces are equal, unless one list contains two such
-    names.
+    Two names are considered equal if they differ only in case, Unicode form or surrounding spaces. If one list contains
+    two such names, names must be identical.
 
     Args:
         first, second: the class names.
@@ -61,11 +66,11 @@ def check_order(
             set.
 
     Returns:
-        a warning about names that differ without an error, or an empty string.
+        a warning if names differ, but this is not an error. Otherwise, an empty string.
 
     Raises:
-        error: a name has different indices in the two lists. With ``other_data``, this is an error only if the lists
-            are permutations of each other. The message contains the first such index.
+        error: a name has different indices in the two lists. If ``other_data`` is True, this is an error only if the
+            lists contain the same names in a different order. The message contains the first such index.
     """
     if len(first.names) != len(second.names):
         return ""
@@ -88,18 +93,18 @@ def check_order(
 
 
 def check_checkpoint(found: Categories | None, expected: Categories | None, *, must_fit: bool = True) -> str:
-    """Check a checkpoint's class names against those of a data set with ``check_order``, if both are known.
+    """Compare the class names of a checkpoint with the class names of a data set. See ``check_order``.
 
     Args:
-        found: the checkpoint's class names.
-        expected: the data set's class names.
+        found: class names of the checkpoint, or None if unknown.
+        expected: class names of the data set, or None if unknown. Unknown names are not compared.
         must_fit: whether all weights are used, so that a different number of classes is an error.
 
     Returns:
-        a warning about names that differ without an error, or an empty string.
+        a warning if names differ, but this is not an error. Otherwise, an empty string.
 
     Raises:
-        WeightsError: the numbers of classes differ, or ``check_order`` raises it.
+        WeightsError: ``check_order`` finds an error, or ``must_fit`` is True and the numbers of classes differ.
     """
     if found is None or expected is None:
         return ""

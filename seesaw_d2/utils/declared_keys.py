@@ -1,6 +1,6 @@
-"""Declare which config keys classes and functions read, in their attribute ``config_keys``.
+"""Declare the config keys that a class or function reads, in the attribute ``config_keys`` of the class or function.
 
-A declaration is a full key, or a prefix followed by ``*``, which stands for all keys that begin with the prefix.
+A declaration is a full key, or a prefix followed by ``*``. Such a prefix stands for all keys that begin with it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,11 +22,12 @@ def reads(*keys: str) -> Callable[[Function], Function]:
 
 
 def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None) -> tuple[str, ...]:
-    """Return the keys that a function, or a class and its bases, declare.
+    """Return the keys that a function declares, or that a class and its base classes declare.
 
     Args:
         component: the class or function.
-        others: dict from name to keys, for classes and functions without the attribute ``config_keys``.
+        others: a dict from name to keys. It declares the keys of classes and functions without the attribute
+            ``config_keys``.
     """
     found: list[str] = []
     for each in getattr(component, "__mro__", (component,)):
@@ -35,19 +36,19 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
 
 def covered(patterns: Iterable[str], key: str) -> bool:
-    """Return whether one of the declarations includes the key."""
+    """Return whether one of the declarations ``patterns`` includes the key."""
     return any(each == key or (each.endswith("*") and key.startswith(each[:-1])) for each in patterns)
 
 
 def lookup(node: Any, key: str) -> Any:
-    """Return the value at a dotted key such as "A.B" below ``node``."""
+    """Return the attribute of ``node`` at a dotted key. For example, "A.B" stands for ``node.A.B``."""
     for part in key.split("."):
         node = getattr(node, part)
     return node
 
 
 def added_value(cfg: Any, key: str) -> Any:
-    """Return the value of a config key that ``add_seesaw_config`` adds.
+    """Return the value of a config key that ``add_seesaw_config`` has added.
 
     Raises:
         ConfigError: the config does not have the key, because the program did not call ``add_seesaw_config``.

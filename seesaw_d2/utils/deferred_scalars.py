@@ -1,4 +1,4 @@
-"""Put scalars into Detectron2's event storage, either immediately or later with fewer transfers from the device."""
+"""Put scalars into Detectron2's event storage immediately, or later with fewer transfers from device to host."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-# K names, and a tensor (K,) with the values.
+# Pair: K names, and a tensor (K,) with their values.
 Scalars = tuple[Sequence[str], Tensor]
 
 _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=None)
@@ -15,7 +15,10 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars() -> Iterator[list[Scalars]]:
-    """Yield a list. Within this context, ``put_scalars`` appends to the list instead of copying values to the host."""
+    """Yield a list to which ``put_scalars`` appends within this context, instead of copying values to the host.
+
+    Pass the scalars in the list to ``store_scalars`` later.
+    """
     kept: list[Scalars] = []
     token = _KEPT.set(kept)
     try:
@@ -25,12 +28,17 @@ def kept_scalars() -> Iterator[list[Scalars]]:
 
 
 def put_scalars(names: Sequence[str], values: Tensor) -> None:
-    """Put a value for each name into the event storage or, within ``kept_scalars``, into the yielded list. Skip NaN."""
+    """Put scalars into the event storage. Within the context ``kept_scalars``, append them to its list instead.
+
+    Args:
+        names: K names.
+        values: (K,) values. NaN marks undefined values, which are not stored.
+    """
     kept = _KEPT.get()
     if kept is None:
         store_scalars(names, values.tolist())  # one transfer from the device
     else:
-        prefix = get_event_storage()._current_prefix  # the name_scope will have ended when the scalars are stored
+        prefix = get_event_storage()._current_prefix  # when the scalars are stored, the name_scope has ended
         kept.append(([prefix + name for name in names], values.detach()))
 
 

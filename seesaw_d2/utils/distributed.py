@@ -1,4 +1,4 @@
-"""Run collectives. In a single process, they do nothing.
+"""Run collectives of torch.distributed. In a single process, the collectives do nothing.
 
 All ranks must call the same collectives in the same order. Never call a collective in a branch that depends on data.
 """
@@ -27,7 +27,7 @@ def rank() -> int:
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """Sum ``tensor`` over all processes, in place, and return it. The operation is not differentiable."""
+    """Sum ``tensor`` over all processes in place, and return ``tensor``. The operation is not differentiable."""
     if world_size() > 1:
         whole = tensor.contiguous()  # gloo ignores the strides of a view
         dist.all_reduce(whole)
@@ -37,7 +37,7 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
 
 
 def broadcast(tensor: Tensor) -> Tensor:
-    """Broadcast ``tensor`` from rank 0 to all processes, in place, and return it."""
+    """Broadcast ``tensor`` from rank 0 to all processes in place, and return ``tensor``."""
     if world_size() > 1:
         whole = tensor.contiguous()
         dist.broadcast(whole, src=0)
@@ -47,10 +47,10 @@ def broadcast(tensor: Tensor) -> Tensor:
 
 
 def broadcast_buffers(model: nn.Module) -> None:
-    """Broadcast the model's buffers from rank 0, in place, with one collective per data type.
+    """Broadcast the buffers of a model from rank 0 to all processes in place, with one collective for each data type.
 
-    If a process lacks a buffer (such as frequency groups on a machine without the training data), the other processes
-    keep their values of this buffer. All processes must call this function.
+    All processes must call this function. If a process does not have one of the buffers, the other processes keep their
+    values of this buffer. For example, frequency groups are missing on a machine without the training data.
     """
     if world_size() == 1:
         return
@@ -78,7 +78,7 @@ def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
         like: a tensor with the device and the floating-point type of the result.
 
     Returns:
-        scalar tensor, or the number 1.0 in a single process. It is 0 if all counts are 0.
+        a scalar tensor, or the number 1.0 in a single process. The tensor is 0 if all counts are 0.
     """
     if world_size() == 1:
         return 1.0

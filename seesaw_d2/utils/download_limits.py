@@ -1,4 +1,4 @@
-"""Download from servers with limits on time and size."""
+"""Download files from servers, with limits on time and size."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_MIN_BYTES = 1024  # minimum number of bytes that a server must send in each period of Limits.silence seconds
+_MIN_BYTES = 1024  # minimum number of bytes that a server must send in Limits.silence seconds
 _MAX_BYTES = 1 << 36
 _MAX_REDIRECTS = 10
 _CHUNK = 1 << 18
@@ -25,7 +25,8 @@ class Limits:
     """Limits of a download.
 
     Attributes:
-        silence: timeout in seconds for the connection, for the response, and for each KiB (MODEL.DOWNLOAD_TIMEOUT).
+        silence: timeout in seconds for the connection, for the response, and for each 1024 bytes of the file
+            (MODEL.DOWNLOAD_TIMEOUT).
         total: timeout in seconds for the whole file (MODEL.DOWNLOAD_TIME_LIMIT).
         size: maximum size of the file in bytes.
     """
@@ -36,13 +37,13 @@ class Limits:
 
 
 def contents(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of an address.
+    """Download the file at a URL, and yield its content in pieces.
 
     A thread communicates with the server, because urllib has no timeout for name resolution, handshakes, or headers
-    that arrive byte by byte. After a timeout, the thread is abandoned.
+    that arrive byte by byte. After a timeout, this function no longer waits for the thread.
 
     Raises:
-        OSError: ``downloads.fetch`` lists the cases.
+        OSError: the download failed. See ``downloads.fetch`` for the reasons.
     """
     pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
     given_up = threading.Event()
@@ -62,7 +63,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
                     put(b"")
                 except Exception as error:
                     put(error)
-        except Exception:  # the download was abandoned
+        except Exception:  # an error after the download was abandoned
             logger.debug("The download was abandoned.", exc_info=True)
 
     threading.Thread(target=talk, name="download", daemon=True).start()
@@ -73,11 +74,11 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
 
 
 class _GivenUp(Exception):
-    """Raised to end the thread of an abandoned download."""
+    """Raised to end the thread of a download for which no function waits."""
 
 
 def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the pieces of a file from the queue. Raise OSError after a timeout, or if the file is too large."""
+    """Yield the pieces of a file from a queue. Raise OSError after a timeout, or if the file is too large."""
     begin = last = time.monotonic()
     size = recent = 0
     while True:
@@ -108,14 +109,14 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Handler that leaves redirections to ``_open``. urllib would read the whole content of each redirection."""
+    """Handler that does not follow redirections, because urllib would read their content. ``_open`` follows them."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _open(url: str, timeout: float) -> Any:
-    """Open an address and follow redirections. Reject redirections from https to other schemes."""
+    """Open a URL, and follow redirections. Raise OSError for a redirection from https to another scheme."""
     opener, given = urllib.request.build_opener(_NoRedirect), url
     for _ in range(_MAX_REDIRECTS):
         try:
@@ -133,7 +134,7 @@ def _open(url: str, timeout: float) -> Any:
 
 
 def _answer(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of an address. Check the headers first, and the length of the content at the end."""
+    """Yield the content of a URL in pieces. First check the headers, and finally check the length of the content."""
     try:
         response = _open(url, 2 * limits.silence)  # the timeout ends the thread of an abandoned download
     except urllib.error.URLError as error:

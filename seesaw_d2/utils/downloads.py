@@ -1,7 +1,7 @@
-"""Download files to a cache. Importing this module registers a path handler for URLs.
+"""Download files to a cache. When this module is imported, it registers a path handler for URLs.
 
-The cache key is the whole URL. Detectron2's own handler uses only the path in the URL, so that two servers can share a
-cache entry, and ``..`` can lead out of the cache folder.
+The cache key is the whole URL. Detectron2's own handler uses only the path in the URL. Therefore the files of two
+servers can have the same cache key, and ``..`` in a URL can lead out of the cache folder.
 """
 
 import contextlib
@@ -33,18 +33,19 @@ def limits_of(cfg: CfgNode) -> Limits:
 def cached_download(
     url: str, *, force: bool = False, limits: Limits | None = None, cache_dir: str | None = None
 ) -> str:
-    """Download a file if it is not in the cache, and return the path of the cached file.
+    """Download a file if the file is not in the cache, and return the path of the cached file.
 
-    If several processes need the same file, one process downloads it and the other processes wait.
+    If several processes need the same file, one process downloads the file, and the other processes wait.
 
     Args:
         url: URL with the scheme http, https or ftp.
         force: whether to download a cached file again.
-        limits: limits on time and size. If None, ``Limits()``.
-        cache_dir: cache folder. If None, Detectron2's cache folder.
+        limits: limits on time and size. If None, use ``Limits()``.
+        cache_dir: cache folder. If None, use Detectron2's cache folder.
 
     Raises:
-        OSError: ``fetch`` lists the cases.
+        OSError: the download failed. See ``fetch`` for the reasons.
+        OutputError: the file cannot be written.
     """
     path, limits = cached_path(url, cache_dir), limits or Limits()
     if force or not os.path.isfile(path):
@@ -55,8 +56,8 @@ def cached_download(
 def cached_path(url: str, cache_dir: str | None = None) -> str:
     """Return the path at which the cache stores the file of a URL.
 
-    The path depends on the whole URL: scheme, host, port, path and query. It keeps the file extension in the URL,
-    because readers of weights files depend on the extension.
+    The path depends on the whole URL: scheme, host, port, path and query. The path has the same file extension as the
+    URL, because readers of weights files depend on the extension.
     """
     parts = urllib.parse.urlsplit(url)
     key = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -66,14 +67,14 @@ def cached_path(url: str, cache_dir: str | None = None) -> str:
 
 
 def fetch(url: str, path: str, limits: Limits, *, digest: str = "", force: bool = False) -> None:
-    """Download ``url`` to ``path``. The file appears at ``path`` only when the download is complete.
+    """Download the file at a URL to ``path``. The file exists at ``path`` only after the download is complete.
 
     Args:
         url: URL that urllib supports.
         path: path of the new file. A missing folder is created.
         limits: limits on time and size.
-        digest: first hexadecimal digits of the SHA-256 of the file, or "" if unknown.
-        force: whether to replace an existing file. If False, a file that another process downloaded meanwhile is kept.
+        digest: first hexadecimal digits of the file's SHA-256 hash, or "" if unknown.
+        force: whether to replace an existing file. If False, a file that another process has just downloaded is kept.
 
     Raises:
         OSError: the server cannot be reached, exceeds a time limit, or sends an error, a redirection to a scheme that
@@ -129,7 +130,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
 
 
 class _Incomplete(Exception):
-    """Raised after a failed download, so that ``atomic_file`` does not create the file."""
+    """Raised in the context ``atomic_file`` after a failed download, so that the file is not created."""
 
 
 class Downloads(PathHandler):

@@ -1,7 +1,7 @@
-"""Escape text from data and files, such as category names, before a program displays it.
+"""Escape text from data and files, such as category names, before a program displays the text.
 
-Terminals execute control codes, spreadsheets evaluate cells that begin with "=", matplotlib typesets text between
-dollar signs (see ``drawing.plain_text``), and HTML and UTF-8 cannot encode unpaired surrogates.
+Terminals execute control codes. Spreadsheets evaluate cells that begin with "=". Matplotlib typesets text between
+dollar signs as formulas (see ``drawing.plain_text``). HTML and UTF-8 cannot encode unpaired surrogates.
 """
 
 import re
@@ -13,7 +13,10 @@ _FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 
 
 def cell(value: Any) -> Any:
-    """Escape a value for a CSV file. Put an apostrophe before text that a spreadsheet would evaluate."""
+    """Escape text for a cell of a CSV file. Text that a spreadsheet would evaluate gets an apostrophe in front.
+
+    Values that are not text are returned unchanged.
+    """
     if not isinstance(value, str):
         return value
     text = printable(value)

@@ -1,6 +1,6 @@
 """Lock open files. The operating system releases a lock when the process exits.
 
-Without the module ``fcntl`` (on Windows), nothing is locked, and a warning is logged once.
+Windows does not have the module ``fcntl``. There, the functions do not lock anything, and log a warning once.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def lock_or_wait(file: IO[str], seconds: float) -> None:
     """Lock a file for this process and its child processes.
 
-    Wait at most ``seconds`` for another process that holds the lock, then continue without the lock.
+    If another process holds the lock, wait at most ``seconds``, then continue without the lock.
     """
     if _fcntl() is not None:
         _lock_within(file.fileno(), seconds)
@@ -29,8 +29,8 @@ def lock_or_wait(file: IO[str], seconds: float) -> None:
 def folder_lock(folder: str, seconds: float) -> Iterator[None]:
     """Lock a folder for this process during the ``with`` block.
 
-    Wait at most ``seconds`` for another process that holds the lock, then continue without the lock. On Windows and on
-    some network file systems, which cannot lock folders, this function does nothing.
+    If another process holds the lock, wait at most ``seconds``, then continue without the lock. On Windows and on some
+    network file systems, folders cannot be locked, and this function does nothing.
     """
     if _fcntl() is None:
         yield
@@ -56,12 +56,12 @@ def _lock_within(descriptor: int, seconds: float) -> None:
 
 
 def try_record_lock(file: IO[str]) -> bool:
-    """Try to lock a file for this process with a record lock, without waiting.
+    """Try to lock a file for this process with a POSIX record lock. Do not wait for another process.
 
     Child processes do not inherit record locks. Network file systems support record locks.
 
     Returns:
-        False if another process holds the lock. True after success, and if the file system does not support locks.
+        False if another process holds the lock. True if the file is locked, or the system does not support locks.
     """
     fcntl = _fcntl()
     if fcntl is None:

@@ -1,4 +1,4 @@
-"""Make Detectron2's PathManager open only regular files. Importing this module registers the path handler."""
+"""Make Detectron2's PathManager open only regular files. When this module is imported, it registers a path handler."""
 
 from typing import IO, Any
 
@@ -9,7 +9,7 @@ from seesaw_d2.utils.regular_files import open_regular
 
 
 class RegularFiles(NativePathHandler):
-    """Path handler of local files that opens only regular files."""
+    """Path handler for local files. It opens only regular files."""
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> IO[Any]:
         options.pop("opener", None)  # open_regular passes its own opener to open

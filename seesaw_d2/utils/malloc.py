@@ -1,10 +1,10 @@
-"""Control how glibc handles freed memory."""
+"""Control what the C library glibc does with freed memory."""
 
 import ctypes
 import os
 import platform
 
-# Parameters of mallopt in glibc's malloc.h, and their values in bytes.
+# Parameters of the function mallopt in glibc's malloc.h, and values of these parameters in bytes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEVER = 2**31 - 1
 _LARGEST_BLOCK, _LARGEST_BLOCK_BEFORE_2_35 = 2**30, 2**25
@@ -14,12 +14,13 @@ _PAD = 2**26
 def keep_freed_memory() -> bool:
     """Make glibc keep freed memory for later tensors.
 
-    By default, glibc returns large blocks to the kernel. The tensors of each iteration then use new pages, which the
-    kernel fills with zeros. This takes a tenth of the training time of a small model on a CPU (benchmarks/README.md).
-    With this setting, the memory of the process stays at its peak.
+    By default, glibc returns large freed blocks to the kernel. The tensors of the next iteration then use new memory
+    pages, which the kernel must fill with zeros. For a small model on a CPU, this takes a tenth of the training time
+    (benchmarks/README.md). After a call of this function, the memory of the process stays at its peak.
 
     Returns:
-        False if nothing was changed, because the C library is not glibc or environment variables configure malloc.
+        whether the function changed the parameters of glibc. The result is False if the C library is not glibc, or if
+        environment variables configure malloc.
     """
     if platform.libc_ver()[0] != "glibc" or any(map(_is_about_malloc, os.environ)):
         return False
@@ -30,7 +31,10 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Return freed memory to the kernel. Call this function after one-time work that needs much memory."""
+    """Return freed memory to the kernel, if the C library is glibc.
+
+    Call this function after an operation that needs much memory and runs only once.
+    """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,10 +1,11 @@
-"""Read the available memory and the peak memory of this process."""
+"""Measure the memory that is available to this process, and the peak memory that this process has used."""
 
 import contextlib
 import sys
 from pathlib import Path
 
-# Files of the limit and of the usage, and the key of the page cache in memory.stat that the kernel can reclaim.
+# For each version of cgroups: the file with the memory limit, the file with the memory usage, and the key in
+# memory.stat of the page cache, which the kernel can reclaim.
 _CGROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 _CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
@@ -12,11 +13,11 @@ _CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_
 def available_memory(root: Path = Path("/")) -> int | None:
     """Return the memory in bytes that this process can still use without swapping. Return None if unknown.
 
-    The result is MemAvailable of Linux or, if smaller, the rest of a memory limit of the process's cgroup or of a
-    parent cgroup. Containers and job schedulers set such limits.
+    Containers and job schedulers limit the memory of a process with cgroups. The result is the minimum of MemAvailable
+    of Linux and of the unused memory of each cgroup with a limit to which the process belongs.
 
     Args:
-        root: folder that contains ``proc`` and ``sys``.
+        root: folder that contains the folders ``proc`` and ``sys``.
     """
     try:
         fields = _fields((root / "proc/meminfo").read_text())
@@ -40,7 +41,7 @@ def _rest(folder: Path, limit: str, usage: str, reclaimable: str) -> list[int]:
     try:
         bound, used = ((folder / name).read_text().strip() for name in (limit, usage))
         cache = _fields((folder / "memory.stat").read_text()).get(reclaimable, 0)
-    except OSError:  # the folder of a parent is not visible, or the top folder has no limit
+    except OSError:  # a parent cgroup is not visible, or the top cgroup has no limit
         return []
     return [] if bound == "max" else [max(int(bound) - int(used) + cache, 0)]
 
@@ -50,13 +51,13 @@ def _fields(text: str) -> dict[str, int]:
 
 
 def reset_peak_memory() -> None:
-    """Reset the recorded peak memory of this process to the memory in use. Only Linux supports this."""
+    """Reset the peak memory that the kernel records for this process to the memory in use. On Linux only."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory() -> int | None:
-    """Return the peak memory of this process in bytes. Return None if unknown."""
+    """Return the peak memory of this process in bytes, or None if unknown (on Windows)."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""Format values for log and error messages, and log warnings once."""
+"""Format values for log messages and error messages, and log repeated warnings only once."""
 
 import contextlib
 import logging
@@ -16,24 +16,28 @@ def one_line(value: Any) -> str:
 
 
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
-    """Format the first ``limit`` values and the total number, such as ``3, 5, 8, 9, 12, … (17 in all)``."""
+    """Format the first ``limit`` values. If there are more, append the number: ``3, 5, 8, 9, 12, … (17 in all)``."""
     values = list(values)
     text = ", ".join(map(one_line, values[:limit]))
     return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
 
 
 def shortened(text: str, limit: int = 200) -> str:
-    """Return a text. If it is longer than ``limit`` characters, replace the rest by "…"."""
+    """Return the first ``limit`` characters of a text, followed by "…" if the text is longer."""
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def reason(error: object) -> str:
-    """Format the message of another library's error as one line of at most 500 characters."""
+    """Format the error message of another library as one line of at most 500 characters."""
     return shortened(" ".join(str(error).split()), 500)
 
 
 def shown(value: Any) -> str:
-    """Return a short ``repr`` of a value from a file, which takes little time and memory even for huge values."""
+    """Describe a value from a file in short. Even for huge values, the function needs little time and memory.
+
+    For text, bytes, numbers, None and small tuples, the result is similar to ``repr``. For other values, the result is
+    the type.
+    """
     if isinstance(value, (str, bytes)):
         return repr(value[:200]) + "…" * (len(value) > 200)
     if isinstance(value, int) and value.bit_length() > 1024:  # for huge integers, Python's repr raises ValueError
@@ -52,7 +56,7 @@ def json_type(value: Any) -> str:
 
 
 def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING) -> None:
-    """Log a message, unless this process has logged the same message before."""
+    """Log a message, unless this process has already logged the same message."""
     for messages in _collectors:
         messages.append(message)
     if message not in _already_logged:
@@ -62,7 +66,7 @@ def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING
 
 @contextlib.contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Yield a list of all messages that ``warn_once`` receives within this context, also of repeated messages."""
+    """Yield a list of all messages that ``warn_once`` receives within this context, including repeated messages."""
     messages: list[str] = []
     _collectors.append(messages)
     try:

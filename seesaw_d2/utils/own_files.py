@@ -1,4 +1,4 @@
-"""Recognize files that this project wrote, so that its programs do not replace or remove other files."""
+"""Recognize files that this project wrote, so that programs of this project do not replace or remove other files."""
 
 import os
 import re
@@ -8,14 +8,14 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-# Mark at the end of images and videos that this project draws. Readers of images and videos ignore the mark, which has
-# the form of an MP4 box of type "free".
+# Bytes at the end of images and videos that this project draws. Readers of images and videos ignore these bytes, which
+# form an MP4 box of type "free".
 _DRAWN = b"drawn by seesaw_d2"
 DRAWN = (8 + len(_DRAWN)).to_bytes(4, "big") + b"free" + _DRAWN
 
 
 def is_drawn(path: str | os.PathLike) -> bool:
-    """Return whether a regular file ends with ``DRAWN``."""
+    """Return whether this project drew an image or a video: the path is a regular file that ends with ``DRAWN``."""
     if not is_plain_file(path):
         return False
     with open_regular(path, "rb") as file:
@@ -29,7 +29,7 @@ def is_plain_file(path: str | os.PathLike) -> bool:
 
 
 def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -> None:
-    """Raise ConfigError if the path is a link or another kind of file than expected. Accept a missing path.
+    """Raise ConfigError if the path is a link, or another kind of file than expected. A missing path is no error.
 
     Args:
         path: path of the file or folder to write.
@@ -45,11 +45,11 @@ def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -
 
 
 def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], kind: str) -> None:
-    """Raise ConfigError if the file exists and does not contain ``mark``, so that programs replace only own files.
+    """Raise ConfigError if the file exists, but this project did not write it. A program must not replace such a file.
 
     Args:
         path: path of the file to write.
-        mark: text, or pattern of the text, that only files of this kind contain.
+        mark: text, or pattern of bytes, that every file of this kind from this project contains.
         kind: description of this kind of file, for the message.
     """
     if not os.path.lexists(path):
@@ -64,11 +64,11 @@ def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], ki
 
 
 def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Raise ConfigError if ``claim_folder`` cannot claim a folder. Do not write to the folder.
+    """Raise ConfigError if ``claim_folder`` cannot claim a folder for a program. Do not write to the folder.
 
     Args:
         folder: folder to which the program writes, directly or in subfolders.
-        mark: name of the file that marks the folders of this program.
+        mark: name of a file. A folder with this file belongs to the program.
         key: argument that sets the folder, for the message.
     """
     path = Path(folder, mark)
@@ -84,12 +84,13 @@ def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output")
 
 
 def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Claim a folder for a program: create the folder and the empty file ``mark`` if they do not exist.
+    """Claim a folder for a program. Create the folder and the empty file ``mark`` in it if they do not exist.
 
-    For the arguments, see ``check_claimable``.
+    Args:
+        folder, mark, key: arguments of ``check_claimable``.
 
     Raises:
-        ConfigError: the folder has files but no mark, or the folder or its mark is a link.
+        ConfigError: the folder contains files, but not the file ``mark``, or the folder or ``mark`` is a link.
         OutputError: the folder cannot be written.
     """
     check_claimable(folder, mark, key)
@@ -99,7 +100,7 @@ def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") ->
 
 
 def holds_other(path: Path, text: str) -> bool:
-    """Return whether the file exists and its content differs from ``text``.
+    """Return whether the file exists, and has another content than ``text``.
 
     Raises:
         ConfigError: the path is a folder, a link or another kind of file.

@@ -1,4 +1,4 @@
-"""Select parameters and modules by name patterns, such as those of MODEL.FREEZE."""
+"""Select parameters by patterns of names, such as the patterns in MODEL.FREEZE."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -8,21 +8,21 @@ from seesaw_d2.suggestions import near_names
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Return whether a pattern matches the name or the name of a module that contains it.
+    """Return whether a pattern matches the name of a parameter, or the name of a module that contains the parameter.
 
-    The wildcards ``*`` and ``?`` also match dots. "backbone" matches everything in the backbone.
-    "roi_heads.box_predictor*.cls_score" matches the classifier of Mask R-CNN, and of all stages of a cascade.
+    The wildcards ``*`` and ``?`` also match dots. For example, "backbone" matches all parameters in the backbone, and
+    "roi_heads.box_predictor*.cls_score" matches the classifiers of Mask R-CNN and of all stages of a cascade.
     """
     prefixes = list(_prefixes(name))
     return any(fnmatchcase(prefix, pattern) for pattern in patterns for prefix in prefixes)
 
 
 def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
-    """Return the names that match one of the patterns.
+    """Return the names that match at least one of the patterns.
 
     Args:
         names: names of a model's parameters and, possibly, buffers.
-        patterns: names with the wildcards that ``matches`` supports.
+        patterns: names, possibly with the wildcards that ``matches`` supports.
         key: config key that sets the patterns, for the message.
 
     Raises:
@@ -42,7 +42,7 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
 
 
 def _prefixes(name: str) -> Iterable[str]:
-    """Return the dotted prefixes of a name, such as "a", "a.b", "a.b.c" for "a.b.c"."""
+    """Return the name and its prefixes that end before a dot, such as "a", "a.b", "a.b.c" for "a.b.c"."""
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 

@@ -1,7 +1,7 @@
-"""Check a pickle before reading it: simulate its operations without creating objects, calling or hashing anything.
+"""Check a pickle before a program reads the pickle. Simulate its operations without calling or hashing anything.
 
-The check is needed because Python's unpicklers hash the keys in a pickle. A few bytes can define tuples nested so
-deeply that hashing them takes forever and cannot be interrupted.
+The check is needed because Python's unpicklers hash the keys in a pickle. A few bytes can define a tuple that is nested
+so deeply that hashing this tuple takes forever, and cannot be interrupted.
 """
 
 import pickle
@@ -19,7 +19,13 @@ _MARK = object()
 
 
 class _Machine:
-    """Stack and memo of an unpickler."""
+    """Simulated unpickler: its stack and its memo, with the operations that change them.
+
+    Attributes:
+        stack: values on the stack. A value is a plain value, a ``Node`` or the mark.
+        memo: dict from memo index to value.
+        storages: ids of the tensor storages that a file of PyTorch contains.
+    """
 
     def __init__(self) -> None:
         self.stack: list = []
@@ -48,7 +54,7 @@ class _Machine:
 
     def set_items(self, items: list) -> None:
         check_keys(items[::2])
-        # The other kind, "object", can be an OrderedDict.
+        # A value of kind "object" can be an OrderedDict.
         is_dict = isinstance(self.stack[-1], Node) and self.stack[-1].kind == "dict"
         self.node("dict" if is_dict else "object").count(items)
 
@@ -162,7 +168,10 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
 
 
 def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
-    """Check one pickle, and leave the file positioned at the end of the pickle.
+    """Check one pickle. After the call, the position of the file is the end of the pickle.
+
+    Args:
+        file: file, open for reading, positioned at the start of the pickle.
 
     Returns:
         the value that the pickle describes, as a plain value or a ``Node``, and the ids of the tensor storages that a
@@ -177,8 +186,8 @@ def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
             - A call would allocate memory of a size that the pickle chooses.
             - A memo index is larger than the number of operations before it. Python's unpickler would allocate all
               entries up to this index.
-            - An operation creates instances of protocol 0, or uses extensions or buffers.
-        Exception: any type of exception, if the file is corrupt.
+            - An operation creates an instance of a class as in pickle protocol 0, or uses extensions or buffers.
+        Exception: the file is corrupt. The exception can have any type.
     """
     machine = _Machine()
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):

@@ -8,7 +8,7 @@ from seesaw_d2.utils.messages import shown
 MAX_VALUES = 10_000_000
 MAX_DEPTH = 100
 _PLAIN = (str, bytes, int, float, bool, type(None))
-# Functions that hash the elements of their argument, or the first element of each pair.
+# Functions that hash the elements of their argument (_SETS), or the first element of each pair (_MAPPINGS).
 _SETS = ("set", "frozenset", "Counter")
 _MAPPINGS = ("OrderedDict", "dict", "defaultdict")
 # Functions whose results can be keys: "scalar" returns a NumPy number, "encode" returns bytes in protocol 2.
@@ -16,12 +16,13 @@ SCALARS = ("scalar", "encode")
 
 
 class Node:
-    """Placeholder for a value that the pickle would create.
+    """Placeholder for a value that a pickle would create.
 
     Attributes:
-        kind: "list", "tuple", "dict", "set", "global", "scalar", "storage" or "object".
-        items: the elements of a list or tuple, or the module and name of a "global".
-        depth: nesting depth.
+        kind: "list", "tuple", "dict", "set", "global" (a class or function), "scalar" (a NumPy number or bytes),
+            "storage" (of a tensor) or "object" (any other value).
+        items: the elements of a list or tuple, or the module and the name of a "global".
+        depth: depth of nesting.
         size: number of nested values. A value that occurs several times is counted several times.
     """
 
@@ -32,10 +33,10 @@ class Node:
         self.count(items)
 
     def count(self, items: list) -> None:
-        """Add nested values to ``depth`` and ``size``.
+        """Update ``depth`` and ``size`` for further nested values.
 
         Raises:
-            pickle.UnpicklingError: the value is nested too deeply, or expands to too many values.
+            pickle.UnpicklingError: the value is nested too deeply, or contains too many values.
         """
         for item in items:
             if isinstance(item, Node):
@@ -60,7 +61,11 @@ def check_keys(keys: list) -> None:
 
 
 def check_call(module: str, name: str, arguments: list) -> None:
-    """Check the arguments of functions that hash their arguments, or that allocate memory of a given size.
+    """Check the arguments of a call if the function hashes its arguments, or allocates memory of a given size.
+
+    Args:
+        module, name: module and name of the function or class.
+        arguments: arguments of the call, as plain values or ``Node``s.
 
     Raises:
         pickle.UnpicklingError: hashing could take forever, or the call could allocate any amount of memory.

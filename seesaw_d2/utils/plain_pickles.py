@@ -1,7 +1,8 @@
-"""Read pickles of arrays, numbers, text and plain containers without running code.
+"""Read pickles of arrays, numbers, text and plain containers without running code in the pickle.
 
-This module never imports or calls the functions and classes named in a pickle. It replaces each allowed name by its own
-function or class, which checks the arguments. NumPy's functions would trust the sizes and types in the file.
+A pickle contains names of functions and classes. This module never imports or calls them. It replaces each allowed name
+by a function or class of this module, which checks the arguments. NumPy's functions would not check the sizes and types
+in the file.
 """
 
 import math
@@ -21,7 +22,7 @@ _KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
 
 
 class _Type:
-    """Replacement for ``numpy.dtype`` while unpickling. It accepts only types of numbers and text."""
+    """Replacement for ``numpy.dtype`` during unpickling. It accepts only data types of numbers and text."""
 
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
@@ -30,13 +31,13 @@ class _Type:
         self.dtype = dtype
 
     def __setstate__(self, state: tuple) -> None:
-        # state is (version, byte order, ...). Ignore the rest, which the type code defines.
+        # The state is (version, byte order, ...). Ignore its other elements, because the type code defines them.
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "="):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array:
-    """Replacement for ``numpy.ndarray``. A pickle creates an empty array, and ``__setstate__`` sets its content."""
+    """Replacement for ``numpy.ndarray`` during unpickling. ``__setstate__`` creates the array ``value``."""
 
     value: np.ndarray | None = None
 
@@ -80,11 +81,11 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
-    # Pickles of Python 2 contain text. For an integer n, raise an error: bytes(n) would allocate n bytes.
+    # Pickles of Python 2 contain text. For an integer n, raise an error, because bytes(n) would allocate n bytes.
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
-# Maps "module.name" in pickles of arrays and numbers of NumPy 1 and 2 to replacements.
+# Maps the names "module.name" in pickles of NumPy 1 and 2 to replacements.
 STAND_INS: dict[str, Any] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
@@ -117,7 +118,8 @@ class _PlainUnpickler(pickle.Unpickler):
         if path not in self.known:
             raise pickle.UnpicklingError(f"expected arrays and plain values, found {shortened(path)}")
         found = self.known[path]
-        # A pickle can set attributes of a function, such as its defaults. A new function protects the other pickles.
+        # A pickle can change attributes of a function, such as its default arguments. Return a new function for each
+        # pickle, so that the change does not affect other pickles.
         return found if isinstance(found, type) else lambda *arguments: found(*arguments)
 
 
@@ -126,12 +128,12 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
     Args:
         file: seekable file, open for reading, positioned at the start of the pickle.
-        extra: dict from further allowed names, "module.name", to their replacements.
+        extra: a dict from further allowed names "module.name" to replacements.
 
     Raises:
-        pickle.UnpicklingError: the pickle contains another class or function (the message ends with ``module.name``),
-            or ``check_pickle`` raises it.
-        Exception: any type of exception, if the file is corrupt.
+        pickle.UnpicklingError: the pickle contains a class or function that is not allowed, or ``check_pickle`` raises
+            this error. In the first case, the message ends with ``module.name``.
+        Exception: the file is corrupt. The exception can have any type.
     """
     start = file.tell()
     check_pickle(file)
@@ -140,7 +142,7 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
 
 def finish(content: Any) -> Any:
-    """Replace the placeholders in unpickled ``content`` by arrays. Change lists and dicts in place.
+    """Replace the placeholders in the content of a pickle by arrays and data types. Change lists and dicts in place.
 
     Raises:
         pickle.UnpicklingError: ``content`` is nested more than 100 levels deep.

@@ -1,4 +1,4 @@
-"""Check that values of configs and data files can be written to files and displayed."""
+"""Check that values from configs and data files can be displayed and written to files."""
 
 import itertools
 import math
@@ -9,13 +9,13 @@ _BOUND = 2**63
 
 
 def plain_problem(value: Any, seen: set[int] | None = None) -> str:
-    """Return a description of the first problem in a value and its nested values, or "" without problems.
+    """Return a description of the first problem in a value and its nested values, or "" if there is no problem.
 
-    Integers must have at most 64 bits, and text must not contain unpaired surrogates.
+    Integers of more than 64 bits and text with unpaired surrogates are problems.
 
     Args:
         value: value of any type. Containers may contain themselves.
-        seen: ids of the containers that were already checked.
+        seen: ids of the containers that the function has already checked.
     """
     if isinstance(value, str):
         return (
@@ -35,7 +35,7 @@ def plain_problem(value: Any, seen: set[int] | None = None) -> str:
 
 
 def encodable(text: str) -> bool:
-    """Return whether text can be encoded as UTF-8, because it has no unpaired surrogates."""
+    """Return whether text can be encoded as UTF-8. Text with unpaired surrogates cannot be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:

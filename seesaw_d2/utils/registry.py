@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Registry:
-    """Registry of classes. It supports ``name in registry``, and iterates over (name, class) pairs.
+    """Registry of classes. It supports ``name in registry``, and iteration over pairs (name, class).
 
     Args:
         name: name of the registry in error messages.

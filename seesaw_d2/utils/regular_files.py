@@ -1,4 +1,4 @@
-"""Open only regular files, because reading a pipe can block forever, and a device can be endless."""
+"""Open only regular files. Reading a pipe can block forever, and reading a device may never reach an end."""
 
 import errno
 import os
@@ -23,13 +23,17 @@ def irregular(path: str | os.PathLike) -> str | None:
 
 
 def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO[Any]:
-    """Open a file like ``open``, and raise OSError unless it is a regular file.
+    """Open a file as the built-in ``open`` does, but raise OSError unless the file is a regular file.
 
-    The function opens the file before it checks the kind, because another program could replace the file between a
-    check and the opening. Opening a pipe does not block.
+    The function opens the file first, and then checks its kind. If the function checked first, another program could
+    replace the file between the check and the opening. The function does not block when it opens a pipe.
+
+    Args:
+        path: path of the file.
+        mode, options: arguments of ``open``.
 
     Raises:
-        OSError: the file cannot be opened, or it is a pipe, a directory, a socket or a device.
+        OSError: the file cannot be opened, or is a pipe, a directory, a socket or a device.
     """
     if "\0" in os.fsdecode(path):
         raise OSError(errno.EINVAL, "expected a file name without null characters", path)

@@ -1,4 +1,4 @@
-"""Read text and CSV files. Errors name the file, the line and the column."""
+"""Read text files and CSV files. Error messages contain the file, the line and the column."""
 
 import csv
 import math
@@ -9,7 +9,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason, shown
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-_LARGEST = 2**53  # integers up to this number are exact as floats
+_LARGEST = 2**53  # all integers up to this number can be represented exactly as floats
 
 
 def read_lines(path: str) -> list[str]:
@@ -34,10 +34,10 @@ def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, 
 
     Args:
         path: path of the file.
-        columns: required columns. The file may have further columns.
+        columns: names of the required columns. The file may have further columns.
 
     Returns:
-        for each row, its place ("<path>, line <number>") and a dict from column to field.
+        for each row, a pair of its position "<path>, line <number>" and a dict from column to field.
 
     Raises:
         DataError: ``read_lines`` raises this error, the file is not a CSV file, a column is missing or occurs twice in
@@ -68,12 +68,12 @@ def read_results_table(
 
     Args:
         path: path of the file.
-        texts: columns with text.
-        numbers: columns with numbers.
-        maybe: columns with numbers or empty fields. Empty fields become None.
+        texts: names of columns with text.
+        numbers: names of columns with numbers.
+        maybe: names of columns with numbers or empty fields. Empty fields become None.
 
     Returns:
-        a dict from column to value for each row.
+        for each row, a dict from column to value.
 
     Raises:
         DataError: ``read_rows`` raises this error, or a field is not a number in [0, 2^53].

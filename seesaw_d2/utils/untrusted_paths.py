@@ -1,15 +1,15 @@
-"""Build paths from untrusted names in files, configs and URLs. The paths cannot lead out of a given folder."""
+"""Build paths from untrusted names in files, configs and URLs, so that the paths do not lead out of a given folder."""
 
 import os
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import shown
 
-_MAX_BYTES = 200  # maximum length of a path component in bytes, below the 255 that file systems allow
+_MAX_BYTES = 200  # maximum length of a path component in bytes. File systems allow at most 255 bytes
 
 
 def leads_outside(name: str) -> bool:
-    """Return whether a path is absolute or leads out of the folder to which it should be relative."""
+    """Return whether a path is absolute, or leads out of the folder to which the path is relative."""
     # The name may come from Windows, where backslashes are separators.
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
@@ -24,8 +24,8 @@ def below(folder: str, name: str, what: str = "name") -> str:
         what: config key, or description of the name, for the message.
 
     Raises:
-        ConfigError: the name is empty, absolute, too long for a file system or not printable, or has a part ``.`` or
-            ``..``.
+        ConfigError: the name is empty, absolute, too long for a file system or not printable, or has a component ``.``
+            or ``..``.
     """
     if leads_outside(name) or not all(_is_part(part) for part in name.replace("\\", "/").split("/")):
         raise ConfigError(f"{what}: expected a printable relative path without . and .., found {shown(name)}")

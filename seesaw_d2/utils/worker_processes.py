@@ -13,7 +13,7 @@ from seesaw_d2.errors import ConfigError
 
 
 def count_workers(workers: int | None) -> int:
-    """Return the number of worker processes: ``workers``, or the number of available CPU cores for None.
+    """Return the number of worker processes: ``workers`` or, if ``workers`` is None, the number of available CPU cores.
 
     Raises:
         ConfigError: ``workers`` is neither None nor a positive integer.
@@ -29,12 +29,14 @@ def count_workers(workers: int | None) -> int:
 
 @contextmanager
 def worker_map(workers: int, *, fork: bool = True):
-    """Yield a ``map`` that uses worker processes, or the built-in ``map`` for one worker. Both keep the input order.
+    """Yield a function like ``map`` that runs in worker processes. The order of the results is the order of the inputs.
+
+    If ``workers`` is 1, yield the built-in ``map``, which runs in this process.
 
     Args:
         workers: >= 1, number of worker processes.
-        fork: whether workers may be forked. If False, workers are spawned. Pass False for PyTorch and other libraries
-            with threads, because a forked process lacks these threads.
+        fork: whether workers may be forked. If False, workers are spawned. Pass False for functions that use PyTorch or
+            other libraries with threads, because a forked process does not have these threads.
     """
     if workers == 1:
         yield map
@@ -46,7 +48,7 @@ def worker_map(workers: int, *, fork: bool = True):
     try:
         yield pool.map
     except KeyboardInterrupt:
-        for process in multiprocessing.active_children():  # do not wait minutes for the current tasks
+        for process in multiprocessing.active_children():  # because the current tasks may take minutes
             process.terminate()
         raise
     finally:
@@ -61,7 +63,7 @@ def _start_worker(parent: int) -> None:
 
 
 def _exit_without(parent: int) -> None:
-    """Exit when the parent process has exited. An idle worker would not notice this event."""
+    """Exit this worker process when the parent process has exited. Otherwise, an idle worker would wait forever."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Read YAML files and text with plain values. All error messages name the file."""
+"""Read YAML files and YAML text with plain values. All error messages contain the path of the file."""
 
 import io
 from typing import Any
@@ -14,7 +14,7 @@ _MAX_BYTES = 1 << 24
 
 
 def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, error: type[SeesawError] = ConfigError):
-    """Return the text and the values of a YAML file.
+    """Return a pair: the text of a YAML file, and the values in this text.
 
     Args:
         path: path of the file.
@@ -22,7 +22,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
         error: the exception type to raise.
 
     Raises:
-        error: the file is missing, not a regular file, too large or not UTF-8, or ``yaml_values`` raises it.
+        error: the file is missing, not a regular file, too large or not UTF-8, or ``yaml_values`` raises this error.
     """
     if kind := irregular(path):
         raise error(f"{path}: expected a YAML file, found {kind}")
@@ -40,7 +40,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
 
 
 class NamedText(io.StringIO):
-    """Text stream with the name of its file, which PyYAML shows in error messages."""
+    """Text stream with an attribute ``name``. PyYAML shows this name of the file in error messages."""
 
     def __init__(self, text: str, name: str):
         super().__init__(text)
@@ -50,10 +50,14 @@ class NamedText(io.StringIO):
 def yaml_values(
     text: str, path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, error: type[SeesawError] = ConfigError
 ) -> Any:
-    """Return the values of YAML text. For the other arguments, see ``read_yaml_file``.
+    """Return the values in YAML text.
+
+    Args:
+        text: the YAML text.
+        path, loader, error: arguments of ``read_yaml_file``.
 
     Raises:
-        error: the text is not YAML of plain values, a value does not match its tag (``!!timestamp x``), values are
+        error: the text is not YAML with plain values, a value does not match its tag (``!!timestamp x``), values are
             nested too deeply, an integer has more than 64 bits, or text has an unpaired surrogate ("\\ud800").
     """
     try:
