@@ -1,11 +1,11 @@
-# Every target sets up what it needs first (a moment when it is there). PYTHON names the interpreter that makes the
-# environment, VENV the environment: your own, with your own Detectron2, works too.
+# Most targets first set up the virtual environment in VENV. If the environment exists, this takes only a moment. PYTHON
+# is the interpreter that creates the environment. VENV can also be your own environment with your own Detectron2.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-# Processes of `make test`. `make test JOBS=0` runs the tests in one process, as a debugger needs.
+# Number of processes of `make test`. `make test JOBS=0` runs the tests in one process, for example in a debugger.
 JOBS ?= 2
-# Waiting threads that spin cost more than they give on small models.
+# By default, waiting OpenMP threads spin, and slow down small models.
 export OMP_WAIT_POLICY ?= passive
 
 .PHONY: help setup demo demo-classification gpu test test-all lint docs dist format clean
@@ -33,11 +33,12 @@ demo: setup
 demo-classification: setup
 	@OMP_NUM_THREADS=1 $(RUN) tools/demo_classification.py
 
-# Without setup, which downloads: it takes the PyTorch that is there.
+# This target downloads nothing. It does not call setup, and uses the installed PyTorch.
 gpu:
 	@$(if $(wildcard $(RUN)),$(RUN),$(PYTHON)) tools/gpu.py
 
-# The idle process takes over tests of the other one (worksteal). One thread each, because threads of two processes compete.
+# With worksteal, an idle process takes over tests of the other process. Each process uses one thread, because threads
+# of two processes would compete for the cores.
 test: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal
 

@@ -16,7 +16,7 @@ from seesaw_d2.missing_packages import exit_if_missing
 if __name__ == "__main__":
     # Parse the arguments first, because importing PyTorch and Detectron2 takes seconds.
     args = parse_arguments(demo_parser())
-    # OpenMP reads the variable when PyTorch is imported. Threads that spin while they wait slow down small models.
+    # OpenMP reads this variable when PyTorch is imported. By default, waiting threads spin, and slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         with exit_if_missing():

@@ -1,7 +1,7 @@
 """Install seesaw_d2 into an environment that contains Detectron2 (v0.6 or main). See README.md.
 
-The package index does not contain Detectron2 under its own name, so ``install_requires`` cannot list Detectron2.
-``tools/install_detectron2.py`` installs v0.6 if Detectron2 is missing.
+PyPI does not contain a package with the name detectron2. Therefore, ``install_requires`` cannot list Detectron2. If
+Detectron2 is missing, ``tools/install_detectron2.py`` installs v0.6.
 """
 
 import re
@@ -16,7 +16,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/version.py").rea
 
 DIGITS = ["scikit-learn"]  # for the handwritten digits of configs/digits
 TIMM = ["timm"]  # for MODEL.CLASSIFIER.BACKBONE timm/NAME, and for examples/timm_classifier.py
-# For seesaw_d2.integrations.transformers. The matching in transformers imports scipy, but transformers does not list
+# For seesaw_d2.integrations.transformers. The matcher of transformers imports scipy, but transformers does not list
 # scipy as a requirement.
 TRANSFORMERS = ["transformers>=5", "scipy"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime"]  # for tools/export.py --format onnx
@@ -26,7 +26,7 @@ DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 
 
 class BuildWithConfigs(build_py):
-    """Build command that also copies ``configs/`` into the package, where ``seesaw_d2.model_zoo`` finds the configs."""
+    """Build the package, and copy ``configs/`` into the package, where ``seesaw_d2.model_zoo`` finds the configs."""
 
     def run(self):
         super().run()
@@ -69,13 +69,13 @@ setup(
         "torchvision",
         "fvcore",
         "lvis",
-        # Computes the LVIS metrics in Rust, about 20 times faster than lvis-api. The results differ by less than 1e-12.
-        # (faster-coco-eval is only 3 times faster and lacks LVIS's limit of 300 detections per image.) TEST.LVIS_ENGINE
-        # "official" uses lvis-api instead.
+        # hotcoco computes the LVIS metrics in Rust, about 20 times faster than lvis-api. The results differ by less
+        # than 1e-12. TEST.LVIS_ENGINE "official" uses lvis-api instead. faster-coco-eval is only 3 times faster than
+        # lvis-api, and does not support LVIS's limit of 300 detections per image.
         "hotcoco>=1.3,<2",
         "safetensors",  # reads and writes weights in files that cannot contain code
         "orjson",  # writes results of gigabytes ten times faster than json
-        "msgspec",  # splits annotation files of gigabytes into entries without creating objects
+        "msgspec",  # splits annotation files of gigabytes into entries without creating Python objects
         "pycocotools",
         "opencv-python",
         "matplotlib",  # figures, and the fonts of the glyph data set

@@ -16,7 +16,7 @@ from seesaw_d2.missing_packages import exit_if_missing
 if __name__ == "__main__":
     # Parse the arguments first, because importing PyTorch and Detectron2 takes seconds.
     args = parse_arguments(argument_parser())
-    # OpenMP reads the variable when PyTorch is imported. Threads that spin while they wait slow down small models.
+    # OpenMP reads this variable when PyTorch is imported. By default, waiting threads spin, and slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         with exit_if_missing():
@@ -24,7 +24,7 @@ if __name__ == "__main__":
             from seesaw_d2.train.command_line import start
 
         status = start(args)
-    except KeyboardInterrupt:  # The job handles later interrupts.
+    except KeyboardInterrupt:  # interrupted before the job started. After the start, the job handles interrupts
         print("interrupted before the job started", file=sys.stderr)
         status = 130
     sys.exit(status)

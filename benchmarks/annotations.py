@@ -1,19 +1,22 @@
 #!/usr/bin/env python
-"""Measure the time and memory to load the dataset dicts of a generated annotation file that resembles LVIS.
+"""Measure the time and memory of loading dataset dicts from a generated annotation file that resembles LVIS.
 
     python benchmarks/annotations.py --images 10000 --detectron2
     python benchmarks/annotations.py --images 100170
 
-The file has 1203 categories, 12.7 objects per image, and polygons of the same sizes as in LVIS. With the 100,170 images
-of LVIS v1, it has 1.1 GB. Each row of the table is measured in a new process:
+The file has 1203 categories, 12.7 objects per image, and polygons of the same sizes as in LVIS. With 100,170 images, as
+in LVIS v1, the file has 1.1 GB. Each row of the table is measured in a new process:
 
     first         parse and check the file, and write the cache
     next          memory-map the cache
     detectron2    Detectron2's load_lvis_json
 
-Columns: "CPU s" has CPU seconds of all threads and, in brackets, wall-clock seconds. "own memory" is the anonymous
-memory (/proc/self/smaps_rollup) after loading minus the memory after the imports. "peak" is the maximum resident
-memory. "epoch" is the time to create each dataset dict once.
+The table has these columns:
+
+    CPU s         CPU seconds of all threads and, in brackets, wall-clock seconds
+    own memory    anonymous memory (/proc/self/smaps_rollup) after loading, minus the memory after the imports
+    peak          maximum resident memory
+    epoch         time to create each dataset dict once
 """
 
 import argparse
@@ -30,13 +33,13 @@ CATEGORIES = 1203
 
 
 def write(path, num_images, seed=0, outlines=True):
-    """Write an annotation file image by image, because it may be larger than the memory.
+    """Write an annotation file. Write it image by image, because the file may be larger than the memory.
 
     Args:
         path: path of the file.
         num_images: number of images.
-        seed: seed of the generator.
-        outlines: whether objects have polygons. False: only boxes.
+        seed: seed of the random generator.
+        outlines: if True, objects have boxes and polygons. If False, objects have only boxes.
     """
     rng = np.random.default_rng(seed)
     frequency = 1 / np.arange(1, CATEGORIES + 1) ** 1.1
@@ -76,14 +79,17 @@ def write(path, num_images, seed=0, outlines=True):
 
 
 def own_memory():
-    """Return the anonymous memory of this process in GB, which it shares with no process and no file."""
+    """Return the anonymous memory of this process in GB. Other processes and files do not share this memory."""
     with open("/proc/self/smaps_rollup") as file:
         lines = dict(line.split(":") for line in file if line.startswith(("Anonymous:", "LazyFree:")))
     return int(lines["Anonymous"].split()[0]) / 1e6
 
 
 def peak_from_now():
-    """Reset the peak memory, which a forked process inherits, and return the resident memory in GB."""
+    """Reset the peak memory of this process, and return the resident memory in GB.
+
+    The reset is necessary because a forked process inherits the peak memory of its parent process.
+    """
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     return highest_memory()
@@ -96,7 +102,7 @@ def highest_memory():
 
 
 def measure(kind, path):
-    """Load the file as ``kind`` says, and print the measured numbers as JSON."""
+    """Load the file with the loader ``kind`` (a row of the table), and print the measured numbers as JSON."""
     if kind == "detectron2":
         import lvis.lvis  # noqa: F401
         from detectron2.data.datasets.lvis import load_lvis_json

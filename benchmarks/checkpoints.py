@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Measure the time to write a checkpoint and to resume from it, compared with Detectron2's checkpointer.
+"""Measure the time to write and to load a checkpoint, compared with Detectron2's checkpointer.
 
     python benchmarks/checkpoints.py
 
-The checkpoint has 400 MB: Mask R-CNN R-50-FPN with 1203 categories, and the momentum of SGD. Unlike Detectron2, this
-project syncs checkpoints to the disk, reads them without running code, and verifies checksums with ``--resume``. Each
-cell of the table has CPU seconds of all threads and, in brackets, wall-clock seconds.
+The checkpoint has 400 MB. It contains Mask R-CNN R-50-FPN with 1203 categories, and the momentum of SGD. Unlike
+Detectron2, this project syncs checkpoints to the disk, loads checkpoints without running code, and verifies checksums
+with ``--resume``. Each cell of the table has CPU seconds of all threads and, in brackets, wall-clock seconds.
 """
 
 import argparse

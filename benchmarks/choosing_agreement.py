@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Compare the rankings of tools/choose_loss.py with full trainings: Kendall's τ of the numbers in choosing.json.
+"""Compare the rankings of methods by tools/choose_loss.py with the rankings by full trainings, using Kendall's τ.
 
     python benchmarks/choosing_agreement.py
     python benchmarks/choosing_agreement.py --without "class-balanced focal loss" --values
 
-Each printed line is for one ranking of the tool. "held out, seed 0" ranks by held-out training images, as the tool
-does. "held out, mean" ranks by the mean over the seeds, and "test" by the test images. The interval is a 95 % bootstrap
-interval from 2000 samples of the methods.
+choosing.json contains the metrics of both. Each printed line is about one ranking by the tool. "held out, seed 0" uses
+held-out training images, like the tool. "held out, mean" uses the mean over the seeds. "test" uses the test images. The
+interval is a 95 % bootstrap interval from 2000 samples of the methods.
 """
 
 import argparse
@@ -23,7 +23,10 @@ from published_order import kendall  # noqa: E402
 
 
 def columns_of(methods: dict[str, dict], metric: str) -> dict[str, dict[str, float]]:
-    """Return ranking -> method -> value of the metric, for rankings in which several methods have the metric."""
+    """Return a dict from a ranking to a dict from a method to the value of the metric.
+
+    Add the ranking "held out, mean" if there are several seeds.
+    """
     found: dict[str, dict[str, float]] = {}
     for name, method in methods.items():
         for ranking, metrics in method["tool"].items():
@@ -48,7 +51,7 @@ def interval(full: list[float], tool: list[float], samples: int = 2000) -> tuple
 
 
 def report(data: dict, without: list[str], values: bool) -> None:
-    """Print τ of each data set, metric and ranking."""
+    """Print τ for each data set, metric and ranking."""
     for name, content in data.items():
         methods = {key: each for key, each in content["methods"].items() if key not in without}
         print(f"{name}: {content['about']}")

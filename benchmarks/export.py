@@ -1,14 +1,15 @@
 #!/usr/bin/env python
-r"""Measure the differences between exported files and the model, and the images per second of both.
+r"""Compare exported models with the original model: differences of the outputs, and images per second.
 
     python benchmarks/export.py
     python benchmarks/export.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x.yaml \
         --images 2 --batch-size 2 --rounds 3 MODEL.DEVICE cpu
     python benchmarks/export.py --config-file ... --file onnx --file onnx-float16 --images 0   # no speed
 
-The model has random weights or --weights, and runs on generated images. On a CPU it uses one thread. Each round
-measures each way of running the model once. The table has medians over the rounds, of CPU seconds on a CPU and of
-wall-clock seconds on a GPU. All times include resizing, and exclude pasting the masks into the images.
+The model has random weights or the weights of --weights, and runs on generated images. On a CPU, the model uses one
+thread. Each round measures each row of the second table once. The table has medians over the rounds. On a CPU, times
+are CPU seconds. On a GPU, times are wall-clock seconds. All times include resizing, and exclude pasting the masks into
+the images.
 """
 
 import argparse
@@ -39,7 +40,7 @@ FILES = {
 
 
 def pictures(cfg, count):
-    """Return ``count`` images of random rectangles, in the size of the model's inputs."""
+    """Return ``count`` images of random squares, uint8 (H, W, 3), with the size of the model's resized inputs."""
     random = np.random.default_rng(0)
     height, width = cfg.INPUT.MIN_SIZE_TEST, min(cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST * 4 // 3)
     small = random.integers(0, 256, (count, height // 16, width // 16, 3), dtype=np.uint8)
@@ -47,7 +48,7 @@ def pictures(cfg, count):
 
 
 def eager(model, cfg, batch, dtype):
-    """Return a function that runs the model on a list of images, ``batch`` images per forward pass."""
+    """Return a function that runs the original model on a list of images, with ``batch`` images per forward pass."""
 
     def run(given):
         for start in range(0, len(given), batch):
@@ -59,10 +60,10 @@ def eager(model, cfg, batch, dtype):
 
 
 def exported(cfg, folder, file_format, dtype, sample):
-    """Export the model to a file, and print its differences from the model.
+    """Export the model to a file, and print the differences between the exported and the original model.
 
     Returns:
-        a function that runs the file on a list of images, or None if the differences are too large.
+        a function that runs the exported model on a list of images, or None if the differences are too large.
     """
     start = time.process_time()
     try:
@@ -89,7 +90,17 @@ def exported(cfg, folder, file_format, dtype, sample):
 
 
 def files(cfg, folder, names, sample):
-    """Export the model to files with these names. Return name -> function that runs the file on a list of images."""
+    """Export the model to several kinds of files, and print a table of the differences from the original model.
+
+    Args:
+        cfg: config of the model.
+        folder: folder of the files.
+        names: kinds of files, keys of ``FILES``.
+        sample: image for the comparison.
+
+    Returns:
+        a dict from a name to a function that runs the exported model on a list of images.
+    """
     differences = [f"largest difference of {name}" if name == OUTPUTS[0] else name for name in OUTPUTS]
     header("file", "CPU seconds to export and compare", "MiB", *differences, "detections in the images compared")
     written = {name: exported(cfg, folder, *FILES[name], sample) for name in names}

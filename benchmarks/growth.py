@@ -1,13 +1,16 @@
 #!/usr/bin/env python
-"""Measure how time and memory grow with the number of categories, and what collectives of two processes cost.
+"""Measure how time and memory grow with the number of categories, and the time of collectives of two processes.
 
     python benchmarks/growth.py
     python benchmarks/growth.py categories --device cuda
 
 "categories" measures forward and backward passes of modules that depend on the number of categories, compared with
 Detectron2's modules: Seesaw Loss on 512 proposals, the box predictor with class-specific and class-agnostic boxes, and
-the mask head on 32 regions. Memory is the peak of tensors, without parameters and inputs. "processes" measures the time
-of collectives per iteration, with two processes and gloo. For the number of images, see growth_images.py.
+the mask head on 32 regions. Memory is the peak memory of tensors, without parameters and inputs.
+
+"processes" measures the time of the collectives in an iteration, with two processes and the backend gloo.
+
+growth_images.py measures the growth with the number of images.
 """
 
 import argparse
@@ -51,7 +54,7 @@ def report(num_categories: int, what: str, functions: dict, args) -> None:
 
 
 def box_predictors(num_categories: int, device: str):
-    """Return name -> function that runs a forward and backward pass of a box predictor."""
+    """Return a dict from the name of a box predictor to a function that runs its forward and backward pass."""
     shape = ShapeSpec(channels=WIDTH)
     common = {"box2box_transform": Box2BoxTransform((10, 10, 5, 5)), "num_classes": num_categories}
     theirs = FastRCNNOutputLayers(shape, **common)
@@ -101,7 +104,7 @@ def mask_heads(num_categories: int, device: str):
     shape, instances = ShapeSpec(channels=256, height=14, width=14), regions(REGIONS, num_categories, device)
     x = torch.rand(REGIONS, 256, 14, 14, device=device)
     kinds = {"ours": SelectiveMaskHead}
-    if num_categories < 5000:  # with more, Detectron2's head needs several times 1.3 GB for masks and gradients
+    if num_categories < 5000:  # with more categories, Detectron2's head needs several times 1.3 GB of memory
         kinds = {"Detectron2's": MaskRCNNConvUpsampleHead, **kinds}
     heads = {
         name: kind(shape, num_classes=num_categories, conv_dims=[256, 256]).to(device) for name, kind in kinds.items()

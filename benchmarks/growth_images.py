@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Measure how time and memory of the start of a training grow with the number of images.
+"""Measure how the time and memory at the start of a training grow with the number of images.
 
     python benchmarks/growth_images.py --images 20000 200000
     python benchmarks/growth_images.py --images 1000000 --boxes
 
 The annotation files are generated and resemble LVIS. The benchmark measures CPU seconds and memory in a new process,
-which reads the file from the cache. A million images with polygons are 11 GB of JSON, without polygons 1.6 GB.
+which reads the cache of the file. The annotation file of a million images has 11 GB with polygons, and 1.6 GB without
+polygons.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from measuring import header, row
 
 
 def measure(path: str, masks: bool) -> None:
-    """Run the steps of the start of a training, and print their CPU seconds and memory as JSON."""
+    """Run the steps at the start of a training, and print the CPU seconds and the memory of each step as JSON."""
     from detectron2.config import get_cfg
 
     from seesaw_d2 import add_seesaw_config

@@ -6,16 +6,19 @@
 
 Without --photos, the images are generated JPEG files of 640 x 480 pixels, a common size in LVIS. Rows of the table:
 
-    decode    from the bytes of a file to RGB pixels, with Pillow (as Detectron2), OpenCV and torchvision, and the
-              largest difference from Pillow's pixels
-    resize    to a short edge of 800 pixels, with Pillow, PyTorch and OpenCV (INPUT.RESIZE), and the fraction of pixels
-              that differ from Pillow's
-    mapper    Detectron2's DatasetMapper with 12 polygons, and this project's mapper with each INPUT.RESIZE
-    load      batches of 8 images with worker processes, with Detectron2's loader and this project's loader
-    training takes    images per second that a training consumes: the quickstart model on a CPU, or, with --device cuda,
+    decode    decode the bytes of a file to RGB pixels with Pillow (as Detectron2), OpenCV and torchvision. The last
+              column has the largest difference from Pillow's pixels.
+    resize    resize to a shorter edge of 800 pixels with Pillow, PyTorch and OpenCV, the values of INPUT.RESIZE. The
+              last column has the fraction of pixels that differ from Pillow's.
+    mapper    map images with 12 polygons with Detectron2's DatasetMapper, and with this project's mapper for each value
+              of INPUT.RESIZE
+    load      load batches of 8 images in worker processes with Detectron2's loader and with this project's loader
+    training takes
+              images per second that a training consumes: the quickstart model on a CPU, or, with --device cuda,
               R-50-FPN with 1203 categories on 16 images of 800 pixels
 
-"load" and, on a GPU, "training takes" are measured in wall-clock seconds. The others are CPU seconds of one thread.
+"load" and, on a GPU, "training takes" are measured in wall-clock seconds. All other rows are measured in CPU seconds of
+one thread.
 """
 
 import argparse
@@ -49,7 +52,7 @@ RESIZES = (PILLOW, PYTORCH, OPENCV)
 
 
 def make_photos(folder: Path, count: int, size=(640, 480), seed: int = 0) -> list[Path]:
-    """Write images of noise at several scales, whose files have about the size of photos, and return their paths."""
+    """Write images of noise at several scales, and return their paths. The files are about as large as photos."""
     rng, paths = np.random.default_rng(seed), []
     for number in range(count):
         image = np.zeros((size[1], size[0], 3), np.float32)
@@ -150,7 +153,7 @@ def decoding_and_mapping(paths, records, repetitions: int) -> None:
 
 
 def loading(records, workers: int, batches: int, repetitions: int) -> None:
-    """Measure the loaders in wall-clock seconds, because several processes work, without the time to start workers."""
+    """Measure the loaders in wall-clock seconds, because several processes run. Exclude the start of the workers."""
 
     def theirs():
         return build_detection_train_loader(

@@ -5,19 +5,21 @@
     python benchmarks/iteration.py --model quickstart --options
     python benchmarks/iteration.py --device cuda --images 16 --size 800 --proposals 512 --options
 
-Models:
+--model selects a model:
     lvis           R-50-FPN with 1203 categories and class-specific masks
-    quickstart     the glyph model with 108 categories, class-agnostic masks and boxes
+    quickstart     the glyph model with 108 categories, class-agnostic masks and class-agnostic boxes
+
+Rows of the table:
     Detectron2's   StandardROIHeads, FastRCNNOutputLayers, MaskRCNNConvUpsampleHead, Detectron2's optimizer and
                    SimpleTrainer. On a GPU also AMPTrainer.
     ours           the same backbone and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as in the
                    config. The quickstart config sets three keys of docs/speed.md. --options measures each key alone.
 
-Batches are generated and stay in memory. Weights are random, and equal in all backbones and RPNs. Images have as many
-objects as foreground proposals that are sampled, because a random RPN finds fewer objects than a trained RPN.
-Repetitions of the models are interleaved. Times are medians, on a CPU of CPU seconds of one thread, on a GPU of
-wall-clock seconds. Ratios to Detectron2 have their quartiles. Memory is the peak of the tensors in one iteration. The
-processes keep freed memory (see measuring.py), which also makes Detectron2's model faster.
+Batches are generated and stay in memory. Weights are random, and equal in all backbones and RPNs. A random RPN finds
+fewer objects than a trained RPN. Therefore, the number of objects in an image equals the number of foreground proposals
+to sample. Repetitions of the models are interleaved. Times are medians: of CPU seconds of one thread on a CPU, and of
+wall-clock seconds on a GPU. Ratios are medians, followed by the quartiles. Memory is the peak memory of tensors in one
+iteration. The processes keep freed memory (see measuring.py), which also makes Detectron2's model faster.
 """
 
 import argparse
@@ -137,8 +139,8 @@ def training(trainer):
 def inference(trainer, image):
     """Return a function that runs the model on one image, and returns the number of detections.
 
-    A random classifier gives similar scores to all categories. Therefore this function sets the biases, equally in all
-    models, so that scores differ between categories and background has a low score.
+    A random classifier gives similar scores to all categories. Therefore, ``inference`` sets the same random biases in
+    all models, so that scores differ between categories. The bias of background is low.
     """
     model = trainer.model
     predictor = model.roi_heads.box_predictor

@@ -8,10 +8,12 @@
 --loss selects another loss. The benchmark measures forward and backward passes on 1024 proposals. The labels of the
 foreground proposals have a Zipf distribution over the categories, and losses that need category statistics get this
 distribution. With Seesaw Loss, all functions get the same logits (1024, C + 2), which include the objectness branch.
-"reference" is the algorithm of SeesawLoss in MMDetection 3.3.0, written again below: a loop over the labels in the
-batch updates the class counts, and the ratios of class counts are a C x C matrix. Repetitions of the functions are
-interleaved. Times are medians, on a CPU of CPU seconds of one thread, on a GPU of wall-clock seconds. Ratios have their
-quartiles.
+
+"reference" is the algorithm of SeesawLoss in MMDetection 3.3.0, which the function ``reference`` implements. A loop
+over the labels in the batch updates the class counts, and the ratios of class counts form a C x C matrix.
+
+Repetitions of the functions are interleaved. Times are medians: of CPU seconds of one thread on a CPU, and of
+wall-clock seconds on a GPU. Ratios are medians, followed by the quartiles.
 """
 
 import argparse
@@ -57,7 +59,7 @@ def frequencies(num_classes):
 
 
 def built(name, num_classes):
-    """Build a loss from a config, for 200,000 images, half of which contain the most frequent category."""
+    """Build a loss from a config. The most frequent category occurs in 100,000 of 200,000 training images."""
     cfg = get_cfg()
     add_seesaw_config(cfg)
     cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME = name
@@ -77,9 +79,9 @@ def batch(num_classes, num_foreground, device, rows=1024):
 
 
 def contestants(name, num_classes, num_foreground, device):
-    """Return name -> function that runs a forward and backward pass of a loss."""
+    """Return a dict from the name of a loss to a function that runs its forward and backward pass."""
     loss = built(name, num_classes).to(device)
-    # For a loss without background, the last category takes the place of background in the labels.
+    # If the loss does not model background, background proposals get the label of the last category.
     labels = batch(loss.num_label_values - 1, num_foreground, device)
     counts = torch.zeros(num_classes + 1, device=device)
     logits = torch.randn(len(labels), loss.num_logits, device=device, requires_grad=True)

@@ -1,15 +1,20 @@
 #!/usr/bin/env python
-"""Measure time and memory of the LVIS evaluation after inference, on generated data that resembles LVIS val.
+"""Measure the time and memory of the LVIS evaluation after inference, on generated data that resembles LVIS val.
 
     python benchmarks/lvis_evaluation.py --images 500 1000 2000
     python benchmarks/lvis_evaluation.py --images 500 --engine official
     python benchmarks/lvis_evaluation.py --images 2000 --processes 2
 
-The data has 1203 categories, and 12 objects and 300 detections with masks per image of 480 x 640 pixels. Each number of
-images runs in new processes. Seconds are CPU seconds of all threads of the main process, except "wall", which is
-wall-clock seconds. "write" is for writing the results file, "boxes" and "masks" for the metrics. "all" also includes
-gathering the detections and reading the ground truth. Memory is the peak of the main process: ground truth, detections,
-and 0.4 GB for libraries.
+The data has 1203 categories. Each image has 480 x 640 pixels, 12 objects, and 300 detections with masks. Each number of
+images is measured in new processes. The table has these columns:
+
+    boxes, masks    time to compute the metrics of boxes and of masks
+    write           time to write the results file
+    all             time of the evaluation, including gathering the detections and reading the ground truth
+    wall            the same as "all", in wall-clock seconds
+    peak            peak memory of the main process: ground truth, detections, and 0.4 GB for libraries
+
+All times except "wall" are CPU seconds of all threads of the main process.
 """
 
 import argparse
@@ -29,7 +34,7 @@ CATEGORIES, OBJECTS, DETECTIONS, HEIGHT, WIDTH = 1203, 12, 300, 480, 640
 
 
 def shapes(rng, count=400, variants=5):
-    """Return ``count`` random blobs, each as a list of overlapping variants: (run lengths, box, area)."""
+    """Return up to ``count`` random blobs. Each blob is a list of overlapping variants (run lengths, box, area)."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     found = []
     for _ in range(count):
@@ -47,7 +52,10 @@ def shapes(rng, count=400, variants=5):
 
 
 def make(num_images: int, folder: str, rank: int, processes: int):
-    """Return this process's detections, one ``Detections`` per image. Rank 0 also writes the annotation file."""
+    """Return the detections of this process, a list of ``Detections``, one per image.
+
+    The process of rank 0 also writes the annotation file.
+    """
     from seesaw_d2.evaluation import Detections
 
     rng = np.random.default_rng(0)
@@ -83,7 +91,7 @@ def make(num_images: int, folder: str, rank: int, processes: int):
         if image % processes != rank:
             continue
         boxes = np.array([entry[1] for entry in entries])
-        # Copy the bytes, because each mask of a model is a separate object.
+        # Copy the bytes, because each mask that a model returns is a separate object in memory.
         masks = [bytes(bytearray(entry[0])) for entry in entries]
         ids = np.full(DETECTIONS, image, dtype=np.int64)
         sizes = np.tile(np.array([HEIGHT, WIDTH], dtype=np.int32), (DETECTIONS, 1))

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Measure time and memory of the mask heads, compared with Detectron2's, which computes the masks of all categories.
+"""Measure the time and memory of this project's mask heads, compared with Detectron2's mask head.
 
     python benchmarks/mask_head.py
     python benchmarks/mask_head.py --device cuda --categories 80 1203 13204 --regions 256
 
-The heads have four convolutions with 256 channels, a deconvolution and the last layer, and run on 14 x 14 features.
-"train" is a forward and backward pass. Times are medians of interleaved repetitions, with one thread on a CPU. Memory
-is the peak of tensors without parameters and inputs, which PyTorch's profiler measures on a CPU.
+Detectron2's head computes the masks of all categories. All heads have four convolutions with 256 channels, a
+deconvolution and the last layer, and run on 14 x 14 features. "train" is a forward and backward pass. Times are medians
+of interleaved repetitions. On a CPU, the heads use one thread. Memory is the peak memory of tensors, without parameters
+and inputs. On a CPU, PyTorch's profiler measures this memory.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Measure time and memory for the benchmarks: interleaved repetitions, ratios with quartiles, peak memory.
 
-The benchmarks keep freed memory in the process, as training and inference of this project do on a CPU. Otherwise the
-time to get memory from the kernel would depend on the functions that ran before. To use the default of glibc, set
+The benchmarks keep freed memory in the process, like training and inference of this project on a CPU. Otherwise, the
+time to get memory from the kernel would depend on the functions that ran before. To use the default of glibc, write
 GLIBC_TUNABLES= before the command.
 """
 
@@ -22,17 +22,17 @@ def synchronize(device: str) -> None:
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], repetitions: int, device: str = "cpu", warm_up: int = 1):
-    """Measure functions in interleaved repetitions: each repetition runs all functions once.
+    """Measure the time of functions in interleaved repetitions. Each repetition runs all functions once.
 
     Args:
-        functions: name -> function.
+        functions: dict from name to function.
         repetitions: number of measured repetitions.
         device: device on which the functions run.
-        warm_up: number of repetitions before the measured ones.
+        warm_up: number of repetitions before the measured repetitions.
 
     Returns:
-        name -> seconds of each repetition. On a CPU, they are CPU seconds of this process, which other programs affect
-        little. On a GPU, they are wall-clock seconds.
+        dict from name to the seconds of each repetition. On a CPU, these are CPU seconds of this process, because other
+        programs affect CPU seconds only little. On a GPU, these are wall-clock seconds.
     """
     clock = time.perf_counter if device.startswith("cuda") else time.process_time
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -48,9 +48,9 @@ def interleaved(functions: Mapping[str, Callable[[], object]], repetitions: int,
 
 
 def ratio(times: list[float], reference: list[float]) -> str:
-    """Format the median and the quartiles of the ratios ``times`` / ``reference`` of all repetitions.
+    """Return the median and the quartiles of the ratios ``times`` / ``reference`` of the repetitions as text.
 
-    A ratio depends little on the load of the machine, because the load slows down both times.
+    A ratio depends little on the load of the machine, because the load affects both times.
     """
     ratios = sorted(a / b for a, b in zip(times, reference, strict=True))
     if len(ratios) < 2:
@@ -69,7 +69,7 @@ def header(*names: str) -> None:
 
 
 def peak_memory(function: Callable[[], object], device: str) -> float:
-    """Return the peak memory of the tensors that the function allocates, in MB."""
+    """Return the peak memory in MB of the tensors that ``function`` allocates."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""Build a detector with random weights that has detections."""
+"""Build a detector with random weights that finds objects in an image."""
 
 import numpy as np
 import torch
@@ -7,20 +7,21 @@ from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from torch import nn
 
-# Standard deviation of the biases of the classes. Some hundreds of 1203 categories get scores above LVIS's threshold.
+# Standard deviation of the classifier's biases. With this value, some hundreds of 1203 categories get scores above
+# LVIS's score threshold.
 _SPREAD = 3.0
 
 
 def random_detector(cfg: CfgNode, image: np.ndarray) -> nn.Module:
-    """Return a model in evaluation mode, which depends only on its arguments.
+    """Return a model with random weights in evaluation mode. Equal arguments give equal weights.
 
     With the usual initial weights, features grow from block to block of a deep backbone, and all categories have the
-    same score everywhere. Therefore this function sets the statistics of the normalization layers to those of an image,
-    and draws random biases of the classes and random weights of the box regression.
+    same score everywhere. Therefore, this function sets the statistics of the normalization layers to the statistics of
+    an image, and draws random biases for the categories and random weights for the box regression.
 
     Args:
         cfg: config of a detector.
-        image: (3, H, W) uint8.
+        image: uint8 (3, H, W).
     """
     torch.manual_seed(0)
     model = build_model(cfg).eval()

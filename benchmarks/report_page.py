@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Measure the size and loading time of a report with 1203 categories, as in LVIS, 1,000 images and two runs.
+"""Measure the size and the loading time of a report with two runs, 1,000 images and 1203 categories, as in LVIS.
 
     python benchmarks/report_page.py --photos folder/of/photos --output output/large
 
-The benchmark repeats the photos under other names. If the command chromium exists, it also measures the time from the
-start of loading to the "load" event, without the start of the browser.
+The benchmark repeats the photos until there are 1,000 images. If the command chromium exists, the benchmark also
+measures the time from the start of loading to the "load" event. This time excludes the start of the browser.
 """
 
 import argparse

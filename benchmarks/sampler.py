@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure the samplers on a generated data set of the size of LVIS v1, compared with Detectron2's samplers.
+"""Measure this project's samplers on a generated data set of the size of LVIS v1, compared with Detectron2's samplers.
 
     python benchmarks/sampler.py
     python benchmarks/sampler.py --images 1000000
@@ -7,8 +7,9 @@
 The data set has 100,170 images with 12.7 objects on average, and 1203 categories with a Zipf distribution. The
 benchmark measures the repeat factors of all images, the indices of one epoch, and class-aware sampling. "ours" reads
 the same list of dataset dicts as Detectron2. "ours, columns" reads the cached annotation file. Detectron2 v0.6 has no
-class-aware sampler. Therefore "eqlv2's way" is the algorithm of the EQL v2 reference, written again below. Repetitions
-are interleaved. Times are medians of CPU seconds of one thread. Ratios have their quartiles.
+class-aware sampler. Therefore, class-aware sampling is compared with "eqlv2's way", the algorithm of the EQL v2
+reference, which ``reference_class_aware`` implements. Repetitions are interleaved. Times are medians of CPU seconds of
+one thread. Ratios are medians, followed by the quartiles.
 """
 
 import argparse
@@ -47,7 +48,7 @@ def make_records(num_images: int, seed: int = 0) -> list[dict]:
 
 
 def compiled(records: list[dict], folder: str):
-    """Write the records to an annotation file, and return the dataset dicts that the cache of this file provides."""
+    """Write the records to an annotation file, and return the dataset dicts from the cache of this file."""
     images = [
         {"id": r["image_id"], "width": 8, "height": 8, "coco_url": "a/b.jpg", "neg_category_ids": []} for r in records
     ]
@@ -62,9 +63,10 @@ def compiled(records: list[dict], folder: str):
 
 
 def reference_class_aware(records: list[dict], count: int) -> list[int]:
-    """Return image indices like CASDataset of the EQL v2 reference.
+    """Return ``count`` image indices, sampled like CASDataset of the EQL v2 reference.
 
-    It goes through a shuffled list of categories and, for each category, through a shuffled list of images.
+    Each step takes the next category of a shuffled list, and the next image of this category's shuffled list of images.
+    At its end, a list is shuffled again.
     """
     images: dict[int, list[int]] = {}
     for index, record in enumerate(records):

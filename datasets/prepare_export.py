@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 r"""Create a data set from the COCO export of a labelling tool, such as Label Studio, CVAT or Roboflow.
 
-docs/own-data.md describes how to train on the data set. Examples:
+docs/own-data.md describes how to train on this data set. Examples:
 
     python datasets/prepare_export.py datasets/my_export/result.json --output datasets/my_data
     python datasets/prepare_export.py datasets/my_export/train/_annotations.coco.json \
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, parser_of, refuse_options
 
-# Consequences for categories without a training image and for categories without a validation image.
+# Texts about categories without a training image, and about categories without a validation image.
 CONSEQUENCES = (
     "training image, so the model cannot learn these categories",
     "validation image, so these categories have no AP",
@@ -59,7 +59,7 @@ def main(arguments=None) -> None:
         refuse_options(args, ("val_share", "seed"), "without --val")
     else:
         refuse_options(args, ("allow_overlap",), "with --val")
-    # Do not show the warnings of this package, because the notes below contain the warnings.
+    # Hide the warnings of this package, because the program prints the same texts as notes.
     logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())
     from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 

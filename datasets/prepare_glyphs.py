@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""Create the glyph data set: 108 long-tailed categories, 1,500 small images, LVIS v1 annotations.
+"""Create the glyph data set: 108 long-tailed categories, 1,500 small images, annotations in LVIS v1 format.
 
-Run ``python datasets/prepare_glyphs.py`` in the repository's root. If the data set exists, the program does nothing.
-Options for other data sets:
+Run ``python datasets/prepare_glyphs.py`` in the root folder of the repository. If the data set exists, the program does
+not change it. These options create other data sets:
 
 - ``--alphabet plain --root datasets/glyphs_plain``: 40 characters that are easy to distinguish, with other defaults.
-- ``--alphabet plain --semantic --root datasets/glyphs_semantic``: the same, with label maps for semantic segmentation.
+- ``--alphabet plain --semantic --root datasets/glyphs_semantic``: the same 40 characters, with label maps for semantic
+  segmentation.
 - ``--categories 1203 --train-images 100000 --val-images 6000 --annotations-only --root datasets/glyphs_large``:
-  annotations of the size of LVIS, to benchmark annotation loading.
+  annotations of the size of LVIS without images, to benchmark the loading of annotations.
 """
 
 import argparse
@@ -33,7 +34,7 @@ NUMBERS = {
 
 
 def parse_arguments(arguments) -> argparse.Namespace:
-    """Parse the command line. Omitted options are None, because their defaults depend on the alphabet."""
+    """Parse the command line. Omitted options are None, because the default values depend on the alphabet."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="The values in parentheses are the defaults of --alphabet similar. docs/glyphs.md describes both "

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Create tiles for detection, or symbol crops for classification, from MUSCIMA++ v2.0.
+"""Create a data set from MUSCIMA++ v2.0: tiles of pages for detection, or crops of symbols for classification.
 
 docs/muscima.md describes the data. Examples:
 

@@ -1,8 +1,8 @@
 """Use Seesaw Loss in CenterNet2 (https://github.com/xingyizhou/CenterNet2), and keep its score multiplication.
 
 Import this module in CenterNet2's train_net.py. In the function ``setup``, call ``add_seesaw_config(cfg)`` before the
-line that merges the config file, and ``use_seesaw(cfg)`` after it. In a checkout of CenterNet2, this command prints the
-box predictors of a config:
+line that merges the config file, and call ``use_seesaw(cfg)`` after this line. In a checkout of CenterNet2, the
+following command prints the box predictors of a config:
 
     PYTHONPATH=. python path/to/centernet2_heads.py configs/CenterNet2_R50_1x.yaml
 """
@@ -20,13 +20,16 @@ from seesaw_d2.modeling import SeesawPredictors
 
 @ROI_HEADS_REGISTRY.register()
 class SeesawCenterNet2ROIHeads(SeesawPredictors, CustomCascadeROIHeads):
-    """CenterNet2's cascade with Seesaw Loss in each stage. Scores are √(P(j) · proposal score), as in CenterNet2."""
+    """Run CenterNet2's cascade with Seesaw Loss in each stage.
+
+    As in CenterNet2, the score of category j is √(P(j) · proposal score).
+    """
 
 
 def use_seesaw(cfg: CfgNode) -> None:
     """Select Seesaw Loss in a CenterNet2 config, in place."""
     cfg.MODEL.ROI_HEADS.NAME = "SeesawCenterNet2ROIHeads"
-    # MODEL.ROI_BOX_HEAD.CLS_LOSS replaces these two losses.
+    # Disable these two losses, because MODEL.ROI_BOX_HEAD.CLS_LOSS replaces them.
     cfg.MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE = False
     cfg.MODEL.ROI_BOX_HEAD.USE_FED_LOSS = False
 

@@ -4,8 +4,8 @@
     pip install 'seesaw_d2[transformers]'
     python deformable_detr.py --iterations 10
 
-Deformable DETR classifies with a sigmoid for each category. Therefore it can use the losses of sigmoids: focal, EQL,
-federated and others. ``use_loss`` replaces the loss. The model is tiny and starts from random weights.
+Deformable DETR classifies with a sigmoid for each category. Therefore, it supports losses for sigmoids, such as focal
+loss, EQL and federated loss. ``use_loss`` replaces the loss. The model is tiny and starts from random weights.
 """
 
 import argparse
@@ -21,7 +21,10 @@ FREQUENCY = [0.76, 0.06, 0.06, 0.06, 0.06]  # fraction of the images that contai
 
 
 def squares(count: int, seed: int) -> dict:
-    """Return images of one square each. The brightness depends on the category, and the first category is frequent."""
+    """Return a batch of ``count`` images with one square each. The brightness of a square depends on its category.
+
+    76 % of the squares belong to the first category.
+    """
     generator = torch.Generator().manual_seed(seed)
     images = 0.1 * torch.rand(count, 3, SIZE, SIZE, generator=generator)
     labels = []
@@ -60,7 +63,7 @@ def main() -> None:
     torch.manual_seed(0)
     loss = EqualizationLoss(NUM_CLASSES, image_frequency=FREQUENCY, lambda_=0.1)
     model = use_loss(tiny_model(), loss).train()
-    for classifier in model.class_embed:  # random weights need initial scores near 0, trained weights do not
+    for classifier in model.class_embed:  # needed only for random weights: start with scores near 0
         classifier.bias.data.copy_(loss.initial_bias())
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for iteration in range(iterations):

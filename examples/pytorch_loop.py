@@ -11,7 +11,7 @@ from seesaw_d2.integrations.classification import Criterion
 from seesaw_d2.losses import SeesawLoss
 
 NUM_CLASSES, FEATURES = 20, 16
-# Training examples of each class: 500, 360, ... 1.
+# Number of training examples of each class: 500, 360, ..., 1.
 COUNTS = [max(int(500 * 0.72**index), 1) for index in range(NUM_CLASSES)]
 RARE = [index for index, count in enumerate(COUNTS) if count <= 10]
 
@@ -50,8 +50,8 @@ def main() -> None:
     generator = torch.Generator().manual_seed(1)
     centers = 1.2 * torch.randn(NUM_CLASSES, FEATURES, generator=generator)
     training, test = points(centers, COUNTS, generator), points(centers, [100] * NUM_CLASSES, generator)
-    # The loss is a module with class counts. Move it to the model's device, and save it with the model. It counts only
-    # in training mode.
+    # The loss is a module with a buffer of class counts. Move the loss to the device of the model, and save the loss
+    # with the model. The loss updates the counts only in training mode.
     seesaw = SeesawLoss(NUM_CLASSES, background="none")
     for name, loss in {"cross-entropy": nn.CrossEntropyLoss(), "Seesaw Loss": Criterion(seesaw)}.items():
         overall, rare = accuracy(train(loss, training), test)

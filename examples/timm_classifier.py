@@ -4,8 +4,8 @@
     pip install 'seesaw_d2[timm]'
     python timm_classifier.py
 
-``Criterion`` replaces ``nn.CrossEntropyLoss`` and timm's ``SoftTargetCrossEntropy``. In timm's train.py, assign it to
-``train_loss_fn``. The evaluation does not change, because the scores are the softmax of the logits.
+``Criterion`` replaces ``nn.CrossEntropyLoss`` and timm's ``SoftTargetCrossEntropy``. In timm's train.py, assign a
+``Criterion`` to ``train_loss_fn``. The evaluation does not change, because the scores are the softmax of the logits.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from seesaw_d2.integrations.classification import Criterion
 from seesaw_d2.losses import SeesawLoss
 
 SIZE, NUM_CLASSES = 32, 10
-COUNTS = [max(int(300 * 0.5**index), 2) for index in range(NUM_CLASSES)]  # 300, 150, ... 2 images
+COUNTS = [max(int(300 * 0.5**index), 2) for index in range(NUM_CLASSES)]  # number of images: 300, 150, ..., 2
 RARE = [index for index, count in enumerate(COUNTS) if count <= 10]
 
 
 def stripes(counts: list[int], seed: int) -> tuple[Tensor, Tensor]:
-    """Return noisy images of stripes, and their classes. The direction of the stripes depends on the class."""
+    """Return noisy images of stripes, (N, 3, SIZE, SIZE), and their classes (N,). The class defines the direction."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.repeat_interleave(torch.arange(NUM_CLASSES), torch.tensor(counts))
     angle = torch.pi * labels.view(-1, 1, 1) / NUM_CLASSES
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15, help="number of epochs (default: 15)")
     epochs = parser.parse_args().epochs
     training, test = stripes(COUNTS, seed=1), stripes([40] * NUM_CLASSES, seed=2)
-    seesaw = SeesawLoss(NUM_CLASSES, background="none")  # a module with class counts. Save it with the model
+    seesaw = SeesawLoss(NUM_CLASSES, background="none")  # has a buffer of class counts. Save it with the model
     for name, criterion in {"cross-entropy": SoftTargetCrossEntropy(), "Seesaw Loss": Criterion(seesaw)}.items():
         overall, rare = accuracy(train(criterion, training, epochs), test)
         print(f"{name}: accuracy {overall:.1f}, rare classes {rare:.1f}")

@@ -3,7 +3,7 @@
 
     python torchvision_mask_rcnn.py --iterations 10
 
-``use_loss`` replaces the classifier and its loss. The rest of the model is torchvision's.
+``use_loss`` replaces the classifier and its loss. All other parts of the model are torchvision's.
 """
 
 import argparse
@@ -19,7 +19,10 @@ SIZE = 128
 
 
 def squares(count: int, num_classes: int, seed: int = 0) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return images of one square each. The brightness depends on the category, and the first category is frequent."""
+    """Return ``count`` images with one square each, and their targets in torchvision's format.
+
+    The brightness of a square depends on its category. Most squares belong to the first category.
+    """
     generator = torch.Generator().manual_seed(seed)
     images, targets = [], []
     for _ in range(count):

@@ -4,7 +4,7 @@
     pip install 'seesaw_d2[transformers]'
     python transformers_mask2former.py --iterations 10
 
-``use_loss`` is the only line that differs from a program without this package. The model is tiny and starts from random
+Only the line with ``use_loss`` differs from a program without this package. The model is tiny and starts from random
 weights. To start from published weights, call ``from_pretrained(..., num_labels=5, ignore_mismatched_sizes=True)``.
 """
 
@@ -21,7 +21,10 @@ SWIN = {"model_type": "swin", "embed_dim": 16, "depths": [1, 1, 1, 1], "num_head
 
 
 def squares(count: int, seed: int) -> dict:
-    """Return images of one square each. The brightness depends on the category, and the first category is frequent."""
+    """Return a batch of ``count`` images with one square each. The brightness of a square depends on its category.
+
+    Most squares belong to the first category.
+    """
     generator = torch.Generator().manual_seed(seed)
     images, masks, labels = [], [], []
     for _ in range(count):

@@ -20,7 +20,7 @@ def register_shapes(folder: Path, num_images: dict[str, int]) -> None:
         draw(folder / split, count, SHARES[split], seed=len(split))
         name = f"shapes_{split}"
         DatasetCatalog.register(name, lambda split=split: load(folder / split))
-        # seesaw_d2's evaluator reads the ground truth from json_file, whose format is dataset_format.
+        # The evaluator of seesaw_d2 reads the ground truth from json_file. dataset_format is the format of this file.
         MetadataCatalog.get(name).set(
             thing_classes=list(CATEGORIES),
             thing_dataset_id_to_contiguous_id={number + 1: number for number in range(len(CATEGORIES))},
@@ -61,7 +61,13 @@ def draw(folder: Path, count: int, shares, seed: int) -> None:
 
 
 def outline(category: int, corner, size: int) -> np.ndarray:
-    """Return the vertices of a shape, (points, 2) int32. The upper left corner of its box is ``corner``."""
+    """Return the vertices of a shape, int32 (number of vertices, 2).
+
+    Args:
+        category: index of the category in ``CATEGORIES``.
+        corner: upper left corner of the bounding box, (x, y) in pixels.
+        size: side length of the bounding box in pixels.
+    """
     unit = {
         "square": [(0, 0), (1, 0), (1, 1), (0, 1)],
         "triangle": [(0.5, 0), (1, 1), (0, 1)],

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a Detectron2 project with its own meta-architecture, and with the heads and the evaluator of seesaw_d2.
+"""Train the model of a Detectron2 project with its own meta-architecture, and with heads and evaluator of seesaw_d2.
 
 python train_shapes.py --output output/shapes --iterations 60
 """
@@ -19,7 +19,7 @@ from seesaw_d2.utils.own_files import claim_folder
 
 @META_ARCH_REGISTRY.register()
 class BrightnessFreeRCNN(GeneralizedRCNN):
-    """Custom meta-architecture that subtracts the mean color from each image."""
+    """Subtract the mean color from each image. This class is an example of a custom meta-architecture."""
 
     def preprocess_image(self, batched_inputs):
         images = super().preprocess_image(batched_inputs)
@@ -28,20 +28,20 @@ class BrightnessFreeRCNN(GeneralizedRCNN):
 
 
 class Trainer(DefaultTrainer):
-    """Detectron2's trainer with the metrics of LVIS: AP of rare, common and frequent categories."""
+    """Train like Detectron2's DefaultTrainer, and evaluate AP of rare, common and frequent categories, as in LVIS."""
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name, output_folder=None):
-        # Set the frequency groups of this small data set. By default, they come from the annotation file.
+        # Set the frequency group of each category. By default, the annotation file defines the groups.
         groups = {number + 1: letter for number, letter in enumerate("fcr")}
         folder = output_folder or f"{cfg.OUTPUT_DIR}/inference"
         return LongTailEvaluator(dataset_name, output_dir=folder, frequency=groups)
 
 
 def build_config(output: str, iterations: int) -> CfgNode:
-    """Return a config that derives from the smallest config of this package.
+    """Return a config, derived from the smallest config of this package.
 
-    A config of Detectron2 also works, after ``add_seesaw_config(cfg)``.
+    You can also derive it from a config of Detectron2, after you have called ``add_seesaw_config(cfg)``.
     """
     cfg = model_zoo.get_cfg("quickstart/Base-glyphs.yaml")
     cfg.MODEL.META_ARCHITECTURE = "BrightnessFreeRCNN"
