@@ -1,4 +1,4 @@
-"""Heads, normalized layers and backbones. Importing this package registers the classes in Detectron2's registries."""
+"""Provide heads, normalized layers and backbones. Importing this package registers them in Detectron2's registries."""
 
 from seesaw_d2.modeling.backbones.image_backbone import ImageBackbone, build_image_backbone
 from seesaw_d2.modeling.backbones.norm_eval_resnet import (

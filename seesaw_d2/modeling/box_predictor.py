@@ -1,6 +1,7 @@
-"""Box predictor for any classification loss.
+"""Define a box predictor that supports all classification losses.
 
-Shapes: N proposals of a batch, C foreground categories, L logits of the loss, B = 4 box coordinates.
+Shapes: N proposals of a batch, R_i proposals of image i, C foreground categories, L logits of the loss, B = 4 box
+coordinates.
 """
 
 import functools
@@ -27,37 +28,39 @@ from seesaw_d2.modeling.normalized_layers import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
-# Config keys of the losses and the classifier.
+# Config keys of the losses and of the classifier.
 PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
-# Config keys of ROI heads with this predictor.
+# Config keys that ROI heads with SeesawBoxPredictor read.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. The config key of an option
-# is MODEL.ROI_BOX_HEAD. followed by the name in upper case.
+# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. Their config keys are the
+# names in upper case, below MODEL.ROI_BOX_HEAD.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
 class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
     """Detectron2's box predictor with any ClassificationLoss and a classifier with ``cls_loss.num_logits`` outputs.
 
-    Box regression, NMS and the selection of detections are unchanged. The default classifier is the normalized linear
-    layer of the Seesaw Loss paper (section 3) with temperature 20. This layer also computes the objectness logits.
+    Box regression, NMS and the selection of detections are the same as in Detectron2. The default classifier is the
+    normalized linear layer of the Seesaw Loss paper (section 3) with temperature 20. This layer also computes the
+    objectness logits.
 
-    In distributed training, the classification and box losses are averages over the proposals of all processes. They
-    equal the losses of a single process with the complete batch. Detectron2 averages over the proposals of each
-    process. The logged classification metrics describe the proposals of the main process. Losses with random sampling
-    (BAGS, federated loss) sample independently in each process.
+    In distributed training, Detectron2 averages the classification and box losses over the proposals of each process.
+    This class averages them over the proposals of all processes, so that the result equals the losses of a single
+    process with the complete batch. The logged classification metrics describe the proposals of the main process.
+    Losses with random sampling (BAGS, federated loss) sample independently in each process.
 
     Args:
         input_shape: output shape of the box head.
-        cls_loss: the loss. Its number of classes must equal the argument ``num_classes``.
-        cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
+        cls_loss: the classification loss. ``cls_loss.num_classes`` must equal the argument ``num_classes``.
+        cls_predictor: name of the classifier, "NormedLinear", "Linear" or "LWSLinear".
         temperature: > 0, temperature of NormedLinear. The other classifiers ignore this argument.
-        frequency_groups: function without arguments that returns the group of each category, an int array (C,) with 0
-            rare, 1 common and 2 frequent, or None if the groups are unknown. It is called when accuracies by group are
-            first logged. If the array does not have length C, a warning is logged instead of these accuracies. To
-            pickle the model, pass a picklable function.
-        calibration: changes the scores at inference, usually by class frequency. If None, they do not change.
+        frequency_groups: function without arguments that returns the frequency group of each category, an int array
+            (C,) with 0 rare, 1 common and 2 frequent, or None if the groups are unknown. The function is called when
+            the accuracies of the groups are first logged. If the array does not have length C, a warning is logged
+            instead of these accuracies. To pickle the model, pass a picklable function.
+        calibration: changes the scores at inference, usually depending on the class frequencies. If None, the scores do
+            not change.
         kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` multiplies all losses whose names
             begin with loss_cls.
 
@@ -126,13 +129,13 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {**losses, **self.box_losses(deltas, proposals, labels, means)}
 
     def mean_counts(self, logits, labels) -> torch.Tensor | None:
-        """Return the divisors of the classification loss and the box loss, averaged over all processes.
+        """Return the divisors of the classification loss and of the box loss, averaged over all processes.
 
-        This is a collective operation. All processes must call it.
+        This is a collective operation: every process must call this method.
 
         Returns:
-            float tensor (2,), the mean number of proposals in the classification loss and in the box loss. None if
-            training has a single process.
+            float32 tensor (2,): the mean number of proposals in the classification loss, and in the box loss. The
+            result is None if the training has a single process.
         """
         if world_size() == 1:
             return None
@@ -153,7 +156,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
             labels: (N,), result of ``proposal_labels``.
             means: result of ``mean_counts``. If None, the losses are averages over the proposals of this process.
             objects: result of the method ``matched_objects``.
-            log: whether to put accuracies into the event storage.
+            log: whether to log accuracies to Detectron2's event storage.
         """
         arguments = {} if means is None else {"avg_factor": means[0]}
         if objects is not None:
@@ -164,11 +167,11 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
     def box_losses(self, deltas, proposals, labels, means=None):
-        """Return a dict with the box regression loss. ``labels`` and ``means`` are the arguments of
-        ``classification_losses``."""
+        """Return a dict with the box regression loss. ``labels`` and ``means`` are as in ``classification_losses``."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
-        # Proposals of images without objects have no gt_boxes. They are background, so box_reg_loss ignores the target.
+        # Proposals of images without objects have no gt_boxes. Any boxes can replace them, because these proposals are
+        # background, for which box_reg_loss ignores the targets.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, labels)
@@ -192,7 +195,11 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
-    """Build the classifier ``name``. Initialize the bias with ``initial_bias`` and the weights with std 0.01."""
+    """Build the classifier ``name`` with ``cls_loss.num_logits`` outputs.
+
+    The weights are initialized from a normal distribution with standard deviation 0.01. The initial bias is
+    ``cls_loss.initial_bias()``, or 0 if this method returns None.
+    """
     if name not in CLASSIFIERS:
         raise ValueError(f"cls_predictor: expected one of {', '.join(CLASSIFIERS)}, found {name!r}")
     if name == "NormedLinear":

@@ -1,4 +1,4 @@
-"""Build models, and warn about config keys that have no effect in the running program."""
+"""Build models, and warn about config keys that the running program does not read."""
 
 import functools
 import logging
@@ -30,7 +30,7 @@ _own_program = ContextVar("own_program", default=False)
 
 @contextmanager
 def own_program() -> Iterator[None]:
-    """Disable the warning of ``check_program`` in this context, for programs that read all config keys."""
+    """Disable the warning of ``check_program`` in this context. Programs that read all config keys use this context."""
     token = _own_program.set(True)
     try:
         yield
@@ -45,15 +45,15 @@ def build_model(cfg: CfgNode) -> nn.Module:
 
 
 def check_program(cfg: CfgNode) -> None:
-    """Warn about config keys that only ``train_net.py`` reads, if the running program is a different program.
+    """Warn about config keys that only ``train_net.py`` reads, if a different program is running.
 
-    Model components call this function in ``from_config``. Outside of ``own_program``, it logs the ignored keys once
-    and sets the class names of DATASETS.REGISTER in the metadata. Detectron2's DefaultPredictor and Visualizer need
-    these names.
+    Model components call this function in ``from_config``. In the context ``own_program``, the function only checks the
+    config. Otherwise, the function logs the ignored keys once, and sets the class names of DATASETS.REGISTER in the
+    metadata, because Detectron2's DefaultPredictor and Visualizer need these names.
 
     Raises:
-        ConfigError: the config lacks the keys of ``add_seesaw_config``, or MODEL.DEVICE is "auto", which Detectron2
-            does not support.
+        ConfigError: the config does not have the keys of ``add_seesaw_config``, or MODEL.DEVICE is "auto", which
+            Detectron2 does not support.
     """
     added_value(cfg, "MODEL.ROI_BOX_HEAD.CLS_LOSS")
     if cfg.MODEL.DEVICE == "auto":
@@ -77,17 +77,16 @@ def _warn(keys: tuple[str, ...]) -> None:
 
 
 def trainer_keys(cfg: CfgNode) -> list[str]:
-    """Return the config keys that have non-default values and that only ``train_net.py`` reads."""
+    """Return the config keys with non-default values that only ``train_net.py`` reads."""
     defaults = _defaults()
     keys = [key for key in own_keys() if not read_by_models(key) and read_value(cfg, key) != read_value(defaults, key)]
     return [*keys, *([_SAMPLER] if cfg.DATALOADER.SAMPLER_TRAIN in _OWN_SAMPLERS else [])]
 
 
 def read_by_models(key: str) -> bool:
-    """Return whether a head, backbone or meta-architecture of this project declares that it reads ``key``.
+    """Return whether a head, backbone or meta-architecture of this project declares that it reads the key ``key``.
 
-    The result is False for keys that a loss lists in ``schedule_keys``, because only the training schedule reads these
-    keys.
+    For keys in the ``schedule_keys`` of a loss, return False, because only the training schedule reads these keys.
     """
     return covered(_declared_keys(), key) and not key.endswith(_schedule_keys())
 
@@ -106,5 +105,5 @@ def _schedule_keys() -> tuple[str, ...]:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """Return the full names of the config keys that this project adds to Detectron2's config, leaf keys only."""
+    """Return the full names of the config keys (without nodes) that this project adds to Detectron2's config."""
     return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

@@ -1,4 +1,4 @@
-"""ROI heads of Cascade R-CNN. Options select the training of Detectron2 (default) or of the Seesaw Loss paper.
+"""Define the ROI heads of Cascade R-CNN. Options select training as in Detectron2 or as in the Seesaw Loss paper.
 
 Shapes: S stages, R regions of a batch.
 """
@@ -33,23 +33,23 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     The default arguments give Detectron2's Cascade R-CNN. The Seesaw Loss paper uses MMDetection's Cascade R-CNN
     (mmdet 3.3.0, models/roi_heads/cascade_roi_head.py), which differs in four ways:
 
-    - Loss weights: MMDetection multiplies the losses of the stages by 1, 0.5 and 0.25. Detectron2 sums the losses and
-      divides the gradients that flow from the heads to the features by S.
+    - Loss weights: MMDetection multiplies the losses of the three stages by 1, 0.5 and 0.25. Detectron2 sums the losses
+      and divides the gradients that flow from the heads to the features by S.
     - Mask heads: MMDetection trains a mask head for each stage, on the foreground proposals of the stage. At test time,
       all mask heads predict masks for the final boxes, and the mask probabilities are averaged. Detectron2 trains a
       single mask head on the foreground proposals of the first stage.
-    - Sampling: in MMDetection, each stage adds the ground truth to the proposals and samples from these boxes.
+    - Sampling: in MMDetection, each stage adds the ground-truth boxes to its proposals and samples from these boxes.
       Detectron2 samples only before the first stage.
-    - Scores: MMDetection averages logits over the stages. Detectron2 averages class probabilities.
+    - Scores: MMDetection averages the logits over the stages. Detectron2 averages the class probabilities.
 
     Args:
         stage_loss_weights: S numbers >= 0. Default: all weights are 1.
         scale_gradients: whether to divide the gradients that flow from the heads of the stages to the features by S.
-            Gradients of a single mask head are not divided.
-        resample: whether each stage samples proposals. A stage after the first samples from the boxes of the previous
-            stage, except boxes that the previous stage computed from ground-truth boxes, as in MMDetection. With
-            ``proposal_append_gt`` the stage also samples from the ground-truth boxes.
-        average: whether to average "probabilities" or "logits" over the stages at test time.
+            The gradients of a single mask head are not divided.
+        resample: whether each stage samples proposals, as in MMDetection. After the first stage, a stage samples from
+            the boxes that the previous stage predicted, except those predicted from ground-truth boxes. If
+            ``proposal_append_gt`` is True, the stage also samples from the ground-truth boxes.
+        average: values to average over the stages at test time, "probabilities" or "logits".
         mask_head: a mask head, or a list of S mask heads, one for each stage.
         kwargs: further arguments of ``CascadeROIHeads``.
 
@@ -129,7 +129,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return ret
 
     def _forward_box(self, features, proposals, targets=None):
-        """In training, return the losses of box heads and mask heads per stage. At inference, return detections."""
+        """Return the losses of the box heads and mask heads of each stage in training, or detections at inference."""
         if not self.training:
             return self._detect(features, proposals)
         box_features = [features[f] for f in self.box_in_features]
@@ -162,11 +162,11 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return fast_rcnn_inference(boxes, scores, sizes, *limits)[0]
 
     def average_probs(self, predictions, proposals) -> list[torch.Tensor]:
-        """Return for each image the scores (R_i, C + 1), averaged over the stages. The last column is background.
+        """Return the scores of each image i, (R_i, C + 1), averaged over the stages. The last column is background.
 
         Args:
-            predictions: (logits, deltas) of each of the S stages.
-            proposals: the R_i proposals of each image.
+            predictions: a tuple (logits, box deltas) for each of the S stages.
+            proposals: the R_i proposals of each image i.
         """
         if self.average == "logits":
             mean = torch.stack([logits for logits, _ in predictions]).mean(dim=0)
@@ -176,7 +176,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return [mean_of_stages(images) for images in zip(*found, strict=True)]
 
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
-        """Return labelled proposals for ``stage`` from the ``boxes`` that the previous stage predicted."""
+        """Return the labelled proposals of ``stage``, created from the ``boxes`` that the previous stage predicted."""
         if self.resample:
             kept = [~_is_ground_truth(each) for each in proposals]
             counts = read([each.sum() for each in kept])
@@ -238,12 +238,12 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
 
 def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of the scores over the stages, with the rounding of ``CascadeROIHeads``."""
+    """Return the mean of the scores over the stages, with the same rounding as in ``CascadeROIHeads``."""
     return sum(scores[1:], scores[0]) * (1.0 / len(scores))
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """Return a bool tensor (R,) that is True for proposals that equal the matched ground-truth box."""
+    """Return a bool tensor (R,) that is True for each proposal that equals its matched ground-truth box."""
     boxes = proposals.proposal_boxes.tensor
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

@@ -16,7 +16,7 @@ _CALIBRATES_LOGITS = "TauNormalization calibrates the logits of each stage separ
 
 
 def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
-    """Raise InvalidArgument if ``average`` is unknown, or if it is "logits" with TauNormalization."""
+    """Raise InvalidArgument if ``average`` is not in ``AVERAGES``, or is "logits" with a TauNormalization."""
     if average not in AVERAGES:
         raise InvalidArgument("average", f"one of {', '.join(AVERAGES)}", average)
     if average == "logits" and any(isinstance(getattr(p, "calibration", None), TauNormalization) for p in predictors):

@@ -1,4 +1,6 @@
-"""Log the classification accuracy of proposals. The accuracy is computed from scores, so that losses are comparable.
+"""Log the classification accuracy of proposals.
+
+The accuracy is computed from scores instead of logits. Therefore it is comparable between different losses.
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -31,11 +33,11 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
         - ``cls_accuracy``: share of correct predictions, as in Detectron2.
         - ``fg_cls_accuracy``: share of correct predictions among foreground proposals, as in Detectron2.
-        - ``false_negative``: share of foreground proposals predicted as background, as in Detectron2.
-        - ``objectness_accuracy``: accuracy of foreground versus background, where a proposal is predicted as background
-          if P(background) > 1/2.
-        - ``class_accuracy``: share of foreground proposals whose category has the highest score of the C categories,
-          ignoring background. MMDetection logs it as ``acc_classes``.
+        - ``false_negative``: share of foreground proposals that are predicted as background, as in Detectron2.
+        - ``objectness_accuracy``: share of proposals that are correctly predicted as foreground or background. A
+          proposal is predicted as background if P(background) > 1/2.
+        - ``class_accuracy``: share of foreground proposals whose category has the highest score of all C categories.
+          The score of background is ignored. MMDetection logs this accuracy as ``acc_classes``.
         - ``class_accuracy_rare``, ``_common``, ``_frequent``: ``class_accuracy`` of each group, if ``groups`` is given.
     """
     num_classes = probs.shape[1] - 1
@@ -58,9 +60,10 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
-    """Return the groups from ``find_groups()`` as an int64 tensor (C,) on ``device``, or None for unknown groups.
+    """Return the groups from ``find_groups()`` as an int64 tensor (C,) on ``device``.
 
-    If ``find_groups`` does not return ``num_classes`` groups, log a warning and return None.
+    Return None if ``find_groups`` is None or returns None. If ``find_groups`` does not return ``num_classes`` groups,
+    log a warning and return None.
     """
     groups = None if find_groups is None else find_groups()
     if groups is None:
@@ -77,7 +80,7 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
 
 
 class GroupsWhenNeeded:
-    """Mixin for modules with a ``cls_loss`` that computes the frequency groups when an accuracy is first logged."""
+    """Mixin for modules with an attribute ``cls_loss``. It computes the frequency groups when they are first needed."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss
@@ -96,7 +99,7 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def log_classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None, prefix="fast_rcnn"):
-    """Put :func:`classification_metrics` into Detectron2's event storage, except NaN values."""
+    """Log the values of :func:`classification_metrics` that are not NaN to Detectron2's event storage."""
     if not len(labels):
         return
     metrics = classification_metrics(probs, labels, groups)

@@ -18,17 +18,17 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
     Call this function before creating the optimizer and DDP. Decoupled training (Kang et al., ICLR 2020; Seesaw Loss
     paper, Table 9) freezes all layers except the last layer of the classifier.
 
-    A frozen parameter requires no gradient, so optimizers and DDP ignore it. A frozen layer stays in evaluation mode
-    even after ``model.train()``. Therefore dropout is inactive, and batch normalization does not update the running
-    statistics. Unlike the reference (``freeze`` in github tztztztztz/eqlv2), which does not change the mode, this
-    function does not require models with FrozenBatchNorm.
+    A frozen parameter requires no gradient, so optimizers and DDP ignore the parameter. A frozen layer stays in
+    evaluation mode even after ``model.train()``. Therefore dropout is inactive, and batch normalization does not update
+    the running statistics. The reference (``freeze`` in github tztztztztz/eqlv2) does not change the mode of layers and
+    therefore requires models with FrozenBatchNorm.
 
-    Only layers without children and modules in backbones stay in evaluation mode, because the mode of other modules
-    (meta-architecture, proposal generator, heads) selects between losses and predictions. Losses are never frozen,
-    because training must update the statistics of the losses.
+    Only layers without children and modules in backbones stay in evaluation mode. Other modules (meta-architecture,
+    proposal generator, heads) must keep their mode, which selects between losses and predictions. Losses are never
+    frozen, because training must update the statistics of the losses.
 
     Args:
-        model: the model, not wrapped by DDP.
+        model: the model, which must not be wrapped by DDP.
         names: patterns of parameters and modules to freeze, as in ``utils.parameter_patterns.matches``. If empty, the
             model does not change.
         exceptions: patterns that exclude matches of ``names``. Parameters that were frozen before, for example by
@@ -38,8 +38,8 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
         the model.
 
     Raises:
-        ConfigError: a pattern matches no parameter, ``exceptions`` is not empty but ``names`` is, or no parameter is
-            trainable afterwards.
+        ConfigError: a pattern matches no parameter, ``exceptions`` is given without ``names``, or all parameters would
+            be frozen.
     """
     if not names:
         if exceptions:
@@ -66,7 +66,7 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 class _StayInEval:
     """Callable that replaces the method ``train`` of a module and keeps the module in evaluation mode.
 
-    If the module is copied or unpickled, ``self.module`` is the copy. A closure would still refer to the original
+    In a copied or unpickled model, ``self.module`` is the new module. A closure would still refer to the original
     module.
     """
 
@@ -78,7 +78,7 @@ class _StayInEval:
 
 
 def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Module]:
-    """Yield the modules that must stay in evaluation mode, because their name matches or all parameters are frozen."""
+    """Yield the modules that must stay in evaluation mode: their name matches, or all their parameters are frozen."""
     in_backbone, in_loss = _inside(model, Backbone), _inside(model, ClassificationLoss)
     for name, module in model.named_modules():
         is_layer = id(module) in in_backbone or not any(module.children())

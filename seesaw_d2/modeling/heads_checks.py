@@ -12,7 +12,8 @@ _ROTATED = (
     "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
     "(docs/downstream.md)."
 )
-# Maps unsupported proposal generators, anchor generators and poolers to a supported value and a remedy for the error.
+# Maps unsupported proposal generators, anchor generators and poolers to a supported alternative and to the advice in
+# the error message.
 _UNSUPPORTED = {
     "RRPN": ("RPN", _ROTATED),
     "RotatedAnchorGenerator": ("DefaultAnchorGenerator", _ROTATED),
@@ -64,7 +65,8 @@ def check_heads_config(cfg: CfgNode) -> None:
 def check_box_head(cfg: CfgNode) -> None:
     """Raise ConfigError if the box head or the input features do not match MODEL.ROI_HEADS.NAME.
 
-    C4 heads use res5 of the backbone as box head, so MODEL.ROI_BOX_HEAD.NAME must be empty. Other heads need a name.
+    C4 heads use res5 of the backbone as box head, so MODEL.ROI_BOX_HEAD.NAME must be empty. For other heads,
+    MODEL.ROI_BOX_HEAD.NAME must name a box head.
     """
     heads, box_head = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.ROI_BOX_HEAD.NAME
     features = cfg.MODEL.ROI_HEADS.IN_FEATURES
@@ -101,7 +103,11 @@ def check_mask_pooling(cfg: CfgNode) -> None:
 
 
 def is_c4(heads: str) -> bool:
-    """Return whether ``heads``, a value of MODEL.ROI_HEADS.NAME, names C4 heads, which use res5 as box head."""
+    """Return whether ``heads`` is the name of C4 heads, which use res5 of the backbone as box head.
+
+    Args:
+        heads: a value of MODEL.ROI_HEADS.NAME.
+    """
     found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
     return isinstance(found, type) and issubclass(found, Res5ROIHeads)
 

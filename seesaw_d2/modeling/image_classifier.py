@@ -1,4 +1,4 @@
-"""Image classifier for any classification loss.
+"""Define an image classifier that supports all classification losses with background "none".
 
 Shapes: B images, C classes, D features.
 """
@@ -32,14 +32,15 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
     Source: Seesaw Loss paper, section 4.4. The losses and the last layers are the same as in detectors.
 
     Args:
-        backbone: computes features (B, D) or feature maps (B, D, h, w). The last output of the backbone is used.
-            Feature maps are averaged over h and w.
+        backbone: network that computes features (B, D) or feature maps (B, D, h, w). The classifier uses the last
+            output of the backbone. Feature maps are averaged over h and w.
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: one number for each channel, in the channel order of the images.
-        calibration: changes the probabilities at inference by class frequency. If None, they do not change.
-        frequency_groups: as in ``SeesawBoxPredictor``. Classes of group 0 have few, classes of group 1 a medium number
-            of, and classes of group 2 many training images.
+        calibration: changes the probabilities at inference, usually depending on the class frequencies. If None, the
+            probabilities do not change.
+        frequency_groups: as in ``SeesawBoxPredictor``. The groups are 0 for classes with few training images, 1 for a
+            medium number and 2 for many.
 
     Raises:
         ValueError: the loss models background, or the calibration does not support the loss or the classifier.
@@ -115,11 +116,12 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         """Return the losses in training mode, or the class probabilities in evaluation mode.
 
         Args:
-            batched_inputs: a dict for each image, with "image", (3, H, W), and in training "label", an int in [0, C).
-                All images must have the same size.
+            batched_inputs: a dict for each image, with "image", a tensor (3, H, W), and in training mode "label", an
+                int in [0, C). All images must have the same size.
 
         Returns:
-            a dict of scalar losses in training mode, or a dict {"probabilities": (C,)} for each image.
+            a dict of scalar losses in training mode. In evaluation mode, a list with a dict for each image, whose value
+            "probabilities" is a tensor (C,).
         """
         if not self.training:
             logits = self.classifier(self.features(batched_inputs))
@@ -139,14 +141,14 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         return labels.to(self.device, non_blocking=True)
 
     def features(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the pooled features, (B, D), the input of the last layer."""
+        """Return the pooled features (B, D), which are the input of the last layer."""
         images = torch.stack([item["image"] for item in batched_inputs]).to(self.device, non_blocking=True)
         features = self.backbone((images - self.pixel_mean) / self.pixel_std)[self._feature]
         return features.mean(dim=(2, 3)) if features.dim() == 4 else features
 
     @torch.no_grad()
     def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
-        """Log the accuracy in total and for each frequency group that occurs in the batch."""
+        """Log the accuracy over all images of the batch, and the accuracy of each frequency group in the batch."""
         groups = self.frequency_groups(labels.device)
         right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
         metrics = {"accuracy": right.mean()}

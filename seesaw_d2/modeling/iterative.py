@@ -1,4 +1,6 @@
-"""Iterative ROI heads of PCB. They classify each proposal several times and update the features between iterations.
+"""Define the iterative ROI heads of PCB (Pairwise Class Balance).
+
+In several iterations, the heads classify each proposal and then update the features of the proposal.
 
 Shapes: R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
 """
@@ -31,15 +33,15 @@ _CONFIG_KEYS = {
 
 
 class FeatureUpdate(nn.Module):
-    """Update the pooled features of each region between two iterations, from the logits and the box deltas.
+    """Update the pooled features of each region from the logits and box deltas of the previous iteration.
 
-    The features x become x * location(deltas) + category(logits). ``category`` maps the logits to an offset for each
-    channel. ``location`` maps the deltas to a factor for each pixel. Both are perceptrons with ReLU between the linear
-    layers and PyTorch's initialization.
+    The features x become x * location(deltas) + category(logits). The perceptron ``category`` maps the logits to an
+    offset for each channel. The perceptron ``location`` maps the deltas to a factor for each pixel. Both perceptrons
+    have ReLU between the linear layers and PyTorch's default initialization.
 
     Args:
         num_logits: L.
-        num_deltas: 4 C.
+        num_deltas: number of box deltas, 4 C.
         channels: D.
         resolution: (H, W).
         num_fc: >= 1, number of linear layers in each perceptron.
@@ -68,7 +70,7 @@ class FeatureUpdate(nn.Module):
 
 @ROI_HEADS_REGISTRY.register()
 class IterativeROIHeads(SeesawROIHeads):
-    """``SeesawROIHeads`` that classify each proposal several times and update the features in between.
+    """``SeesawROIHeads`` that classify each proposal several times and update its features between the iterations.
 
     A :class:`FeatureUpdate` computes the updated features.
 
@@ -76,10 +78,10 @@ class IterativeROIHeads(SeesawROIHeads):
     "iterative learning", and the authors' mmdet/models/roi_heads/iterative_roi_head.py.
 
     All iterations share the box head and the predictor. The classification loss is the sum of the losses of all
-    iterations, weighted by ``loss_weights``. The box loss uses only the last iteration. Inference also uses only the
-    scores and boxes of the last iteration. ``set_iteration`` passes the index of the iteration to the loss, because
+    iterations, weighted by ``loss_weights``. The box loss, and the scores and boxes at inference, come only from the
+    last iteration. The heads pass the index of the iteration to the loss (``set_iteration``), because
     ``PairwiseClassBalance`` computes the weight of the soft labels from the index. All classification losses are
-    supported. A loss that counts proposals counts each proposal in each iteration.
+    supported. A loss that counts proposals counts each proposal once in each iteration.
 
     Differences from the reference:
 
@@ -91,7 +93,7 @@ class IterativeROIHeads(SeesawROIHeads):
     with NUM_FC 2 and FC_DIM 1024.
 
     Args:
-        pooled_channels: D, number of channels of the features that ``box_pooler`` pools.
+        pooled_channels: D, number of channels of the pooled features.
         num_iterations: integer >= 1.
         loss_weights: one number >= 0 for each iteration.
         num_fc, fc_dim, layer_norm: as in :class:`FeatureUpdate`. The authors use 2 layers with width 512, and
@@ -99,8 +101,8 @@ class IterativeROIHeads(SeesawROIHeads):
         kwargs: arguments of ``StandardROIHeads``, with ``box_predictor=SeesawBoxPredictor(...)``.
 
     Raises:
-        ValueError: the box predictor is class-agnostic (FeatureUpdate needs deltas of each category), or a value is out
-            of range.
+        ValueError: a value is out of range, or the box predictor is class-agnostic. FeatureUpdate needs separate box
+            deltas for each category.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (f"{_NODE}.*",)
@@ -140,7 +142,11 @@ class IterativeROIHeads(SeesawROIHeads):
         return {**ret, **{argument: getattr(node, key) for argument, key in _CONFIG_KEYS.items()}}
 
     def predictions(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return logits (R, L) and deltas (R, 4 C) of each iteration, for pooled features (R, D, H, W)."""
+        """Return a tuple of logits (R, L) and box deltas (R, 4 C) for each iteration.
+
+        Args:
+            features: pooled features (R, D, H, W).
+        """
         predictions = [self.box_predictor(self.box_head(features))]
         while len(predictions) < self.num_iterations:
             features = self.feature_update(features, *predictions[-1])

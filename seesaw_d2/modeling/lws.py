@@ -1,4 +1,4 @@
-"""Classifier with learnable weight scaling.
+"""Define a classifier with learnable weight scaling (LWS).
 
 Shapes: R regions, D input features, L logits.
 """
@@ -12,13 +12,13 @@ class LWSLinear(nn.Linear):
     """Linear layer z = (f ⊙ W) x + b with a frozen weight W, a frozen bias b and a trainable scale f for each logit.
 
     Source: learnable weight scaling (Kang et al., ICLR 2020, section 4), w̃_i = f_i · w_i, where w_i are the weights of
-    a trained classifier. To freeze the features, too, set ``MODEL.FREEZE``.
+    a trained classifier. To freeze the rest of the model, too, set ``MODEL.FREEZE``.
 
     Reference: github tztztztztz/eqlv2, mmdet/models/roi_heads/bbox_heads/lws_layer.py. The results equal those of the
-    reference. The weights of background logits are scaled, too, but the bias is not scaled.
+    reference. The weights of all logits are scaled, including background. The bias is not scaled.
 
-    ``weight`` and ``bias`` have the same names in the state dict as in ``nn.Linear``, so that the layer can load the
-    checkpoint of a linear classifier. Only ``weight_scaler`` is new.
+    In the state dict, ``weight`` and ``bias`` have the same names as in ``nn.Linear``, so that the layer can load the
+    checkpoint of a linear classifier. The name of f is ``weight_scaler``.
 
     Args:
         in_features: D.

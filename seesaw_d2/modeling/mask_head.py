@@ -1,4 +1,4 @@
-"""Mask heads that save memory, because the last layer computes only the mask of one category for each region.
+"""Define mask heads whose last layer computes the mask of only one category for each region, which saves memory.
 
 Shapes: R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask pixels.
 """
@@ -26,10 +26,10 @@ from seesaw_d2.utils.declared_keys import added_value
 class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
     """``MaskRCNNConvUpsampleHead`` that computes only the mask of the category of each region, to save memory.
 
-    The category is the ground truth in training and the prediction at inference. Parameters, results and gradients
-    equal those of ``MaskRCNNConvUpsampleHead``, which computes logits (R, C, M, M) and uses one of the C channels for
-    each region. With 1203 categories (LVIS) and 256 regions, these logits need 1 GB, and the gradient of the logits
-    needs another 1 GB. The arguments are the same as in ``MaskRCNNConvUpsampleHead``.
+    The category of a region is the ground truth in training and the prediction at inference. Arguments, parameters,
+    results and gradients equal those of ``MaskRCNNConvUpsampleHead``, which computes logits (R, C, M, M) and uses only
+    one of the C channels for each region. With 1203 categories (LVIS) and 256 regions, these logits need 1 GB, and
+    their gradient needs another 1 GB.
     """
 
     @classmethod
@@ -58,10 +58,10 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         return logits + self.predictor.bias[class_index].view(-1, 1, 1, 1).to(logits.dtype)
 
     def _classes(self, instances, x):
-        """Return the index of the filter for each region, (R,), for x (R, D, M, M)."""
+        """Return the index of the filter of the last layer for each region, int64 (R,), for features x (R, D, M, M)."""
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
-        if not self.training:  # do not branch on the number of regions, because tracing records only one branch
+        if not self.training:  # no condition on the number of regions, because tracing would record only one branch
             return cat([i.pred_classes for i in instances], dim=0)
         classes = [i.gt_classes for i in instances if len(i)]
         return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)
@@ -71,9 +71,10 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
 class NormedMaskHead(SelectiveMaskHead):
     """Mask head whose last layer is a ``NormedConv2d`` (Seesaw Loss paper, section 3.3).
 
-    The paper calls this layer "Normalized Mask Prediction". Reference: mmdet 3.3.0, ``FCNMaskHead`` with
-    ``NormedConv2d``. Unlike the reference, which computes the masks of all C categories for each region, this head
-    computes only the mask of one category, as ``SelectiveMaskHead`` does.
+    The paper calls this layer "Normalized Mask Prediction".
+
+    Reference: mmdet 3.3.0, ``FCNMaskHead`` with ``NormedConv2d``. The reference computes the masks of all C categories
+    for each region. This head computes the mask of only one category, as ``SelectiveMaskHead`` does.
 
     Args:
         input_shape, num_classes, conv_dims, conv_norm, kwargs: as in ``MaskRCNNConvUpsampleHead``.

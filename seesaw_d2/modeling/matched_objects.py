@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def matched_objects(proposals: Sequence[Instances]) -> Tensor:
-    """Return a number in [0, N) for each proposal, int64 (N,). Proposals of the same object have the same number.
+    """Return an object index in [0, N) for each proposal, int64 (N,). Proposals of one object have the same index.
 
-    Detectron2 stores the matched box of each proposal, not the index of the object. Therefore two objects of an image
-    with the same category and the same box count as one object.
+    Detectron2 stores the matched box of each proposal, not the index of the matched object. Therefore two objects of an
+    image with the same category and the same box count as one object.
 
     Args:
-        proposals: an ``Instances`` for each of at least one image, with ``gt_classes``, and with ``gt_boxes`` if the
+        proposals: one ``Instances`` for each image, at least one. Each contains ``gt_classes``, and ``gt_boxes`` if the
             image has objects.
     """
     found, start = [], 0
@@ -28,7 +28,7 @@ def matched_objects(proposals: Sequence[Instances]) -> Tensor:
 
 
 def _first_rows(proposals: Instances) -> Tensor:
-    """Return, for each proposal of an image, the index of the first proposal of the same object, (R,)."""
+    """Return the index of the first proposal that matches the same object, for each proposal of an image, (R,)."""
     labels = proposals.gt_classes
     if len(labels) == 0 or not proposals.has("gt_boxes"):  # no proposals, or only background proposals
         return torch.zeros_like(labels)

@@ -1,4 +1,4 @@
-"""Normalized linear and convolutional layers (Seesaw Loss paper, sections 3.2 and 3.3).
+"""Define normalized linear and convolutional layers (Seesaw Loss paper, sections 3.2 and 3.3).
 
 Shapes: R regions, D input features or channels, C categories, H x W positions.
 """
@@ -15,18 +15,19 @@ from seesaw_d2.losses.base import check_number
 class NormedLinear(nn.Linear):
     """Linear layer with normalized weights and features, z = τ W̃ᵀ x̃ + b.
 
-    Here w̃ = w / (‖w‖^power + eps) and x̃ = x / (‖x‖^power + eps). With ``power`` 1, the norms of the weights, which are
-    larger for frequent categories in a plain classifier, do not affect the logits.
+    Here w̃ = w / (‖w‖^power + eps) for the weights w of each logit, and x̃ = x / (‖x‖^power + eps) for the features x of
+    each region. In a plain classifier, frequent categories have weights with larger norms. With ``power`` 1, these
+    norms do not affect the logits.
 
     Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py. The results equal those of the reference. Norms are
-    computed in float32 or float64, so that norms of half-precision features do not overflow.
+    computed in float32 or float64, so that the norms of half-precision features do not overflow.
 
     Args:
         in_features: D.
         out_features: number of logits, for example C.
         bias: whether the layer has a bias b.
         temperature: τ > 0.
-        power: > 0, exponent of the norms. With 1, w̃ and x̃ are unit vectors.
+        power: > 0, exponent of the norms. With 1, w̃ and x̃ are unit vectors up to eps.
         eps: > 0, added to ‖w‖^power and ‖x‖^power, so that a zero vector gives 0 with a finite gradient.
 
     Raises:
@@ -67,15 +68,15 @@ class NormedConv2d(nn.Conv2d):
 
     The features at each position are normalized over the D channels before padding.
 
-    Reference: as in ``NormedLinear``. Unlike the reference, which keeps the initialization of Conv2d and relies on the
-    mask head to initialize the layer again, this layer initializes weights with standard deviation 0.01 and the bias
-    with 0, as ``NormedLinear`` does.
+    Reference: as in ``NormedLinear``. The reference keeps the initialization of ``nn.Conv2d``, and the mask head
+    initializes the layer again. This layer initializes the weights with standard deviation 0.01 and the bias with 0, as
+    ``NormedLinear`` does.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding: as in ``nn.Conv2d``.
         temperature, power, eps: as in ``NormedLinear``.
-        norm_over_kernel: whether to normalize each filter as one vector. If False, each filter is normalized over its
-            channels, separately at each position of the kernel.
+        norm_over_kernel: whether to normalize each filter as a single vector. If False, each filter is normalized over
+            its channels, separately at each position of the kernel.
         kwargs: further arguments of ``nn.Conv2d``.
     """
 
@@ -105,18 +106,18 @@ class NormedConv2d(nn.Conv2d):
         _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (R, C, H', W') for x (R, D, H, W)."""
+        """Return the logits (R, C, H', W') for x (R, D, H, W). H' and W' are as in ``nn.Conv2d``."""
         dims = (1, 2, 3) if self.norm_over_kernel else 1
         weight = _scaled(self.weight, self.weight, dims, self.power, self.eps)
         x = _scaled(x, x, 1, self.power, self.eps, self.temperature)
         return self._conv_forward(x, weight, self.bias)
 
     def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
-        """Return ``forward(x)[r, class_index[r]]`` of each region r, and compute only one filter for each region.
+        """Return ``forward(x)[r, class_index[r]]`` of each region r. Apply only one of the C filters to each region.
 
-        This saves memory, because the outputs of the other C - 1 filters are not computed. The output is divided by the
-        norm of the features at each position, which gives the same result without a normalized copy of the features. If
-        products are computed in half precision, the features are normalized first to avoid an overflow.
+        Not computing the outputs of the other C - 1 filters saves memory. Instead of normalizing a copy of the
+        features, this method divides the output at each position by the norm of the features, which gives the same
+        result. If products are computed in half precision, the features are normalized first to avoid an overflow.
 
         Args:
             x: (R, D, H, W).

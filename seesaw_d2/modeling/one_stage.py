@@ -1,4 +1,4 @@
-"""RetinaNet and FCOS with any sigmoid loss of this package.
+"""Define RetinaNet and FCOS with any sigmoid loss of this package.
 
 Shapes: N images, R anchors of an image, C categories, L logits of the loss.
 """
@@ -34,16 +34,16 @@ class SigmoidDetector(DenseDetector):
 
     The mixin must be the first base class.
 
-    With ``FocalLoss``, the loss is Detectron2's. As in Detectron2, it is divided by a moving average of the number of
-    foreground anchors, but here the average is taken over all processes and saved in checkpoints.
-    ``cls_loss.probabilities`` computes the scores. With background "class" (EQL v2), the head has an additional logit
-    for each anchor.
+    With ``FocalLoss``, the loss is the same as in Detectron2. As in Detectron2, the loss is divided by a moving average
+    of the number of foreground anchors. Unlike in Detectron2, this number is averaged over all processes, and
+    checkpoints contain the moving average. ``cls_loss.probabilities`` computes the scores. With background "class" (EQL
+    v2), the head has an additional logit for each anchor.
 
     Buffers:
         loss_normalizer: float64 scalar, the moving average, or 0 before the first step.
     """
 
-    task: ClassVar[str] = "one-stage detection"  # the trainer selects checks by this name
+    task: ClassVar[str] = "one-stage detection"  # the trainer selects its checks by this name
     config_keys: ClassVar[tuple[str, ...]] = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*",)
     loss_normalizer: Tensor
 
@@ -72,7 +72,7 @@ class SigmoidDetector(DenseDetector):
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
         """Return the losses of Detectron2's detector, with ``cls_loss`` instead of the focal loss."""
-        # super().losses also computes the focal loss, which is discarded. With a single class, it is fast to compute.
+        # super().losses also computes the focal loss, which is discarded below. To save time, pass a single class.
         one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
         num_classes, self.num_classes = self.num_classes, 1
         try:
@@ -187,7 +187,7 @@ class LongTailFCOS(SigmoidDetector, FCOS):
 
 
 def _outside(empty: Instances) -> Instances:
-    """Return instances with a single box outside of the image, which no anchor matches."""
+    """Return instances with a single box, which lies outside of the image, so that no anchor matches the box."""
     found = Instances(empty.image_size)
     found.gt_boxes = Boxes(empty.gt_boxes.tensor.new_tensor([[-2.0, -2.0, -1.0, -1.0]]))
     found.gt_classes = empty.gt_classes.new_zeros(1)
@@ -195,7 +195,7 @@ def _outside(empty: Instances) -> Instances:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """Return a GroupNorm with 32 groups, as Detectron2's norm "GN", or with fewer groups for fewer than 32 channels."""
+    """Return a GroupNorm with 32 groups like Detectron2's "GN", or with ``channels`` groups below 32 channels."""
     return nn.GroupNorm(min(32, channels), channels)
 
 

@@ -1,4 +1,4 @@
-"""Mixin that adds the box predictors of this package to ROI heads of other projects, such as CenterNet2 or Detic."""
+"""Define a mixin that adds the box predictors of this package to ROI heads of other projects, such as CenterNet2."""
 
 from typing import Any, ClassVar
 
@@ -12,11 +12,12 @@ from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check
 
 
 class SeesawPredictors:
-    """Mixin that replaces the box predictors in ROI heads of other projects. It must be the first base class.
+    """Mixin that replaces the box predictors in ROI heads of other projects.
 
-    Use it as ``class Mine(SeesawPredictors, CustomCascadeROIHeads): pass``. The heads must derive from
-    ``StandardROIHeads`` or ``CascadeROIHeads`` and build the box predictors in ``_init_box_head``. Each stage of a
-    cascade has its own loss and counts. With Detectron2's ``RROIHeads`` the predictor supports rotated boxes.
+    The mixin must be the first base class, as in ``class Mine(SeesawPredictors, CustomCascadeROIHeads): pass``. The
+    heads must derive from ``StandardROIHeads`` or ``CascadeROIHeads`` and build the box predictors in
+    ``_init_box_head``. Each stage of a cascade has its own loss and counts. With Detectron2's ``RROIHeads``, the
+    predictor supports rotated boxes.
 
     Sampling, stages and inference of the heads do not change. For example, the cascade heads of CenterNet2 and Detic
     still compute the scores √(P(j) · proposal score) if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
@@ -28,8 +29,8 @@ class SeesawPredictors:
             - MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE with a single predictor, which does not support this key.
             - WITH_IMAGE_LABELS, which needs Detic's losses for image labels.
 
-        InvalidArgument: a subclass is defined in which this mixin is not the first base class, or whose heads do not
-            call ``_init_box_head`` (``Res5ROIHeads``). Such heads would keep their own predictors.
+        InvalidArgument: in the definition of a subclass, this mixin is not the first base class, or the heads do not
+            call ``_init_box_head`` (``Res5ROIHeads``). In both cases, the heads would keep their own predictors.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
@@ -67,7 +68,7 @@ class SeesawPredictors:
 
 
 class _BoxPredictor(SeesawBoxPredictor):
-    """Box predictor that Detic's heads can call. It does not support Detic's open vocabulary."""
+    """Box predictor that Detic's heads can call. Detic's open vocabulary is not supported."""
 
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):

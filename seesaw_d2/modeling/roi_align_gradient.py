@@ -1,4 +1,4 @@
-"""RoIAlign that computes the gradient with matrix products, for small feature maps on a CPU.
+"""Compute the gradient of RoIAlign with matrix products, for small feature maps on a CPU.
 
 Shapes: N images, C channels, H x W feature map, R regions, P x Q pooled grid.
 """
@@ -11,28 +11,29 @@ from torchvision.ops import roi_align
 
 from seesaw_d2.losses.precision import without_autocast
 
-# Largest side of a feature map for which matrix products are faster than torchvision's gradient.
+# Largest height or width of a feature map for which matrix products are faster than torchvision's gradient.
 LARGEST_SIDE = 64
 
 
 class ProductROIAlign(ROIAlign):
     """Detectron2's ROIAlign with a faster gradient on a CPU.
 
-    Bilinear interpolation is a matrix product, output[r, c] = Y[r] features[c] X[r]ᵀ, where Y[r] (P, H) and X[r] (Q, W)
-    depend only on the region r. Therefore the gradient of the features of an image is Σ_r Y[r]ᵀ gradient[r] X[r] over
-    the regions r of the image. This class computes the sum as matrix products over all regions and channels.
-    torchvision adds the values one by one. The outputs of both methods are equal, and the gradients are equal up to
-    rounding.
+    Bilinear interpolation is a matrix product, output[r, c] = Y[r] features[c] X[r]ᵀ, where the interpolation weights
+    Y[r] (P, H) and X[r] (Q, W) depend only on the region r. Therefore the gradient of the features of an image is
+    Σ_r Y[r]ᵀ gradient[r] X[r], a sum over the regions r of the image. This class computes the sum as matrix products
+    over all regions and channels. torchvision adds the values one by one. The outputs of both methods are equal, and
+    the gradients are equal up to rounding.
 
-    On other devices, for feature maps larger than ``LARGEST_SIDE`` and in half precision, this class runs ROIAlign.
+    On other devices, for feature maps with a side above ``LARGEST_SIDE`` and in half precision, this class runs
+    Detectron2's ROIAlign.
     """
 
     def forward(self, input: Tensor, rois: Tensor) -> Tensor:
-        """Return the regions (R, C, P, Q), pooled to P × Q bins.
+        """Return the pooled features of the regions, (R, C, P, Q).
 
         Args:
             input: features (N, C, H, W).
-            rois: (R, 5): index of the image, and x0, y0, x1, y1 in pixels of the input images.
+            rois: (R, 5). Each row contains the index of the image, and x0, y0, x1, y1 in pixels of the input images.
         """
         wide = input.dtype in (torch.float32, torch.float64)
         if input.device.type != "cpu" or not wide or max(input.shape[2:]) > LARGEST_SIDE:
@@ -93,16 +94,18 @@ def features_gradient(
 
 
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
-    """Return the interpolation weights of one axis, Y or X in ``ProductROIAlign``, (R, bins, length).
+    """Return the interpolation weights along one axis, (R, bins, length). These are Y or X in ``ProductROIAlign``.
 
-    The value of a bin is the mean of equally spaced samples, each interpolated linearly between two positions. Samples
-    up to 1 position outside the map are clamped to the edge. Samples farther outside have the value 0.
+    The value of a bin is the mean of equally spaced samples. Each sample is interpolated linearly between two positions
+    of the feature map. Samples up to 1 position outside the map are clamped to the edge. Samples farther outside have
+    the value 0.
 
     Args:
         start, size: (R,), start and size of each region along the axis, in units of feature map positions.
         bins: number of bins, P or Q.
         length: size of the feature map, H or W.
-        sampling_ratio: samples per bin. If 0, a bin has ceil(size / bins) samples, so an empty region has no samples.
+        sampling_ratio: number of samples in a bin. If 0, a bin has ceil(size / bins) samples, so that an empty region
+            has no samples.
     """
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()

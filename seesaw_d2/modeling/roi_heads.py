@@ -1,4 +1,4 @@
-"""Detectron2's ROI heads with the box predictor of this package.
+"""Define Detectron2's ROI heads with the box predictor of this package.
 
 ``MODEL.ROI_HEADS.NAME`` selects ``SeesawROIHeads`` (for FPN or DC5), ``SeesawRes5ROIHeads`` (for C4) or
 ``SeesawCascadeROIHeads`` (in cascade.py). ``MODEL.ROI_MASK_HEAD.NAME`` selects the mask head, as in Detectron2.
@@ -26,11 +26,11 @@ def global_mask_losses(
 ) -> dict[str, torch.Tensor]:
     """Scale the mask losses of this process, so that DDP averages them over the foreground proposals of all processes.
 
-    Detectron2 averages mask losses over the foreground proposals of each process, and DDP averages gradients over the
-    processes. Therefore a proposal has a larger weight in a process with few foreground proposals. After scaling, the
-    mean over the processes is the mean over all foreground proposals.
+    Detectron2 averages the mask losses over the foreground proposals of each process, and DDP averages the gradients
+    over the processes. Therefore a proposal has a larger weight in a process with few foreground proposals. After
+    scaling, the mean over the processes is the mean over the foreground proposals of all processes.
 
-    This is a collective operation. All processes must call it.
+    This is a collective operation: every process must call this function.
 
     Args:
         losses: losses of a mask head, averaged over the foreground proposals of this process.
@@ -46,7 +46,7 @@ class GlobalMaskLosses:
 
     Raises:
         InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which does not use ``cls_loss``.
-        ValueError: ``forward`` is called with a base class that ``check_call`` does not support.
+        ValueError: ``forward`` is called, and ``check_call`` finds an unsupported base class.
     """
 
     def __init__(self, *args, **kwargs):
@@ -65,9 +65,12 @@ class GlobalMaskLosses:
     def check_call(self, proposals, targets) -> None:
         """Raise ValueError if a base class of another project does not work with these heads.
 
-        CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. ``proposals``
-        must contain one entry for each image, so heads that repeat the images, such as TridentNet's, are not supported.
-        ``targets`` is None at inference.
+        CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. Heads that
+        repeat the images, such as TridentNet's, are not supported.
+
+        Args:
+            proposals: one ``Instances`` for each image.
+            targets: ground truth of each image, or None at inference.
         """
         if getattr(self, "mult_proposal_score", False):
             expected, advice = f"False with {type(self).__name__}", "The loss defines the scores."
@@ -95,7 +98,7 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     proposals of all processes (see ``global_mask_losses``). Keypoint heads are unchanged.
     """
 
-    # Config keys of this project that this class reads. ".*" means all keys below a node.
+    # Config keys of this project that this class reads. The suffix ".*" stands for all keys below a node.
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod
@@ -131,7 +134,7 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
         return ret
 
     def forward(self, images, features, proposals, targets=None):
-        """Return proposals and losses as ``Res5ROIHeads.forward`` does, with scaled mask losses in training."""
+        """Return the results of ``Res5ROIHeads.forward``. In training, apply ``global_mask_losses`` to the losses."""
         if not self.training:
             return super().forward(images, features, proposals, targets)
         self.check_call(proposals, targets)

@@ -1,6 +1,6 @@
-"""Semantic segmentation head for classification losses of this package.
+"""Define a semantic segmentation head for the classification losses of this package.
 
-Shapes: N images, C classes, H x W pixels.
+Shapes: N images, C classes, H x W pixels of the images, h x w pixels of the feature maps.
 """
 
 import math
@@ -29,8 +29,8 @@ CLASSIFIERS = ("NormedLinear", "Linear")
 class SeesawSemSegFPNHead(SemSegFPNHead):
     """Detectron2's ``SemSegFPNHead`` with Seesaw Loss or cross-entropy over the labelled pixels.
 
-    All pixels except pixels with ``ignore_value`` are labelled. In distributed training, the loss is an average over
-    the labelled pixels of all processes, and Seesaw Loss counts these pixels. In a single process, the head with
+    A pixel is labelled if its label is not ``ignore_value``. In distributed training, the loss is an average over the
+    labelled pixels of all processes, and Seesaw Loss counts these pixels. In a single process, this head with
     cross-entropy and a linear classifier is equivalent to ``SemSegFPNHead``.
 
     Args:
@@ -58,8 +58,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: float = 20.0,
         **kwargs,
     ):
-        # Pass input_shape by keyword. In a LazyConfig it is a DictConfig, and Detectron2 would interpret a positional
-        # DictConfig as a config.
+        # Pass input_shape by keyword. In a LazyConfig, input_shape is a DictConfig. Detectron2 would mistake a
+        # positional DictConfig for a config of the head.
         super().__init__(input_shape=input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
         if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
             expected = f'a loss with num_classes={num_classes}, background="none" and takes_maps=True'
@@ -87,7 +87,10 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         }
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Upsample the logits (N, C, h, w) and return the loss for labels (N, H, W)."""
+        """Upsample the logits ``predictions`` (N, C, h, w) to the size of the labels ``targets`` (N, H, W).
+
+        Return a dict with the scalar loss.
+        """
         logits = F.interpolate(
             predictions.float(), scale_factor=self.common_stride, mode="bilinear", align_corners=False
         )
@@ -118,7 +121,7 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
 
 
 def check_semantic_config(cfg) -> None:
-    """Raise ConfigError if this head does not support the head name, the loss or the classifier in the config."""
+    """Raise ConfigError if the config selects PointRend, or a loss or classifier that this head does not support."""
     check_program(cfg)
     if cfg.MODEL.SEM_SEG_HEAD.NAME == "PointRendSemSegHead":
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""Statistics of the training data for models that are built from a config.
+"""Return statistics of the training data for models that are built from a config.
 
 The modeling package must not import the data package. Instead, ``seesaw_d2/__init__.py`` passes functions of the data
-package to ``provide_statistics``, and the other functions of this module call them.
+package to ``provide_statistics``. The other functions of this module call these functions.
 """
 
 from collections.abc import Callable
@@ -16,26 +16,26 @@ def provide_statistics(
     names: Callable[..., Any],
     fractal_dimensions: Callable[..., Any],
 ) -> None:
-    """Set the functions of the data package that compute statistics of the training data."""
+    """Set the functions of the data package that the other functions of this module call."""
     _provided.update(statistics=training_statistics, groups=training_frequency_groups, names=names)
     _provided.update(fractal_dimensions=fractal_dimensions)
 
 
 def provide_names(cfg) -> None:
-    """Set the class names of DATASETS.REGISTER in the metadata, as ``seesaw_d2.data.provide_names`` does."""
+    """Set the class names of DATASETS.REGISTER in Detectron2's metadata with ``seesaw_d2.data.provide_names``."""
     _provided["names"](cfg)
 
 
 def training_statistics(cfg) -> Any:
-    """Return the category statistics of DATASETS.TRAIN, as ``seesaw_d2.data.training_statistics`` does."""
+    """Return the category statistics of DATASETS.TRAIN from ``seesaw_d2.data.training_statistics``."""
     return _provided["statistics"](cfg)
 
 
 def training_frequency_groups(cfg, num_classes: int | None = None) -> Any:
-    """Return the frequency groups of DATASETS.TRAIN, as ``seesaw_d2.data.training_frequency_groups`` does."""
+    """Return the frequency groups of DATASETS.TRAIN from ``seesaw_d2.data.training_frequency_groups``."""
     return _provided["groups"](cfg, num_classes)
 
 
 def training_fractal_dimensions(cfg, num_classes: int) -> Any:
-    """Return the fractal dimension of each category in DATASETS.TRAIN, from ``data.records.fractal_dimension``."""
+    """Return the fractal dimension of each category of DATASETS.TRAIN from ``seesaw_d2.data``."""
     return _provided["fractal_dimensions"](cfg, num_classes)

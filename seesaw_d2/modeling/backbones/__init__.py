@@ -1,1 +1,1 @@
-"""Backbones. Importing a module of this package registers the backbones of the module in Detectron2's registry."""
+"""Provide backbones. Importing a module of this package registers its backbones in Detectron2's registry."""

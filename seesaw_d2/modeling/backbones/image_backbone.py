@@ -24,7 +24,8 @@ TORCHVISION = sorted(
     for name in torchvision.models.list_models(module=torchvision.models)
     if name.startswith(("resnet", "resnext", "wide_resnet"))
 )
-# Convolutional networks for small images, without residual connections. Maps names to (width, stride) of each layer.
+# Convolutional networks for small images, without residual connections. Maps the name of a network to the width and
+# stride of each layer.
 SMALL = {
     # 0.1 M parameters, for images of about 8 x 8 pixels.
     "tiny": ((32, 1), (64, 2), (128, 1)),
@@ -43,7 +44,7 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
     To load trained weights, set MODEL.WEIGHTS to a checkpoint of the classifier.
 
     Raises:
-        ConfigError: the name is unknown, or it requires timm, which is not installed.
+        ConfigError: the name is unknown, or the backbone requires timm, which is not installed.
     """
     name = added_value(cfg, "MODEL.CLASSIFIER.BACKBONE")
     check_image_backbone(name)
@@ -57,7 +58,7 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
         return ImageBackbone(model, model.num_features)
     if name == "resnet32":
         return ImageBackbone(small_image_resnet(input_shape.channels, blocks=5), WIDTHS[-1], stride=4)
-    if name == "resnet10":  # Liu et al. (CVPR 2019) use it for ImageNet-LT. torchvision has no ResNet-10.
+    if name == "resnet10":  # Liu et al. (CVPR 2019) use ResNet-10 for ImageNet-LT. torchvision does not provide it.
         model = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1])
     else:
         model = torchvision.models.get_model(name, weights=None)
@@ -88,7 +89,7 @@ class ImageBackbone(Backbone):
 
 
 def check_image_backbone(name: str) -> None:
-    """Raise ConfigError if MODEL.CLASSIFIER.BACKBONE is unknown, or if it requires timm and timm is not installed."""
+    """Raise ConfigError if ``name`` is not a backbone, or if the backbone requires timm and timm is not installed."""
     key = "MODEL.CLASSIFIER.BACKBONE"
     if not name.startswith(_TIMM):
         _check_known(key, name, NAMES, f"one of {', '.join(NAMES)}, or timm/ and the name of a timm model")

@@ -1,4 +1,4 @@
-"""ResNet with FPN and fixed batch normalization statistics, as in MMDetection with ``norm_eval=True``."""
+"""Define a ResNet-FPN with fixed batch normalization statistics, as in MMDetection with ``norm_eval=True``."""
 
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.fpn import build_resnet_fpn_backbone
@@ -9,13 +9,13 @@ from seesaw_d2.utils.declared_keys import reads
 
 
 class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization with trainable weight and bias, and with mean and variance that training does not change.
+    """Batch normalization with trainable weight and bias. Training does not change the mean and the variance.
 
     Source: MMDetection's ResNet with ``norm_eval=True`` and ``norm_cfg=dict(type="BN", requires_grad=True)``, as in
     MMDetection's Seesaw Loss configs. In Detectron2's FrozenBatchNorm2d, weight and bias are fixed, too.
     """
 
-    # State dicts contain this version. With a lower version, FrozenBatchNorm2d would subtract eps from the variance.
+    # Version in the state dicts. Loading a lower version, FrozenBatchNorm2d would subtract eps from the variance.
     _version = 3
 
     def __init__(self, *args, **kwargs):
@@ -31,9 +31,9 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
 def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
     """Build the backbone of ``build_resnet_fpn_backbone`` with fixed batch normalization statistics.
 
-    Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the other stages, weight and bias of
-    batch normalization are trained with ``MODEL.RESNETS.NORM`` "BN" (with weight decay SOLVER.WEIGHT_DECAY_NORM) and
-    fixed with "FrozenBN".
+    Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the other stages, ``MODEL.RESNETS.NORM``
+    determines whether the weight and bias of batch normalization are trained ("BN", with weight decay
+    SOLVER.WEIGHT_DECAY_NORM) or fixed ("FrozenBN").
 
     Raises:
         ConfigError: ``MODEL.RESNETS.NORM`` is neither "BN" nor "FrozenBN".

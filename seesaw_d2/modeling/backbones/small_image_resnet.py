@@ -1,4 +1,4 @@
-"""Residual networks for images of 32 x 32 pixels (He et al., CVPR 2016, section 4.2).
+"""Build residual networks for images of 32 x 32 pixels (He et al., CVPR 2016, section 4.2).
 
 Shapes: images (N, 3, H, W), features (N, 64, H / 4, W / 4).
 """
@@ -11,9 +11,9 @@ WIDTHS = (16, 32, 64)
 
 
 class ZeroPadShortcut(nn.Module):
-    """Shortcut without parameters ("option A" of the paper).
+    """Shortcut connection without parameters ("option A" of the paper).
 
-    The shortcut selects every ``stride``-th pixel in both directions and adds ``channels`` channels of zeros, half of
+    The shortcut selects every ``stride``-th pixel in both directions. It adds ``channels`` channels of zeros, half of
     them before and half of them after the input channels.
     """
 
@@ -26,10 +26,10 @@ class ZeroPadShortcut(nn.Module):
 
 
 def small_image_resnet(in_channels: int, blocks: int) -> nn.Sequential:
-    """Build a residual network of three stages with ``blocks`` residual blocks each.
+    """Build a residual network of three stages with ``blocks`` residual blocks in each stage.
 
-    With 5 blocks, the network is ResNet-32 without the last layer and has 0.46 M parameters. Weights are initialized
-    with ``kaiming_normal_``, as in the reference of LDAM (github kaidic/LDAM-DRW).
+    With 5 blocks, the network is ResNet-32 without the last layer and has 0.46 million parameters. Weights are
+    initialized with ``kaiming_normal_``, as in the reference implementation of LDAM (github kaidic/LDAM-DRW).
     """
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, WIDTHS[0], 3, padding=1, bias=False),

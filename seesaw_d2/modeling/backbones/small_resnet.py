@@ -1,4 +1,4 @@
-"""A small residual network with FPN, for small images and for training on a CPU.
+"""Build a small residual network with FPN, for small images and for training on a CPU.
 
 Shapes: images (N, 3, H, W). The output of stage s = 0, 1, ... has shape (N, WIDTHS[s], H / 2^(s+2), W / 2^(s+2)).
 """
@@ -17,9 +17,10 @@ from seesaw_d2.utils.declared_keys import added_value, reads
 
 
 class SmallStem(CNNBlockBase):
-    """Stem of two 3 x 3 convolutions with stride 2.
+    """Stem of two 3 x 3 convolutions, each with stride 2.
 
-    The stem of ResNet, a 7 x 7 convolution with pooling, loses too many details of objects of about 30 x 30 pixels.
+    The stem of ResNet is a 7 x 7 convolution with pooling. It loses too many details of objects of about 30 x 30
+    pixels.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: str):
@@ -42,7 +43,7 @@ def _conv(in_channels: int, out_channels: int, norm: str) -> Conv2d:
 def build_small_resnet_fpn_backbone(cfg, input_shape):
     """Build a residual network of basic blocks with an FPN on the stages ``MODEL.FPN.IN_FEATURES``.
 
-    The config keys are ``MODEL.SMALL_RESNET.*``, ``MODEL.FPN.*``, ``MODEL.BACKBONE.FREEZE_AT`` and
+    This function reads the config keys ``MODEL.SMALL_RESNET.*``, ``MODEL.FPN.*``, ``MODEL.BACKBONE.FREEZE_AT`` and
     ``MODEL.RESNETS.NORM`` (to train from scratch, set "BN"). The stages are named res2, res3, ..., and the outputs of
     the FPN are named p2, p3, ....
 

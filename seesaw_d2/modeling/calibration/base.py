@@ -20,8 +20,8 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
         probs: (N, C + 1), background last.
         log_factors: (C,), logarithms of the factors.
         keep_background: whether to keep the probability of background. If True, the probabilities of the categories are
-            rescaled so that their sum does not change. If False, background has factor 1, and each row is divided by
-            the sum of the row.
+            rescaled, so that their sum does not change. If False, the factor of background is 1, and each row is
+            divided by its sum.
 
     Returns:
         (N, C + 1).
@@ -48,27 +48,31 @@ def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
 class Calibration(nn.Module):
     """Base class of the calibrations of detectors and image classifiers. A subclass computes ``log_factors``.
 
-    The effect of the factors depends on the background of the loss:
+    The argument ``background`` of the loss determines how the factors of the categories are applied:
 
-    - "objectness": multiply and normalize the softmax over the categories. P(background) does not change.
-    - "class": multiply and normalize the softmax. ``keeps_background`` selects whether P(background) can change.
-    - "implicit": multiply the odds of each sigmoid. P(background) is 1 - max_j p_j (see ``SigmoidLoss``).
-    - "none": multiply and normalize a softmax, or multiply the odds of sigmoids.
+    - "objectness": multiply the softmax over the categories by the factors and normalize. P(background) does not
+      change.
+    - "class": multiply the softmax by the factors and normalize. P(background) changes unless ``keeps_background`` is
+      True.
+    - "implicit": multiply the odds of each sigmoid by the factor. P(background) is 1 - max_j p_j (see ``SigmoidLoss``).
+    - "none": multiply a softmax by the factors and normalize, or multiply the odds of sigmoids by the factors.
 
     Args:
         log_factors: (C,), logarithm of the factor of each category.
 
     Buffers:
-        log_factors: float64 (C,). Checkpoints do not contain it, because the config and the class counts define it.
+        log_factors: float64 (C,). Checkpoints do not contain this buffer, because the config and the class counts
+            determine the values.
     """
 
     log_factors: Tensor
 
-    # Whether to keep P(background) if background is a class of the softmax.
+    # Whether P(background) does not change if background is a class of the softmax.
     keeps_background: ClassVar[bool] = False
     # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Values of the first argument in ``config_keys`` that ``tools/calibrate.py`` tries, unless ``tried`` is overridden.
+    # Values that ``tools/calibrate.py`` tries for the first argument in ``config_keys``. A subclass that overrides
+    # ``tried`` can return other values.
     grid: ClassVar[tuple[float, ...]] = ()
     # Whether ``from_statistics`` needs class counts, and whether it needs fractal dimensions.
     needs_counts: ClassVar[bool] = True
@@ -109,8 +113,8 @@ class Calibration(nn.Module):
     def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
         """Raise InvalidArgument if this calibration does not support the loss or the classifier.
 
-        The scores of the loss must be one softmax or independent sigmoids. A calibration that needs fractal dimensions
-        also requires a loss with background, because only detectors have boxes.
+        The scores of the loss must be a single softmax or independent sigmoids. A calibration that needs the fractal
+        dimensions of boxes also requires a loss with background, because only detectors predict boxes.
 
         Args:
             loss: the loss of the model.
@@ -147,7 +151,7 @@ def class_probabilities(
     Args:
         logits: (N, L) outputs of the classifier. ``loss`` defines L, for example C + 2 with an objectness branch.
         loss: the loss that defines the probabilities.
-        calibration: correction of the probabilities. If None, the probabilities are those of the loss.
+        calibration: the calibration, or None.
         classifier: the layer that computed the logits.
 
     Returns:
@@ -158,7 +162,7 @@ def class_probabilities(
     probs = loss.probabilities(calibration.adjust_logits(logits, classifier))
     if loss.background != "none":
         return calibration(probs, loss.background)
-    # Add a background column with probability 0, which does not change the results, and remove it afterwards.
+    # Add a column for background with probability 0, and remove the column afterwards. It does not change the results.
     sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
     padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
     return calibration(padded, "implicit" if sigmoids else "class")[:, :-1]

@@ -1,4 +1,4 @@
-"""The registry of calibrations, and functions that build a calibration."""
+"""Define the registry of calibrations, and build calibrations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,8 +30,8 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
     Args:
         cfg: a config with this project's keys.
         loss: the loss of the model.
-        stage, num_stages: index of the cascade stage and number of stages. If COUNTS is a JSON file, they select the
-            counts of the stage.
+        stage, num_stages: index of the cascade stage and number of stages. If COUNTS is a JSON file, these arguments
+            select the counts of the stage in the file.
 
     Raises:
         ConfigError: a value is invalid, the class counts are unknown, or the calibration does not support the loss or
@@ -82,7 +82,7 @@ def _registered(name: str) -> type[Calibration]:
 def calibration_for(
     name: str, num_classes: int, datasets: Sequence[str] = (), counts: str = "dataset", **parameters: Any
 ) -> Calibration:
-    """Build a calibration for the argument ``calibration`` of ``SeesawBoxPredictor``, for example in a LazyConfig.
+    """Build a calibration without a config, for the argument ``calibration`` of ``SeesawBoxPredictor`` in a LazyConfig.
 
     Args:
         name: name of the calibration in ``CALIBRATION_REGISTRY``.

@@ -1,9 +1,9 @@
 """FRACAL (Alexandridis et al., Fractal Calibration for Long-tailed Object Detection, CVPR 2025).
 
-The reference implementation is kostas1515/FRACAL on GitHub.
+The reference implementation is github kostas1515/FRACAL.
 
-Notation: C categories, λ exponent of the fractal dimensions. p_c is the share of the training images that contain
-category c. D_c is the fractal dimension of the box centers of category c.
+Notation: C categories. p_c is the frequency of category c, the share of the training images that contain the category.
+D_c is the fractal dimension of the box centers of category c, a number in [1, 2]. λ is the exponent of D_c.
 """
 
 import math
@@ -17,19 +17,21 @@ from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# Number of images or instances of each category in the uniform distribution for the link "smooth", as in the reference.
+# Number of images or instances of each category in the uniform distribution that the link "smooth" uses, as in the
+# reference.
 _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 
 def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", frequency: str = "images") -> Tensor:
-    """Return the class weights g(p_c) - g(1 / C), (C,), for p = counts / total and the link function g.
+    """Return the class weights g(p_c) - g(1 / C), (C,), where p = counts / total and g is the link function.
 
-    As in the reference, "base10" adds decimal logarithms to natural logits, and the shares p_c of images do not sum to
-    1. With "smooth", g(1 / C) is replaced by g of a uniform distribution with a fixed number of samples, minus 2.
+    As in the reference, "base10" gives decimal logarithms, although logits are natural logarithms, and the shares p_c
+    of images do not sum to 1. With "smooth", g of a uniform distribution with a fixed number of samples, minus 2,
+    replaces g(1 / C).
 
     Args:
-        counts: (C,), > 0. With "prob", "normit" and "gombit", they must be < ``total``.
-        total: number of all images or instances.
+        counts: (C,), > 0. With "prob", "normit" and "gombit", all counts must be < ``total``.
+        total: number of all images or of all instances.
         link: name of the link function, one of ``losses.link_functions.LINKS``.
         frequency: whether ``counts`` are numbers of "images" or of "instances". Only "smooth" uses this argument.
     """
@@ -54,7 +56,7 @@ def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tenso
 
 
 def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Tensor:
-    """Return ``class_weights``, (C,), after clamping the counts so that the weights are finite."""
+    """Return ``class_weights``, (C,), of counts clamped so that the weights are finite. "none" gives zeros."""
     if link == "none":
         return torch.zeros_like(counts)
     if link != "smooth":
@@ -69,22 +71,23 @@ def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Te
 
 
 class FRACAL(Calibration):
-    """Calibrate scores by the image frequency and the fractal dimension of each category.
+    """Calibrate scores with the image frequency and the fractal dimension of each category.
 
-    A softmax is calibrated by multiplying exp(z_c) of each category by exp(w_c) / D_c^λ, where z are the logits and w
-    the ``class_weights``. Background has factor 1. With sigmoids, the score is σ(z_c) σ(z_c + o_c), where o are the
-    offsets of ``fracal_sigmoid``.
+    With a softmax, exp(z_c) of each category is multiplied by exp(w_c) / D_c^λ, where z are the logits and w the
+    ``class_weights``. Background has factor 1. With sigmoids, the score is σ(z_c) σ(z_c + o_c), where o are the offsets
+    of ``fracal_sigmoid``.
 
-    Unlike the reference, in which a category in no image or in all images can have an infinite weight, this class
-    clamps the count of a category from below to 1. With "prob", "normit" and "gombit", this class also clamps the count
-    from above to ``num_images`` - 0.5.
+    In the reference, a category in no image or in all images can have an infinite weight. This class clamps the count
+    of a category from below to 1, except with "smooth". With "prob", "normit" and "gombit", this class also clamps the
+    count from above to ``num_images`` - 0.5.
 
     Args:
         image_count: (C,) number of training images, or of training instances, of each category.
         num_images: number of all training images, or of all training instances.
         dimensions: (C,) fractal dimensions in [1, 2].
         lambda_: λ >= 0. The paper uses 2.
-        link: link function of the class weights, one of ``losses.link_functions.LINKS``. "none": all weights are 0.
+        link: link function of the class weights, one of ``losses.link_functions.LINKS``. With "none", all weights are
+            0.
         frequency: whether ``image_count`` and ``num_images`` count "images" or "instances".
     """
 
@@ -126,8 +129,8 @@ class FRACAL(Calibration):
 
         Args:
             statistics: statistics of the training set.
-            frequency: whether to compute p_c from "images" or "instances".
-            num_images: number of training images. If 0, the number in ``statistics`` is used.
+            frequency: whether p_c is the share of "images" or of "instances".
+            num_images: number of training images. If 0, ``statistics.num_images`` is used.
             arguments: further arguments of the constructor.
         """
         counts, total = statistics.image_count, num_images or statistics.num_images

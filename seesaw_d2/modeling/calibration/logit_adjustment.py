@@ -11,19 +11,23 @@ from seesaw_d2.modeling.calibration.base import Calibration
 
 
 def logit_adjustment(instance_counts: Tensor, tau: float) -> Tensor:
-    """Return -τ log π_c, (C,), where π_c is the share of category c in all instances and τ >= 0.
+    """Return -τ log π_c, (C,), where π_c is the share of all instances that belong to category c.
 
-    The counts (C,) are clamped from below to 1, so that the result is finite for a category without instances.
+    Args:
+        instance_counts: (C,) number of instances of each category, clamped from below to 1, so that the result is
+            finite.
+        tau: τ >= 0.
     """
     counts = instance_counts.double().clamp(min=1)
     return -tau * (counts / counts.sum()).log()
 
 
 class LogitAdjustment(Calibration):
-    """Subtract τ log π_c from the logits, where π_c is the share of category c in the training instances (equation 9).
+    """Subtract τ log π_c from the logits (equation 9).
 
-    The paper classifies images without background. In a detector the adjustment applies to P(category | foreground), so
-    that P(background) does not change.
+    π_c is the share of the training instances that belong to category c. The paper classifies images without
+    background. In a detector, the adjustment applies to P(category | foreground), so that P(background) does not
+    change.
 
     Args:
         instance_count: (C,) number of training instances of each category.

@@ -1,6 +1,6 @@
 """NorCal (Pan et al., On Model Calibration for Long-Tailed Object Detection, NeurIPS 2021).
 
-The reference implementation is tydpan/NorCal on GitHub.
+The reference implementation is github tydpan/NorCal.
 
 Shapes: N proposals, C categories, L >= C logits.
 """
@@ -20,8 +20,7 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
     """Return log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
 
-    Unlike the reference, in which a category without images has an infinite score, this function clamps n to at least
-    1.
+    This function clamps n to at least 1. In the reference, a category without images has an infinite score.
     """
     return -gamma * image_counts.double().clamp(min=1).log()
 
@@ -32,25 +31,25 @@ def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
 
 
 class NorCal(Calibration):
-    """Divide the probability of each category by n_c^γ and normalize (equations 3 and 4). n_c is the image count.
+    """Divide the probability of each category by n_c^γ and normalize (equations 3 and 4).
 
-    P(background) is not divided. The arguments ``factor``, ``scaled`` and ``normalize`` select alternatives from the
-    paper.
+    n_c is the number of training images that contain category c. P(background) is not divided. The arguments
+    ``factor``, ``scaled`` and ``normalize`` select variants that the paper compares.
 
-    Unlike the reference, which scales exp(z) of the logits z if it does not normalize, this class scales probabilities
-    also if ``normalize`` is False. Scaled values of exp(z) can exceed 1, and they change if a constant is added to all
-    logits of a proposal.
+    If ``normalize`` is False, this class multiplies probabilities by the factors. The reference multiplies exp(z) of
+    the logits z in this case. The products can exceed 1, and they change if a constant is added to all logits of a
+    proposal.
 
     Args:
         image_count: (C,) number of training images that contain each category.
-        gamma: γ >= 0. Only ``factor="power"`` uses it. 0 does not change the scores.
+        gamma: γ >= 0. Only ``factor="power"`` uses this argument. 0 does not change the scores.
         factor: factor of category c.
             "power": n_c^-γ.
             "effective_number": (1 - β) / (1 - β^n_c), the class-balanced weight of Cui et al. (CVPR 2019).
-        beta: β in (0, 1). Only ``factor="effective_number"`` uses it.
-        scaled: whether to multiply the "probabilities" or the "logits" of the categories by the factors.
+        beta: β in (0, 1). Only ``factor="effective_number"`` uses this argument.
+        scaled: values to multiply by the factors, the "probabilities" or the "logits" of the categories.
         normalize: whether to normalize the scaled probabilities of each proposal. With sigmoids, True multiplies the
-            odds by the factors. False only multiplies the probabilities by the factors. Scaled logits are always
+            odds by the factors, and False multiplies the probabilities by the factors. Scaled logits are always
             normalized.
     """
 

@@ -20,18 +20,26 @@ from seesaw_d2.modeling.statistics_provider import training_fractal_dimensions, 
 from seesaw_d2.utils.text_tables import read_results_table
 
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
-# Columns of a CSV file with statistics. Only calibrations with ``needs_dimensions`` need fractal_dimension.
+# Columns of a CSV file with statistics. Only calibrations with ``needs_dimensions`` need the column fractal_dimension.
 COLUMNS = ("category_id", "image_count", "instance_count", "fractal_dimension")
 
 
 @dataclass(frozen=True)
 class CalibrationStatistics:
-    """Statistics of the training set. Counts have shape (C,), or are None if the calibration needs no counts."""
+    """Statistics of the training set.
+
+    Attributes:
+        num_classes: number of categories C.
+        image_count: (C,) number of images that contain each category, or None if the calibration needs no counts.
+        instance_count: (C,) number of instances of each category, or None if the calibration needs no counts.
+        num_images: number of images, or 0 if unknown.
+        fractal_dimensions: function that returns the fractal dimension of each category, (C,).
+    """
 
     num_classes: int
     image_count: Tensor | None
     instance_count: Tensor | None
-    num_images: int  # 0 if unknown
+    num_images: int
     fractal_dimensions: Callable[[], Tensor]
 
 
@@ -46,7 +54,8 @@ def calibration_statistics(
         cfg: a config with this project's keys.
         calibration: class of the calibration.
         num_classes: number of categories C.
-        stage, num_stages: index of the cascade stage and number of stages. A JSON file can contain counts per stage.
+        stage, num_stages: index of the cascade stage and number of stages. A JSON file can contain different counts for
+            each stage.
 
     Raises:
         ConfigError, DataError: the annotations or the file of counts cannot be read, or do not have C categories.
@@ -88,7 +97,7 @@ def calibration_statistics(
 
 
 def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> CalibrationStatistics:
-    """Return the statistics in a CSV file. The rows, sorted by category id, correspond to the classes of the model."""
+    """Return the statistics in a CSV file. The rows, sorted by category_id, have the order of the model's classes."""
     columns = COLUMNS if calibration.needs_dimensions else COLUMNS[:-1]
     rows = sorted(read_results_table(path, (), columns), key=lambda row: row["category_id"])
     ids, *values = (np.array([row[name] for row in rows], np.float64) for name in columns)

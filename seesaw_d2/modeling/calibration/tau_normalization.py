@@ -13,7 +13,7 @@ from seesaw_d2.modeling.calibration.base import Calibration
 
 
 def row_scales(weight: Tensor, num_classes: int, tau: float) -> Tensor:
-    """Return ‖w_i‖^-τ of the weights of each category, float64 (C, 1). The result is 1 for weights of zero.
+    """Return ‖w_i‖^-τ for the weights w_i of each category, float64 (C, 1). If all weights are 0, the result is 1.
 
     Args:
         weight: (L, D), weights of the classifier. The first C rows are the weights of the categories.
@@ -31,12 +31,13 @@ class TauNormalization(Calibration):
     background do not change, as in the reference of BAGS (BalancedGroupSoftmax, tools/test_lvis_tnorm.py). Kang et al.
     classify images without background and omit the bias.
 
-    ``tools/tau_normalize.py`` writes a checkpoint with normalized weights. In ``IterativeROIHeads``, such a checkpoint
-    changes the logits of each iteration. This class changes only the scores after the last iteration.
+    ``tools/tau_normalize.py`` writes a checkpoint with normalized weights instead. The two methods differ in
+    ``IterativeROIHeads``: the checkpoint changes the logits of each iteration, but this class changes only the scores
+    after the last iteration.
 
     Args:
         num_classes: C.
-        tau: τ >= 0, usually in [0, 1]. 0 does not change the scores. With 1 all weights have norm 1.
+        tau: τ >= 0, usually in [0, 1]. 0 does not change the scores. With 1, the weights of each category have norm 1.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"tau": "TAU"}

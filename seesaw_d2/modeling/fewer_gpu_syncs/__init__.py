@@ -1,5 +1,6 @@
-"""Parts of R-CNN training that synchronize host and device once per batch instead of several times per image.
+"""Train R-CNNs with fewer host-device synchronizations: about once per batch instead of several times per image.
 
-Each function or class replaces code of Detectron2 and returns equal results, also for random samples. Only training
-uses this package. Inference, tracing and the ROI heads of other projects run Detectron2's code.
+Each function or class of this package replaces code of Detectron2 and returns equal results. Random samples are equal,
+too, because the random numbers are the same. Only training uses this package. Inference, tracing and the ROI heads of
+other projects run Detectron2's code.
 """

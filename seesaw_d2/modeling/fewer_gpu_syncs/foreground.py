@@ -1,6 +1,6 @@
 """Sample proposals and select foreground proposals with one host-device synchronization per batch.
 
-Shapes: R proposals and M objects of an image.
+Shapes: R proposals and M ground-truth objects of an image.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
 
 @torch.no_grad()
 def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: Sequence[Instances]) -> list[Instances]:
-    """Label and sample the proposals of each image as ``ROIHeads.label_and_sample_proposals`` does."""
+    """Label and sample the proposals of each image. The result equals ``heads.label_and_sample_proposals``."""
     if heads.proposal_append_gt:
         proposals = add_ground_truth_to_proposals(targets, proposals)
     pairs = list(zip(proposals, targets, strict=True))
@@ -54,8 +54,8 @@ def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) 
 
     Args:
         classes: (M,), classes of the objects.
-        index: (R,), index of the object that a ``Matcher`` assigned to each proposal.
-        labels: (R,), label from the ``Matcher``: 1 foreground, 0 background, -1 ignored.
+        index: (R,), index of the object that Detectron2's ``Matcher`` assigned to each proposal.
+        labels: (R,), label that the ``Matcher`` assigned to each proposal: 1 foreground, 0 background, -1 ignored.
         background: class of background proposals.
     """
     if not len(classes):
@@ -67,7 +67,12 @@ def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) 
 
 
 def foreground(proposals: Sequence[Instances], background: int) -> list[Instances]:
-    """Return the foreground proposals of each image, as the first result of ``select_foreground_proposals``."""
+    """Return the foreground proposals of each image, as Detectron2's ``select_foreground_proposals`` does.
+
+    Args:
+        proposals: proposals of each image. Proposals with class -1 are ignored.
+        background: class of background proposals.
+    """
     masks = [(each.gt_classes != -1) & (each.gt_classes != background) for each in proposals]
     flags = torch.cat(masks).cpu().split([len(each) for each in masks])
     found = []
@@ -80,7 +85,7 @@ def foreground(proposals: Sequence[Instances], background: int) -> list[Instance
 
 
 def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence[Tensor]:
-    """Return ``indices``. If ``targets`` contain polygons, copy the indices to the CPU in one transfer."""
+    """Return ``indices``, copied to the CPU in one transfer if ``targets`` contain polygons."""
     fields = (value for each in targets for value in each.get_fields().values())
     if not any(isinstance(value, PolygonMasks) for value in fields):
         return indices
@@ -88,5 +93,5 @@ def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence
 
 
 def select(value, index: Tensor, host: Tensor):
-    """Return ``value[index]``. Polygons are on the CPU and use ``host``, a copy of ``index`` on the CPU."""
+    """Return ``value[index]``. Index polygons, which are on the CPU, by ``host``, a copy of ``index`` on the CPU."""
     return value[host if isinstance(value, PolygonMasks) else index]

@@ -1,4 +1,4 @@
-"""Mixins with which ROI heads synchronize host and device once per batch instead of several times per image."""
+"""Define mixins for ROI heads that reduce the host-device synchronizations of Detectron2 to about one per batch."""
 
 import torch
 from detectron2.modeling.poolers import ROIPooler
@@ -17,10 +17,10 @@ _FASTER = {ROIPooler: BatchedROIPooler, MaskRCNNConvUpsampleHead: BatchedMaskHea
 
 
 class FewerWaits:
-    """Mixin for Detectron2's ROI heads. In training, sampling, pooling and mask losses synchronize once per batch.
+    """Mixin for Detectron2's ROI heads with fewer host-device synchronizations in training.
 
-    The mixin replaces only methods, poolers and mask heads of Detectron2. Methods that another project overrides run
-    unchanged.
+    With this mixin, sampling, pooling and mask losses synchronize once per batch. The mixin replaces only methods,
+    poolers and mask heads of Detectron2. Methods that another project overrides do not change.
     """
 
     def __init__(self, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""Compute the loss of a mask head without host-device synchronization, or with one per batch for polygon masks.
+"""Compute the loss of a mask head without host-device synchronization. Polygon masks need one for each batch.
 
 Shapes: R regions of a batch, C categories, M x M mask pixels.
 """
@@ -15,7 +15,7 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
 class BatchedMaskHead(MaskRCNNConvUpsampleHead):
-    """``MaskRCNNConvUpsampleHead`` that computes the loss with ``mask_loss`` of this module."""
+    """``MaskRCNNConvUpsampleHead`` that computes its loss with the function ``mask_loss`` of this module."""
 
     def forward(self, x, instances):
         if not self.training:
@@ -24,7 +24,13 @@ class BatchedMaskHead(MaskRCNNConvUpsampleHead):
 
 
 def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Tensor:
-    """Return the loss of Detectron2's ``mask_rcnn_loss`` for logits (R, C or 1, M, M), and log the same scalars."""
+    """Return the loss of Detectron2's ``mask_rcnn_loss``, and log the same scalars.
+
+    Args:
+        logits: (R, C, M, M), or (R, 1, M, M) for class-agnostic or already selected masks.
+        instances: one ``Instances`` for each image, with R regions in total.
+        vis_period: number of iterations from one visualization to the next, or 0 for none.
+    """
     instances = [each for each in instances if len(each)]
     visualizes = vis_period > 0 and get_event_storage().iter % vis_period == 0
     if visualizes or not instances:

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Result of ``match``: index of the matched object (N,) and label (N,) of each box, and whether all overlaps are >= 0.
+# Result of ``match``: index of the matched object of each box, (N,), label of each box, (N,), and a bool tensor () that
+# is True if all overlaps are >= 0.
 Match = tuple[Tensor, Tensor, Tensor]
 
 
 def match(matcher: Matcher, overlaps: Tensor) -> Match:
-    """Return the result of ``matcher(overlaps)`` for overlaps (M, N), and whether all overlaps are >= 0.
+    """Return the result of ``matcher(overlaps)`` for overlaps (M, N) (IoU), and whether all overlaps are >= 0.
 
-    Detectron2's ``Matcher`` asserts for each image that all overlaps are >= 0, which synchronizes host and device.
-    Instead, ``sample`` checks the results of all images with one synchronization.
+    Detectron2's ``Matcher`` asserts for each image that all overlaps are >= 0. This assertion synchronizes host and
+    device. Instead, ``sample`` checks the third result of all images with one synchronization.
     """
     if type(matcher) is not Matcher or overlaps.numel() == 0:
         return *matcher(overlaps), torch.ones((), dtype=torch.bool, device=overlaps.device)
@@ -41,10 +42,11 @@ def sample(
     Args:
         labels: labels (N,) of each image. Boxes with label -1 are ignored.
         valid: the third result of ``match`` for each image.
-        num_samples, positive_fraction, background: as in ``subsample_labels``.
+        num_samples, positive_fraction: as in ``subsample_labels``.
+        background: label of background boxes, ``bg_label`` of ``subsample_labels``.
 
     Returns:
-        the indices of the positive and of the negative samples of each image.
+        for each image, a tuple of the indices of the positive samples and the indices of the negative samples.
 
     Raises:
         AssertionError: an overlap is negative or NaN. Detectron2's ``Matcher`` also raises this error.

@@ -9,7 +9,7 @@ from seesaw_d2.modeling.fewer_gpu_syncs.indices import read
 
 
 class BatchedROIPooler(ROIPooler):
-    """``ROIPooler`` that in training counts the boxes of all levels with one host-device synchronization."""
+    """``ROIPooler`` that counts the boxes of all levels with one host-device synchronization in training."""
 
     def forward(self, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
         plain = bool(box_lists) and all(type(each) is Boxes for each in box_lists)

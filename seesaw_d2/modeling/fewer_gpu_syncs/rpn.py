@@ -1,4 +1,4 @@
-"""Region proposal network with fewer host-device synchronizations.
+"""Define a region proposal network (RPN) with fewer host-device synchronizations.
 
 Shapes: B images, R anchors of an image, K candidate boxes of an image before non-maximum suppression (NMS).
 """
@@ -20,10 +20,11 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class BatchedRPN(RPN):
-    """Detectron2's ``RPN`` with fewer synchronizations in training. Parameters, results and errors are the same.
+    """Detectron2's ``RPN`` with fewer host-device synchronizations in training.
 
-    In each batch, sampling synchronizes once, the losses once and the check of the proposals once. NMS synchronizes
-    once per image. Detectron2's RPN synchronizes about ten times per image.
+    Parameters, results and errors are the same as in Detectron2. In each batch, sampling synchronizes once, computing
+    the losses once and checking the proposals once. In addition, NMS synchronizes once per image. Detectron2's RPN
+    synchronizes about ten times per image.
     """
 
     @torch.no_grad()
@@ -53,7 +54,8 @@ class BatchedRPN(RPN):
         targets = labels[sampled]
         positive = sampled[targets == 1]
         all_anchors = Boxes.cat(anchors)
-        # Pass the positive anchors of all images as if they belonged to one image. The index 0 selects this image.
+        # Pass the positive anchors of all images as the anchors of a single image. The argument 0 is the index of this
+        # image.
         localization = _dense_box_regression_loss(
             [all_anchors[positive % len(all_anchors)]],
             self.box2box_transform,
@@ -95,15 +97,15 @@ class BatchedRPN(RPN):
 
 
 def _candidates(proposals, logits, limit: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Select the boxes with the highest logits of each image and level. Concatenate the boxes of all levels.
+    """Select the boxes with the highest logits in each image and level. Concatenate the boxes of all levels.
 
     Args:
-        proposals: decoded boxes (B, R_l, 4) of each level.
-        logits: objectness logits (B, R_l) of each level.
+        proposals: decoded boxes (B, R_l, 4) of each level l.
+        logits: objectness logits (B, R_l) of each level l.
         limit: largest number of boxes for each image and level.
 
     Returns:
-        boxes (B, K, 4), logits (B, K) and levels (K,).
+        tuple of boxes (B, K, 4), logits (B, K) and indices of the levels, int64 (K,).
     """
     images = torch.arange(len(logits[0]), device=logits[0].device)[:, None]
     boxes, scores, levels = [], [], []
