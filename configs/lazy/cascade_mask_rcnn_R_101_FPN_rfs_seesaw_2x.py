@@ -1,4 +1,4 @@
-"""The model and recipe of configs/seesaw/cascade_mask_rcnn_R_101_FPN_rfs_seesaw_2x.yaml as a LazyConfig."""
+"""Define configs/seesaw/cascade_mask_rcnn_R_101_FPN_rfs_seesaw_2x.yaml as a LazyConfig: the same model and recipe."""
 
 from detectron2.config import LazyCall as L
 
@@ -19,7 +19,7 @@ heads.update(
     box_heads=plain.box_heads,
     box_predictors=plain.box_predictors,
     proposal_matchers=plain.proposal_matchers,
-    mask_head=[heads.mask_head] * 3,  # one mask head for each stage, as in the reference
+    mask_head=[heads.mask_head] * 3,  # one mask head for each stage, as in MMDetection
     stage_loss_weights=[1.0, 0.5, 0.25],
     scale_gradients=False,
     resample=True,

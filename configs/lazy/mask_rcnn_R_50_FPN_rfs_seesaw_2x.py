@@ -1,4 +1,4 @@
-"""The model and recipe of configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml as a LazyConfig."""
+"""Define configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml as a LazyConfig: the same model and recipe."""
 
 from detectron2.config import LazyCall as L
 from detectron2.data import DatasetMapper, build_detection_test_loader
@@ -17,7 +17,7 @@ model.update(
     pixel_mean=[123.675, 116.28, 103.53],
     pixel_std=[58.395, 57.12, 57.375],
 )
-model.proposal_generator._target_ = BatchedRPN  # Detectron2's RPN, with fewer waits for the GPU
+model.proposal_generator._target_ = BatchedRPN  # Detectron2's RPN with fewer GPU synchronizations
 model.backbone.bottom_up.freeze_at = 2
 model.backbone.bottom_up.stem.norm = model.backbone.bottom_up.stages.norm = FixedStatisticsBatchNorm2d
 model.backbone.bottom_up.stages.stride_in_1x1 = False
@@ -55,8 +55,8 @@ dataloader.evaluator = L(LongTailEvaluator)(
 optimizer = lazy_config("common/optim.py").SGD
 optimizer.params.weight_decay_norm = 0.0001
 
-# 24 epochs of LVIS v1 with repeat factors rounded up (docs/sampling.md). The learning rate drops after 16 and 22
-# epochs. The length is in iterations, because LazyConfigs do not support SOLVER.EPOCHS.
+# Train for 24 epochs of LVIS v1, with repeat factors that are rounded up (docs/sampling.md). The learning rate
+# decreases after 16 and 22 epochs. max_iter is in iterations, because LazyConfigs do not support SOLVER.EPOCHS.
 train = lazy_config("common/train.py").train
 train.update(
     init_checkpoint="torchvision://resnet50",
@@ -66,7 +66,7 @@ train.update(
     checkpointer={"period": 10000, "max_to_keep": 100},
 )
 lr_multiplier = L(WarmupParamScheduler)(
-    # The milestones are in epochs. Only their ratios matter, so the steps scale with train.max_iter.
+    # The milestones are in epochs. Only the ratios of the milestones matter, because they scale with train.max_iter.
     scheduler=L(MultiStepParamScheduler)(values=[1.0, 0.1, 0.01], milestones=[16, 22, 24]),
     warmup_length=500 / train.max_iter,
     warmup_factor=0.001,

@@ -1,7 +1,7 @@
-"""LazyConfig of ViTDet's Mask R-CNN (ViT-B) on LVIS v1 with Seesaw Loss instead of the federated loss.
+"""Define a LazyConfig of ViTDet's Mask R-CNN (ViT-B) on LVIS v1 with Seesaw Loss instead of the federated loss.
 
-This config requires Detectron2's main branch. Model, augmentation and schedule are those of Detectron2's
-projects/ViTDet/configs/LVIS/mask_rcnn_vitdet_b_100ep.py. Nobody has published results for this combination.
+This config requires Detectron2's main branch. The model, the augmentation and the schedule are those of Detectron2's
+projects/ViTDet/configs/LVIS/mask_rcnn_vitdet_b_100ep.py. No results have been published for this combination.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ model.roi_heads.update(
 )
 model.roi_heads.box_predictor.test_score_thresh = 0.02
 
-# Large-scale jitter.
+# Large-scale jitter: resize by a random factor from 0.1 to 2, and crop.
 dataloader.train.mapper.augmentations = [
     L(T.RandomFlip)(horizontal=True),
     L(T.ResizeScale)(min_scale=0.1, max_scale=2.0, target_height=1024, target_width=1024),
