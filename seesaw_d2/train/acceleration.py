@@ -92,7 +92,8 @@ def try_compiler(device: torch.device) -> None:
 def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
     """Apply the options for faster training to ``model`` in place, and return ``model``.
 
-    The state dict stays the same. The function also sets TF32 and, on a CPU, memory allocation for the whole process.
+    The state dict of the model stays the same. Two options affect the whole process: TF32 on a GPU, and the handling of
+    freed memory on a CPU (``keep_freed_memory``).
     """
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
@@ -125,7 +126,7 @@ def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
 
 
 def precision_warnings(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a warning if the training uses bfloat16 on a CPU that only emulates it, else an empty tuple."""
+    """Return a tuple with a warning if the config selects bfloat16 on a CPU that only emulates it, or else ()."""
     if cfg.MODEL.DEVICE != "cpu" or amp_dtype(cfg) != torch.bfloat16 or has_fast_bfloat16():
         return ()
     return (

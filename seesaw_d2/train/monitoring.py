@@ -53,7 +53,7 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                # Pass the device, because the first forward pass caches the groups, but a resumed run logs before it.
+                # Pass the device, because a resumed run logs before the first forward pass has cached the groups.
                 find = getattr(module, "frequency_groups", None)
                 _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 

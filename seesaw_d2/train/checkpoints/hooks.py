@@ -58,7 +58,7 @@ class CheckpointHook(HookBase):
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
         if stops or last or due or evaluates:
-            self.trainer.settle()  # raises an error if a loss that the host reads only now must end the run
+            self.trainer.settle()  # reads the remaining losses, and raises an error if too many are not finite
         if due or ((stops or evaluates) and not last):
             self._save(checkpoint_name(iteration), iteration, for_evaluation=not (due or stops))
         if last:

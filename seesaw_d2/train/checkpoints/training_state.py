@@ -57,8 +57,9 @@ class TrainingState(HookBase):
     If the resumed run will not be bit for bit equal, a warning gives the reason: another seed, batch size, data set,
     number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One difference causes no warning.
     With three or more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so
-    that the first resumed step may round differently. With a sampler that exists only in Detectron2's main branch, the
-    image order starts from the beginning.
+    that the first resumed step may round differently.
+
+    With a sampler that exists only in Detectron2's main branch, a resumed run restarts the image order.
 
     A resumed run uses the values of its own config. A warning lists the keys whose values differ from the config in the
     checkpoint, with both values.

@@ -47,7 +47,7 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
     Args:
         cfg: a config whose data sets are registered.
         findings: printer of the findings.
-        contents: whether to compare the contents of image files instead of only their paths.
+        contents: whether to compare not only the paths, but also the contents of image files.
     """
     files = {}
     for key in ("TRAIN", "TEST"):

@@ -27,7 +27,7 @@ class Findings:
         self._print("ok  ", text)
 
     def note(self, text: str) -> None:
-        """Report a finding that may be intended by the user."""
+        """Report a finding that the user may have intended."""
         self._print("note", text)
 
     def fix(self, text: str) -> None:

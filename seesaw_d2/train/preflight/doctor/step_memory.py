@@ -1,6 +1,6 @@
 """Predict whether a training step on a CPU fits into memory.
 
-Without the prediction, the operating system could kill the process, because a step needs too much memory.
+If a process needs more memory than available, the operating system kills the process.
 """
 
 from collections.abc import Callable, Sequence

@@ -53,7 +53,7 @@ def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
 
     Args:
         key: full config key.
-        strict: value of ``Need.strict``.
+        strict: value of ``Need.strict`` in the result.
     """
     classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
     if classes:

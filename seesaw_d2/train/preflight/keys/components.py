@@ -50,7 +50,7 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 def component_needs(key: str) -> Iterator[Need]:
     """Yield the conditions under which components read a key.
 
-    A kind of component, such as losses, has a ``Need`` if only some components of this kind read the key.
+    The function yields one ``Need`` for each kind of component, such as losses, of which only some read the key.
     """
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:

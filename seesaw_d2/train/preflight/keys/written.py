@@ -39,7 +39,7 @@ class Layer:
         """Return whether the file is a complete config that a run saved.
 
         A run saves all keys, including those that the user did not set. A config that a user writes has few keys.
-        Therefore the file is complete if it sets more than half of all config keys.
+        Therefore a file that sets more than half of all config keys counts as complete.
         """
         return 2 * len(self.values) > _num_keys()
 
