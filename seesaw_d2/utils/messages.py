@@ -16,7 +16,7 @@ def one_line(value: Any) -> str:
 
 
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
-    """Format the first ``limit`` values. If there are more, append the number: ``3, 5, 8, 9, 12, … (17 in all)``."""
+    """Format the first ``limit`` values. If there are more, append the total: ``3, 5, 8, 9, 12, … (17 in all)``."""
     values = list(values)
     text = ", ".join(map(one_line, values[:limit]))
     return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"

@@ -99,7 +99,7 @@ def _listens(host: str, port: int) -> bool:
 
 
 class Deadline:
-    """Timeout for conditions. A process that waits for more than 10 seconds prints a message once.
+    """Timeout for waiting. If the process waits for more than 10 seconds, it prints a message once.
 
     Args:
         minutes: timeout in minutes, counted from the creation of this object.

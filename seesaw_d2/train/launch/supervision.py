@@ -18,7 +18,8 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Times in seconds: _SETTLE to wait for reports of earlier failures after a failure, and _STACKS for printing a stack.
+# Times in seconds. After a failure, wait _SETTLE for reports of failures that happened earlier. Wait _STACKS for a
+# process to print its stack.
 _SETTLE, _STACKS = 1.0, 0.5
 
 

@@ -9,7 +9,8 @@ optional:
 - ``train.max_skipped_steps``: >= 0, as SOLVER.MAX_SKIPPED_STEPS.
 - ``train.amp.dtype``: "float16" or "bfloat16", as SOLVER.AMP.DTYPE.
 - ``train.collective_timeout``: timeout in minutes, as SOLVER.COLLECTIVE_TIMEOUT.
-- ``train.download_timeout``, ``train.download_time_limit``: timeouts in seconds, as in MODEL.
+- ``train.download_timeout``: timeout in seconds, as MODEL.DOWNLOAD_TIMEOUT.
+- ``train.download_time_limit``: timeout in seconds, as MODEL.DOWNLOAD_TIME_LIMIT.
 - ``train.checkpointer.max_to_keep``: as SOLVER.CHECKPOINT_KEEP.
 
 Signals, checkpoints, skipped steps, the lock on the folder and resuming work as in ``train_net.py``. On a CPU, a
