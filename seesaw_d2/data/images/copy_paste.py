@@ -1,4 +1,4 @@
-"""Copy-Paste augmentation for rare categories (Ghiasi et al., CVPR 2021, arXiv 2012.07177).
+"""Paste objects of rare categories into training images: Copy-Paste (Ghiasi et al., CVPR 2021, arXiv 2012.07177).
 
 Shapes: N is the number of objects in an image. H and W are the height and width of the image.
 """
@@ -20,19 +20,20 @@ class ObjectSource(Protocol):
     """Interface of samplers that choose the objects to paste, such as ``RareObjects``."""
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects to paste into one image. Return a pair (record index, annotation index) for each object."""
+        """Draw the objects to paste into one image. Return a list of pairs (record index, annotation index)."""
 
 
 class CopyPasteMapper:
     """Mapper that pastes objects from the images of other records into the image of a record.
 
-    ``mapper`` augments both images. Each object is pasted at a random position inside the image. If an object is larger
-    than the image, only the upper left part of the object is pasted. Pasted pixels are removed from the masks of the
-    covered objects, and the boxes of these objects shrink to the remaining masks. Fully covered objects are removed.
+    ``mapper`` augments both the image of the record and the images of the other records. Each object is pasted at a
+    random position inside the image. If an object is larger than the image, only the upper left part of the object is
+    pasted. Pasted pixels are removed from the masks of the covered objects, and the boxes of these objects shrink to
+    the remaining masks. Fully covered objects are removed.
 
-    Unlike the paper's method, which pastes a random subset of an image's objects, this mapper pastes single objects of
-    rare categories at random positions. This mapper does not blend the edges of pasted objects. According to the paper,
-    blending makes no difference.
+    The paper's method pastes a random subset of an image's objects. This mapper pastes single objects of rare
+    categories at random positions. It does not blend the edges of pasted objects. According to the paper, blending
+    makes no difference.
 
     All random numbers come from the global random generators. ``TrainLoader`` seeds these generators with its own seed
     and the position of the image in the training sequence. Therefore a resumed training pastes the same objects as an
@@ -63,10 +64,13 @@ class CopyPasteMapper:
         return result
 
     def _single(self, index: int, position: int) -> Record | None:
-        """Return the model inputs of a record with a single object, or None if augmentation removes this object."""
+        """Return the model inputs of a record with a single object.
+
+        Return None if augmentation removes the object, or if the mapper replaces the image.
+        """
         record = self.records[index]
         source = self.mapper({**record, "annotations": [record["annotations"][position]]})
-        # The mapper may have replaced an unreadable image by the image of another record.
+        # The mapper may have replaced an unreadable image with the image of another record.
         if source is None or source.get("image_id") != record.get("image_id") or len(source["instances"]) != 1:
             return None
         return source
@@ -94,7 +98,10 @@ def paste(target: Record, source: Record) -> Record:
 
 
 def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Crop an image and a mask to the box around the mask, but to at most ``largest`` (height, width) pixels."""
+    """Crop an image (channels, H, W) and a mask (H, W) to the box around the mask.
+
+    If the box is larger than ``largest`` (height, width), keep only the upper left part of the box.
+    """
     rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return image[:, :0, :0], mask[:0, :0]
@@ -108,7 +115,7 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
     """Remove the pixels of ``cover``, a bool tensor (H, W), from the masks. Remove fully covered instances.
 
-    Only the boxes of partly covered instances are updated. Other boxes keep their annotated values.
+    The boxes of partly covered instances become the boxes of the remaining masks. Other boxes do not change.
     """
     before = _masks(instances)
     masks = before & ~cover

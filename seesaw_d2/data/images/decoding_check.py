@@ -19,7 +19,7 @@ from seesaw_d2.utils.messages import reason
 # Number of images that a worker process decodes per task.
 _CHUNK = 32
 
-# Path of a file, and its annotated width and height.
+# Path of an image file, and the annotated width and height of the image.
 _Task = tuple[str, tuple[int | None, int | None]]
 
 
@@ -45,7 +45,7 @@ class Examined:
 
 
 def examine_images(records: Records, workers: int) -> Iterator[Examined]:
-    """Decode the image files of dataset dicts, and yield a result for each file, in arbitrary order.
+    """Decode the image files of dataset dicts. Yield a result for each file, in arbitrary order.
 
     Args:
         records: dataset dicts. Records without a file are skipped.
@@ -70,9 +70,10 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
 
 
 def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
-    """Yield the results of the chunks, and append unfinished chunks to ``left``.
+    """Decode the images of chunks in worker processes, and yield the results.
 
-    If a decoder crashes, ``ProcessPoolExecutor`` terminates all worker processes. Some chunks are then unfinished.
+    If a decoder crashes, ``ProcessPoolExecutor`` terminates all worker processes. The function appends the chunks that
+    are then unfinished to ``left``, in order.
     """
     with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
         futures = []

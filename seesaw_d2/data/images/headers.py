@@ -34,8 +34,8 @@ class Header(NamedTuple):
     """The header of an image file.
 
     Attributes:
-        size: width and height after the rotation by EXIF data, which Detectron2 applies. If the header cannot be read,
-            ``size`` is the error.
+        size: width and height after the rotation that the EXIF data requires. Detectron2 also applies this rotation. If
+            the header cannot be read, ``size`` is the error.
         mode: Pillow's mode, or "" if the header cannot be read.
         several: whether the file contains several frames or pages. The loaders read only the first frame or page.
     """
@@ -54,15 +54,16 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     Args:
         records: dataset dicts whose files exist. Records without a file are skipped.
         name: name of the data set, for messages.
-        skip: DATALOADER.SKIP_BAD_IMAGES. If True, accept files that are not images, because the loaders replace such
-            files. If False, raise DataError for such files.
+        skip: value of DATALOADER.SKIP_BAD_IMAGES. If False, raise DataError for files that are not images. If True,
+            accept these files, because the loaders replace them.
         deep: how to handle images with more than 8 bits per channel (Pillow's modes I, I;16, F):
 
             - "warn": log a warning, because Detectron2's mapper clips pixel values at 255.
             - "refuse": raise DataError.
 
     Raises:
-        DataError: a file is not an image, has another size than annotated, or has more than 8 bits per channel.
+        DataError: ``skip`` is False and a file is not an image, an image does not have the annotated size, or ``deep``
+            is "refuse" and an image has more than 8 bits per channel.
     """
     # Round the step up, so that at most MAX_OPENED files are opened.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))
@@ -115,11 +116,11 @@ def is_image(path: str) -> bool:
 
 
 def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
-    """Read the header of an image file. An error is not raised, but returned as ``Header.size``.
+    """Read the header of an image file. If an error occurs, return the error as ``Header.size`` instead of raising it.
 
     Args:
         path: path of the file.
-        expected: annotated width and height. If None, the value is not annotated.
+        expected: annotated width and height. A value that is not annotated is None.
     """
     try:
         with PathManager.open(path, "rb") as file, _opened(file) as image:
@@ -143,7 +144,9 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
 
 
 def describe_size(path: str, expected: tuple[int | None, int | None], found: tuple[int, int]) -> str:
-    """Describe how an image's size differs from the annotated size, and whether a rotation by EXIF data is the reason.
+    """Describe the difference between an image's size and the annotated size, for messages.
+
+    The result also says whether a rotation by EXIF data is the reason for the difference.
 
     Args:
         path: path of the image file.

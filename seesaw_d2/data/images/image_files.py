@@ -29,7 +29,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
         path: path of the annotation file, for messages.
 
     Raises:
-        DataError: an image has no file name, an invalid file name, or a path outside the image folder.
+        DataError: a file name is missing, is invalid, or leads to a path outside the image folder.
     """
     nameless = [image for image, name in zip(ids, names, strict=True) if not isinstance(name, str) or not name]
     if nameless:
@@ -80,9 +80,9 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
 def missing_files(records: Records) -> list[str]:
     """Return the image files that do not exist, in the order of the records. Skip records without a file.
 
-    A folder or pipe with the name of an image file counts as missing. Links are followed, even to files outside the
-    image folder. Unlike paths in annotation files, links are trusted, because the owner of the image folder creates
-    the links.
+    If the path of an image file is a folder or a pipe, the file counts as missing. Links are followed, even to files
+    outside the image folder. Unlike paths in annotation files, links are trusted, because the owner of the image folder
+    creates the links.
 
     The function lists each folder once. On a network file system, listing folders takes seconds, but testing each file
     would take minutes.
@@ -130,16 +130,25 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Return a dict from each folder that does not exist to the number of missing files in it.
+    """Find the folders of missing files that do not exist.
 
     LVIS users often lack a whole folder, because some validation images of LVIS are in COCO's folder train2017.
+
+    Args:
+        missing: paths of the missing files.
+
+    Returns:
+        a dict from each folder that does not exist to the number of missing files in this folder.
     """
     counts = Counter(os.path.dirname(name) for name in missing)
     return {folder: count for folder, count in counts.items() if not PathManager.isdir(folder or ".")}
 
 
 def same_content(paths: Sequence[str]) -> list[list[int]]:
-    """Group files with the same content. Return the indices of each group. Only files of equal size are read."""
+    """Find groups of files with the same content. Only files of equal size are read.
+
+    Return the indices of the files in each group of at least two files.
+    """
     sizes: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):
         sizes[os.path.getsize(path)].append(index)

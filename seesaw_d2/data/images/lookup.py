@@ -50,7 +50,7 @@ def is_hidden(name: str) -> bool:
 def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBelow:
     """List the files in a folder and its subfolders.
 
-    Links to folders are followed. The files of a folder are listed once, even if several links lead to the folder.
+    Links to folders are followed. If several links lead to the same folder, its files are listed only once.
 
     Args:
         folder: the folder.
@@ -104,7 +104,7 @@ def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]
 
 
 def folded(name: str) -> str:
-    """Return a file name without extension, in lower case and in Unicode form NFC, to compare it with other names."""
+    """Normalize a file name for comparisons: remove the extension, and convert to lower case and Unicode form NFC."""
     return _fold(_EXTENSION.sub("", name))
 
 
@@ -137,7 +137,7 @@ def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def describe_near(near: Mapping[str, Sequence[str]]) -> str:
-    """Return a text about similar files for a message about missing files, or "" if no similar files exist.
+    """Return a sentence about similar files for a message about missing files, or "" if there are no similar files.
 
     Args:
         near: result of ``near_files``.
@@ -154,7 +154,7 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
 def _difference(name: str, path: str) -> str:
     """Describe how two similar paths differ, such as "case" or "extension and Unicode form"."""
     left, right = os.path.basename(name), os.path.basename(path)
-    if folded(name) == folded(path):  # the folders correspond, so the names of folders may differ
+    if folded(name) == folded(path):  # the folders differ at most in case or Unicode form, so compare whole paths
         left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():
@@ -177,9 +177,10 @@ def _fold(name: str) -> str:
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """List a folder. Return a dict from normalized name to the paths with that name.
+    """List a folder. Return a dict from normalized name to the paths of the files or folders with that name.
 
-    ``folded`` normalizes file names and removes the extension. Folder names keep the extension and get a trailing "/".
+    File names are normalized by ``folded``. Folder names are normalized in the same way, but keep the extension and get
+    a trailing "/".
     """
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):

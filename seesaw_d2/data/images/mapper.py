@@ -32,10 +32,11 @@ class UnreadableImageError(DataError):
 
 
 class _WritableTransform(T.Transform):
-    """Transform that copies read-only arrays, because PyTorch warns if a tensor shares memory with such an array."""
+    """Transform that copies read-only arrays. PyTorch warns if a tensor shares memory with a read-only array."""
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        # The mapper itself copies an image with several channels when it moves the channels to the front.
+        # Images with several channels need no copy here, because the mapper copies them to move the channels to the
+        # front.
         copied = img.ndim == 3 and img.shape[2] > 1
         return img if img.flags.writeable or copied else img.copy()
 
@@ -66,7 +67,11 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 
 
 class CheckedMapper:
-    """Mapper that wraps another mapper, and raises an error with the path of an image that cannot be read."""
+    """Wrapper of a mapper. If an image cannot be read, the wrapper raises an error that contains the image's path.
+
+    Args:
+        mapper: mapper to wrap.
+    """
 
     _advice = ". Set DATALOADER.SKIP_BAD_IMAGES True to skip such images."
 
@@ -105,14 +110,15 @@ class CheckedMapper:
 
 
 class ReplacingMapper(CheckedMapper):
-    """Mapper for training that replaces a record whose image cannot be decoded by another record.
+    """Wrapper of a mapper for training. If an image cannot be decoded, the wrapper uses another record instead.
 
-    The replacement depends only on the file name. Therefore a resumed run uses the same replacement. Detectron2's
-    alternative, a mapper that returns None, raises a TypeError in Detectron2 0.6 with Python 3.11 or newer.
+    The choice of this record depends only on the file name of the image. Therefore a resumed run chooses the same
+    record. In Detectron2, a mapper can return None to skip a record, but Detectron2 0.6 then raises a TypeError with
+    Python 3.11 or newer.
 
     Args:
         mapper: mapper to wrap.
-        records: records from which the replacements are drawn.
+        records: records from which the other record is drawn.
     """
 
     _advice = ""
@@ -136,9 +142,12 @@ class ReplacingMapper(CheckedMapper):
 
 
 class BlankingMapper(CheckedMapper):
-    """Mapper for evaluation that replaces an image that cannot be decoded by a black image of the annotated size.
+    """Wrapper of a mapper for evaluation. If an image cannot be decoded, the wrapper uses a black image instead.
 
-    The objects of such an image count as missed.
+    The black image has the annotated size. Evaluation counts the objects in the image as missed.
+
+    Args:
+        mapper: mapper to wrap.
     """
 
     _advice = ""

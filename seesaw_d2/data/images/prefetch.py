@@ -9,7 +9,7 @@ Batch = list[dict[str, Any]]
 
 
 def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Batch]]) -> Iterator[Batch]:
-    """Yield copies of the batches in order. Start to copy each batch before yielding the copy of the previous batch.
+    """Yield copies of the batches in order. The copy of a batch starts before the previous batch is yielded.
 
     Args:
         batches: batches to copy.
@@ -29,7 +29,8 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 class ToDevice:
     """Callable that copies the tensors of a batch, such as images, from pinned memory to a GPU on a separate stream.
 
-    Pass an instance as argument ``send`` of ``prefetched``. The model copies the annotations, which are small.
+    Pass an instance as argument ``send`` of ``prefetched``. Annotations are not copied, because they are small, and the
+    model copies them later.
 
     Args:
         device: the GPU.

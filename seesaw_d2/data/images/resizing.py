@@ -1,6 +1,6 @@
-"""Resize images with the library that INPUT.RESIZE selects.
+"""Resize images with the library that INPUT.RESIZE selects: Pillow, PyTorch or OpenCV.
 
-Pillow and PyTorch resize images like Detectron2, and OpenCV resizes images like MMDetection.
+Resizing with Pillow or PyTorch is like Detectron2's, and resizing with OpenCV is like MMDetection's.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
 
 
 class PyTorchResizeTransform(T.ResizeTransform):
-    """Detectron2's ``ResizeTransform`` that computes Pillow's antialiased bilinear filter with PyTorch.
+    """Version of Detectron2's ``ResizeTransform`` that computes Pillow's antialiased bilinear filter with PyTorch.
 
     Because of rounding, about 0.2 % of the pixels differ by 1 from Pillow's result. Masks and images with more than 8
     bits per channel are resized with Pillow.
@@ -47,7 +47,7 @@ class PyTorchResizeTransform(T.ResizeTransform):
 
 
 class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
-    """Detectron2's ``ResizeShortestEdge`` that returns a ``PyTorchResizeTransform``."""
+    """Version of Detectron2's ``ResizeShortestEdge`` that returns a ``PyTorchResizeTransform``."""
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         plain = super().get_transform(image)
@@ -57,10 +57,10 @@ class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
 
 
 class OpenCVResizeTransform(T.ResizeTransform):
-    """Detectron2's ``ResizeTransform`` that resizes with OpenCV, without antialiasing.
+    """Version of Detectron2's ``ResizeTransform`` that resizes with OpenCV, without antialiasing.
 
-    Images are resized with OpenCV's bilinear filter, and masks with the nearest filter. The resulting pixels equal the
-    pixels of MMDetection (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in Detectron2.
+    Images are resized with OpenCV's bilinear filter, and masks with the nearest filter. The results equal the results
+    of MMDetection (``imresize`` of mmcv 2.1.0). Points and boxes are scaled as in Detectron2.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
@@ -81,15 +81,17 @@ class OpenCVResizeTransform(T.ResizeTransform):
 
 
 class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
-    """Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform`` and rounds sizes like MMDetection.
+    """Version of Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform``.
 
-    Both libraries scale by min(short / min(h, w), long / max(h, w)). Detectron2 rounds an intermediate result.
-    Therefore the new sizes differ by one pixel for about 3 in 10,000 image sizes.
+    New sizes are rounded as in MMDetection. Both Detectron2 and MMDetection scale an image of h x w pixels by the
+    factor min(short / min(h, w), long / max(h, w)), where "short" is the length of the shorter edge to reach, and
+    "long" is the maximum length of the longer edge. Detectron2 also rounds an intermediate result. Therefore the new
+    sizes differ by one pixel for about 3 in 10,000 image sizes.
     """
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         low, high = self.short_edge_length[0], self.short_edge_length[-1]
-        # Draw the size like Detectron2, so that a seed gives the same sizes.
+        # Draw the size as Detectron2 does, so that the same seed gives the same sizes.
         size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
         if size == 0:
             return T.NoOpTransform()
@@ -98,13 +100,13 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
 
     @staticmethod
     def get_output_shape(oldh: int, oldw: int, short_edge_length: int, max_size: int) -> tuple[int, int]:
-        """Return the new height and width, like ``rescale_size`` of mmcv 2.1.0."""
+        """Return the same new height and width as ``rescale_size`` of mmcv 2.1.0."""
         scale = min(short_edge_length / min(oldh, oldw), max_size / max(oldh, oldw))
         return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
 
 
 def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> list[T.Augmentation]:
-    """Return the augmentations with the implementation of ``ResizeShortestEdge`` that INPUT.RESIZE selects.
+    """Replace ``ResizeShortestEdge`` in a list of augmentations with the implementation that INPUT.RESIZE selects.
 
     Raises:
         ConfigError: INPUT.RESIZE is invalid.
@@ -127,9 +129,10 @@ def _by(resizing: type[T.ResizeShortestEdge], plain: T.ResizeShortestEdge) -> T.
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
-    """Build a mapper that resizes images as INPUT.RESIZE selects.
+    """Build a mapper that resizes images with the library that INPUT.RESIZE selects.
 
-    Models with a semantic segmentation head get a ``SemanticMapper``. Other models get Detectron2's ``DatasetMapper``.
+    The mapper is a ``SemanticMapper`` for models with a semantic segmentation head, and Detectron2's ``DatasetMapper``
+    for other models.
     """
     plain = DatasetMapper.from_config(cfg, is_train)["augmentations"]
     kind = SemanticMapper if has_semantic_head(cfg) else DatasetMapper

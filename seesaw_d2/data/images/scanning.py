@@ -9,9 +9,9 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# Files with these extensions count as images. Such files are not opened here, because reading the headers of ImageNet's
-# 1.3 million files would take minutes at every start. Later checks report such files if they are not images.
-# Files with other extensions are opened to find out whether they are images.
+# Files with these extensions count as images. This module does not open these files, because reading the headers of
+# ImageNet's 1.3 million files would take minutes at every start. Later checks report files that are not images. This
+# module opens files with other extensions to find out whether they are images.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -22,8 +22,8 @@ class FolderScan(NamedTuple):
     """Result of ``scan_folder``. All paths are sorted and relative to the folder.
 
     Attributes:
-        images: paths of the images, including broken links.
-        passed_over: dict from each reason for skipping to the paths of the skipped files and folders.
+        images: paths of the images. Broken links with the extension of an image are included.
+        passed_over: dict from the reason for skipping to the paths of the skipped files and folders.
     """
 
     images: list[str]
@@ -31,7 +31,7 @@ class FolderScan(NamedTuple):
 
 
 def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
-    """Find the images in a folder. An image has an extension of ``IMAGE_EXTENSIONS`` or the content of an image.
+    """Find the images in a folder. Images are recognized by an extension of ``IMAGE_EXTENSIONS`` or by their content.
 
     Args:
         folder: the folder.
@@ -44,7 +44,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
     unknown = [path for path in found.files if not has_image_extension(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
         contents = dict(zip(unknown, pool.map(lambda path: is_image(os.path.join(folder, path)), unknown), strict=True))
-    # Keep broken links, so that a later check reports broken links as missing images.
+    # Keep broken links to images, so that a later check reports them as missing images.
     lost = [path for path in found.other if has_image_extension(path) and os.path.islink(os.path.join(folder, path))]
     reasons = {
         "hidden": found.hidden,
@@ -62,5 +62,5 @@ def has_image_extension(path: str) -> bool:
 
 
 def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
-    """Describe ``FolderScan.passed_over`` for a message: for each reason, the number of paths and the first paths."""
+    """Describe ``FolderScan.passed_over`` for a message: the number of paths and the first paths for each reason."""
     return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())

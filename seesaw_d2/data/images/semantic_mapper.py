@@ -12,7 +12,7 @@ from seesaw_d2.data.records.semantic import check_values
 def has_semantic_head(cfg: CfgNode) -> bool:
     """Return whether the model of a config predicts semantic segmentation.
 
-    This is the case for Detectron2's ``SemanticSegmentor`` and ``PanopticFPN``, and for subclasses of both classes.
+    The result is True for Detectron2's ``SemanticSegmentor`` and ``PanopticFPN``, and for their subclasses.
     """
     name = cfg.MODEL.META_ARCHITECTURE
     found = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
@@ -20,13 +20,13 @@ def has_semantic_head(cfg: CfgNode) -> bool:
 
 
 class SemanticMapper(DatasetMapper):
-    """Detectron2's ``DatasetMapper`` for records with label maps of semantic segmentation.
+    """Version of Detectron2's ``DatasetMapper`` for records with label maps of semantic segmentation.
 
     In training, the mapper checks the pixel values of the label map. In evaluation, the mapper returns the path of the
     label map instead of the pixels, because the evaluator reads the label map in the original size.
 
     Attributes:
-        values: number of classes, and pixel value that the loss ignores.
+        values: a pair of the number of classes, and the pixel value that the loss ignores.
     """
 
     values: ClassVar[tuple[int, int]] = (0, 255)

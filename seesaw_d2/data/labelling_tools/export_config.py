@@ -1,4 +1,4 @@
-"""Write a config for a data set that is created from an export."""
+"""Write the config of a data set that was created from an export."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,7 +17,7 @@ MARK = "# Written by datasets/prepare_export.py."
 
 
 def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) -> Path:
-    """Write the keys of a config that describe the data set. Return the path of the config.
+    """Write a config with the keys that describe the data set. Return the path of the config.
 
     Args:
         output: folder of the data set.

@@ -27,7 +27,7 @@ def find_images(
     others: Sequence[Path] = (),
     skip: bool,
 ) -> None:
-    """Find the file of each image, and replace ``file_name`` by the path of this file relative to ``files.root``.
+    """Find the file of each image. Set ``file_name`` of the image to the path of this file relative to ``files.root``.
 
     Args:
         data: content of ``source`` in COCO format. The function changes the content in place.
@@ -38,7 +38,8 @@ def find_images(
         skip: if True, remove images without a file and their objects. If False, raise DataError for a missing file.
 
     Raises:
-        DataError: an image has no name, a file is missing or ambiguous, or two images have the same file.
+        DataError: an image has no name, several files match an image, two images have the same file, or ``skip`` is
+            False and a file is missing.
     """
     _check_named(data, source)
     missing, ambiguous, changed = [], [], {}
@@ -79,17 +80,17 @@ def find_images(
 
 
 def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bool) -> None:
-    """Check each image by decoding the file.
+    """Check that all images can be decoded and have the annotated size.
 
     Args:
         data: content of the annotation file after ``find_images``. The function changes the content in place.
         root: folder of the images.
         notes: list to which the function appends notes.
-        skip: if True, remove images that cannot be decoded and the objects in these images. If False, raise DataError
-            for such images.
+        skip: if True, remove images that cannot be decoded, and the objects in these images. If False, raise DataError
+            for an image that cannot be decoded.
 
     Raises:
-        DataError: an image cannot be decoded, or does not have the annotated size.
+        DataError: an image does not have the annotated size, or ``skip`` is False and an image cannot be decoded.
     """
     records = [{"file_name": str(root / image["file_name"]), **_size(image)} for image in data["images"]]
     workers = max(1, min(os.cpu_count() or 1, len(records) // _PER_PROCESS))
@@ -162,12 +163,12 @@ def _found(problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Return the annotated width and height that are integers. A later check reports other values."""
+    """Return the annotated width and height. Omit values that are not integers, because a later check reports them."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 
 def _leave_out(data: dict[str, Any], names: set[str]) -> str:
-    """Remove the images with these names and their objects. Return a text with the number of removed objects."""
+    """Remove the images with these names, and the objects in these images. Return a text with the number of objects."""
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
     text = f", with {len(data['annotations']) - len(objects)} objects"

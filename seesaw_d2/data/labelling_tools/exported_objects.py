@@ -15,13 +15,16 @@ _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """Check the categories. Return all categories except supercategories without objects, which Roboflow adds.
+    """Check the categories of an export. Omit supercategories without objects, which Roboflow adds.
 
     Args:
         files: content of the exported annotation file, optionally followed by the content of the annotation file of the
             validation images. The second file may contain fewer categories.
         sources: paths of the annotation files.
         notes: list to which the function appends notes.
+
+    Returns:
+        the entries of the remaining categories.
 
     Raises:
         DataError: the first annotation file lacks a category of the second file, or two categories have the same name.
@@ -45,7 +48,7 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
 
 
 def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool:
-    """Return whether a category is the supercategory of another category, but not of itself."""
+    """Return whether a category is the supercategory of another category, but not its own supercategory."""
     name = category.get("name")
     others = (item for item in categories if item is not category)
     return category.get("supercategory") != name and any(item.get("supercategory") == name for item in others)
@@ -60,7 +63,9 @@ def _check_names(names: list[str], source: str) -> None:
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return ``part`` with a positive "area" in each object, which evaluation needs.
+    """Return a copy of ``part`` in which missing areas are computed, because evaluation needs the areas.
+
+    An area is missing if "area" is absent, null or not positive. A note lists implausible areas.
 
     Args:
         part: checked content of an annotation file.
@@ -83,12 +88,12 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """If some images have no objects, append a note that lists these images. Such images may not be labelled yet.
+    """If some images have no objects, append a note that lists these images. They may not be labelled yet.
 
     Args:
         part: content of an annotation file.
         source: path of the file, for the note.
-        consequence: sentence at the end of the note.
+        consequence: sentence at the end of the note about the consequence of images without objects.
         notes: list to which the function appends the note.
     """
     held = {item["image_id"] for item in part["annotations"]}
@@ -110,7 +115,7 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return whether a valid mask has no area. Such a mask contains no pixels, or only polygons of collinear points."""
+    """Return whether a valid mask has no area, because it has no pixels or only polygons of collinear points."""
     if not segmentation:
         return False
     if isinstance(segmentation, dict):
@@ -121,12 +126,12 @@ def is_empty(segmentation: Any) -> bool:
 
 def _area(points: np.ndarray) -> float:
     """Return the area of a polygon with P points, (P, 2)."""
-    x, y = (points - points[0]).T  # subtract a point to reduce rounding errors
+    x, y = (points - points[0]).T  # move the polygon to the origin to reduce rounding errors
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """If boxes extend beyond the image, append a note that they may not be x, y, width, height in pixels.
+    """If boxes exceed the image, append a note that these boxes may not be x, y, width, height in pixels.
 
     Args:
         part: checked content of an annotation file.
@@ -134,7 +139,7 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         notes: list to which the function appends the note.
 
     Raises:
-        DataError: all numbers in the boxes are at most 1. Such boxes are probably fractions of the image size.
+        DataError: all numbers in the boxes are at most 1, so the boxes are probably fractions of the image size.
     """
     objects = part["annotations"]
     if not objects:
@@ -158,10 +163,16 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return ``part`` without copies. A copy has the image, category, box and mask of an earlier annotation.
+    """Return ``part`` without annotations that are copies of earlier annotations, and append a note about them.
 
-    If two annotations differ only in the mask, the function keeps both annotations, and appends a note.
-    The comparison ignores how the file writes these values: 5 equals 5.0, and a missing "iscrowd" equals 0.
+    A copy has the same image, category, box, mask and "iscrowd" as an earlier annotation. The comparison does not
+    depend on how the file writes a value: 5 equals 5.0, and a missing "iscrowd" equals 0. If two annotations differ
+    only in the mask, the function keeps both annotations, and appends a note.
+
+    Args:
+        part: content of an annotation file.
+        source: path of the file, for notes.
+        notes: list to which the function appends notes.
     """
     kept, copies, seen, boxes = [], [], set(), {}
     same_box = []
@@ -191,11 +202,11 @@ def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[
 
 
 def _comparable(value: Any, depth: int = 3) -> Any:
-    """Return a hashable form of a JSON value. Round numbers to 0.001, because some tools store 32-bit floats.
+    """Convert a JSON value to a hashable value. Round numbers to 0.001, because some tools store 32-bit floats.
 
     Args:
         value: the value.
-        depth: number of nested levels to compare. Containers at deeper levels are invalid, and count as different.
+        depth: number of nested levels to compare. Lists and dicts at deeper levels are invalid, and count as different.
     """
     if isinstance(value, (list, dict)):
         if not depth:

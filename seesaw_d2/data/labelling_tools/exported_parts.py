@@ -1,4 +1,4 @@
-"""Check an export, find the objects that training and evaluation can use, and split the images."""
+"""Check an export, find the objects that training and evaluation can use, and split the images into two parts."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
-# Purposes of the training part and the validation part, for messages.
+# Texts for messages that describe the purpose of the training part and of the validation part.
 PURPOSES = ("for training", "for evaluation")
 
 
@@ -28,8 +28,8 @@ class Part:
 
     Attributes:
         data: content of the annotation file in COCO format.
-        usable: ids of the objects that training and evaluation can use. Usable objects are not crowds, and their boxes
-            and masks have an area.
+        usable: ids of the objects that training and evaluation can use. A usable object is not a crowd, and its box and
+            its mask have an area.
     """
 
     data: dict[str, Any]
@@ -55,7 +55,7 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
         notes: list to which the function appends notes.
 
     Returns:
-        the content without copies of objects, and with an area in each object.
+        a part with the content of the file. Copies of objects are removed, and missing areas are computed.
 
     Raises:
         DataError: the content is invalid.
@@ -86,7 +86,7 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
 
 
 def _reasons(objects: list[dict[str, Any]]) -> str:
-    """Describe why no object is usable."""
+    """Describe for a message why no object is usable."""
     if not objects:
         return 'The list "annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
@@ -120,8 +120,8 @@ def _ids(items: list[dict[str, Any]]) -> str:
 def split(part: Part, share: float, seed: int, related: list[list[Any]], source: str) -> tuple[Part, Part]:
     """Split all images into a training part and a validation part.
 
-    Validation images are chosen category by category, starting with the rarest category. Each category keeps at least
-    one training image.
+    Validation images are chosen for one category after the other, starting with the rarest category. Each category
+    keeps at least one training image.
 
     Args:
         part: all images of the export.

@@ -1,6 +1,6 @@
 """Match the image names in an export with the files below a folder.
 
-The image names can be URLs, names with a prefix, or paths on another machine.
+In an export, the name of an image can be a URL, a file name with a prefix, or a path on another machine.
 """
 
 import os
@@ -14,13 +14,16 @@ from seesaw_d2.data.images.lookup import files_below, folded
 
 # Prefix that Label Studio adds to the names of uploaded files ("-") and downloaded files ("__").
 _PREFIX = re.compile(r"^[0-9a-f]{8}(-|__)")
-# Folder of uploaded files on Label Studio's server. Image names in an annotation file start with this folder, but the
-# images are stored in other folders.
+# Folder of uploaded files on Label Studio's server. Image names in an export start with this folder, but the images of
+# the export are in other folders.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
 class ExportedFiles:
-    """Files in a folder and its subfolders, searched by image name.
+    """Files in a folder and its subfolders, with methods that find the file of an image name.
+
+    Args:
+        root: path of the folder.
 
     Attributes:
         root: path of the folder.
@@ -41,9 +44,10 @@ class ExportedFiles:
         """Find the files to which an image name in an export can refer.
 
         The name may be percent-encoded or contain backslashes. If the name is the path of an existing file relative to
-        ``root`` or ``beside``, the result is this file. If no such file exists, the function compares the paths of all
-        files with the same file name from the end, and returns the files with the largest number of equal folders. If
-        no file has this name, the function repeats the search without Label Studio's prefix.
+        ``root`` or ``beside``, the result is this file. Otherwise, the function considers all files with the same file
+        name. It compares their folders with the folders in the image name, starting from the last folder, and returns
+        the files with the largest number of equal folders. If no file has this file name, the function repeats the
+        search without Label Studio's prefix.
 
         Args:
             name: "file_name" in the export.
@@ -98,7 +102,7 @@ class ExportedFiles:
         return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
-        """Return the paths without duplicates. Paths are duplicates if they lead to the same file through links."""
+        """Return the paths without duplicates. Two paths are duplicates if links lead from both to the same file."""
         if len(paths) < 2:
             return paths
         return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]

@@ -1,6 +1,6 @@
 """Convert the COCO export of a labelling tool to two annotation files and a config.
 
-docs/own-data.md lists how the exports of labelling tools deviate from COCO, and how this module handles deviations.
+docs/own-data.md lists how the exports of labelling tools deviate from COCO, and how this module handles each deviation.
 """
 
 import json
@@ -34,8 +34,9 @@ class PreparedExport:
 
     Attributes:
         config: path of the config.
-        num_images: number of images in each split, "train" and "val".
-        category_images: dict from category name to the numbers of training and validation images with this category.
+        num_images: dict from split ("train" or "val") to the number of images.
+        category_images: dict from category name to (number of training images, number of validation images) with this
+            category.
         notes: descriptions of corrections and possible mistakes, one line each.
     """
 
@@ -62,7 +63,7 @@ def prepare_export(
     Args:
         export: path of the exported annotation file in COCO format.
         output: folder to write to. The name of the folder becomes the name of the data set.
-        images: folder with the images, which may be in subfolders. If None, use the folder of ``export``.
+        images: folder of the images, which may be in subfolders. If None, use the folder that contains ``export``.
         val: path of the annotation file of the validation images. If None, randomly split the images of ``export``.
         val_share: fraction of the images for validation, in (0, 1). This argument has no effect if ``val`` is set.
         seed: seed of the random split.
@@ -72,9 +73,9 @@ def prepare_export(
 
     Raises:
         ConfigError: ``val_share`` is invalid, a file or folder does not exist, or ``output`` contains another data set.
-        DataError: an annotation file is invalid, an image file is missing, ambiguous, cannot be decoded or does not
-            have the annotated size, ``val`` contains training images, no object is left for training or evaluation, or
-            the images cannot be split. In all these cases, the function writes no files.
+        DataError: an annotation file is invalid, the file of an image is missing or ambiguous, an image cannot be
+            decoded or does not have the annotated size, ``val`` contains training images, no object is left for
+            training or evaluation, or the images cannot be split. No files are written in these cases.
         OutputError: ``output`` cannot be written.
     """
     paths = _checked_paths(export, val, val_share)
@@ -108,7 +109,7 @@ def prepare_export(
 
 
 def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Path]:
-    """Return the annotation files after checking that they exist."""
+    """Check ``val_share``, and check that the annotation files exist. Return the paths of the annotation files."""
     if not 0 < val_share < 1:
         raise ConfigError(f"--val-share: expected a number above 0 and below 1, found {val_share}")
     paths = [Path(path) for path in ([export, val] if val else [export])]
@@ -123,7 +124,7 @@ def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Pat
 
 
 def _checked_root(root: Path) -> Path:
-    """Return the folder of the images after checking that it exists."""
+    """Check that the folder of the images exists. Return the folder."""
     if not root.is_dir():
         raise ConfigError(
             f"--images: expected a folder, found {f'the file {root}' if root.exists() else f'no folder at {root}'}"
@@ -143,7 +144,8 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
     """Find and decode the images of all annotation files.
 
     Args:
-        files: contents of the annotation files. The function replaces image names in place by paths below ``root``.
+        files: contents of the annotation files. The function changes each image's name in place to a path below
+            ``root``.
         paths: paths of the annotation files.
         root: folder of the images.
         output: folder of the data set. Files in this folder are not reported as unused files.
@@ -162,7 +164,12 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
 
 
 def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
-    """Write the annotation files of the parts. Raise ConfigError if this would replace another data set."""
+    """Write the annotation files of the parts.
+
+    Raises:
+        ConfigError: the function would replace another data set and ``overwrite`` is False, or the function would
+            replace files of another program.
+    """
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if holds_other(path, text)]
     if other and not overwrite:
@@ -215,8 +222,8 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
 def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
     """Raise DataError for a file in LVIS format.
 
-    A conversion to COCO format would be wrong. In COCO format, all objects count as annotated, but in LVIS format, the
-    annotations of an image can be incomplete.
+    A conversion from LVIS to COCO format would be wrong. In COCO format, all objects count as annotated. In LVIS
+    format, the annotations of an image can be incomplete.
     """
     count = sum(map(has_id_lists, images))
     if count:

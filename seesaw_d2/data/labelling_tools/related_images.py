@@ -1,7 +1,7 @@
 """Find images of an export that show the same photo or video.
 
-If such images are in both parts of a data set, the model is evaluated on content that it was trained on, and the
-metrics are too high.
+If images of the same photo or video are in both parts of a data set, the model is evaluated on content on which it was
+trained, and the metrics are too high.
 """
 
 import os
@@ -22,12 +22,13 @@ _FRAMES = (
     re.compile(r"^(.+[._](?:mp4|mov|avi|mkv|webm|m4v|mpe?g|wmv))[^0-9A-Za-z]*(?:frame)?[^0-9A-Za-z]*\d+", re.I),
     re.compile(r"^(.*?)[^0-9A-Za-z]*frame[^0-9A-Za-z]*\d+", re.I),
 )
-# Label Studio's prefix of 8 hexadecimal digits. The letter excludes dates, such as 20240131.
+# Names with Label Studio's prefix of 8 hexadecimal digits. One digit must be a letter, to exclude dates such as
+# 20240131.
 _UPLOAD = re.compile(r"^(?=[0-9]*[a-f])[0-9a-f]{8}(?:-|__)(.+)$")
 
 
 def related_images(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Group the images that a split must keep in one part: images with the same content, and versions of one photo.
+    """Group images that a split must keep in the same part: images with the same content, and versions of one photo.
 
     Args:
         data: content of an annotation file. The file names are relative to ``root``.
@@ -52,7 +53,14 @@ def related_images(data: dict[str, Any], root: Path, notes: list[str]) -> list[l
 
 
 def check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
-    """Raise DataError if a validation image is also a training image. Compare the paths and contents of the files."""
+    """Raise DataError if the path or the content of a validation image is that of a training image.
+
+    Args:
+        files: contents of the annotation files of the training images and of the validation images.
+        root: folder of the images.
+        notes: list to which the function appends a note if ``allowed`` is True.
+        allowed: if True, append a note instead of raising DataError.
+    """
     train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
     pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
     if not pairs:
@@ -68,7 +76,7 @@ def check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, 
 
 
 def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: list[str]) -> None:
-    """Append notes about validation images that, judged by their names, resemble training images.
+    """Append notes about validation images whose names suggest that they show the content of training images.
 
     Args:
         train, val: entries of "images" in the training part and in the validation part.
@@ -98,9 +106,9 @@ def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: li
 
 
 def _photos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return the names of each image's photo, or an empty set for an image without versions.
+    """Return the names of the photo that each image shows, or an empty set for an image without other versions.
 
-    The original file photo.jpg belongs to the versions photo_jpg.rf.<hash>.jpg.
+    For example, the original file photo.jpg and the version photo_jpg.rf.<hash>.jpg show the photo "photo-jpg".
     """
     names = [_original_names(image) for image in images]
     known = set().union(*names)
@@ -118,7 +126,7 @@ def _original_names(image: dict[str, Any]) -> set[str]:
 
 
 def version_of(path: str) -> str:
-    """Return the photo's name in Roboflow's file name of a version, or "" for other file names.
+    """Extract the name of the photo from Roboflow's file name of a version. Return "" for other file names.
 
     For example, the result for "a/photo_jpg.rf.<hash>.jpg" is "photo-jpg".
     """
@@ -132,7 +140,10 @@ def _plain(name: str) -> str:
 
 
 def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return the video of each image. The folder identifies a video without a name, as in "clips/frame_000001.png"."""
+    """Return a set with the name of the video for each image, or an empty set if the image is not a video frame.
+
+    If the file name contains no name of a video, as in "clips/frame_000001.png", use the folder instead.
+    """
     found: list[set[str]] = []
     for path in (PurePosixPath(image["file_name"]) for image in images):
         names = [match[1] for pattern in _FRAMES if (match := pattern.match(path.name))]
@@ -141,13 +152,13 @@ def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
 
 
 def _uploads(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return the name of each uploaded image without Label Studio's prefix."""
+    """Return a set with each image's file name after Label Studio's prefix, or an empty set if there is no prefix."""
     matches = [_UPLOAD.match(PurePosixPath(image["file_name"]).name) for image in images]
     return [{match[1]} if match else set() for match in matches]
 
 
 def _joined(groups: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Return the groups after joining all groups that have a common index."""
+    """Join all groups that have a common index. Return the joined groups."""
     joined: dict[int, list[int]] = {}
     for group in groups:
         members = sorted({other for index in group for other in joined.get(index, [index])})
