@@ -12,8 +12,8 @@ from seesaw_d2.utils.messages import first_few, reason, shown
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
-# Keys: the key of the labels in a data file. Values: training files, test files, the file with the class names, and the
-# key of the class names in that file.
+# Each key is the key of the labels in a data file. Each value contains the names of the training files, the names of
+# the test files, the name of the file with the class names, and the key of the class names in this file.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
@@ -21,7 +21,7 @@ _LAYOUTS = {
 
 
 def read_cifar(folder: str, split: str) -> LabelledSet:
-    """Read the images and labels of CIFAR-10 or CIFAR-100 (fine labels). Images have the shape (N, 32, 32, 3).
+    """Read CIFAR-10, or CIFAR-100 with fine labels. The array of the N images has the shape (N, 32, 32, 3).
 
     Args:
         folder: folder ``cifar-10-batches-py`` or ``cifar-100-python``, extracted from the published archive.
@@ -79,7 +79,7 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
 def _integers(values: Any, largest: int) -> np.ndarray:
     """Convert values to an array. Raise ValueError if a value is not an integer in [0, largest].
 
-    Without this check, a cast would truncate fractions, and large numbers would overflow.
+    Without this check, a later cast would truncate fractions, and large numbers would overflow.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= largest):

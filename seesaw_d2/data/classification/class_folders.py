@@ -28,11 +28,12 @@ _SPLIT = re.compile(
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     """Read labelled images from a folder with one subfolder per class.
 
-    The subfolder of a class may contain further subfolders. A warning lists skipped files and folders by reason.
+    The subfolder of a class may contain further subfolders. A warning lists the skipped files and folders by reason.
 
     Args:
         path: path of the folder.
-        names: C class names, which are the names of the subfolders. If None, use the sorted names of all subfolders.
+        names: class names in the order of their indices. Each subfolder must have the name of a class. If None, use the
+            sorted names of all subfolders.
 
     Raises:
         DataError: the folder contains no subfolders, the subfolders contain splits instead of classes, the name of a
@@ -70,11 +71,14 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
 
 
 def _check_splits(path: str, found: Sequence[str]) -> None:
-    """Raise DataError if the subfolders contain splits, such as train and val, or log a warning if this is possible.
+    """Check that the subfolders are classes and not splits, such as train and val.
+
+    Raise DataError if subfolders are probably splits. If only one subfolder may be a split, or if all names are also
+    names of splits, log a warning.
 
     Args:
         path: path of the folder.
-        found: names of its subfolders that are not known as classes.
+        found: names of the subfolders that are not known as classes.
     """
     splits = [name for name in found if _SPLIT.fullmatch(name)]
     above = [name for name in splits if _has_folders(os.path.join(path, name))]
@@ -92,11 +96,13 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
 
 
 def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> None:
-    """Raise DataError if the only class contains splits. Log a warning if one of several classes contains splits.
+    """Report folders with the names of splits in the subfolders of classes.
+
+    If the folder contains only one class, raise DataError. If the folder contains several classes, log a warning.
 
     Args:
         path: path of the folder.
-        inner: paths of the splits relative to ``path``.
+        inner: paths of the folders with the names of splits, relative to ``path``.
         single: whether the folder contains only one class.
     """
     if single:

@@ -14,10 +14,10 @@ _SPLIT_SEED = 0  # constant, so that the test images do not depend on SEED in DA
 
 
 def read_digits(split: str) -> LabelledSet:
-    """Read the digits as RGB images, a uint8 array (N, 8, 8, 3).
+    """Read the digits as N RGB images, a uint8 array (N, 8, 8, 3).
 
     Args:
-        split: "test": 50 images of each digit. "train": the other 1,297 images.
+        split: "test" for 50 images of each digit, or "train" for the other 1,297 images.
 
     Raises:
         ConfigError: scikit-learn is not installed.

@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """Images with one label each. Every reader of this package returns a ``LabelledSet``.
+    """Images with one label each. Every function that reads a classification data set returns a ``LabelledSet``.
 
     Either ``files`` or ``arrays`` contains the images.
 
@@ -35,10 +35,10 @@ class LabelledSet:
         return replace(self, labels=self.labels[indices], files=files, arrays=arrays)
 
     def to_dataset_dicts(self) -> list[dict[str, Any]]:
-        """Return dataset dicts with "image_id", "annotations", and "file_name" or "array".
+        """Return N dataset dicts with the keys "image_id", "annotations", and either "file_name" or "array".
 
         Each image has a single annotation without a box. The category of this annotation is the label of the image.
-        Therefore the statistics, frequency groups and samplers for detection also work for classification.
+        Therefore the category statistics, frequency groups and samplers of detection also work for classification.
         """
         annotations = [[{"category_id": int(label)}] for label in self.labels]
         if self.files is not None:
@@ -51,8 +51,9 @@ class LabelledSet:
 def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledSet:
     """Return a long-tailed subset, in which class i has N_i = N_max · imbalance^(-i / (C - 1)) images.
 
-    N_max is the number of images in the largest class. N_i is rounded down, but is at least 1. A class with fewer than
-    N_i images keeps all images. The order of classes does not change, so class 0 becomes the most frequent class.
+    N_max is the number of images in the largest class of the complete set. N_i is rounded down, but is at least 1. A
+    class with fewer than N_i images keeps all images. Classes keep their indices, so class 0 becomes the most frequent
+    class.
 
     Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019, and Cao et al., NeurIPS 2019), with the rounding
     in the code of Cao et al.

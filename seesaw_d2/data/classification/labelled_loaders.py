@@ -21,8 +21,9 @@ _TEST_BATCH = 64
 def build_classification_train_loader(cfg: CfgNode):
     """Build the training loader of DATASETS.TRAIN, an infinite iterable of batches.
 
-    A batch is a list with the results of ``ClassificationMapper``. SOLVER.IMS_PER_BATCH images are divided among the
-    processes. DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
+    A batch is a list of results of ``ClassificationMapper``. The processes share the SOLVER.IMS_PER_BATCH images of a
+    batch equally. DATALOADER.SAMPLER_TRAIN, DATALOADER.NUM_WORKERS and DATALOADER.SKIP_BAD_IMAGES have the same meaning
+    as in detection.
 
     Raises:
         DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
@@ -35,7 +36,7 @@ def build_classification_train_loader(cfg: CfgNode):
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Build the test loader of a data set. Each image is loaded once, by one of the processes, in batches of 64.
+    """Build the test loader of a data set. Exactly one process loads each image. The batch size is 64.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
     black images.

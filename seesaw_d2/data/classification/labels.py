@@ -1,4 +1,4 @@
-"""Parse the labels in files. Labels are class indices or class names.
+"""Parse the labels in files. A label is a class index or a class name.
 
 Shapes: C is the number of classes.
 """
@@ -17,12 +17,12 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
     """Parse a label that is a class index in [0, C).
 
     Args:
-        text: the label.
+        text: text of the label.
         num_classes: number of classes C.
         where: file and line of the label, for the message.
 
     Raises:
-        DataError: the label is out of range or contains a character that is not a digit.
+        DataError: the label is out of range, or contains a character that is not a digit.
     """
     index = _integer(text)
     if index is None or index >= num_classes:
@@ -40,7 +40,7 @@ class LabelReader:
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Compare numeric names by value, because spreadsheet programs change the names 01 and 1.0 to 1, and 1e1 to 10.
+        # Compare numeric names by value, because spreadsheet programs change the texts 01 and 1.0 to 1, and 1e1 to 10.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
         # The first numeric label that can only be a class name, and the first label that can only be a class index.
@@ -50,12 +50,12 @@ class LabelReader:
         """Return the class index of a label.
 
         Args:
-            text: the label.
+            text: text of the label.
             where: file and line of the label, for the message.
 
         Raises:
             DataError: the label is neither a class name nor an index in [0, C), the label is the index of one class and
-                the name of another class, or the file contains both numeric class names and class indices.
+                the name of another class, or the file mixes numeric class names and class indices.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):
@@ -93,12 +93,15 @@ def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ())
 
 
 def plain(name: str) -> str:
-    """Return a class name in lower case, in Unicode form NFKC and with single spaces, to compare names."""
+    """Normalize a class name for comparisons: convert to lower case and Unicode form NFKC, and collapse spaces."""
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
 def similar_names(names: Iterable[str]) -> list[str]:
-    """Return texts like "'cat' and 'Cat'" for class names that differ only in case, spaces or Unicode form."""
+    """Find class names that differ only in case, spaces or Unicode form.
+
+    Return a text for each group of similar names, such as "'cat' and 'Cat'".
+    """
     alike = defaultdict(list)
     for name in names:
         alike[plain(name)].append(repr(name))

@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Read a text file whose lines contain the path and the label of an image, as in ImageNet-LT.
+    """Read a text file in which each line contains the path and the label of an image, as in ImageNet-LT.
 
     Args:
-        path: path of the text file. The labels are class indices, even if class names are numbers.
+        path: path of the text file. The labels are class indices, even if the class names are numbers.
         images: folder of the images. The paths in the file are relative to this folder.
         names: C class names.
 
@@ -49,11 +49,11 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     """Read a CSV file whose header contains the columns ``path`` and ``label``.
 
-    A label is a class name or a class index, which ``LabelReader`` parses. The arguments are as in ``read_list``.
+    A label is a class name or a class index. ``LabelReader`` parses the labels. The arguments are as in ``read_list``.
 
     Raises:
-        DataError: the file is missing or not text, a line and the header have different numbers of fields,
-            ``LabelReader`` refuses a label, or a path leads outside of ``images``.
+        DataError: the file is missing or not text, the numbers of fields in a line and in the header differ, a label is
+            invalid, or a path leads outside of ``images``.
     """
     read_label = LabelReader(names)
     rows = [(where, row["path"], read_label(row["label"], where)) for where, row in read_rows(path, ("path", "label"))]
@@ -63,8 +63,8 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_inaturalist(path: str, images: str) -> LabelledSet:
     """Read an annotation file of iNaturalist 2018.
 
-    The file contains images, categories, and one annotation per image, as in COCO files. The classes are the
-    categories, sorted by id. Images without an annotation are omitted with a warning.
+    As in COCO files, the file contains the lists "images", "categories" and "annotations", here with one annotation per
+    image. The classes are the categories, sorted by id. Images without an annotation are omitted with a warning.
 
     Args:
         path: path of the annotation file.
@@ -109,16 +109,16 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
 
 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
-    """Return the labelled images of a list or table after checking the paths of the images.
+    """Check the paths of the images in a list or table. Return the labelled images.
 
-    Entries with the same path and label count once. Otherwise the numbers of training images of the classes would be
-    wrong.
+    Entries with the same path and label count as one image, because otherwise the numbers of training images per class
+    would be wrong.
 
     Args:
         path: path of the list or table, for messages.
         images: folder of the images.
         names: C class names.
-        rows: (position in the file for messages, path of the image, class index) for each image.
+        rows: a tuple (position in the file, for messages; path of the image; class index) for each image.
 
     Raises:
         DataError: the path of an image leads outside of ``images``.
@@ -143,11 +143,10 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
 
 
 def read_names(path: str) -> tuple[str, ...]:
-    """Read a text file with one class name per line, sorted by class index.
+    """Read a text file with one class name per line, sorted by class index. Empty lines at the end are ignored.
 
     Raises:
-        DataError: the file cannot be read or is empty, a name is followed by an empty line and another name, or a name
-            occurs twice.
+        DataError: the file cannot be read or is empty, a line before the last name is empty, or a name occurs twice.
     """
     names = [line.strip() for line in read_lines(path)]
     while names and not names[-1]:

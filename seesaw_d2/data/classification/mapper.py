@@ -24,18 +24,19 @@ class ClassificationMapper:
     """Mapper from a record to a dict with "image" (uint8 tensor of shape (3, S, S)), "label" (int) and "image_id".
 
     Images of all modes (greyscale, palette, CMYK, with transparency) are converted to RGB without transparency, and
-    rotated according to the EXIF data. Images with more than 8 bits per channel raise an error, because Pillow would
-    clip the pixel values.
+    rotated according to the EXIF data. The mapper raises an error for images with more than 8 bits per channel, because
+    Pillow would clip the pixel values.
 
     Args:
         is_train: if True, crop, flip and jitter randomly. If False, use the deterministic crop of evaluation.
-        size: side length S of the model's input images.
-        crop: kind of crop. For "padded" and "whole", images of another size are first scaled to S x S.
+        size: side length S of the model's input images in pixels.
+        crop: kind of crop. For "padded" and "whole", images of another size are first scaled to S x S pixels.
 
-            - "resized", as for ImageNet. Training: crop a random area (8 to 100 %) with a random aspect ratio, and
-              scale the crop to S x S. Evaluation: scale the shorter side to S / 0.875, and crop the centre.
-            - "padded", as for CIFAR. Training: pad the image with S / 8 zeros on each side, and crop randomly.
-              Evaluation: use the whole image.
+            - "resized", as for ImageNet. Training: crop a random part of the image (8 to 100 % of the area) with a
+              random aspect ratio, and scale the crop to S x S. Evaluation: scale the shorter side to S / 0.875 pixels,
+              and crop the centre.
+            - "padded", as for CIFAR. Training: pad the image with S / 8 zeros (rounded up) on each side, and crop S x S
+              pixels at a random position. Evaluation: use the whole image.
             - "whole". Training and evaluation: use the whole image.
         flip: whether to flip half of the training images horizontally.
         color_jitter: number in [0, 1). Brightness, contrast and saturation of training images are multiplied by random
@@ -79,7 +80,7 @@ class ClassificationMapper:
         return self._result(record, np.asarray(self.transform(image)))
 
     def blank(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the model inputs of a record with a black image instead of the record's image."""
+        """Return the model inputs of a record, with a black image instead of the image of the record."""
         return self._result(record, np.zeros((self.size, self.size, 3), dtype=np.uint8))
 
     def _result(self, record, image: np.ndarray) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class ClassificationMapper:
 
 
 class BlankingClassificationMapper(BlankingMapper):
-    """Mapper for evaluation that replaces an image that cannot be decoded by a black image."""
+    """Wrapper of a mapper for evaluation. If an image cannot be decoded, the wrapper uses a black image instead."""
 
     def _blank(self, record):
         return self.mapper.blank(record)
@@ -110,7 +111,7 @@ def record_pixels(record: dict[str, Any]) -> np.ndarray:
 
 
 def read_rgb(path: str) -> Image.Image:
-    """Read an image file as RGB, and rotate the image according to the EXIF data.
+    """Read an image file, rotate the image according to the EXIF data, and convert the image to RGB.
 
     Raises:
         DataError: the image has more than 8 bits per channel.
@@ -127,7 +128,7 @@ def read_rgb(path: str) -> Image.Image:
 
 
 def check_input_config(cfg: CfgNode) -> None:
-    """Raise ConfigError if the value of an INPUT key that ``ClassificationMapper`` reads is invalid."""
+    """Raise ConfigError if an INPUT key that ``ClassificationMapper`` reads has an invalid value."""
     node = added_value(cfg, "INPUT.CLASSIFICATION")
     if node.SIZE < 1:
         raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected a number of pixels >= 1, found {node.SIZE}")

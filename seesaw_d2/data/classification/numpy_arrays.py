@@ -21,13 +21,18 @@ KEYS = ("images", "labels", "names")
 def read_arrays(path: str) -> LabelledSet:
     """Read labelled images from a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
 
+    The file contains three arrays:
+
+    - ``images``: uint8, (N, H, W) for greyscale images or (N, H, W, 3) for RGB images.
+    - ``labels``: integers in [0, C), (N,).
+    - ``names``: unique strings, (C,).
+
     Args:
-        path: path of a file with the arrays ``images``, (N, H, W) or (N, H, W, 3) uint8, ``labels``, (N,) integers in
-            [0, C), and ``names``, (C,) strings.
+        path: path of the file.
 
     Raises:
-        DataError: the file cannot be read, an array is missing or has a wrong type or shape, or an array contains
-            Python objects. Such objects are not allowed, because unpickling could run code.
+        DataError: the file cannot be read, an array is missing or invalid, or an array contains Python objects. Python
+            objects are not allowed, because unpickling could run code.
     """
     arrays = _load(path)
     images, labels, names = (arrays[key] for key in KEYS)

@@ -44,7 +44,7 @@ class LabelledImages:
         classes: number of classes, or absolute path of a file with the class names. If None, the source contains the
             class names.
         split: "train" or "test", or "" for sources without the key SPLIT.
-        imbalance, seed: arguments of ``long_tailed``.
+        imbalance, seed: as in ``long_tailed``. If ``imbalance`` is 1, the entry describes the complete data set.
     """
 
     name: str
@@ -57,7 +57,7 @@ class LabelledImages:
     seed: int = 0
 
     def load(self) -> list[dict[str, Any]]:
-        """Read the images, and return the dicts that ``LabelledSet.to_dataset_dicts`` describes.
+        """Read the data set, and return the result of ``LabelledSet.to_dataset_dicts``.
 
         Raises:
             DataError: a file is missing or invalid.
@@ -81,7 +81,7 @@ class LabelledImages:
 
 
 class _LazyClasses(Metadata):
-    """Detectron2's ``Metadata`` that reads the class names from the source at the first access."""
+    """Subclass of Detectron2's ``Metadata`` that reads the class names from the source at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key == "thing_classes":
@@ -92,18 +92,18 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """Source of labelled images. An entry of DATASETS.REGISTER selects the source by a key, such as CSV.
+    """Source of labelled images. An entry of DATASETS.REGISTER selects a source by containing its key, such as CSV.
 
     Attributes:
         read: function that returns the images of an entry. The arguments are the entry and the class names from the key
-            CLASSES. Without this key, the class names are None.
-        path: meaning of the key's value:
+            CLASSES. If the entry lacks the key CLASSES, the class names are None.
+        path: meaning of the value of the source's key:
 
             - "file": path of a file.
             - "folder": path of a folder.
             - "split": the split, "train" or "test".
-        needed: other required keys of the entry.
-        optional: other optional keys of the entry.
+        needed: further keys that the entry must contain.
+        optional: further keys that the entry may contain.
     """
 
     read: Callable[[LabelledImages, Any], LabelledSet]
@@ -112,7 +112,7 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# Sources by the key that selects the source in an entry of DATASETS.REGISTER.
+# Dict from the key that selects a source in an entry of DATASETS.REGISTER to the source.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
     "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
@@ -139,7 +139,7 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
 
 
 def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
-    """Check an entry of DATASETS.REGISTER for classification, and resolve its paths.
+    """Check an entry of DATASETS.REGISTER for classification, and make the paths in the entry absolute.
 
     Args:
         value: the entry, which contains at least one key of ``SOURCES``.
