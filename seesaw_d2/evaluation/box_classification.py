@@ -1,6 +1,6 @@
 """Measure the accuracy of a detector's box classifier, with ground-truth boxes as proposals (Seesaw paper, Figure 1).
 
-Shapes: G objects, C categories.
+Shapes: G is the number of objects, and C is the number of categories.
 """
 
 import logging
@@ -32,10 +32,10 @@ class Classification:
     """Predicted categories of G ground-truth objects.
 
     Attributes:
-        labels: (G,) true category index.
-        predicted: (G,) category index with the highest score.
+        labels: (G,) index of each object's true category.
+        predicted: (G,) index of the category with the highest score.
         lost: (G,) bool, True if background has a higher score than all categories.
-        scores: (G,) score of the true category.
+        scores: (G,) score of the true category, in [0, 1].
     """
 
     labels: np.ndarray
@@ -44,26 +44,27 @@ class Classification:
     scores: np.ndarray
 
     def summary(self, names: Sequence[str], groups: np.ndarray | None, pairs: int = 200) -> dict[str, Any]:
-        """Summarize the classification by frequency group, by category and by confused pair of categories.
+        """Summarize the classification by frequency group, by category and by pair of confused categories.
 
         Args:
             names: C category names.
-            groups: (C,) frequency group of each category: 0 rare, 1 common, 2 frequent. None if unknown.
-            pairs: maximum number of confused pairs to return. The most frequent pairs come first.
+            groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent). None if the groups are
+                unknown.
+            pairs: maximum number of pairs of confused categories to return. The most frequent pairs come first.
 
         Returns:
             a dict with three entries:
 
-            - ``groups``: a dict from "all" and, if ``groups`` are known, from each group name to a dict with
-              ``objects``, ``accuracy``, ``background`` and ``histogram``.
-            - ``categories``: a list with a dict of ``name``, ``objects``, ``accuracy`` and ``background`` for each
+            - ``groups``: a dict from the name of a group to a dict with ``objects``, ``accuracy``, ``background`` and
+              ``histogram``. The names are "all" and, if ``groups`` is not None, "rare", "common" and "frequent".
+            - ``categories``: a list of dicts with ``name``, ``objects``, ``accuracy`` and ``background``, one for each
               category that has objects.
             - ``confusions``: a list of [true category, predicted category, number of objects].
 
-            ``objects`` is the number of objects. ``accuracy`` is the percentage of objects whose foreground category
-            with the highest score is the true category. ``background`` is the percentage of objects for which
-            background has the highest score. ``histogram`` counts objects by the score of their true category in 20
-            bins of width 0.05.
+            ``objects`` is the number of objects. ``accuracy`` is the percentage of objects whose true category has the
+            highest score of all categories. ``background`` is the percentage of objects for which background has a
+            higher score than all categories. ``histogram`` contains the number of objects in 20 bins of width 0.05 of
+            the score of the true category.
         """
         right = self.predicted == self.labels
         masks = {"all": np.ones(len(self.labels), dtype=bool)}
@@ -102,16 +103,16 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
     """Classify all objects, except crowds, with their ground-truth boxes as proposals.
 
     The model must be a GeneralizedRCNN with Detectron2's StandardROIHeads, CascadeROIHeads or Res5ROIHeads, or with a
-    subclass of these ROI heads. Each stage of a cascade classifies the same ground-truth boxes. Then this function
+    subclass of these ROI heads. In a cascade, all stages classify the same ground-truth boxes, and the function
     averages the probabilities or the logits of the stages, as MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects.
 
     Args:
-        model: the detector. This function sets the model to evaluation mode and restores the mode at the end.
+        model: the detector. The function sets the model to evaluation mode, and restores the mode at the end.
         loader: test loader of the data set.
         records: dataset dicts of the same data set, with "annotations".
 
     Returns:
-        the predictions of all processes in the main process, None in the other processes.
+        the predictions of all processes in the main process, and None in the other processes.
     """
     objects = {record["image_id"]: record.get("annotations", ()) for record in records}
     found = []
@@ -153,7 +154,10 @@ def _classify(model, inputs, proposals) -> tuple[np.ndarray, ...]:
 
 
 def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposals: list[Instances]) -> torch.Tensor:
-    """Return the category probabilities (G, C + 1) of the proposals. The last column is background."""
+    """Return the probabilities of the categories and of background for each proposal, (G, C + 1).
+
+    The last column is background.
+    """
     check_heads(heads)
     boxes = [proposal.proposal_boxes for proposal in proposals]
     if hasattr(heads, "_shared_roi_transform"):  # Res5ROIHeads
@@ -174,7 +178,13 @@ def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposal
 def write_box_classification(
     found: Classification, names: Sequence[str], groups: np.ndarray | None, folder: str
 ) -> None:
-    """Write ``Classification.summary`` to ``classification.json`` in a folder, and log the accuracy of each group."""
+    """Write the result of ``Classification.summary`` to ``classification.json``, and log the accuracy of each group.
+
+    Args:
+        found: result of ``classify_ground_truth``.
+        names, groups: as in ``Classification.summary``.
+        folder: folder of the file.
+    """
     summary = found.summary(names, groups)
     path = os.path.join(folder, "classification.json")
     write_json(path, summary)
@@ -186,7 +196,11 @@ def write_box_classification(
 
 
 def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError if ``classify_ground_truth`` does not support the ROI heads, a module or a class."""
+    """Raise ConfigError if ``classify_ground_truth`` does not support the ROI heads.
+
+    Args:
+        heads: the ROI heads, or the class of the ROI heads.
+    """
     from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
 
     known = (StandardROIHeads, CascadeROIHeads, Res5ROIHeads)

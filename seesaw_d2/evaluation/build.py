@@ -27,8 +27,8 @@ def _panoptic(cfg: CfgNode, name: str, folder: str) -> DatasetEvaluator:
     return DatasetEvaluators([COCOEvaluator(name, output_dir=folder), COCOPanopticEvaluator(name, folder)])
 
 
-# evaluator_type in the metadata of a data set -> function that builds the evaluator from config, data set name and
-# output folder.
+# Dict from ``evaluator_type`` in the metadata of a data set to the function that builds the evaluator. The arguments of
+# the function are config, data set name and output folder.
 EVALUATORS = {
     "lvis": LongTailEvaluator,
     "classification": ClassificationEvaluator,
@@ -37,26 +37,27 @@ EVALUATORS = {
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }
-SEMANTIC = "sem_seg"  # Detectron2's evaluator_type for data sets that have only label maps
+SEMANTIC = "sem_seg"  # Detectron2's ``evaluator_type`` of data sets that have only label maps
 
 
 def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> str:
-    """Return the folder for the results of a data set: OUTPUT_DIR/``kind``/``dataset_name``."""
+    """Return the folder for the results of a data set, OUTPUT_DIR/``kind``/``dataset_name``."""
     return below(os.path.join(cfg.OUTPUT_DIR, kind), dataset_name, "DATASETS.TEST")
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
     """Build the evaluator of a registered data set.
 
-    ``evaluator_type`` in the metadata of the data set selects the evaluator. LVIS and the data sets of
-    DATASETS.REGISTER get a ``LongTailEvaluator``, data sets of labelled images get a ``ClassificationEvaluator``, and
-    other built-in data sets get Detectron2's evaluators. A model with a semantic segmentation head gets a
-    ``SemanticEvaluator`` in addition.
+    ``evaluator_type`` in the metadata of the data set selects the evaluator: ``LongTailEvaluator`` for LVIS and the
+    detection data sets of DATASETS.REGISTER, ``ClassificationEvaluator`` for data sets of labelled images, and
+    Detectron2's evaluators for other built-in data sets. If the model has a semantic segmentation head, a
+    ``SemanticEvaluator`` is added. It is the only evaluator if the model only segments, or if the data set has only
+    label maps.
 
     Args:
-        cfg: a config. The evaluators read MODEL.MASK_ON, TEST.DETECTIONS_PER_IMAGE, TEST.LVIS_ENGINE,
+        cfg: a config. The evaluators of detections read MODEL.MASK_ON, TEST.DETECTIONS_PER_IMAGE, TEST.LVIS_ENGINE,
             TEST.LVIS_METRICS and DATASETS.FREQUENCY_THRESHOLDS. If the categories of the data set have no
-            ``frequency``, the evaluators compute frequency groups from DATASETS.TRAIN.
+            ``frequency``, the evaluators compute the frequency groups from DATASETS.TRAIN.
         dataset_name: name of the data set.
         output_folder: folder of the result files. Default: OUTPUT_DIR/inference/``dataset_name``.
 

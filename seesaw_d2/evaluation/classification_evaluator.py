@@ -1,6 +1,6 @@
 """Evaluate image classifiers: accuracy by number of training images ("shots") of a class, and calibration error.
 
-Shapes: N images, C classes.
+Shapes: N is the number of images, and C is the number of classes.
 """
 
 import itertools
@@ -35,23 +35,25 @@ PREDICTIONS_FILE = "predictions.csv"
 class ClassificationEvaluator(DatasetEvaluator):
     """Compute top-1 accuracy, overall and by shots, and the expected calibration error of image classifiers.
 
-    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}} in percent. "Shots" means
-    the number of training images of a class. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], classes with more than 100
-    images are "many", classes with 20 to 100 images are "medium", and classes with fewer images are "few" (Kang et
-    al., ICLR 2020).
+    The shots of a class are the number of its training images. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], classes
+    with more than 100 training images are "many", classes with 20 to 100 are "medium", and classes with fewer are
+    "few" (Kang et al., ICLR 2020).
+
+    ``evaluate()`` returns {"classification": metrics}, where ``metrics`` is a dict with the keys "overall", "many",
+    "medium", "few" (accuracies) and "ECE" (expected calibration error), all in percent.
 
     ``evaluate()`` writes these files to ``output_dir``:
 
     - ``per_class.csv``: accuracy and precision of each class.
     - ``confusion.csv``: pairs of confused classes.
-    - ``calibration.csv``: mean confidence and accuracy in 15 bins of confidence.
-    - ``predictions.csv``: predicted class of each image.
+    - ``calibration.csv``: mean confidence and accuracy in each of 15 bins of confidence.
+    - ``predictions.csv``: predicted class and confidence of each image.
 
     Args:
         dataset_name: name of a registered data set of labelled images.
         train_count: function without arguments that returns the number of training images of each class, (C,), or None
             if these numbers are unknown.
-        thresholds: maximum numbers of training images of a class in the groups "few" and "medium".
+        thresholds: maximum number of training images of a class in the group "few", and in the group "medium".
         output_dir: folder of the files. If None, the evaluator writes no files.
         distributed: whether to gather the predictions of all processes.
     """
@@ -87,11 +89,11 @@ class ClassificationEvaluator(DatasetEvaluator):
         self._images: list[Any] = []
 
     def process(self, inputs, outputs) -> None:
-        """Store the predicted class and confidence of each image.
+        """Store the predicted class and the confidence of each image.
 
         Args:
-            inputs: dicts with "label" and, optionally, "image_id".
-            outputs: dicts with "probabilities", (C,).
+            inputs: dicts with the true class "label" and, optionally, "image_id".
+            outputs: dicts with "probabilities", a tensor (C,).
         """
         confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
         labels = [item["label"] for item in inputs]
@@ -99,7 +101,12 @@ class ClassificationEvaluator(DatasetEvaluator):
         self._images += [item.get("image_id", "") for item in inputs]
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Compute the metrics and write the files. Return the metrics in the main process, None in other processes."""
+        """Compute the metrics, and write the files.
+
+        Returns:
+            {"classification": metrics} in the main process, and None in the other processes. If no image was processed,
+            the result is an empty dict.
+        """
         rows, images = self._rows, self._images
         if self._distributed:
             comm.synchronize()

@@ -1,6 +1,6 @@
-"""Compute the metrics of image classifiers: accuracy by shots (training images of a class) and calibration error.
+"""Compute metrics of image classifiers: accuracy by number of training images ("shots"), and calibration error.
 
-Shapes: N images, C classes, K bins.
+Shapes: N is the number of images, C is the number of classes, and K is the number of bins.
 """
 
 import functools
@@ -17,10 +17,11 @@ class ClassificationResults:
     """True and predicted classes of N images. The classification metrics take this object as their only argument.
 
     Attributes:
-        labels, predicted: (N,) int64, true and predicted class.
-        confidence: (N,) in [0, 1], probability of the predicted class.
-        num_classes: C.
-        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None if unknown.
+        labels, predicted: (N,) int64, true class and predicted class of each image.
+        confidence: (N,) probability of the predicted class, in [0, 1].
+        num_classes: number of classes C.
+        groups: (C,) group of each class by number of training images (0: few, 1: medium, 2: many). None if the groups
+            are unknown.
     """
 
     labels: np.ndarray
@@ -31,13 +32,16 @@ class ClassificationResults:
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        """Return the confusion matrix (C, C) int64. Entry [i, j] counts images of class i predicted as class j."""
+        """Return the confusion matrix, (C, C) int64.
+
+        Entry [i, j] is the number of images of class i that are predicted as class j.
+        """
         size = self.num_classes
         return np.bincount(self.labels * size + self.predicted, minlength=size**2).reshape(size, size)
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        """Return the result of ``calibration_bins``: images, mean confidence and accuracy of each bin, (K, 3)."""
+        """Return the result of ``calibration_bins``, (K, 3)."""
         return calibration_bins(self.confidence, self.labels == self.predicted)
 
 
@@ -56,15 +60,18 @@ def calibration_error(results: ClassificationResults) -> dict[str, float]:
 def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
     """Compute top-1 accuracy in percent, overall and by shots.
 
-    "overall" is the accuracy over all images. "many", "medium" and "few" are the mean accuracy of the classes in the
-    group that have test images. Source: Kang et al., ICLR 2020 (``shot_acc`` in classifier-balancing).
+    "overall" is the accuracy over all images. "many", "medium" and "few" are the mean accuracies of the classes in
+    these groups. Classes without test images are omitted. Source: Kang et al., ICLR 2020 (``shot_acc`` in
+    classifier-balancing).
 
     Args:
         confusion: (C, C) number of images by true class (row) and predicted class (column).
-        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None if unknown.
+        groups: (C,) group of each class by number of training images (0: few, 1: medium, 2: many). None if the groups
+            are unknown.
 
     Returns:
-        name -> percent, or NaN for a group without test images or with unknown ``groups``.
+        a dict from "overall", "many", "medium" and "few" to the accuracy in percent. The accuracy of a group is NaN if
+        the group has no test images, or if ``groups`` is None.
     """
     tested = confusion.sum(axis=1)
     right = confusion.diagonal()
@@ -82,11 +89,12 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int 
 
     Args:
         confidence: (N,) probability of the predicted class.
-        correct: (N,) bool, True if the prediction is correct.
-        num_bins: K.
+        correct: (N,) bool, whether each prediction is correct.
+        num_bins: number of bins K.
 
     Returns:
-        (K, 3) number of images, mean confidence and accuracy of each bin. All values of a bin without images are 0.
+        an array (K, 3) with the number of images, the mean confidence and the accuracy of each bin. For a bin without
+        images, all three values are 0.
     """
     index = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(index, minlength=num_bins)
@@ -96,12 +104,12 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int 
 
 
 def expected_calibration_error(bins: np.ndarray) -> float:
-    """Compute the expected calibration error in percent: Σ n_b / N |accuracy_b - confidence_b| over bins b.
+    """Compute the expected calibration error in percent: 100 · Σ_b n_b / N · |accuracy_b - confidence_b|.
 
-    Source: Guo et al., ICML 2017, equation 5.
+    The sum is over the bins b, and n_b is the number of images in bin b. Source: Guo et al., ICML 2017, equation 5.
 
     Args:
-        bins: (K, 3) result of ``calibration_bins``. n_b is the number of images in bin b. N is the sum of all n_b.
+        bins: (K, 3) result of ``calibration_bins``.
     """
     count, confidence, accuracy = bins.T
     return 100 * float((count * np.abs(accuracy - confidence)).sum() / max(count.sum(), 1))

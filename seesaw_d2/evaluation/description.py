@@ -1,4 +1,4 @@
-"""Describe an evaluation, and select the tasks (boxes, masks) that the evaluated data support."""
+"""Describe an evaluation, and select the tasks ("bbox", "segm") that ground truth and detections support."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ logger = logging.getLogger(__name__)
 def describe(
     name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
 ) -> dict[str, Any]:
-    """Describe the evaluated data set and detections, because AP values are comparable only for the same data.
+    """Describe the evaluated data set and the detections, because AP values are comparable only for the same data.
 
     Args:
-        name, json_file: name and annotation file of the data set.
-        ground_truth, detections: see ``evaluate_tasks``.
-        num_images: number of images on which the model ran. If None, this function counts the images with detections.
+        name: name of the data set.
+        json_file: path of the annotation file.
+        ground_truth, detections: as in ``evaluate_tasks``.
+        num_images: number of images on which the model ran. If None, use the number of images with detections.
+
+    Returns:
+        a dict from a property, such as "images evaluated", to its value.
     """
     images, counts = np.unique(detections.image_ids, return_counts=True)
     return {
@@ -46,7 +50,7 @@ def describe(
 def _version(ground_truth: LVIS) -> str:
     """Determine the LVIS version from the number of categories, because annotation files may state a wrong version.
 
-    Return "own" if the data are not LVIS.
+    Return "own" if the data set is not LVIS.
     """
     synsets = all("synset" in category for category in ground_truth.cats.values())
     return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
@@ -61,7 +65,7 @@ def evaluable_tasks(
         name: name of the data set, for the warnings.
         file: annotation file with the ground truth.
         detections: the detections.
-        tasks: requested tasks, some of "bbox" and "segm". Default: "bbox", and "segm" if the detections have masks.
+        tasks: requested tasks, "bbox", "segm" or both. Default: "bbox", and "segm" if the detections have masks.
     """
     found = list(tasks or ("bbox", "segm"))
     if tasks is None and not detections.has_masks:
@@ -83,6 +87,6 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations without segmentation, except crowds. Such annotations prevent mask evaluation."""
+    """Return the ids of annotations, except crowds, without segmentation. They prevent the evaluation of masks."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

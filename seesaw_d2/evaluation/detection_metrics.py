@@ -1,6 +1,6 @@
-"""Compute LVIS's metrics and the optional metrics of detections.
+"""Compute LVIS's metrics and optional metrics of detections.
 
-Shapes: T IoU thresholds, R recall levels, C categories, A object sizes (see ``Curves``).
+Shapes: C is the number of categories. ``Curves`` describes the shapes of precision and recall.
 """
 
 import functools
@@ -19,7 +19,7 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# LVIS evaluates at most this number of detections per image: the detections with the highest scores.
+# LVIS evaluates at most this number of detections per image, which are those with the highest scores.
 LVIS_DETECTIONS_PER_IMAGE = 300
 # AP_fixed evaluates at most this number of detections per category in the whole data set (Dave et al., "Evaluating
 # Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
@@ -28,7 +28,7 @@ FIXED_DETECTIONS_PER_CATEGORY = 10_000
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _SIZES = {"s": 1, "m": 2, "l": 3}
 _GROUP_METRICS = ("AP", "APr", "APc", "APf")
-# WordNet synsets, as in LVIS, of COCO's 80 categories (lvis-api's data/coco_to_synset.json).
+# WordNet synsets of COCO's 80 categories, in the notation of LVIS (lvis-api's data/coco_to_synset.json).
 _COCO_NAMES = """
 airplane.n.01 apple.n.01 backpack.n.01 bag.n.04 bag.n.06 ball.n.06 banana.n.02 baseball_bat.n.01 baseball_glove.n.01
 bear.n.01 bed.n.01 beef.n.01 bench.n.01 bicycle.n.01 bird.n.01 boat.n.01 book.n.01 bottle.n.01 bowl.n.03 broccoli.n.01
@@ -49,11 +49,12 @@ class DetectionResults:
 
     Attributes:
         ground_truth: result of ``lvis_ground_truth``.
-        detections: all detections of the model, before ``max_dets_per_image`` applies.
+        detections: all detections of the model, without the limit ``max_dets_per_image``.
         iou_type: "bbox" or "segm".
         engine: function in ``ENGINES`` that computes precision and recall.
         max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
-        groups: "r", "c" or "f" -> ids of the categories in this frequency group. None if unknown.
+        groups: dict from frequency group ("r", "c" or "f") to the ids of the categories in this group. None if the
+            groups are unknown.
     """
 
     ground_truth: LVIS
@@ -65,13 +66,13 @@ class DetectionResults:
 
     @functools.cached_property
     def curves(self) -> Curves:
-        """Return precision and recall of the ``max_dets_per_image`` detections with the highest scores per image."""
+        """Return precision and recall of the ``max_dets_per_image`` highest-scoring detections of each image."""
         counted = self.detections[self.detections.best_per_image(self.max_dets_per_image)]
         return self.engine(self.ground_truth, counted, self.iou_type)
 
 
 def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
-    """Return a dict from each frequency group, "r", "c" and "f", to the ids of the categories in this group."""
+    """Return a dict from each frequency group ("r", "c" and "f") to the ids of the categories in this group."""
     members: dict[str, set[int]] = {letter: set() for letter in GROUP_LETTERS}
     for key, category in ground_truth.cats.items():
         members[category["frequency"]].add(key)
@@ -80,15 +81,15 @@ def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
 
 @register_metric("lvis")
 def lvis_metrics(results: DetectionResults) -> dict[str, float]:
-    """Compute LVIS's thirteen metrics in percent. ``METRICS`` and ``RECALLS`` list their names."""
+    """Compute LVIS's thirteen metrics in percent. ``METRICS`` and ``RECALLS`` list the names of these metrics."""
     return summarize(results.curves, results.groups)
 
 
 @register_metric("fixed", optional=True)
 def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
-    """Compute AP, APr, APc and APf of the 10,000 highest-scoring detections per category (Dave et al., 2021).
+    """Compute AP, APr, APc and APf of the 10,000 highest-scoring detections of each category (Dave et al., 2021).
 
-    There is no limit per image. The names of the metrics end with "_fixed".
+    The number of detections per image is not limited. The names of the metrics end with "_fixed".
     """
     best = np.sort(results.detections.best_per_category(FIXED_DETECTIONS_PER_CATEGORY))
     curves = results.engine(results.ground_truth, results.detections[best], results.iou_type)
@@ -96,7 +97,7 @@ def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
 
 
 def minival_image_ids(ground_truth: LVIS) -> list[int]:
-    """Return the ids of LVIS v1 val images that COCO's val2017 contains. Raise ConfigError if no such image exists."""
+    """Return the ids of the images that COCO's val2017 also contains. Raise ConfigError if there are none."""
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
     if not ids:
         raise ConfigError(
@@ -110,7 +111,8 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
 def average_precision_minival(results: DetectionResults) -> dict[str, float]:
     """Compute AP, APr, APc and APf on LVIS minival, as in MDETR and GLIP.
 
-    LVIS minival contains the 4,809 images of LVIS v1 val that COCO's val2017 contains.
+    LVIS minival consists of the 4,809 images of LVIS v1 val that COCO's val2017 also contains. The names of the metrics
+    end with "_minival".
     """
     ground_truth = subset(results.ground_truth, minival_image_ids(results.ground_truth))
     detections = results.detections[np.isin(results.detections.image_ids, list(ground_truth.imgs))]
@@ -131,7 +133,7 @@ def coco_category_ids(ground_truth: LVIS) -> set[int]:
 
 @register_metric("coco", check=coco_category_ids, optional=True)
 def average_precision_coco(results: DetectionResults) -> dict[str, float]:
-    """Compute AP over the LVIS categories that COCO also contains."""
+    """Compute "AP_coco", the AP over the LVIS categories that COCO also contains."""
     return {"AP_coco": mean_of_categories(results.curves, coco_category_ids(results.ground_truth))}
 
 
@@ -140,10 +142,11 @@ def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict
 
     Args:
         curves: precision and recall of all categories.
-        groups: see ``DetectionResults``. If None, APr, APc and APf are NaN.
+        groups: as in ``DetectionResults``. If None, APr, APc and APf are NaN.
 
     Returns:
-        metric -> percent, or NaN if the ground truth has no object of the metric's size or frequency group.
+        a dict from metric to percent. A metric is NaN if the ground truth has no object of the metric's size or
+        frequency group.
     """
     precision, recall = curves.precision, curves.recall
     metrics = {"AP": _mean(precision[..., 0])}
@@ -160,7 +163,11 @@ def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict
 
 
 def category_average_precision(curves: Curves) -> dict[str, np.ndarray]:
-    """Return "AP", "AP50" and "AP75" of each category, (C,) in percent, with NaN for categories without objects."""
+    """Compute AP, AP50 and AP75 of each category.
+
+    Returns:
+        a dict from "AP", "AP50" and "AP75" to an array (C,) in percent, with NaN for categories without objects.
+    """
     precision = np.where(curves.precision[..., 0] > -1, curves.precision[..., 0], np.nan)
     rows = {"AP": precision, "AP50": precision[:1], "AP75": precision[5:6]}
     return {name: 100 * values.mean(axis=(0, 1)) for name, values in rows.items()}
@@ -173,7 +180,7 @@ def mean_of_categories(curves: Curves, category_ids: Collection[int]) -> float:
 
 
 def group_metrics(curves: Curves, groups: dict[str, set[int]] | None, suffix: str) -> dict[str, float]:
-    """Return AP, APr, APc and APf in percent. Append "_" and ``suffix`` to each name."""
+    """Compute AP, APr, APc and APf in percent. The names of the metrics end with "_" and ``suffix``."""
     found = summarize(curves, groups)
     return {f"{name}_{suffix}": found[name] for name in _GROUP_METRICS}
 

@@ -1,6 +1,6 @@
 """Store the detections of many images as arrays, which need a tenth of the memory of one dict per detection.
 
-Shapes: N detections, in the order in which the model returned them.
+Shapes: N is the number of detections. The order of the detections is the order in which the model returned them.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ class Detections:
     """Boxes, masks, scores and categories of N detections.
 
     Attributes:
-        image_ids, category_ids: (N,) int64 ids of the annotation file.
-        scores: (N,) float64.
-        boxes: (N, 4) float64, XYWH in pixels. None if the detections have no boxes.
-        sizes: (N, 2) int32, height and width of each mask. None if the detections have no masks.
-        counts: N masks as compressed run lengths in bytes (COCO's RLE). None if the detections have no masks.
+        image_ids, category_ids: (N,) int64, image and category ids of the annotation file.
+        scores: (N,) float64, score of each detection.
+        boxes: (N, 4) float64, x, y, width, height in pixels. None if the detections have no boxes.
+        sizes: (N, 2) int32, height and width of each mask in pixels. None if the detections have no masks.
+        counts: N masks as compressed run lengths (COCO's RLE). None if the detections have no masks.
     """
 
     image_ids: np.ndarray
@@ -45,7 +45,7 @@ class Detections:
 
     @property
     def kind(self) -> str:
-        """Which fields the detections have, as text: "boxes", "masks" or "boxes with masks"."""
+        """Return the fields of the detections as text, "boxes", "masks" or "boxes with masks"."""
         if not self.has_masks:
             return "boxes"
         return "masks" if self.boxes is None else "boxes with masks"
@@ -61,11 +61,12 @@ class Detections:
         """Convert the output of a Detectron2 model for one image.
 
         Args:
-            instances: CPU tensors "pred_boxes", "pred_classes", "scores" and, optionally, "pred_masks".
+            instances: instances with the CPU tensors "pred_boxes", "pred_classes", "scores" and, optionally,
+                "pred_masks".
             image_id: id of the image.
 
         Returns:
-            detections whose ``category_ids`` are the contiguous class indices of the model, in [0, C).
+            the detections. Their ``category_ids`` are the model's class indices, not the ids of the annotation file.
         """
         count = len(instances)
         boxes = BoxMode.convert(instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
@@ -86,10 +87,11 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
-        """Concatenate detections. Parts without detections do not count.
+        """Concatenate detections. Empty parts are ignored.
 
         Raises:
-            ValueError: some parts have masks (or boxes) and other parts lack masks (or boxes).
+            ValueError: some parts have masks and other parts lack masks, or some parts have boxes and other parts lack
+                boxes.
         """
         filled = [part for part in parts if len(part)]
         if not filled:
@@ -108,7 +110,7 @@ class Detections:
         )
 
     def __getitem__(self, index: np.ndarray) -> "Detections":
-        """Select detections by an array of positions, in the order of the array, or by a bool array (N,)."""
+        """Select detections by an array of positions or by a bool array (N,). Positions also define the order."""
         positions = np.flatnonzero(index) if index.dtype == bool else index
         masks = self.has_masks
         return Detections(
@@ -126,27 +128,28 @@ class Detections:
     def best_per_image(self, limit: int) -> np.ndarray:
         """Return the positions of the ``limit`` highest-scoring detections of each image.
 
-        The positions are sorted by image id, then by descending score. Detections with equal scores keep their order.
+        The positions are sorted by image id, then by descending score. Equal scores keep the order of the detections.
         """
         return _best_of_each(self.image_ids, self.scores, limit)
 
     def best_per_category(self, limit: int) -> np.ndarray:
         """Return the positions of the ``limit`` highest-scoring detections of each category over all images.
 
-        The positions are sorted by category id, then by descending score, as in ``best_per_image``.
+        The positions are sorted by category id, then by descending score. Equal scores keep the order of the
+        detections.
         """
         return _best_of_each(self.category_ids, self.scores, limit)
 
     def rles(self) -> list[dict[str, Any]]:
-        """Return the masks in COCO's format: size and compressed counts."""
+        """Return the N masks as dicts in COCO's run-length format, with "size" and compressed "counts"."""
         return [{"size": size, "counts": counts} for size, counts in zip(self.sizes.tolist(), self.counts, strict=True)]
 
     def to_json(self) -> bytes:
-        """Return the detections as JSON text in LVIS's results format. Scores and boxes must be finite.
+        """Return the detections as JSON in LVIS's results format. Scores and boxes must be finite.
 
-        The text equals ``orjson.dumps(self.to_results())``, but this method is four times as fast.
+        The result equals ``orjson.dumps(self.to_results())``, but this method is four times as fast.
         """
-        # Run lengths are printable ASCII text, in which JSON escapes only the backslash.
+        # Compressed run lengths are printable ASCII text without quotation marks, so JSON escapes only the backslash.
         ids = zip(self.image_ids.tolist(), self.category_ids.tolist(), strict=True)
         rows = [b'{"image_id":%d,"category_id":%d' % pair for pair in ids]
         if self.boxes is not None:
@@ -175,7 +178,7 @@ class Detections:
 
 
 def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
-    """Return the JSON text of each row of an array, without brackets. ``separator`` is the JSON text between rows."""
+    """Convert each row of an array to JSON without brackets. ``separator`` is the JSON between two rows."""
     if not len(values):
         return []
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -192,7 +195,7 @@ def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndar
 
 
 def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
-    """Return the areas (N,) of masks in COCO's compressed run-length format, in pixels.
+    """Return the area in pixels of each mask in COCO's compressed run-length format, (N,).
 
     Args:
         rles: N masks with "size" and "counts".

@@ -1,9 +1,9 @@
 """Compute AP after correcting one type of error: wrong categories, detections of background, or wrong scores.
 
-The differences from the original AP show how much AP a model loses by each type of error, as in TIDE (Bolya et al.,
-ECCV 2020). Unlike TIDE, which uses AP50, this module averages AP over all IoU thresholds. Unlike TIDE, which counts a
-detection as background if its IoU with all objects is below 0.1, this module uses the IoU threshold 0.5, with which ROI
-heads are trained.
+The difference between the corrected AP and the original AP is the AP that a model loses by this type of error, as in
+TIDE (Bolya et al., ECCV 2020). This module differs from TIDE in two respects. TIDE uses AP50, and this module averages
+AP over all IoU thresholds. In TIDE, a detection is background if its IoU with all objects is below 0.1. In this module,
+this threshold is 0.5, as in the training of ROI heads.
 """
 
 import dataclasses
@@ -24,8 +24,13 @@ MIN_IOU = 0.5
 def average_precision_without_errors(results: DetectionResults) -> dict[str, float]:
     """Compute AP, APr, APc and APf after correcting each type of error.
 
-    The suffix of a metric names the function that corrects the detections: ``_relabelled`` (``relabelled``),
-    ``_no_confusion`` (``without_confusions``), ``_no_background`` (``without_background``) or ``_ranked`` (``ranked``).
+    The name of a metric ends with the correction. These functions of this module compute the corrections:
+
+    - "_relabelled": ``relabelled``
+    - "_no_confusion": ``without_confusions``
+    - "_no_background": ``without_background``
+    - "_ranked": ``ranked``
+
     For example, the model loses AP_no_background - AP by detections of background.
     """
     counted = results.detections[results.detections.best_per_image(results.max_dets_per_image)]
@@ -38,9 +43,9 @@ def average_precision_without_errors(results: DetectionResults) -> dict[str, flo
 
 
 def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Assign detections to the objects that they overlap, correct their categories, and remove duplicates.
+    """Assign detections to overlapping objects, correct the categories of the detections, and remove duplicates.
 
-    A detection overlaps an object if their IoU is at least 0.5. Ignored objects are excluded.
+    A detection and an object overlap if their IoU is at least 0.5. Ignored objects are excluded.
 
     - A detection that overlaps objects of its predicted category is assigned to the object of this category with the
       largest IoU.
@@ -48,7 +53,7 @@ def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Det
       gets the category of this object.
     - A detection that overlaps no object does not change.
 
-    If several detections are assigned to an object, only the detection with the highest score remains.
+    If several detections are assigned to the same object, only the detection with the highest score remains.
     """
     categories, keep = detections.category_ids.copy(), np.ones(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -69,7 +74,10 @@ def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Det
 
 
 def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove detections that overlap (IoU >= 0.5) objects of other categories, but no object of their own category."""
+    """Remove detections that overlap an object of another category, but no object of their predicted category.
+
+    A detection and an object overlap if their IoU is at least 0.5.
+    """
     keep = np.zeros(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
         labels = np.array([item["category_id"] for item in objects], dtype=np.int64)
@@ -80,9 +88,9 @@ def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def without_background(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove detections of background, whose IoU with all objects of all categories is below 0.5.
+    """Remove detections of background. Their IoU with all objects of all categories is below 0.5.
 
-    Detections of ignored objects remain.
+    Detections that overlap an ignored object remain.
     """
     keep = np.zeros(len(detections), dtype=bool)
     for _, _, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -93,7 +101,7 @@ def without_background(ground_truth: LVIS, detections: Detections, iou_type: str
 def ranked(curves: Curves) -> Curves:
     """Return precision and recall as if all correct detections had higher scores than all wrong detections.
 
-    Precision is then 1 up to the maximum recall of the detections and 0 above the maximum recall. Therefore, AP equals
+    Precision is then 1 up to the maximum recall of the detections, and 0 above the maximum recall. Therefore AP equals
     the maximum recall, rounded to a recall level.
     """
     levels = np.linspace(0, 1, curves.precision.shape[1])[:, None, None]

@@ -1,4 +1,4 @@
-"""Evaluate detections: compute metrics and AP by category, and describe the evaluated data."""
+"""Evaluate detections: compute the metrics and the AP of each category, and describe the evaluated data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Name of a file that ``Evaluation.write`` writes -> text in this file. Programs overwrite only files with this text.
+# Dict from file of ``Evaluation.write`` to text in this file. Programs overwrite only files that contain this text.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 
@@ -39,9 +39,10 @@ class Evaluation:
     """Result of an evaluation.
 
     Attributes:
-        description: property of the data set, the model or the evaluation -> value.
-        metrics: task ("bbox" or "segm") -> metric -> percent.
-        categories: task -> one row per category. ``evaluate_detections`` lists the keys of a row.
+        description: dict from a property of the data set, the model or the evaluation to its value.
+        metrics: dict from task ("bbox" or "segm") to a dict from metric to percent.
+        categories: dict from task to a list with one dict per category. ``evaluate_detections`` lists the keys of these
+            dicts.
     """
 
     description: dict[str, Any]
@@ -49,7 +50,7 @@ class Evaluation:
     categories: dict[str, list[dict[str, Any]]]
 
     def reported(self, task: str) -> dict[str, float]:
-        """Return the metrics of a task without RECALLS, because Detectron2's LVISEvaluator returns no recalls."""
+        """Return the metrics of a task without ``RECALLS``, because Detectron2's LVISEvaluator returns no recalls."""
         return {name: value for name, value in self.metrics[task].items() if name not in RECALLS}
 
     def write(self, folder: str) -> None:
@@ -73,7 +74,7 @@ def check_options(engine: str, extra: Sequence[str]) -> None:
 
 
 def check_applicable(ground_truth: LVIS, extra: Sequence[str]) -> None:
-    """Raise ConfigError if the data set does not support one of the optional metrics ``extra``."""
+    """Raise ConfigError if the data set does not support an optional metric in ``extra``."""
     for name in extra:
         if check := METRIC_REGISTRY["detection"][name].check:
             check(ground_truth)
@@ -94,13 +95,13 @@ def evaluate_file(
     Args:
         results: path of a file in LVIS's or COCO's results format.
         file: annotation file with the ground truth.
-        frequency: category id -> "r", "c" or "f". If None, APr, APc and APf are NaN.
+        frequency: dict from category id to frequency group ("r", "c" or "f"). If None, APr, APc and APf are NaN.
         name: name of the data set in the description. Default: the name of the annotation file.
-        engine, extra, max_dets_per_image: see ``evaluate_detections``.
+        engine, extra, max_dets_per_image: as in ``evaluate_detections``.
 
     Raises:
-        ConfigError: an option is invalid, or the data set does not support a metric.
-        DataError: the results file is invalid. ``read_results`` describes valid files.
+        ConfigError: an argument is invalid, or the data set does not support an optional metric.
+        DataError: the results file is invalid (see ``read_results``).
     """
     check_options(engine, extra)
     if max_dets_per_image < 1:
@@ -140,10 +141,10 @@ def evaluate_tasks(
         file: annotation file.
         ground_truth: result of ``ground_truth_with_groups`` for ``file``.
         detections: detections with the ids of the annotation file.
-        tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the detections have masks. If the data do not
-            support a task, a warning says that the task is not evaluated.
-        engine, extra, max_dets_per_image: see ``evaluate_detections``.
-        num_images: number of images on which the model ran. Default: number of images with detections.
+        tasks: "bbox", "segm" or both. Default: "bbox", and "segm" if the detections have masks. Tasks that the data do
+            not support are omitted with a warning.
+        engine, extra, max_dets_per_image: as in ``evaluate_detections``.
+        num_images: number of images on which the model ran. Default: the number of images with detections.
         settings: settings of the model to add to the description.
     """
     tasks = evaluable_tasks(name, file, detections, tasks)
@@ -178,7 +179,7 @@ def evaluate_detections(
     extra: Sequence[str] = (),
     groups_known: bool = True,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Compute metrics and AP by category for boxes or masks. The arguments are not modified.
+    """Compute the metrics and the AP of each category, for boxes or masks. The arguments are not modified.
 
     Args:
         ground_truth: result of ``lvis_ground_truth``.
@@ -187,16 +188,19 @@ def evaluate_detections(
         max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
         engine: a name in ``ENGINES``.
         extra: names of optional metrics: "fixed", "minival" and "coco" (see ``detection_metrics``), "errors" (see
-            ``error_metrics``), or a metric that you registered.
-        groups_known: whether ``frequency`` of each category is its group. If False, APr, APc and APf are NaN.
+            ``error_metrics``), or metrics that you registered.
+        groups_known: if True, ``frequency`` of each category is the category's frequency group. If False, APr, APc and
+            APf are NaN.
 
     Returns:
-        a dict from metric to percent, and one row per category. The keys of a row are:
+        a dict from metric to percent, and a list with one dict per category. The keys of these dicts are:
 
-        - id, name, frequency.
-        - image_count, instance_count: counts of the training set. None if the annotation file lacks these counts.
-        - val_instances: number of objects in the ground truth.
-        - AP, AP50, AP75.
+        - id, name: id and name of the category.
+        - frequency: frequency group, "r", "c" or "f". None if ``groups_known`` is False.
+        - image_count, instance_count: numbers of training images and training instances. None if the annotation file
+          lacks these numbers.
+        - val_instances: number of objects in the ground truth, without ignored objects.
+        - AP, AP50, AP75: AP in percent.
     """
     groups = group_members(ground_truth) if groups_known else None
     results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
@@ -214,15 +218,16 @@ def average_precision(
     """Compute LVIS's thirteen metrics for boxes or masks. The arguments are not modified.
 
     Args:
-        ground_truth: result of ``lvis_ground_truth``. ``frequency`` of each category is its group.
+        ground_truth: result of ``lvis_ground_truth``. ``frequency`` of each category is the category's frequency group.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm". APs, APm and APl use the area of the boxes or of the masks, respectively.
         max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
         engine: a name in ``ENGINES``.
 
     Returns:
-        a dict from each name in METRICS and RECALLS to percent. A metric is NaN if the ground truth has no object of
-        the metric's size or group. A metric is 0 if such objects exist, but no detection matches an object.
+        a dict from each name in ``METRICS`` and ``RECALLS`` to percent. A metric is NaN if the ground truth has no
+        object of the metric's size or frequency group. A metric is 0 if there are objects, but no detection matches
+        one of these objects.
     """
     options = {"max_dets_per_image": max_dets_per_image, "engine": engine}
     return evaluate_detections(ground_truth, detections, iou_type, **options)[0]

@@ -1,7 +1,8 @@
-"""Record the settings of an evaluation that differ from the run whose results the evaluation replaces.
+"""Record how the settings of an evaluation differ from the settings of the run in the same folder.
 
-An evaluation of other weights, with another calibration or with other image sizes may write to the folder of a run.
-Without the record, programs that compare runs would read its results as results of the run's config.yaml.
+An evaluation may use other weights, another calibration or other image sizes than the run, and replace the results in
+the run's folder. Without the record, programs that compare runs would assume that the new results belong to the run's
+config.yaml.
 """
 
 import contextlib
@@ -16,11 +17,12 @@ from seesaw_d2.utils.json_reading import load_json_object
 
 logger = logging.getLogger(__name__)
 
-# File next to results.json, only in folders whose results do not belong to the run's config.yaml.
+# Name of the record. The file exists only in folders whose results do not belong to the run's config.yaml.
 SETTINGS_FILE = "evaluation_settings.json"
 Differences = dict[str, tuple[str, str]]
 _FINAL = "model_final.pth"
-# Nodes whose keys change the results of an evaluation, of YAML configs and LazyConfigs.
+# Keys of YAML configs and LazyConfigs that change the results of an evaluation. A node stands for all keys in this
+# node.
 _USED = (
     "MODEL",
     "INPUT",
@@ -31,7 +33,7 @@ _USED = (
     "dataloader.test",
     "dataloader.evaluator",
 )
-# Keys and nodes below ``_USED`` that do not change the results.
+# Keys and nodes in the nodes of ``_USED`` that do not change the results of an evaluation.
 _UNUSED = (
     *("MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "MODEL.DEVICE", "MODEL.FREEZE", "MODEL.COMPILE", "MODEL.CHANNELS_LAST"),
     *("MODEL.DOWNLOAD_TIMEOUT", "MODEL.DOWNLOAD_TIME_LIMIT", "MODEL.ROI_ALIGN_GRADIENT", "MODEL.BACKBONE.FREEZE_AT"),
@@ -46,22 +48,22 @@ _UNUSED = (
     ),
     *("TEST.CLASSIFICATION_ACCURACY", "TEST.LVIS_ENGINE", "TEST.LVIS_METRICS", "dataloader.test.num_workers"),
 )
-_SCHEDULE = (".START_ITER", ".START_EPOCH")  # of losses
+_SCHEDULE = (".START_ITER", ".START_EPOCH")  # endings of keys of losses that have no effect in an evaluation
 
 
 def other_settings(folder: str, config: str, weights: str, *, augmented: bool = False) -> Differences:
-    """Compare an evaluation with the run in a folder.
+    """Compare the settings of an evaluation with the settings of the run in a folder.
 
     Args:
-        folder: OUTPUT_DIR of the evaluation.
+        folder: OUTPUT_DIR of the evaluation, which is also the folder of the run.
         config: config of the evaluation as YAML.
         weights: path of the evaluated weights.
         augmented: whether the evaluation uses test-time augmentation (TEST.AUG).
 
     Returns:
-        a dict from config key to its values in the run and in the evaluation. MODEL.WEIGHTS differs if ``weights`` is
-        not the run's model_final.pth. The dict is empty if the folder has no config.yaml. If config.yaml cannot be
-        read, a warning says that the settings are not compared, and the dict is empty.
+        a dict from each differing config key to (value in the run, value in the evaluation). MODEL.WEIGHTS differs if
+        ``weights`` is not the run's model_final.pth. If the folder has no config.yaml, the dict is empty. If
+        config.yaml cannot be read, the dict is empty, and a warning says that the settings are not compared.
     """
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
@@ -82,9 +84,14 @@ def other_settings(folder: str, config: str, weights: str, *, augmented: bool = 
 
 @contextlib.contextmanager
 def recorded_settings(folders: Collection[str], found: Differences | None) -> Iterator[None]:
-    """Write the result of ``other_settings`` to results folders before the block evaluates.
+    """Record differences in the results folders of the evaluation that runs in a ``with`` block.
 
-    Without differences, remove the record of an earlier evaluation after the block, when its results are replaced.
+    If there are differences, write the records before the block. If there are none, remove the records of an earlier
+    evaluation after the block, because the block has replaced the results of the earlier evaluation.
+
+    Args:
+        folders: results folders.
+        found: result of ``other_settings``, or None if there are no differences.
     """
     for folder in folders if found else ():
         write_json(os.path.join(folder, SETTINGS_FILE), found)
@@ -95,10 +102,10 @@ def recorded_settings(folders: Collection[str], found: Differences | None) -> It
 
 
 def read_settings(folder: str) -> Differences:
-    """Return the differences that ``recorded_settings`` wrote, or {} if the results belong to the run's config.
+    """Return the differences that ``recorded_settings`` wrote, or an empty dict if there is no record.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the record is damaged.
     """
     path = os.path.join(folder, SETTINGS_FILE)
     if not os.path.isfile(path):

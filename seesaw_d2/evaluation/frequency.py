@@ -19,18 +19,18 @@ def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFi
     """Return the frequency group of each category, for computing APr, APc and APf.
 
     If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
-    return this ``frequency``, which LVIS computed from its whole training set. If not, compute the groups from the
-    images of DATASETS.TRAIN.
+    return this ``frequency``. In LVIS's files, the ``frequency`` depends on the whole training set of LVIS. Otherwise,
+    compute the groups from the images of DATASETS.TRAIN.
 
     Args:
         cfg: a config with DATASETS.TRAIN and DATASETS.FREQUENCY_THRESHOLDS.
-        dataset_name: name of the evaluated data set. If None, the data set is not registered, and the category ids sort
-            its categories.
+        dataset_name: name of the evaluated data set. If None, the data set is not registered, and the indices of its
+            categories are in the order of the category ids.
         file: annotation file of the evaluated data set.
 
     Returns:
-        category id -> "r", "c" or "f". None, after a warning, if DATASETS.TRAIN is empty or unreadable, or if its
-        categories differ from the categories of the evaluated data set.
+        a dict from category id to "r", "c" or "f". If DATASETS.TRAIN is empty, cannot be read, or has other categories
+        than the evaluated data set, log a warning and return None.
     """
     thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
     own = file_frequency(file)

@@ -1,6 +1,7 @@
-"""Store ground truth as an lvis-api object, and convert it to the input of an evaluation engine.
+"""Store ground truth as an lvis-api object, and convert the ground truth to the input of an evaluation engine.
 
-Shapes: I images, C categories, T IoU thresholds, R recall levels, A object sizes (all, small, medium, large).
+Shapes: I is the number of images, C is the number of categories, T is the number of IoU thresholds, R is the number of
+recall levels, and A is the number of object sizes (all, small, medium, large).
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from seesaw_d2.utils.messages import first_few
 if TYPE_CHECKING:
     from seesaw_d2.evaluation.detections import Detections
 
-# This field is 1 in annotations with an unreadable mask. Mask evaluation ignores such objects.
+# Field of annotations. The value is 1 if the mask cannot be read. Mask evaluation ignores these objects.
 NO_MASK = "mask_unknown"
 
 
 class GroundTruth(LVIS):
-    """An lvis-api ``LVIS`` object created from parsed data in LVIS or COCO format.
+    """lvis-api's ``LVIS`` object, created from parsed data in LVIS or COCO format.
 
     Attributes:
-        coco: whether COCO's rules for crowds and for objects without an area apply. If False, LVIS's rules apply.
-        groups_known: whether ``frequency`` of a category is its group. If False, ``frequency`` has no meaning.
+        coco: if True, COCO's rules for crowds and for objects without an area apply. If False, LVIS's rules apply.
+        groups_known: if True, ``frequency`` of each category is the category's frequency group. If False,
+            ``frequency`` has no meaning.
     """
 
     coco = False
@@ -53,7 +55,7 @@ class GroundTruth(LVIS):
 
 
 def follows_coco(ground_truth: LVIS) -> bool:
-    """Return True if COCO's rules apply to the ground truth. LVIS's rules apply to a plain lvis-api object."""
+    """Return whether COCO's rules apply to the ground truth. For lvis-api's own ``LVIS`` objects, return False."""
     return getattr(ground_truth, "coco", False)
 
 
@@ -69,12 +71,12 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall computed by an evaluation engine. -1 marks a category without objects of the given size.
+    """Precision and recall that an evaluation engine computed.
 
     Attributes:
-        precision: (T, R, C, A) float64 in [0, 1].
-        recall: (T, C, A) float64 in [0, 1].
-        category_ids: C ids, ascending.
+        precision: (T, R, C, A) float64, precision in [0, 1]. The values of a category without objects of a size are -1.
+        recall: (T, C, A) float64, maximum recall in [0, 1]. The values of a category without objects of a size are -1.
+        category_ids: the C category ids in ascending order.
     """
 
     precision: np.ndarray
@@ -85,13 +87,17 @@ class Curves:
 class RankedGroundTruth:
     """Ground truth with small integers ("ranks") instead of ids, as input of an evaluation engine.
 
-    An engine that stores ids as float64 would round ids of more than 53 bits. The ranks of images and categories start
-    at 0, in ascending order of ids. The ranks of objects start at 1.
+    Ranks are necessary, because an engine that stores ids as float64 would round ids of more than 53 bits. The rank of
+    an image or a category is the position of its id in ascending order, starting at 0. The ranks of objects start at 1.
+
+    Args:
+        ground_truth: the ground truth with ids.
+        iou_type: "bbox" or "segm".
 
     Attributes:
-        image_ids: (I,) int64, ascending.
-        category_ids: C ids, ascending.
-        coco: see ``GroundTruth``.
+        image_ids: (I,) int64, image ids in ascending order.
+        category_ids: the C category ids in ascending order.
+        coco: as in ``GroundTruth``.
     """
 
     def __init__(self, ground_truth: LVIS, iou_type: str):
@@ -110,7 +116,7 @@ class RankedGroundTruth:
         ]
 
     def images(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the images with the given ranks as dicts in LVIS's format."""
+        """Return the images with the given ranks as dicts in LVIS's format, with ranks instead of ids."""
         found = []
         for rank in ranks:
             image = self._ground_truth.imgs[int(self.image_ids[rank])]
@@ -121,7 +127,10 @@ class RankedGroundTruth:
         return found
 
     def objects(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the objects in the images with the given ranks. ``ignore`` is 1 if evaluation ignores the object."""
+        """Return the objects in the images with the given ranks as dicts in LVIS's format, with ranks instead of ids.
+
+        ``ignore`` of an object is 1 if evaluation ignores the object.
+        """
         masks, found = self._iou_type == "segm", []
         for rank in ranks:
             for annotation in self._ground_truth.img_ann_map.get(int(self.image_ids[rank]), ()):
@@ -154,20 +163,29 @@ class RankedGroundTruth:
     def _ranks_of(self, category_ids: Iterable[int]) -> list[int]:
         """Return the ranks of category ids. Skip unknown ids.
 
-        Cache the ranks if ``category_ids`` contains all categories, because many images share such an object.
+        If ``category_ids`` contains all categories, cache the ranks, because many images share this collection.
         """
         key = id(category_ids)
         if key not in self._lists:
             ranks = [self._rank[value] for value in category_ids if value in self._rank]
             if len(ranks) < len(self._rank):
                 return ranks
-            # Store category_ids too, because after its deletion another object could get the same id().
+            # Also store category_ids. If it were deleted, another object could get the same id().
             self._lists[key] = (category_ids, ranks)
         return self._lists[key][1]
 
 
 def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
-    """Return the position of each id in the ascending array ``known``. Error messages use ``name``, such as "image"."""
+    """Return the position of each id in ``known``.
+
+    Args:
+        ids: ids to look up.
+        known: known ids in ascending order.
+        name: kind of the ids for messages, such as "image".
+
+    Raises:
+        DataError: an id is unknown.
+    """
     found = np.searchsorted(known, ids)
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)
     if wrong.any():

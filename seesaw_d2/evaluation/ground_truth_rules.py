@@ -1,4 +1,4 @@
-"""Convert annotation files in LVIS or COCO format to ground truth that both evaluation engines treat alike."""
+"""Convert annotation files in LVIS or COCO format to ground truth that both evaluation engines evaluate alike."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ logger = logging.getLogger(__name__)
 def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
     """Convert an annotation file to an lvis-api object.
 
-    In COCO format, all objects are annotated: a category without annotations in an image does not occur in the image.
-    In LVIS format, an image can restrict this rule. If the image has ``neg_category_ids``, only these categories are
-    known to be absent. If the image has ``not_exhaustive_category_ids``, some objects of these categories lack
-    annotations.
+    In COCO format, all objects are annotated, so a category without annotations in an image is absent from the image.
+    In LVIS format, the annotations of an image can be incomplete. If the image has ``neg_category_ids``, only these
+    categories are known to be absent. If the image has ``not_exhaustive_category_ids``, some objects of these
+    categories lack annotations.
 
     Evaluation ignores crowds: a missed crowd is not a false negative, and a detection of a crowd is not a false
     positive. A warning lists the annotations that this function corrects or that evaluation ignores.
 
     Args:
         file: the annotation file, with or without annotations.
-        frequency: category id -> "r", "c" or "f". If None, use ``frequency`` in the file, which all categories must
-            have.
+        frequency: dict from category id to frequency group ("r", "c" or "f"). If None, use ``frequency`` of the
+            categories in the file. All categories must then have a ``frequency``.
     """
     everything = frozenset(file.category_ids)
     images = []
@@ -54,19 +54,25 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
 
 def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Call ``lvis_ground_truth``. If ``frequency`` is None, set ``groups_known`` to False: APr, APc and APf are NaN."""
+    """Call ``lvis_ground_truth``, and set ``groups_known`` of the result.
+
+    If ``frequency`` is None, ``groups_known`` is False, so that APr, APc and APf are NaN.
+    """
     result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
     result.groups_known = frequency is not None
     return result
 
 
 def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
-    """Return a dict from category id to LVIS's group "r", "c" or "f" in the file, or None if a category lacks it."""
+    """Return a dict from category id to ``frequency`` in the file ("r", "c" or "f").
+
+    Return None if a category has no valid ``frequency``.
+    """
     letters = {category["id"]: category.get("frequency") for category in file.categories}
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-# Reason for correcting, omitting or ignoring an annotation -> text of the warning.
+# Dict from the reason for correcting, omitting or ignoring an annotation to the text of the warning.
 _WARNINGS = {
     "area_computed": '"area" is missing or not positive. Evaluation computes the area from the mask or the box',
     "left_out": '"area" is not positive. Evaluation omits these objects, as lvis-api does',
@@ -99,7 +105,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     if annotations and all(annotation.get("ignore") for annotation in annotations):
         text = f"each AP is NaN, because all {len(annotations)} objects are crowds or ignored"
         warn_once(logger, f"{file.path}: {text}")
-    # lvis-api uses the object id 0 to mark a detection as unmatched, so an object must not have the id 0.
+    # lvis-api marks an unmatched detection by the object id 0, so no object may have the id 0.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
             annotation["id"] = number
@@ -107,9 +113,9 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 
 
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
-    """Replace an unreadable mask by the box, and mark the object so that mask evaluation ignores it.
+    """Replace an unreadable mask with the box, and set ``NO_MASK``, so that mask evaluation ignores the object.
 
-    Return the key of the warning in ``_WARNINGS``, or None, like ``_correct_ignore`` and ``_correct_area``.
+    Return the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
     """
     segmentation = annotation.get("segmentation")
     reason = None
@@ -124,7 +130,10 @@ def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | No
 
 
 def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
-    """Set ``ignore`` of crowds to 1. In COCO's format, set ``ignore`` of other objects to 0, as pycocotools does."""
+    """Set ``ignore`` of crowds to 1. In COCO format, set ``ignore`` of other objects to 0, as pycocotools does.
+
+    Return the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
+    """
     crowd, ignore = bool(annotation.get("iscrowd", 0)), annotation.get("ignore", 0)
     if coco:
         annotation["ignore"] = int(crowd)
@@ -135,9 +144,10 @@ def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
 
 
 def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool) -> str | None:
-    """Compute the area of an annotation if it is missing or, in COCO's format, not positive.
+    """Compute the area of an annotation if the area is missing or, in COCO format, not positive.
 
-    Return a description of the change, or None if the area is unchanged."""
+    Return the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
+    """
     area = annotation.get("area")
     if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)

@@ -39,7 +39,7 @@ class LongTailEvaluator(LVISEvaluator):
     """Evaluate detections with LVIS's metrics on LVIS or any other data set in LVIS or COCO format.
 
     The metrics are AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
-    percent, for boxes and, if requested, for masks. Differences from Detectron2's LVISEvaluator:
+    percent, for boxes and, if requested, for masks. The differences from Detectron2's LVISEvaluator are:
 
     - Any category ids are valid. A dict or a function can define the frequency groups. COCO's rules apply to COCO data.
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
@@ -67,18 +67,19 @@ class LongTailEvaluator(LVISEvaluator):
         """
         Args:
             dataset_name: name of a registered data set with an annotation file in LVIS or COCO format.
-            tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the predictions have masks.
+            tasks: "bbox", "segm" or both. Default: "bbox", and "segm" if the predictions have masks.
             distributed: whether to gather the predictions of all processes.
             output_dir: folder of the output files. If None, the evaluator writes no files.
             max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are
-                evaluated. The evaluator logs a warning if this number is not LVIS's 300.
-            frequency: dict from category id to "r", "c" or "f", or a function that takes the ``AnnotationFile`` and
-                returns such a dict or None (unknown). Default: ``frequency`` in the annotation file.
+                evaluated. If this number differs from LVIS's 300, the evaluator logs a warning.
+            frequency: dict from category id to "r", "c" or "f", or a function that maps the ``AnnotationFile`` to this
+                dict, or to None if the groups are unknown. Default: ``frequency`` in the annotation file.
             engine: "hotcoco" or "official" (lvis-api).
             extra_metrics: names of optional metrics. ``evaluate_detections`` lists the names.
             settings: settings of the model, written to ``evaluation.json``.
         """
-        # Skip the constructor of the base class, which supports only LVIS's files and reads them in each process.
+        # Do not call the constructor of the base class, which supports only LVIS's files and reads them in each
+        # process.
         check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
@@ -122,7 +123,7 @@ class LongTailEvaluator(LVISEvaluator):
 
     @property
     def _do_evaluation(self) -> bool:
-        # LVIS's test sets have no annotations. Only LVIS's evaluation server can evaluate results on them.
+        # LVIS's test sets have no annotations. Only LVIS's evaluation server can evaluate results on these test sets.
         return bool(self._file.ground_truth)
 
     def reset(self) -> None:
@@ -147,10 +148,11 @@ class LongTailEvaluator(LVISEvaluator):
                 self._proposals.append({"image_id": record["image_id"], "proposals": proposals})
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Compute the metrics of the stored detections and write the output files.
+        """Compute the metrics of the stored detections, and write the output files.
 
         Returns:
-            task ("bbox" or "segm") -> metric -> percent in the main process, None in the other processes.
+            in the main process, a dict from task ("bbox" or "segm") to a dict from metric to percent. None in the other
+            processes.
         """
         has_instances = bool(self._detections)
         mine = (self._image_count, has_instances, Detections.concatenate(self._detections), self._proposals)
@@ -207,7 +209,7 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the supported optional metrics. Log a warning for others, because an error would end a training."""
+        """Return the optional metrics that the data set supports. Warn of others, as an error would end a training."""
         found = []
         for name in self._extra:
             try:

@@ -16,9 +16,9 @@ from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.evaluation.ground_truth import NO_MASK, Curves, GroundTruth, RankedGroundTruth, follows_coco
 
-# Number of images per call of hotcoco. More images per call are faster but need more memory.
+# Number of images per call of hotcoco. A larger number is faster, but needs more memory.
 _CHUNK = 500
-# An area outside of all size ranges. The largest range of lvis-api ends at 1e10 pixels.
+# Area outside of all size ranges. The largest range of lvis-api ends at 1e10 pixels.
 _OUTSIDE_EVERY_RANGE = 1e11
 # hotcoco's StreamingEval uses at most this number of detections per image.
 _STREAMING_LIMIT = 300
@@ -28,17 +28,19 @@ _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
 def hotcoco_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
     """Compute precision and recall with hotcoco, which needs less time and memory than lvis-api and pycocotools.
 
-    Arguments and results are the same as for ``official_curves``. This function compensates for these differences
-    between hotcoco 1.3 and lvis-api:
+    Arguments and results are the same as those of ``official_curves``. This function compensates for the following
+    differences between hotcoco 1.3 and lvis-api:
 
-    - hotcoco stores the ids of detections as float64. This function passes ranks instead of ids.
+    - hotcoco stores the ids of detections as float64. Therefore this function passes ranks instead of ids.
     - hotcoco does not read ``ignore``, and treats ``iscrowd`` as COCO does. With LVIS's rules, this function gives an
-      ignored object an area outside of all size ranges, because objects outside of a size range are ignored.
-    - ``StreamingEval``, which evaluates images in chunks, uses at most 300 detections per image, too few for AP_fixed.
-      If an image has more detections, this function evaluates all images in one call, which needs more memory.
-    - lvis-api drops objects and detections without an area. With LVIS's rules, this function also drops them.
+      ignored object an area outside of all size ranges, because hotcoco ignores objects outside of a size range.
+    - hotcoco's ``StreamingEval`` evaluates images in chunks, but uses at most 300 detections per image, which is too
+      few for AP_fixed. If an image has more detections, this function evaluates all images in one call, which needs
+      more memory.
+    - lvis-api drops objects and detections without an area. With LVIS's rules, this function also drops these objects
+      and detections.
     - hotcoco computes the size of a detection from its box. For masks, this function passes a box with the area of the
-      mask. The box has no other effect, because hotcoco computes the IoU of masks from their pixels.
+      mask. This box has no other effect, because hotcoco computes the IoU of masks from their pixels.
     """
     ranked = RankedGroundTruth(ground_truth, iou_type)
     found = ranked.detections(detections)
@@ -91,7 +93,12 @@ def _objects(ranked: RankedGroundTruth, ranks: range) -> list[dict[str, Any]]:
 
 
 def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarray, dict[str, list]]:
-    """Return the detections as an array (N, 7) of image, box (4), score and category, and a dict with their masks."""
+    """Convert N detections to the input of hotcoco.
+
+    Returns:
+        an array (N, 7) with image, box (4 values), score and category of each detection, and a dict with the masks.
+        The dict is empty for boxes. With LVIS's rules, detections without an area are omitted.
+    """
     if iou_type == "bbox":
         boxes, masks = detections.boxes, []
         area = boxes[:, 2] * boxes[:, 3]
@@ -109,11 +116,13 @@ def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarra
 def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
     """Compute precision and recall with lvis-api, or with pycocotools if the ground truth follows COCO's rules.
 
-    This engine, the reference for ``hotcoco_curves``, is about 20 times slower and needs gigabytes of memory for LVIS.
+    The results of this engine are the reference for ``hotcoco_curves``. This engine is about 20 times slower than
+    hotcoco, and needs gigabytes of memory for LVIS.
 
     Args:
         ground_truth: result of ``lvis_ground_truth``.
-        detections: detections to evaluate. The caller has applied the limits per image or per category.
+        detections: detections to evaluate. All of them are evaluated, so the caller applies limits per image or per
+            category before the call.
         iou_type: "bbox" or "segm".
 
     Raises:
@@ -131,10 +140,10 @@ def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -
 
 
 def _results(detections: Detections, iou_type: str) -> list[dict[str, Any]]:
-    """Return the detections in LVIS's results format, with masks or boxes.
+    """Return the detections in LVIS's results format, with boxes for "bbox" or masks for "segm".
 
-    Masks are returned without boxes, because lvis-api and pycocotools would compute the size of a detection from its
-    box.
+    Detections with masks have no boxes in the result, because lvis-api and pycocotools would compute the size of a
+    detection from the box instead of the mask.
     """
     fields = ("image_id", "category_id", "score", _FIELDS[iou_type])
     return [{key: result[key] for key in fields} for result in detections.to_results()]
@@ -162,7 +171,7 @@ def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: 
 
 
 def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
-    """Return the ground truth. If ``iou_type`` is "segm", mark objects without a readable mask as ignored."""
+    """Return the ground truth. For "segm", set ``ignore`` of objects without a readable mask to 1."""
     data = ground_truth.dataset
     if iou_type != "segm" or not any(item.get(NO_MASK, 0) for item in data["annotations"]):
         return ground_truth
@@ -171,7 +180,7 @@ def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
 
 
 def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResults:
-    # Pass ground truth without annotations, because LVISResults copies all annotations and then discards the copy.
+    # Pass ground truth without annotations, because LVISResults would copy all annotations and then discard the copy.
     frame = LVIS.__new__(LVIS)
     frame.dataset = {**ground_truth.dataset, "annotations": []}
     if results:
@@ -184,7 +193,7 @@ def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResu
     return empty
 
 
-# Name in TEST.LVIS_ENGINE -> engine.
+# Dict from the value of TEST.LVIS_ENGINE to the engine.
 ENGINES: dict[str, Callable[[LVIS, Detections, str], Curves]] = {
     "hotcoco": hotcoco_curves,
     "official": official_curves,

@@ -1,4 +1,4 @@
-"""Registry of the metrics of detectors and image classifiers."""
+"""Register the metrics of detectors and image classifiers, and compute the registered metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ F = TypeVar("F", bound=Callable[[Any], dict[str, float]])
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric.
+    """Registered metric.
 
     Attributes:
-        compute: function that takes the results of an evaluation (see ``register_metric``) and returns a dict from
-            metric name to percent, with NaN for undefined metrics.
-        check: function that takes the ground truth and raises ConfigError if the data set does not support the metric.
+        compute: function that computes the metric. The argument is the result of an evaluation (see
+            ``register_metric``). The function returns a dict from metric name to percent, with NaN for undefined
+            metrics.
+        check: function that takes the ground truth, and raises ConfigError if the data set does not support the metric.
             The evaluator calls ``check`` before ``compute``. If None, all data sets support the metric.
-        optional: If True, compute the metric only if TEST.LVIS_METRICS contains its name. If False, always compute it.
+        optional: if True, the metric is computed only if TEST.LVIS_METRICS contains its name. If False, the metric is
+            always computed.
     """
 
     compute: Callable[[Any], dict[str, float]]
@@ -24,7 +26,8 @@ class Metric:
     optional: bool = False
 
 
-# Task ("detection" or "classification") -> name -> metric. Results list the metrics in this order.
+# Dict from task ("detection" or "classification") to a dict from name to metric. Results list the metrics in this
+# order.
 METRIC_REGISTRY: dict[str, dict[str, Metric]] = {"detection": {}, "classification": {}}
 
 
@@ -37,7 +40,7 @@ def register_metric(
         name: name of the metric in the registry and, if the metric is optional, in TEST.LVIS_METRICS.
         task: "detection" for a function that takes ``DetectionResults``, or "classification" for a function that takes
             ``ClassificationResults``.
-        check, optional: see ``Metric``.
+        check, optional: as in ``Metric``.
 
     Raises:
         KeyError: a metric of this name is already registered for the task.
@@ -53,7 +56,16 @@ def register_metric(
 
 
 def compute_metrics(task: str, results: Any, optional: tuple[str, ...] = ()) -> dict[str, float]:
-    """Compute the metrics of a task. Compute optional metrics only if their names are in ``optional``."""
+    """Compute the metrics of a task.
+
+    Args:
+        task: "detection" or "classification".
+        results: argument of the metrics, ``DetectionResults`` or ``ClassificationResults``.
+        optional: names of the optional metrics to compute. The other optional metrics are not computed.
+
+    Returns:
+        a dict from metric name to percent.
+    """
     found: dict[str, float] = {}
     for name, metric in METRIC_REGISTRY[task].items():
         if not metric.optional or name in optional:

@@ -1,6 +1,6 @@
 """Compute the IoU between detections and objects of any category in the same image.
 
-Shapes: D detections and G objects of an image.
+Shapes: D is the number of detections and G is the number of objects in an image.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,16 @@ from seesaw_d2.evaluation.ground_truth import NO_MASK
 def overlaps(
     ground_truth: LVIS, detections: Detections, iou_type: str = "bbox"
 ) -> Iterator[tuple[int, list[dict[str, Any]], np.ndarray, np.ndarray]]:
-    """Yield the IoU between all detections and all objects of each image, in ascending order of image ids.
+    """Compute the IoU between all detections and all objects of each image, in ascending order of image ids.
 
     Args:
-        ground_truth, detections: see ``DetectionResults``.
-        iou_type: "bbox" or "segm". If the detections have no boxes, "bbox" uses the bounding boxes of their masks. With
-            "segm", an object without a readable mask has IoU 0 with all detections.
+        ground_truth, detections: as in ``DetectionResults``.
+        iou_type: "bbox" or "segm". If the detections have no boxes, "bbox" uses the bounding boxes of the masks. With
+            "segm", the IoU of an object without a readable mask is 0.
 
     Yields:
-        image id, the G objects of the image, positions (D,) of its detections in ``detections``, and IoU (D, G).
+        the image id, the list of the G objects in the image, the positions (D,) of the image's detections in
+        ``detections``, and the IoU (D, G).
     """
     masks = iou_type == "segm"
     found = detections.rles() if masks else _boxes(detections)

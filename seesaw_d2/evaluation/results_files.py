@@ -1,4 +1,4 @@
-"""Read and check results files. Write results, JSON and CSV files atomically."""
+"""Read and check results files, and write results, JSON and CSV files atomically."""
 
 import csv
 import dataclasses
@@ -43,8 +43,8 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
 
     Args:
         path: path of the file.
-        rows: one dict per row, from column to value.
-        header: names of the columns, required if there are no rows. Default: the keys of the first row.
+        rows: one dict per row, from column name to value.
+        header: names of the columns. Default: the keys of the first row. Required if there are no rows.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, header or list(rows[0]), lineterminator="\n")
@@ -66,7 +66,7 @@ def write_results(path: str, detections: Detections) -> None:
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
     """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
 
-    If the detections have masks, the file contains no boxes. If it contained both, lvis-api would compute the size of a
+    If the detections have masks, the file contains no boxes, because with both, lvis-api would compute the size of a
     detection (for APs, APm and APl) from the box instead of the mask.
 
     Args:
@@ -92,11 +92,12 @@ def write_submission(folder: str | None, name: str, detections: Detections) -> N
 
 
 def read_results(path: str, ground_truth: LVIS) -> Detections:
-    """Read and check a results file in LVIS's or COCO's format. ``warn_of_results`` lists the possible warnings.
+    """Read and check a results file in LVIS's or COCO's format. ``warn_of_results`` describes the possible warnings.
 
     Args:
-        path: path of a JSON file with a list of detections. A detection is a dict with image_id, category_id, score,
-            and bbox (XYWH in pixels) or segmentation (run lengths) or both. All detections must have the same fields.
+        path: path of a JSON file with a list of detections. A detection is a dict with the keys image_id, category_id,
+            score, and at least one of bbox (x, y, width, height in pixels) and segmentation (run lengths). All
+            detections must have the same keys.
         ground_truth: ground truth with the images and categories of the detections.
 
     Raises:
@@ -115,12 +116,12 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
     """Check detections in LVIS's results format and convert them to arrays.
 
     Args:
-        results: the list that ``read_results`` reads from a file.
-        ground_truth: see ``read_results``.
-        source: file name for error messages.
+        results: list of detections, as in the files of ``read_results``.
+        ground_truth: as in ``read_results``.
+        source: path of the file, for messages.
 
     Raises:
-        DataError: see ``read_results``.
+        DataError: a detection is invalid, as in ``read_results``.
     """
     if not results:
         return Detections.empty(masks=True)
@@ -145,7 +146,7 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
 
 
 def _first_of(values: list[Any], bad: list[int]) -> str:
-    """Describe the first bad value, and list the indices of the other bad values, for an error message."""
+    """Describe invalid values for a message: the first invalid value, and the indices of the other invalid values."""
     others = f" (also wrong: detections {first_few(bad[1:])})" if bad[1:] else ""
     return f"{reprlib.repr(values[bad[0]])} in detection {bad[0]}{others}"
 

@@ -1,7 +1,4 @@
-"""Warn about valid results files whose content is probably not what the user intended.
-
-Shapes: N detections.
-"""
+"""Warn about valid results files whose content is probably not what the user intended."""
 
 import logging
 
@@ -15,13 +12,13 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# Number of detections whose boxes are checked, those with the highest scores.
+# Number of detections whose boxes are checked. These detections have the highest scores.
 SAMPLE = 1000
 _NEEDED = "Box AP requires x, y, width, height in pixels"
 
 
 def warn_of_results(detections: Detections, ground_truth: LVIS, source: str) -> None:
-    """Log warnings about repeated detections, scores outside [0, 1], and boxes in another convention than XYWH.
+    """Log warnings about repeated detections, scores outside [0, 1], and boxes that are not x, y, width, height.
 
     Args:
         detections: the detections in a results file.
@@ -41,7 +38,7 @@ def _repeated(detections: Detections) -> str:
     else:
         columns.append(np.fromiter(map(hash, detections.counts), np.int64, len(detections)))
     keys = np.zeros(len(detections), np.uint64)
-    for column in columns:  # a hash of each detection, because sorting rows takes too long
+    for column in columns:  # compute a hash of each detection, because sorting rows would take too long
         keys = (keys ^ (keys >> np.uint64(29)) ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     count = len(keys) - len(np.unique(keys))
     if not count:
@@ -72,7 +69,7 @@ def _boxes(detections: Detections, ground_truth: LVIS) -> str:
 
 
 def _beside_masks(part: Detections, frames: np.ndarray) -> str:
-    """Return a warning if most boxes fit their masks only in another box convention, or "" if they do not."""
+    """Return the text of a warning if most boxes fit their masks only in another box convention, and "" otherwise."""
     objects = Objects(part.boxes, run_length_extents(part.rles()), frames)
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] > objects.extents[:, :2]).all(axis=1)))
     fitting = int(objects.agree(corners_of(objects.boxes)).sum())
@@ -87,7 +84,7 @@ def _beside_masks(part: Detections, frames: np.ndarray) -> str:
 
 
 def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
-    """Return a warning if at least 10 % of the boxes do not fit their images, or ""."""
+    """Return the text of a warning if at least 10 % of the boxes do not fit their images, and "" otherwise."""
     corners = corners_of(boxes)
     centres = (corners[:, :2] + corners[:, 2:]) / 2
     fractions = (boxes >= -0.1).all(axis=1) & (boxes <= 1.1).all(axis=1) & (frames[:, :2] > 10).all(axis=1)

@@ -1,6 +1,6 @@
 """Evaluate semantic segmentation.
 
-Shapes: C classes.
+Shapes: C is the number of classes.
 """
 
 import logging
@@ -27,10 +27,10 @@ PER_CLASS_FILE = "semantic_per_class.csv"
 
 
 def class_groups(cfg: CfgNode) -> np.ndarray | None:
-    """Return the frequency group of each class, (C,): 0 rare, 1 common, 2 frequent.
+    """Return the frequency group of each class (0: rare, 1: common, 2: frequent), (C,).
 
-    The group depends on the number of images in DATASETS.TRAIN that contain the class. Return None if these numbers are
-    unknown.
+    The group of a class depends on the number of images in DATASETS.TRAIN that contain the class. Return None if these
+    numbers are unknown.
     """
     thresholds = tuple(added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS"))
     found = [semantic_classes(name) for name in cfg.DATASETS.TRAIN]
@@ -43,14 +43,16 @@ def class_groups(cfg: CfgNode) -> np.ndarray | None:
 def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
     """Compute mIoU (overall and by frequency group), mean class accuracy and pixel accuracy, in percent.
 
-    Means exclude classes without a pixel in the ground truth. A mean over zero classes is NaN.
+    Classes without a pixel in the ground truth are omitted from all means. A mean over zero classes is NaN.
 
     Args:
         confusion: (C, C) number of pixels by true class (row) and predicted class (column).
-        groups: (C,) group of each class: 0 rare, 1 common, 2 frequent. If None, omit mIoU by group.
+        groups: (C,) frequency group of each class (0: rare, 1: common, 2: frequent). If None, mIoU by group is not
+            computed.
 
     Returns:
-        "mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "mACC" and "pACC" -> percent.
+        a dict with the keys "mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "mACC" (mean class accuracy) and
+        "pACC" (pixel accuracy).
     """
     right, true = confusion.diagonal(), confusion.sum(axis=1)
     present = true > 0
@@ -71,14 +73,14 @@ def _mean(values: np.ndarray) -> float:
 class SemanticEvaluator(DatasetEvaluator):
     """Compute mIoU, mean class accuracy and pixel accuracy over all labelled pixels of a data set.
 
-    ``evaluate()`` returns {"sem_seg": result of ``segmentation_metrics``} in the main process and None in the
-    other processes. ``evaluate()`` also writes ``semantic_per_class.csv`` to ``output_dir``.
+    ``evaluate()`` returns {"sem_seg": result of ``segmentation_metrics``} in the main process, and None in the other
+    processes. ``evaluate()`` also writes ``semantic_per_class.csv`` (the IoU of each class) to ``output_dir``.
 
     Args:
         dataset_name: name of a registered data set with label maps.
-        num_classes: C.
-        ignored: value of pixels without a label, which evaluation ignores.
-        groups: see ``segmentation_metrics``.
+        num_classes: number of classes C.
+        ignored: value of pixels without a label. Evaluation ignores these pixels.
+        groups: as in ``segmentation_metrics``.
         output_dir: folder of the file. If None, the evaluator writes no file.
     """
 
@@ -113,8 +115,8 @@ class SemanticEvaluator(DatasetEvaluator):
         """Add the pixels of a batch to the confusion matrix.
 
         Args:
-            inputs: dicts with "sem_seg_file_name", the path of a label map (H, W).
-            outputs: dicts with "sem_seg", scores (C, H, W).
+            inputs: dicts with "sem_seg_file_name", the path of a label map of H x W pixels.
+            outputs: dicts with "sem_seg", a tensor of scores (C, H, W).
 
         Raises:
             DataError: a label map and the scores of its image have different sizes.
