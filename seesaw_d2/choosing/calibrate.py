@@ -42,7 +42,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     """Choose the best calibration of a detector on one set of images, and evaluate the calibrations on another set.
 
     This function runs the model once, stores the proposals, and writes ``calibration.json`` and ``calibration.html``.
-    If a call was interrupted, the next call with the same arguments resumes.
+    To resume an interrupted call, call this function again with the same arguments.
 
     Args:
         config_file: config of the detector.
@@ -53,11 +53,11 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
         the content of ``calibration.json``, a dict with these keys:
 
         - "before": box metrics on the test set without calibration.
-        - "after": calibration -> box metrics on the test set.
-        - "masks": calibration -> mask metrics on the test set.
-        - "curves": calibration -> metrics of each tried value, on the images on which the calibration is chosen.
-        - "parameters": calibration -> name of the parameter, the last component of the config key.
-        - "chosen": calibration -> chosen parameter values: one for each fold, then the best value on all images.
+        - "after": dict from calibration to box metrics on the test set.
+        - "masks": dict from calibration to mask metrics on the test set.
+        - "curves": dict from calibration to [value, metrics] of each tried value, on the images of the choice.
+        - "parameters": dict from calibration to the name of the parameter, the last component of the config key.
+        - "chosen": dict from calibration to the chosen parameter values: one for each fold, then one for all images.
         - "best": name of the best calibration.
         - "config": the overrides KEY, VALUE, ... that select the best calibration.
 
@@ -109,7 +109,7 @@ def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
 
 
 def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates, starting with ``NONE``, and a dict from each unsupported calibration to the reason."""
+    """Return a list of the candidates, first ``NONE``, and a dict from each unsupported calibration to the reason."""
     plain = scoring_of(model, calibrated=False)
     found, refused = [Candidate(NONE, "", 0.0, plain)], {}
     for name in options.calibrations or [name for name, _ in CALIBRATION_REGISTRY]:
@@ -160,7 +160,7 @@ def _choices(
 def _report(
     stored: Stored, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds], workers: int
 ) -> dict[str, Metrics]:
-    """Return the metrics of each calibration on the test set, with the parameter that was chosen for each part."""
+    """Return the metrics of each calibration on the test set. Each part uses the parameter that was chosen for it."""
     works = [
         Work([each.scoring for each in chosen[: len(parts)]], [list(enumerate(parts))]) for chosen in choices.values()
     ]

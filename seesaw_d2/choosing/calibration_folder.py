@@ -34,13 +34,13 @@ class Options:
         output: output folder. Default: OUTPUT_DIR/calibration.
         calibrations: names in the registry. Default: all calibrations that the model supports.
         values: parameter values to try for each calibration. Default: the grid of the calibration.
-        choose_on: data set on whose images the calibration is chosen. Default: DATASETS.TRAIN.
+        choose_on: name of the data set on which the calibration is chosen. Default: DATASETS.TRAIN.
         images: maximum number of images on which the calibration is chosen.
-        fold_count: number of folds (>= 2) for cross-validation on the test set: each fold is evaluated with the
+        fold_count: number of folds (>= 2) for cross-validation on the test set. Each fold is evaluated with the
             parameter that is best on the other folds. If 0, the calibration is chosen on ``choose_on``.
         metric: the metric to maximize, one of ``METRICS``.
-        workers: number of processes. Default: one per core.
-        masks: whether to also evaluate masks, which needs another pass of the model over the test set.
+        workers: number of processes. Default: one process per core.
+        masks: whether to also evaluate masks. This requires another pass of the model over the test set.
     """
 
     output: str | None = None

@@ -43,7 +43,9 @@ class Candidate:
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return a scoring for every third parameter value in the grid of each calibration. A full grid would take longer.
+    """Return a scoring for every third parameter value in the grid of each calibration.
+
+    Evaluating all values of the grid would take longer.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
@@ -51,7 +53,7 @@ def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> d
         plain: scoring without a calibration.
 
     Returns:
-        label of a candidate -> scoring.
+        a dict from the label of a candidate to its scoring.
     """
     found = {}
     for name in names:
@@ -65,7 +67,7 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
     """Return the config overrides KEY, VALUE, ... that select a candidate.
 
     Args:
-        cfg: config of the model. The overrides include other keys of the calibration that differ from their defaults.
+        cfg: config of the model. The overrides include the other keys of the calibration that ``cfg`` changes.
         label: ``Candidate.label``.
     """
     name, _, value = label.partition(" ")

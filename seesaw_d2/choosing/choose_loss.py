@@ -1,4 +1,4 @@
-"""Choose the classification loss for a model: train only the classifier of a trained model with each loss."""
+"""Choose the classification loss for a model by training only the classifier of a trained model with each loss."""
 
 import dataclasses
 import hashlib
@@ -51,7 +51,7 @@ class Options:
         iterations: number of iterations of each training. Default: SOLVER.MAX_ITER, but at most 2000.
         metric: the metric that ranks the methods. Default: AP for detectors, mean accuracy over classes for image
             classifiers.
-        workers: number of processes. Default: one per core on a CPU, and one on a GPU.
+        workers: number of processes. Default: one process per core on a CPU, and a single process on a GPU.
         report: number of best methods to evaluate on the test images.
         calibrations: names in the registry of calibrations. Each trained classifier is also evaluated with each
             calibration.
@@ -68,11 +68,11 @@ class Options:
 
 
 def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
-    """Store features of a trained model, train classifiers on them with each loss, rank the losses, write the result.
+    """Store the features of a trained model, train classifiers on these features with each loss, and rank the losses.
 
     The ranking uses held-out parts of the training images. After the ranking, only the best methods are evaluated on
-    the test images. The result is written to ``choose_loss.json``. If a call was interrupted, the next call with the
-    same arguments resumes.
+    the test images. The result is written to ``choose_loss.json``. To resume an interrupted call, call this function
+    again with the same arguments.
 
     Args:
         config_file: config of the model.
@@ -84,7 +84,7 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
 
         - "ranking": a row for each method (loss and classifier) with its best parameters, the best method first.
         - "candidates": a row for each candidate (a method with parameters).
-        - "config": config key -> value of the best candidate.
+        - "config": dict from config key to value, which selects the best candidate.
         - "difference": difference between the best two methods.
         - "test": metrics of the best methods on the test images.
 

@@ -29,8 +29,8 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
     Images are preprocessed as in evaluation.
 
     Args:
-        cfg, model: a trained image classifier.
-        folder: output folder. Its subfolders "train" and "test" each contain features.npy, (N, D) float16, and
+        cfg, model: config and model of a trained image classifier.
+        folder: output folder. The subfolders "train" and "test" each contain features.npy, (N, D) float16, and
             labels.npy, (N,) int64.
         progress: function that takes an iterable, its length and a text, and returns the iterable with a progress bar.
     """
@@ -52,8 +52,8 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
 class ClassificationData:
     """Data for training and evaluating classifiers on the features that ``record_classification`` has stored.
 
-    This class has the same methods as ``DetectionData``. The folds are stratified: each class has about the same share
-    of the images in all folds.
+    This class has the same methods as ``DetectionData``. The folds are stratified: the share of each class is about the
+    same in all folds.
 
     Args:
         cfg: config of the image classifier.

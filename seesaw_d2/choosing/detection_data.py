@@ -60,9 +60,10 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
     """Store the proposals of the images of DATASETS.TRAIN and DATASETS.TEST.
 
     Args:
-        cfg, model: a trained detector.
+        cfg, model: config and model of a trained detector.
         folder: output folder with three subfolders. "train" contains proposals of the training images, sampled as in
-            training. "held_out" and "test" contain the inference proposals of the training and of the test images.
+            training. "held_out" contains the inference proposals of the training images, and "test" those of the test
+            images.
         made_from: see ``ProposalWriter``.
         progress: function that takes an iterable, its length and a text, and returns the iterable with a progress bar.
     """
@@ -118,7 +119,7 @@ class DetectionData:
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training samples of a stage from the images outside of ``fold``, or from all images if None."""
+        """Return the training samples of a stage. If ``fold`` is not None, omit the images in this fold."""
         stored = self._stage(stage)
         of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
         kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)
@@ -142,7 +143,8 @@ class DetectionData:
             calibrated: function that takes a scoring and returns its calibrated variants, a dict from label to scoring.
 
         Returns:
-            label -> metric -> percent, for each calibrated variant and, with the label ``NONE``, without calibration.
+            a dict from label to a dict from metric to percent. The labels are those of the calibrated variants, and
+            ``NONE`` for the scores without calibration.
         """
         images, evaluated = self._evaluated(fold)
         logits = [logits_of(each, self._features(fold, stage)) for stage, each in enumerate(classifiers)]

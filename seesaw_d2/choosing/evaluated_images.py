@@ -62,7 +62,7 @@ class EvaluatedImages:
             extra: names of optional metrics of the registry.
 
         Returns:
-            metric -> percent.
+            a dict from metric to percent.
         """
         found = detections.with_category_ids(self._category_ids[detections.category_ids])
         ground_truth = self._ground_truth

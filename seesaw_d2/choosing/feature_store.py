@@ -1,4 +1,4 @@
-"""Store the features of a trained model for its training and test images, with a digest of the settings."""
+"""Store the features that a trained model computes for the training and test images, and a digest of the settings."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
     """Store the features of the training and test images. If the folder already contains these features, do nothing.
 
     Args:
-        cfg, model: a trained detector or image classifier.
+        cfg, model: config and model of a trained detector or image classifier.
         folder: output folder.
 
     Raises:

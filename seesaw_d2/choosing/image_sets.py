@@ -1,4 +1,4 @@
-"""Select images for choosing a parameter, and other images for reporting metrics."""
+"""Select the images on which a parameter is chosen, and other images on which metrics are reported."""
 
 import os
 from collections.abc import Iterator, Sequence

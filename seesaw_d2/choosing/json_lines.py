@@ -1,4 +1,4 @@
-"""Read and append to files with one JSON value per line, so that an interrupted program can resume."""
+"""Read files with one JSON value per line, and append to these files, so that an interrupted program can resume."""
 
 import json
 import os

@@ -18,7 +18,7 @@ from seesaw_d2.utils.declared_keys import lookup
 
 BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 CLASSIFIERS = {"Linear": "linear", "NormedLinear": "normalized"}
-# Label of a calibration (see ``candidates.Candidate.label``) -> metric -> percent.
+# Maps the label of a calibration (see ``candidates.Candidate.label``) to a dict from metric to percent.
 Metrics = dict[str, dict[str, float]]
 
 
@@ -29,7 +29,7 @@ class Candidate:
     Attributes:
         loss: name in the registry.
         classifier: a key of ``CLASSIFIERS``.
-        values: config key below CLS_LOSS, such as "SEESAW.P" -> value.
+        values: dict from config key below CLS_LOSS, such as "SEESAW.P", to value.
     """
 
     loss: str
@@ -95,13 +95,15 @@ def candidates_of(
     """List the candidates for a model.
 
     Args:
-        data: category statistics of the training data.
-        detector: whether the model is a detector, whose loss models background. If False, it is an image classifier.
+        data: properties of the training data.
+        detector: whether the model is a detector, whose loss models background. If False, the model is an image
+            classifier.
         build: function that builds the losses of a candidate, or raises SeesawError.
         losses: names in the registry. Default: all losses.
 
     Returns:
-        the candidates, and a dict from the name of a candidate that ``build`` rejects to the reason.
+        a list of the candidates that ``build`` accepts, and a dict from the name of each rejected candidate to the
+        reason.
     """
     found, refused = [], {}
     for name, loss_class in sorted(LOSS_REGISTRY):

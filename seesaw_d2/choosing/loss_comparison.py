@@ -88,7 +88,7 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
     Returns:
         a dict with these keys:
 
-        - "metrics": label of a calibration -> metric -> percent.
+        - "metrics": dict from the label of a calibration to a dict from metric to percent.
         - "seconds": duration of the trial.
     """
     started, threads = time.perf_counter(), torch.get_num_threads()
@@ -121,13 +121,13 @@ def run_trials(
     Args:
         comparison: stored features and settings.
         trials: the trials.
-        path: file to which this function appends finished trials. Trials that the file already contains with the same
-            ``settings`` are skipped.
+        path: file to which this function appends finished trials. If the file already contains a trial with the same
+            ``settings``, this trial is skipped.
         settings: digest of all settings, weights and data on which the results depend.
         workers: number of processes.
 
     Returns:
-        trial -> metrics.
+        a dict from trial to metrics.
     """
     cut_incomplete_line(path)
     rows = [row for row in complete_lines(path) if row["settings"] == settings]
@@ -157,7 +157,7 @@ def _run(comparison: Comparison, trials: Sequence[Trial], workers: int) -> Itera
 
 
 def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate, np.ndarray]:
-    """Return the values of one metric for each candidate: an array (S,) with one value per seed, sorted by seed."""
+    """Return the values of the metric ``name`` of each candidate, an array (S,) with one value per seed in order."""
     found: dict[str, list[tuple[int, float]]] = {}
     candidates = {}
     for trial, metrics in results.items():

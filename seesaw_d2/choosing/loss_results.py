@@ -63,7 +63,7 @@ def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) 
 
 
 def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], str]:
-    """Choose the calibration of a candidate by the mean of a metric. If several are equal, choose the first.
+    """Choose the calibration of a candidate with the highest mean of a metric. Of equal calibrations, choose the first.
 
     Args:
         trials: S >= 2 results of the candidate. Each seed was evaluated on different images.

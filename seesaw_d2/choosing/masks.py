@@ -28,12 +28,12 @@ def mask_metrics(
         model: the detector.
         inputs: model inputs in Detectron2's format, one per stored image, in the order of ``stored``.
         stored: stored proposals of the images.
-        scorings: name -> function from an image id to the scoring for this image.
+        scorings: dict from name to a function that takes an image id and returns the scoring for this image.
         limits: thresholds of the detector.
         images: evaluator of the images.
 
     Returns:
-        name -> metric -> percent.
+        a dict from name to a dict from metric to percent.
     """
     found: dict[str, list[Detections]] = {name: [] for name in scorings}
     with torch.no_grad(), inference_context(model):

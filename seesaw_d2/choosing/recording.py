@@ -1,4 +1,4 @@
-"""Run inference, and store all proposals of each image with logits and boxes, before score threshold and NMS.
+"""Run inference, and store the logits and boxes of all proposals of each image before score threshold and NMS.
 
 Shapes: R proposals of an image, L logits, D features of the box head.
 """
@@ -39,7 +39,7 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
 
 
 def limits_of(model: nn.Module) -> Limits:
-    """Return the thresholds of a model. For a cascade, they are the thresholds of the last stage, as in Detectron2."""
+    """Return the thresholds of a model. For a cascade, return those of the last stage, as Detectron2 uses them."""
     last = box_predictors(model)[-1]
     return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
 
@@ -83,10 +83,10 @@ def record(
     features: bool = False,
     dtype: str = "float32",
 ) -> StoredProposals:
-    """Run a model on images and store the proposals. If a call was interrupted, the next call resumes.
+    """Run a model on images and store the proposals. To resume an interrupted call, call this function again.
 
-    For the first image, this function compares the detections of the model with detections computed from the stored
-    columns, because ROI heads of other projects may compute scores differently.
+    ROI heads of other projects may compute scores in a different way. Therefore this function compares the model's
+    detections in the first image with the detections computed from the stored columns.
 
     Args:
         model: a two-stage detector. This function sets the model to evaluation mode and restores the mode at the end.
@@ -157,7 +157,7 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Return a context manager that records the box predictors, and disables the model's masks and keypoints."""
+        """Record the box predictors in this context, and disable the model's masks and keypoints."""
         heads, before = self._model.roi_heads, {}
         handles = []
         try:

@@ -18,7 +18,7 @@ MOST_PROPOSALS = 128
 
 
 def applicable(images: Sequence[ImageProposals]) -> bool:
-    """Return True if categories share the box of a proposal, and no image has more than MOST_PROPOSALS proposals."""
+    """Return whether the categories share the box of a proposal and no image has more than MOST_PROPOSALS proposals."""
     return all(len(each.columns["boxes"]) <= MOST_PROPOSALS and each.columns["boxes"].shape[1] == 4 for each in images)
 
 
@@ -28,7 +28,7 @@ def shared_box_detections(
     """Return the same detections as ``fast_rcnn_inference`` and ``detector_postprocess``, for many images at once.
 
     IoUs can differ by rounding errors, because torchvision's ``batched_nms`` shifts the boxes of each category before
-    it compares them.
+    comparing the boxes.
 
     Args:
         images: images for which ``applicable`` returns True.

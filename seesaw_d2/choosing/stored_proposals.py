@@ -29,9 +29,9 @@ class ImageProposals:
         image_id: id in the annotation file.
         size: (height, width) of the resized image.
         output_size: (height, width) of the image file.
-        columns: name -> array (R, width). "boxes", (R, 4 K) float32, are XYXY boxes in pixels of the resized image, not
-            clipped to the image. "logits0", "logits1", ..., (R, L) each, are the logits of each stage. ``record`` and
-            ``record_training`` describe other columns.
+        columns: dict from name to array (R, width). "boxes", (R, 4 K) float32, are XYXY boxes in pixels of the resized
+            image, not clipped to the image. "logits0", "logits1", ..., each (R, L), are the logits of the stages.
+            ``record`` and ``record_training`` describe other columns.
     """
 
     image_id: int
@@ -89,7 +89,7 @@ class StoredProposals(Sequence[ImageProposals]):
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """Return the stored logits of each stage as memory-mapped arrays (P, L), for P proposals and L logits each."""
+        """Return the stored logits of each stage, memory-mapped arrays (P, L)."""
         return [self.column(name) for name in _stages(self.description["columns"])]
 
     def column(self, name: str) -> np.ndarray:

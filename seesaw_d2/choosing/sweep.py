@@ -26,7 +26,14 @@ ImageIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stored:
-    """Stored proposals, and the settings for evaluating them."""
+    """Stored proposals of a data set, and the settings for evaluating these proposals.
+
+    Attributes:
+        cfg: config of the detector.
+        dataset: name of the data set.
+        folder: folder of the stored proposals.
+        limits: thresholds that select detections.
+    """
 
     cfg: CfgNode
     dataset: str
@@ -40,8 +47,9 @@ class Work:
 
     Attributes:
         scorings: S ways to compute scores from the stored proposals.
-        results: the evaluations to compute, each a list of pairs (index into ``scorings``, image ids). The images of a
-            pair use its scoring, and one evaluation covers the detections of all its pairs.
+        results: the evaluations to compute. Each evaluation is a list of pairs (index of a scoring, image ids). The
+            scoring of a pair gives the detections of its images. The evaluation computes the metrics over the images of
+            all pairs.
     """
 
     scorings: Sequence[Scoring]
@@ -49,7 +57,7 @@ class Work:
 
 
 def compute(stored: Stored, work: Work) -> list[Metrics]:
-    """Compute the evaluations in ``work.results`` in percent. Metrics of groups without objects are NaN."""
+    """Return the metrics of each evaluation in ``work.results``, in percent, or NaN for groups without objects."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one thread per process, because there is one process per core
     try:
@@ -102,7 +110,7 @@ def sweep(
         workers: number of processes.
 
     Returns:
-        label of a candidate -> metrics on each subset.
+        a dict from the label of a candidate to its metrics on each subset.
     """
     cut_incomplete_line(path)
     finished = {row["label"]: row["metrics"] for row in complete_lines(path)}

@@ -33,7 +33,7 @@ def record_training(
     """Run a model on training batches, and store the sampled proposals of each stage.
 
     The parameters and buffers of the model do not change, because this function runs no backward pass, and batch
-    normalization and dropout are in evaluation mode. If a call was interrupted, the next call resumes.
+    normalization and dropout are in evaluation mode. To resume an interrupted call, call this function again.
 
     Args:
         model: a two-stage detector.
@@ -84,9 +84,9 @@ def _split(batch, features, proposals) -> list[ImageProposals]:
 
 @contextlib.contextmanager
 def _labelling(model: nn.Module) -> Iterator[None]:
-    """Return a context manager in which the model is in training mode, but skips masks and keypoints.
+    """Set the model to training mode in this context, and disable its masks and keypoints.
 
-    Batch normalization and dropout stay in evaluation mode.
+    Batch normalization and dropout are in evaluation mode.
     """
     modes = {module: module.training for module in model.modules()}
     heads = model.roi_heads
@@ -108,7 +108,10 @@ def _labelling(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watching(predictors: Sequence[SeesawBoxPredictor]) -> Iterator[list[list[Any]]]:
-    """Yield a list with an entry for each stage: the features (N, D) and the proposals of the last batch."""
+    """Record the inputs of the box predictors in this context, and disable their losses.
+
+    Yield a list with an entry for each stage: a list of the features (N, D) and the proposals of the last batch.
+    """
     found: list[list[Any]] = [[None, None] for _ in predictors]
     handles = []
     try:

@@ -4,8 +4,8 @@ from detectron2.config import CfgNode as CN
 
 
 def add_calibration(cfg: CN) -> None:
-    # String. Calibration, which corrects the class scores of a trained detector or ImageClassifier at test time.
-    # Training does not use the keys of this node.
+    # String. Name of the calibration. A calibration corrects the class scores of a trained detector or ImageClassifier
+    # at test time. Training does not use the keys of this node.
     #   "": no calibration.
     #   "NorCal": multiply the score of each category by a factor that decreases with its number of training images.
     #   "FRACAL": divide the score of each category by a power of its fractal dimension. Only for detectors.
@@ -37,19 +37,20 @@ def add_calibration(cfg: CN) -> None:
     #   "dataset": the annotations of DATASETS.TRAIN.
     #   Path of a CSV file: columns category_id, image_count, instance_count and, for FRACAL, fractal_dimension.
     #     tools/analyze_dataset.py --statistics writes this file.
-    #   Path of a JSON file with class counts: tools/record_class_counts.py writes this file. FRACAL cannot use it.
+    #   Path of a JSON file with class counts: tools/record_class_counts.py writes this file. FRACAL cannot use this
+    #     file.
     # A relative path starts at the working directory.
     cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = "dataset"
     cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL = CN()
     # String. Link function of FRACAL, which computes the weight of a category from the frequency p of the category.
     #   "base10": -log10 p, as in the authors' code.
     #   "none": all weights are 0.
-    #   Any value of MODEL.ROI_BOX_HEAD.CLS_LOSS.IIF.LINK: the same function as there.
+    #   Other values: the link function that MODEL.ROI_BOX_HEAD.CLS_LOSS.IIF.LINK describes under the same name.
     cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.LINK = "base10"
     # String. Definition of the frequency p of a category in FRACAL.
     #   "images": the share of the training images that contain the category.
     #   "instances": the share of the training instances that belong to the category.
     cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.FREQUENCY = "images"
-    # Integer >= 0. Number of training images, which FRACAL needs with FREQUENCY "images" if CALIBRATION.COUNTS is a CSV
-    # file. LVIS v1 has 100170 training images.
+    # Integer >= 0. Number of training images. FRACAL needs this number if FREQUENCY is "images" and CALIBRATION.COUNTS
+    # is a CSV file. LVIS v1 has 100170 training images.
     cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.NUM_IMAGES = 0

@@ -10,7 +10,7 @@ def add_datasets(cfg: CN) -> None:
     #   IMAGES: folder of the image files. In COCO format, file_name is the path of an image below this folder. In LVIS
     #     format, this path is the last two parts of coco_url, or file_name if coco_url is missing.
     #   FORMAT: "lvis", "coco" or "auto" (default). "auto" selects "lvis" if all images have neg_category_ids, and
-    #     "coco" if no image has neg_category_ids or not_exhaustive_category_ids. Other files need FORMAT.
+    #     "coco" if no image has neg_category_ids or not_exhaustive_category_ids. For other files, set "lvis" or "coco".
     # Semantic segmentation (docs/semantic.md) has two more keys:
     #   SEM_SEG: folder of label maps, which are 8-bit gray PNG files with the same paths as the images below IMAGES.
     #   SEM_SEG_CLASSES: JSON file of the classes, {"classes": [{"name": ..., "image_count": ...}, ...]}.
@@ -41,11 +41,11 @@ def add_loading(cfg: CN) -> None:
     #     sampling).
     #   "SquareRootSampler" draws a category with a probability proportional to the square root of its number of images,
     #     then an image that contains the category.
-    #   "ProgressivelyBalancedSampler" draws images uniformly at the start of the training, categories uniformly at the
-    #     end, and interpolates linearly between them.
-    # SEED, another key of Detectron2, and the training step determine the order and the augmentation of the images.
-    # NUM_WORKERS does not change them, except with the weighted samplers of Detectron2's main branch. With SEED -1 the
-    # run draws a seed and saves it.
+    #   "ProgressivelyBalancedSampler" draws images uniformly at the start of the training and categories uniformly at
+    #     the end. During the training, it interpolates linearly between the two distributions.
+    # The order and the augmentation of the images depend only on SEED, another key of Detectron2, and on the training
+    # step. They also depend on NUM_WORKERS with the weighted samplers of Detectron2's main branch. With SEED -1, the
+    # run draws a seed and saves the seed.
 
     # String. Method to resize images and masks of a detector, in training and at test time.
     #   "pillow": bilinear with antialiasing, as in Detectron2.
@@ -60,7 +60,7 @@ def add_loading(cfg: CN) -> None:
     #   "stochastic": randomly up or down in every epoch, as in Detectron2.
     #   "ceil": always up, as in MMDetection.
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
-    # String. Frequency from which this sampler computes the repeat factor of a category.
+    # String. Frequency from which RepeatFactorTrainingSampler computes the repeat factor of a category.
     #   "images": the share of the images that contain the category (Gupta et al., CVPR 2019).
     #   "instances": the geometric mean of the share of the images that contain the category and the share of the
     #     instances that belong to the category (IRFS; Yaman et al., 2023).

@@ -16,11 +16,11 @@ _MAX_VALUES = 100_000
 
 
 class _Texts(yaml.BaseLoader):
-    """YAML loader that reads all values as text, and ignores tags, such as Python's tags in LazyConfigs."""
+    """YAML loader that reads all values as text and ignores YAML tags, such as the Python tags in LazyConfigs."""
 
 
 def flat_config(text: str, source: str) -> dict[str, str]:
-    """Parse a YAML or LazyConfig in YAML text, and return the result of ``flat_values``.
+    """Parse a YAML config or a LazyConfig that was saved as YAML text. Return the result of ``flat_values``.
 
     Raises:
         ConfigError: the text is not YAML, or describes too many values.
@@ -41,7 +41,7 @@ def flat_values(config: Any, source: str) -> dict[str, str]:
         source: file or entry that contains the config, for messages.
 
     Raises:
-        ConfigError: the config describes too many values. Nested aliases can describe any number.
+        ConfigError: the config has too many values. A short text with nested YAML aliases can describe any number.
     """
     leaves = _leaves(config, "")
     try:
@@ -68,10 +68,10 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
 def differences(
     before: dict[str, str], now: dict[str, str], left_out: Collection[str] = ()
 ) -> dict[str, tuple[str, str]]:
-    """Return a dict from differing key to both values, in order of the keys. An absent key has the value "not set".
+    """Return a dict from each key with different values to the tuple (before, now), sorted by key.
 
-    A key that only ``now`` has, with its default value, is no difference. Configs of Detectron2 and of earlier versions
-    lack such keys.
+    The value of an absent key is "not set". A key that only ``now`` contains is ignored if it has the default value,
+    because configs of Detectron2 and of earlier versions of this project do not contain all keys.
 
     Args:
         before, now: results of ``flat_config``.

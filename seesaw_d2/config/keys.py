@@ -144,8 +144,8 @@ def _add_classifier(cfg: CN) -> None:
     cfg.MODEL.CLASSIFIER = CN()
     # Integer >= 1. Number of classes.
     cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
-    # String. Network of MODEL.BACKBONE.NAME "build_image_backbone". ImageClassifier also accepts other values of
-    # MODEL.BACKBONE.NAME. It then classifies the average over the pixels of the last output of that backbone.
+    # String. Network of MODEL.BACKBONE.NAME "build_image_backbone". With other values of MODEL.BACKBONE.NAME,
+    # ImageClassifier classifies the last output of the backbone, averaged over the pixels.
     #   "resnet50", "resnet152", "resnext50_32x4d", ...: a residual network of torchvision.
     #   "resnet10": a residual network with 10 layers.
     #   "resnet32": the ResNet for CIFAR images of 32 x 32 pixels.

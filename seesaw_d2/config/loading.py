@@ -65,7 +65,7 @@ def default_config() -> CfgNode:
 
 
 def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
-    """Merge the values of a YAML file and its ``_BASE_``s into ``cfg`` in place, and return it.
+    """Merge the values of a YAML file and its ``_BASE_``s into ``cfg`` in place. Return ``cfg``.
 
     Raises:
         ConfigError: a key is not in ``cfg``, or a value has a wrong type. The message names ``path``.

@@ -59,9 +59,9 @@ def _equalization_v2(node: CN) -> None:
     # gradients of positive samples divided by the sum of the gradients of negative samples. A sigmoid of this ratio
     # determines the weights of the samples (equation 4).
 
-    # Number > 0. Slope gamma of this sigmoid.
+    # Number > 0. Slope gamma of the sigmoid.
     node.GAMMA = 12.0
-    # Number >= 0. Gradient ratio mu at which this sigmoid is 1/2.
+    # Number >= 0. Gradient ratio mu at which the sigmoid is 1/2.
     node.MU = 0.8
     # Number >= 0. Parameter alpha of the weight of positive samples, which is between 1 and 1 + alpha (equation 5).
     # Categories with a small gradient ratio have large weights.
@@ -141,7 +141,7 @@ def _inverse_image_frequency(node: CN) -> None:
     #   "raw": -ln p, the authors' choice for LVIS. The weight is > 0 if p < 1.
     #   "base2", "base10": -log2 p and -log10 p, also > 0 if p < 1.
     #   "prob": ln((1 - p) / p), > 0 if p < 1/2.
-    #   "normit": minus the quantile p of the standard normal distribution, > 0 if p < 1/2.
+    #   "normit": minus the p-quantile of the standard normal distribution, > 0 if p < 1/2.
     #   "gombit": -ln(-ln(1 - p)), > 0 if p < 0.63.
     #   "smooth": 1 + ln((N + 1) / (n + 1)), >= 1, for a category with n of the N images or instances.
     node.LINK = "raw"
@@ -233,10 +233,10 @@ def _pairwise_class_balance(node: CN) -> None:
     # Integer >= 0. Number of iterations with hard labels. These iterations only update the confusion matrix. The paper
     # starts to use soft labels at the first decay of the learning rate, after 16 of 24 epochs.
     node.START_ITER = 0
-    # Number >= 0. Number of epochs with hard labels. If > 0, it overrides START_ITER and requires SOLVER.EPOCHS.
-    # If 0, START_ITER applies.
+    # Number >= 0. Number of epochs with hard labels. If > 0, this number replaces START_ITER and requires
+    # SOLVER.EPOCHS. If 0, START_ITER applies.
     node.START_EPOCH = 0.0
-    # String. Labels to use after these iterations, until every category has had a proposal.
+    # String. Labels after START_ITER or START_EPOCH, until every category has had a proposal.
     #   "wait": hard labels, as in the authors' code. The log names the categories without a proposal.
     #   "ignore": soft labels with the value 0 for categories without a proposal.
     node.UNSEEN = "wait"

@@ -1,7 +1,8 @@
-"""Read YAML config files safely: no Python objects, and a limited number of bytes, values and files.
+"""Read YAML config files safely.
 
-YAML aliases are allowed, because configs that Detectron2 saves contain aliases. The number of values is limited,
-because a few lines of nested aliases can expand to billions of values.
+Files with Python objects are errors, and the number of bytes, values and files is limited. YAML aliases are allowed,
+because configs that Detectron2 saves contain aliases. The number of values is limited, because a few lines of nested
+aliases can expand to billions of values.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 class PlainConfig(CfgNode):
     """``CfgNode`` that checks a file and its ``_BASE_``s before constructing values from them."""
 
-    # Files whose _BASE_ is being read, from the file that the caller passed to load_yaml_with_base to the innermost.
+    # Files that are being read: the file that the caller passed to load_yaml_with_base, its _BASE_, and so on.
     _derived: ClassVar[list[str]] = []
     # Number of files opened so far.
     _opened: ClassVar[int] = 0

@@ -38,8 +38,8 @@ def download(url: str, limits: Limits | None = None) -> str:
 def check_weights_file(path: str, limits: Limits | None = None) -> None:
     """Check that a weights file exists and is complete. Download a remote file first.
 
-    The check reads only the directory of the zip archive. The directory is at the end of the file, so that a truncated
-    file lacks it. If a downloaded file is not a weights file, this function removes the file from the cache.
+    The check reads only the directory of the zip archive at the end of the file. A truncated file has no directory. If
+    a downloaded file is not a weights file, this function removes the file from the cache.
 
     Args:
         path: path or address of the file.

@@ -1,4 +1,4 @@
-"""Register path handlers, so that Detectron2's checkpointers can load ``torchvision://`` and ``mmdet://``."""
+"""Register path handlers with which Detectron2's checkpointers load ``torchvision://`` and ``mmdet://`` addresses."""
 
 import os
 import pickle

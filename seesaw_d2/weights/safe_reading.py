@@ -32,7 +32,7 @@ _MAX_IGNORED = 100
 
 
 class _Ignored:
-    """Placeholder for an object of an unknown class. It accepts and ignores any arguments and any state."""
+    """Placeholder for an object of an unknown class. The placeholder ignores all constructor arguments and states."""
 
     def __new__(cls, *_: Any, **__: Any):
         return super().__new__(cls)
@@ -54,8 +54,8 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
         path: path of the file. If SEESAW_TRUST_WEIGHTS contains the path, Python's own pickle reads the file and may
             run code in it.
         ignore_unknown: whether to replace objects of unknown classes by placeholders. If True, the function reads the
-            file as a file of ``torch.save`` regardless of its extension, and ignores SEESAW_TRUST_WEIGHTS. If False,
-            such objects are an error.
+            file as a file of ``torch.save`` regardless of its extension, and ignores SEESAW_TRUST_WEIGHTS. If False, an
+            object of an unknown class is an error.
         inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of reading them.
 
     Returns:
@@ -88,8 +88,9 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
 def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
     """Convert the content of a weights file to the layout of Detectron2's checkpoints, with weights below "model".
 
-    The extension selects the source, as in ``DetectionCheckpointer._load_file``: a .pkl file comes from Detectron2's
-    model zoo or from Caffe2, and a .pyth file comes from pycls. Names of Caffe2 are matched by heuristics.
+    The extension determines the source, as in ``DetectionCheckpointer._load_file``. A .pkl file comes from Detectron2's
+    model zoo or from Caffe2, and a .pyth file comes from pycls. Detectron2 matches the parameter names of Caffe2 and of
+    pycls by heuristics.
 
     Args:
         content: result of ``read_weights_file``.

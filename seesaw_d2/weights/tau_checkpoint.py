@@ -28,8 +28,8 @@ def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     """Divide the weight vector w_i of each category by ‖w_i‖^τ.
 
     Weight vectors of categories with more examples have larger norms and therefore larger logits. τ = 1 scales all
-    norms to 1, and τ = 0 changes nothing. Kang et al. classify images without a background class, and drop the bias.
-    For detection, this function keeps the weights of background, as the reference code of BAGS does
+    norms to 1, and τ = 0 does not change the weights. Kang et al. classify images without a background class and drop
+    the bias. For detectors, this function keeps the weights of background, as the reference implementation of BAGS does
     (BalancedGroupSoftmax, tools/test_lvis_tnorm.py).
 
     Args:

@@ -117,7 +117,7 @@ def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
-    """Return the SHA-256 of an archive, without record contents, and with ``comment`` as the length of its comment."""
+    """Return the SHA-256 of an archive without record contents, as if its comment had the length ``comment``."""
     size = file.seek(0, os.SEEK_END) - len(archive.comment)
     digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):

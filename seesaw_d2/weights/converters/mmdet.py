@@ -32,8 +32,8 @@ class MmdetModel:
         cascade: whether the model is Cascade Mask R-CNN instead of Mask R-CNN.
         depth: depth of the ResNet, 50 or 101.
         num_classes: number of categories C.
-        normed_mask: whether mask prediction is normalized, or None if unknown. The parameters of both variants are the
-            same.
+        normed_mask: whether mask prediction is normalized, or None if unknown. Normalized and plain mask prediction
+            have the same parameters.
         sampler: sampler of the training, "random" or "rfs" (repeat factor sampling), or None if unknown.
     """
 
@@ -55,12 +55,12 @@ class MmdetModel:
 
     @property
     def is_published(self) -> bool:
-        """Return True if MMDetection publishes such a model for LVIS v1. The published Cascade Mask R-CNN has R-101."""
+        """Return whether MMDetection publishes a model with these properties. Published cascades have R-101."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
-        """Return the path of this project's most similar config. ``overrides`` contains the remaining differences."""
+        """Return the path of this project's most similar config. ``overrides`` contains the other differences."""
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:
@@ -70,7 +70,7 @@ class MmdetModel:
 
     @property
     def overrides(self) -> list[str]:
-        """Return overrides KEY, VALUE, ... with which ``config`` evaluates the model as MMDetection does."""
+        """Return the overrides KEY, VALUE, ... of ``config`` for evaluating the model as in MMDetection."""
         words = evaluation_keys(self.cascade)
         if f"_R_{self.depth}_" not in self.config:
             words += ["MODEL.RESNETS.DEPTH", str(self.depth)]

@@ -71,7 +71,7 @@ def convert_mmdet_file(
     Args:
         source: path of a .pth file of MMDetection 2 or 3.
         target: path of the .pth file to write.
-        config_file: config of this project for the model. If None, the function determines it from the checkpoint.
+        config_file: config of this project for the model. If None, the function selects a config for the checkpoint.
         overrides: config overrides [KEY, VALUE, ...].
         normed_mask: whether mask prediction is normalized. If None, the function determines the value from the config
             text or the file name.

@@ -47,7 +47,7 @@ def plain_name(name: str) -> str:
 
 
 def is_dropped(name: str) -> bool:
-    """Return whether a name in an MMDetection checkpoint is that of a buffer which Detectron2's models do not need."""
+    """Return whether ``name`` is a buffer in MMDetection's checkpoints that Detectron2's models do not need."""
     return bool(_DROPPED.search(plain_name(name)))
 
 

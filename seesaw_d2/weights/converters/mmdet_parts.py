@@ -1,8 +1,12 @@
 """List the keys and values that the converter supports in each dict ("part") of an MMDetection config.
 
-A part has three kinds of keys. The value of a fixed key must be one of the values that the models of this project
-support. The converter translates carried keys to config keys of this project (see ``mmdet_settings`` and
-``mmdet_images``). It ignores free keys, which do not affect detections, and rejects unknown keys.
+A part has three kinds of keys:
+
+- Fixed keys: the value must be one of the values that the models of this project support.
+- Carried keys: the converter translates them to config keys of this project (``mmdet_settings``, ``mmdet_images``).
+- Free keys: the converter ignores them, because they do not affect detections.
+
+The converter rejects all other keys.
 """
 
 from collections.abc import Mapping

@@ -131,7 +131,8 @@ def convert_torchvision_file(
         overwrite: whether to replace an existing ``target``. If False, an existing ``target`` is an error.
 
     Returns:
-        names of the parameters of the model that ``target`` lacks. A training starts from their initial values.
+        the names of the model's parameters that ``target`` does not contain. Training starts with the initial values of
+        these parameters.
 
     Raises:
         ConfigError: ``target`` or the config is invalid.
