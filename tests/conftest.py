@@ -1,4 +1,4 @@
-"""A glyph data set of a few images and a config that trains on it in seconds."""
+"""Provide a glyph data set of a few images, and a config that trains on this data set within seconds."""
 
 import json
 import logging

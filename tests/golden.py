@@ -1,4 +1,4 @@
-"""Numbers made by running the reference implementations, kept beside the repository in ../shared/golden."""
+"""Load numbers that the reference implementations computed, from ../shared/golden."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Processes with a group of gloo or NCCL, as a training job has them."""
+"""Run functions in several processes with a process group of gloo or NCCL, as in a training."""
 
 from collections.abc import Callable
 from pathlib import Path

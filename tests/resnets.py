@@ -1,4 +1,4 @@
-"""torchvision's ResNets with random weights."""
+"""Build torchvision's ResNets with random weights."""
 
 import torch
 import torchvision

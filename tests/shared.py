@@ -1,4 +1,4 @@
-"""Real data beside the repository, for the tests that want it."""
+"""Locate real data beside the repository. Tests that need missing data are skipped."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Test that the programs parse their arguments before they import anything heavy, so that they answer at once."""
+"""Test that the programs parse their arguments before they import PyTorch and Detectron2."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""CONTRIBUTING's worked example works: its blocks are applied to a copy of the project, and its tests are run."""
+"""Test the worked example in CONTRIBUTING.md: apply its steps to a copy of the project, and run its tests."""
 
 import os
 import re

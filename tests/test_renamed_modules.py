@@ -1,4 +1,4 @@
-"""Old names of public modules still import, with a warning that gives the new name."""
+"""Test that old names of public modules can be imported, with a warning that contains the new name."""
 
 import importlib
 import sys

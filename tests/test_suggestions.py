@@ -1,4 +1,4 @@
-"""Similar names in error messages."""
+"""Test suggestions of similar names in error messages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""benchmarks/choosing_agreement.py recomputes the τ of docs/choosing.md from benchmarks/choosing.json."""
+"""Test that benchmarks/choosing_agreement.py recomputes the values of τ in docs/choosing.md."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""``tools/choose_loss.py``: the result, an interruption, reuse of features, and mistakes."""
+"""Test ``tools/choose_loss.py``: results, resuming, reuse of stored features, and error messages."""
 
 import json
 

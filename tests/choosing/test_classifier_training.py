@@ -1,4 +1,4 @@
-"""Training of classifiers on stored features, candidates from the registry, and rankings."""
+"""Test the training of classifiers on stored features, the candidates from the loss registry, and the rankings."""
 
 import numpy as np
 import pytest

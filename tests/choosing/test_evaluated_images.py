@@ -1,4 +1,4 @@
-"""Metrics from stored proposals are those of an evaluation of the model."""
+"""Test that metrics from stored proposals equal the metrics of an evaluation of the model."""
 
 import dataclasses
 

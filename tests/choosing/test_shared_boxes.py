@@ -1,4 +1,4 @@
-"""Detections of many images at once are those of Detectron2's inference."""
+"""Test that the batched detection of many images gives the same detections as Detectron2's inference."""
 
 import numpy as np
 import pytest

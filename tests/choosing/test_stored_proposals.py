@@ -1,4 +1,4 @@
-"""Stored proposals give the model's own detections, also after an interruption."""
+"""Test that stored proposals give the same detections as the model, also after an interruption."""
 
 import json
 

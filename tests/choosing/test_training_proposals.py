@@ -1,4 +1,4 @@
-"""Stored training proposals are those of the heads' training."""
+"""Test that stored training proposals equal the proposals on which the ROI heads are trained."""
 
 import copy
 

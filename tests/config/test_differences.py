@@ -1,4 +1,4 @@
-"""Two configs as YAML text are compared key by key."""
+"""Test the comparison of two configs, given as YAML text, key by key."""
 
 import pytest
 

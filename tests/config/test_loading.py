@@ -1,4 +1,4 @@
-"""Configs: all keys are known, all mistakes are named."""
+"""Test the loading of configs: every key is documented, and every mistake raises an error with the key."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A program that forgot ``add_seesaw_config`` gets an error that names this call."""
+"""Test that a config without the keys of ``add_seesaw_config`` raises an error that names this function."""
 
 import pytest
 from detectron2.config import get_cfg

@@ -1,4 +1,4 @@
-"""Mistakes in configs are named."""
+"""Test that mistakes in configs raise errors that name the key."""
 
 import pytest
 from detectron2.config import CfgNode

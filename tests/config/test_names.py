@@ -1,4 +1,4 @@
-"""--config-file by path or by name: in a checkout, outside one, and with a slip of the pen."""
+"""Test --config-file with paths and names, inside and outside a checkout, and with misspelled names."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A data set with LVIS's schema and number of categories, and a handful of small images."""
+"""Create a data set of a few small images with the schema and the number of categories of LVIS."""
 
 import json
 from pathlib import Path

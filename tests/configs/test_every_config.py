@@ -1,4 +1,4 @@
-"""Every config takes a training step and an inference on data with as many categories as it is for."""
+"""Test that every config runs a training step and inference, on data with the config's number of categories."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""SOLVER.MAX_ITER and STEPS of the LVIS recipes, for trainers that read no epochs, equal what SOLVER.EPOCHS gives."""
+"""Test that SOLVER.MAX_ITER and STEPS of the LVIS configs equal the values that follow from SOLVER.EPOCHS."""
 
 from pathlib import Path
 

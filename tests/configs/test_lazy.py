@@ -1,4 +1,4 @@
-"""configs/lazy: the models of the YAMLs, made by LazyConfig."""
+"""Test that the LazyConfigs in configs/lazy build the same models as the corresponding YAML configs."""
 
 import builtins
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""PCB's nine configs against the published ones (github.com/megvii-research/PCB, configs/pcb), value by value."""
+"""Test that the PCB configs equal the published configs (github.com/megvii-research/PCB, configs/pcb), key by key."""
 
 from pathlib import Path
 

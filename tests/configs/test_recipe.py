@@ -1,4 +1,4 @@
-"""The model zoo's twelve configs against the published recipe, value by value."""
+"""Test that the twelve configs of the model zoo equal the published recipe, key by key."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Float32 is computed in float32: PyTorch's default for convolutions on GPUs is TF32."""
+"""Disable TF32 in all tests on GPUs. By default, PyTorch uses TF32 for convolutions."""
 
 import pytest
 import torch

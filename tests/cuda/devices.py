@@ -1,4 +1,4 @@
-"""Run a test on a GPU, and on the CPU as well: there it finds mistakes of the test itself."""
+"""Run tests on a GPU, and also on the CPU, to find mistakes in the tests without a GPU."""
 
 import pytest
 import torch

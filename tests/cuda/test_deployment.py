@@ -1,4 +1,4 @@
-"""torch.compile, TorchScript and ONNX with a model on the GPU."""
+"""Test torch.compile, TorchScript and ONNX with a model on the GPU."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Losses, layers and heads in each data type, against float64 on the CPU."""
+"""Test losses, layers and heads on the GPU in each data type, against float64 on the CPU."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""NCCL: its collectives in one process, and two processes as one process on the CPU."""
+"""Test NCCL: its collectives in one process, and trainings with two processes against one process on the CPU."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A resumed training equals the uninterrupted one bit for bit with deterministic kernels."""
+"""Test that a resumed training equals the uninterrupted training bit for bit, with deterministic kernels."""
 
 import os
 

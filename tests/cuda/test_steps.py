@@ -1,4 +1,4 @@
-"""Training steps in each data type with this project's trainer, and where they wait for the device."""
+"""Test training steps in each data type on the GPU, and the places where the host waits for the GPU."""
 
 import itertools
 import warnings

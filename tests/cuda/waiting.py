@@ -1,4 +1,4 @@
-"""Where the host waits for the GPU, as PyTorch tells it (torch.cuda.set_sync_debug_mode)."""
+"""Count the places where the host waits for the GPU, with torch.cuda.set_sync_debug_mode."""
 
 import contextlib
 import warnings

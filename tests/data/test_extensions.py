@@ -1,4 +1,4 @@
-"""CONTRIBUTING's examples of a new annotation format and a new source of labelled images work as written."""
+"""Test the examples in CONTRIBUTING.md of a new annotation format and a new source of labelled images."""
 
 import json
 import re

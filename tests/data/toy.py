@@ -1,4 +1,4 @@
-"""A small data set on disk, right in everything, for tests to break."""
+"""Create a small valid data set on disk. Tests change its files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures of detections and the table of results."""
+"""Test figures of detections, and the table of results."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The package as others get it: a wheel, installed into a folder of its own, used from another one."""
+"""Build a wheel of the package, and install the wheel into a separate folder."""
 
 import os
 import shutil

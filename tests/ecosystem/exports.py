@@ -1,4 +1,4 @@
-"""Photos with annotations as Label Studio, CVAT and Roboflow export them, each with its ways."""
+"""Create exports of photos with annotations as Label Studio, CVAT and Roboflow write them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The reference names what exists, its pages build without a warning; where commands write; types; CITATION."""
+"""Test the documentation: names and links, pages, output paths of commands, type hints, and CITATION.cff."""
 
 import importlib
 import json

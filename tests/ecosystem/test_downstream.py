@@ -1,4 +1,4 @@
-"""The lines of docs/downstream.md run, and choose heads with one of this package's losses."""
+"""Test that the code in docs/downstream.md runs, and selects heads with a loss of this package."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""examples/: each runs from another folder, with only the installed package, and says what it promises."""
+"""Test that each program in examples/ runs from another folder with the installed package, and prints its results."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""An export of which nothing is left is refused, with the reason; what is left out or mended of others is said."""
+"""Test errors for exports without usable objects, and notes about skipped and repaired parts of other exports."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The name of an image in an export means one file: which, and what is said where it is none or several."""
+"""Test which file an image name in an export selects, and the messages if there are no files or several files."""
 
 import json
 import os

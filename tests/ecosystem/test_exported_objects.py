@@ -1,4 +1,4 @@
-"""What an export says of its categories and objects, and what becomes of it."""
+"""Test how categories and objects of an export are converted."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What an export can hold without a word being said, and what would spoil a training."""
+"""Test errors and notes about exports that would spoil a training."""
 
 import json
 import re

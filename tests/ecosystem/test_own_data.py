@@ -1,4 +1,4 @@
-"""Data sets from labelling tools' exports, and docs/own-data.md word for word."""
+"""Test data sets from exports of labelling tools, and the commands in docs/own-data.md."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Images of one photo stay in one part; where only a note is possible, it names the images."""
+"""Test that images of one photo stay in one split, or that a note lists them."""
 
 import json
 import zlib

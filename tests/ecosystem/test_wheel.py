@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works from another folder."""
+"""Test the content of the wheel, and that the installed package works from another folder."""
 
 import zipfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Random ground truth and results with special cases of evaluation."""
+"""Generate random ground truth and results with special cases of evaluation."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Model outputs made from ground truth."""
+"""Create model outputs from ground truth."""
 
 import numpy as np
 import torch

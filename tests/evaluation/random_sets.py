@@ -1,4 +1,4 @@
-"""Hypothesis strategies for annotation files and results."""
+"""Define Hypothesis strategies for annotation files and results."""
 
 import numpy as np
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Metrics of the official programs, without code of this project."""
+"""Compute metrics with the official programs, without code of this project."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Classification of ground-truth boxes: the summary, and the scores of the classifier."""
+"""Test the classification of ground-truth boxes: the summary, and the scores of the classifier."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Accuracy by shots and calibration: identities, and numbers computed by hand."""
+"""Test accuracy by shots and calibration error: identities, and values computed by hand."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""COCO's area field: missing, negative and zero areas are computed or reported."""
+"""Test that missing, negative and zero values of COCO's field "area" are computed or reported."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Special cases of COCO's format: 64-bit ids, areas that are not positive, crowds, polygons of one point."""
+"""Test special cases of COCO format: 64-bit ids, areas that are not positive, crowds, polygons of one point."""
 
 import copy
 import json

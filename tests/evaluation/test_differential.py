@@ -1,4 +1,4 @@
-"""All metrics of random data sets equal those of pycocotools (COCO format) and lvis-api (LVIS format) to 1e-9."""
+"""Test that metrics of random data sets equal those of pycocotools (COCO) and lvis-api (LVIS) within 1e-9."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""AP with one kind of error corrected (TEST.LVIS_METRICS "errors")."""
+"""Test AP with one kind of error corrected (TEST.LVIS_METRICS "errors")."""
 
 import numpy as np
 import pytest

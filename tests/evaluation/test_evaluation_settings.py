@@ -1,4 +1,4 @@
-"""An evaluation in the folder of a run is compared with the run's config.yaml."""
+"""Test the comparison of an evaluation in a run folder with the run's config.yaml."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Metrics of the evaluator: 100 for ground truth, and equal to those of lvis-api and Detectron2."""
+"""Test the metrics of the evaluator: 100 for ground truth, and equal to those of lvis-api and Detectron2."""
 
 import json
 import math

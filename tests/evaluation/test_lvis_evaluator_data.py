@@ -1,4 +1,4 @@
-"""Special cases of data: boxes only, crowds, unknown groups, no annotations."""
+"""Test the evaluator with special data: only boxes, crowds, unknown groups, no annotations."""
 
 import json
 import math

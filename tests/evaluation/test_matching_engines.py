@@ -1,4 +1,4 @@
-"""Both engines give the same curves and the same thirteen metrics."""
+"""Test that both evaluation engines give the same curves and the same thirteen metrics."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Registered metrics: the example in CONTRIBUTING.md, metrics of both tasks, optional metrics."""
+"""Test registered metrics: the example in CONTRIBUTING.md, metrics of both tasks, and optional metrics."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Round trip of results files, and errors of wrong ones."""
+"""Test that results files stay equal when written and read, and errors for invalid results files."""
 
 import dataclasses
 import json

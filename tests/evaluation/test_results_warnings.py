@@ -1,4 +1,4 @@
-"""Results files that are valid but unlikely: a warning names the file and the count."""
+"""Test warnings about valid but unlikely results files. A warning contains the file and the count."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""mIoU by frequency group."""
+"""Test mIoU by frequency group."""
 
 import csv
 

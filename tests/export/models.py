@@ -1,4 +1,4 @@
-"""Small models with every head and loss, with random weights that give detections."""
+"""Build small models with every head and every loss, with random weights that give detections."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Damaged exported files are an error that names the file. Files without a checksum are read as before."""
+"""Test that damaged exported files raise errors with the file name, and that files without a checksum are accepted."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""onnxruntime's detections equal the model's to 1e-4."""
+"""Test that the detections of onnxruntime equal the detections of the model within 1e-4."""
 
 import re
 

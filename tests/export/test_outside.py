@@ -1,4 +1,4 @@
-"""Output paths, which are checked before anything is computed, and inputs of exported models."""
+"""Test that output paths are checked before anything is computed, and the inputs of exported models."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""The programs in docs/deployment.md print the model's detections."""
+"""Test that the programs in docs/deployment.md print the detections of the model."""
 
 import re
 from pathlib import Path

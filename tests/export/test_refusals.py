@@ -1,4 +1,4 @@
-"""Errors name the parts that cannot be exported, and nothing is written."""
+"""Test that errors name the parts that cannot be exported, and that no file is written."""
 
 import re
 

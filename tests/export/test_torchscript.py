@@ -1,4 +1,4 @@
-"""Traced models equal the model: every head and loss, other images than the traced one, no and many detections."""
+"""Test that traced models equal the model, for every head and loss, and for other images than the traced image."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The classification parts of set criteria of original repositories, re-stated with their arguments and names."""
+"""Implement the classification parts of set criterions, with the arguments and names of the original repositories."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""The losses and all integrations work in a process that cannot import Detectron2 and fvcore."""
+"""Test that the losses and all integrations work in a process that cannot import Detectron2 and fvcore."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Tiny models of transformers with random weights, and a batch for each. Nothing is downloaded."""
+"""Build tiny models of transformers with random weights and their batches, without downloads."""
 
 import torch
 import transformers as hf

@@ -1,4 +1,4 @@
-"""Random batches for tests of losses."""
+"""Generate random batches for tests of losses."""
 
 import torch
 import torch.nn.functional as F

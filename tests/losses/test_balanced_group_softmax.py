@@ -1,4 +1,4 @@
-"""BalancedGroupSoftmaxLoss: equations of the paper, numbers of the reference, selection of other proposals."""
+"""Test BalancedGroupSoftmaxLoss against the paper's equations and the reference, and the selection of negatives."""
 
 import pytest
 import torch

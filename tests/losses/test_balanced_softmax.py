@@ -1,4 +1,4 @@
-"""BalancedSoftmaxLoss equals the paper's equation, and cross-entropy for balanced data."""
+"""Test that BalancedSoftmaxLoss equals the paper's equation, and cross-entropy for balanced data."""
 
 import pytest
 import torch

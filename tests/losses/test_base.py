@@ -1,4 +1,4 @@
-"""ClassificationLoss: order of updates, autocast, averages."""
+"""Test ClassificationLoss: the order of updates, autocast, and averages."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Random numbers are a function of seed, rank and batch index."""
+"""Test that random numbers are a function of seed, rank and batch index."""
 
 import torch
 

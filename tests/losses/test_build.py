@@ -1,4 +1,4 @@
-"""build_loss builds losses from config values."""
+"""Test that build_loss builds losses from config values."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Errors of build_loss for invalid configs; see ``test_build``."""
+"""Test the errors of build_loss for invalid configs."""
 
 import inspect
 

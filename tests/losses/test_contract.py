@@ -1,4 +1,4 @@
-"""Tests of the interface, for every registered loss.
+"""Test the interface of every registered loss.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """

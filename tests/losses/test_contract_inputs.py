@@ -1,4 +1,4 @@
-"""Errors of every registered loss for invalid arguments; see ``test_contract``."""
+"""Test the errors of every registered loss for invalid arguments."""
 
 import pytest
 import torch

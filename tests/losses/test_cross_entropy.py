@@ -1,4 +1,4 @@
-"""CrossEntropyLoss: ways to model background, weights, averages, probabilities."""
+"""Test CrossEntropyLoss: kinds of background, weights, averages, and probabilities."""
 
 import copy
 

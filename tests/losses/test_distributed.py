@@ -1,4 +1,4 @@
-"""Two processes with half of a batch each equal one process with the whole batch, for every loss with statistics."""
+"""Test that losses with statistics give the same results in two processes as in one process with the whole batch."""
 
 import inspect
 

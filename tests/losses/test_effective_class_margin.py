@@ -1,4 +1,4 @@
-"""EffectiveClassMarginLoss equals the paper's equations and the reference's numbers."""
+"""Test that EffectiveClassMarginLoss equals the paper's equations and the numbers of the reference."""
 
 import pytest
 import torch

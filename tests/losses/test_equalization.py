@@ -1,4 +1,4 @@
-"""EqualizationLoss: equations of the paper, numbers of the reference, λ = 0."""
+"""Test EqualizationLoss against the paper's equations and the numbers of the reference, and λ = 0."""
 
 import numpy as np
 import pytest

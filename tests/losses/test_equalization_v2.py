@@ -1,4 +1,4 @@
-"""EqualizationLossV2: equations of the paper, numbers of both references, deviations from them."""
+"""Test EqualizationLossV2 against the paper's equations and both references, and its differences from them."""
 
 import pytest
 import torch

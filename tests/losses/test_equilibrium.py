@@ -1,4 +1,4 @@
-"""EquilibriumLoss equals the paper's equations and the reference's numbers."""
+"""Test that EquilibriumLoss equals the paper's equations and the numbers of the reference."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""FederatedLoss: sampled categories, and the loss over them."""
+"""Test FederatedLoss: the sampled categories, and the loss over these categories."""
 
 import pytest
 import torch

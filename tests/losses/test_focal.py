@@ -1,4 +1,4 @@
-"""FocalLoss and ClassBalancedFocalLoss: equations, numbers of the reference, γ = 0 and β = 0."""
+"""Test FocalLoss and ClassBalancedFocalLoss: equations, numbers of the reference, γ = 0 and β = 0."""
 
 import pytest
 import torch

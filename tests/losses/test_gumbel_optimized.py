@@ -1,4 +1,4 @@
-"""GumbelOptimizedLoss equals the paper's equations and the reference's numbers."""
+"""Test that GumbelOptimizedLoss equals the paper's equations and the numbers of the reference."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""InverseImageFrequencyLoss equals the paper's equations and the reference's numbers."""
+"""Test that InverseImageFrequencyLoss equals the paper's equations and the numbers of the reference."""
 
 from types import SimpleNamespace
 

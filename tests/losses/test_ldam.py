@@ -1,4 +1,4 @@
-"""LDAMLoss equals the paper's equations, and re-weights from its start on."""
+"""Test that LDAMLoss equals the paper's equations, and applies weights from the start iteration on."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""LogitAdjustedLoss equals the paper's equation, cross-entropy for τ = 0, and Balanced Softmax for τ = 1."""
+"""Test that LogitAdjustedLoss equals the paper's equation, cross-entropy (τ = 0), and Balanced Softmax (τ = 1)."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Losses of maps (N, C, H, W) equal those of their pixels as rows, and need no more memory than cross-entropy."""
+"""Test that losses of maps (N, C, H, W) equal those of pixels as rows, and need no more memory than cross-entropy."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""PairwiseClassBalance: identities, equations with one loop per index, start of soft labels."""
+"""Test PairwiseClassBalance: identities, equations with one loop per index, and the start of soft labels."""
 
 import numpy as np
 import pytest

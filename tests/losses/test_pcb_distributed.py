@@ -1,4 +1,4 @@
-"""PairwiseClassBalance in two processes equals one process and the authors' numbers, without deadlock."""
+"""Test that PairwiseClassBalance in two processes equals one process and the authors' numbers, without deadlocks."""
 
 import pytest
 import torch

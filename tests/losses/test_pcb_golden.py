@@ -1,4 +1,4 @@
-"""PairwiseClassBalance reproduces losses, gradients, buffers and scores of the authors' code, call by call."""
+"""Test that PairwiseClassBalance reproduces losses, gradients, buffers and scores of the authors' code."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""PairwiseClassBalance with unseen categories, after resuming, and with invalid arguments; see ``test_pcb``."""
+"""Test PairwiseClassBalance with unseen categories, after resuming, and with invalid arguments."""
 
 import logging
 

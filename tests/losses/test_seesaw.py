@@ -1,4 +1,4 @@
-"""SeesawLoss: identities, equations of the paper, counting."""
+"""Test SeesawLoss: identities, the equations of the paper, and class counts."""
 
 import numpy as np
 import pytest

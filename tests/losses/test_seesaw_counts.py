@@ -1,4 +1,4 @@
-"""Counts and arguments of SeesawLoss; see ``test_seesaw``."""
+"""Test the class counts and the arguments of SeesawLoss."""
 
 import numpy as np
 import pytest

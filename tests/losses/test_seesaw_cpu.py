@@ -1,4 +1,4 @@
-"""The CPU implementation of Seesaw Loss equals cross-entropy of z + log S, in value and gradient."""
+"""Test that the CPU implementation of Seesaw Loss equals cross-entropy of z + log S, in value and gradient."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""SeesawLoss reproduces losses, gradients, counts and scores of mmdet 3.3.0, call by call."""
+"""Test that SeesawLoss reproduces losses, gradients, counts and scores of mmdet 3.3.0."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""SoftmaxEqualizationLoss: equations of the paper, limits of γ, frequency of β = 1."""
+"""Test SoftmaxEqualizationLoss: the paper's equations, the limits of γ, and the frequency of β = 1."""
 
 import torch
 import torch.nn.functional as F

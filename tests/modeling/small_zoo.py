@@ -1,4 +1,4 @@
-"""Detectron2's own configs, with narrow layers and few proposals, for fast tests on a CPU."""
+"""Provide Detectron2's configs with narrow layers and few proposals, for fast tests on a CPU."""
 
 from detectron2 import model_zoo
 from detectron2.config import CfgNode, get_cfg

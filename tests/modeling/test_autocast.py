@@ -1,4 +1,4 @@
-"""Every head in mixed precision: losses equal those of float32 up to rounding, and detections are finite."""
+"""Test every head in mixed precision: losses equal those of float32 up to rounding, and detections are finite."""
 
 import copy
 

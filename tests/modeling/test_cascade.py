@@ -1,4 +1,4 @@
-"""Cascade R-CNN: the defaults are Detectron2's. Each difference of the paper is tested separately."""
+"""Test Cascade R-CNN: the defaults equal Detectron2, and each difference of the paper is tested separately."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Cascade R-CNN at test time averages the probabilities of the stages, or their logits."""
+"""Test the average over the stages of Cascade R-CNN at test time: of probabilities, or of logits."""
 
 import pytest
 import torch

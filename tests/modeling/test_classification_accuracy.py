@@ -1,4 +1,4 @@
-"""Accuracies equal values computed by hand and those of the reference."""
+"""Test that accuracies equal values computed by hand and the values of the reference."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""R-CNNs of Detectron2 and its projects train with Seesaw Loss after one key, or refuse with that key."""
+"""Test that R-CNNs of Detectron2 and its projects train with Seesaw Loss after one key, or raise an error."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Heads of Detectron2's projects PointSup and TridentNet train with Seesaw Loss after one key."""
+"""Test that heads of Detectron2's projects PointSup and TridentNet train with Seesaw Loss after one key."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Valid combinations of loss, head, classifier and sampler train. Invalid ones raise errors."""
+"""Test that valid combinations of loss, head, classifier and sampler train, and that others raise errors."""
 
 import itertools
 

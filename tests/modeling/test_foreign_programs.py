@@ -1,4 +1,4 @@
-"""Heads in other programs warn about keys that are not read, and raise errors for unsupported options."""
+"""Test heads in other programs: warnings about keys that are not read, and errors for unsupported options."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Frozen parameters and statistics do not change. Others do."""
+"""Test that frozen parameters and statistics do not change, and that all others change."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Backbones for small images."""
+"""Test the backbones for small images."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""IterativeROIHeads: numbers of the authors, other sizes, one iteration."""
+"""Test IterativeROIHeads: the authors' numbers, other sizes, and a single iteration."""
 
 import pytest
 import torch

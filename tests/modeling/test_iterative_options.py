@@ -1,4 +1,4 @@
-"""The iterative head with other numbers of iterations, weights and boxes; see ``test_iterative``."""
+"""Test IterativeROIHeads with other numbers of iterations, loss weights and boxes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Detectron2's LazyConfigs with this package's heads."""
+"""Test Detectron2's LazyConfigs with the heads of this package."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Learnable weight scaling."""
+"""Test learnable weight scaling (LWS)."""
 
 import torch
 from torch import nn

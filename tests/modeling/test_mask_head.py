@@ -1,4 +1,4 @@
-"""Computing one filter per region gives the same numbers and gradients as computing all C filters."""
+"""Test that computing one mask per region gives the same numbers and gradients as computing all C masks."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Proposals of the same ground-truth object have the same number, and box predictors pass the numbers to the loss."""
+"""Test the numbers of matched objects: equal for proposals of the same object, and passed to the loss."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Normalized layers: numbers of mmdet 3.3.0, one filter at a time, half precision."""
+"""Test normalized layers: numbers of mmdet 3.3.0, single filters, and half precision."""
 
 import pytest
 import torch

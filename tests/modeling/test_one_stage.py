@@ -1,4 +1,4 @@
-"""RetinaNet and FCOS with the sigmoid losses: with focal loss they are Detectron2's."""
+"""Test RetinaNet and FCOS with the sigmoid losses. With focal loss, they equal Detectron2's models."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""SeesawPredictors in heads of other projects: CenterNet2's and Detic's re-stated."""
+"""Test SeesawPredictors in reimplemented heads of other projects: CenterNet2 and Detic."""
 
 import runpy
 import sys

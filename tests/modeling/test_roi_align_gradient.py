@@ -1,4 +1,4 @@
-"""The gradient of RoIAlign by matrix products equals torchvision's."""
+"""Test that the gradient of RoIAlign by matrix products equals torchvision's gradient."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""ROI heads in a detector train and predict, also on unusual batches."""
+"""Test that ROI heads in a detector train and predict, also with unusual batches."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""SeesawPredictors in Detectron2's heads for rotated boxes. Its compiled operators are re-stated."""
+"""Test SeesawPredictors in Detectron2's heads for rotated boxes, with reimplemented compiled operators."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The region proposal network with fewer waits for the GPU gives Detectron2's proposals and losses."""
+"""Test that the RPN with fewer GPU synchronizations gives the same proposals and losses as Detectron2's RPN."""
 
 import pytest
 import torch

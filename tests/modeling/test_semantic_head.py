@@ -1,4 +1,4 @@
-"""SeesawSemSegFPNHead: Detectron2's head with another loss, over the labelled pixels of all processes."""
+"""Test SeesawSemSegFPNHead: Detectron2's head with another loss, averaged over the pixels of all processes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Two processes with half of each batch train like one process with the whole batch."""
+"""Test that two processes with half of each batch train like one process with the whole batch."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Every YAML config of Detectron2's model zoo trains with a loss of this package after one key, or is refused."""
+"""Test that each config of Detectron2's model zoo trains with a loss of this package after one key, or is refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A tiny detector and tiny batches for fast tests on a CPU."""
+"""Provide a tiny detector and tiny batches for fast tests on a CPU."""
 
 import torch
 from detectron2.config import CfgNode

@@ -1,4 +1,4 @@
-"""Detectron2's DefaultPredictor and Visualizer with the config that a run saved."""
+"""Test Detectron2's DefaultPredictor and Visualizer with the config that a training saved."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""demo.py: images, folders and videos; errors are reported before the model is built."""
+"""Test demo.py with images, folders and videos, and its errors before the model is built."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""demo.py reports errors before it builds the model, and replaces no file of others."""
+"""Test that demo.py reports errors before it builds the model, and replaces no files of other programs."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Batches give the detections of single images, in the same order."""
+"""Test that batches give the same detections as single images, in the same order."""
 
 import itertools
 

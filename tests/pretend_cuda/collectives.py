@@ -1,4 +1,4 @@
-"""Two processes, pretended: the other one has the same values as this one in every collective."""
+"""Simulate two processes. In every collective, the other process has the same values as this process."""
 
 from collections import Counter
 from collections.abc import Iterator

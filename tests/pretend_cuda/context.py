@@ -1,9 +1,9 @@
-"""A context with a pretended CUDA device.
+"""Provide a context manager with a simulated CUDA device.
 
-Its tensors compute on the CPU and claim to be on cuda:0. ``PretendedCuda`` records, by file and function, where
-tensors of the CPU and of the device meet ("mixed"), where the host waits for a value of the device ("wait"), and
-where it copies without ``non_blocking`` ("copy"). It has no streams, kernels or NCCL: it finds wrong devices and
-waits, not races.
+The tensors of the device compute on the CPU and report the device cuda:0. ``PretendedCuda`` records the file and the
+function in which an operator mixes tensors of the CPU and of the device ("mixed"), in which the host waits for a value
+of the device ("wait"), and in which the host copies without ``non_blocking`` ("copy"). ``PretendedCuda`` has no
+streams, kernels or NCCL. Therefore, it finds wrong devices and synchronizations, but no race conditions.
 """
 
 import contextlib

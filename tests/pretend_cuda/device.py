@@ -1,4 +1,4 @@
-"""Tensors that compute on the CPU and claim to be on cuda:0, and their operators, which record events."""
+"""Define tensors that compute on the CPU and report the device cuda:0, and their operators, which record events."""
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map

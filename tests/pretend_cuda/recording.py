@@ -1,4 +1,4 @@
-"""Count events of the pretended device by the file and function in which they occur."""
+"""Count events of the simulated device by the file and the function in which they occur."""
 
 import sys
 from collections import Counter

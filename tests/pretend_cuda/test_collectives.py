@@ -1,4 +1,4 @@
-"""An iteration of the trainer on a pretended GPU, alone and with a second process: its waits and collectives."""
+"""Test synchronizations and collectives of the trainer on a simulated GPU, in one process and in two processes."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Losses on PyTorch's own fake tensors on cuda: shapes, types and devices, without values. Forward only."""
+"""Test shapes, data types and devices of losses with PyTorch's fake CUDA tensors, in the forward pass."""
 
 import pytest
 import torch

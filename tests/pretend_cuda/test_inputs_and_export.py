@@ -1,4 +1,4 @@
-"""Image classifiers, the prefetcher, bfloat16 and the exported part of a detector on a pretended GPU."""
+"""Test image classifiers, prefetching, bfloat16 and exported detectors on a simulated GPU."""
 
 import contextlib
 import copy

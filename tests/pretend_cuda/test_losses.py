@@ -1,4 +1,4 @@
-"""Every loss on a pretended GPU: the numbers of the CPU, one device, no wait."""
+"""Test every loss on a simulated GPU: the same numbers as on the CPU, one device, and no synchronization."""
 
 import copy
 

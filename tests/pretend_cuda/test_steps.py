@@ -1,4 +1,4 @@
-"""Whole training steps and inference on a pretended GPU: the numbers of the CPU, one device, only the known waits."""
+"""Test training steps and inference on a simulated GPU: numbers of the CPU, one device, known synchronizations."""
 
 import copy
 

@@ -1,8 +1,8 @@
-"""The waits of one training step that are known, by file and function. A new one makes tests/pretend_cuda fail.
+"""List the known GPU synchronizations of a training step, by file and function. Tests fail for unlisted ones.
 
-The step has two images, in Detectron2 v0.6. With other numbers of images only non-maximum suppression differs: once for
-each. With Detectron2's own RPN, sampling, pooling and mask loss it would be 46 waits (Mask R-CNN) and 94 (Cascade), and
-14 and 26 for each further image.
+The numbers are for a step with two images and Detectron2 v0.6. Each additional image adds only the synchronization of
+its non-maximum suppression. With Detectron2's own RPN, sampling, pooling and mask loss, a step has 46 synchronizations
+(Mask R-CNN) or 94 (Cascade R-CNN), and each additional image adds 14 or 26.
 """
 
 MASK_RCNN = {

@@ -1,4 +1,4 @@
-"""PCB with cross-entropy and the weights of the authors' CrossEntropyPCBLoss, to compare with its numbers."""
+"""Implement PCB with cross-entropy and the weights of the authors' CrossEntropyPCBLoss, to reproduce its numbers."""
 
 import torch
 

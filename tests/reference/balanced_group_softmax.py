@@ -1,4 +1,4 @@
-"""Literal implementation of Balanced Group Softmax (section 3.3), one loop per index. Slow on purpose.
+"""Implement Balanced Group Softmax (section 3.3) literally, with one loop per index.
 
 Groups are lists of categories. ``selected[g]`` has the proposals that group g is trained on.
 """

@@ -1,4 +1,4 @@
-"""Literal implementation of equation 3 of Balanced Meta-Softmax, one loop per index."""
+"""Implement equation 3 of Balanced Meta-Softmax literally, with one loop per index."""
 
 import math
 

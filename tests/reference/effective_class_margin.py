@@ -1,4 +1,4 @@
-"""Literal implementation of Effective Class-Margins, one loop per index."""
+"""Implement Effective Class-Margins literally, with one loop per index."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Literal implementation of Equalization Loss v2 (equations 3 to 6), one loop per index. Slow on purpose."""
+"""Implement Equalization Loss v2 (equations 3 to 6) literally, with one loop per index."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Literal implementation of Equilibrium Loss, one loop per index."""
+"""Implement Equilibrium Loss literally, with one loop per index."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Literal implementation of CenterNet2's federated loss for given categories S, one loop per index."""
+"""Implement CenterNet2's federated loss for given categories S literally, with one loop per index."""
 
 from tests.reference.balanced_group_softmax import log_softmax
 from tests.reference.equalization import binary_cross_entropy

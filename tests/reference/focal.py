@@ -1,5 +1,4 @@
-"""Literal implementation of focal loss (Lin et al., equation 5) and its class-balanced form (Cui et al., equation
-12)."""
+"""Implement focal loss (Lin et al., equation 5) literally, and its class-balanced form (Cui et al., equation 12)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Literal implementation of Gumbel Optimised Loss, one loop per index."""
+"""Implement Gumbel Optimised Loss literally, with one loop per index."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Literal implementation of Inverse Image Frequency, one loop per index."""
+"""Implement Inverse Image Frequency literally, with one loop per index."""
 
 import math
 

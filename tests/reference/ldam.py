@@ -1,4 +1,4 @@
-"""Literal implementation of LDAM with class-balanced weights, one loop per index."""
+"""Implement LDAM with class-balanced weights literally, with one loop per index."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Link functions of IIF and FRACAL, number by number (github kostas1515/FRACAL, stat_files)."""
+"""Implement the link functions of IIF and FRACAL for single numbers (github kostas1515/FRACAL, stat_files)."""
 
 import math
 

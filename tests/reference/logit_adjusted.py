@@ -1,4 +1,4 @@
-"""Literal implementation of equation 10 of logit adjustment, one loop per index."""
+"""Implement equation 10 of logit adjustment literally, with one loop per index."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Literal implementation of Pairwise Class Balance, and of the authors' losses where ours deviate from them."""
+"""Implement Pairwise Class Balance literally, and the authors' losses where ours differ from them."""
 
 import math
 

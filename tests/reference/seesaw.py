@@ -1,4 +1,4 @@
-"""Literal implementation of Seesaw Loss (equations 1 and 4 to 8), one loop per index. Slow on purpose."""
+"""Implement Seesaw Loss (equations 1 and 4 to 8) literally, with one loop per index."""
 
 import math
 

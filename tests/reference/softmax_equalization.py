@@ -1,4 +1,4 @@
-"""Literal implementation of Softmax Equalization Loss, one loop per index. Slow on purpose."""
+"""Implement Softmax Equalization Loss literally, with one loop per index."""
 
 import math
 

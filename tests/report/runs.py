@@ -1,4 +1,4 @@
-"""Run folders like those of trainings."""
+"""Create run folders like those of trainings."""
 
 import json
 from pathlib import Path

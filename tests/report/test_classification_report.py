@@ -1,4 +1,4 @@
-"""The classification report: metrics, confusions of few-shot classes, charts."""
+"""Test the classification report: metrics, confusions of few-shot classes, and charts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The detection report: content, sections without data, wrong input, and its behaviour in a browser."""
+"""Test the detection report: content, sections without data, and invalid inputs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The detection report in Chromium: sorting, filters, pictures, widths of phone, tablet and desktop."""
+"""Test the detection report in Chromium: sorting, filters, pictures, and the widths of phone, tablet and desktop."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Settings in which compared runs differ: all keys but those of the method, the architecture, paths and logs."""
+"""Test which differing settings of compared runs the reports list."""
 
 import re
 from functools import reduce

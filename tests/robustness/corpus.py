@@ -1,4 +1,4 @@
-"""Cases of broken and hostile inputs, and how they are tried.
+"""Define cases of broken and hostile inputs, and run them.
 
 A case creates a file, which the reader of its kind reads as the programs do. Within a time limit, the reader must
 raise an error of this project that names the file, or return a finite result. Nothing may be written, and no code may

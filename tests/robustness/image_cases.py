@@ -1,4 +1,4 @@
-"""Image files in an otherwise valid data set, as training opens them."""
+"""Define broken image files in an otherwise valid data set, read as in training."""
 
 import io
 import os

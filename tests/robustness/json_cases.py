@@ -1,4 +1,4 @@
-"""Annotation files: truncated, of another type, with invalid numbers and references."""
+"""Define broken annotation files: truncated, of another type, with invalid numbers and references."""
 
 import json
 import os

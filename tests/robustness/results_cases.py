@@ -1,4 +1,4 @@
-"""Results files of other programs."""
+"""Define broken results files of other programs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Output folders for ``--resume``, which must not read anything outside of the folder."""
+"""Define output folders for ``--resume``, which must not read files outside the folder."""
 
 import os
 from collections.abc import Callable

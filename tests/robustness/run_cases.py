@@ -1,4 +1,4 @@
-"""Folders of runs for the report, which lists broken optional files as missing."""
+"""Define run folders for the report. The report must list broken optional files as missing."""
 
 import json
 import os

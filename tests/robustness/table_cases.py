@@ -1,4 +1,4 @@
-"""Lists, tables and folders of labelled images, recorded class counts, precomputed proposals."""
+"""Define broken lists, tables and folders of labelled images, recorded class counts, and precomputed proposals."""
 
 import json
 import os

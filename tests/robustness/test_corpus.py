@@ -1,4 +1,4 @@
-"""Every broken or hostile input gives an error that names it, or a finite result, see ``corpus``."""
+"""Test that every broken or hostile input gives an error that names the input, or a finite result."""
 
 import re
 from pathlib import Path

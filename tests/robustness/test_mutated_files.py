@@ -1,4 +1,4 @@
-"""Thousands of mutated files of every format that programs read: a result, or an error of this project in one line.
+"""Test thousands of mutated files of every format: a result, or an error of this project in one line.
 
 They are read in a separate process, because some readers are compiled and could crash it. See ``mutation.harness``.
 """

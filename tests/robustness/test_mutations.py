@@ -1,4 +1,4 @@
-"""Valid files with changed, removed or inserted bytes give an error of this project or a finite result."""
+"""Test that valid files with changed bytes give an error of this project or a finite result."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Files of another kind, and files that are no files, for each argument of each command that takes a file.
+"""Test each command-line argument that takes a file with folders, pipes, devices, and files of another kind.
 
 A command ends soon, with an error in one line, and changes nothing.
 """

@@ -1,4 +1,4 @@
-"""An image that is truncated during training is named or skipped."""
+"""Test that an image which is truncated during training is named or skipped."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files of weights: code in every format, truncated files, bombs, invalid tensors."""
+"""Define broken and hostile files of weights: code in every format, truncated files, bombs, invalid tensors."""
 
 import os
 import pickle

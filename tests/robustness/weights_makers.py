@@ -1,4 +1,4 @@
-"""Functions that create the files of ``weights_cases``."""
+"""Create the files of ``weights_cases``."""
 
 import io
 import json

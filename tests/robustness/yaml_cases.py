@@ -1,4 +1,4 @@
-"""Config files and overrides: code, bombs, cycles, values of another type."""
+"""Define broken and hostile config files and overrides: code, bombs, cycles, values of another type."""
 
 import itertools
 import math

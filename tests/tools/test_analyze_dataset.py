@@ -1,4 +1,4 @@
-"""The tool prints, tabulates and draws what the analysis holds, for any registered data set."""
+"""Test the tables, files and charts of tools/analyze_dataset.py, for any registered data set."""
 
 import csv
 import json

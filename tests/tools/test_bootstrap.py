@@ -1,4 +1,4 @@
-"""Set-up errors say what to do."""
+"""Test that errors of the set-up contain instructions."""
 
 import subprocess
 import sys

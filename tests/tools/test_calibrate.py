@@ -1,4 +1,4 @@
-"""tools/calibrate.py: metrics before and after are those of evaluations, and parameters are chosen on other images."""
+"""Test tools/calibrate.py: metrics equal those of evaluations, and parameters are chosen on other images."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tools keep the categories of a checkpoint and raise for another order."""
+"""Test that tools keep the categories of a checkpoint, and raise an error for another order."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Functions that the programs of tools/ share."""
+"""Test the functions that the programs of tools/ share."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The comparison tool: every row is a config with valid overrides, and the table is of what the runs left."""
+"""Test tools/compare.py: rows are configs with valid overrides, and the table contains the results of the runs."""
 
 import json
 import os

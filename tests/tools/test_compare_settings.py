@@ -1,4 +1,4 @@
-"""Comparisons refuse results of an evaluation that does not belong to the run."""
+"""Test that comparisons raise an error for results of an evaluation with other settings than the run."""
 
 import re
 

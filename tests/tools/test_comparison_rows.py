@@ -1,4 +1,4 @@
-"""Rows that start from each other, rows whose config changes, and tables of rows with different results."""
+"""Test rows that start from other rows, rows whose config changes, and tables with different metrics."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Conversion between file formats and back changes nothing."""
+"""Test that converting weights to another format and back changes nothing."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""The doctor: correct jobs, wrong jobs, and nothing written."""
+"""Test tools/doctor.py with correct and incorrect jobs, and that it writes nothing."""
 
 import json
 import os

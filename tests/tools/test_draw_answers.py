@@ -1,4 +1,4 @@
-"""The figure of images that two classifiers answer."""
+"""Test the figure of images with the predictions of two classifiers."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""A results file alone gives the numbers that the evaluation after a training gave."""
+"""Test that the evaluation of a results file gives the same metrics as the evaluation after a training."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""tools/gpu.py without a GPU: what it asks for, its parts with small commands, and the readers of real output."""
+"""Test tools/gpu.py without a GPU: its requirements, its parts with short commands, and the readers of outputs."""
 
 import json
 import logging

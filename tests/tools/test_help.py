@@ -1,4 +1,4 @@
-"""The output of ``--help``."""
+"""Test the output of ``--help``."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Errors and results of the installer."""
+"""Test errors and results of the installer of Detectron2."""
 
 import subprocess
 import sys

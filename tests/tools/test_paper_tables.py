@@ -1,4 +1,4 @@
-"""The commands of the paper's tables: valid, distinct, and about what the rows say."""
+"""Test that the commands of the paper's tables are valid, distinct, and agree with the names of the rows."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pooled folds give the metrics of one evaluation of all images."""
+"""Test that pooled folds give the same metrics as one evaluation of all images."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Counts are written from a checkpoint to a file and read by the losses of another training."""
+"""Test that class counts are written from a checkpoint to a file, and read in another training."""
 
 import json
 from types import SimpleNamespace

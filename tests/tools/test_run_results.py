@@ -1,4 +1,4 @@
-"""Results of tools/compare.py's runs in one file, and their table."""
+"""Test tools/run_results.py: results of several runs in one file, and their tables."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""τ-normalization: the formula, the files, the evaluation and errors."""
+"""Test tools/tau_normalize.py: the formula, the files, the evaluation, and errors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Fixtures of trainings."""
+"""Provide fixtures of trainings."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Helpers for the tests of faults."""
+"""Provide helpers for tests of faults in trainings."""
 
 from pathlib import Path
 

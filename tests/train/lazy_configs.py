@@ -1,4 +1,4 @@
-"""A LazyConfig that trains for two iterations, and its runner."""
+"""Provide a LazyConfig that trains for two iterations, and a function that runs it."""
 
 from seesaw_d2.train.lazyconfig.job import main
 

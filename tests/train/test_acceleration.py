@@ -1,4 +1,4 @@
-"""Options for faster training keep the losses of 50 iterations, up to the rounding of each option."""
+"""Test that options for faster training keep the losses of 50 iterations, up to the rounding of each option."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""TEST.AUG is refused for models that it cannot evaluate."""
+"""Test that TEST.AUG raises an error for models that do not support test-time augmentation."""
 
 import pytest
 from detectron2.modeling import build_model

@@ -1,4 +1,4 @@
-"""Checkpoints keep their categories. A different order is refused before anything is computed."""
+"""Test that checkpoints contain their categories, and that another order raises an error before the job starts."""
 
 import json
 from pathlib import Path

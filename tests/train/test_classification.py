@@ -1,4 +1,4 @@
-"""Image classification on the command line: train, evaluate, resume, decoupled training, mistakes."""
+"""Test image classification on the command line: training, evaluation, resuming, decoupled training, mistakes."""
 
 import json
 import runpy

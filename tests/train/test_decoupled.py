@@ -1,4 +1,4 @@
-"""Decoupled training from the command line: a first training, then the classifier alone."""
+"""Test decoupled training on the command line: a first training, and then a training of only the classifier."""
 
 import shutil
 

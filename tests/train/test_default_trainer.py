@@ -1,4 +1,4 @@
-"""This project's configs and heads in Detectron2's DefaultTrainer, and the weights that it saves in train_net.py."""
+"""Test configs and heads of this project in Detectron2's DefaultTrainer, and its weights in train_net.py."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""An evaluation in the folder of a run says which settings of the run it does not share."""
+"""Test that an evaluation in a run folder lists the settings that differ from the run."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Which checkpoints a training writes and keeps."""
+"""Test which checkpoints a training writes and keeps."""
 
 import itertools
 import json

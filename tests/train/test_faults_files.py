@@ -1,4 +1,4 @@
-"""Damaged files of a run, a full disk, folders of other runs."""
+"""Test damaged files of a run, a full disk, and folders of other runs."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Losses and gradients that are not finite; gradient clipping."""
+"""Test losses and gradients that are not finite, and gradient clipping."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Faults in one of two processes, and signals to them."""
+"""Test faults in one of two processes, and signals to the processes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT at every moment of a training in one process."""
+"""Test SIGTERM and SIGINT at every moment of a training in one process."""
 
 import json
 import os

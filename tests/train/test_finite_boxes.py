@@ -1,4 +1,4 @@
-"""Boxes that are not finite: two processes act like one, no matter which process has them."""
+"""Test that two processes act like one process if one of them has boxes that are not finite."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Test what would go wrong, or wait, on GPUs only: collectives, devices, transfers. No GPU is needed."""
+"""Test faults and synchronizations that occur only on GPUs: collectives, devices, transfers. No GPU is needed."""
 
 import datetime
 import time

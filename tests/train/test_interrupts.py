@@ -1,4 +1,4 @@
-"""Ctrl-C while a program imports PyTorch gives one line and exit status 130, without a traceback."""
+"""Test that ctrl-C during the import of PyTorch gives one line and exit status 130, without a traceback."""
 
 import os
 import subprocess

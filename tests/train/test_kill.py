@@ -1,4 +1,4 @@
-"""Real training processes are killed repeatedly with all their children, and resumed."""
+"""Kill training processes and all their children repeatedly, and resume the training."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""lazyconfig_train_net.py trains, resumes and evaluates a LazyConfig, and names mistakes in it."""
+"""Test that lazyconfig_train_net.py trains, resumes and evaluates a LazyConfig."""
 
 import json
 import os

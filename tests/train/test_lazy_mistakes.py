@@ -1,4 +1,4 @@
-"""lazyconfig_train_net.py names mistakes in overrides and files."""
+"""Test that lazyconfig_train_net.py raises errors for mistakes in overrides and files."""
 
 import builtins
 import os

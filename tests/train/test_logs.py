@@ -1,4 +1,4 @@
-"""Messages of a job on the console and in log.txt."""
+"""Test the messages of a job on the console and in log.txt."""
 
 import sys
 

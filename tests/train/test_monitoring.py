@@ -1,4 +1,4 @@
-"""Logging in addition to Detectron2's, as found in the files of a training."""
+"""Test the logs that this project adds to Detectron2's, in the files of a training."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A resumed optimizer has the buffers of the checkpoint and the hyperparameters of the config."""
+"""Test that a resumed optimizer has the buffers of the checkpoint and the hyperparameters of the config."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""PCB on the command line trains, and a resumed run keeps its statistics."""
+"""Test that PCB trains on the command line, and that a resumed run keeps its statistics."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Real photos with real annotations, registered by config alone, train and evaluate."""
+"""Test training and evaluation on real photos with real annotations, registered only by config keys."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A killed and resumed training equals the uninterrupted one bit for bit."""
+"""Test that a killed and resumed training equals the uninterrupted training bit for bit."""
 
 import multiprocessing
 import random

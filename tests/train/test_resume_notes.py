@@ -1,4 +1,4 @@
-"""What a resumed run reads, warns of, and accepts from other programs."""
+"""Test the messages of a resumed run, and resuming from checkpoints of other programs."""
 
 import json
 from pathlib import Path

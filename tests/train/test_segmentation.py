@@ -1,4 +1,4 @@
-"""Semantic segmentation and Panoptic FPN on the command line: train, evaluate, mistakes."""
+"""Test semantic segmentation and Panoptic FPN on the command line: training, evaluation, mistakes."""
 
 import json
 import shutil

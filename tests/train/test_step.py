@@ -1,4 +1,4 @@
-"""Step equals Detectron2's trainers, also with mixed precision."""
+"""Test that ``Step`` equals Detectron2's trainers, also with mixed precision."""
 
 import functools
 

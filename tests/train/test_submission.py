@@ -1,4 +1,4 @@
-"""Test sets without annotations: the command line writes a file to submit to LVIS's server."""
+"""Test that for test sets without annotations, train_net.py writes a file for LVIS's evaluation server."""
 
 import json
 

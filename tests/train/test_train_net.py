@@ -1,4 +1,4 @@
-"""The command line: train, resume, evaluate, mistakes."""
+"""Test train_net.py: training, resuming, evaluation, and mistakes."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Evaluations, hooks and writers with every option on, in two processes."""
+"""Test evaluations, hooks and writers with all options in two processes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Training in two processes equals training in one, up to rounding."""
+"""Test that training in two processes equals training in one process, up to rounding."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A server for tests of downloads, and a cache of their own."""
+"""Provide a server and a separate cache for tests of downloads."""
 
 import contextlib
 import http.server

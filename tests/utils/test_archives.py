@@ -1,4 +1,4 @@
-"""The sizes in .npz files are looked at before anything is unpacked."""
+"""Test that the sizes in .npz files are checked before anything is unpacked."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Comparison of two lists of class names."""
+"""Test the comparison of two lists of class names."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Downloads end at the limits of time and size, and follow redirections with care."""
+"""Test the time and size limits of downloads, and redirections."""
 
 import contextlib
 import time

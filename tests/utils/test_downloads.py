@@ -1,4 +1,4 @@
-"""Downloads: each file belongs to its whole address, and only complete ones are kept."""
+"""Test that a downloaded file belongs to its complete address, and that only complete files are kept."""
 
 import concurrent.futures
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Names of data cannot give orders to a terminal, a spreadsheet, a page or matplotlib."""
+"""Test that names in data cannot contain commands for a terminal, spreadsheet, web page or Matplotlib."""
 
 import csv
 import json

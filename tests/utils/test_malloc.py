@@ -1,4 +1,4 @@
-"""With glibc, freed memory stays in the process."""
+"""Test that freed memory stays in the process, with glibc."""
 
 import os
 import platform

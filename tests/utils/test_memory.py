@@ -1,4 +1,4 @@
-"""The available memory is the smaller one of the machine's and of the limits of cgroups."""
+"""Test that the available memory is the minimum of the machine's memory and the limits of cgroups."""
 
 import mmap
 

@@ -1,4 +1,4 @@
-"""Programs replace and remove the files that they wrote, and no others."""
+"""Test that programs replace and remove only files that they wrote."""
 
 import os
 import runpy

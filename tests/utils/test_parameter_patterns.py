@@ -1,4 +1,4 @@
-"""Patterns of parameter names."""
+"""Test patterns of parameter names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The nesting of a pickle is bounded below the depth at which Python's recursion ends."""
+"""Test that the allowed nesting of a pickle is below Python's recursion limit."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""The package without modules that only POSIX systems have, as on Windows."""
+"""Test that the package can be imported without modules that only POSIX systems have, as on Windows."""
 
 import ast
 import sys

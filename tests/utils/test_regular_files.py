@@ -1,4 +1,4 @@
-"""Pipes, devices, sockets and folders are refused wherever a file is opened, also while a training runs."""
+"""Test that pipes, devices, sockets and folders raise errors wherever a file is opened, also during training."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Names from files and configs make paths below their folder."""
+"""Test that names from files and configs give only paths below their folder."""
 
 import json
 

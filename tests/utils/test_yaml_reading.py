@@ -1,4 +1,4 @@
-"""Whatever a YAML file has, its values are plain, or one line names the file."""
+"""Test that YAML files give plain values, or an error in one line that names the file."""
 
 import os
 

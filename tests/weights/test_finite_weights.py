@@ -1,4 +1,4 @@
-"""Weights with NaN or infinity are named; sums of finite weights may overflow."""
+"""Test that weights with NaN or infinity raise errors with their names. Sums of finite weights may overflow."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Pickles of weights are refused if they are nested deeply, have unhashable keys, or name sizes without data."""
+"""Test errors for weights whose pickles are deeply nested, have unhashable keys, or state sizes without data."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""Configs, addresses and weights by name, like detectron2.model_zoo."""
+"""Test configs, addresses and weights by name, like detectron2.model_zoo."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Read files of weights in every format, without running code in them."""
+"""Test reading files of weights in every format, without running code in the files."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Damage and lies in files of ``torch.save`` are found before PyTorch reads them."""
+"""Test that damaged or manipulated files of ``torch.save`` are found before PyTorch reads them."""
 
 import random
 import zipfile

@@ -1,4 +1,4 @@
-"""torchvision's ResNet weights in Detectron2's ResNet."""
+"""Test torchvision's ResNet weights in Detectron2's ResNet."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""Boxes that are not those of their own masks are named, and no others."""
+"""Test that exactly those boxes are reported that do not agree with the masks of the same objects."""
 
 import json
 import logging

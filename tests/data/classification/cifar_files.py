@@ -1,4 +1,4 @@
-"""Files in the layout of CIFAR-10's Python version."""
+"""Write files in the format of CIFAR-10's Python version."""
 
 import pickle
 

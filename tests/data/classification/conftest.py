@@ -1,4 +1,4 @@
-"""Small image files with labels."""
+"""Provide small labelled image files."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""FOLDER: images are found by content, and what is passed over is said."""
+"""Test the key FOLDER: images are recognized by content, and a warning lists skipped files."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Labels are indices or names as the format of their file says, whatever the classes are called."""
+"""Test that the format of a file decides whether labels are class indices or class names."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""From a record to the model's input."""
+"""Test the mapper of image classification: from a record to the input of the model."""
 
 import numpy as np
 import pytest

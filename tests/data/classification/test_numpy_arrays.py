@@ -1,4 +1,4 @@
-"""Labelled images in one file of NumPy arrays."""
+"""Test labelled images in a single file of NumPy arrays."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Labelled images by config: every source gives the same records, and every mistake is named."""
+"""Test data sets of labelled images: every source gives the same records, and mistakes raise errors."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Copy-Paste: pixels, masks and boxes agree, objects occur as often as their repeat factors say, and it resumes."""
+"""Test Copy-Paste in training: consistent pixels, masks and boxes, the frequency of pasted objects, and resuming."""
 
 import itertools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Decoding all images in several processes, of which a decoder may kill one."""
+"""Test the check that decodes all images in several processes, also if a decoder kills its process."""
 
 import os
 from collections import Counter

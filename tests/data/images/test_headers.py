@@ -1,4 +1,4 @@
-"""Bad image files are found before anything is written, as far as their headers tell."""
+"""Test that bad image files are found by their headers, before anything is written."""
 
 import logging
 from pathlib import Path

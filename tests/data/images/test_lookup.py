@@ -1,4 +1,4 @@
-"""Files below a folder, and what a missing name may mean."""
+"""Test the search for image files below a folder, and the suggestions for missing file names."""
 
 import os
 import unicodedata

@@ -1,4 +1,4 @@
-"""Copy-Paste of objects into one image: pixels, masks and boxes agree."""
+"""Test Copy-Paste of objects into a single image: pixels, masks and boxes agree."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches on their way before they are asked for."""
+"""Test the prefetching of batches."""
 
 from seesaw_d2.data.images.prefetch import prefetched
 

@@ -1,4 +1,4 @@
-"""INPUT.RESIZE: Detectron2's resizing, or MMDetection's pixels and sizes."""
+"""Test INPUT.RESIZE: resizing as in Detectron2, or with the pixels and sizes of MMDetection."""
 
 import importlib.util
 import warnings

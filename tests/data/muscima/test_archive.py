@@ -1,4 +1,4 @@
-"""MUSCIMA++ from its folder and its archives."""
+"""Test reading MUSCIMA++ from its folder and from its archives."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""datasets/prepare_muscima.py, and its crops as a data set of labelled images."""
+"""Test datasets/prepare_muscima.py, and its crops as a data set of labelled images."""
 
 import re
 import runpy

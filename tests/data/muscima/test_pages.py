@@ -1,4 +1,4 @@
-"""An annotation file of MUSCIMA++, and what is refused."""
+"""Test reading the annotation files of MUSCIMA++, and errors for invalid files."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tiles of a page that is written here, in LVIS's format."""
+"""Test tiles in LVIS format from generated pages."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Annotation files in MUSCIMA++'s format, written here."""
+"""Write annotation files in the format of MUSCIMA++."""
 
 from pathlib import Path
 

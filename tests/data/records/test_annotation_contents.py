@@ -1,4 +1,4 @@
-"""Contents that JSON allows and that crash, hang or spoil a training: refused with file, field and ids."""
+"""Test that annotations which would crash or spoil a training raise errors with the file, the field and the ids."""
 
 import json
 import logging

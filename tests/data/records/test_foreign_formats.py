@@ -1,4 +1,4 @@
-"""A file of another annotation tool is refused by the name of its format."""
+"""Test that files of other annotation tools raise errors with the name of their format."""
 
 import json
 

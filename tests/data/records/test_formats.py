@@ -1,4 +1,4 @@
-"""Detection of an annotation file's format."""
+"""Test the detection of the format of an annotation file."""
 
 import pytest
 

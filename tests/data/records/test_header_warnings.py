@@ -1,4 +1,4 @@
-"""Files of several images and similar names of categories are noted where an annotation file is registered."""
+"""Test warnings about image files with several frames and about similar category names."""
 
 import pytest
 

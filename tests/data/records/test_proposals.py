@@ -1,4 +1,4 @@
-"""Precomputed proposals: what Detectron2 makes of a file, and none of what NumPy would believe of it."""
+"""Test that precomputed proposals are read as in Detectron2, but without running code in the file."""
 
 import pickle
 

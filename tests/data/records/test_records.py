@@ -1,4 +1,4 @@
-"""What goes through all records finds the same in a list, in a compiled file, and in several of them together."""
+"""Test functions over all records with a list, with a cached file, and with several of them together."""
 
 import detectron2.data.build
 import numpy as np

@@ -1,4 +1,4 @@
-"""Class-aware sampling: what is drawn, how often, by whom."""
+"""Test class-aware sampling: the sampled images, their frequencies, and several processes."""
 
 import itertools
 

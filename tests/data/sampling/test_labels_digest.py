@@ -1,4 +1,4 @@
-"""A resumed training notices changed categories, crowds and boxes of the same images."""
+"""Test that resuming detects changed categories, crowds and boxes of the same images."""
 
 import copy
 

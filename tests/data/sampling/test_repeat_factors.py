@@ -1,4 +1,4 @@
-"""Repeat factor sampling: the formula, the roundings, and what is drawn."""
+"""Test repeat factor sampling: the formula, the roundings, and the sampled images."""
 
 import itertools
 import json

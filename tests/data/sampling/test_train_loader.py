@@ -1,4 +1,4 @@
-"""The order of images, their batches and augmentation: from the seed and their place alone."""
+"""Test that order, batches and augmentation of images depend only on the seed and the position in the training."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""The JSON is LVIS v1's, and says what is on the pictures."""
+"""Test that the annotations of the glyph data set are in LVIS v1 format and agree with the images."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Shapes and places, in the narrowest settings too."""
+"""Test the shapes and positions of glyphs, also with extreme settings."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The folder: the same for the same settings, whole or absent, never overwritten by mistake."""
+"""Test the folder of the glyph data set: deterministic, complete or absent, and protected against overwriting."""
 
 import dataclasses
 import json

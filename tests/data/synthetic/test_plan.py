@@ -1,4 +1,4 @@
-"""Planning alone: frequencies and capacities, without drawing anything."""
+"""Test the planned category frequencies and capacities of the glyph data set, without drawing images."""
 
 import numpy as np
 import pytest

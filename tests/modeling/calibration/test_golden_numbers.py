@@ -1,4 +1,4 @@
-"""Calibrations and fractal dimensions equal the numbers of the reference implementations."""
+"""Test that calibrations and fractal dimensions equal the numbers of the reference implementations."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""MODEL.ROI_HEADS.CALIBRATION changes the scores of every head as its method says, and nothing else."""
+"""Test that MODEL.ROI_HEADS.CALIBRATION changes the scores of every head by its formula, and nothing else."""
 
 import json
 

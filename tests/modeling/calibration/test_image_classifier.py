@@ -1,4 +1,4 @@
-"""MODEL.ROI_HEADS.CALIBRATION changes the probabilities of an ImageClassifier as its method says."""
+"""Test that MODEL.ROI_HEADS.CALIBRATION changes the probabilities of an ImageClassifier by its formula."""
 
 import json
 

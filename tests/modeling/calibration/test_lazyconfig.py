@@ -1,4 +1,4 @@
-"""Calibrations of LazyConfigs are those of YAML configs."""
+"""Test that calibrations of LazyConfigs equal those of YAML configs."""
 
 import pytest
 import torch

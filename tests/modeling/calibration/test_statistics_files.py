@@ -1,4 +1,4 @@
-"""Calibrations from a CSV file of statistics: the published ones of LVIS v1, and those of tools/analyze_dataset.py."""
+"""Test calibrations from CSV files: published files of LVIS v1, and files of tools/analyze_dataset.py."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""CALIBRATION.NAME TauNormalization equals a classifier whose weights tools/tau_normalize.py rescaled."""
+"""Test that the calibration TauNormalization equals a classifier rescaled by tools/tau_normalize.py."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""All formats of the mutation tests."""
+"""List all file formats of the mutation tests."""
 
 from tests.robustness.mutation import (
     annotation_formats,

@@ -1,4 +1,4 @@
-"""Annotation files of detection data: LVIS, COCO, exports, MUSCIMA++, compiled files."""
+"""Define the mutation tests of annotation files: LVIS, COCO, exports, MUSCIMA++, and the cache."""
 
 import json
 import os

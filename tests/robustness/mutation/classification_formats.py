@@ -1,4 +1,4 @@
-"""Lists, tables and arrays of labelled images, class names, and recorded class counts."""
+"""Define the mutation tests of labelled images, class names, and recorded class counts."""
 
 import json
 from pathlib import Path

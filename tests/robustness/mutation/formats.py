@@ -1,4 +1,4 @@
-"""What a format of files is to the mutation tests: valid files of it, and the programs' reader of them."""
+"""Define a file format for the mutation tests: functions that write valid files and read files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Read mutated files in this process, and print how each format did, as JSON and as a table.
+"""Read mutated files in this process, and print the results of each format as JSON and as a table.
 
     python -m tests.robustness.mutation.harness FOLDER COUNT [FORMAT ...]
 

@@ -1,4 +1,4 @@
-"""Images, as a training reads them, and the metadata of exported models."""
+"""Define the mutation tests of images in a training, and of the metadata of exported models."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Seeded mutations of files: of their bytes, and of the values, fields and records in them.
+"""Mutate files with a seed: their bytes, and their values, fields and records.
 
 A mutator takes a file's content and a random generator, and returns another content.
 """

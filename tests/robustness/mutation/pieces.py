@@ -1,4 +1,4 @@
-"""What mutations put in place of values and fields."""
+"""List texts that mutations insert in place of values and fields."""
 
 DIGITS = "9" * 4000
 LETTERS = "x" * 100_000

@@ -1,4 +1,4 @@
-"""Evaluations and runs as the reports read them, logged metrics as a resumed run does, and counts of categories."""
+"""Define the mutation tests of evaluations, runs, logged metrics, and category counts."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files of runs: configs, results, logged metrics, comparisons, and the folders that reports read."""
+"""Define the mutation tests of run files: configs, results, logged metrics, comparisons, and report folders."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Several processes: how their number is decided, and trainings in spawned or externally started processes."""
+"""Test how the number of processes is chosen, and trainings in processes that are spawned or started by torchrun."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""The number of processes: command line, torchrun, srun, and contradictions between them."""
+"""Test the number of processes from the command line, torchrun and srun, and contradictions between them."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Machines connect or name the one they wait for, and compare their jobs or name the difference."""
+"""Test that machines connect and compare their jobs, or name the missing machine or the difference."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Spawned processes: if one fails, hangs or is killed, all end and it is named."""
+"""Test that all spawned processes end, with an error about the first one, if one fails, hangs or is killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""TEST.EXPECTED_RESULTS is checked before a training or an evaluation."""
+"""Test that TEST.EXPECTED_RESULTS is checked before a training or an evaluation."""
 
 import pytest
 from detectron2.data import MetadataCatalog

@@ -1,4 +1,4 @@
-"""A key has an effect if and only if it counts as read: all keys with all heads, losses, classifiers, samplers."""
+"""Test that a key has an effect exactly if it counts as read, for all heads, losses, classifiers and samplers."""
 
 import itertools
 from inspect import isroutine

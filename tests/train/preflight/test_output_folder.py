@@ -1,4 +1,4 @@
-"""Only a run is replaced, only its files are removed, and nothing is written through links."""
+"""Test that programs replace only run folders, remove only files of runs, and do not follow links."""
 
 import multiprocessing
 import os

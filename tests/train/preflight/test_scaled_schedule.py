@@ -1,4 +1,4 @@
-"""SOLVER.REFERENCE_WORLD_SIZE scales batch size, learning rate and schedule as Detectron2 does."""
+"""Test that SOLVER.REFERENCE_WORLD_SIZE scales batch size, learning rate and schedule as in Detectron2."""
 
 import pytest
 import torch

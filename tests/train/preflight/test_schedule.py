@@ -1,4 +1,4 @@
-"""Epochs become the right iterations for any batch, sampler and number of GPUs."""
+"""Test the conversion of epochs to iterations for any batch size, sampler and number of GPUs."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Configs of this project and of Detectron2's model zoo pass the check of keys."""
+"""Test that configs of this project and of Detectron2's model zoo pass the check of keys."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""A batch that needs more memory than is available is a problem to fix before its step."""
+"""Test that a batch which needs more memory than available is reported before its step."""
 
 import io
 

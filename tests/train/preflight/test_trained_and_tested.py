@@ -1,4 +1,4 @@
-"""Images that a config trains and tests on are noted, whatever source names them."""
+"""Test the note about images that are in both the training set and the test set, for all kinds of data sets."""
 
 import json
 import os

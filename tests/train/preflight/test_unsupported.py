@@ -1,4 +1,4 @@
-"""Combinations of options that no model supports, and keys that a kind of model does not read, are refused by key."""
+"""Test errors for unsupported combinations of options, and for keys that a kind of model does not read."""
 
 import re
 

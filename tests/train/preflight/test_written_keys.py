@@ -1,4 +1,4 @@
-"""Keys that the user wrote are read, or refused by name."""
+"""Test that keys in the user's files and overrides are read, or raise an error with their name."""
 
 import os
 from pathlib import Path

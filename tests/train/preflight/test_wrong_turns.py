@@ -1,4 +1,4 @@
-"""The command line refuses mistakes before anything is computed or written."""
+"""Test that mistakes on the command line raise errors before anything is computed or written."""
 
 import pytest
 import torch

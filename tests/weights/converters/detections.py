@@ -1,4 +1,4 @@
-"""Detections of both programs on one image, and their differences.
+"""Compare the detections of this project and of MMDetection on one image.
 
 Shapes: D detections, H x W pixels of the image.
 """

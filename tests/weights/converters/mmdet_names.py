@@ -1,4 +1,4 @@
-"""Names and shapes of MMDetection's Mask and Cascade Mask R-CNN (ResNet, FPN, Seesaw Loss).
+"""List names and shapes of MMDetection's Mask and Cascade Mask R-CNN (ResNet, FPN, Seesaw Loss).
 
 If MMDetection is installed, tests/weights/converters/test_names.py compares them with its models.
 """

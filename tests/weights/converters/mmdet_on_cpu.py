@@ -1,4 +1,4 @@
-"""MMDetection on a CPU without a compiler: torchvision's operators replace mmcv's compiled ones."""
+"""Run MMDetection on a CPU without a compiler: replace mmcv's compiled operators by torchvision's."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""Config texts as in checkpoints of MMDetection 2 and 3, with all settings that affect detections."""
+"""Provide config texts of MMDetection 2 and 3 checkpoints, with all settings that affect detections."""
 
 _HEAD = """
         dict(

@@ -1,4 +1,4 @@
-"""Random weights with MMDetection's names, calibrated to keep the scale of signals, the same on every machine."""
+"""Generate the same random weights on every machine, with MMDetection's names and calibrated scales."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""MMDetection's models and the converted ones give the same detections on the same image.
+"""Test that MMDetection's models and the converted models give the same detections on the same image.
 
 Run with ``-s`` to print the differences.
 """

@@ -1,4 +1,4 @@
-"""tools/convert_mmdet_checkpoint.py: the written file and the printed command."""
+"""Test tools/convert_mmdet_checkpoint.py: the written file and the printed command."""
 
 import json
 import shlex

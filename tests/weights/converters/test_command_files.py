@@ -1,4 +1,4 @@
-"""tools/convert_mmdet_checkpoint.py: valid and invalid files, and files that must not be overwritten."""
+"""Test tools/convert_mmdet_checkpoint.py: valid and invalid files, and overwriting."""
 
 import torch
 

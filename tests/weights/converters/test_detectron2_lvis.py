@@ -1,4 +1,4 @@
-"""Detectron2's checkpoints in a plain head of this project: the same names and detections."""
+"""Test that Detectron2's checkpoints give the same names and detections in a plain head of this project."""
 
 import pickle
 

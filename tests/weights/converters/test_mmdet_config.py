@@ -1,4 +1,4 @@
-"""Settings in the config text of MMDetection's checkpoints: equal, carried over, or an error."""
+"""Test settings in config texts of MMDetection's checkpoints: equal, converted to overrides, or an error."""
 
 import pytest
 

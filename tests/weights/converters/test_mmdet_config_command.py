@@ -1,4 +1,4 @@
-"""tools/convert_mmdet_checkpoint.py with a config text in the file: printed commands and errors."""
+"""Test tools/convert_mmdet_checkpoint.py with config texts in checkpoints: commands and errors."""
 
 import shlex
 

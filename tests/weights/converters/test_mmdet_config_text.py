@@ -1,4 +1,4 @@
-"""Parsing of config texts: assigned values, and texts that are not configs."""
+"""Test the parsing of config texts: assigned values, and texts that are not configs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every parameter of MMDetection's twelve models has a counterpart of the same shape."""
+"""Test that every parameter of MMDetection's twelve models has a counterpart of the same shape."""
 
 from pathlib import Path
 

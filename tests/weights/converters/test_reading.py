@@ -1,4 +1,4 @@
-"""Read weights and plain notes in files of other programs without running code."""
+"""Test reading weights and metadata from files of other programs without running code."""
 
 import os
 import sys

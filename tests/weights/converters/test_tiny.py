@@ -1,4 +1,4 @@
-"""Converted tiny models give MMDetection's stored detections (tests/weights/converters/tiny.py)."""
+"""Test that converted tiny models give the detections that MMDetection's tiny models gave."""
 
 import importlib.util
 import runpy

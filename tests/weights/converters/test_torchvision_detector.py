@@ -1,4 +1,4 @@
-"""torchvision's Mask R-CNN after conversion: the same features, heads and, with its anchors, detections."""
+"""Test torchvision's converted Mask R-CNN: the same features, heads and, with its anchors, detections."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Models of both programs with an eighth of the width and few classes, whose forward pass takes a second.
+"""Build tiny models of both programs, with an eighth of the width and few classes.
 
 ``python -m tests.weights.converters.tiny`` writes golden/*.json with MMDetection's detections.
 tests/weights/converters/mmdet_on_cpu.py says how to install it.

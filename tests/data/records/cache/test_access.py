@@ -1,4 +1,4 @@
-"""The annotation cache: other users, folders without write access, a full disk."""
+"""Test the annotation cache with other users, folders without write access, and a full disk."""
 
 import grp
 import os

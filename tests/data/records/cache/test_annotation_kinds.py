@@ -1,4 +1,4 @@
-"""Annotations of all kinds, right and wrong: a compiled file gives the same as parsing."""
+"""Test that the cache gives the same records as parsing, for valid and invalid annotations of all kinds."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What of compiled annotation files is kept, under which name, and for how long."""
+"""Test the names of cached annotation files, and how long the cache keeps files."""
 
 import os
 import shutil

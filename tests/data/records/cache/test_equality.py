@@ -1,4 +1,4 @@
-"""Compiled annotation files: the same records as parsing gives."""
+"""Test that cached annotation files give the same records as parsing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The cache of compiled annotation files: kept by content, never believed, shared by processes."""
+"""Test the annotation cache: keys by content, checks of cached files, and sharing between processes."""
 
 import fcntl
 import logging
