@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.losses.build import build_loss
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.config_checks import check_names
 
@@ -28,6 +29,8 @@ def test_rows_are_valid_and_distinct(path, comparison):
     for row in rows:
         cfg = load_config(str(ROOT / row["config"]), [*row["overrides"], "MODEL.DEVICE", "cpu"])
         check_names(cfg)
+        detector = cfg.MODEL.META_ARCHITECTURE != "ImageClassifier"
+        build_loss(cfg, 4, has_background=detector)
         cfg.OUTPUT_DIR = ""
         resolved.add(cfg.dump() + row.get("convert", ""))
     assert len(resolved) == len(rows) == len({row["name"] for row in rows})
