@@ -95,9 +95,9 @@ def _sync_folder(folder: str) -> None:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the OSError that is, or caused, an exception. Return None if there is none.
+    """Return the exception itself if it is an OSError, or the OSError that caused a RuntimeError, or None.
 
-    ``torch.save`` raises a RuntimeError that an OSError caused.
+    For example, ``torch.save`` raises a RuntimeError that an OSError caused.
     """
     while error is not None and not isinstance(error, OSError):
         error = (error.__cause__ or error.__context__) if isinstance(error, RuntimeError) else None

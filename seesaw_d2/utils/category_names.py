@@ -29,7 +29,9 @@ class Categories:
 
 
 def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
-    """Return the class names in a checkpoint, or None without class names. If they are invalid, also log a warning.
+    """Return the class names in a checkpoint, or None if the checkpoint contains no class names.
+
+    If the class names are invalid, log a warning and return None.
 
     Args:
         content: content of the checkpoint.
@@ -56,8 +58,8 @@ def check_order(
 ) -> str:
     """Check that two lists of class names have the same order. Lists of different lengths are not compared.
 
-    Two names are considered equal if they differ only in case, Unicode form or surrounding spaces. If one list contains
-    two such names, names must be identical.
+    Two names are considered equal if they differ only in case, Unicode form or surrounding spaces. But if one list
+    contains two such names, only identical names are considered equal.
 
     Args:
         first, second: the class names.

@@ -13,8 +13,8 @@ _CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_
 def available_memory(root: Path = Path("/")) -> int | None:
     """Return the memory in bytes that this process can still use without swapping. Return None if unknown.
 
-    Containers and job schedulers limit the memory of a process with cgroups. The result is the minimum of MemAvailable
-    of Linux and of the unused memory of each cgroup with a limit to which the process belongs.
+    Containers and job schedulers limit the memory of a process with cgroups. The result is the minimum of Linux's
+    MemAvailable and of the unused memory in each cgroup of the process that has a limit.
 
     Args:
         root: folder that contains the folders ``proc`` and ``sys``.

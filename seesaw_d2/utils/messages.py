@@ -33,10 +33,10 @@ def reason(error: object) -> str:
 
 
 def shown(value: Any) -> str:
-    """Describe a value from a file in short. Even for huge values, the function needs little time and memory.
+    """Return a short description of a value from a file. Even for huge values, this takes little time and memory.
 
-    For text, bytes, numbers, None and small tuples, the result is similar to ``repr``. For other values, the result is
-    the type.
+    For text, bytes, numbers, None and small tuples, the description is similar to ``repr``. For other values, it is the
+    type of the value.
     """
     if isinstance(value, (str, bytes)):
         return repr(value[:200]) + "…" * (len(value) > 200)

@@ -1,7 +1,7 @@
-"""Check a pickle before a program reads the pickle. Simulate its operations without calling or hashing anything.
+"""Check a pickle before a program reads it. The check simulates the operations without calling or hashing anything.
 
-The check is needed because Python's unpicklers hash the keys in a pickle. A few bytes can define a tuple that is nested
-so deeply that hashing this tuple takes forever, and cannot be interrupted.
+Python's unpicklers hash the keys in a pickle. A few bytes can define a tuple that is nested so deeply that hashing the
+tuple takes forever, and cannot be interrupted.
 """
 
 import pickle
