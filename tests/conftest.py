@@ -14,7 +14,7 @@ from detectron2.utils.logger import setup_logger
 from seesaw_d2.data.synthetic import make_glyphs, plain_glyphs
 from seesaw_d2.utils.messages import _already_logged
 
-# The scripts of tools/ are run from their folder, and import each other from there.
+# The programs of tools/ run in their folder, and import each other from this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 NUM_CLASSES = 6
@@ -36,7 +36,7 @@ def _fresh_loggers():
 
 @pytest.fixture(scope="session")
 def glyphs(tmp_path_factory):
-    """Root of a data set of 6 categories, 24 training and 6 validation images."""
+    """Return the root folder of a data set with 6 categories, 24 training images and 6 validation images."""
     root = tmp_path_factory.mktemp("data") / "glyphs"
     settings = {
         "num_categories": NUM_CLASSES,
@@ -51,7 +51,7 @@ def glyphs(tmp_path_factory):
 
 @pytest.fixture
 def config_file(glyphs, tmp_path):
-    """Path of a YAML: the quickstart model on that data, 3 iterations, without its options for speed."""
+    """Return the path of a YAML config: the quickstart model on this data, 3 iterations, no options for speed."""
     names = [f"{glyphs.parent.name}_{split}" for split in ("train", "val")]
     register = [
         {"NAME": name, "JSON": str(glyphs / f"annotations/glyphs_{split}.json"), "IMAGES": str(glyphs / "images")}
@@ -73,7 +73,7 @@ def config_file(glyphs, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of a megabyte, where one may be mounted."""
+    """Return the folder of a file system with one megabyte. Skip the test if mounting is not allowed."""
     folder = tmp_path / "disk"
     if sys.platform != "linux" or shutil.which("mount") is None:
         pytest.skip("needs Linux and mount")

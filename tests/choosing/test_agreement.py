@@ -27,7 +27,7 @@ def test_rankings(agreement):
 
 
 def test_the_page_has_the_numbers_of_the_file(agreement):
-    """The page has a row for each metric: τ of each seed on held-out images, and τ on the test images."""
+    """Test that the page has a row for each metric: τ of each seed on held-out images, and τ on the test images."""
     page = (FOLDER.parent / "docs/choosing.md").read_text()
     rows = [[cell.strip() for cell in line.split("|")[2:5]] for line in page.splitlines() if line.startswith("|")]
     names = {"classes": "mean of classes"}

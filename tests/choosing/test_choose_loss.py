@@ -45,7 +45,7 @@ def test_a_detector(run, tmp_path, capsys, monkeypatch):
     assert run() == 0
     result = json.loads((folder / "choose_loss.json").read_text())
     rows = trainings(folder)
-    # Two backgrounds of cross-entropy and two values of τ, two classifiers, two seeds; then one on the test set.
+    # 4 losses (2 kinds of background and 2 values of τ), 2 classifiers, 2 seeds. Then one training for the test set.
     assert [row["fold"] for row in rows] == [0, 1] * 8 + [None, None]
     assert {row["loss"] for row in rows} == {"CrossEntropyLoss", "LogitAdjustedLoss"}
     assert len(result["ranking"]) == 4
@@ -59,7 +59,7 @@ def test_a_detector(run, tmp_path, capsys, monkeypatch):
     held_out = StoredProposals(folder / "features/held_out")
     assert held_out.column("features0").dtype == "float16"
 
-    # The same call trains nothing again, and other options reuse the features.
+    # The same call trains nothing again. A call with other options reuses the features.
     before = (folder / "features/test/features0.bin").stat().st_mtime_ns
     monkeypatch.setattr(loss_comparison, "run_trial", None)
     assert run() == 0
@@ -77,17 +77,17 @@ def test_a_detector(run, tmp_path, capsys, monkeypatch):
 
 
 def metrics_of(row, label):
-    """Return the shown metrics, rounded, of one training."""
+    """Return the metrics that the table shows for one training, rounded."""
     return [None if value != value else value for value in (row["metrics"][label][name] for name in ("AP", "APr"))]
 
 
 def total(metrics):
-    """Return label -> sum of AP."""
+    """Return a dict from label to the sum of AP."""
     return {label: sum(each[label]["AP"] for each in metrics) for label in metrics[0]}
 
 
 def test_calibration_is_chosen_on_other_images(run, tmp_path, capsys):
-    """Each seed reports its own images with the value that is best on those of the other seeds."""
+    """For each seed, test that the parameter is chosen on the held-out images of the other seeds."""
     assert run("--calibrations", "NorCal,LogitAdjustment", "--seeds", "3") == 0
     folder = tmp_path / "run/choose_loss"
     result = json.loads((folder / "choose_loss.json").read_text())
@@ -136,7 +136,7 @@ def test_without_calibrations_or_other_seeds(run, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_two_processes(run, tmp_path):
-    """The trainings and the ranking do not depend on the number of processes."""
+    """Test that the trainings and the ranking do not depend on the number of processes."""
     found = []
     for workers in ("1", "2"):
         assert run("--workers", workers, "--output", str(tmp_path / workers)) == 0
@@ -149,7 +149,7 @@ def test_two_processes(run, tmp_path):
 def test_an_image_classifier(tmp_path, capsys):
     pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
     settings = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "run")]
-    # overrides directly after the names of the losses
+    # the overrides follow directly after the names of the losses
     assert main(["--config-file", DIGITS, *FEW, *LOSSES, *weights(DIGITS, tmp_path), *settings]) == 0
     result = json.loads((tmp_path / "run/choose_loss/choose_loss.json").read_text())
     assert result["metric"] == "classes"

@@ -49,7 +49,7 @@ def test_a_classifier_learns_and_depends_only_on_the_seed(name):
     cfg = tiny_config("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", name, "SOLVER.MAX_ITER", 60, "SOLVER.BASE_LR", 0.5)
     found = []
     for seed in (1, 1, 2):
-        torch.manual_seed(len(found))  # must not matter
+        torch.manual_seed(len(found))  # the global seed must not affect the result
         found.append(train_classifier(cfg, CrossEntropyLoss(NUM_CLASSES), samples(), 64, seed))
     assert torch.equal(found[0].weight, found[1].weight)
     assert not torch.equal(found[0].weight, found[2].weight)

@@ -36,7 +36,7 @@ def test_the_evaluators_metrics(recorded):
 
 
 def test_some_images(recorded):
-    """Objects in other images do not count as missed."""
+    """Test that objects in images that were not evaluated do not count as missed."""
     cfg, _, stored = recorded
     name, chosen = cfg.DATASETS.TEST[0], stored.image_ids[:1]
     whole = EvaluatedImages(cfg, name)
@@ -46,7 +46,7 @@ def test_some_images(recorded):
 
 
 def perfect_detections(images, image_ids):
-    """Return the objects of some images as detections."""
+    """Return the ground-truth objects of the given images as detections."""
     truth, ids = images._ground_truth, images._category_ids.tolist()
     items = [item for item in truth.dataset["annotations"] if item["image_id"] in image_ids]
     return dataclasses.replace(

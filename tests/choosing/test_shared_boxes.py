@@ -16,7 +16,7 @@ SIZES = [((60, 90), (60, 90)), ((50, 80), (123, 197)), ((90, 60), (45, 31))]
 
 
 def image(index, count, generator):
-    """Boxes that partly overlap, leave the image or are empty."""
+    """Return outputs for one image, with boxes that overlap, extend beyond the image, or are empty."""
     corners = generator.uniform(-20, 90, (count, 1, 2))
     sides = generator.choice([0.0, 7.3, 22.1, 40.7], (count, 1, 2))
     boxes = np.concatenate([corners, corners + sides], axis=1).reshape(count, 4).astype(np.float32)

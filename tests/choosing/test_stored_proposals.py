@@ -62,7 +62,7 @@ def test_the_models_own_detections(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["standard", "cascade", "cascade of logits", "iterative", "sigmoids"])
 def test_a_calibration_after_recording(tmp_path, name):
-    """The stored logits are those before the calibration."""
+    """Test that the stored logits are the logits before the calibration."""
     counts = tmp_path / "counts.json"
     counts.write_text(json.dumps({"class_counts": [1, 3, 10, 40, 90, 400, 1000]}))
     calibration = (f"{NODE}.NAME", "NorCal", f"{NODE}.COUNTS", str(counts))
@@ -113,7 +113,7 @@ def test_an_interrupted_recording_goes_on(tmp_path):
     with pytest.raises(Interrupted):
         record(model, stopped(), folder, {"set": "a"})
     with open(folder / "boxes.bin", "ab") as boxes, open(folder / "images.jsonl", "a") as lines:
-        boxes.write(b"half a row")  # as if the process had been killed while it wrote
+        boxes.write(b"half a row")  # simulate a process that was killed while it wrote the file
         lines.write('{"image_id": 1')
     assert_same_detections(model, record(model, images(), folder, {"set": "a"}), images())
 

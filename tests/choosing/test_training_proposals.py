@@ -45,8 +45,8 @@ def test_the_classifiers_inputs_and_the_heads_labels(tmp_path, name):
             labels = image.columns["labels"][:, 0]
             real = set(item["instances"].gt_classes.tolist())
             assert set(labels.tolist()) <= real | {NUM_CLASSES}
-            assert real <= set(labels.tolist())  # the ground truth is among the proposals
-    if name == "standard":  # its features are those of the boxes
+            assert real <= set(labels.tolist())  # the proposals include the ground-truth boxes
+    if name == "standard":  # the stored features are the features of the boxes
         image, item = stages[0][2], batches()[1][0]
         assert (image.columns["labels"] == NUM_CLASSES).all()  # an image without objects
         assert image.size == tuple(item["image"].shape[1:])

@@ -29,7 +29,7 @@ def added_keys():
 
 
 def test_the_list_of_keys():
-    """A new key must be added to the list and to docs/config.md. A removed key would break configs of users."""
+    """Test that the list of keys is complete. Add a new key to the list and to docs/config.md. Do not remove keys."""
     assert added_keys() == (Path(__file__).parent / "added_keys.txt").read_text().splitlines()
 
 
@@ -41,7 +41,7 @@ def test_each_key_is_described(key):
 MASK = ["MODEL.ROI_HEADS.NAME", "SeesawROIHeads"]
 LINEAR = [*MASK, "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"]
 ITERATIVE = ["MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False]
-# Between them these jobs use everything that this project adds.
+# Together, these jobs use all components of this project.
 JOBS = [
     ["MODEL.ROI_HEADS.NAME", "SeesawCascadeROIHeads", "MODEL.RPN.POST_NMS_TOPK_TRAIN", 2000],
     [*ITERATIVE, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"],
@@ -55,7 +55,7 @@ JOBS = [
 
 
 def test_each_key_is_read(config_file, monkeypatch):
-    """The preflight and the builders of both tasks read all keys of this project."""
+    """Test that the preflight and the builders of both tasks read all keys of this project."""
     common = ["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "SOLVER.EPOCHS", 1.0]
     common += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "INPUT.MASK_FORMAT", "bitmask"]
     common += ["INPUT.COPY_PASTE.ENABLED", True, "INPUT.COPY_PASTE.THRESHOLD", 1.0]
@@ -88,5 +88,5 @@ def test_each_key_is_read(config_file, monkeypatch):
 def test_every_yaml_builds(path):
     cfg = load_config(str(path), ["MODEL.DEVICE", "meta"])
     check_names(cfg)
-    with torch.device("meta"):  # without allocating and drawing its parameters
+    with torch.device("meta"):  # the device "meta" avoids allocating and initializing the parameters
         assert build_model(cfg) is not None

@@ -50,7 +50,7 @@ def test_missing_file():
 
 
 def test_whole_numbers_are_floats_where_floats_are_expected(tmp_path):
-    """p = 0 is the ablation as people write it."""
+    """Test that integers are accepted for float keys, such as p = 0 in an ablation."""
     key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P"
     path = tmp_path / "zero.yaml"
     path.write_text("MODEL:\n  ROI_BOX_HEAD:\n    CLS_LOSS:\n      SEESAW:\n        P: 0\n")

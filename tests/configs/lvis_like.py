@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 WIDTH, HEIGHT = 96, 64
-# One category is in every image, the others are in one.
+# One category occurs in every image, and each other category occurs in one image.
 NUM_IMAGES, OBJECTS_PER_IMAGE = 4, 5
 
 
 def make_lvis_like(root: Path, num_classes: int) -> Path:
-    """Write ``lvis.json`` and ``images/train2017/*.jpg`` below ``root``; returns ``root``."""
+    """Write ``lvis.json`` and ``images/train2017/*.jpg`` below ``root``. Return ``root``."""
     rng = np.random.default_rng(num_classes)
     rare = rng.permutation(np.arange(2, num_classes + 1)).tolist()
     images, annotations = [], []

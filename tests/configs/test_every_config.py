@@ -14,7 +14,7 @@ from tests.configs.lvis_like import NUM_IMAGES, OBJECTS_PER_IMAGE, make_lvis_lik
 from tests.resnets import random_resnet
 
 ROOT = Path(__file__).parents[2]
-# One of each kind; the others take minutes.
+# One config of each kind. All other configs are slow tests.
 FAST = (
     "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x",
     "lvis_v0.5/mask_rcnn_R_50_FPN_random_ce_2x",
@@ -22,7 +22,7 @@ FAST = (
     "quickstart/decoupled_glyphs_lws",
 )
 SIZES = {
-    "SEED": 2,  # another batch may have no foreground in a stage, which then trains nothing
+    "SEED": 2,  # with another seed, a stage may have no foreground and train nothing
     "INPUT.MIN_SIZE_TRAIN": (64,),
     "INPUT.MAX_SIZE_TRAIN": 96,
     "INPUT.MIN_SIZE_TEST": 64,
@@ -36,7 +36,7 @@ SIZES = {
     "TEST.DETECTIONS_PER_IMAGE": 5,
     "DATALOADER.NUM_WORKERS": 0,
     "MODEL.DEVICE": "cpu",
-    "SOLVER.AMP.ENABLED": False,  # it needs a GPU
+    "SOLVER.AMP.ENABLED": False,  # mixed precision needs a GPU
 }
 CROSS_ENTROPY = {
     "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME": "CrossEntropyLoss",
@@ -45,7 +45,7 @@ CROSS_ENTROPY = {
 }
 
 
-# Trained in tests/train/test_segmentation.py, tests/modeling/test_one_stage.py and tests/train/test_classification.py.
+# These configs are tested in test_segmentation.py, test_one_stage.py and test_classification.py.
 OTHER_TESTS = (
     "semantic_",
     "Base-glyphs-semantic",
@@ -68,7 +68,7 @@ def parameters():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Depth -> file of torchvision weights, small enough for features to stay finite through 33 blocks."""
+    """Return a dict from depth to a file of torchvision weights, so small that features of 33 blocks stay finite."""
     folder = tmp_path_factory.mktemp("weights")
 
     def make(depth):
@@ -82,7 +82,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Number of categories -> DATASETS.REGISTER, the data set's name being lvis_like_<number>."""
+    """Return a dict from the number of categories to DATASETS.REGISTER of the data set lvis_like_<number>."""
 
     def make(num_classes):
         root = tmp_path_factory.getbasetemp() / f"lvis_like_{num_classes}"
@@ -101,7 +101,7 @@ def config(data, weights, tmp_path):
         register = data(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
         names = (register[0]["NAME"],)
         overrides |= {"DATASETS.REGISTER": register, "DATASETS.TRAIN": names, "DATASETS.TEST": names}
-        if cfg.MODEL.FREEZE.NAMES:  # a base of such configs names no weights either
+        if cfg.MODEL.FREEZE.NAMES:  # the base config of decoupled trainings has no weights
             overrides["MODEL.WEIGHTS"] = str(tmp_path / "pretrained.pth")
             pretrain(load_config(str(path), words(overrides | CROSS_ENTROPY)), weights)
         elif cfg.MODEL.WEIGHTS:
@@ -116,7 +116,7 @@ def words(overrides):
 
 
 def pretrain(cfg, weights):
-    """Write what the first training of a decoupled one leaves, but for the training."""
+    """Write an untrained checkpoint in place of the first stage of a decoupled training."""
     torch.manual_seed(1)
     model = build_model(cfg)
     if "small_resnet" not in cfg.MODEL.BACKBONE.NAME:
@@ -127,7 +127,7 @@ def pretrain(cfg, weights):
 @pytest.mark.parametrize("path", parameters())
 def test_step_and_inference(config, path):
     cfg = config(path)
-    torch.manual_seed(0)  # here: the fixture draws random numbers where it is the first to need a depth's weights
+    torch.manual_seed(0)  # set the seed here, because the fixture draws random numbers when it creates weights
     Preflight(cfg).job()
     model = Trainer.build_model(cfg)
     if cfg.MODEL.WEIGHTS:
@@ -139,7 +139,7 @@ def test_step_and_inference(config, path):
         losses = model(batch)
     sum(losses.values()).backward()
     heads = {name: p for name, p in model.named_parameters() if "cls_score" in name or "mask" in name}
-    # Gradients, not values: a first step of 2e-5 may be less than the last digit of a bias.
+    # Compare gradients, because the first step, 2e-5, may be smaller than the resolution of a bias.
     assert not untrained(heads)
     assert all(p.grad is None for p in heads.values() if not p.requires_grad)
     optimizer.step()
@@ -165,7 +165,7 @@ def untrained(parameters):
 
 
 def _check_counts(model, cfg):
-    """Each stage's Seesaw Loss counted the proposals it saw, in as many classes as there are."""
+    """Check the shape of the class counts, and that each stage's Seesaw Loss counted the stage's proposals."""
     if cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME != "SeesawLoss":
         return
     predictors = model.roi_heads.box_predictor

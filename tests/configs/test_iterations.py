@@ -11,11 +11,11 @@ from seesaw_d2.train.preflight.schedule import resolve_schedule
 from tests.shared import shared_path
 
 ROOT = Path(__file__).parents[2]
-# Training images with objects: of the others there is nothing to learn.
+# Number of training images with objects. Images without objects are not used.
 NUM_IMAGES = {"lvis_v1_train": 99388, "lvis_v0.5_train": 56740}
-# Images in an epoch of repeat factors that are rounded up, an estimate (docs/sampling.md). Not known for v0.5.
+# Estimated images in an epoch with repeat factors that are rounded up (docs/sampling.md). Unknown for v0.5.
 REPEATED_IMAGES = {"lvis_v1_train": 124281}
-# The same with DATALOADER.REPEAT_FREQUENCY "instances".
+# Estimated images in an epoch with DATALOADER.REPEAT_FREQUENCY "instances".
 INSTANCE_AWARE_IMAGES = {"lvis_v1_train": 152058}
 
 

@@ -37,7 +37,7 @@ class EveryDrawSeeded(TorchFunctionMode):
 
 
 def both(name):
-    """The YAML's config and model, the LazyConfig and its model, with few categories."""
+    """Return the YAML config and its model, and the LazyConfig and its model, with few categories."""
     cfg = model_zoo.get_cfg(f"seesaw/{name}.yaml")
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.ROI_HEADS.NUM_CLASSES", CLASSES, "DATASETS.TRAIN", ()])
     lazy = model_zoo.get_cfg(f"lazy/{name}.py")
@@ -57,7 +57,7 @@ def batch():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_same_model_and_recipe(name):
-    """Parameters by name, shape and initial value; what is trained; losses, detections; optimizer and schedule."""
+    """Compare parameters, trained parameters, losses, detections, optimizer and schedule of both models."""
     cfg, ours, lazy, theirs = both(name)
     expected, found = ours.state_dict(), theirs.state_dict()
     assert set(expected) == set(found)
@@ -85,14 +85,14 @@ def test_the_same_model_and_recipe(name):
 
 
 def keep_features_small(model):
-    """Those of random weights explode from block to block, and no box is left to compare."""
+    """Scale the weights down, because features of random weights explode, and no boxes would be left to compare."""
     for key, module in model.named_modules():
         if key.endswith("conv3.norm"):
             torch.nn.init.constant_(module.weight, 0.1)
 
 
 def limit_detections(model):
-    """The masks of 300 take ten seconds. Returns how many it were."""
+    """Limit the number of detections, because 300 masks take ten seconds. Return the former number."""
     predictors = model.roi_heads.box_predictor
     last = predictors[-1] if isinstance(predictors, torch.nn.ModuleList) else predictors
     before, last.test_topk_per_image = last.test_topk_per_image, 20
@@ -123,12 +123,12 @@ def same_schedules(cfg, lazy, ours, theirs):
 
 
 def test_vitdet():
-    """On Detectron2's main branch ViTDet's model with the Seesaw predictor; v0.6 is refused by what it lacks."""
+    """Test ViTDet's model with the Seesaw predictor on Detectron2's main branch, and the error with v0.6."""
     if not hasattr(modeling, "ViT"):
         original = builtins.__import__
         with pytest.raises(ConfigError, match=r"main branch.* detectron2\.modeling\.ViT"):
             model_zoo.get_cfg(VITDET)
-        assert builtins.__import__ is original  # Detectron2 leaves its own there
+        assert builtins.__import__ is original  # Detectron2 may not restore the function after an error
         return
     if find_spec("timm") is None:
         with pytest.raises(ConfigError, match="package timm"):
@@ -149,7 +149,7 @@ def test_vitdet():
 
 
 def test_every_lazy_config_has_all_parts():
-    """ViTDet's where there is what it needs, see ``test_vitdet``."""
+    """Test the parts of all LazyConfigs. ViTDet's config needs Detectron2's main branch (see ``test_vitdet``)."""
     vit = hasattr(modeling, "ViT") and find_spec("timm") is not None
     for path in sorted((ROOT / "configs/lazy").glob("*.py")):
         if "vitdet" not in path.name or vit:

@@ -12,7 +12,7 @@ NINE = [
     for version in ("v0.5", "v1")
     for method in (("random", "ce"), ("rfs", "ce"), ("random", "eqlv2"), ("rfs", "seesaw_normmask"))
 ] + [(101, "rfs", "seesaw_normmask", "v1")]
-# The wrapped loss, alpha, the classifier, whether logits are normalized before they change the features.
+# Wrapped loss, alpha, classifier, and whether logits are normalized before they update the features.
 METHODS = {
     "ce": ("CrossEntropyLoss", 0.4, "Linear", False),
     "eqlv2": ("EqualizationLossV2", 0.2, "Linear", True),
@@ -46,7 +46,7 @@ def test_a_published_setting(each):
     assert cfg.DATALOADER.REPEAT_THRESHOLD == 1e-3
     assert ("PairwiseClassBalance", wrapped, alpha) == (node.NAME, node.PCB.LOSS, node.PCB.ALPHA)
     assert (node.PCB.MOMENTUM, node.PCB.UNSEEN) == (0.99, "wait")
-    assert node.PCB.START_EPOCH == 16  # the reference counts from 1, and starts in epoch 17
+    assert node.PCB.START_EPOCH == 16  # the reference counts epochs from 1, and starts in epoch 17
     assert method != "eqlv2" or (node.EQL_V2.GAMMA, node.EQL_V2.MU, node.EQL_V2.ALPHA) == (12, 0.8, 4)
     assert classifier == box_head.CLS_PREDICTOR.NAME
     assert (box_head.NUM_FC, box_head.FC_DIM, box_head.POOLER_RESOLUTION) == (2, 1024, 7)

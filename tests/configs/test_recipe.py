@@ -17,7 +17,7 @@ TWELVE = [
     for normed in (False, True)
 ]
 
-# Of all: the paper, section 4.1, and MMDetection 3.3.0's configs/seesaw_loss with their bases.
+# Settings of all configs, from section 4.1 of the paper and from configs/seesaw_loss of MMDetection 3.3.0.
 COMMON = {
     # schedule_2x.py
     "SOLVER.EPOCHS": 24,
@@ -157,13 +157,13 @@ def test_the_published_recipe(framework, depth, sampler, normed):
     expected |= {
         "MODEL.WEIGHTS": f"torchvision://resnet{depth}",
         "MODEL.RESNETS.DEPTH": depth,
-        # Repeat factor sampling is for "rfs" alone: a "random" config trains on each image once an epoch.
+        # Only "rfs" configs use repeat factor sampling. A "random" config trains on each image once per epoch.
         "DATALOADER.SAMPLER_TRAIN": "RepeatFactorTrainingSampler" if sampler == "rfs" else "TrainingSampler",
         "MODEL.ROI_MASK_HEAD.NAME": "NormedMaskHead" if normed else "SelectiveMaskHead",
     }
     found = {key: value(cfg, key) for key in expected}
     bias = expected.pop("SOLVER.WEIGHT_DECAY_BIAS")
-    assert found.pop("SOLVER.WEIGHT_DECAY_BIAS") in bias  # None: that of the weights
+    assert found.pop("SOLVER.WEIGHT_DECAY_BIAS") in bias  # None selects the weight decay of the weights
     assert found == expected
 
 
@@ -197,7 +197,7 @@ def test_random_is_random_and_the_output_is_the_configs_own(path):
 
 
 def test_everything_that_is_trained_decays():
-    """The reference's optimizer has no exceptions: biases and normalization decay too, at the same rate."""
+    """Test that biases and normalization have the same weight decay as weights, as in the reference."""
     from detectron2.modeling import build_model
     from detectron2.solver import build_optimizer
 
@@ -208,5 +208,5 @@ def test_everything_that_is_trained_decays():
     assert {(group["lr"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.02, 1e-4)}
     trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     norms = [module for module in model.modules() if isinstance(module, FixedStatisticsBatchNorm2d)]
-    assert len(norms) == 3 * 13 + 3  # res3 to res5: three in each of 13 blocks, and one in each stage's shortcut
+    assert len(norms) == 3 * 13 + 3  # res3 to res5: 3 in each of 13 blocks, 1 in each shortcut
     assert all(id(norm.weight) in trained and id(norm.bias) in trained for norm in norms)

@@ -6,7 +6,7 @@ import torch
 on_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 on_both = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_gpu)])
 several_gpus = [*on_gpu, pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")]
-# Several times the precision of a rounded number, because sums of products are compared.
+# Several times the rounding error of a number, because sums of products are compared.
 TOLERANCE = {torch.float32: 3e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 

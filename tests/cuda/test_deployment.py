@@ -37,7 +37,7 @@ def test_a_compiled_loss(name, device):
     assert_near(found, expected, torch.float32, 10)
 
 
-CASES = [("cpu", "normed_mask", "bfloat16")]  # once on the CPU, for mistakes of the test itself
+CASES = [("cpu", "normed_mask", "bfloat16")]  # one case on the CPU, to find mistakes in the test itself
 CASES += [
     pytest.param("cuda", head, kind, marks=on_gpu)
     for head in ("seesaw", "normed_mask", "cascade")
@@ -47,7 +47,7 @@ CASES += [
 
 @pytest.mark.parametrize(("device", "head", "kind"), CASES)
 def test_torchscript(device, head, kind, tmp_path):
-    """An exported model is compared with the model before it is written, and close to the model on the CPU."""
+    """Test that the exported model is compared with the model before writing, and is close to the model on the CPU."""
     cfg = detector(tmp_path, *HEADS[head], "MODEL.DEVICE", device)
     written = export_model(cfg, str(tmp_path), "torchscript", dtype=kind, picture=picture(96, 128, 1))
     exported = ExportedModel(written.path)

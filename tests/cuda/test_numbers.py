@@ -14,7 +14,7 @@ from tests.modeling.test_autocast import HEADS
 from tests.modeling.test_two_processes import ALL
 from tests.modeling.tiny import tiny_batch, tiny_config
 
-SCALE = 2.0**12  # of the gradients of heads, which float16 would round to zero
+SCALE = 2.0**12  # scale of the gradients of heads, because float16 would round them to zero
 
 
 def run(loss, logits, labels):
@@ -29,7 +29,7 @@ def run(loss, logits, labels):
 @dtypes
 @every_loss
 def test_losses(name, background, dtype, device):
-    """With logits of a data type, float64 gets the rounded logits."""
+    """Compare losses for logits of a data type with float64 losses for the same rounded logits."""
     loss = make(name, background)
     logits, labels = batch(loss, 64, dtype=dtype)
     wide = logits.detach().double().requires_grad_()
@@ -78,7 +78,7 @@ def test_layers(name, dtype, device):
 @dtypes
 @pytest.mark.parametrize("head", HEADS)
 def test_heads(head, dtype, device):
-    """ROI heads with the same features and proposals, all of which are used."""
+    """Compare ROI heads with the same features and proposals. All proposals are used."""
     torch.manual_seed(0)
     model = build_model(tiny_config(*HEADS[head], *ALL)).train()
     images = tiny_batch()
@@ -105,6 +105,6 @@ def test_heads(head, dtype, device):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert_near(found[name], value, dtype)
-    factor = 24 if head == "pcb" else 4  # PCB's scores return into its features, which amplifies rounding
+    factor = 24 if head == "pcb" else 4  # PCB feeds its scores back into its features, which amplifies rounding errors
     found, expected = ([each.grad for each in of.parameters() if each.grad is not None] for of in (heads, wide))
     assert_near(*(torch.cat([each.flatten() for each in of]) / SCALE for of in (found, expected)), dtype, factor)

@@ -11,12 +11,12 @@ from tests.modeling.test_two_processes import HEADS, assert_equal_one_process, t
 from tests.processes import run_processes
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
-# What class counts, metrics, gradients and flags are reduced in.
+# Data types in which class counts, metrics, gradients and flags are reduced.
 TYPES = [torch.int64, torch.float64, torch.float32, torch.int32]
 
 
 def collectives(process: int, device: str):
-    """Return sums of each type, and the gradient of a wrapped layer."""
+    """Return the sums of all data types, and the gradient of a layer in DistributedDataParallel."""
     sums = [all_reduce_sum(torch.arange(4, device=device, dtype=dtype)) for dtype in TYPES]
     for each in sums:
         dist.all_reduce(each)
@@ -24,7 +24,7 @@ def collectives(process: int, device: str):
     layer = torch.nn.Linear(3, 2).to(device)
     wrapped = torch.nn.parallel.DistributedDataParallel(layer)
     wrapped(torch.ones(1, 3, device=device)).sum().backward()
-    assert isinstance(distributed(layer), torch.nn.Linear)  # one process
+    assert isinstance(distributed(layer), torch.nn.Linear)  # a single process does not wrap the layer
     return sums, layer.weight.grad
 
 
@@ -37,7 +37,7 @@ def test_one_process(device, tmp_path):
 
 
 def train_on_gpu(process: int):
-    return train_all(process, 2, "cuda")  # the process's own, which is set
+    return train_all(process, 2, "cuda")  # the current device of the process
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_two_processes(name, two_gpus):
     "count", [pytest.param(1, marks=on_gpu), pytest.param(2, marks=several_gpus)], ids=["one", "two"]
 )
 def test_a_training(count, config_file):
-    """train_net.py with its launcher, evaluation included."""
+    """Test train_net.py with its launcher, including the evaluation."""
     command = ["--config-file", str(config_file), "--num-gpus", str(count), "MODEL.DEVICE", "cuda"]
     assert main(command) == 0
     assert (config_file.parent / "run/model_final.pth").exists()

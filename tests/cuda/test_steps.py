@@ -55,14 +55,14 @@ AMP = {
 }
 
 
-CASES = [("cpu", "mask_rcnn", "float32"), ("cpu", "pcb", "fast")]  # on the CPU for mistakes of the test itself
+CASES = [("cpu", "mask_rcnn", "float32"), ("cpu", "pcb", "fast")]  # on the CPU, to find mistakes in the test
 CASES += [pytest.param("cuda", head, name, marks=on_gpu) for head in HEADS for name in AMP]
 
 
 @pytest.mark.parametrize(("device", "head", "name"), CASES)
 def test_steps_learn(device, head, name, tmp_path):
     found = losses(trainer(device, tmp_path, *HEADS[head], *AMP[name]), 12)
-    assert len(found) >= 11  # with float16, the first scale may be too large
+    assert len(found) >= 11  # with float16, the first loss scale may be too large
     assert torch.tensor(found).isfinite().all()
     assert sum(found[-3:]) < sum(found[:3])
 
@@ -76,14 +76,14 @@ def test_the_waits_are_those_of_the_table(head, tmp_path):
         with waits() as found:
             step.run_step()
     known = {*STEP[head], *COPIES}
-    if not hasattr(comm, "create_local_process_group"):  # v0.6; the main branch waits elsewhere
+    if not hasattr(comm, "create_local_process_group"):  # v0.6. The main branch waits in other places
         assert found.keys() - {"test"} <= known
     assert {place for place in found if place.startswith("seesaw_d2/")} <= known
-    assert found  # the mode is on
+    assert found  # the debug mode is active
 
 
 def test_waits_are_counted_by_place():
-    """With warnings of PyTorch's kind, which a GPU gives."""
+    """Test the counter with the warnings that PyTorch gives on a GPU."""
 
     def wait():
         warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=1)

@@ -7,14 +7,14 @@ from seesaw_d2.data.records.cache import store
 
 @pytest.fixture
 def caplog(caplog, monkeypatch):
-    """As pytest's, also after Detectron2's setup_logger, which ends propagation, has run in this process."""
+    """Provide pytest's caplog, which also works after Detectron2's setup_logger disabled propagation."""
     monkeypatch.setattr(logging.getLogger("seesaw_d2"), "propagate", True)
     return caplog
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache of compiled annotation files, which files of any size go to."""
+    """Provide an empty annotation cache that accepts files of any size."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("SEESAW_D2_CACHE", str(folder))
     monkeypatch.setattr(store, "MIN_SIZE", 0)

@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 640, 400
 
 
 def polygons(count: int = 40) -> np.ndarray:
-    """(count, 8, 2) polygons anywhere in the image, 4 to 120 pixels wide and high."""
+    """Return random polygons in the image, (count, 8, 2), with widths and heights from 4 to 120 pixels."""
     rng = np.random.default_rng(0)
     size = rng.uniform(4, 120, (count, 1, 2))
     start = rng.uniform(0, 1, (count, 1, 2)) * ([WIDTH, HEIGHT] - size)
@@ -39,7 +39,7 @@ def data_of(points: np.ndarray, boxes: np.ndarray) -> dict:
 
 
 def said(data: dict) -> list[str]:
-    """What is said of a file's boxes and masks."""
+    """Return the messages about boxes and masks of a file."""
     with collected_warnings() as warnings:
         check_annotations(json.loads(json.dumps(data)), "toy.json", "coco")
     return [message for message in warnings if "their masks" in message]
@@ -52,12 +52,12 @@ def disagreement(points: np.ndarray, boxes: np.ndarray):
 
 
 def parts_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The boxes' start, and width and height."""
+    """Return the upper left corners, and the widths and heights, of the boxes around polygons."""
     return points.min(1), np.ptp(points, axis=1)
 
 
 FRAME = np.array([WIDTH, HEIGHT])
-# cause -> (start, side) -> bbox as the file has it
+# Cause of the fault -> function from (corner, size) to the wrong bbox in the file.
 FAULTS = {
     "x1, y1, x2, y2": lambda start, side: (start, start + side),
     "x1, y1, x2, y2 in fractions": lambda start, side: (start / FRAME, (start + side) / FRAME),
@@ -142,7 +142,7 @@ def test_run_length_masks(compressed):
 
 
 def test_objects_that_are_not_compared():
-    """Crowds; no mask; a polygon that was left out, which the box may be of; a box without an area."""
+    """Test that crowds, objects without a mask or with an omitted polygon, and empty boxes are not compared."""
     points = polygons(4)
     data = data_of(points, np.tile([[1, 1, 500, 300]], (4, 1)))
     two_points = [[1, 1, 501, 301]]
@@ -159,7 +159,7 @@ def test_masks_of_a_point_are_explained_by_nothing():
 
 
 def test_large_files_say_the_same(tmp_path, monkeypatch, cache):
-    """In parts, by processes, and of what was compiled before."""
+    """Test that reading in parts, in several processes and from the cache gives the same messages."""
     points = polygons()
     data = data_of(points, np.concatenate(FAULTS["x1, y1, x2, y2"](*parts_of(points)), axis=1))
     data["annotations"] = data["annotations"][::-1]
@@ -170,13 +170,13 @@ def test_large_files_say_the_same(tmp_path, monkeypatch, cache):
         with collected_warnings() as warnings:
             read(path, "coco") if read is read_tables else read(path)
         monkeypatch.setattr("seesaw_d2.data.records.cache.store._opened", {})
-        found.append(list(dict.fromkeys(warnings)))  # what is compiled is read once more
+        found.append(list(dict.fromkeys(warnings)))  # the second iteration reads the cache
     assert found[0] == found[1] == found[2] == found[3]
     assert len(found[0]) == 1
 
 
 def test_real_data(caplog):
-    """LVIS v0.5 has two photos that were turned, with the masks alone; in COCO's are none."""
+    """Test real data. In LVIS v0.5, two photos were rotated together with the masks, but not with the boxes."""
     with collected_warnings() as warnings, caplog.at_level(logging.ERROR):
         for name in ("coco38/lvis_train.json", "coco38/lvis_val.json"):
             read_annotations(str(shared_path(f"data/{name}")))

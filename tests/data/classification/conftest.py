@@ -7,7 +7,7 @@ from PIL import Image
 
 @pytest.fixture
 def images(tmp_path):
-    """Folder with subfolders cat (3 images), dog (2) and emu (1), 40 x 30 pixels of one colour each."""
+    """Return a folder with the subfolders cat (3 images of 40 x 30 pixels, each with one colour), dog (2), emu (1)."""
     root = tmp_path / "images"
     for index, (name, count) in enumerate([("cat", 3), ("dog", 2), ("emu", 1)]):
         (root / name).mkdir(parents=True)

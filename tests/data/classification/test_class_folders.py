@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
 
 
 def test_usual_extensions_are_not_opened(tmp_path, monkeypatch):
-    """ImageNet has 1.3 million of them."""
+    """Test that files with usual extensions are not opened, because ImageNet has 1.3 million files."""
     for name in ("1.JPEG", "2.png", "3.dat"):
         save(tmp_path, name)
     opened = []

@@ -42,7 +42,7 @@ def test_labels_of_a_list_are_nothing_else(write, label):
 @pytest.mark.parametrize("numbered", [[0, 1, 2], [7, 8, 30], [2**53, 2**53 + 1, 2**53 + 2], ["a", "b", "c"]])
 @pytest.mark.parametrize("names", [["2", "0", "5"], ["1", "1", "0"], [1, 2, 0], ["x", "1", "2"]])
 def test_classes_of_inaturalist_are_its_categories(tmp_path, numbered, names):
-    """In the order of their ids, wherever they stand in the file."""
+    """Test that classes have the order of the category ids, for any order in the file."""
     labels = [0, 1, 1, 2, 0]
     content = {
         "images": [{"id": i, "file_name": f"{i}.png"} for i in range(5)],
@@ -60,7 +60,7 @@ def test_classes_of_inaturalist_are_its_categories(tmp_path, numbered, names):
         (["cat", "dog"], "dog", 1),
         (["cat", "dog"], "1", 1),
         (["cat", "dog"], "01", 1),
-        (["2", "0", "5"], "5", 2),  # no index of three classes
+        (["2", "0", "5"], "5", 2),  # 5 is not an index of three classes
         (["0", "1", "2"], "2", 2),
         (["2019", "2020"], "2020", 1),
         (["2019", "2020"], "1", 1),
@@ -81,12 +81,12 @@ def test_labels_of_a_table_that_are_clear(write, names, label, index):
         (["2", "0", "5"], "0", "'0'"),
         (["1", "2", "3"], "1", "'1'"),
         (["01", "02", "03"], "01", "'01'"),
-        (["01", "02", "03"], "1", "'01'"),  # what a spreadsheet makes of 01
+        (["01", "02", "03"], "1", "'01'"),  # a spreadsheet converts 01 to 1
         (["2.0", "1.0", "0.0"], "0", "'0.0'"),
         (["1e0", "dog"], "1", "'1e0'"),
         (["\uff11", "dog"], "1", "'\uff11'"),
         (["+1", "dog"], "1", "'+1'"),
-        (["\u00b9", "dog"], "1", "'\u00b9'"),  # superscript
+        (["\u00b9", "dog"], "1", "'\u00b9'"),  # superscript 1
     ],
 )
 def test_labels_of_a_table_that_are_not_clear_are_refused(write, names, label, named):

@@ -236,7 +236,7 @@ def test_long_tailed_digits():
     ],
 )
 def test_long_tailed_cifar_has_the_published_counts(classes, imbalance, total, first, last):
-    """Those that the reference of LDAM (kaidic/LDAM-DRW, imbalance_cifar.py) computes."""
+    """Compare class counts with the counts that LDAM's reference computes (kaidic/LDAM-DRW, imbalance_cifar.py)."""
     labels = np.tile(np.arange(classes), 50_000 // classes)
     whole = LabelledSet(labels, tuple(map(str, range(classes))), arrays=np.zeros((50_000, 1, 1, 3), np.uint8))
     counts = np.bincount(long_tailed(whole, imbalance, 0).labels)

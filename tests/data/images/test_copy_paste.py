@@ -19,11 +19,11 @@ from seesaw_d2.train.tasks.detection import validate
 from tests.data.images.test_paste import inputs, ring
 from tests.data.toy import HEIGHT, WIDTH, entry, make_cfg, square, toy_data, write, write_images
 
-RARE = 0  # the contiguous id of category 3
+RARE = 0  # contiguous id of category 3
 
 
 def data(num_images=12):
-    """Category 7 in every image, category 3 (rare) in the first, as polygon and as run lengths, and a crowd of it."""
+    """Return data with category 7 in every image, and with the rare category 3 and its crowd in the first image."""
     result = toy_data(num_images)
     rare = [each for each in result["annotations"] if each["category_id"] == 3 and each["image_id"] == 10]
     result["annotations"] = [each for each in result["annotations"] if each["category_id"] == 7] + rare
@@ -59,7 +59,7 @@ def toy(tmp_path, request):
 
 
 def test_rare_objects_are_drawn_by_repeat_factor(toy):
-    """r = 6 for the rare category, sqrt(3) for the other: 2 · 5 + 12 · 0.73 copies for 12 images."""
+    """Test the number of copies: r = 6 and r = sqrt(3) give 2 · 5 + 12 · 0.73 copies for 12 images."""
     records = load_training_dicts(toy())
     objects = RareObjects(records, 3.0)
     expected = {True: 2 * 5 / 12, False: np.sqrt(3) - 1}
@@ -91,7 +91,7 @@ REPEATED = {"DATALOADER__SAMPLER_TRAIN": "RepeatFactorTrainingSampler", "DATALOA
 
 @pytest.mark.parametrize("options", [{}, REPEATED, {**REPEATED, "DATALOADER__REPEAT_FREQUENCY": "instances"}])
 def test_the_loader_pastes_and_resumes(toy, options):
-    """Images with more objects, equal for any number of workers, and after a resumption."""
+    """Test that images have more objects, and are equal for any number of workers and after resuming."""
     cfg = toy(**options)
     plain = build_train_loader(toy(INPUT__COPY_PASTE__ENABLED=False, **options))
     loader, again = build_train_loader(cfg), build_train_loader(cfg, num_workers=2)
@@ -116,7 +116,7 @@ def run_lengths(annotation, compressed):
 
 @pytest.mark.parametrize("kind", ["polygons", "compressed", "uncompressed"])
 def test_masks_and_boxes_of_any_format(toy, kind, monkeypatch):
-    """Two objects are pasted. Each other mask loses their pixels, and its box is that of what is left of it."""
+    """Paste two objects. Test that all other masks lose the covered pixels, and that boxes fit the remaining masks."""
     content = toy_data(6)
     if kind != "polygons":
         content["annotations"] = [
@@ -150,7 +150,7 @@ def test_another_seed_pastes_others(toy):
 
 
 def test_a_replaced_image_gives_no_object():
-    """A mapper that replaces unreadable images must not paste another image's object."""
+    """Test that no object is pasted from an image that replaces an unreadable image."""
 
     class Objects:
         def draw(self):
@@ -176,7 +176,7 @@ def test_a_replaced_image_gives_no_object():
 )
 def test_what_cannot_work_is_refused_before_training(toy, options, named):
     content = data()
-    del content["annotations"][0]  # the run lengths of a crowd need no check here
+    del content["annotations"][0]  # remove the crowd, whose run lengths are not tested here
     cfg = toy(content, MODEL__ROI_HEADS__NUM_CLASSES=2, **options)
 
     def check():

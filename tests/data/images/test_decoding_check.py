@@ -23,7 +23,7 @@ def test_what_a_file_is(tmp_path, options, mode, kind):
 
 @pytest.mark.parametrize("bad", [(), (0,), (7,), (3, 4, 11)])
 def test_only_the_image_that_kills_its_process_is_named(tmp_path, monkeypatch, bad):
-    """Every image is examined and told of once; those beside it and behind it are fine."""
+    """Test that each image is reported once, and that images before and after the bad image are valid."""
     data = toy_data(12)
     images = write_images(tmp_path, data)
     records = [{"file_name": f"{images}/{index}.jpg", "width": 60, "height": 40} for index in range(12)]

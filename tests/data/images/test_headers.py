@@ -49,7 +49,7 @@ def test_size(records, skip):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_rotation(records, tmp_path, suffix):
-    """Sizes are those after the rotation of the EXIF data, as in Detectron2."""
+    """Test that sizes include the rotation in the EXIF data, as in Detectron2."""
     exif = Image.Exif()
     exif[0x0112] = 6
     records[1]["file_name"] = str(tmp_path / f"turned.{suffix}")
@@ -76,7 +76,7 @@ def test_deep_images(records, tmp_path, caplog, suffix, dtype):
     ("form", "said"), [("GIF", True), ("TIFF", True), ("PNG", True), ("WEBP", True), ("MPO", False)]
 )
 def test_files_of_several_frames(records, tmp_path, caplog, monkeypatch, form, said):
-    """All but photos with a preview or a brightness map behind them."""
+    """Test the warning about several frames. Photos with a preview or a brightness map give no warning."""
     monkeypatch.setattr(messages, "_already_logged", set())
     pictures = [Image.new("RGB", (WIDTH, HEIGHT), color) for color in ("red", "blue", "green")]
     pictures[0].save(tmp_path / "x", format=form, save_all=True, append_images=pictures[1:])

@@ -11,7 +11,7 @@ from seesaw_d2.errors import DataError
 
 
 def inputs(masks, classes, value, size=(30, 40)):
-    """Return model inputs whose objects, (N, H, W) masks, have pixels of one value; background is 0."""
+    """Return model inputs with objects (N, H, W). Pixels of objects have the same value, pixels of background are 0."""
     masks = torch.as_tensor(np.array(masks), dtype=torch.bool).reshape(-1, *size)
     image = (masks.any(dim=0) * value).to(torch.uint8).expand(3, -1, -1).clone()
     boxes = Boxes(BitMasks(masks).get_bounding_boxes().tensor)
@@ -44,11 +44,11 @@ def test_pixels_masks_and_boxes_agree(seed):
     for mask, before in zip(instances.gt_masks.tensor, whole, strict=False):
         assert torch.equal(mask, torch.from_numpy(before) & ~pasted)
     assert torch.equal(instances.gt_boxes.tensor, instances.gt_masks.get_bounding_boxes().tensor)
-    assert torch.equal(target["image"][0], torch.from_numpy(whole[0] | whole[1]) * 50)  # not changed in place
+    assert torch.equal(target["image"][0], torch.from_numpy(whole[0] | whole[1]) * 50)  # unchanged
 
 
 def test_boxes_of_objects_that_are_not_covered_do_not_change():
-    """Boxes of annotations are not those of the masks."""
+    """Test that boxes of uncovered objects stay unchanged, even if they differ from the boxes around the masks."""
     target = inputs([rectangle(0, 0, 1, 1)], [0], 50)
     target["instances"].gt_boxes = Boxes(torch.tensor([[0.25, 0.25, 1.75, 1.5]]))
     with seeded(1):

@@ -22,7 +22,7 @@ def test_each_is_sent_before_the_one_in_front_is_given():
 
 
 def test_a_loader_counts_what_it_has_given(monkeypatch):
-    """The batch that is on its way is not trained on yet: a resumed run begins with it."""
+    """Test that a prefetched batch does not count as trained. A resumed run starts with this batch."""
     import torch
 
     from seesaw_d2.data.sampling import train_loader

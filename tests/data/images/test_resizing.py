@@ -52,7 +52,7 @@ def test_pixels_are_opencvs(channels, size):
     found = OpenCVResizeTransform(77, 101, *size).apply_image(image)
     assert found.shape == (*size, *image.shape[2:])
     assert np.array_equal(found.squeeze(), cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR))
-    # Pillow's antialiasing is what differs most, when shrinking.
+    # When shrinking, Pillow's antialiasing is the largest difference.
     plain = T.ResizeTransform(77, 101, *size).apply_image(image)
     difference = np.abs(plain.astype(int) - found).max()
     assert difference <= 2 if size[0] > 77 else difference > 20
@@ -96,14 +96,14 @@ def test_boxes_and_polygons_are_scaled_as_in_detectron2():
 
 
 def rescale_size(height, width, short, long):
-    """mmcv 2.1.0's rescale_size with a scale of (long, short), word for word."""
+    """Return the same size as mmcv 2.1.0's rescale_size with a scale of (long, short)."""
     max_long_edge, max_short_edge = max(long, short), min(long, short)
     factor = min(max_long_edge / max(height, width), max_short_edge / min(height, width))
     return int(height * float(factor) + 0.5), int(width * float(factor) + 0.5)
 
 
 def test_sizes_are_mmdetections():
-    """Of random sizes of pictures a few in 10,000 differ from Detectron2's by a pixel."""
+    """Compare sizes with MMDetection. For a few of 10,000 random sizes, Detectron2's size differs by a pixel."""
     random, different = np.random.default_rng(2), 0
     for height, width in random.integers(100, 1500, (20000, 2)).tolist():
         found = OpenCVResizeShortestEdge.get_output_shape(height, width, 800, 1333)
@@ -145,7 +145,7 @@ def record(path):
 
 @pytest.fixture
 def warnings_are_errors():
-    """PyTorch's warnings, which it shows once in a process, are raised each time."""
+    """Raise PyTorch's warnings as errors each time, although PyTorch shows them only once in a process."""
     torch.set_warn_always(True)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -171,7 +171,7 @@ def test_masks_and_grey_images_are_made_of_writable_arrays(tmp_path, warnings_ar
 @pytest.mark.parametrize("mask_format", ["polygon", "bitmask"])
 @pytest.mark.parametrize("is_train", [True, False], ids=["training", "test"])
 def test_the_mapper(tmp_path, is_train, mask_format):
-    """Image, boxes and masks of Detectron2's mapper, with OpenCV's pixels."""
+    """Test that the mapper gives the same boxes and masks as Detectron2's mapper, and OpenCV's pixels."""
     item, fixed = record(tmp_path / "x.png"), ("INPUT.MASK_FORMAT", mask_format, "INPUT.MIN_SIZE_TRAIN", (120,))
     fixed += ("MODEL.MASK_ON", True, "INPUT.MIN_SIZE_TRAIN_SAMPLING", "choice")
     plain = DatasetMapper(config("pillow", *fixed), is_train)(dict(item))
@@ -189,7 +189,7 @@ def test_the_mapper(tmp_path, is_train, mask_format):
 
 
 def test_the_loaders(config_file):
-    """Both of them; the quickstart's data."""
+    """Test the training loader and the test loader with the data of the quickstart."""
     from seesaw_d2.data import register_datasets
 
     images = {}

@@ -87,7 +87,7 @@ def test_pipes_and_devices(tmp_path):
 @pytest.mark.parametrize("kind", ["zip", "xztar"])
 @pytest.mark.parametrize("count", [1, 30])
 def test_sizes_are_checked_before_files_are_unpacked(tmp_path, monkeypatch, kind, count):
-    """One huge annotation file, or many below its limit."""
+    """Test one huge annotation file, and many files that are each below the limit."""
     monkeypatch.setattr(archive, "_MAX_BYTES", 100_000)
     monkeypatch.setattr(archive, "_MAX_TOTAL", 1_000_000 if count > 1 else 1_000_000_000)
     folder = write_source(tmp_path / "muscima")

@@ -30,7 +30,7 @@ def test_crops(tmp_path, main, capsys):
     }
     assert entry["train"].class_names() == ["fClef", "gClef", "noteheadHalf", "stem"]
     labels = {name: [r["annotations"][0]["category_id"] for r in value.load()] for name, value in entry.items()}
-    assert labels == {"train": [2, 3, 1, 3], "test": [2, 3, 2, 3]}  # fClef: no training crop
+    assert labels == {"train": [2, 3, 1, 3], "test": [2, 3, 2, 3]}  # fClef has no training crop
     note, stem, *_ = (record["array"] for record in entry["train"].load())
     assert note.shape == (32, 32, 3)
     # The square is 5.2 pixels wide around a ring of 4 whose hole is 2: ink and hole stand where they are to.

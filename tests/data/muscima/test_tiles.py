@@ -39,7 +39,7 @@ def test_annotations_and_pictures(tmp_path):
     assert objects(train, first["id"]) == [
         ("gClef", 14, 4, 6, 6),
         ("noteheadHalf", 4, 2, 4, 4),
-        ("stem", 30, 2, 2, 20),  # once, though it is annotated twice
+        ("stem", 30, 2, 2, 20),  # the tile has this object once, although it is annotated twice
     ]
     assert objects(train, second["id"]) == [("stem", 6, 2, 2, 20)]  # tiles begin every 24 pixels
     assert first["neg_category_ids"] == [1]
@@ -50,7 +50,7 @@ def test_annotations_and_pictures(tmp_path):
     picture = np.asarray(Image.open(done.root / "images" / "/".join(first["coco_url"].split("/")[-2:])))
     assert set(np.unique(picture)) == {0, 255}
     assert (picture[2:6, 4:8] == 255 * (1 - RING)).all()
-    assert (picture[24] == 0).all()  # the staff is ink, the space between its lines is not
+    assert (picture[24] == 0).all()  # the staff lines are black, the space between them is white
     assert (picture[12, :14] == 255).all()
     assert "drawn" in train["info"]["description"]
     assert any("1 copies" in note for note in done.notes)
@@ -60,11 +60,11 @@ def test_the_parts(tmp_path):
     done, train, test = prepare(tmp_path)
     assert done.counts == {
         "train": {"pages": 1, "tiles": 2, "objects": 4},
-        "test": {"pages": 2, "tiles": 3, "objects": 4},  # two of page 5: of its second one the staff is seen
+        "test": {"pages": 2, "tiles": 3, "objects": 4},  # two tiles of page 5. The second tile shows only the staff
     }
     ids = [image["id"] for image in train["images"] + test["images"]]
     assert sorted(set(ids)) == ids
-    assert not any(item["category_id"] == 1 for item in test["annotations"])  # fClef: nobody can learn it
+    assert not any(item["category_id"] == 1 for item in test["annotations"])  # fClef has no training objects
     assert any("fClef" in note for note in done.notes)
     assert [c["image_count"] for c in test["categories"]] == [0, 1, 1, 2]
     for part in (train, test):
@@ -120,7 +120,7 @@ def test_an_unknown_class_is_named(tmp_path):
 def test_page_images(tmp_path):
     source = write_source(tmp_path / "muscima")
     scans = tmp_path / "ideal"
-    light = np.zeros((30, 50), dtype=np.uint8)  # CVC-MUSCIMA's images are light on dark
+    light = np.zeros((30, 50), dtype=np.uint8)  # images of CVC-MUSCIMA have light symbols on a dark background
     light[3, 5:45] = 255
     for (writer, number), picture in (((1, 3), light), ((5, 3), 255 - light), ((10, 7), light)):
         folder = scans / f"w-{writer:02d}/image"

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def node(category, top, left, mask, number=0) -> str:
-    """A symbol; mask: (H, W) of 0 and 1."""
+    """Return the XML of a symbol. ``mask`` is an array (H, W) of 0 and 1."""
     mask = np.atleast_2d(mask).astype(int)
     runs = " ".join(f"{value}:1" for value in mask.ravel())
     fields = {"Id": number, "ClassName": category, "Top": top, "Left": left, "Width": mask.shape[1]}
@@ -15,7 +15,7 @@ def node(category, top, left, mask, number=0) -> str:
 
 
 def page(writer, number, *nodes) -> tuple[str, str]:
-    """Name and content of a file."""
+    """Return the name and the content of an annotation file."""
     name = f"CVC-MUSCIMA_W-{writer:02d}_N-{number:02d}_D-ideal"
     return f"{name}.xml", f'<?xml version="1.0" encoding="utf-8"?>\n<Nodes document="{name}">{"".join(nodes)}</Nodes>'
 
@@ -26,7 +26,7 @@ SPACE = np.ones((4, 40))
 
 
 def three_pages() -> list[tuple[str, str]]:
-    """Writers 5 and 10, who are in fold 0 of 5, and writer 1."""
+    """Return pages by the writers 5 and 10, who belong to fold 0 of 5, and by writer 1."""
     common = [node("noteheadHalf", 2, 4, RING, 0), node("stem", 2, 30, BAR, 1), node("staffSpace", 10, 0, SPACE, 2)]
     staff = node("staff", 24, 0, np.ones((1, 40)), 3)
     return [
@@ -37,7 +37,7 @@ def three_pages() -> list[tuple[str, str]]:
 
 
 def write_source(folder: Path, pages=None, official="CVC-MUSCIMA_W-10_N-07_D-ideal") -> Path:
-    """The published folder's layout."""
+    """Write the pages in the layout of the published folder."""
     annotations = folder / "v2.0/data/annotations"
     annotations.mkdir(parents=True)
     (folder / "v2.0/specifications").mkdir()

@@ -42,7 +42,7 @@ BROKEN = {
 
 
 def with_fields(data: dict, fields: dict[str, str]) -> str:
-    """The data as JSON, fields of annotation 100 replaced by JSON text: it may hold what Python would not write."""
+    """Return the data as JSON, with fields of annotation 100 replaced by any JSON text."""
     for key in fields:
         data["annotations"][0][key] = f"<{key}>"
     text = json.dumps(data)
@@ -60,7 +60,7 @@ def test_annotation(tmp_path, fields, message):
 
 
 def test_what_may_be(tmp_path):
-    """Drawn over the border, flags as booleans, no area."""
+    """Test valid contents: polygons beyond the border, flags as booleans, no area."""
     fields = {**polygon(str(FAR)), "iscrowd": "false", "bbox": f"[-{FAR}, 5, {FAR}, 5]", "area": "1e9"}
     data = toy_data()
     del data["annotations"][1]["area"]
@@ -92,7 +92,7 @@ def test_wrong_runs(tmp_path, counts):
 
 
 def test_right_runs():
-    """Decompressed runs are those of the mask, whatever it is."""
+    """Test that decompressed run lengths equal the run lengths of random masks."""
     rng = np.random.default_rng(0)
     texts, totals = [], []
     for shape, density in (((1, 1), 1.0), ((37, 53), 0.5), ((37, 53), 0.0), ((37, 53), 1.0), ((900, 1000), 1e-4)):

@@ -27,7 +27,7 @@ def test_the_records_get_their_proposals_best_first(tmp_path, protocol):
 
 
 def test_what_a_file_says_of_a_types_memory_is_not_believed(tmp_path):
-    """Numbers that say of themselves that they are references: freeing them would follow the numbers."""
+    """Test an array whose dtype claims that its numbers are references. Freeing the array would follow the numbers."""
     content = pickle.dumps(CONTENT, 2)
     plain, claims = b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq", b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftq"
     assert plain in content  # the end of a dtype's state: its flags are 0

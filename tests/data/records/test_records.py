@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 def uneven() -> dict:
-    """Images of both shapes; one has no object, one crowds alone; objects of an image stand apart from each other."""
+    """Return uneven data: both image shapes, an image without objects, an image with only crowds, scattered objects."""
     data = everything()
     data["images"] += [{"id": 5, "file_name": "e.jpg", "height": 60, "width": 40}]
     data["images"] += [{"id": 99, "file_name": "é/ü.jpg", "height": 40, "width": 40}]
@@ -66,7 +66,7 @@ FILES = {
 
 @pytest.fixture(params=FILES.values(), ids=FILES)
 def kinds(request, tmp_path):
-    """Pairs of a list and of what stands for it."""
+    """Return pairs of a list of records and of another representation of the same records."""
     path = write(tmp_path, request.param())
     listed, compiled = (read(path).to_dataset_dicts("root") for read in (read_annotations, open_annotations))
     assert isinstance(compiled, CompiledRecords)
@@ -83,7 +83,7 @@ def kinds(request, tmp_path):
 
 
 def outcome(function, *args):
-    """What it returns, or what it says is wrong."""
+    """Return the result of a function, or its error message."""
     try:
         return function(*args)
     except SeesawError as error:
@@ -129,7 +129,7 @@ def test_the_same_is_found(kinds, monkeypatch, stretch):
     for listed, other in kinds:
         for name, function in FUNCTIONS.items():
             if name == "kept" and listed and "annotations" not in listed[0]:
-                continue  # refused before: Detectron2's filter has a KeyError for them
+                continue  # invalid earlier, because Detectron2's filter raises a KeyError
             with monkeypatch.context() as patch:
                 patch.setattr(columns, "STRETCH", 50_000)
                 expected = function(listed)
@@ -141,7 +141,7 @@ def _plain(value):
 
 
 def test_what_is_found_is_right(tmp_path):
-    """By hand: two images with objects, one of crowds alone, two of nothing."""
+    """Compare with results by hand: two images with objects, one image with only crowds, two empty images."""
     compiled = open_annotations(write(tmp_path, uneven())).to_dataset_dicts("root")
     assert image_column(compiled, "image_id").tolist() == [5, 10, 11, 12, 13, 99]
     assert [record["image_id"] for record in with_objects(compiled)] == [10, 11, 12]
@@ -177,7 +177,7 @@ def test_the_table_of_instances_is_the_same(tmp_path, monkeypatch):
 
 
 def test_names_with_odd_bytes_and_slashes(tmp_path):
-    """A file whose name is no UTF-8, as Python's json writes it; a missing one whose name has two slashes in a row."""
+    """Test a file name that is not UTF-8, as Python's json writes it, and a missing file with "//" in its name."""
     data = toy_data(2)
     data["images"][0]["file_name"], data["images"][1]["file_name"] = "\udce9.jpg", "a//b.jpg"
     path = write(tmp_path, data)

@@ -130,7 +130,7 @@ def test_built_in_lvis_is_read_with_its_own_ids(tmp_path, monkeypatch):
 
 
 def test_detectron2s_own_registration_stays_below_the_image_folder(tmp_path):
-    """Its loader joins whatever the file names with the folder, so that an absolute path leads anywhere."""
+    """Test that paths stay below the image folder. Detectron2's loader would accept absolute paths in the file."""
     for name in ("../0.jpg", "/etc/passwd"):
         data = toy_data()
         data["images"][1]["file_name"] = name

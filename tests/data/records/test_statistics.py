@@ -92,7 +92,7 @@ def test_unknown_or_no_training_set():
 
 @pytest.fixture
 def own_data():
-    """A data set of somebody's own: a function, no file, no category names."""
+    """Register a data set by a function, without a file and without category names."""
     DatasetCatalog.register("own_without_names", lambda: [record(0, 1), record(1)])
     yield "own_without_names"
     DatasetCatalog.remove("own_without_names")
@@ -114,7 +114,7 @@ def test_groups_of_training_data(own_data, caplog):
 
 @pytest.mark.parametrize("train", [(), ("coco_2017_train",), ("nowhere",)])
 def test_groups_of_data_that_cannot_be_read(train, caplog):
-    """Someone's own loader takes the place of what the config names: accuracies by group are no reason to stop."""
+    """Test that unreadable data only disables accuracies by group, because users can have their own loader."""
     with caplog.at_level(logging.INFO):
         assert training_frequency_groups(make_cfg(train=train, MODEL__ROI_HEADS__NUM_CLASSES=80)) is None
     assert "accuracies of rare, common and frequent categories" in caplog.text

@@ -8,7 +8,7 @@ from tests.data.toy import entry, make_cfg, toy_data, write, write_images
 
 @pytest.fixture
 def make(tmp_path, request):
-    """A config whose data sets "train" and "val" are the given data."""
+    """Return a function that makes a config with the given data as data sets "train" and "val"."""
     images = write_images(tmp_path / "images", toy_data())
 
     def build(train=None, val=None, **options):
@@ -121,7 +121,7 @@ def test_nothing_to_train_on(make):
 
 
 def test_other_files_than_images(make, tmp_path):
-    """A data set without an annotation file has its own loader, and perhaps its own mapper."""
+    """Test that files of other types are accepted for data sets with their own loader."""
     (tmp_path / "a.npy").write_bytes(b"numbers")
     record = {"file_name": str(tmp_path / "a.npy"), "height": 4, "width": 4, "image_id": 1, "annotations": []}
     DatasetCatalog.register("own_numbers", lambda: [record])

@@ -24,7 +24,7 @@ def test_other_users_can_neither_read_nor_write(tmp_path, cache):
 
 
 def name_group(monkeypatch, name: str, members=()) -> None:
-    """Give this process's groups a name and members."""
+    """Replace the name and the members of this process's group."""
     monkeypatch.setattr(grp, "getgrgid", lambda number: SimpleNamespace(gr_name=name, gr_mem=list(members)))
 
 
@@ -64,7 +64,7 @@ def test_a_cache_of_another_user_is_not_used(tmp_path, cache, caplog, monkeypatc
     store._opened.clear()
     owner = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    if owner == 0:  # root's files are trusted by everybody
+    if owner == 0:  # all users trust files of root
         os.chown(cache / "annotations", 12345, -1)
     records = open_annotations(path).to_dataset_dicts("root")
     assert list(records) == read_annotations(path).to_dataset_dicts("root")
@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     path = write(tmp_path, everything())
     expected = read_annotations(path).to_dataset_dicts("root")
-    read = iter([store.read_tables])  # once: it takes minutes
+    read = iter([store.read_tables])  # once, because it takes minutes
     monkeypatch.setattr(store, "read_tables", lambda *args: next(read)(*args))
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
     assert entries_of(cache) == []

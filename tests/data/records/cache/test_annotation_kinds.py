@@ -72,7 +72,7 @@ def test_the_same_as_parsing(tmp_path, change):
 
 @pytest.mark.parametrize("value", [0, 1, True, 2, 1.0, "0", "false", None, [1]], ids=repr)
 def test_ignore_is_a_flag_in_lvis(tmp_path, value):
-    """Evaluation in LVIS's format reads "ignore"; in COCO's format the field has no effect."""
+    """Test that "ignore" must be a flag in LVIS format, and has no effect in COCO format."""
     data = changed({"ignore": value})
     assert isinstance(found(open_annotations, write(tmp_path, data)), list)
     for image in data["images"]:
@@ -88,7 +88,7 @@ def test_ignore_is_a_flag_in_lvis(tmp_path, value):
 
 @pytest.mark.parametrize("part", [2, 10_000])
 def test_coordinates_are_floats(tmp_path, monkeypatch, part):
-    """Detectron2 truncates the resized coordinates of integer polygons."""
+    """Test that coordinates are floats, because Detectron2 truncates resized coordinates of integer polygons."""
     monkeypatch.setattr(parts, "PART", part)
     data = everything()  # with run lengths, so that one of the parts is unusual
     for item in data["annotations"]:

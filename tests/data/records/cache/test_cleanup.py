@@ -39,8 +39,8 @@ def test_what_nobody_uses_goes_when_something_new_is_kept(tmp_path, cache):
         age(each, days)
     open_annotations(write(tmp_path, toy_data(3), "second.json"))
     assert [each.exists() for each in (first, recent, unfinished, other, earlier)] == [True, True, False, False, False]
-    assert all(each.exists() for each in (notes, *users))  # not of this cache
-    # To use it is to keep it.
+    assert all(each.exists() for each in (notes, *users))  # files of other programs stay
+    # A file that is used is kept.
     age(first, 61)
     store._opened.clear()
     open_annotations(path)
@@ -67,7 +67,7 @@ def test_another_version_of_the_code_that_checks_reads_anew(tmp_path, cache, mon
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, cache, monkeypatch):
-    """Else what is now in it would stand for what was in it, for ever."""
+    """Test that such a file is not cached. Otherwise, the cache would contain the former content forever."""
     path = write(tmp_path, everything())
     read = store.read_tables
 

@@ -45,7 +45,7 @@ def test_records_are_those_of_the_parsed_file(tmp_path, monkeypatch, make, part)
     monkeypatch.setattr(store, "read_annotations", lambda *a: pytest.fail("the file was read whole"))
     path = write(tmp_path, make())
     parsed = read_annotations(path)
-    for _ in range(2):  # made, and then only mapped
+    for _ in range(2):  # the first iteration creates the cache, the second maps it
         file = open_annotations(path)
         assert (file.category_ids, file.category_names) == (parsed.category_ids, parsed.category_names)
         records, expected = file.to_dataset_dicts("root"), parsed.to_dataset_dicts("root")
@@ -71,7 +71,7 @@ def test_real_annotations(monkeypatch, part):
 
 
 def test_objects_of_an_image_may_stand_anywhere(tmp_path, monkeypatch):
-    """Masks, polygons and boxes of all images in turn, so that each part has some of each."""
+    """Test annotations in any order. Each part of the file has masks, polygons and boxes of many images."""
     monkeypatch.setattr(parts, "PART", 4)
     data = everything()
     data["annotations"].sort(key=lambda item: (item["id"] * 7) % 11)
@@ -116,7 +116,7 @@ def test_a_process_that_dies_is_told(tmp_path, cache, monkeypatch):
 
 
 def test_parts_find_what_the_whole_finds(tmp_path, monkeypatch):
-    """The same message, whether the culprits are in one part or in several; ids are compared across parts."""
+    """Test that reading in parts gives the same error message, also about ids in different parts."""
     monkeypatch.setattr(parts, "PART", 2)
 
     def same_id(data):
@@ -173,7 +173,7 @@ def test_an_image_without_the_lists_of_the_others_is_named(tmp_path):
 
 
 def test_several_data_sets_together(tmp_path):
-    """Images without an object that is trained on are left out, in the order of the data sets."""
+    """Test several data sets. Images without trained objects are omitted, and the order of data sets stays."""
     crowd = everything()
     for item in crowd["annotations"]:
         item["iscrowd"] = int(item["image_id"] != 11)
@@ -208,7 +208,7 @@ def test_trains_as_from_a_list(config_file, tmp_path, monkeypatch):
     opened = count_openings(monkeypatch, config_file)
     listed = metrics(tmp_path / "listed")
     assert compiled == listed
-    assert set(opened.values()) == {1}  # in a whole training with evaluation
+    assert set(opened.values()) == {1}  # in a complete training with evaluation
     assert len(opened) == 2
     weights = [torch.load(tmp_path / name / "model_final.pth")["model"] for name in ("compiled", "listed")]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
@@ -219,7 +219,7 @@ def count_openings(monkeypatch, config_file) -> Counter:
     entries = yaml.safe_load(config_file.read_text())["DATASETS"]["REGISTER"]
     files, opened = {item["JSON"] for item in entries}, Counter()
     for path in files:
-        os.utime(path, (0, 0))  # a file that has just changed is read again
+        os.utime(path, (0, 0))  # set an old time, because a file that has just changed is read again
     plain = open
 
     def counted(file, *args, **kwargs):

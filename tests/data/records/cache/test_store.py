@@ -88,7 +88,7 @@ def test_what_is_no_good_is_made_again(tmp_path, cache, damage, no_parsing, capl
 
 
 def test_an_entry_of_another_file_is_not_used(tmp_path, cache):
-    """It is whole, but it has the other file's name."""
+    """Test that a valid cache entry under the name of another file is not used."""
     path, other = write(tmp_path, everything()), write(tmp_path, toy_data(3), "other.json")
     open_annotations(path)
     (first,) = entries_of(cache)
@@ -131,7 +131,7 @@ def test_warnings_are_said_again(tmp_path, caplog, monkeypatch):
     open_annotations(path)
     caplog.clear()
     store._opened.clear()
-    monkeypatch.setattr("seesaw_d2.utils.messages._already_logged", set())  # as in another process
+    monkeypatch.setattr("seesaw_d2.utils.messages._already_logged", set())  # simulate another process
     monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
     with caplog.at_level(logging.WARNING):
         open_annotations(path)
@@ -169,14 +169,14 @@ def test_of_two_processes_one_parses(tmp_path, cache):
 
 
 def test_a_process_that_is_stopped_is_not_waited_for(tmp_path, cache, monkeypatch):
-    """It holds the lock of the entry."""
+    """Test that a stopped process which holds the lock of an entry is not waited for."""
     monkeypatch.setattr(entry_files, "_LONGEST_COMPILATION", 0.2)
     path = write(tmp_path, everything())
     expected = list(open_annotations(path).to_dataset_dicts("root"))
     (kept,) = entries_of(cache)
     kept.unlink()
     store._opened.clear()
-    with open(f"{kept}.lock", "a") as file:  # another open file: its lock excludes that of this process
+    with open(f"{kept}.lock", "a") as file:  # a lock of another open file excludes the lock of this process
         fcntl.flock(file, fcntl.LOCK_EX)
         assert list(open_annotations(path).to_dataset_dicts("root")) == expected
 
