@@ -9,7 +9,7 @@ import torch
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 FOLDER = SHARED / "golden"
 
-# The tolerances that golden/README.md gives.
+# Tolerances from golden/README.md.
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 SINGLE = {"rtol": 1e-5, "atol": 1e-6}
 
@@ -24,7 +24,7 @@ def load(name: str, folder: str = "golden") -> dict[str, np.ndarray]:
 
 
 class Call:
-    """The arrays of one call: ``call["logits"]`` is ``<prefix>_logits``, None where there is none."""
+    """Store the arrays of one call. ``call["logits"]`` is the array ``<prefix>_logits``, or None if absent."""
 
     def __init__(self, arrays: dict[str, np.ndarray], prefix: str):
         self._arrays, self._prefix = arrays, prefix
@@ -47,12 +47,12 @@ def calls(arrays: dict[str, np.ndarray], prefix: str = "") -> list[Call]:
 
 
 def assert_matches(actual, expected, tolerance: dict[str, float]) -> None:
-    """Values agree within the tolerance, whatever their types."""
+    """Check that values of any types agree within the tolerance."""
     actual = torch.as_tensor(actual, dtype=torch.float64).detach()
     torch.testing.assert_close(actual, torch.as_tensor(expected, dtype=torch.float64), **tolerance)
 
 
 def names(prefix: str, folder: str = "golden2") -> list[str]:
-    """Return the names of the files for all numbers of categories; one of the public set if there are none."""
+    """Return the names of the files for all numbers of categories, or a default name if there are no files."""
     found = sorted(path.stem for path in (SHARED / folder).glob(f"{prefix}_C*.npz"))
     return found or [f"{prefix}_C6"]

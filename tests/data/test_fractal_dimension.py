@@ -33,7 +33,7 @@ def test_centres_are_relative_to_the_image_without_crowds():
 
 @pytest.mark.parametrize("mode", [BoxMode.XYWH_ABS, BoxMode.XYXY_ABS])
 def test_centres_have_double_precision(mode):
-    """Single precision would move centres on the border of two cells."""
+    """Test that centres are in double precision. Single precision would move centres across borders of cells."""
     box = [0.0, 0.0, 0.6, 0.2]
     objects = [{"bbox": box, "bbox_mode": mode, "category_id": 0}]
     centres, _ = dataset_centres([{"width": 1, "height": 1, "annotations": objects}])

@@ -19,7 +19,7 @@ def square(x: float, y: float, size: float) -> dict:
 
 
 def toy_data(num_images: int = 4) -> dict:
-    """COCO format: categories 7 and 3, in this order; every image has one of each, the first a second 3."""
+    """Return COCO data with the categories 7 and 3. Each image has one object of each. The first has another 3."""
     images = [
         {"id": 10 + index, "file_name": f"{index}.jpg", "height": HEIGHT, "width": WIDTH} for index in range(num_images)
     ]
@@ -39,7 +39,7 @@ def toy_data(num_images: int = 4) -> dict:
 
 
 def everything() -> dict:
-    """COCO format: all that an object can be, polygons, run lengths of both kinds, none, a crowd, no area."""
+    """Return COCO data with all kinds of objects: polygons, both kinds of run lengths, no mask, a crowd, no area."""
     data = toy_data()
     data["images"].reverse()
     runs = {"size": [40, 60], "counts": [100, 20, 2280]}
@@ -78,7 +78,7 @@ def entry(name: str, json_file, images, dataset_format: str = "auto") -> dict:
 
 
 def make_cfg(*entries: dict, train=(), test=(), **options):
-    """A config with the entries registered later; options as ``SOLVER__IMS_PER_BATCH=2``."""
+    """Return a config with the given options, such as ``SOLVER__IMS_PER_BATCH=2``. Tests register the entries later."""
     cfg = get_cfg()
     add_seesaw_config(cfg)
     cfg.DATASETS.REGISTER = list(entries)

@@ -28,7 +28,7 @@ def test_picture(config_file, tmp_path):
     detection = {"image_id": record["image_id"], "category_id": 1, "bbox": [left, top, width, height]}
     groups = training_frequency_groups(cfg)
     pictures = []
-    for score in (0.9, 0.1):  # the second is below the threshold: nothing to draw
+    for score in (0.9, 0.1):  # the second score is below the threshold, so that nothing is drawn
         results, picture = tmp_path / "results.json", tmp_path / f"{score}.png"
         results.write_text(json.dumps([{**detection, "score": score}]))
         draw_predictions(name, {"model": results}, picture, num_images=len(load_dataset(name)), groups=groups)
@@ -99,12 +99,12 @@ def test_images_are_spread_over_the_data_set_and_counted(config_file, tmp_path, 
     ]
     (tmp_path / "results.json").write_text(json.dumps(found))
     draw_predictions(name, {"model": tmp_path / "results.json"}, tmp_path / "p.png", num_images=2)
-    assert len(records) == 6  # of which the first and the fourth are drawn
+    assert len(records) == 6  # the first and the fourth image are drawn
     assert titles[1].split("\n")[1] == f"{len(found)} right, 0 wrong, {len(records[0]['annotations'])} missed"
 
 
 def test_the_demo_draws_the_runs_on_its_data_set(tmp_path):
-    path = Path(compare.__file__).with_name("demo.py")  # the module demo is the program in the root
+    path = Path(compare.__file__).with_name("demo.py")  # "demo" is demo.py in the root folder
     spec = importlib.util.spec_from_file_location("make_demo", path)
     demo = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(demo)

@@ -15,7 +15,7 @@ PARTS = ["setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "s
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
-    """``pip wheel .`` of a copy of the project: pip builds where the sources are. Nothing is downloaded for it."""
+    """Build a wheel from a copy of the project, because pip writes into the source folder. Nothing is downloaded."""
     if int(version("setuptools").split(".")[0]) < 71:
         pytest.skip("needs setuptools 71 or newer in this environment, which builds wheels by itself")
     source = tmp_path_factory.mktemp("source")
@@ -30,7 +30,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory):
-    """Folder that the wheel is installed into."""
+    """Return the folder into which the wheel is installed."""
     folder = tmp_path_factory.mktemp("installed")
     _pip("install", "--no-deps", "--target", str(folder), str(wheel))
     return folder
@@ -38,14 +38,14 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.fixture
 def run_python(installed, tmp_path):
-    """Run Python in a folder without anything, with the installed package and not the checkout.
+    """Return a function that runs Python in an empty folder, with the installed package instead of the checkout.
 
-    Returns its output; where it shall end with another status than 0, what it wrote of errors.
+    The function returns the output. If the expected exit status is not 0, it returns the error output.
     """
 
     def run(*arguments, status=0):
         paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-        paths = [path for path in paths if not (Path(path) / "seesaw_d2").is_dir()]  # Detectron2's main branch, perhaps
+        paths = [path for path in paths if not (Path(path) / "seesaw_d2").is_dir()]  # e.g. Detectron2's main branch
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), *paths]), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, *map(str, arguments)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def photos():
-    """coco38's training photos: their annotations, plain COCO, and the folder of the images."""
+    """Return the annotations of coco38's training photos in COCO format, and the folder of the images."""
     root = shared_path("data/coco38")
     data = json.loads((root / "lvis_train.json").read_text())
     keep = {
@@ -27,7 +27,7 @@ def photos():
 
 
 def label_studio(folder: Path) -> Path:
-    """Ids from 0, names that are paths on its server; neither iscrowd nor area."""
+    """Write an export of Label Studio: ids from 0, names that are paths on its server, no iscrowd and no area."""
     data, source = photos()
     for item in data["categories"]:
         item["id"] -= 1
@@ -42,7 +42,7 @@ def label_studio(folder: Path) -> Path:
 
 
 def cvat(folder: Path) -> Path:
-    """Names relative to a folder in images/; a mask drawn with the brush, a crowd; attributes."""
+    """Write an export of CVAT: names relative to a folder in images/, a brush mask (a crowd), attributes."""
     data, source = photos()
     _images(folder / "images/default", data, source)
     sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
@@ -59,7 +59,7 @@ def cvat(folder: Path) -> Path:
 
 
 def roboflow(folder: Path, split: str = "train", share: slice = slice(None)) -> Path:
-    """The annotation file beside the images; a root category 0 that no object has."""
+    """Write an export of Roboflow: the annotation file beside the images, a root category 0 without objects."""
     data, source = photos()
     data["images"] = data["images"][share]
     ids = {image["id"] for image in data["images"]}
@@ -72,7 +72,7 @@ def roboflow(folder: Path, split: str = "train", share: slice = slice(None)) -> 
 
 
 def small(folder: Path, *, names=("a.png", "b.png", "c.png", "d.png"), segmentation=None, **changes) -> Path:
-    """An export of four images with one object each, of two categories; the files are a.png to d.png."""
+    """Write an export of four images, a.png to d.png, with one object each and two categories."""
     folder.mkdir(exist_ok=True)
     for number, name in enumerate("abcd"):
         Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{name}.png")
@@ -99,7 +99,7 @@ def _write(path: Path, data) -> Path:
 
 
 def command(capsys, *arguments) -> tuple[int, str, str]:
-    """Exit status, output and errors of datasets/prepare_export.py."""
+    """Return a function that runs datasets/prepare_export.py, and returns exit status, output and errors."""
     main = runpy.run_path(str(ROOT / "datasets/prepare_export.py"))["main"]
     status = main([str(argument) for argument in arguments])
     printed = capsys.readouterr()
@@ -107,6 +107,6 @@ def command(capsys, *arguments) -> tuple[int, str, str]:
 
 
 def change(export, **fields):
-    """Write other lists into an export."""
+    """Replace lists in an export."""
     export.write_text(json.dumps({**json.loads(export.read_text()), **fields}))
     return export

@@ -78,7 +78,7 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in headings(target)
 
 
-# A second file after the first, --output, and here-documents.
+# Patterns of output files: a second argument, --output, and here-documents.
 WRITTEN = [
     r"tools/(?:convert_\w+|tau_normalize|nearest_class_mean|record_class_counts)\.py\s+[\w./:-]+\s+([\w./-]+)",
     r"python .*--output ([\w./-]+)",
@@ -87,7 +87,7 @@ WRITTEN = [
 
 
 def test_what_commands_write_is_not_git_s():
-    """What guides and --help have one type leaves a checkout clean."""
+    """Test that the commands in guides and --help write only files that git ignores."""
     patterns = ("*.md", "*.py", "*/*.md", "*/*.py", "examples/*/*.py")
     paths = [path for pattern in patterns for path in ROOT.glob(pattern)]
     found = set()
@@ -109,19 +109,19 @@ def test_the_pages_build_without_a_warning(tmp_path):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # the theme's notice about its future
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # hide the notice of the theme about MkDocs 2
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "WARNING" not in done.stderr
     assert "mitigation" in (tmp_path / "site/api/losses/index.html").read_text()
     assert 'href="own-data/' in (tmp_path / "site/index.html").read_text()
     for page in (tmp_path / "site").rglob("index.html"):
-        assert not re.search(r"^(- |\||```)", page.read_text(), re.MULTILINE)  # a list, table or block that is not one
+        assert not re.search(r"^(- |\||```)", page.read_text(), re.MULTILINE)  # not rendered
 
 
 @pytest.mark.slow
 def test_types_reach_other_programs(tmp_path):
-    """py.typed: a type checker sees what a loss returns and refuses a wrong argument."""
+    """Test py.typed: a type checker knows the return types of a loss, and reports a wrong argument."""
     if find_spec("mypy") is None:
         pytest.skip("needs the extra dev (pip install -e .[dev])")
     (tmp_path / "use.py").write_text(SNIPPET)

@@ -28,11 +28,11 @@ PROGRAMS = {
 
 
 class TridentRes5ROIHeads(Res5ROIHeads):
-    """Stands for TridentNet's."""
+    """Replacement for TridentNet's heads."""
 
 
 class Trainer:
-    """Stands for Mask2Former's."""
+    """Replacement for Mask2Former's trainer."""
 
     @classmethod
     def build_model(cls, cfg):

@@ -19,7 +19,7 @@ def test_each_is_short_and_in_the_readme():
 
 @pytest.mark.slow
 def test_a_detectron2_project(run_python, tmp_path):
-    """It has a meta-architecture and a data set of its own, trains, and evaluates."""
+    """Test a project with its own meta-architecture and data set, which trains and evaluates."""
     output = run_python(EXAMPLES / "detectron2_project/train_shapes.py", "--output", "out", "--iterations", 10)
     assert re.search(r"bbox/AP [\d.]+, bbox/APr [\d.]+, bbox/APc [\d.]+, bbox/APf [\d.]+", output)
     assert "BrightnessFreeRCNN" in (tmp_path / "out/config.yaml").read_text()
@@ -38,7 +38,7 @@ def test_torchvisions_mask_rcnn_trains(run_python):
     output = run_python(EXAMPLES / "torchvision_mask_rcnn.py", "--iterations", 3)
     counts = [int(count) for count in re.search(r"\[(.+)\]", output).group(1).split(",")]
     assert counts[0] > 0
-    assert counts[-1] > counts[0]  # background
+    assert counts[-1] > counts[0]  # background has the most proposals
 
 
 def test_transformers_mask2former_trains(monkeypatch, capsys):
@@ -68,5 +68,5 @@ def test_deformable_detr_trains(monkeypatch, capsys):
     output = capsys.readouterr().out
     losses = [float(value) for value in re.findall(r"loss_ce ([\d.]+)", output)]
     assert len(losses) == 2
-    assert all(0 < value < 10 for value in losses)  # 32 if each sigmoid starts from 1/2
+    assert all(0 < value < 10 for value in losses)  # the loss would be 32 if each sigmoid started from 1/2
     assert "EqualizationLoss" in output

@@ -19,7 +19,7 @@ def objects_of(export):
 
 
 def refused(capsys, *arguments) -> str:
-    """The error of a command that fails and writes nothing."""
+    """Return a function that runs a failing command, checks that nothing is written, and returns the error."""
     status, out, err = command(capsys, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     return err
@@ -61,7 +61,7 @@ def test_no_object_is_left(tmp_path, capsys, changes, counts):
 
 @pytest.mark.parametrize("other", [CROWD, POINTS, FLAT, LINE])
 def test_no_object_is_left_of_the_validation_images(tmp_path, capsys, other):
-    """Each of the two files needs one; the other part's do not count."""
+    """Test that each of the two files needs an object. Objects of the other file do not count."""
     good, bad = small(tmp_path / "good", segmentation=SQUARE), small(tmp_path / "bad", segmentation=SQUARE)
     for number, path in enumerate((tmp_path / "bad").glob("*.png")):
         Image.new("RGB", (20, 20), (0, 9, number)).save(path)
@@ -80,7 +80,7 @@ def test_no_image_is_left(tmp_path, capsys):
 
 @pytest.mark.parametrize("kept", [1, 2])
 def test_nothing_to_split(tmp_path, capsys, kept):
-    """One image; two, each with the only object of its category."""
+    """Test one image, and two images that each have the only object of a category."""
     export = small(tmp_path / "export")
     data = json.loads(export.read_text())
     change(export, images=data["images"][:kept], annotations=data["annotations"][:kept])
@@ -97,7 +97,7 @@ def test_copies_of_one_picture_cannot_be_split(tmp_path, capsys):
 
 
 def test_a_split_counts_objects_that_can_be_used(tmp_path):
-    """A category's last usable object is trained on, and its others are no reason to spare an image."""
+    """Test that the last usable object of a category is in the training set, and that unusable objects do not count."""
     for seed in range(8):
         export = small(tmp_path / "export", segmentation=SQUARE)
         objects = objects_of(export)
@@ -142,7 +142,7 @@ def turned(path, orientation, size=(20, 10)):
 
 
 def test_sizes_before_the_rotation_of_exif_data(tmp_path, capsys):
-    """Of four photos two are annotated as they are stored; one lies on its side without EXIF data."""
+    """Test four photos: two are annotated without their EXIF rotation, and one is on its side without EXIF data."""
     names = ("a.jpg", "b.jpg", "c.jpg", "d.png")
     export = small(tmp_path / "export", names=names)
     for name, orientation in zip(names, (6, 8, 3), strict=False):
@@ -191,7 +191,7 @@ def test_images_of_several_pages_are_said(tmp_path):
         ([("cat", "none"), ("cat", "cat")], [1]),
         ([("animals", "none"), ("cat", "animals"), ("dog", "animals")], [1, 2]),
         ([("cat", ""), ("cat", "cat"), ("dog", "cat")], [1, 2]),
-        ([("dog", "none"), ("cat", "cat")], [0, 1]),  # no root: a category that nobody has labelled yet
+        ([("dog", "none"), ("cat", "cat")], [0, 1]),  # not a root category, but a category without labelled objects
         ([("cat", "cat"), ("dog", "dog")], [0, 1]),
     ],
 )

@@ -23,14 +23,14 @@ def picture(path, color=(9, 9, 9), size=(20, 20)):
 
 
 def export_of(folder, name):
-    """An export of b.png, c.png, d.png and a fourth image, ``name``; there is no a.png."""
+    """Write an export of b.png, c.png, d.png and a fourth image ``name``. The file a.png does not exist."""
     export = small(folder, names=("b.png", "c.png", "d.png", name))
     (folder / "a.png").unlink()
     return export
 
 
 def taken(output):
-    """The files of the prepared images, by image id."""
+    """Return a dict from image id to the file of the prepared image."""
     parts = [json.loads((output / f"{split}.json").read_text())["images"] for split in ("train", "val")]
     return {image["id"]: image["file_name"] for part in parts for image in part}
 
@@ -92,7 +92,7 @@ def test_an_image_without_a_file_name(tmp_path, name):
 
 
 def test_the_file_beside_the_annotation_file(tmp_path, monkeypatch):
-    """Roboflow's layout: the same names in train/ and valid/; also with a folder images/ in each."""
+    """Test Roboflow's layout: the same file names in train/ and valid/, also in subfolders images/."""
     for inside in ("", "images"):
         root = tmp_path / (inside or "flat")
         for split in ("train", "valid"):
@@ -113,7 +113,7 @@ def test_the_file_beside_the_annotation_file(tmp_path, monkeypatch):
 
 
 def test_masks_below_the_folder_of_the_annotations(tmp_path):
-    """As in ADE20K's layout: what lies nearer to the annotation file is not meant more than the picture."""
+    """Test ADE20K's layout: a mask that is nearer to the annotation file is not preferred to the picture."""
     export = small(tmp_path / "export")
     (tmp_path / "export/annotations/masks").mkdir(parents=True)
     for name in "abcd":
@@ -156,7 +156,7 @@ def test_a_name_that_differs_a_little(tmp_path, there, name, difference):
         ("masks/a.png", "images/a.png", True),
         ("images/a.png", r"C:\Users\me\photos\a.png", True),
         ("images/default/a.png", "default/a.png", False),
-        ("a.png", "images/a.png", False),  # --images names the folder itself
+        ("a.png", "images/a.png", False),  # --images is the folder itself
         ("images/a.png", "a.png", False),
     ],
 )
@@ -181,10 +181,10 @@ def test_what_is_passed_over_is_said(tmp_path):
     for name in ("masks/a.png", "masks/b.tif", "._a.png", ".thumbs/a.png", "images/.ipynb_checkpoints/a.png"):
         picture(tmp_path / "export" / name)
     (tmp_path / "export/broken.png").symlink_to(tmp_path / "nothing")
-    for _ in range(2):  # the second time the output is there: it is below the export
+    for _ in range(2):  # in the second iteration, the output exists below the folder of the export
         found = prepare_export(export, tmp_path / "export/made").notes
         notes = "\n".join(note for note in found if note.startswith("skipped"))
-        assert "3 files" in notes  # with d.png
+        assert "3 files" in notes  # including d.png
         for part in ("2 .png", "1 .tif", "d.png", "masks/a.png", "masks/b.tif"):
             assert part in notes
         assert "3 hidden" in notes

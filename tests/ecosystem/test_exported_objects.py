@@ -104,7 +104,7 @@ def test_boxes_in_other_units(tmp_path):
 
 
 def test_what_is_said_of_objects(tmp_path, capsys):
-    """Images without objects, boxes without an area, polygons that are none, a mask that lacks: as notes."""
+    """Test the notes about images without objects, empty boxes, invalid polygons, and missing masks."""
     export = small(tmp_path / "export", segmentation=SQUARE)
     objects = json.loads(export.read_text())["annotations"]
     wrong = [{**objects[0], "id": 50, "bbox": [1, 1, 0, 5]}, {**objects[0], "id": 51, "segmentation": [[1, 2, 3, 4]]}]

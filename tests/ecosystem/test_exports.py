@@ -23,7 +23,7 @@ def files_of(output, *splits):
 
 @pytest.mark.parametrize("field", ["neg_category_ids", "not_exhaustive_category_ids"])
 def test_a_file_of_lviss_is_refused(tmp_path, capsys, field):
-    """Written as COCO's it would count as exhaustively annotated."""
+    """Test that LVIS files are refused. In COCO format, their images would count as exhaustively annotated."""
     export = small(tmp_path / "export")
     data = json.loads(export.read_text())
     data["images"][1][field] = []
@@ -37,7 +37,7 @@ def test_a_file_of_lviss_is_refused(tmp_path, capsys, field):
 
 
 def test_images_that_cannot_be_read(tmp_path, capsys):
-    """An empty one, a truncated one, text: all named, nothing written; or left out with their objects."""
+    """Test empty, truncated and text files: an error lists them, or they are skipped together with their objects."""
     export = small(tmp_path / "export")
     Image.effect_noise((20, 20), 90).save(tmp_path / "export/b.png")
     (tmp_path / "export/a.png").write_bytes(b"")
@@ -70,7 +70,7 @@ def test_images_of_another_size(tmp_path):
 
 @pytest.mark.parametrize("copied", [False, True], ids=["the same files", "files with the same content"])
 def test_validation_images_that_are_trained_on(tmp_path, capsys, copied):
-    """Refused by name, unless they are allowed."""
+    """Test that validation images in the training set are refused with their names, unless they are allowed."""
     train = small(tmp_path / "export")
     names = ("a.png", "b.png", "e.png", "f.png")
     val = small(tmp_path / "export", names=names).rename(tmp_path / "export/val.json")
@@ -128,7 +128,7 @@ def test_one_file_for_two_images(tmp_path):
         ("s3://bucket/a.png?x=1", "a.png"),
         ("50%25 off.png", "50%25 off.png"),
         ("photo.jfif", "photo.jfif"),
-        (r"images\a.png", r"images\a.png"),  # as some programs unpack archives of Windows
+        (r"images\a.png", r"images\a.png"),  # some programs unpack archives of Windows to such names
     ],
 )
 def test_names_that_tools_give(tmp_path, name, file):
@@ -179,7 +179,7 @@ def test_another_data_set_is_not_replaced(tmp_path, capsys):
     export, made = small(tmp_path / "export"), tmp_path / "made"
     prepare_export(export, made)
     before = {path: path.read_text() for path in made.iterdir()}
-    prepare_export(export, made)  # the same again
+    prepare_export(export, made)  # the same command again
     assert {path: path.read_text() for path in made.iterdir()} == before
     status, out, err = command(capsys, export, "--output", made, "--val-share", 0.5, "--seed", 7)
     assert (status, out) == (2, "")

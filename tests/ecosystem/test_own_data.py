@@ -25,7 +25,7 @@ BASE = str(ROOT / "configs/quickstart/Base-glyphs.yaml")
 
 
 def job(output):
-    """The config of a training with ``dataset.yaml``, checked as the training would."""
+    """Return the checked config of a training with ``dataset.yaml``."""
     path = output / "job.yaml"
     path.write_text(f'_BASE_: ["{BASE}", "dataset.yaml"]\n')
     cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(output / "run")])
@@ -35,7 +35,7 @@ def job(output):
 
 @pytest.mark.parametrize("tool", [label_studio, cvat, roboflow])
 def test_exports_become_jobs(tool, tmp_path):
-    """All 41 categories, every image once, in the config that a training checks and takes."""
+    """Test that a training accepts the data set, with all 41 categories and each image exactly once."""
     done = prepare_export(tool(tmp_path / "export"), tmp_path / tool.__name__, images=tmp_path / "export")
     cfg = job(tmp_path / tool.__name__)
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 41 == len(done.category_images)
@@ -48,7 +48,7 @@ def test_exports_become_jobs(tool, tmp_path):
 
 
 def check_coverage(output):
-    """A category without a validation image has none that could be spared: each is the last of some category."""
+    """Check that if a category has no validation image, each of its images is the last training image of a category."""
     held = {}
     for split in ("train", "val"):
         held[split] = {}
@@ -100,7 +100,7 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path, changes, message):
 
 
 def test_images_of_one_name(tmp_path):
-    """The folder in the name decides; where there is none nothing is guessed."""
+    """Test that the folder in a name selects the image. Without a folder, the name is ambiguous and refused."""
     export = small(tmp_path / "export", names=("x/a.png", "b.png", "c.png", "d.png"))
     for folder in ("x", "y"):
         (tmp_path / "export" / folder).mkdir()
@@ -135,13 +135,13 @@ def test_wrong_arguments(tmp_path, capsys):
 
 
 def blocks(marked):
-    """The guide's code blocks in this language."""
+    """Return the code blocks of the guide in the given language."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     return [text for language, text in found if language == marked]
 
 
 def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
-    """The block that needs a GPU and the network, without its weights."""
+    """Test the code block that needs a GPU and the network, without loading its weights."""
     (block,) = [block for block in blocks("") if "train.yaml" in block]
     (text,) = re.findall(r"<<'END'\n(.*?)^END$", block, re.MULTILINE | re.DOTALL)
     prepare_export(label_studio(tmp_path / "export"), tmp_path / "datasets/my_data")
@@ -154,7 +154,7 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
 
 
 def test_weights_that_others_trained_on_it_are_evaluated(tmp_path, monkeypatch):
-    """The config that docs/published-models.md writes for them."""
+    """Test the config in docs/published-models.md that evaluates weights of other programs on this data."""
     (text,) = re.findall(r"`(_BASE_: .+)`", (ROOT / "docs/published-models.md").read_text())
     prepare_export(label_studio(tmp_path / "export"), tmp_path / "datasets/their_data")
     (tmp_path / "configs").symlink_to(ROOT / "configs")

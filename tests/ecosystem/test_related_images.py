@@ -10,7 +10,7 @@ from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 
 
 def export(folder, names, originals=None):
-    """Write an export of images with different content, one object of the same category each."""
+    """Write an export of images with different content. Each image has one object of the same category."""
     folder.mkdir(parents=True, exist_ok=True)
     images = [{"id": index, "file_name": name, "width": 20, "height": 20} for index, name in enumerate(names)]
     for index, name in enumerate(names):

@@ -36,7 +36,7 @@ print(json.dumps(model_zoo.config_names()))
 
 
 def test_every_config_is_in_the_wheel(wheel):
-    """And the templates, the licence, the marker of type hints; no test and no cache."""
+    """Test that the wheel contains all configs, the templates, the licence and py.typed, but no tests and no caches."""
     names = zipfile.ZipFile(wheel).namelist()
     expected = {f"seesaw_d2/configs/{name}" for name in model_zoo.config_names()}
     assert expected == {name for name in names if name.startswith("seesaw_d2/configs/")}
@@ -60,7 +60,7 @@ def test_train_net_of_an_installed_package(run_python, config_file, tmp_path):
 
 @pytest.mark.slow
 def test_train_net_of_an_installed_package_takes_configs_by_name(run_python, installed, tmp_path):
-    """Up to where the data is missing, which is not in the wheel."""
+    """Test config names in train_net.py, up to the error about the missing data set."""
     command = ("-m", "seesaw_d2", "--config-file")
     err = run_python(*command, "quickstart/mask_rcnn_glyphs_seesaw.yaml", status=2)
     assert "DATASETS.REGISTER[0].JSON: " in err
@@ -80,7 +80,7 @@ def test_a_checkout_finds_its_own_configs():
 
 
 def test_detectron2_builds_the_model_of_a_config_by_name():
-    """Whose YAML says MODEL.DEVICE auto, which is no device of PyTorch's."""
+    """Test that Detectron2 builds a model whose config has MODEL.DEVICE auto, which is not a device of PyTorch."""
     cfg = model_zoo.get_cfg("quickstart/mask_rcnn_glyphs_seesaw.yaml")
     assert build_model(cfg).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 

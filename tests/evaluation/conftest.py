@@ -9,7 +9,7 @@ from tests.shared import shared_path
 
 @pytest.fixture
 def caplog(caplog, monkeypatch):
-    """Like pytest's fixture, but works after Detectron2's setup_logger has turned propagation off."""
+    """Provide pytest's caplog, which also works after Detectron2's setup_logger disabled propagation."""
     monkeypatch.setattr(logging.getLogger("seesaw_d2"), "propagate", True)
     return caplog
 

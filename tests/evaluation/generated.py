@@ -21,8 +21,8 @@ def rle(x: float, y: float, w: float, h: float) -> dict:
 def generate(seed: int, num_images: int = 25, crowded: bool = False) -> tuple[LVIS, list[dict]]:
     """Generate ground truth and results.
 
-    They have ties in scores, ignored and empty objects, empty masks, neg and not_exhaustive categories, images without
-    objects or detections, and unordered ids. ``crowded``: more than 300 detections in an image.
+    The data has equal scores, ignored and empty objects, empty masks, neg and not_exhaustive categories, images without
+    objects or detections, and unordered ids. If ``crowded``, some images have more than 300 detections.
     """
     rng = random.Random(seed)
     ids = [3 * index + 2 for index in range(6)]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
 SIDE = 120
-# Around float64's 53 bits, and the ends of int64.
+# Values near the 53 bits of float64, and near the limits of int64.
 _STARTS = (1, 0, -3, 2**31 - 2, 2**53 - 1, 2**60, -(2**63), 2**63 - 40)
 _SCORES = (0.1, 0.5, 0.5000001, 0.9)
 
@@ -30,7 +30,7 @@ def plane_of(box) -> np.ndarray:
 
 
 def ids(count: int) -> st.SearchStrategy[list[int]]:
-    """Distinct 64-bit integers in any order, some of them equal as float64."""
+    """Draw distinct 64-bit integers in any order. Some of them are equal as float64."""
     ranges = st.sampled_from(_STARTS).map(lambda start: list(range(start, start + count)))
     return ranges.flatmap(st.permutations)
 
@@ -45,7 +45,7 @@ def boxes(draw) -> list[float]:
 
 @st.composite
 def polygons(draw, box) -> list[float]:
-    """A box, any points around it, or too few points."""
+    """Draw polygons: a box, any points around the box, or too few points."""
     x, y, w, h = box
     kind = draw(st.sampled_from(("box", "box", "any", "any", "line", "few", "odd")))
     if kind == "box":
@@ -78,10 +78,10 @@ def objects(draw, image_id, category_ids, areas) -> dict:
 
 @st.composite
 def detections(draw, item, category_ids) -> dict:
-    """A detection that matches the object, nearly matches it or misses it."""
+    """Draw a detection that matches, nearly matches or misses the object."""
     shift = draw(st.sampled_from((0, 0, 1, 3, 15)))
     box = [value + draw(st.integers(-shift, shift)) for value in item["bbox"]]
-    if draw(st.sampled_from((False, False, True))):  # inside, as in a crowd
+    if draw(st.sampled_from((False, False, True))):  # a detection inside the object, as in a crowd
         box = [box[0] + box[2] // 4, box[1] + box[3] // 4, box[2] // 2, box[3] // 2]
     box[2:] = [max(value, 0) for value in box[2:]]
     category = item["category_id"] if draw(st.integers(0, 4)) else draw(st.sampled_from(category_ids))
@@ -91,7 +91,7 @@ def detections(draw, item, category_ids) -> dict:
 
 @st.composite
 def data_sets(draw, areas, finish_object, finish_image) -> tuple[dict, list[dict]]:
-    """The content of an annotation file, and results. ``finish_*`` draw the fields of a format."""
+    """Draw the content of an annotation file, and results. ``finish_*`` add the fields of a format."""
     category_ids = draw(ids(draw(st.integers(1, 3))))
     image_ids = draw(ids(draw(st.integers(1, 4))))
     images, annotations, results = [], [], []

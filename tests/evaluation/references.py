@@ -17,7 +17,7 @@ _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
 def pycocotools_metrics(data: dict, results: list[dict], iou_type: str) -> tuple[dict, dict]:
-    """Return metrics and AP by category id, in percent. All detections count."""
+    """Return the metrics, and AP of each category id, in percent, without a limit on the number of detections."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth, found = COCO(), COCO()
         truth.dataset = _completed(data, iou_type)

@@ -44,7 +44,7 @@ def test_every_object_is_classified(config_file, heads):
     found = classify_ground_truth(model, build_test_loader(cfg, name), records)
     assert sorted(found.labels) == sorted(item["category_id"] for r in records for item in r["annotations"])
     assert model.training
-    # A classifier that only knows category 3, and one that only knows background.
+    # One classifier that always predicts category 3, and one that always predicts background.
     for predictor in model.roi_heads.box_predictor if "Cascade" in heads else [model.roi_heads.box_predictor]:
         with torch.no_grad():
             predictor.cls_score.weight.zero_()

@@ -32,7 +32,7 @@ def test_classes_without_test_images_and_unknown_groups():
 
 
 def test_calibration_by_hand():
-    """Two images at confidence 0.9, one right; two at 0.3, one right: ECE = (0.4 + 0.2) / 2."""
+    """Test ECE by hand: of two images each with confidence 0.9 and 0.3, one is right: ECE = (0.4 + 0.2) / 2."""
     bins = calibration_bins(np.array([0.9, 0.9, 0.3, 0.3]), np.array([True, False, True, False]))
     assert expected_calibration_error(bins) == pytest.approx(30.0)
 

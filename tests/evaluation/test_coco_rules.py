@@ -94,7 +94,7 @@ def test_ids_beyond_64_bits_are_refused(tmp_path, key):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("mask", ["run lengths", "polygon", "none"])
 def test_what_is_inside_a_crowd_is_ignored(tmp_path, engine, mask):
-    """Each of four detections covers a quarter of the crowd, with an IoU below 0.5."""
+    """Test four detections that each cover a quarter of a crowd, with an IoU below 0.5."""
     data = toy_data()
     results = [found(item, score=0.2) | {"segmentation": toy_mask(item["bbox"])} for item in data["annotations"]]
     crowd = {"id": 300, "image_id": 12, "category_id": 3, **square(2, 22, 16), "iscrowd": 1}
@@ -134,7 +134,7 @@ def toy_mask(box: list[float]) -> dict:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("polygons", [[[12, 12]], [[5, 5, 20, 20]], [[]], [[5, 5, 20]], [[1, 1], [2, 2], [3, 3]]])
 def test_objects_without_a_usable_polygon_count(tmp_path, caplog, engine, polygons):
-    """Box evaluation counts them. Mask evaluation ignores them and the detections in their boxes."""
+    """Test that box evaluation counts these objects, and mask evaluation ignores them and detections in their boxes."""
     data = toy_data()
     results = [found(item) | {"segmentation": toy_mask(item["bbox"])} for item in data["annotations"]]
     for item in data["annotations"][:2]:
@@ -166,7 +166,7 @@ def test_ignore_is_not_coco_s(tmp_path, caplog):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_training_evaluates_as_the_tool_does(toy, tmp_path, engine):
-    """The data have a crowd without a mask, areas of 0 and a polygon of one point."""
+    """Test data with a crowd without a mask, areas of 0, and a polygon of one point."""
     data = toy_data()
     data["annotations"].append({"id": 300, "image_id": 12, "category_id": 3, "bbox": [30, 5, 20, 25], "iscrowd": 1})
     for item in data["annotations"][1:4]:

@@ -22,7 +22,7 @@ SLOW = settings(QUICK, max_examples=2000)
 
 
 def check(data: dict, results: list[dict], reference) -> None:
-    # As from a file: through JSON, and not the reference's objects.
+    # Copy the data through JSON, as from a file, because the reference changes its objects.
     file = check_annotations(json.loads(json.dumps(data)), "random.json")
     ground_truth = lvis_ground_truth(file, file_frequency(file))
     detections = detections_from_results(copy.deepcopy(results), ground_truth, "results")
@@ -45,7 +45,7 @@ def against_pycocotools(drawn):
 
 
 def against_lvis_api(drawn):
-    if drawn[1]:  # lvis-api takes no empty results
+    if drawn[1]:  # lvis-api does not support empty results
         check(*drawn, lvis_api_metrics)
 
 

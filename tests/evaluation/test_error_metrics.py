@@ -37,7 +37,7 @@ def found(ground_truth, rows):
 @pytest.mark.parametrize("engine", ["hotcoco", "official"])
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_each_correction_by_hand(iou_type, engine):
-    """Of category 2 a confusion (0.9) and background (0.85) have higher scores than the right detection (0.8)."""
+    """Test category 2: a confusion (0.9) and background (0.85) have higher scores than the right detection (0.8)."""
     ground_truth = data([(A, 1, {}), (B, 2, {})])
     detections = found(ground_truth, [(A, 2, 0.9), (FAR, 2, 0.85), (B, 2, 0.8)])
     metrics, _ = evaluate_detections(ground_truth, detections, iou_type, engine=engine, extra=["errors"])
@@ -52,11 +52,11 @@ def test_one_detection_of_an_object_stays_after_relabelling():
     detections = found(ground_truth, [(A, 1, 0.3), (A, 2, 0.9), (B, 1, 0.5), (FAR, 1, 0.2)])
     kept = relabelled(ground_truth, detections, "bbox")
     assert list(zip(kept.category_ids.tolist(), kept.scores.tolist(), strict=True)) == [(1, 0.9), (2, 0.5), (1, 0.2)]
-    assert detections.category_ids.tolist() == [1, 2, 1, 1]  # not changed
+    assert detections.category_ids.tolist() == [1, 2, 1, 1]  # the detections are not changed
 
 
 def test_a_right_category_keeps_its_object():
-    """Two objects in one place: the detection belongs to the one of its category, though the other fits better."""
+    """Test two objects in one place. The detection matches the object of its category, although another fits better."""
     ground_truth = data([(A, 1, {}), ((2, 2, 12, 10), 2, {})])
     kept = relabelled(ground_truth, found(ground_truth, [(A, 2, 0.9), (A, 1, 0.8)]), "bbox")
     assert kept.category_ids.tolist() == [2, 1]

@@ -71,7 +71,7 @@ def test_equals_lvis_api(coco38, tmp_path, max_dets, caplog):
 
 
 def test_detectron2_agrees(coco38, tmp_path):
-    """Detectron2's evaluator gives the same metrics on LVIS data."""
+    """Test that Detectron2's evaluator gives the same metrics on LVIS data."""
     from detectron2.evaluation import LVISEvaluator
 
     lvis_eval_class()
@@ -151,7 +151,7 @@ def test_without_a_config(toy):
     _, name, records = toy()
     results = evaluate(LongTailEvaluator(name, distributed=False), records)
     assert results["bbox"]["AP"] == results["segm"]["AP"] == pytest.approx(100)
-    # COCO's files have no groups.
+    # Files in COCO format have no frequency groups.
     assert math.isnan(results["bbox"]["APr"])
     results = evaluate(LongTailEvaluator(name, frequency={3: "r", 7: "f"}), records)
     assert results["bbox"]["APr"] == results["bbox"]["APf"] == pytest.approx(100)

@@ -72,7 +72,7 @@ def test_groups_from_training_data(toy):
     results = evaluate(build_evaluator(cfg, name), records)["bbox"]
     assert results["APr"] == results["APf"] == pytest.approx(100)
     assert math.isnan(results["APc"])
-    # The file's own letters hold with LVIS's thresholds only.
+    # The groups in the file are used only with LVIS's thresholds.
     data = toy_data()
     for category in data["categories"]:
         category["frequency"] = "c"
@@ -104,7 +104,7 @@ def test_without_annotations_the_submission_is_written(toy, tmp_path, caplog):
     entries = json.loads(path.read_text())
     assert all(set(entry) == {"image_id", "category_id", "score", "segmentation"} for entry in entries)
     assert {entry["category_id"] for entry in entries} == {3, 7}
-    # The server runs lvis-api with its own annotations on it.
+    # Evaluate the submission as the server does: with lvis-api and the annotations.
     ground_truth = build_evaluator(cfg, name)._lvis_api
     evaluation = lvis_eval_class()(ground_truth, LVISResults(ground_truth, str(path)), "segm")
     evaluation.run()
@@ -123,7 +123,7 @@ def test_submission_of_boxes(toy, tmp_path):
 
 def test_degenerate_ground_truth_is_missed(toy):
     data = toy_data()
-    # As lvis-api has it: an object is there if it has an area, whatever its box.
+    # As in lvis-api, an object counts if its area is positive, for any box.
     data["annotations"].append({"id": 300, "image_id": 10, "category_id": 3, **square(1, 1, 0), "area": 4})
     cfg, name, records = toy(data)
     assert 50 < evaluate(build_evaluator(cfg, name), records)["bbox"]["AP"] < 100

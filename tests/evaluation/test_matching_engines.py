@@ -76,7 +76,7 @@ def test_no_detections(iou_type):
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_fixed_has_no_limit_for_an_image(iou_type):
-    """AP_fixed counts all detections: images have 400 or more, categories fewer than 10,000."""
+    """Test that AP_fixed counts all detections of images with 400 or more. Categories have fewer than 10,000."""
     ground_truth, results = generate(7, num_images=8, crowded=True)
     detections = detections_from_results(results, ground_truth, "results")
     engines = (hotcoco_curves, official_curves)

@@ -26,13 +26,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
-    """Forget what a test registers."""
+    """Remove the metrics that a test registers."""
     for task, metrics in METRIC_REGISTRY.items():
         monkeypatch.setitem(METRIC_REGISTRY, task, dict(metrics))
 
 
 def add_example():
-    """Run the block of "Adding a metric"."""
+    """Run the code block of the section "Adding a metric"."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     section = re.search(r"^## Adding a metric\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)[1]
     (block,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)

@@ -27,7 +27,7 @@ def test_round_trip(tmp_path, monkeypatch):
 
 def test_json_of_columns_is_that_of_the_dicts():
     detections = detections_from_results(RESULTS, TRUTH, "results")
-    escaped = detections.counts[0] + b"\\0\\"  # a backslash is one of run-length encoding's characters
+    escaped = detections.counts[0] + b"\\0\\"  # a backslash can occur in a run-length encoding
     detections = dataclasses.replace(detections, counts=[escaped, *detections.counts[1:]])
     for part in (
         detections,

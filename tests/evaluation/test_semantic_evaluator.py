@@ -32,7 +32,7 @@ def test_metrics():
 
 @pytest.fixture
 def image(tmp_path):
-    """A label map of two images, and scores whose confusion is CONFUSION."""
+    """Write label maps of two images. Return scores whose confusion matrix is CONFUSION."""
     true, called = np.repeat([i // 4 for i in range(16)], CONFUSION.ravel()), np.repeat(
         [i % 4 for i in range(16)], CONFUSION.ravel()
     )  # fmt: skip

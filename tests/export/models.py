@@ -33,7 +33,7 @@ HEADS = {
     "detectron2": ("MODEL.ROI_HEADS.NAME", "StandardROIHeads"),
     "classes_like_detectron2": (f"{CLS_LOSS}.BACKGROUND", "class", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"),
 }
-# PairwiseClassBalance is among the heads.
+# PairwiseClassBalance is tested with its head.
 LOSSES = sorted(name for name, loss in LOSS_REGISTRY if set(loss.backgrounds) - {"none"} and "Pairwise" not in name)
 
 
@@ -69,7 +69,7 @@ def with_weights(cfg: CfgNode, folder: Path) -> CfgNode:
             nn.init.normal_(module.weight, std=0.05)
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
-        if isinstance(module, BalancedGroupSoftmaxLoss):  # what it learns from the training set
+        if isinstance(module, BalancedGroupSoftmaxLoss):  # statistics of the training set
             module.group.copy_(torch.arange(module.num_classes) % module.num_groups)
         if isinstance(module, InverseImageFrequencyLoss):
             module.link_weights.copy_(torch.linspace(0.5, 2, module.num_classes))

@@ -17,7 +17,7 @@ IMAGE = np.arange(192, dtype=np.uint8).reshape(3, 8, 8)
 
 @pytest.fixture(params=WRITERS)
 def exported(request, tmp_path):
-    """A file without a checksum, as earlier versions wrote it."""
+    """Return an exported file without a checksum, as earlier versions wrote it."""
     WRITERS[request.param](tmp_path)
     (path,) = tmp_path.iterdir()
     return path
@@ -46,7 +46,7 @@ def test_damage_is_found(exported):
         except WeightsError as error:
             message = str(error)
         if message is None:
-            assert np.array_equal(found, expected)  # the checksum itself is damaged
+            assert np.array_equal(found, expected)  # only the checksum is damaged
         else:
             refused += 1
             assert str(exported) in message

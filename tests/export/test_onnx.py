@@ -37,7 +37,7 @@ def check(cfg, folder):
 
 
 def test_a_detector(tmp_path):
-    """Seesaw's scores and normalized masks on images of other sizes, one of them without detections."""
+    """Test scores of Seesaw Loss and normalized masks on images of other sizes. One image has no detections."""
     cfg = detector(tmp_path, *HEADS[FAST])
     images = threshold_between(cfg, image(96, 128, 1), image(64, 96, 5))
     written = export_model(cfg, str(tmp_path), "onnx", picture=images[0].transpose(1, 2, 0))
@@ -50,14 +50,14 @@ def test_a_detector(tmp_path):
         assert max(difference(eager(model, image(*shape)), exported(image(*shape))).values()) <= 1e-4
     assert exported.metadata["classes"][0] == "category 0"
     with open(written.path, "rb") as file:
-        assert not re.search(rb"site-packages|\.py\b", file.read())  # nothing of the machine that made it
+        assert not re.search(rb"site-packages|\.py\b", file.read())  # no paths of the exporting machine
 
 
 @pytest.mark.parametrize(
     "head", [FAST, *(pytest.param(head, marks=pytest.mark.slow) for head in HEADS if head != FAST)]
 )
 def test_half_precision(head, tmp_path):
-    """float16 inside, float32 outside, half the size, close to the model in float32, also for other sizes."""
+    """Test float16 layers: float32 outputs close to the float32 model, half the file size, images of other sizes."""
     cfg = detector(tmp_path, *HEADS[head])
     sample = picture(96, 128, 1)
     (tmp_path / "whole").mkdir()

@@ -63,7 +63,7 @@ def test_the_program_for_torchscript(tmp_path, monkeypatch):
 
 
 def test_the_program_for_batches(tmp_path, monkeypatch, capsys):
-    """Uses the quickstart's initial model and other images."""
+    """Test the program with the untrained quickstart model and other images."""
     monkeypatch.chdir(tmp_path)
     cfg = model_zoo.get_cfg("quickstart/mask_rcnn_glyphs_seesaw.yaml")
     for folder in ("output/quickstart", "datasets/glyphs/images/val"):
@@ -79,6 +79,6 @@ def test_what_the_page_names(tmp_path):
     assert all(f"--format {name}" in PAGE for name in FORMATS)
     path = export_model(detector(tmp_path), str(tmp_path), "torchscript", picture=picture(64, 64, 1)).path
     metadata = ExportedModel(path).metadata
-    inside = {"version", "task", "input", "outputs", "seesaw_d2", "torch"}  # told in other words
+    inside = {"version", "task", "input", "outputs", "seesaw_d2", "torch"}  # described in other words
     assert all(f"`{name}`" in PAGE for name in set(metadata) - inside)
     assert all(f"`{name}`" in PAGE for name in metadata["outputs"])

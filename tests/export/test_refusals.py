@@ -49,7 +49,7 @@ def test_parts_of_a_model(overrides, message):
 
 
 def test_what_onnx_alone_cannot_hold(tmp_path, monkeypatch):
-    """ONNX, unlike TorchScript, does not support overlaps above 1 (no NMS) and weights of 2 GiB."""
+    """Test that ONNX does not support IoU thresholds above 1 (no NMS) and weights of 2 GiB, unlike TorchScript."""
     cfg = detector(tmp_path)
     model = model_of(cfg)
     for key in ("MODEL.RPN.NMS_THRESH", "MODEL.ROI_HEADS.NMS_THRESH_TEST"):
@@ -85,7 +85,7 @@ def test_a_part_of_ones_own_that_cannot_be_captured(file_format, tmp_path, monke
 
 
 def test_rotated_boxes(tmp_path):
-    """Only the pooler is replaced: Detectron2's rotated operators need its compiled code."""
+    """Test the error for rotated boxes. Replace only the pooler, because rotated operators need compiled code."""
     cfg = detector(tmp_path)
     model = model_of(cfg)
     model.roi_heads.box_pooler.level_poolers[0] = ROIAlignRotated((7, 7), 0.25, 0)
@@ -117,11 +117,11 @@ def test_the_command(arguments, glyphs, tmp_path, capsys, recwarn):
     given = words({"--sample-image": str(sample), **arguments})
     recwarn.clear()
     assert main(given) == 0
-    assert not [each for each in recwarn if "torch.jit" in str(each.message)]  # which the guide has said
+    assert not [each for each in recwarn if "torch.jit" in str(each.message)]  # the guide mentions the deprecation
     printed = capsys.readouterr().out
     assert "model.ts: " in printed
     assert "largest difference: boxes 0" in printed
-    assert ExportedModel(tmp_path / "out/model.ts").metadata["classes"][0] != "category 0"  # the data set's names
+    assert ExportedModel(tmp_path / "out/model.ts").metadata["classes"][0] != "category 0"  # names of the data set
     before = (tmp_path / "out/model.ts").read_bytes()
     assert main(given) == 2
     assert "model.ts: " in capsys.readouterr().err
@@ -179,7 +179,7 @@ def test_a_file_that_says_something_else_is_not_written(tmp_path, monkeypatch):
 
 
 def test_without_the_extra(arguments, tmp_path, monkeypatch, capsys):
-    """Missing packages of ONNX are found before anything is computed. TorchScript needs none of them."""
+    """Test that missing ONNX packages are found before any computation, and that TorchScript does not need them."""
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     monkeypatch.setattr(exporting, "load_predictor", None)
     assert main(words({**arguments, "--format": "onnx"})) == 2

@@ -21,11 +21,11 @@ from tests.export.models import (
 )
 
 FAST = ("normed_mask", "cascade", "pcb", "EqualizationLossV2", "BalancedGroupSoftmaxLoss")
-OTHERS = [(64, 96, 5), (33, 41, 6), (200, 97, 7)]  # none of the size that was traced, two that are padded
+OTHERS = [(64, 96, 5), (33, 41, 6), (200, 97, 7)]  # other sizes than the traced image. Two of them are padded
 
 
 def check(cfg, folder):
-    """A file exported with one image gives the model's outputs on others."""
+    """Check that a file exported with one image gives the outputs of the model for other images."""
     written = export_model(cfg, str(folder), "torchscript", picture=picture(96, 128, 1))
     model, exported = model_of(cfg), ExportedModel(written.path)
     for shape in OTHERS:
@@ -79,7 +79,7 @@ def test_image_classifier(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(dtype, tmp_path):
-    """Layers run in half precision. Outputs are float32 and close to the model's in float32."""
+    """Test layers in half precision. The outputs are float32 and close to those of the float32 model."""
     cfg = detector(tmp_path, *HEADS["normed_mask"])
     written = export_model(cfg, str(tmp_path), "torchscript", dtype=dtype, picture=picture(96, 128, 1))
     exported = ExportedModel(written.path)
@@ -90,7 +90,7 @@ def test_half_precision(dtype, tmp_path):
 
 
 def test_outputs_are_without_gradients(tmp_path):
-    """``.numpy()`` works on the outputs without further calls."""
+    """Test that ``.numpy()`` works on the outputs without ``detach``."""
     path = export_model(detector(tmp_path), str(tmp_path / "a.ts"), "torchscript", picture=picture(96, 128, 1)).path
     found = torch.jit.load(path)(torch.from_numpy(image(64, 96, 5)))
     assert [values.numpy().ndim for values in found] == [2, 1, 3, 1]
@@ -109,7 +109,7 @@ def test_metadata(tmp_path):
 
 
 def test_another_model_is_noticed(tmp_path):
-    """The comparison fails for other scores, boxes or masks and for additional detections."""
+    """Test that the comparison fails for other scores, boxes or masks, and for additional detections."""
     cfg = detector(tmp_path)
     model, array = model_of(cfg), image(64, 96, 5)
     expected = eager(model, array)
@@ -121,7 +121,7 @@ def test_another_model_is_noticed(tmp_path):
     fewer = {name: values[:-1] for name, values in expected.items()}
     with pytest.raises(OutputError, match=r"unmatched.* 0\b"):
         compare(lambda _: fewer, [array], [expected], [expected])
-    # The same detections in another order are the same.
+    # Detections in another order are equal.
     shuffled = {name: values[::-1] for name, values in expected.items()}
     assert max(compare(lambda _: shuffled, [array], [expected], [expected]).values()) == 0
 
@@ -138,7 +138,7 @@ def test_a_model_may_differ_by_what_it_makes_of_rounding(tmp_path):
 
 
 def test_nothing_stays_replaced(tmp_path):
-    """The patches of Detectron2 are removed after an export."""
+    """Test that the replaced functions of Detectron2 are restored after an export."""
     from detectron2.layers import Conv2d
     from detectron2.modeling.poolers import ROIPooler
     from detectron2.modeling.proposal_generator import rpn

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class SetCriterion(nn.Module):
-    """What they share. ``matcher(outputs, targets)`` returns pairs of queries and objects."""
+    """Implement the common part. ``matcher(outputs, targets)`` returns pairs of queries and objects."""
 
     def __init__(self, num_classes, matcher, losses=("labels",)):
         super().__init__()
@@ -31,7 +31,7 @@ class SetCriterion(nn.Module):
 
 
 class Mask2FormerCriterion(SetCriterion):
-    """Mask2Former, mask2former/modeling/criterion.py; also MaskFormer's."""
+    """Implement the criterion of Mask2Former (mask2former/modeling/criterion.py) and MaskFormer."""
 
     def __init__(self, num_classes, matcher, eos_coef=0.1, **kwargs):
         super().__init__(num_classes, matcher, **kwargs)
@@ -46,7 +46,7 @@ class Mask2FormerCriterion(SetCriterion):
 
 
 class DetrCriterion(Mask2FormerCriterion):
-    """DETR, models/detr.py, whose training loop prints class_error."""
+    """Implement the criterion of DETR (models/detr.py), whose training loop prints class_error."""
 
     def loss_labels(self, outputs, targets, indices, num_boxes, log=True):
         losses = super().loss_labels(outputs, targets, indices, num_boxes)
@@ -54,7 +54,7 @@ class DetrCriterion(Mask2FormerCriterion):
 
 
 class DeformableDetrCriterion(SetCriterion):
-    """Deformable DETR, models/deformable_detr.py; DINO, models/dino/dino.py; RF-DETR without IoU in its target."""
+    """Implement the criterion of Deformable DETR, DINO (models/dino/dino.py), and RF-DETR without IoU targets."""
 
     focal_alpha = 0.25
 
@@ -68,7 +68,7 @@ class DeformableDetrCriterion(SetCriterion):
 
 
 class RfDetrCriterion(DeformableDetrCriterion):
-    """RF-DETR, rfdetr/models/lwdetr.py, with ia_bce_loss: its target has the IoU, here 0.7."""
+    """Implement the criterion of RF-DETR (rfdetr/models/lwdetr.py) with ia_bce_loss. The IoU in the target is 0.7."""
 
     def loss_labels(self, outputs, targets, indices, num_boxes, log=True):
         logits = outputs["pred_logits"]

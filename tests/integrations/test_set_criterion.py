@@ -37,7 +37,7 @@ LABELS = torch.tensor([[C, C, 0, C, 2, 2, C], [C] * QUERIES])
 
 
 def match(outputs, targets):
-    """Give object 0 query 4, object 1 query 2, object 2 query 5."""
+    """Match query 4 with object 0, query 2 with object 1, and query 5 with object 2."""
     none = torch.tensor([], dtype=torch.int64)
     return [(torch.tensor([4, 2, 5]), torch.tensor([0, 1, 2])), (none, none)]
 
@@ -64,7 +64,7 @@ def test_without_factors_the_criterion_keeps_its_numbers(criterion, loss):
     logits = [given["pred_logits"], given["aux_outputs"][0]["pred_logits"]]
     expected = criterion(given, TARGETS)
     found = use_loss(copy.deepcopy(criterion), copy.deepcopy(loss))(given, TARGETS)
-    assert list(found) == list(expected)  # class_error stays
+    assert list(found) == list(expected)  # class_error is still in the outputs
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value)
     gradients = [torch.autograd.grad(each["loss_ce"] + each["loss_ce_1"], logits) for each in (found, expected)]
@@ -80,7 +80,7 @@ def test_seesaw_counts_objects_and_queries_without_one():
         expected = expected(given["pred_logits"].flatten(0, 1), LABELS.flatten(), weights, weights.sum())["loss_cls"]
         torch.testing.assert_close(criterion(outputs(C + 1, layers=1), TARGETS)["loss_ce"], expected)
         criterion(given, TARGETS)
-    assert criterion.cls_loss.class_counts.tolist() == [3, 0, 6, 0, 33]  # 3 layers so far
+    assert criterion.cls_loss.class_counts.tolist() == [3, 0, 6, 0, 33]  # counts of 3 decoder layers
     assert "cls_loss.class_counts" in criterion.state_dict()
 
 

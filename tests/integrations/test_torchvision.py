@@ -41,7 +41,7 @@ def losses_of(model):
 def test_cross_entropy_gives_torchvisions_numbers():
     plain = detector()
     ours = use_loss(copy.deepcopy(plain), CrossEntropyLoss(CLASSES, background="class"))
-    with torch.no_grad():  # background is the first logit of torchvision's, and the last one of ours
+    with torch.no_grad():  # background is the first logit in torchvision, and the last logit in this project
         ours.roi_heads.box_predictor.cls_score.weight.copy_(plain.roi_heads.box_predictor.cls_score.weight.roll(-1, 0))
         ours.roi_heads.box_predictor.cls_score.bias.copy_(plain.roi_heads.box_predictor.cls_score.bias.roll(-1, 0))
     expected, found = losses_of(plain), losses_of(ours)
@@ -65,7 +65,7 @@ def test_each_model_has_its_own_loss(loss):
     if loss is SeesawLoss:
         assert first.roi_heads.box_predictor.cls_loss.class_counts[:CLASSES].sum() > 0
         assert second.roi_heads.box_predictor.cls_loss.class_counts.sum() == 0
-    assert "loss_classifier" in losses_of(detector())  # other models of the process keep torchvision's loss
+    assert "loss_classifier" in losses_of(detector())  # other models in this process still use torchvision's loss
 
 
 def test_scores_are_those_of_the_loss():

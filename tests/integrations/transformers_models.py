@@ -55,7 +55,7 @@ def make(name):
 
 
 def batch(model):
-    """Return the inputs of two images with two objects and one object."""
+    """Return the inputs for two images. The first has two objects, the second has one object."""
     labels = [torch.tensor([0, 2]), torch.tensor([1])]
     inputs = {"pixel_values": torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))}
     if "former" in model.config.model_type:
@@ -69,7 +69,7 @@ def batch(model):
 
 
 def losses(model):
-    """Return the sum of losses, and each."""
-    torch.manual_seed(2)  # Mask2Former samples points
+    """Return the sum of all losses, and each loss."""
+    torch.manual_seed(2)  # set the seed, because Mask2Former samples points
     found = model(**batch(model))
     return found.loss, getattr(found, "loss_dict", None)

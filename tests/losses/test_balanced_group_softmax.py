@@ -10,7 +10,7 @@ from tests.losses.batches import gradient, random_batch
 from tests.reference.balanced_group_softmax import bags, scores
 
 C = 7
-COUNTS = [5, 9, 10, 99, 2000, 1000, 100]  # groups 0, 0, 1, 1, 3, 3, 2
+COUNTS = [5, 9, 10, 99, 2000, 1000, 100]  # the categories are in the groups 0, 0, 1, 1, 3, 3, 2
 GROUPS = [[0, 1], [2, 3], [6], [4, 5]]
 
 
@@ -59,7 +59,7 @@ def test_the_references_numbers(name, dtype, tolerance, monkeypatch):
     )
     assert loss.group.tolist() == arrays["group_of_class"][:-1].tolist()
     others, classes = torch.from_numpy(arrays["others_column"]), torch.from_numpy(arrays["class_column"])
-    columns = torch.cat([classes[:-1], others[-1:], classes[-1:], others[:-1]])  # its last group: foreground
+    columns = torch.cat([classes[:-1], others[-1:], classes[-1:], others[:-1]])  # the last group is foreground
     for call in golden.calls(arrays):
         theirs = call.tensor("logits", dtype).requires_grad_()
         labels = call.tensor("labels", torch.int64)
@@ -81,8 +81,8 @@ def test_the_selection():
     labels = torch.cat([torch.tensor([0, 1, 6]), torch.full((97,), C)])
     members, selected = loss.members(labels), loss.select(labels)
     assert (selected | ~members).all()
-    assert selected.sum(dim=0).tolist() == [2 + 4, 0, 1 + 2, 0]  # groups without a member are not trained
-    assert make(beta=0.4).select(labels).sum(dim=0).tolist() == [2, 0, 1, 0]  # int(0.8) others
+    assert selected.sum(dim=0).tolist() == [2 + 4, 0, 1 + 2, 0]  # groups without a member in the batch are not trained
+    assert make(beta=0.4).select(labels).sum(dim=0).tolist() == [2, 0, 1, 0]  # int(0.8) = 0 others
     assert make(beta=1000.0).select(labels).sum(dim=0).tolist() == [100, 0, 100, 0]
 
 
@@ -94,7 +94,7 @@ def test_every_other_proposal_is_as_likely():
         loss.random.next_batch()
         counts += loss.select(labels)[:, 0]
     assert counts[0] == 2000
-    # 2000 draws of 10 in 40: mean 500, standard deviation 19.4
+    # 2000 draws of 10 out of 40 have the mean 500 and the standard deviation 19.4
     assert (counts[1:] - 500).abs().max() < 5 * 19.4
 
 
@@ -144,7 +144,7 @@ def test_gradients():
 
 
 def test_groups_come_from_the_checkpoint():
-    """Instance counts of another data set do not change the groups of a trained classifier."""
+    """Test that instance counts of another data set do not change the groups of a trained classifier."""
     trained, other = make(), BalancedGroupSoftmaxLoss(C, instance_counts=[1] * C)
     other.load_state_dict(trained.state_dict())
     logits, _ = random_batch(trained.num_logits, C)

@@ -7,7 +7,7 @@ from seesaw_d2.losses import ClassificationLoss
 
 
 class Probe(ClassificationLoss):
-    """A loss that records the arguments of its methods. It computes a matrix product, which autocast would round."""
+    """Record the arguments of the methods of a loss. The loss computes a matrix product, which autocast would round."""
 
     def __init__(self, background="class"):
         super().__init__(3, background=background)

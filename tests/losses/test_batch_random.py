@@ -7,7 +7,7 @@ from seesaw_d2.losses.batch_random import BatchRandom
 
 
 def splitmix64(index):
-    """Compute the published generator with Python's unbounded integers."""
+    """Compute the published random generator with Python's unbounded integers."""
     mask = 2**64 - 1
     z = index * 0x9E3779B97F4A7C15 & mask
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & mask
@@ -25,7 +25,7 @@ def test_uniform():
     values = BatchRandom(seed=3).uniform(1000, 100)
     assert values.dtype == torch.float64
     assert ((values > 0) & (values < 1)).all()
-    # standard errors 0.0009, 0.0003 and 0.001
+    # the standard errors are 0.0009, 0.0003 and 0.001
     assert abs(values.mean() - 0.5) < 0.005
     assert abs(values.var() - 1 / 12) < 0.0015
     assert abs(torch.corrcoef(torch.stack([values[:-1].flatten(), values[1:].flatten()]))[0, 1]) < 0.015

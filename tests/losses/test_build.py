@@ -65,7 +65,7 @@ def test_cross_entropy():
 
 @pytest.mark.parametrize("name", sorted(name for name, _ in LOSS_REGISTRY))
 def test_the_name_alone_is_a_config(name):
-    """A loss can be built from its name and statistics. BACKGROUND "auto" is its default."""
+    """Test that a loss can be built from its name and statistics, with the default BACKGROUND "auto"."""
     default = LOSS_REGISTRY.get(name).backgrounds[0]
     loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]), has_background=default != "none")
     assert type(loss).__name__ == name
@@ -134,7 +134,7 @@ NEEDS_STATISTICS = ("EqualizationLoss", "BalancedGroupSoftmaxLoss", "ClassBalanc
     ],
 )
 def test_pcb_around_another_loss(wrapped, background, width):
-    """PCB reads its own keys and those of the wrapped loss, and uses the background of the wrapped loss."""
+    """Test that PCB reads its own keys and those of the wrapped loss, and uses the background of the wrapped loss."""
     changes = {"PCB_ALPHA": 0.3, "PCB_MOMENTUM": 0.5, "PCB_START_ITER": 7, "PCB_UNSEEN": "ignore", "SEESAW_P": 0.1}
     cfg = make_cfg(NAME="PairwiseClassBalance", PCB_LOSS=wrapped, BACKGROUND=background, EQL_V2_MU=0.4, **changes)
     loss = build_loss(cfg, 4, never)
@@ -158,7 +158,7 @@ def test_without_the_training_data_a_model_predicts_and_does_not_train(name, sta
     logits, labels = torch.zeros(2, loss.num_logits), torch.tensor([0, 3])
     with pytest.raises(ValueError, match=r"(image_frequency|_counts): expected .* found None"):
         loss(logits, labels)
-    if name == "BalancedGroupSoftmaxLoss":  # its scores need the groups, which a checkpoint provides
+    if name == "BalancedGroupSoftmaxLoss":  # the scores need the groups, which a checkpoint provides
         with pytest.raises(ValueError, match="instance_counts"):
             loss.probabilities(logits)
         loss.load_state_dict(BalancedGroupSoftmaxLoss(3, instance_counts=[1, 50, 5000]).state_dict())

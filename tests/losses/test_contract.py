@@ -12,7 +12,7 @@ from seesaw_d2.losses import LOSS_REGISTRY, ClassificationLoss, CrossEntropyLoss
 
 C, N = 6, 12
 
-# Values for the arguments that a loss has no default for, by the argument's name, for a way to model background.
+# Name of an argument without default -> function from the kind of background to a value of the argument.
 REQUIRED = {
     "image_frequency": lambda background: torch.linspace(0.0001, 0.5, C),
     "image_counts": lambda background: torch.tensor([2, 5, 50, 500, 5000, 50000]),
@@ -225,7 +225,7 @@ def test_probabilities(name, background):
 
 @every_loss
 def test_nothing_waits_for_the_device(name, background):
-    """Losses do not synchronize. Meta tensors have no values, so that operations such as item and nonzero fail."""
+    """Test that losses do not synchronize. On meta tensors without values, operations such as item and nonzero fail."""
     loss = make(name, background).to("meta")
     logits, labels = batch(loss)
     logits, labels = logits.detach().to("meta").requires_grad_(), labels.to("meta")

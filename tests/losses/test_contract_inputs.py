@@ -38,7 +38,7 @@ def test_inputs_that_do_not_fit(name, background):
 
 @every_loss
 def test_labels_end_where_background_does(name, background):
-    """The largest label is valid, the next one is not."""
+    """Test that the largest label is valid, and that the next label is not."""
     loss = make(name, background)
     logits, labels = batch(loss)
     loss(logits, torch.full_like(labels, loss.num_label_values - 1))

@@ -90,7 +90,7 @@ def test_all_weights_zero(batch):
 
 @pytest.mark.parametrize("make", [CrossEntropyLoss, SeesawLoss], ids=lambda make: make.__name__)
 def test_a_compiled_loss_is_one_graph(make):
-    """A compiled loss does not gather foreground rows, so that its shapes do not depend on values."""
+    """Test that a compiled loss is one graph. It does not gather foreground rows, so no shape depends on values."""
     plain = make(7, background="objectness")
     logits, labels = random_batch(plain.num_logits, 7)
     compiled = torch.compile(copy.deepcopy(plain), backend="eager", fullgraph=True)

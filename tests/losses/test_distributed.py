@@ -16,9 +16,9 @@ FIRST = [slice(0, 8), slice(0, 8), slice(0, 0)]
 LABELS = [
     [0, 0, 0, 1, 5, 5, 5, 2, 0, 3, 4, 5, 5, 5, 5, 1],
     [5, 5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 1, 1, 2, 5, 5],  # the first process has no foreground
-    [4, 4, 4, 3, 3, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 2],  # and then no proposals
+    [4, 4, 4, 3, 3, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 2],  # the first process has no proposals
 ]
-# Losses that sum over processes have an argument of this name and are tested here.
+# This file tests losses with the argument "sync". These losses sum statistics over processes.
 LOSSES = sorted(name for name, each in LOSS_REGISTRY if "sync" in inspect.signature(each).parameters)
 
 
@@ -43,7 +43,7 @@ def train(name, share, sync=True):
 
 
 def golden_counts(arrays, process):
-    """Return Seesaw Loss's counts after three steps of the reference."""
+    """Return the class counts of the reference's Seesaw Loss after three steps."""
     loss = SeesawLoss(C)
     loss.class_counts.copy_(torch.as_tensor(arrays["init_cum_samples"]).long())
     for call in golden.calls(arrays, f"rank{process}_"):
@@ -52,7 +52,7 @@ def golden_counts(arrays, process):
 
 
 def golden_gradients(arrays, process):
-    """Return EQL v2's loss, its gradient and the accumulated gradients after each step of the reference."""
+    """Return loss, gradient and accumulated gradients of the reference's EQL v2 after each step."""
     loss, results = EqualizationLossV2(C), []
     for call in golden.calls(arrays, f"rank{process}_"):
         logits = call.tensor("logits").requires_grad_()
@@ -133,7 +133,7 @@ def test_without_sync_each_process_counts_its_own(two_processes, name):
 
 
 def test_the_references_counts_per_process_and_ours(two_processes):
-    """Deviation: after three steps the reference's processes have different counts. Ours both have the sum."""
+    """Test a difference: the reference's processes have different counts after three steps. Ours both have the sum."""
     name = "two_rank_seesaw_C5"
     arrays = golden.load(name)
     start = torch.as_tensor(arrays["init_cum_samples"]).long()
@@ -147,7 +147,7 @@ def test_the_references_counts_per_process_and_ours(two_processes):
 
 @pytest.mark.parametrize("process", [0, 1])
 def test_the_references_gradients_and_ours(two_processes, process):
-    """Like the reference, our EQL v2 sums the gradients of all processes."""
+    """Test that our EQL v2 sums the gradients of all processes, like the reference."""
     name = "two_rank_eqlv2orig_C5"
     calls = golden.calls(golden.load(name), f"rank{process}_")
     for call, (value, grad, positive, negative) in zip(calls, two_processes[process]["golden"][name], strict=True):

@@ -9,7 +9,7 @@ from tests.losses.batches import gradient, random_batch
 from tests.reference.effective_class_margin import effective_class_margin
 
 C, COUNTS = 4, [1, 10, 100, 1000]
-# The reference computes log((1 + a) / a), which is off by so much.
+# Rounding error of log((1 + a) / a), which the reference computes.
 WEIGHTS = {"rtol": 5e-9, "atol": 1e-12}
 
 

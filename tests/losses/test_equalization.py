@@ -48,7 +48,7 @@ def test_a_tail_category_is_spared_by_foreground_only():
     logits = torch.zeros(3, 3, requires_grad=True)
     grad = gradient(loss(logits, torch.tensor([0, 1, 3])), logits)
     assert grad[0, 0] < 0  # positive
-    assert grad[1, 0] == 0  # another category's proposal
+    assert grad[1, 0] == 0  # proposal of another category
     assert grad[2, 0] > 0  # background
     assert (grad[[0, 1, 2], [1, 2, 1]] > 0).all()
 

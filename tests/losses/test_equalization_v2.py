@@ -38,7 +38,7 @@ def test_the_papers_equations():
 @precisions
 @pytest.mark.parametrize(("name", "with_objectness"), SEQUENCES)
 def test_the_references_numbers(name, with_objectness, dtype, tolerance):
-    """Both references compute the same loss. ``get_activation`` of eqlv2_C50 ignores the objectness in the scores."""
+    """Compare with both references. In eqlv2_C50, ``get_activation`` ignores the objectness in the scores."""
     arrays = golden.load(name)
     settings = {key: float(arrays[f"cfg_{key}"]) for key in SETTINGS}
     loss = EqualizationLossV2(int(arrays["cfg_num_classes"]), **settings)
@@ -58,18 +58,18 @@ def test_the_references_numbers(name, with_objectness, dtype, tolerance):
 
 
 def test_mmdetection_scores_with_a_softmax_and_we_do_not():
-    """Deviation: MMDetection's box head does not call ``get_activation`` of this loss and takes a softmax of C + 1
+    """Test a difference: MMDetection's box head does not call ``get_activation``, and computes a softmax of C + 1
     logits."""
     arrays = golden.load("eqlv2_mmdet_C7_seq")
     loss, call = EqualizationLossV2(7), golden.calls(arrays)[0]
     logits = call.tensor("logits")
     ours = loss.probabilities(logits)
-    golden.assert_matches(ours, call["activation"], golden.EXACT)  # the reference computes this but does not use it
+    golden.assert_matches(ours, call["activation"], golden.EXACT)  # the reference computes this, but does not use it
     assert (ours - logits.softmax(dim=1)).abs().max() > 0.1
 
 
 def test_at_first_it_is_binary_cross_entropy():
-    """Without gradients so far all weights are f(100), which is 1 in double precision."""
+    """Test that without earlier gradients, all weights are f(100), which is 1 in double precision."""
     loss = EqualizationLossV2(C)
     logits, labels = random_batch(C + 1, C)
     targets = F.one_hot(labels, C + 1).double()
@@ -79,14 +79,14 @@ def test_at_first_it_is_binary_cross_entropy():
 
 
 def test_an_empty_first_batch_changes_nothing():
-    """Deviation: after an empty batch the reference's ratio is 0 / 1e-10 = 0, as with negatives only."""
+    """Test a difference: after an empty batch, the reference's ratio is 0 / 1e-10 = 0, as with only negatives."""
     loss = EqualizationLossV2(C)
     loss(torch.zeros(0, C + 1), torch.zeros(0, dtype=torch.int64))
     assert loss.gradient_ratio().tolist() == [100] * C
 
 
 def test_small_gradients_are_not_lost_in_large_sums():
-    """Deviation: the reference's float32 sums do not grow by gradients below their resolution."""
+    """Test a difference: in float32, the reference's sums do not grow by gradients below their resolution."""
     loss = EqualizationLossV2(C)
     loss.negative_gradients.fill_(2.0**25)
     loss.positive_gradients.fill_(2.0**25)

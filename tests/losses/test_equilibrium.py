@@ -12,7 +12,7 @@ C, N = 4, 12
 
 
 def in_pairs(labels):
-    """Return objects that two proposals of a category match: the first row of each pair, 0 for background."""
+    """Return object numbers for pairs of proposals of a category: the first row of each pair. Background gets 0."""
     objects = torch.zeros_like(labels)
     for category in range(C):
         rows = (labels == category).nonzero().flatten()
@@ -45,7 +45,7 @@ def test_the_papers_equations(background, with_objects):
 
 @pytest.mark.parametrize("name", golden.names("loce"))
 def test_the_references_numbers(name):
-    """The last rows of a batch come from the feature memory. There the rows of a category are one object."""
+    """Compare with the reference. The last rows come from the feature memory, where a category is one object."""
     arrays = golden.load(name, "golden2")
     loss = EquilibriumLoss(int(arrays["cfg_num_classes"]))
     for call in golden.calls(arrays):

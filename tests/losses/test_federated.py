@@ -37,7 +37,7 @@ def test_more_categories_in_the_batch_than_places():
 
 
 def test_the_draw_is_proportional_to_the_power_of_the_image_count():
-    """With one category to draw in addition to category 1 of the batch, frequencies equal the probabilities of a
+    """Test that if one category is drawn in addition to category 1 of the batch, frequencies equal probabilities of a
     single draw."""
     loss, labels, draws = make(num_sampled=2), torch.tensor([1]), 4000
     counts = torch.zeros(C)
@@ -83,7 +83,7 @@ def test_with_every_category_the_softmax_is_cross_entropy():
 
 
 def test_the_softmax_of_the_reference_is_plain_cross_entropy_and_ours_is_not():
-    """Deviation: CenterNet2 multiplies each proposal's loss by whether its own category is sampled, which is always
+    """Test a difference: CenterNet2 multiplies a proposal's loss by whether its category is sampled, which is always
     true."""
     loss = make(background="class")
     logits, _ = random_batch(C + 1, C, num_proposals=4)

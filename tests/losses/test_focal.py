@@ -37,7 +37,7 @@ def test_the_references_numbers(dtype, tolerance):
     loss = FocalLoss(6, gamma=float(arrays["cfg_gamma"]), alpha=float(arrays["cfg_alpha"]))
     for call in golden.calls(arrays):
         logits = call.tensor("logits", dtype).requires_grad_()
-        # mmdet 3.3.0 adds float32's epsilon to a given avg_factor.
+        # mmdet 3.3.0 adds the epsilon of float32 to avg_factor.
         avg_factor = call.avg_factor + torch.finfo(torch.float32).eps
         losses = loss(logits, call.tensor("labels", torch.int64), call.tensor("weights", dtype), avg_factor)
         golden.assert_matches(losses["loss_cls"], call["out_loss_cls"], tolerance)
@@ -45,7 +45,7 @@ def test_the_references_numbers(dtype, tolerance):
 
 
 def test_the_average_is_over_the_foreground_and_the_references_over_all():
-    """Deviation from mmdet's box heads: the average is over foreground, as in the paper."""
+    """Test a difference from mmdet's box heads: the average is over foreground, as in the paper."""
     logits, labels = random_batch(C, C)
     weights = torch.ones(len(labels), dtype=torch.float64)
     weights[0] = 0
@@ -76,7 +76,7 @@ def test_gradients(gamma):
     loss = FocalLoss(C, gamma=gamma)
     logits, labels = random_batch(C, C)
     assert torch.autograd.gradcheck(lambda values: loss(values, labels)["loss_cls"], logits)
-    # p = 1: the derivative of (1 - p)^0.5 is infinite, that of its product with log(p) is finite
+    # At p = 1, the derivative of (1 - p)^0.5 is infinite, but the derivative of its product with log(p) is finite.
     extreme = torch.full((1, C), -1e4).requires_grad_()
     extreme.data[0, 0] = 1e4
     assert torch.isfinite(gradient(loss(extreme, torch.tensor([0])), extreme)).all()

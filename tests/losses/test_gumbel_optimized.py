@@ -13,7 +13,7 @@ C, FREQUENCY = 4, [0.0001, 0.3, 0.001, 0.02]
 
 
 def assert_gradient_matches(actual, call, key):
-    """Compare where the reference's gradient is right. Elsewhere, d(-log η) / dz = -exp(-z) remains."""
+    """Compare gradients where the reference's gradient is correct. Elsewhere, expect d(-log η) / dz = -exp(-z)."""
     z = np.clip(call["logits"].astype(np.float64), -4, 10)
     p = np.exp(-np.exp(-z))
     right = p * (1 - p) > 1e-12
@@ -75,7 +75,7 @@ def test_the_references_numbers_without_weighting(name, index):
 
 
 def test_a_wrong_positive_keeps_its_gradient():
-    """The reference's gradient vanishes there."""
+    """Test that a wrong positive has a gradient. The gradient of the reference vanishes."""
     loss = GumbelOptimizedLoss(C, image_frequency=FREQUENCY)
     logits = torch.full((1, C), -3.9, dtype=torch.float64, requires_grad=True)
     grad = gradient(loss(logits, torch.tensor([1])), logits)

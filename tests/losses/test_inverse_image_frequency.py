@@ -84,7 +84,7 @@ def test_without_counts_the_weights_come_from_a_checkpoint():
     saved, other = make(), make([300, 100, 10, 1])
     logits, labels = random_batch(saved.num_logits, C)
     unknown = make(None, None, None)
-    unknown.load_state_dict(make(None, None, None).state_dict())  # has no weights either
+    unknown.load_state_dict(make(None, None, None).state_dict())  # this state has no weights either
     for use in (lambda: unknown(logits, labels), lambda: unknown.probabilities(logits)):
         with pytest.raises(ValueError, match="image_counts"):
             use()

@@ -41,7 +41,7 @@ def test_a_background_class_has_no_margin_and_weight_one():
 
 
 def test_reweighting_is_deferred():
-    """The first ``start_iter`` steps have weight 1."""
+    """Test that the weights are 1 in the first ``start_iter`` steps."""
     loss = LDAMLoss(C, instance_counts=COUNTS, start_iter=2)
     plain, weighted = (LDAMLoss(C, instance_counts=COUNTS, beta=beta) for beta in (0.0, 0.9999))
     logits, labels = batch(loss)

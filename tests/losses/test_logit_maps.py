@@ -12,7 +12,7 @@ C, IGNORED = 5, 255
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Make several blocks of each image."""
+    """Reduce the block size, so that each image has several blocks."""
     monkeypatch.setitem(maps_module._BLOCK_BYTES, "cpu", 4 * C * 7)
 
 
@@ -44,7 +44,7 @@ def test_cross_entropy_is_pytorchs(shape, last):
 @pytest.mark.parametrize("background", ["none", "class"])
 @pytest.mark.parametrize("options", [{}, {"q": 0}, {"p": 3.0}, {"p": 0, "q": 0}])
 def test_seesaw_equals_its_rows(background, options):
-    """The same losses, gradients and counts over two batches."""
+    """Test that losses, gradients and counts over two batches equal those of rows."""
     num_classes = C - (background == "class")
     of_maps, of_rows = (SeesawLoss(num_classes, background=background, **options) for _ in range(2))
     for seed in range(2):

@@ -72,7 +72,7 @@ def test_it_starts_at_its_iteration(wrapped):
 
 
 def test_a_uniform_matrix_smooths_labels():
-    """With a uniform matrix q is uniform, and PCB equals label smoothing."""
+    """Test that with a uniform matrix, q is uniform, and PCB equals label smoothing."""
     loss = make(wrapped="ce_none", momentum=0.0)
     logits, labels, _ = batch(loss)
     loss(logits, labels)
@@ -120,7 +120,7 @@ def test_gradcheck(wrapped):
     value_and_grad(loss, batch(loss))
     logits, labels, weights = batch(loss, 1)
     loss.eval()
-    if wrapped.startswith("seesaw"):  # its factors have no gradient
+    if wrapped.startswith("seesaw"):  # the factors of Seesaw Loss have no gradient
         loss.loss.q = 0.0
     assert torch.autograd.gradcheck(lambda values: sum(loss(values, labels, weights).values()), logits)
 
@@ -143,14 +143,14 @@ def test_alpha_grows_over_the_iterations_of_a_step():
         strengths.append(loss._strength(torch.float64).item())
     assert strengths == pytest.approx([0, 0.2, 0.4])
     assert loss.steps == 1
-    loss.set_iteration(0, 1)  # with one iteration the authors' alpha / (n_iter - 1) * iter_id is 0 / 0
+    loss.set_iteration(0, 1)  # with one iteration, the authors' alpha / (n_iter - 1) * iter_id is 0 / 0
     loss(*arguments)
     assert loss._strength(torch.float64) == pytest.approx(0.4)
     assert loss.steps == 2
 
 
 def test_the_fightback_label_is_the_column():
-    """If category 0 is often predicted for 1, labels of 0 get a share of 1, but not the reverse."""
+    """Test that if category 0 is often predicted for 1, labels of 0 get a share of category 1, but not the reverse."""
     loss = make(alpha=1.0)
     value_and_grad(loss, batch(loss))
     loss.confusion.copy_(torch.eye(C))
@@ -162,7 +162,7 @@ def test_the_fightback_label_is_the_column():
 
 
 def test_a_cold_matrix_keeps_hard_labels():
-    """Deviation: a zero matrix with counts, as in an old checkpoint, gives hard labels. The reference computes 0 /
+    """Test a difference: a zero matrix with counts, as in old files, gives hard labels. The reference computes 0 /
     0."""
     arguments = batch(make())
     results = {}

@@ -15,7 +15,7 @@ FIRST = [slice(0, 8), slice(0, 8), slice(0, 0), slice(0, 4)]
 LABELS = [
     [0, 0, 0, 1, 5, 5, 5, 2, 0, 3, 4, 5, 5, 5, 5, 1],
     [5, 5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 1, 1, 2, 5, 5],  # the first process has no foreground
-    [4, 4, 4, 3, 3, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 2],  # and then no proposals
+    [4, 4, 4, 3, 3, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 2],  # the first process has no proposals
     [5] * 16,  # no process has foreground
 ]
 WRAPPED = {"ce": CrossEntropyLoss, "seesaw": SeesawLoss, "eqlv2": EqualizationLossV2}
@@ -41,7 +41,7 @@ def run_golden(wrapped, arrays, process):
     """Return losses, gradients and whether the buffers equal the authors', for each call."""
     loss = make(arrays, wrapped, AUTHORS[wrapped])
     if wrapped == "seesaw":
-        loss.loss.sync = False  # the authors count instances per process
+        loss.loss.sync = False  # the authors count the instances of each process separately
     results = []
     for call in golden.calls({**arrays, "n_calls": 3}, f"rank{process}_"):
         losses, grad = run(loss, arrays, call, weighted=wrapped != "eqlv2")
@@ -72,7 +72,7 @@ def two_processes(tmp_path_factory):
 
 @pytest.mark.parametrize("wrapped", WRAPPED)
 def test_two_processes_equal_one(two_processes, wrapped):
-    """One process, or both, may have no foreground. The authors' code deadlocks there."""
+    """Test that two processes equal one, also without foreground in one or both. The authors' code deadlocks there."""
     expected = train(wrapped, lambda step: slice(None))
     halves = zip(*(each["train"][wrapped] for each in two_processes), strict=True)
     for (losses, grad, state), (first, second) in zip(expected, halves, strict=True):

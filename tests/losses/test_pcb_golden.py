@@ -46,7 +46,7 @@ def make(arrays, wrapped, loss_class=PairwiseClassBalance, dtype=torch.float64):
     ).to(dtype)
     loss.confusion.copy_(torch.as_tensor(arrays["init_fg_confusion_matrix"]))
     loss.seen_counts.copy_(torch.as_tensor(arrays["init_num_inst_cnt"]).long())
-    loss.steps += 1  # a sequence may start within a step
+    loss.steps += 1  # a sequence of calls may start within a step
     return loss
 
 
@@ -77,7 +77,7 @@ def assert_scores(loss, call, dtype, tolerance):
 @PRECISIONS
 @pytest.mark.parametrize("name", FILES)
 def test_seesaw(name, dtype, tolerance):
-    """Their hard and soft losses are one value here."""
+    """Test the loss. The authors' hard and soft losses are one value in this project."""
     arrays = golden.load(f"pcb_seesaw_{name}")
     loss = make(arrays, "seesaw", dtype=dtype)
     for call in golden.calls(arrays):
@@ -120,9 +120,9 @@ def test_cross_entropy_with_the_authors_weights(name, dtype, tolerance):
 
 @pytest.mark.parametrize("name", FILES)
 def test_cross_entropy_and_ours(name):
-    """Deviation: weights apply to both parts, and the constant entropy of the soft labels is not subtracted.
+    """Test a difference: weights apply to both parts, and the constant entropy of the soft labels is not subtracted.
 
-    If all weights are 1 the gradient equals the authors', and the value equals theirs plus that constant.
+    If all weights are 1, the gradient equals the authors', and the value equals the authors' plus this constant.
     """
     arrays = golden.load(f"pcb_ce_{name}")
     loss, compared = make(arrays, "ce"), 0

@@ -45,7 +45,7 @@ def test_ignoring_unseen_categories():
     value_and_grad(loss, without_category(loss))
     assert loss._strength(torch.float64) > 0
     targets = loss.soft_targets(torch.arange(C), torch.float64)
-    assert not targets[[0, 1, 3, 4], 2].any()  # unseen categories have no share
+    assert not targets[[0, 1, 3, 4], 2].any()  # soft labels have no share of unseen categories
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(C, dtype=torch.float64))
 
 

@@ -39,7 +39,7 @@ def test_without_exponents_it_is_cross_entropy(background, gathers, monkeypatch)
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 def test_equal_counts_and_no_mistakes_are_cross_entropy(background):
-    """If all counts are equal and the label's logit is the largest, S = 1 and the loss is cross-entropy."""
+    """Test that if all counts are equal and the label has the largest logit, S = 1 and the loss is cross-entropy."""
     num_entries = C + (background == "class")
     loss = SeesawLoss(C, background=background, class_counts=[9] * num_entries)
     logits, labels, weights = batch(loss)
@@ -96,7 +96,7 @@ def test_log_factors_are_literal_and_zero_at_the_label():
 
 
 def test_gradcheck_with_the_factors_held_fixed(monkeypatch):
-    """The gradient is that of cross-entropy of z + log S with constant S."""
+    """Test that the gradient equals the gradient of cross-entropy of z + log S with constant S."""
     loss = SeesawLoss(C).eval()
     logits, labels, weights = batch(loss)
     loss.class_counts[:3] = torch.tensor([1000, 50, 3])
@@ -122,5 +122,5 @@ def test_mitigation_lowers_and_compensation_raises_punishment():
     compensated = SeesawLoss(2, p=0, class_counts=counts).log_factors(z, label)[0, 1]
     assert mitigated.item() == pytest.approx(0.8 * np.log(10 / 1000))
     assert compensated.item() == pytest.approx(2 * 1.0)
-    # Samples of the rare category have full negative gradients to the frequent one.
+    # Samples of the rare category give full negative gradients to the frequent category.
     assert SeesawLoss(2, q=0, class_counts=counts).log_factors(z, torch.tensor([1]))[0, 0] == 0

@@ -14,7 +14,7 @@ def test_counts_include_the_current_batch_whatever_the_weights(background):
     logits, labels, weights = batch(loss)
     loss(logits, labels, torch.zeros_like(weights))
     assert loss.class_counts.tolist() == np.bincount(labels, minlength=loss.num_label_values).tolist()
-    # The batch is counted before its loss, so that evaluating with the current counts gives the same value.
+    # The loss counts the batch first. Therefore, evaluating with the current counts gives the same value.
     first = SeesawLoss(C, background=background)(logits, labels, weights)
     torch.testing.assert_close(first, loss.eval()(logits, labels, weights), rtol=0, atol=0)
 
@@ -111,7 +111,7 @@ def test_defaults_are_the_papers():
 
 
 def test_nothing_of_size_c_by_c():
-    """The largest allocated tensor has the size of the gradient."""
+    """Test that the largest allocated tensor has the size of the gradient, so that no tensor is C by C."""
     num_classes, largest = 4000, 0
 
     class Sizes(torch.utils._python_dispatch.TorchDispatchMode):
@@ -130,7 +130,7 @@ def test_nothing_of_size_c_by_c():
 
 
 def test_one_sample_by_hand():
-    """C = 2, label 0, z = (0, log 3): σ = (1/4, 3/4), S = (10/20)^0.8 3^2."""
+    """Test one sample by hand: C = 2, label 0, z = (0, log 3), σ = (1/4, 3/4), S = (10/20)^0.8 3^2."""
     loss = SeesawLoss(2, background="none", class_counts=[20, 10])
     logits = torch.tensor([[0.0, np.log(3.0)]]).double()
     expected = np.log(1 + (10 / 20) ** 0.8 * 3**2 * 3)

@@ -6,7 +6,7 @@ import torch
 from seesaw_d2.losses import SeesawLoss
 from seesaw_d2.losses.seesaw_cpu import SeesawRows, fits
 
-C = 300  # several blocks of rows
+C = 300  # gives several blocks of rows
 COUNTS = torch.randint(0, 10**6, (C + 1,), generator=torch.Generator().manual_seed(0)) ** 2 // 10**6
 
 
@@ -45,7 +45,7 @@ def test_equals_adjusted_logits(monkeypatch, background, foreground, p, q, eps, 
 
 @pytest.mark.parametrize(("own", "other"), [(-1e4, 1e4), (1e4, -1e4), (-90.0, 0.0), (-1e4, -1e4)])
 def test_probabilities_that_float32_has_not(monkeypatch, own, other):
-    """Compare with float64, because in float32 adding log S to 1e4 loses four digits."""
+    """Compare with float64, because adding log S to 1e4 in float32 loses four digits."""
     labels = torch.tensor([5, 250, C])
     logits = torch.full((3, C + 2), other)
     logits[torch.arange(3), labels] = own

@@ -13,7 +13,7 @@ SEQUENCES = [
     for kind in ("edge", "seq")
 ] + ["seesaw_C1203_p0.8_q2_edge", "seesaw_C1203_p0.8_q2_seq"]
 KEYS = ("loss_cls_classes", "loss_cls_objectness")
-# mmdet 3.3.0 adds this to a given avg_factor.
+# mmdet 3.3.0 adds this value to avg_factor.
 REFERENCE_EPS = torch.finfo(torch.float32).eps
 
 
@@ -24,7 +24,7 @@ def make_loss(num_classes, counts, **arguments):
 
 
 def run(loss, call, dtype, avg_factor):
-    """Return the losses, the gradient of each and that of their sum."""
+    """Return the losses, the gradient of each loss, and the gradient of their sum."""
     logits = call.tensor("logits", dtype).requires_grad_()
     weights = call.tensor("weights", dtype)
     losses = loss(logits, call.tensor("labels", torch.int64), weights, avg_factor)
@@ -50,7 +50,7 @@ def test_sequence_of_calls(name, dtype, tolerance, gathers, monkeypatch):
         losses, grads = run(loss, call, dtype, call.avg_factor + REFERENCE_EPS)
         for key in KEYS:
             golden.assert_matches(losses[key], call[f"out_{key}"], tolerance)
-            if num_classes == 5:  # larger files do not have these
+            if num_classes == 5:  # only this file has these arrays
                 golden.assert_matches(grads[key], call[f"grad_{key}"], tolerance)
         golden.assert_matches(grads["total"], call["grad_total"], tolerance)
         assert loss.class_counts.tolist() == call["buf_cum_samples"].tolist()
@@ -86,7 +86,7 @@ def test_settings_with_an_avg_factor(index):
 
 @pytest.mark.parametrize("index", [0, 1, 10])
 def test_without_avg_factor_the_reference_averages_each_loss_over_its_own_rows(index):
-    """Deviation: ours divides both losses by the number of proposals with positive weight."""
+    """Test a difference: this project divides both losses by the number of proposals with positive weight."""
     call, loss, loss_weight = variant(index)
     assert call.avg_factor is None
     sums, grads = run(loss, call, torch.float64, 1)
@@ -143,9 +143,9 @@ def test_every_variant_is_covered():
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_rank_of_the_reference_counts_alone(rank):
-    """Deviation: the reference's ranks have different counts, as ours with sync=False.
+    """Test a difference: the ranks of the reference have different counts, as this project with sync=False.
 
-    The numbers are from PCB, which from its second iteration on adds another loss to the class loss: it has the factor
+    The numbers are from PCB. From the second iteration on, PCB adds another loss, and the class loss has the factor
     1 - alpha iter_id / (n_iter - 1).
     """
     arrays = golden.load("two_rank_seesaw_C5")

@@ -13,7 +13,7 @@ HEADS = {
     "mask_rcnn": (),
     "norm_mask": ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead"),
     "cascade": (*CASCADE, "MODEL.ROI_MASK_HEAD.PER_STAGE", "True"),
-    "loce": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "EquilibriumLoss"),  # finds the proposals of each object
+    "loce": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "EquilibriumLoss"),  # needs the matched object of each proposal
     "pcb": (
         *("MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"),
         *("MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.UNSEEN", "ignore", "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", "0"),

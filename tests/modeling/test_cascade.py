@@ -51,7 +51,7 @@ def spy(monkeypatch, owner, name):
 
 
 def test_defaults_are_detectron2s(monkeypatch):
-    """Losses, gradients and parameter names equal those of Detectron2's forward pass."""
+    """Test that losses, gradients and parameter names equal those of Detectron2's forward pass."""
     model = build()
     ours, _ = losses_of(model)
     found = gradients(model, ours)
@@ -82,7 +82,7 @@ def test_stage_weights_scale_every_loss_of_a_stage():
 
 @pytest.mark.parametrize("mask", MASK_HEADS)
 def test_gradients_on_the_features(mask):
-    """With Detectron2's scaling the gradient of the features is a third, that of the heads is the same."""
+    """Test that Detectron2's scaling divides the gradient of the features by three, and keeps that of the heads."""
     options = (*PER_STAGE, "MODEL.ROI_MASK_HEAD.NAME", mask)
 
     def from_stages(model):
@@ -94,7 +94,7 @@ def test_gradients_on_the_features(mask):
     assert shared
     assert heads
     for name in shared:
-        # Sums are in another order. The tolerance is a thousandth of the largest entry.
+        # The order of sums differs. Therefore, the tolerance is a thousandth of the largest entry.
         assert (scaled[name] * 3 - unscaled[name]).abs().max() <= 1e-3 * unscaled[name].abs().max()
     for name in heads:
         torch.testing.assert_close(scaled[name], unscaled[name])
@@ -114,7 +114,7 @@ def test_each_mask_head_learns_from_its_own_stage(mask):
 
 @pytest.mark.parametrize("options", [(), RESAMPLE], ids=["as they are", "resampled"])
 def test_mask_heads_see_the_foreground_of_their_stage(monkeypatch, options):
-    """The foreground depends on the stage's IoU threshold. Each region has the mask of its matched object."""
+    """Test that mask heads get the foreground at the stage's IoU threshold, with the mask of the matched object."""
     model = build(*PER_STAGE, *options)
     seen = []
     for head in model.roi_heads.mask_head:
@@ -151,7 +151,7 @@ def test_masks_are_averaged(mask):
 
 
 def test_resampling(monkeypatch):
-    """Every stage has each object once as a proposal, and the configured number and fraction of foreground."""
+    """Test that each stage has each object once as a proposal, and the configured number and fraction of foreground."""
     sampled = spy(monkeypatch, SeesawCascadeROIHeads, "label_and_sample_proposals")
     size = ("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 32, "MODEL.RPN.POST_NMS_TOPK_TRAIN", 100)
     losses, storage = losses_of(build(*RESAMPLE, *size))
@@ -226,7 +226,7 @@ def test_wrong_arguments():
 
 
 def test_recorded_counts_go_to_their_stages(tmp_path):
-    """Counts from a checkpoint are used in another model, and neither training nor loading changes them."""
+    """Test that recorded counts are used in another model, and that neither training nor loading changes them."""
     model = build()
     losses_of(model)
     counted = [predictor.cls_loss.class_counts.clone() for predictor in model.roi_heads.box_predictor]

@@ -32,7 +32,7 @@ def stages_and_scores(monkeypatch, *options):
 
 @pytest.mark.parametrize("loss", ["SeesawLoss", "CrossEntropyLoss", "EqualizationLossV2"])
 def test_what_is_averaged(monkeypatch, loss):
-    """Average probabilities by default, or logits before the activation."""
+    """Test the average of probabilities (default) and the average of logits before the activation."""
     options = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", loss)
     logits, by_default, cls_loss = stages_and_scores(monkeypatch, *options)
     assert len(logits) == 3
@@ -44,7 +44,7 @@ def test_what_is_averaged(monkeypatch, loss):
 
 
 def test_stages_that_agree_have_one_average():
-    """If all stages have equal logits, both averages are equal."""
+    """Test that if all stages have equal logits, both averages are equal."""
     probabilities, by_logits = build().eval().roi_heads, build(*LOGITS).eval().roi_heads
     logits = 5 * torch.randn(4, probabilities.box_predictor[0].cls_loss.num_logits)
     predictions, proposals = [(logits, torch.zeros(4, 4))] * 3, [range(3), range(1)]

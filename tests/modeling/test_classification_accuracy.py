@@ -11,9 +11,9 @@ from tests import golden as reference
 
 PROBS = torch.tensor(
     [
-        # class 0, 1, 2, background
+        # columns: classes 0, 1 and 2, background
         [0.6, 0.1, 0.1, 0.2],  # 0: right
-        [0.3, 0.1, 0.2, 0.4],  # 0: right class, called background
+        [0.3, 0.1, 0.2, 0.4],  # 0: right class, but predicted as background
         [0.1, 0.2, 0.6, 0.1],  # 1: wrong
         [0.0, 0.1, 0.1, 0.8],  # background: right
         [0.4, 0.3, 0.2, 0.1],  # background: missed

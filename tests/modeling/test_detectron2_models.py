@@ -16,7 +16,7 @@ from tests.modeling.tiny import NUM_CLASSES, tiny_batch
 MASK_RCNN = "COCO-InstanceSegmentation/mask_rcnn_R_50_{}_1x.yaml"
 NORMED_MASK = ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
 HEADS = "MODEL.ROI_HEADS.NAME"
-# Case -> Detectron2's config, and overrides with the one key.
+# Case -> Detectron2's config, and overrides with the key that selects Seesaw Loss.
 MODELS = {
     "c4": (MASK_RCNN.format("C4"), (HEADS, "SeesawRes5ROIHeads", *NORMED_MASK)),
     "c4_faster": ("COCO-Detection/faster_rcnn_R_50_C4_1x.yaml", (HEADS, "SeesawRes5ROIHeads")),
@@ -36,7 +36,7 @@ def keypoints(batch):
 
 
 def train_and_predict(cfg, batch) -> dict[str, torch.Tensor]:
-    """Make a step and a prediction, and check that the Seesaw Loss trains the classifier. Return the losses."""
+    """Run a training step and inference, and check that Seesaw Loss trains the classifier. Return the losses."""
     torch.manual_seed(0)
     model = build_model(cfg).train()
     with EventStorage():
@@ -83,7 +83,7 @@ def test_c4_without_objects(objects):
 
 
 def test_c4_with_cross_entropy_is_detectron2s():
-    """The heads change nothing but the predictor: with its layers and cross-entropy, all losses are the same."""
+    """Test that with the same layers and cross-entropy, all losses equal those of Detectron2's C4 model."""
     ours = small_zoo_config(
         MASK_RCNN.format("C4"),
         *(HEADS, "SeesawRes5ROIHeads", "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss"),

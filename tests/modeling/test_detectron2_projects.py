@@ -15,7 +15,7 @@ from tests.modeling.tiny import tiny_batch
 
 
 class PointSupervised(MaskRCNNConvUpsampleHead):
-    """PointSup's mask head re-stated: it is trained on labelled points, here one in the centre of each region."""
+    """Reimplement PointSup's mask head, which is trained on labelled points: here, the centre of each region."""
 
     def forward(self, x, instances):
         x = self.layers(x)
@@ -28,7 +28,7 @@ class PointSupervised(MaskRCNNConvUpsampleHead):
 
 
 class Branches:
-    """TridentNet's heads re-stated: images are repeated for each branch, and the detections of an image are merged."""
+    """Reimplement TridentNet's heads, which repeat images for each branch, and merge the detections of an image."""
 
     def forward(self, images, features, proposals, targets=None):
         repeated = None if targets is None else targets * 2

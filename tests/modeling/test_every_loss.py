@@ -15,11 +15,11 @@ from seesaw_d2.train import load_config
 from tests.modeling.tiny import CASCADE, tiny_config
 
 CLS_LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-LOSSES = sorted(name for name, each in LOSS_REGISTRY if set(each.backgrounds) - {"none"})  # others are for classifiers
+LOSSES = sorted(name for name, each in LOSS_REGISTRY if set(each.backgrounds) - {"none"})  # other losses: classifiers
 BACKGROUNDS = ("objectness", "class", "implicit")
 WRAPPER = "PairwiseClassBalance"
 PAIRS = list(itertools.product(LOSSES, BACKGROUNDS))
-# "auto" is the first way to model background of a loss. A wrapper has that of the wrapped loss.
+# "auto" selects the first background of a loss. A wrapper has the background of the wrapped loss.
 ALLOWED = [(name, "auto") for name in LOSSES]
 ALLOWED += [(name, b) for name, b in PAIRS if b in LOSS_REGISTRY.get(name).backgrounds[1:] and name != WRAPPER]
 REFUSED = [(name, b) for name, b in PAIRS if b not in LOSS_REGISTRY.get(name).backgrounds]

@@ -34,7 +34,7 @@ def boxes(count, seed, size=64.0):
 
 
 def equal(found, expected):
-    """Compare tensors, boxes, masks, instances, and lists and dicts of them, bit for bit."""
+    """Return whether values are equal bit for bit: tensors, boxes, masks, instances, and lists and dicts of these."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
         found, expected = list(found.values()), [expected[key] for key in found]
@@ -56,7 +56,7 @@ def equal(found, expected):
 
 
 def scalars(function):
-    """Return what a function returns, and what it logs."""
+    """Return the result of a function, and the scalars that it logs."""
     with EventStorage() as storage:
         found = function()
         return found, {name: value for name, (value, _) in storage.latest().items()}
@@ -85,7 +85,7 @@ def test_another_matcher_is_asked():
     equal(match(matcher, overlaps)[:2], matcher(overlaps))
 
 
-# Shares of ignored, positive and negative labels; many, none, and fewer than are sampled.
+# Ratios of ignored, positive and negative labels: many labels of a kind, none, and fewer than are sampled.
 @pytest.mark.parametrize("shares", [(1, 3, 6), (0, 1, 200), (5, 0, 5), (5, 5, 0), (1, 0, 0), (0, 300, 1)])
 def test_sampling(shares):
     generator = torch.Generator().manual_seed(sum(shares))
@@ -110,7 +110,7 @@ def heads_and_proposals(masks, *overrides):
         Instances((64, 64), proposal_boxes=boxes(40, seed), objectness_logits=torch.zeros(40))
         for seed in range(len(OBJECTS))
     ]
-    for each, target in zip(proposals, targets, strict=True):  # some of them overlap with objects
+    for each, target in zip(proposals, targets, strict=True):  # some proposals overlap with objects
         for index, box in enumerate(target.gt_boxes.tensor):
             each.proposal_boxes.tensor[3 * index] = box + torch.tensor([1.0, 2, -1, 0])
     return model.roi_heads, proposals, targets
@@ -195,7 +195,7 @@ def test_stages_of_a_cascade(masks):
     heads, proposals, targets = heads_and_proposals(masks, *CASCADE)
     sizes = [each.image_size for each in proposals]
     predicted = [each.proposal_boxes.tensor + 4 * torch.randn(len(each), 4) for each in proposals]
-    predicted[0][:5] += 100  # outside of the image
+    predicted[0][:5] += 100  # outside the image
     refined = heads._create_proposals_from_boxes(predicted, sizes)
     equal(refined, CascadeROIHeads._create_proposals_from_boxes(heads, predicted, sizes))
     assert len(refined[0]) < len(predicted[0])

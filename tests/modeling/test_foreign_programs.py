@@ -50,26 +50,26 @@ def test_keys_that_another_trainer_leaves_unread_are_named_once(caplog):
     (message,) = warnings(caplog)
     assert all(key in message for key in keys)
     assert "\n" not in message
-    assert "REFERENCE_BATCH_SIZE" not in message  # not set
+    assert "REFERENCE_BATCH_SIZE" not in message  # this key is not set
 
 
 def test_this_projects_programs_read_them(caplog):
     cfg = tiny_config("SOLVER.EPOCHS", 24.0)
-    check_names(cfg)  # as train_net.py and demo.py do first
+    check_names(cfg)  # train_net.py and demo.py first call this function
     building.build_model(cfg)
     assert not warnings(caplog)
 
 
 def test_nothing_is_said_where_all_is_read(caplog):
     cfg = tiny_config(f"{LOSS}.SEESAW.P", 0.5, "MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
-    for key in building.trainer_keys(cfg):  # set by the tiny model
+    for key in building.trainer_keys(cfg):  # keys that the tiny model sets
         cfg.merge_from_list([key, building.read_value(building._defaults(), key)])
     build_model(cfg)
     assert not warnings(caplog)
 
 
 class Recording(CfgNode):
-    """A config that records the keys that are read."""
+    """Record the keys of a config that are read."""
 
     read: set[str] = set()  # noqa: RUF012
 
@@ -95,11 +95,11 @@ def recording(cfg, place=""):
 
 
 def test_the_guide_says_who_reads_a_key(monkeypatch):
-    """Build every head, loss, backbone and classifier and make a step, with a config that records the keys that are
+    """Build every head, loss, backbone and classifier, and run a step, with a config that records the keys that are
     read."""
     counts = torch.arange(1, 8)
-    monkeypatch.setattr("seesaw_d2.modeling.building.trainer_keys", lambda cfg: [])  # reads all keys
-    monkeypatch.setattr("seesaw_d2.modeling.building.provide_names", lambda cfg: None)  # names, not the data
+    monkeypatch.setattr("seesaw_d2.modeling.building.trainer_keys", lambda cfg: [])  # it reads all keys
+    monkeypatch.setattr("seesaw_d2.modeling.building.provide_names", lambda cfg: None)  # it reads data sets
     Recording.read = set()
     normed = ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
     configs = [tiny_config(*normed), tiny_config(*CASCADE, *normed)]

@@ -31,7 +31,7 @@ def changed(model, before) -> set[str]:
 
 
 def steps(cfg, model, count=2):
-    """Train a few steps. Return the names of the state that changed."""
+    """Run training steps. Return the names of the parameters and buffers that changed."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = build_optimizer(cfg, model)
     model.train()
@@ -55,7 +55,7 @@ def test_only_the_classifier_and_the_counts_change(overrides):
 
 
 def test_without_freezing_everything_changes_and_the_statistics_too():
-    """Without freezing, the steps change all parameters and statistics."""
+    """Test that without freezing, training changes all parameters and statistics."""
     cfg, model = tiny_model()
     names = steps(cfg, freeze(model, []))
     assert "backbone.bottom_up.stem.conv1.norm.running_mean" in names

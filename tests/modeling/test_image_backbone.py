@@ -7,7 +7,7 @@ from seesaw_d2.modeling.backbones.small_image_resnet import ZeroPadShortcut, sma
 
 
 def test_resnet32_is_the_papers():
-    """He et al.: 32 weighted layers with the classifier, 0.46 M parameters."""
+    """Test ResNet-32 of He et al.: 32 layers with weights including the classifier, and 0.46 M parameters."""
     network = small_image_resnet(3, blocks=5)
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     assert len(convolutions) == 31

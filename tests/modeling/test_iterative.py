@@ -28,7 +28,7 @@ LOSSES = {
 
 
 class GivenPooler(nn.Module):
-    """A pooler that returns given features."""
+    """Return given features instead of pooling."""
 
     def __init__(self, features):
         super().__init__()
@@ -39,14 +39,14 @@ class GivenPooler(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """A box head without layers, as the authors' BBoxHead(with_avg_pool)."""
+    """Average features without layers, as the authors' BBoxHead(with_avg_pool)."""
 
     def forward(self, features):
         return features.mean(dim=(2, 3))
 
 
 class Weighted(AuthorsCrossEntropyPCB):
-    """A predictor that uses the label weights of a file. Detectron2's heads do not have label weights."""
+    """Use the label weights of a file. Detectron2's heads do not have label weights."""
 
     label_weights = None
 
@@ -82,7 +82,7 @@ def explicit_heads(features, num_classes, cls_loss, channels=None, **arguments):
 
 @pytest.fixture
 def authors():
-    """Return a training step of the authors: its arrays, our head with their parameters, features, proposals."""
+    """Return a training step of the authors: its arrays, our head with the authors' parameters, features, proposals."""
     arrays = golden.load("iterative_head_ce_C4")
     features = torch.from_numpy(arrays["roi_feats"]).double().requires_grad_()
     loss = Weighted(4, loss=CrossEntropyLoss(4), alpha=0.4)
@@ -111,7 +111,7 @@ def boxes_of(tensor):
 
 
 def parameters(heads):
-    """Map their parameter names to our parameters."""
+    """Return a dict from the authors' parameter names to our parameters."""
     ours = {"bbox_head.fc_cls": heads.box_predictor.cls_score, "bbox_head.fc_reg": heads.box_predictor.bbox_pred}
     for theirs, perceptron in (("cls", heads.feature_update.category), ("loc", heads.feature_update.location)):
         for number, layer in enumerate((perceptron[0], perceptron[2]), start=1):
@@ -148,7 +148,7 @@ def test_the_authors_predictions_in_each_iteration(authors):
 
 def test_inference_is_the_last_iterations(authors):
     arrays, heads, features, proposals = authors
-    heads.eval().float().box_pooler.features = features.detach().float()  # Detectron2's NMS is in single precision
+    heads.eval().float().box_pooler.features = features.detach().float()  # Detectron2's NMS uses single precision
     proposals.proposal_boxes = Boxes(proposals.proposal_boxes.tensor)
     heads.box_predictor.test_score_thresh, heads.box_predictor.test_nms_thresh = 0.0, 1.1
     (found,) = heads._forward_box({"p2": None}, [proposals])

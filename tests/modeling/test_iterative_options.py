@@ -41,7 +41,7 @@ def test_a_step_is_one_step_for_the_loss_and_counts_every_iteration():
 
 
 def test_weights_of_the_iterations():
-    """A loss of 1 in every iteration gives 0.2 + 0.2 + 0.6."""
+    """Test the loss weights: a loss of 1 in every iteration gives 0.2 + 0.2 + 0.6."""
 
     class One(CrossEntropyLoss):
         def compute(self, logits, labels, weights, avg_factor):

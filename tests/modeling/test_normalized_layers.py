@@ -115,7 +115,7 @@ def test_selecting_needs_a_plain_one_by_one_convolution(settings):
 def test_half_precision_features_do_not_overflow_in_their_norm(dtype):
     torch.manual_seed(0)
     linear, conv = NormedLinear(512, 5), NormedConv2d(512, 5, 1)
-    x = (torch.randn(4, 512).abs() + 1) * 3000  # norm 1e5 overflows float16
+    x = (torch.randn(4, 512).abs() + 1) * 3000  # the norm, 1e5, overflows float16
     half = x.to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=dtype):
         output = linear(half)
@@ -146,7 +146,7 @@ def test_selected_filters_in_half_precision(dtype):
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("size", [6000.0, 60000.0, 0.01])
 def test_selected_filters_are_those_of_all_in_float16_at_any_scale(size, autocast):
-    """With 256 channels of 6000, w̃ᵀx is 96000, which overflows float16, but τ w̃ᵀx̃ is 20."""
+    """Test selected filters in float16. With 256 channels of 6000, w̃ᵀx = 96000 overflows, but τ w̃ᵀx̃ is 20."""
     conv = NormedConv2d(256, 3, 1, bias=False)
     torch.nn.init.ones_(conv.weight)
     x, index = torch.full((2, 256, 2, 2), size), torch.tensor([2, 0])

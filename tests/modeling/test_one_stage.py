@@ -47,12 +47,12 @@ def losses_of(model, batch=None):
 
 
 def plain(case, model):
-    """Detectron2's detector with the same parts."""
+    """Return Detectron2's detector with the same parts."""
     kinds = ARCHITECTURES[case]
     copy = build(case)
     copy.load_state_dict(model.state_dict())
     del copy.loss_normalizer
-    copy.__class__ = kinds[2]  # the parts are the same, but for the loss
+    copy.__class__ = kinds[2]  # all parts except the loss are equal
     return copy
 
 
@@ -92,7 +92,7 @@ def test_every_sigmoid_loss_trains_and_predicts(case, name):
 
 
 def test_scores_of_eql_v2():
-    """σ(z_j) (1 - σ(z_background)) of the one logit more."""
+    """Test the scores of EQL v2: σ(z_j) (1 - σ(z_background)), with an additional logit for background."""
     model = build("retinanet", LOSS, "EqualizationLossV2").eval()
     assert model.head.cls_score.out_channels == 2 * (NUM_CLASSES + 1)
     logits = torch.randn(1, 2 * (NUM_CLASSES + 1), 2, 3)
@@ -133,7 +133,7 @@ def test_losses_of_another_kind():
 
 @pytest.mark.parametrize("config_name", ["retinanet_glyphs_focal", "retinanet_glyphs_eqlv2", "fcos_glyphs_focal"])
 def test_train_net(config_name, glyphs, tmp_path, monkeypatch):
-    monkeypatch.undo()  # statistics of the data
+    monkeypatch.undo()  # read the statistics of the data
     names = [f"one_stage_{glyphs.parent.name}_{split}" for split in ("train", "val")]
     entries = [
         {"NAME": name, "JSON": str(glyphs / f"annotations/glyphs_{split}.json"), "IMAGES": str(glyphs / "images")}
@@ -145,7 +145,7 @@ def test_train_net(config_name, glyphs, tmp_path, monkeypatch):
         *("DATASETS.REGISTER", repr(entries), "DATASETS.TRAIN", repr((names[0],)), "DATASETS.TEST", repr((names[1],))),
         *("SOLVER.IMS_PER_BATCH", "2", "OUTPUT_DIR", str(tmp_path / "run")),
     ]
-    assert main([*arguments, "MODEL.RETINANET.NUM_CLASSES", "5"]) == 2  # the data have 6
+    assert main([*arguments, "MODEL.RETINANET.NUM_CLASSES", "5"]) == 2  # the data has 6 categories
     assert main([*arguments, "MODEL.RETINANET.NUM_CLASSES", "6"]) == 0
     assert list((tmp_path / "run").glob("inference/*/results.json"))
 

@@ -21,14 +21,14 @@ EXAMPLE = Path(__file__).parents[2] / "examples/centernet2_heads.py"
 
 
 class OtherPredictor(FastRCNNOutputLayers):
-    """A predictor that must be replaced."""
+    """Raise an error if this predictor is not replaced."""
 
     def losses(self, predictions, proposals):
         raise AssertionError("another project's losses")
 
 
 class CustomCascadeROIHeads(CascadeROIHeads):
-    """CenterNet2's cascade re-stated: its own predictors, and √(P(j) proposal score) at test time."""
+    """Reimplement CenterNet2's cascade: its own predictors, and scores √(P(j) proposal score) at test time."""
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
@@ -64,7 +64,7 @@ class CustomCascadeROIHeads(CascadeROIHeads):
 
 
 class DeticLike(CustomCascadeROIHeads):
-    """Detic's call of its predictors, with a classifier of an open vocabulary that may be absent."""
+    """Reimplement Detic's call of its predictors, with or without a classifier of an open vocabulary."""
 
     classifier = None
 
@@ -169,7 +169,7 @@ def test_an_open_vocabulary_is_refused():
 
 
 def test_the_example(monkeypatch):
-    """With CenterNet2's modules re-stated, its class trains every stage with Seesaw Loss."""
+    """Test that the class in examples/centernet2_heads.py trains every stage with Seesaw Loss."""
     config_module = types.ModuleType("centernet.config")
     config_module.add_centernet_config = lambda cfg: None
     heads_module = types.ModuleType("centernet.modeling.roi_heads.custom_roi_heads")

@@ -49,7 +49,7 @@ def test_larger_maps_are_torchvisions():
 
 
 def test_a_models_poolers():
-    """With the config key, losses are the same, and gradients are equal up to rounding."""
+    """Test that with the config key, losses are equal, and gradients are equal up to rounding."""
     options = ("MODEL.ROI_ALIGN_GRADIENT", "products")
     plain, changed = build_model(tiny_config()), accelerate(build_model(tiny_config(*options)), tiny_config(*options))
     changed.load_state_dict(plain.state_dict())

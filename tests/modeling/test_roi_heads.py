@@ -33,7 +33,7 @@ LOSSES = {
 
 
 def step(model, batch):
-    """Make a training step with gradients. Return the losses."""
+    """Run a training step with gradients. Return the losses."""
     model.train()
     with EventStorage():
         losses = model(batch)
@@ -80,7 +80,7 @@ def test_zero_proposals_train():
 
 
 def test_defaults_are_the_papers():
-    """A Detectron2 config in which only the head's name is set has the paper's settings."""
+    """Test that a Detectron2 config in which only the name of the head changes has the paper's settings."""
     model = build_model(tiny_config())
     predictor = model.roi_heads.box_predictor
     assert isinstance(predictor, SeesawBoxPredictor)
@@ -137,7 +137,7 @@ def test_loss_weights_scale_each_loss_of_the_classifier():
     for weights, factors in cases:
         weighted, _ = probe(weights)
         for name, factor in zip(("loss_cls_classes", "loss_cls_objectness", "loss_box_reg"), factors, strict=True):
-            if name == "loss_box_reg":  # boxes equal their ground truth, so that the loss depends only on the deltas
+            if name == "loss_box_reg":  # boxes equal the ground truth, so that the loss depends only on the deltas
                 assert plain[name] > 0
             torch.testing.assert_close(weighted[name], plain[name] * factor, msg=name)
 

@@ -21,7 +21,7 @@ class SeesawRROIHeads(SeesawPredictors, RROIHeads):
 
 
 class Pooler(nn.Module):
-    """Stands for ``ROIAlignRotated``: features are functions of the box."""
+    """Replace ``ROIAlignRotated``: return features that are functions of the box."""
 
     def __init__(self, resolution):
         super().__init__()
@@ -34,7 +34,7 @@ class Pooler(nn.Module):
 
 
 def without_rotation(first, second):
-    """Stands for ``pairwise_iou_rotated``; the boxes of this test are rotated by less than 10 degrees."""
+    """Replace ``pairwise_iou_rotated``. The boxes in this test are rotated by less than 10 degrees."""
     sides = [torch.cat([each.tensor[:, :2] - each.tensor[:, 2:4] / 2, each.tensor[:, :2] + each.tensor[:, 2:4] / 2], 1)
              for each in (first, second)]  # fmt: skip
     return pairwise_iou(*(Boxes(each) for each in sides))

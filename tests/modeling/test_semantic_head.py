@@ -27,7 +27,7 @@ def batch(images=2, seed=0):
     features = {"p2": torch.randn(images, 4, 8, 8, generator=generator)}
     features["p3"] = torch.randn(images, 4, 4, 4, generator=generator)
     labels = torch.randint(0, C, (images, 32, 32), generator=generator)
-    labels[0, :20] = IGNORED  # so that images differ in their number of labelled pixels
+    labels[0, :20] = IGNORED  # images have different numbers of labelled pixels
     return features, labels
 
 
@@ -98,7 +98,7 @@ def test_an_unknown_classifier():
     ("key", "value"),
     [
         ("CLS_LOSS.NAME", "FocalLoss"),
-        ("CLS_LOSS.NAME", "BalancedSoftmaxLoss"),  # it needs counts of instances
+        ("CLS_LOSS.NAME", "BalancedSoftmaxLoss"),  # needs counts of instances
         ("CLS_LOSS.BACKGROUND", "objectness"),
         ("CLS_PREDICTOR.NAME", "LWSLinear"),
     ],

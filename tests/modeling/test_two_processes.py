@@ -64,7 +64,7 @@ def test_two_processes_are_one(name, two_processes):
 
 
 def assert_equal_one_process(name, processes, rtol=1e-4, atol=5e-6):
-    """Compare what ``train_all`` returned in two processes with a single process on the CPU."""
+    """Compare the results of ``train_all`` in two processes with the results of one process on the CPU."""
     whole, losses = train(0, HEADS[name], processes=1)
     results = [each[name] for each in processes]
     for state, _ in results:

@@ -18,7 +18,7 @@ from tests.modeling.small_zoo import small_zoo_config
 from tests.modeling.test_detectron2_models import keypoints
 from tests.modeling.tiny import NUM_CLASSES, SIZE, tiny_batch
 
-# Detectron2's name -> this package's, by key.
+# Config key -> dict from Detectron2's name to the name of this package.
 ONE_KEY = {
     "MODEL.ROI_HEADS.NAME": {
         "StandardROIHeads": "SeesawROIHeads",
@@ -28,7 +28,7 @@ ONE_KEY = {
     "MODEL.META_ARCHITECTURE": {"RetinaNet": "LongTailRetinaNet"},
     "MODEL.SEM_SEG_HEAD.NAME": {"SemSegFPNHead": "SeesawSemSegFPNHead"},
 }
-SAMPLE = (  # one config of each kind that test_detectron2_models.py does not have
+SAMPLE = (  # one config of each kind that test_detectron2_models.py does not test
     "COCO-Detection/fast_rcnn_R_50_FPN_1x.yaml",
     "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x_giou.yaml",
     "Cityscapes/mask_rcnn_R_50_FPN.yaml",
@@ -42,7 +42,7 @@ CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.yam
 
 
 def convolution(x, offset, weight, stride, padding, dilation, groups, deformable_groups):
-    """Stand for Detectron2's compiled operator."""
+    """Replace Detectron2's compiled operator for deformable convolution."""
     return torchvision.ops.deform_conv2d(x, offset, weight, None, stride, padding, dilation)
 
 

@@ -31,13 +31,13 @@ def draw(sampler, count) -> list[int]:
 
 
 def test_the_distribution():
-    """P(image) = 1/K Σ 1/n_c over its categories, within 5 standard deviations of 60,000 draws."""
+    """Test P(image) = 1/K Σ 1/n_c over the categories of the image, within 5 standard deviations of 60,000 draws."""
     draws, count = 60_000, {4: 5, 7: 2, 9: 1}
     expected = np.array([sum(1 / 3 / count[c] for c in set(image) & set(count)) for image in IMAGES])
     assert expected.sum() == pytest.approx(1)
     found = np.bincount(draw(ClassAwareSampler(records(), seed=3), draws), minlength=len(IMAGES)) / draws
     assert (np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / draws)).all()
-    # Neither the uniform distribution nor one over objects would pass.
+    # This excludes the uniform distribution and a distribution over objects.
     assert abs(expected[4] - 1 / 5) > 0.3
     assert found[3] == found[6] == 0
 
@@ -62,7 +62,7 @@ def test_nothing_to_draw():
 
 
 def test_by_config(tmp_path):
-    """Category 3 is in all four images, category 7 in one, which is drawn 5 times of 8 rather than 1 of 4."""
+    """Test the config key. Category 3 occurs in four images, category 7 in one image, which gets 5 of 8 draws."""
     data = toy_data()
     data["annotations"] = [a for a in data["annotations"] if a["category_id"] == 3 or a["image_id"] == 12]
     images = write_images(tmp_path / "images", data)
@@ -99,7 +99,7 @@ def test_square_root_sampling():
 
 
 def test_progressively_balanced_sampling():
-    """Kang et al., equation 2, at the beginning, in the middle and at the end."""
+    """Test equation 2 of Kang et al. at the beginning, in the middle and at the end of a training."""
     records = single_label([80, 15, 5])
     sampler = ProgressivelyBalancedSampler(records, length=1_024_000, seed=0)
     by_image, balanced = np.array([0.8, 0.15, 0.05]), np.full(3, 1 / 3)

@@ -78,7 +78,7 @@ def test_missing_image_is_found_before_training(toy, images):
 
 
 def test_missing_folder_is_named(tmp_path):
-    """LVIS v1's validation images lie in train2017 and val2017; many have only the second."""
+    """Test that an error names a missing folder. LVIS v1's validation images are in train2017 and val2017."""
     data = toy_data()
     for index, image in enumerate(data["images"]):
         folder = "val2017" if index == 0 else "train2017"

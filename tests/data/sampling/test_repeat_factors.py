@@ -33,14 +33,14 @@ def record(*categories):
 
 @pytest.fixture(scope="module")
 def lvis():
-    """20,000 images with a fifth of the images and instances of each LVIS v1 category."""
+    """Return 20,000 images, with a fifth of the images and instances of each LVIS v1 category."""
     _, images, instances = read_category_counts(str(shared_path("data/lvis_v1_train_category_counts.json")))
     images, instances = np.ceil(images / 5).astype(int), np.ceil(instances / 5).astype(int)
     return deal_images(images, np.maximum(images, instances), NUM_IMAGES, NUM_IMAGES - 100)
 
 
 def test_factors_of_lvis_category_by_category():
-    """The formula's, from this project for LVIS itself, and from Detectron2 for as many images of one category each."""
+    """Compare category factors of LVIS with the formula, and with Detectron2's factors for equal image counts."""
     with open(shared_path("data/lvis_v1_train_category_counts.json")) as file:
         counts = [item["image_count"] for item in json.load(file)]
 
@@ -63,7 +63,7 @@ def test_factors_are_detectron2s_bit_for_bit(lvis):
 
 
 def test_factors_of_images(lvis):
-    """Detectron2's factor of an image is the largest of its categories'."""
+    """Test that the factor of an image is the largest factor of its categories, as in Detectron2."""
     counts = analyze_sampling(lvis, 1203, repeat_threshold=THRESHOLD).statistics
     per_category = category_repeat_factors(counts.image_count, NUM_IMAGES, THRESHOLD)
     found = image_repeat_factors(lvis, THRESHOLD)
@@ -74,7 +74,7 @@ def test_factors_of_images(lvis):
 
 
 def test_instance_aware_factors():
-    """Of 7 images, 2 have category 1: 4 of 12 objects; 1 has category 2: 1 object; category 3 has none."""
+    """Test 7 images with 12 objects: category 1 has 2 images and 4 objects, category 2 one of each, category 3 none."""
     records = [record(0), record(1, 1, 1, 0), record(), record(0, 0), record(1, 2), record(0, 0), record(0)]
     images, instances, t = [5, 2, 1, 0], [7, 4, 1, 0], 1.5
     shares = [math.sqrt(image / 7 * instance / 12) for image, instance in zip(images, instances, strict=True)]
@@ -105,7 +105,7 @@ def test_an_image_without_objects_keeps_its_place(rounding):
 
 @pytest.mark.parametrize("rounding", ["stochastic", "ceil"])
 def test_groups_are_drawn_at_the_expected_rate(lvis, rounding):
-    """Of 12,000 draws, each group's images get their share of the factors' sum within 4 standard deviations."""
+    """Test that each group gets its share of 12,000 draws, within 4 standard deviations."""
     factors = image_repeat_factors(lvis, THRESHOLD, rounding)
     groups = frequency_groups(analyze_sampling(lvis, 1203, repeat_threshold=None).statistics.image_count * 5)
     has_group = np.zeros((NUM_IMAGES, 3), dtype=bool)
@@ -117,7 +117,7 @@ def test_groups_are_drawn_at_the_expected_rate(lvis, rounding):
         expected = float(factors[has_group[:, group]].sum() / factors.sum())
         bound = 4 * math.sqrt(expected * (1 - expected) / draws)
         assert has_group[drawn, group].mean() == pytest.approx(expected, abs=bound)
-        if group == 0:  # and that is not the rate without repetition
+        if group == 0:  # the rate differs from the rate without repetition
             assert expected - has_group[:, 0].mean() > 2 * bound
 
 
@@ -132,7 +132,7 @@ def test_dealt_images_have_the_counts():
 
 @pytest.mark.parametrize("rounding", ["stochastic", "ceil"])
 def test_expected_instances(rounding):
-    """Counted by hand: category 1 is in 1 of 8 images, r = sqrt(0.5 * 8) = 2; category 2 in 3, r = 1.1547."""
+    """Test counts by hand: category 1 is in 1 of 8 images, r = sqrt(0.5 * 8) = 2. Category 2 is in 3, r = 1.1547."""
     records = [record(0, 1, 1), *[record(0, 2)] * 3, *[record(0)] * 3, record()]
     analysis = analyze_sampling(records, 3, repeat_threshold=0.5, groups=np.array([2, 0, 1]))
     repeats = math.sqrt(0.5 * 8 / 3) if rounding == "stochastic" else 2
@@ -158,7 +158,7 @@ def test_no_instances_at_all():
 
 @pytest.fixture
 def toy_cfg(tmp_path, request):
-    """10 images, 1 of them with category "seven"."""
+    """Return the config of a data set with 10 images, one of which has category "seven"."""
     data = toy_data(10)
     data["annotations"] = [a for a in data["annotations"] if a["category_id"] == 3 or a["image_id"] == 10]
     images = write_images(tmp_path / "images", data)
@@ -175,7 +175,7 @@ def toy_cfg(tmp_path, request):
 
 
 def test_the_loader_draws_by_the_configured_rounding(toy_cfg, caplog):
-    """r = sqrt(1.5) = 1.22: rounded up, the first image comes twice among 11."""
+    """Test the configured rounding. r = sqrt(1.5) = 1.22 is rounded up: the first image occurs twice among 11."""
     toy_cfg.DATALOADER.REPEAT_ROUNDING = "ceil"
     with caplog.at_level("INFO"):
         loader = iter(build_train_loader(toy_cfg))

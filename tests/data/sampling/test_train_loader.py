@@ -37,7 +37,7 @@ def take(iterable, count, start=0):
 
 
 def draw(record):
-    """What a mapper draws, from each of the generators that augmentations use."""
+    """Return a random number from each random generator that augmentations use."""
     return record["image_id"], random.random(), float(np.random.rand()), torch.rand(()).item()  # noqa: NPY002
 
 
@@ -50,7 +50,7 @@ def test_an_epoch_is_a_function_of_seed_and_number(name):
     first, again, other = (STREAMS[name](seed) for seed in (1, 1, 2))
     third = first.epoch(3).tolist()
     assert again.epoch(0).tolist() != again.epoch(1).tolist()
-    assert again.epoch(3).tolist() == third  # after others, and without
+    assert again.epoch(3).tolist() == third  # epoch 3 is the same after other epochs and without them
     assert other.epoch(3).tolist() != third
     other.seed = 1
     assert other.epoch(3).tolist() == third
@@ -88,7 +88,7 @@ def test_the_subset_is_the_same_in_every_epoch():
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("name", ["uniform", "repeated", "class aware"])
 def test_the_plan_is_the_literal_one(name, grouped, batch_size):
-    """Against one image after the other, as Detectron2's AspectRatioGroupedDataset has it; entered anywhere."""
+    """Compare batches with Detectron2's AspectRatioGroupedDataset, which reads image by image, from any start."""
     groups = (np.arange(24) % 3 == 0).astype(int) if grouped else None
     waiting, expected = {}, []
     for place, index in enumerate(take(STREAMS[name](1), 900)):
@@ -106,7 +106,7 @@ def test_the_plan_is_the_literal_one(name, grouped, batch_size):
 
 
 def test_entering_late_takes_seconds():
-    """A training of 180,000 batches of 16 on LVIS, its last batch."""
+    """Test that the last of 180,000 batches of 16 images of LVIS is available within seconds."""
     stream = RepeatFactorStream(torch.full((99388,), 1.14), seed=0)
     plan = BatchPlan(stream, 16, np.arange(99388) % 2)
     places = next(plan.batches(179_999))[1]
@@ -177,7 +177,7 @@ def test_seeds():
 
 
 def test_a_mapper_that_returns_nothing():
-    """Detectron2's way to leave an image out: another one comes in its place, the same after a resume."""
+    """Test a mapper that returns None to skip an image. Another image replaces it, also the same after resuming."""
 
     def even(record):
         return record["image_id"] if record["image_id"] % 2 == 0 else None

@@ -110,7 +110,7 @@ def test_pictures_lie_where_detectron2_looks(small_set, small_json, small_config
 
 
 def test_masks_lie_on_the_objects(small_set, small_json, small_config):
-    """Pixels just inside a mask differ from those just outside; a shifted mask would not show that."""
+    """Test that pixels just inside a mask differ from pixels just outside. This fails for shifted masks."""
     steps, shifted_steps = [], []
     data = small_json["val"]
     for image, annotations in annotations_by_image(data).items():
@@ -124,7 +124,7 @@ def test_masks_lie_on_the_objects(small_set, small_json, small_config):
 
 
 def edge_step(picture, mask):
-    """The distance in colour between the rims inside and outside of a mask's edge."""
+    """Return the difference in colour between the pixels inside and outside the edge of a mask."""
     neighbours = [np.roll(mask, step, axis=axis) for step in (-1, 1) for axis in (0, 1)]
     inner = mask & ~np.all(neighbours, axis=0)
     outer = ~mask & np.any(neighbours, axis=0)

@@ -36,7 +36,7 @@ def test_as_many_and_as_large_as_the_settings_allow(image_size, max_objects, alp
         for placed in objects:
             height, width = placed.silhouette.outline.shape
             window = covered[placed.y : placed.y + height, placed.x : placed.x + width]
-            assert window.shape == (height, width)  # inside the image
+            assert window.shape == (height, width)  # the window lies inside the image
             window += placed.silhouette.outline > 0
         assert covered.max() == 1
         assert [placed.category for placed in objects] == categories.tolist()
@@ -50,7 +50,7 @@ def test_silhouette_has_the_size_asked_for(font, text, image_size):
     shape = draw_silhouette(text, Bend(font, 0.3, -0.2, 0.2), size, image_size)
     assert max(shape.outline.shape) / SUPERSAMPLE == pytest.approx(size, abs=0.02 * size + 0.5)
     area = (shape.outline > 0).sum()
-    # within half a subpixel along the edge: polygons cut the corners of staircases
+    # tolerance of half a subpixel along the edge, because polygons cut the corners of pixels
     edge = sum(cv2.arcLength(polygon, closed=True) for polygon in shape.polygons)
     assert sum(map(polygon_area, shape.polygons)) == pytest.approx(area, abs=edge / 2)
     assert (shape.face <= shape.outline).all()

@@ -56,7 +56,7 @@ def test_another_seed_gives_other_data(tiny_config, tmp_path):
 
 def test_second_call_finds_the_first(small_set, small_config):
     before = contents(small_set)
-    for images in (True, False):  # annotations are there too where pictures are
+    for images in (True, False):  # with and without images
         summary = make_glyphs(small_set, small_config, images=images)
         assert not summary.made
         assert summary.seconds < 0.5

@@ -95,7 +95,7 @@ def test_alphabet(alphabet, count):
         ("num_categories", 1641),
         ("num_categories", 40.0),
         ("num_train_images", 599),
-        ("num_train_images", 762),  # 4577 instances, 6 an image
+        ("num_train_images", 762),  # 4577 instances, 6 per image
         ("num_val_images", 24),
         ("num_val_images", 166),
         ("image_size", 63),
@@ -109,7 +109,7 @@ def test_alphabet(alphabet, count):
         ("decay", -0.1),
         ("decay", "fast"),
         ("object_size", (0.3, 0.2)),
-        ("object_size", (0.4, 0.5)),  # six of them do not fit
+        ("object_size", (0.4, 0.5)),  # six objects of this size do not fit
         ("object_size", 0.3),
         ("max_neg_categories", -1),
         ("alphabet", "runes"),

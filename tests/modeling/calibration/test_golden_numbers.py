@@ -32,7 +32,7 @@ def test_each_array_of_norcal(name):
     for key in outputs:
         calibration = NorCal(tensor(arrays["image_counts"]), **norcal_arguments(key))
         actual = class_probabilities(logits, loss, calibration, torch.nn.Linear(1, 1))
-        if key.endswith("exps_norenorm"):  # exp(z) in place of the probabilities
+        if key.endswith("exps_norenorm"):  # exp(z) instead of the probabilities
             actual = actual * logits.exp().sum(dim=1, keepdim=True)
         golden.assert_matches(actual, arrays[key], golden.EXACT)
     golden.assert_matches(loss.probabilities(logits), arrays["probs_in"], golden.EXACT)
@@ -80,7 +80,7 @@ def fracal_of(arrays, key: str) -> FRACAL:
 
 
 def test_smooth_weights_of_instances():
-    """The reference's formula, ln((N + 1) / (n + 1)) + 2 - ln((1000 C + 1) / 1001), of which there is no array."""
+    """Compare with the reference's formula, ln((N + 1) / (n + 1)) + 2 - ln((1000 C + 1) / 1001). No array has it."""
     counts = torch.tensor([1.0, 20, 300], dtype=torch.float64)
     expected = (322 / (counts + 1)).log() + 2 - math.log(3001 / 1001)
     golden.assert_matches(class_weights(counts, 321, "smooth", "instances"), expected, golden.EXACT)
@@ -132,7 +132,7 @@ def test_fractal_dimensions(boxes):
 
 
 def test_the_other_dimensions(boxes):
-    """Information dimensions fit ln(G^2 / N), smooth ones ln(G^2 / (N + 1)), on the cells that this project counts."""
+    """Compare information dimensions, a fit of ln(G^2 / N), and smooth dimensions, a fit of ln(G^2 / (N + 1))."""
     arrays, centres, categories = boxes
     for index, count in enumerate(arrays["instance_count"]):
         grids = np.array([grid for grid in range(1, 65) if grid * grid <= count])

@@ -28,11 +28,11 @@ def counts(tmp_path) -> str:
 
 
 def both(counts, name, *overrides, gamma=0.6) -> list[torch.nn.Module]:
-    """Return the same model without and with a calibration."""
+    """Return two models with the same weights, without and with a calibration."""
     plain = build_model(tiny_config(*overrides)).eval()
     keys = (f"{NODE}.NAME", name, f"{NODE}.COUNTS", str(counts), f"{NODE}.GAMMA", gamma)
     calibrated = build_model(tiny_config(*overrides, *keys)).eval()
-    calibrated.load_state_dict(plain.state_dict())  # strict: the factors are not saved
+    calibrated.load_state_dict(plain.state_dict())  # strict works, because factors are not saved
     return [plain, calibrated]
 
 
@@ -125,7 +125,7 @@ def test_fracal_with_odd_counts_is_finite_or_refused(link, counts):
         (("NAME", "NorCal", "NORCAL.FACTOR", "cb"), "NORCAL.FACTOR", "cb"),
         (("NAME", "NorCal", "NORCAL.SCALED", "exps"), "NORCAL.SCALED", "exps"),
         (("NAME", "NorCal", "NORCAL.FACTOR", "effective_number", "NORCAL.BETA", 1.0), "NORCAL.BETA", "1.0"),
-        (("NAME", "NorCal"), "COUNTS", "DATASETS.TRAIN"),  # there is no training set
+        (("NAME", "NorCal"), "COUNTS", "DATASETS.TRAIN"),  # no training set is registered
         (("NAME", "FRACAL"), "COUNTS", "DATASETS.TRAIN"),
     ],
 )

@@ -44,7 +44,7 @@ def test_published_dimensions_of_lvis():
 
 @pytest.mark.parametrize("name", ["NorCal", "FRACAL", "LogitAdjustment"])
 def test_statistics_that_the_tool_wrote(config_file, tmp_path, name):
-    """The factors are those of the annotations."""
+    """Test that the file gives the same factors as the annotations."""
     table = str(tmp_path / "statistics.csv")
     assert main(["--config-file", str(config_file), "--output", str(tmp_path / "out"), "--statistics", table]) == 0
     cfg = load_config(str(config_file), [f"{NODE}.NAME", name])

@@ -38,7 +38,7 @@ def test_the_weights_of_the_tool(head, loss):
     with torch.no_grad():
         for each in predictors(calibrated):
             each.cls_score.weight.mul_(30 * torch.rand(len(each.cls_score.weight), 1))
-            each.cls_score.weight[1] = 0  # its norm has no power
+            each.cls_score.weight[1] = 0  # a zero weight has no norm to normalize
             each.cls_score.bias.normal_()
         plain.load_state_dict(calibrated.state_dict())
         for each in predictors(plain):
@@ -76,14 +76,14 @@ def test_where_it_means_nothing(overrides, key, value):
     ],
 )
 def test_found_before_data_are_read(overrides, value):
-    """The check reads only the config: there is no training set here."""
+    """Test that errors are found before data is read. There is no training set in this test."""
     with pytest.raises(ConfigError, match=f"{NODE}.NAME") as error:
         check_heads_config(config(*overrides))
     assert value in str(error.value)
 
 
 def test_a_predictor_from_arguments():
-    """LazyConfigs pass the calibration to the constructor."""
+    """Test that the constructor accepts a calibration, as in LazyConfigs."""
     options = {"num_classes": 3, "box2box_transform": Box2BoxTransform((1, 1, 1, 1)), "cls_loss": SeesawLoss(3)}
     with pytest.raises(SeesawError, match="NormedLinear"):
         SeesawBoxPredictor(ShapeSpec(channels=8), **options, calibration=TauNormalization(3, 0.5))
