@@ -75,7 +75,7 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 def train(row: dict, seed: int, output: Path) -> dict:
     """Return the results of a run. If the run is not finished, first run its commands."""
     folder = folder_of(row["name"], seed, output)
-    if not (folder / "model_final.pth").exists() or not list(folder.glob("inference/*/results.json")):
+    if not is_finished(folder):
         print(f"start   {row['name']}, seed {seed}", flush=True)
         with open(folder / _LOG, "a") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -87,6 +87,14 @@ def train(row: dict, seed: int, output: Path) -> dict:
                     fail(f"{row['name']}, seed {seed}: a command failed with exit status {status}. See {log_file}.")
         print(f"finish  {row['name']}, seed {seed}", flush=True)
     return read_results(folder)
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a run folder has the final weights and results that are not from an earlier iteration."""
+    from seesaw_d2.evaluation.evaluation_settings import read_settings
+
+    records = [read_settings(str(path.parent)) for path in folder.glob("inference/*/results.json")]
+    return (folder / "model_final.pth").exists() and records != [] and not any("SOLVER.MAX_ITER" in r for r in records)
 
 
 def read_results(folder: Path) -> dict:

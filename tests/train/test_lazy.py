@@ -74,6 +74,24 @@ def test_a_signal_finishes_the_iteration_and_saves(lazy_config, tmp_path, monkey
     assert (folder / "inference/lazy_val/results.json").is_file()
 
 
+def test_a_signal_before_the_last_evaluation_leaves_a_record(lazy_config, tmp_path, monkeypatch):
+    step = LazyTrainer.run_step
+
+    def stopping(self):
+        if self.iter == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        step(self)
+
+    words = ["train.max_iter=3", "train.eval_period=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(LazyTrainer, "run_step", stopping)
+        assert run(lazy_config, *words) == 143
+    record = tmp_path / "run/inference/lazy_val/evaluation_settings.json"
+    assert json.loads(record.read_text()) == {"train.max_iter": ["3", "2"]}
+    assert run(lazy_config, "--resume", *words) == 0
+    assert not record.exists()
+
+
 @pytest.mark.slow
 def test_a_resumed_run_is_the_uninterrupted_one(lazy_config, tmp_path):
     """Losses, weights, class counts, optimizer, place in the data: bit for bit."""

@@ -52,6 +52,7 @@ from seesaw_d2.train.preflight.config_checks import resolve_device
 from seesaw_d2.train.run import options_of, run_job, tell_other_settings
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.trainer import EndsEarly
+from seesaw_d2.train.unfinished_results import UnfinishedResults
 from seesaw_d2.utils.distributed import broadcast_buffers, distributed
 
 logger = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | Non
     """
     if cfg.dataloader.get("evaluator") is None:
         return None
-    folder = cfg.dataloader.evaluator.get("output_dir") or os.path.join(cfg.train.output_dir, "inference")
+    folder = _results_folder(cfg)
     with STOP.at_once(), recorded_settings([folder] if comm.is_main_process() else [], settings):
         broadcast_buffers(model)  # evaluate with the buffers of the main process, which checkpoints also contain
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
@@ -149,6 +150,10 @@ def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | Non
             print_csv_format(results)
             write_json(os.path.join(folder, "results.json"), results)
     return results
+
+
+def _results_folder(cfg: Any) -> str:
+    return cfg.dataloader.evaluator.get("output_dir") or os.path.join(cfg.train.output_dir, "inference")
 
 
 def _as_yaml(cfg: Any) -> str:
@@ -203,6 +208,7 @@ def train(cfg: Any, model, job: Job) -> None:
         hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
         saves,
         hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model)),
+        UnfinishedResults([_results_folder(cfg)] if evaluation else [], evaluation, "train.max_iter"),
         *([hooks.PeriodicWriter(writers, period=cfg.train.log_period)] if writers else []),
         state,
     ]

@@ -1,0 +1,45 @@
+"""Record that results come from an earlier iteration than the end of the training.
+
+A job that is killed after it has saved model_final.pth, but before the end of the last evaluation, leaves the results
+of an earlier iteration. A resumed run has the results of its earlier end until the next evaluation.
+"""
+
+import os
+from collections.abc import Sequence
+
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+
+from seesaw_d2.evaluation.evaluation_settings import SETTINGS_FILE
+from seesaw_d2.evaluation.results_files import write_json
+
+
+class UnfinishedResults(HookBase):
+    """Write the number of iterations before an evaluation to the results folders, until the training is finished.
+
+    This hook must follow the evaluation. The evaluation at the end of the training removes the record.
+
+    Args:
+        folders: folders of results.
+        period: number of iterations between evaluations. 0 means that the trainer evaluates only at the end.
+        key: config key of the number of iterations.
+    """
+
+    def __init__(self, folders: Sequence[str], period: int, key: str = "SOLVER.MAX_ITER"):
+        self._folders, self._period, self._key = folders, period, key
+
+    def before_train(self) -> None:
+        start = self.trainer.start_iter
+        if 0 < start < self.trainer.max_iter:
+            recorded = [folder for folder in self._folders if os.path.exists(os.path.join(folder, SETTINGS_FILE))]
+            self._record(f"{start} or fewer", except_in=recorded)
+
+    def after_step(self) -> None:
+        done = self.trainer.iter + 1
+        if self._period > 0 and done % self._period == 0 and done < self.trainer.max_iter:
+            self._record(str(done))
+
+    def _record(self, done: str, except_in: Sequence[str] = ()) -> None:
+        for folder in self._folders if comm.is_main_process() else ():
+            if folder not in except_in and os.path.isfile(os.path.join(folder, "results.json")):
+                write_json(os.path.join(folder, SETTINGS_FILE), {self._key: [str(self.trainer.max_iter), done]})
