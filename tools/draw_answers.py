@@ -36,7 +36,10 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
     Return the rows of the first file, and for each run a dict from image id to predicted class.
     """
     from seesaw_d2.errors import DataError
+    from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
 
+    for folder in folders:
+        tell_replaced_results(str(folder / "inference" / dataset))
     tables = [read_table(folder, dataset, "predictions.csv", ("image", "class", "called")) for folder in folders]
     answers = [{row["image"]: row["called"] for row in table} for table in tables]
     if differing := answers[0].keys() ^ answers[1].keys():
@@ -44,6 +47,13 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
             f"{folders[0]} and {folders[1]}: expected predictions for the same images, found a prediction for image "
             f"{min(differing)!r} in only one of the runs"
         )
+    labels = {row["image"]: row["class"] for row in tables[0]}
+    for row in tables[1]:
+        if row["class"] != (expected := labels[row["image"]]):
+            raise DataError(
+                f"{folders[1]}: predictions.csv: image {row['image']!r}: expected the class {expected!r}, as in "
+                f"{folders[0]}, found {row['class']!r}. Evaluate both runs on the same data"
+            )
     return tables[0], answers
 
 

@@ -93,6 +93,7 @@ def main(arguments=None) -> None:
     from seesaw_d2.config.loading import load_config
     from seesaw_d2.data import register_datasets
     from seesaw_d2.evaluation.evaluate import EVALUATION_FILES, check_options, evaluate_file
+    from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
     from seesaw_d2.utils.own_files import check_replaceable
 
     check_options(args.engine, args.metrics)
@@ -101,6 +102,7 @@ def main(arguments=None) -> None:
             check_replaceable(args.output / name, mark, "a result of this program")
     cfg = load_config(args.config_file)
     register_datasets(cfg)
+    tell_replaced_results(str(args.results.parent))
     evaluation = evaluate_file(
         str(args.results),
         *read_ground_truth(args, cfg),

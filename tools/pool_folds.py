@@ -13,6 +13,7 @@ LVIS.
 """
 
 import dataclasses
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -115,6 +116,7 @@ def pool(folds: list[tuple[str, str]]):
     from seesaw_d2.data.records.annotation_files import read_annotations
     from seesaw_d2.errors import DataError
     from seesaw_d2.evaluation import Detections, read_results
+    from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
     from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
 
     check_different_files(folds)
@@ -130,6 +132,7 @@ def pool(folds: list[tuple[str, str]]):
                 raise DataError(
                     f"{file.path}: image {name} is also in the fold {owner[name]}. Folds must not share images."
                 )
+        tell_replaced_results(os.path.dirname(results))
         detections = read_results(results, ground_truth_with_groups(file, file_frequency(file)))
         ids, images, objects = renumbered(file, len(content["images"]) + 1, len(content["annotations"]) + 1)
         content["images"] += images
@@ -142,8 +145,6 @@ def pool(folds: list[tuple[str, str]]):
 
 def check_different_files(folds: list[tuple[str, str]]) -> None:
     """Raise DataError if a file belongs to two folds, even if the paths of the file differ."""
-    import os
-
     from seesaw_d2.errors import DataError
 
     seen: dict[str, str] = {}

@@ -14,6 +14,7 @@ from seesaw_d2.config.differences import describe, differences, flat_config, fla
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
@@ -120,3 +121,15 @@ def read_settings(folder: str) -> Differences:
 def describe_settings(found: Differences) -> str:
     """Format differences as one line, such as "TEST.DETECTIONS_PER_IMAGE 300 in the run, 100 in the evaluation"."""
     return describe(found, "in the run", "in the evaluation")
+
+
+def tell_replaced_results(folder: str) -> Differences:
+    """Return the settings in which an evaluation differs from the run's config.yaml. Log a warning if any differ."""
+    found = read_settings(folder)
+    if found:
+        warn_once(
+            logger,
+            f"{os.path.join(folder, SETTINGS_FILE)}: the results come from an evaluation with other settings than the "
+            f"run's config.yaml: {describe_settings(found)}",
+        )
+    return found

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.argument_checks import object_labels
 from seesaw_d2.losses.base import ClassificationLoss
 
 Criterion = TypeVar("Criterion", bound=nn.Module)
@@ -30,11 +31,14 @@ def query_labels(labels: Sequence[Tensor], matches: Matches, num_queries: int, n
         matches: for each image, the indices of matched queries and of their objects.
         num_queries: number of queries Q.
         num_classes: number of categories C.
+
+    Raises:
+        ValueError: the label of an object is not in [0, C).
     """
     shape, device = (len(labels), num_queries), labels[0].device
     found = torch.full(shape, num_classes, dtype=torch.int64, device=device)
     for row, own, (queries, objects) in zip(found, labels, matches, strict=True):
-        row[queries.to(device)] = own[objects.to(device)]
+        row[queries.to(device)] = object_labels(own, num_classes)[objects.to(device)]
     return found
 
 

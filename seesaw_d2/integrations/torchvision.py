@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from seesaw_d2.integrations.torchvision_one_stage import ONE_STAGE, use_one_stage_loss
+from seesaw_d2.losses.argument_checks import object_labels
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -51,9 +52,16 @@ class LossPredictor(nn.Module):
         return scores, self.bbox_pred(features)
 
     def losses(self, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses of the last forward pass. ``labels`` (N,) are torchvision's, where 0 is background."""
+        """Return the losses of the last forward pass. ``labels`` (N,) are torchvision's, where 0 is background.
+
+        Raises:
+            ValueError: a label is not in [0, C].
+        """
         logits, self._logits = self._logits, None
-        return self.cls_loss(logits, (labels - 1) % (self.cls_loss.num_classes + 1))
+        background = labels == 0
+        labels = object_labels(labels.where(~background, labels.new_ones(())), self.cls_loss.num_classes, first=1)
+        labels = labels.masked_fill(background, self.cls_loss.num_classes)
+        return self.cls_loss(logits, labels)
 
 
 class LossRoIHeads(RoIHeads):

@@ -83,6 +83,31 @@ def check_objects(objects: Tensor, labels: Tensor) -> None:
             raise ValueError(f"objects: expected values from 0 to {len(labels) - 1}, found values from {low} to {high}")
 
 
+def object_labels(labels: Tensor, num_classes: int, first: int = 0) -> Tensor:
+    """Return the class indices in [0, C) of objects. Call this function before background gets the label C.
+
+    Otherwise, a label of a category that the loss does not know could become background.
+
+    Args:
+        labels: int64, the labels of the objects in the data.
+        num_classes: number of categories C.
+        first: label of the first category in the data.
+
+    Raises:
+        ValueError: a label is not in [``first``, ``first`` + C). On other devices than the CPU, the result contains an
+            invalid index instead, because a check would synchronize the host.
+    """
+    if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
+        low, high = (int(value) for value in labels.aminmax())
+        if low < first or high >= first + num_classes:
+            raise ValueError(
+                f"labels: expected values from {first} to {first + num_classes - 1}, found values from {low} to "
+                f"{high}. Check that num_classes of the loss equals the number of categories in the data."
+            )
+    indices = labels - first
+    return torch.where(indices < num_classes, indices, indices + 1)
+
+
 def _check_avg_factor(avg_factor: Any) -> None:
     if avg_factor is None:
         return

@@ -19,7 +19,7 @@ from seesaw_d2.data.images.resizing import build_resizing
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
-from seesaw_d2.train.preflight.categories import categories_at_hand
+from seesaw_d2.train.preflight.categories import categories_at_hand, check_calibration_counts
 from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 from seesaw_d2.utils.messages import shown
 
@@ -143,7 +143,7 @@ def load_predictor(
         are replaced by "category 0", "category 1", ....
 
     Raises:
-        ConfigError: training set and test set have different category orders.
+        ConfigError: training set, test set or the calibration's file of counts have different category orders.
         WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
             orders.
     """
@@ -154,6 +154,7 @@ def load_predictor(
     checkpointer = SeesawCheckpointer(model, strict=True, categories=at_hand)
     checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
     known = checkpointer.loaded_categories or at_hand
+    check_calibration_counts(cfg, known)
     count = task_of(cfg).num_classes(cfg)
     if known is not None and len(known.names) == count:
         return model, list(known.names), ""

@@ -95,5 +95,6 @@ def write_statistics(cfg: CfgNode, path: str) -> None:
     counts = training_statistics(cfg)
     dimensions = training_fractal_dimensions(cfg, len(counts.names))
     ids = range(1, len(counts.names) + 1)
-    rows = zip(ids, counts.image_count.tolist(), counts.instance_count.tolist(), dimensions.tolist(), strict=True)
-    write_csv(path, [dict(zip(STATISTICS, row, strict=True)) for row in rows], STATISTICS)
+    columns = counts.image_count.tolist(), counts.instance_count.tolist(), dimensions.tolist(), counts.names
+    header = (*STATISTICS, "name")
+    write_csv(path, [dict(zip(header, row, strict=True)) for row in zip(ids, *columns, strict=True)], header)

@@ -1,5 +1,6 @@
 """Draw ground truth and detections, and mark correct detections, wrong detections and missed objects."""
 
+import os
 from collections import Counter, defaultdict
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from seesaw_d2.drawing.detection_outcomes import MISSED, RIGHT, TRUTH, UNJUDGED,
 from seesaw_d2.drawing.model_output import COLORS
 from seesaw_d2.drawing.plain_text import plain_text, save_figure
 from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
@@ -139,9 +141,9 @@ def _judged_categories(record, index_of) -> set[int] | None:
     """Return the categories of which all objects in the image are annotated. None stands for all categories."""
     if record.get("neg_category_ids") is None:
         return None
-    partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ())}
+    partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ()) if i in index_of}
     present = {a["category_id"] for a in record["annotations"]}
-    return (present | {index_of[i] for i in record["neg_category_ids"]}) - partial
+    return (present | {index_of[i] for i in record["neg_category_ids"] if i in index_of}) - partial
 
 
 def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
@@ -149,6 +151,7 @@ def _detections(file, min_score: float, records, index_of) -> dict[int, list[Sho
 
     Return a dict from image id to detections, in descending order of scores.
     """
+    tell_replaced_results(os.path.dirname(file))
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
     results = read_results(str(file), known)
     if results.boxes is None:

@@ -10,13 +10,14 @@ from typing import Any
 from lvis import LVIS
 
 from seesaw_d2.evaluation.detection_metrics import group_members
+from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
 from seesaw_d2.frequency_groups import GROUP_NAMES, NAME_OF_LETTER
 from seesaw_d2.report import charts
 from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.gallery import confusion_crops
 from seesaw_d2.report.headline import headline
 from seesaw_d2.report.run_folders import Run
-from seesaw_d2.report.setting_differences import setting_differences, tell_replaced_results
+from seesaw_d2.report.setting_differences import setting_differences
 
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
 

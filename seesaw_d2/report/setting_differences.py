@@ -1,16 +1,11 @@
 """List the settings of data, schedule and evaluation in which the compared runs differ."""
 
-import logging
-import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from seesaw_d2.config.differences import flat_values, within
-from seesaw_d2.evaluation.evaluation_settings import SETTINGS_FILE, Differences, describe_settings, read_settings
 from seesaw_d2.report.run_folders import Run
-
-logger = logging.getLogger(__name__)
 
 # Keys of the architecture. ``architectures.py`` lists their differences separately.
 ARCHITECTURE = (
@@ -81,17 +76,6 @@ def _is_setting(key: str) -> bool:
     return not within(key, ("DATASETS.REGISTER", *_WITHOUT_EFFECT, *_METHOD, *ARCHITECTURE)) and not _LAZY_METHOD.match(
         key
     )
-
-
-def tell_replaced_results(folder: str) -> Differences:
-    """Return the settings in which an evaluation differs from the run's config.yaml. Log a warning if any differ."""
-    found = read_settings(folder)
-    if found:
-        logger.warning(
-            f"{os.path.join(folder, SETTINGS_FILE)}: the results come from an evaluation with other settings than the "
-            f"run's config.yaml: {describe_settings(found)}"
-        )
-    return found
 
 
 def differing(found: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[str]]]:

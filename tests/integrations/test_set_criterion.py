@@ -21,6 +21,7 @@ from seesaw_d2.losses import (
     GumbelOptimizedLoss,
     SeesawLoss,
 )
+from seesaw_d2.losses.argument_checks import object_labels
 from tests.integrations.set_criteria import (
     DeformableDetrCriterion,
     DetrCriterion,
@@ -167,3 +168,20 @@ def test_what_does_not_fit_is_refused(criterion, loss, named):
     with pytest.raises(ValueError, match=named):
         use_loss(criterion, loss)
     assert type(criterion) is before
+
+
+@pytest.mark.parametrize("label", [C, C + 1, -1])
+def test_labels_out_of_range_are_not_no_object(label):
+    labels, match = [torch.tensor([0, label])], [(torch.tensor([1]), torch.tensor([1]))]
+    with pytest.raises(ValueError, match=rf"labels: .* 0 to {C - 1}, .*\b{label}\b"):
+        query_labels(labels, match, 3, C)
+
+
+@pytest.mark.parametrize("label", [C, C + 1, -1])
+def test_labels_out_of_range_stay_invalid_without_a_check(label):
+    """On other devices than the CPU, reading values would synchronize the host."""
+    with torch.device("meta"):
+        assert object_labels(torch.tensor([0, label]), C).shape == (2,)
+    found = torch.compile(object_labels, backend="eager")(torch.tensor([0, C - 1, label]), C)
+    assert found[:2].tolist() == [0, C - 1]
+    assert not 0 <= found[2] <= C

@@ -13,7 +13,7 @@ from torchvision.models.detection import (
 )
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from seesaw_d2.integrations.torchvision import use_loss
+from seesaw_d2.integrations.torchvision import LossPredictor, use_loss
 from seesaw_d2.losses import CrossEntropyLoss, EqualizationLoss, EqualizationLossV2, FocalLoss, SeesawLoss
 
 CLASSES = 3
@@ -124,3 +124,13 @@ def test_another_loss_changes_the_classification_of_a_one_stage_detector(detecto
 def test_what_does_not_fit_is_refused(make, loss, named):
     with pytest.raises(ValueError, match=named):
         use_loss(make(), loss())
+
+
+@pytest.mark.parametrize("label", [CLASSES + 1, CLASSES + 2, -1])
+def test_labels_out_of_range_are_not_background(label):
+    predictor = LossPredictor(2, CrossEntropyLoss(CLASSES, background="class"), nn.Linear(2, 4))
+    predictor(torch.ones(3, 2))
+    assert predictor.losses(torch.tensor([0, 1, CLASSES]))["loss_cls"] > 0
+    predictor(torch.ones(3, 2))
+    with pytest.raises(ValueError, match=rf"labels: .* 1 to {CLASSES}, .*\b{label}\b"):
+        predictor.losses(torch.tensor([0, 1, label]))

@@ -70,6 +70,25 @@ def test_recorded_counts(tmp_path, config_file):
         assert str(file) in str(error.value)
 
 
+@pytest.mark.parametrize("ending", ["json", "csv"])
+def test_counts_of_a_calibration(tmp_path, config_file, ending):
+    """Counts in another order would calibrate the scores of other categories."""
+    names, key = list(register_and_name(config_file)), "MODEL.ROI_HEADS.CALIBRATION"
+    for order in (names, names[::-1]):
+        file = tmp_path / f"{order[0]}.{ending}"
+        lines = ["category_id,image_count,instance_count,name", *(f"{i},{i + 1},5,{n}" for i, n in enumerate(order))]
+        content = {"class_counts": list(range(1, len(order) + 1)), "categories": order}
+        file.write_text(json.dumps(content) if ending == "json" else "\n".join(lines))
+        words = [f"{key}.NAME", "LogitAdjustment", f"{key}.COUNTS", str(file)]
+        preflight = Preflight(load_config(str(config_file), words))
+        if order == names:
+            preflight.job()
+            continue
+        with pytest.raises(ConfigError, match="index 0 ") as error:
+            preflight.job()
+        assert str(file) in str(error.value)
+
+
 def register_and_name(config_file):
     cfg = load_config(str(config_file))
     register_datasets(cfg)

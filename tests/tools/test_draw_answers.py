@@ -90,6 +90,21 @@ def test_runs_without_or_with_other_predictions_are_named(tmp_path, capsys):
     assert not (tmp_path / "x.png").exists()
 
 
+def test_results_of_other_data_or_settings_are_named(tmp_path, capsys, caplog):
+    first, second = (write_run(tmp_path / each, FIRST) for each in "ab")
+    results = Path(second, f"inference/answers_{tmp_path.name}")
+    (results / "evaluation_settings.json").write_text('{"MODEL.WEIGHTS": ["final.pth", "best.pth"]}')
+    assert draw_answers.main([first, second, "--output", str(tmp_path / "x.png")]) == 0
+    (message,) = [text for text in caplog.messages if "best.pth" in text]
+    assert message.startswith(str(results))
+    table = results / "predictions.csv"
+    table.write_text(table.read_text().replace("0,ant", "0,cow"))
+    assert draw_answers.main([first, second, "--output", str(tmp_path / "y.png")]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in (second, "predictions.csv", "'0'", "'ant'", "'cow'"))
+    assert not (tmp_path / "y.png").exists()
+
+
 @pytest.mark.parametrize("name", ["predictions.csv", "per_class.csv", "config.yaml"])
 @pytest.mark.parametrize("content", [b"", b"image,class\n1\n", b"\xff", TABLE, "pipe", "unknown"])
 def test_files_of_runs_are_checked(tmp_path, capsys, name, content):

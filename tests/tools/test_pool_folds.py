@@ -7,6 +7,7 @@ import evaluate_results
 import pool_folds
 import pytest
 
+from seesaw_d2.utils import messages
 from tests.data.toy import write
 from tests.evaluation.generated import generate
 
@@ -49,6 +50,20 @@ def test_pooled_is_the_whole(tmp_path):
     for task, expected in metrics(tmp_path / "b", whole, results).items():
         assert 0 < expected["APr"] < 100
         assert pooled[task] == pytest.approx(expected, abs=1e-9)
+
+
+def test_results_of_other_settings_are_named(tmp_path, caplog):
+    folds, *_ = split_in_two(tmp_path)
+    record = tmp_path / "evaluation_settings.json"
+    record.write_text('{"TEST.DETECTIONS_PER_IMAGE": ["300", "7"]}')
+    assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 0
+    assert f"{record}: " in caplog.text
+    assert "TEST.DETECTIONS_PER_IMAGE 300" in caplog.text
+    caplog.clear()
+    arguments = ["--annotations", *folds[1:3], "--output", str(tmp_path / "out")]
+    messages._already_logged.clear()
+    assert evaluate_results.main(arguments) == 0
+    assert f"{record}: " in caplog.text
 
 
 def test_groups_are_those_of_the_mean_number_of_images(tmp_path):

@@ -17,10 +17,12 @@ from seesaw_d2.losses.category_statistics import category_values
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.modeling.calibration.base import Calibration
 from seesaw_d2.modeling.statistics_provider import training_fractal_dimensions, training_statistics
-from seesaw_d2.utils.text_tables import read_results_table
+from seesaw_d2.utils.category_names import Categories
+from seesaw_d2.utils.text_tables import read_results_table, read_rows
 
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
-# Columns of a CSV file with statistics. Only calibrations with ``needs_dimensions`` need the column fractal_dimension.
+# Columns of a CSV file with statistics. Only calibrations with ``needs_dimensions`` need fractal_dimension. The
+# optional column "name" contains the names of the categories.
 COLUMNS = ("category_id", "image_count", "instance_count", "fractal_dimension")
 
 
@@ -94,6 +96,21 @@ def calibration_statistics(
     images = category_values("image_count", found.image_count, num_classes)
     instances = category_values("instance_count", found.instance_count, num_classes)
     return CalibrationStatistics(num_classes, images, instances, found.num_images, dimensions)
+
+
+def recorded_categories(source: str) -> Categories | None:
+    """Return the category names in a file of MODEL.ROI_HEADS.CALIBRATION.COUNTS, or None if it contains no names.
+
+    Raises:
+        ConfigError, DataError: the file cannot be read or has a wrong format.
+    """
+    if not source.endswith(".csv"):
+        return read_recorded_counts(source).categories
+    rows = read_rows(source, ("category_id",))
+    if not rows or "name" not in rows[0][1]:
+        return None
+    table = read_results_table(source, ("name",), ("category_id",))
+    return Categories(tuple(row["name"] for row in sorted(table, key=lambda row: row["category_id"])), source)
 
 
 def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> CalibrationStatistics:

@@ -9,6 +9,7 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.semantic import semantic_classes
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
+from seesaw_d2.modeling.calibration.statistics import recorded_categories
 from seesaw_d2.train.tasks.base import task_name
 from seesaw_d2.utils.category_names import Categories, check_order
 from seesaw_d2.utils.messages import warn_once
@@ -86,3 +87,18 @@ def check_recorded_counts(cfg: CfgNode) -> None:
     recorded, trained = read_recorded_counts(source).categories, used_categories(cfg, "TRAIN")
     if recorded is not None and trained is not None and (warning := check_order(recorded, trained)):
         warn_once(logger, f"{key}: {warning}")
+
+
+def check_calibration_counts(cfg: CfgNode, categories: Categories | None) -> None:
+    """Raise ConfigError if the file MODEL.ROI_HEADS.CALIBRATION.COUNTS lists the categories in another order.
+
+    Args:
+        cfg: the config.
+        categories: the categories of the model, or None if they are unknown.
+    """
+    node = cfg.MODEL.ROI_HEADS.CALIBRATION
+    if not node.NAME or node.COUNTS == "dataset" or categories is None:
+        return
+    recorded = recorded_categories(node.COUNTS)
+    if recorded is not None and (warning := check_order(recorded, categories)):
+        warn_once(logger, f"MODEL.ROI_HEADS.CALIBRATION.COUNTS: {warning}")

@@ -18,7 +18,7 @@ from seesaw_d2.train.acceleration import check_acceleration, check_compilation, 
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.monitoring import check_monitoring
-from seesaw_d2.train.preflight.categories import check_recorded_counts, used_categories
+from seesaw_d2.train.preflight.categories import check_calibration_counts, check_recorded_counts, used_categories
 from seesaw_d2.train.preflight.config_checks import (
     check_cropping,
     check_names,
@@ -35,6 +35,7 @@ from seesaw_d2.train.preflight.start_weights import check_weights, load_start_we
 from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested, trained_twice
 from seesaw_d2.train.step_report import generator_states, restore_generators
 from seesaw_d2.train.tasks import task_of
+from seesaw_d2.utils.category_names import Categories
 from seesaw_d2.utils.messages import first_few
 
 
@@ -99,6 +100,7 @@ class Preflight:
             lambda: register_datasets(self.cfg),
             lambda: task_of(self.cfg).validate_datasets(self.cfg, training=not self.eval_only),
             lambda: None if self.eval_only else check_recorded_counts(self.cfg),
+            lambda: check_calibration_counts(self.cfg, self._categories()),
             lambda: check_expected_results(self.cfg),
             self._resolve_schedule,
         ]
@@ -129,7 +131,7 @@ class Preflight:
             eval_only=self.eval_only,
             resume=self.resume,
             schedule=self._schedule,
-            categories=used_categories(self.cfg, "TEST" if self.eval_only else "TRAIN"),
+            categories=self._categories(),
             notes=self.notes(),
             warnings=self._warnings(),
         )
@@ -189,9 +191,11 @@ class Preflight:
         self._model = freeze(model, cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
 
     def _load_weights(self) -> None:
-        categories = used_categories(self.cfg, "TEST" if self.eval_only else "TRAIN")
         options = {"eval_only": self.eval_only, "resume": self.resume}
-        self.checkpointer = load_start_weights(self.cfg, self._model, categories, **options)
+        self.checkpointer = load_start_weights(self.cfg, self._model, self._categories(), **options)
+
+    def _categories(self) -> Categories | None:
+        return used_categories(self.cfg, "TEST" if self.eval_only else "TRAIN")
 
     def _warnings(self) -> tuple[str, ...]:
         training = () if self.eval_only else (*precision_warnings(self.cfg), *trained_twice(self.cfg))
