@@ -71,8 +71,7 @@ def read_run(folder: Path) -> dict | None:
     """
     from seesaw_d2.utils.json_reading import load_json_object
 
-    results = list(folder.glob("inference/*/results.json"))
-    if not results or not (folder / "model_final.pth").exists():
+    if not compare.is_finished(folder):
         return None
     row = load_json_object(str(folder / compare.MARK), "expected the row of a comparison")
     words = row.get("overrides") or []
@@ -86,8 +85,7 @@ def read_run(folder: Path) -> dict | None:
     command = COMMAND.format(config=row["config"], seed=seed, overrides=shlex.join(words)).strip()
     metrics = compare.read_results(folder)
     run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": metrics}
-    per_class = results[0].parent / "per_class.csv"
-    if per_class.exists():
+    for per_class in folder.glob("inference/*/per_class.csv"):
         _add_classes(run, per_class)
     return run
 
@@ -113,20 +111,29 @@ def _add_classes(run: dict, path: Path) -> None:
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
-    """Return the earlier runs ``kept`` and the finished runs in a folder, sorted by row and seed.
+    """Return the earlier runs ``kept`` and the finished runs in a folder, sorted by row and seed. Print unfinished runs.
 
     Raises:
-        SeesawError: the folder has no finished run, or a file of a run is damaged.
+        SeesawError: the folder has no finished run, two folders contain the same row and seed, or a file of a run is
+            damaged.
     """
     found = {(run["row"], run["seed"]): run for run in kept}
-    finished = [run for path in sorted(folder.glob("*/seed*")) if (run := read_run(path)) is not None]
-    if not finished:
+    folders: dict[tuple[str, int], Path] = {}
+    for path in sorted(folder.glob("*/seed*")):
+        run = read_run(path)
+        if run is None:
+            print(f"not finished   {path}", file=sys.stderr)
+            continue
+        key = run["row"], run["seed"]
+        if key in folders:
+            fail(f"{path}: expected one folder with row {key[0]!r} and seed {key[1]}, found also {folders[key]}")
+        folders[key] = path
+        if not run.items() <= found.get(key, {}).items():
+            found[key] = {**run, "commit": commit, "machine": machine()}
+    if not folders:
         fail(
             f"{folder}: expected a folder with finished runs of tools/compare.py, found a folder without finished runs"
         )
-    for run in finished:
-        if not run.items() <= found.get((run["row"], run["seed"]), {}).items():
-            found[run["row"], run["seed"]] = {**run, "commit": commit, "machine": machine()}
     return [found[key] for key in sorted(found)]
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 
 import published_order
 import pytest
@@ -43,6 +44,21 @@ def test_collects_finished_runs_and_keeps_the_others(tmp_path):
     runs = collect(tmp_path, "def")
     assert [run["metrics"]["classification"]["overall"] for run in runs] == [71, 80]
     assert [run["commit"] for run in runs] == ["def", "abc"]
+
+
+def test_unfinished_and_copied_runs_are_named(tmp_path, capsys):
+    """A run is unfinished if its results are those of an earlier iteration."""
+    run, other = write_run(tmp_path, "CE", 1, 70.0), write_run(tmp_path, "Seesaw", 1, 60.0)
+    record = other / "inference/x/evaluation_settings.json"
+    record.write_text('{"SOLVER.MAX_ITER": ["6", "4"]}')
+    assert [run["row"] for run in collect(tmp_path, "abc")] == ["CE"]
+    assert str(other) in capsys.readouterr().err
+    before = (tmp_path / "r.json").read_text()
+    copy = shutil.copytree(run, tmp_path / "CE_copy/seed1")
+    assert run_results.main(["collect", str(tmp_path), str(tmp_path / "r.json"), "--commit", "abc"]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in (str(run), str(copy), "'CE'"))
+    assert (tmp_path / "r.json").read_text() == before
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "empty", "r.json"])
