@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import command_line
-from comparison_changes import ROOT, SAVED, check_unchanged, config_of
+from comparison_changes import ROOT, SAVED, check_source, check_unchanged, config_of
 from comparison_rows import choose, fail, read_rows, words_of
 
 # File in each run folder that stores the row of the comparison.
@@ -75,6 +75,8 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 def train(row: dict, seed: int, output: Path) -> dict:
     """Return the results of a run. If the run is not finished, first run its commands."""
     folder = folder_of(row["name"], seed, output)
+    if "after" in row:
+        check_source(row, folder, folder_of(row["after"], seed, output) / "model_final.pth")
     if not is_finished(folder):
         print(f"start   {row['name']}, seed {seed}", flush=True)
         with open(folder / _LOG, "a") as log:
@@ -83,8 +85,7 @@ def train(row: dict, seed: int, output: Path) -> dict:
                 command = [sys.executable, *words]
                 status = subprocess.call(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
                 if status:
-                    log_file = folder / _LOG
-                    fail(f"{row['name']}, seed {seed}: a command failed with exit status {status}. See {log_file}.")
+                    fail(f"{row['name']}, seed {seed}: a command failed with exit status {status}. See {log.name}.")
         print(f"finish  {row['name']}, seed {seed}", flush=True)
     return read_results(folder)
 
@@ -185,15 +186,14 @@ def cell(values: list[float | None]) -> str:
     """Return the mean ± standard deviation of the values as text, or a dash if a value is None."""
     if None in values:
         return "-"
-    if len(values) < 2:
-        return f"{values[0]:.1f}"
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{deviation}"
 
 
 def columns_of(results: list[dict]) -> list[tuple[str, str]]:
     """Return (task, metric) for each column of a table, with all tasks that occur in the results."""
-    tasks = {task for result in results for task in result}
-    return [(task, metric) for task, (_, metrics) in METRICS.items() if task in tasks for metric in metrics]
+    found = {task: metrics for task, (_, metrics) in METRICS.items() if any(task in result for result in results)}
+    return [(task, metric) for task, metrics in found.items() for metric in metrics]
 
 
 def table(results: dict[str, list[dict]]) -> str:

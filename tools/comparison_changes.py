@@ -1,6 +1,7 @@
 """Detect whether the config of a row has changed since its run, for ``compare.py``."""
 
 import functools
+import hashlib
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # File in each run folder that stores the config of the row. It contains all keys, with the values before a training
 # resolves them.
 SAVED = "row_config.yaml"
+# File in the run folder of a row with "after" that stores the SHA-256 of the weights from which the training started.
+SOURCE = "row_source.txt"
 # Keys that may change, because their values belong to a run, a machine or a release.
 _OF_RUN = ("OUTPUT_DIR", "SEED", "MODEL.DEVICE", "VERSION")
 # If SOLVER.EPOCHS, REFERENCE_BATCH_SIZE or REFERENCE_WORLD_SIZE is set, a training replaces the values of these keys
@@ -66,3 +69,29 @@ def check_unchanged(row: dict, folder: Path, config: str) -> None:
             f"{folder}: {row['config']}, the config of row {row['name']!r}, has changed since this run: {first}. To "
             "train again, remove this folder."
         )
+
+
+def check_source(row: dict, folder: Path, weights: Path) -> None:
+    """Raise ConfigError if a row started from other weights of the row "after".
+
+    Before the first checkpoint, write ``SOURCE``. Folders of earlier versions lack this file, and are not checked.
+
+    Args:
+        row: a row with "after".
+        folder: folder of the run.
+        weights: final weights of the row "after".
+    """
+    from seesaw_d2.utils.atomic_files import write_text
+    from seesaw_d2.utils.own_files import check_no_link
+
+    path = folder / SOURCE
+    check_no_link(path, "--output")
+    if not path.is_file() and list(folder.glob("model_*.pth")):
+        return
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if path.is_file() and path.read_text(errors="replace") != found:
+        fail(
+            f"{path}: {weights}, the weights of row {row['after']!r}, have changed since row {row['name']!r} started "
+            "from these weights. To train again, remove this folder."
+        )
+    write_text(path, found)

@@ -88,7 +88,7 @@ def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageS
     return {
         "config": hashlib.sha256(text.encode()).hexdigest(),
         "model": digest_of_model(model),
-        "annotations": hashlib.sha256(str(annotations_of(cfg)).encode()).hexdigest(),
+        "annotations": hashlib.sha256(str(annotations_of(cfg, chosen.dataset)).encode()).hexdigest(),
         "detections of an image": FIXED_DETECTIONS_PER_IMAGE,
         "images of the choice": digest_of(chosen),
         "images of the test": digest_of(tested),

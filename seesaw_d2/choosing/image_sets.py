@@ -108,11 +108,18 @@ def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int
     return [tuple(sorted(part.tolist())) for part in np.array_split(order, count)]
 
 
-def annotations_of(cfg: CfgNode) -> dict[str, Any]:
-    """Return a fingerprint of the annotation file of each data set in DATASETS and of the file CALIBRATION.COUNTS."""
+def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
+    """Return a fingerprint of the annotations of each data set in DATASETS and of the file CALIBRATION.COUNTS.
+
+    Args:
+        cfg: the config.
+        names: names of further data sets.
+    """
     register_datasets(cfg)
-    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    files = {name: vars(MetadataCatalog.get(name)).get("json_file") for name in names}
+    found: dict[str, Any] = {}
+    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *names):
+        metadata = vars(MetadataCatalog.get(name))
+        found[name] = metadata["entry"].digest() if "entry" in metadata else fingerprint(metadata.get("json_file"))
     counts = cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS
-    files |= {} if counts == "dataset" else {counts: counts}
-    return {name: fingerprint(file) for name, file in files.items() if file}
+    found |= {} if counts == "dataset" else {counts: fingerprint(counts)}
+    return {name: value for name, value in found.items() if value}

@@ -169,7 +169,8 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
     Return None if the counts are unknown.
     """
     categories = [ground_truth.cats[key] for key in ids]
-    if all("image_count" in c and "instance_count" in c for c in categories):
+    counts = [c.get(name) for c in categories for name in ("image_count", "instance_count")]
+    if all(type(count) in (int, float) and 0 <= count < 2**53 for count in counts):
         return {name: [c[f"{name[:-1]}_count"] for c in categories] for name in ("images", "instances")}
     try:
         statistics = training_statistics(cfg)

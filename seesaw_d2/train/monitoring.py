@@ -18,9 +18,7 @@ from torch import nn
 
 from seesaw_d2.drawing.model_output import READABLE_SIZE, draw_instances
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation.build import results_folder
 from seesaw_d2.frequency_groups import GROUP_NAMES
-from seesaw_d2.train.unfinished_results import UnfinishedResults
 from seesaw_d2.utils.distributed import unwrapped
 
 _PICTURES = 4
@@ -123,12 +121,8 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """Return ``UnfinishedResults``, and the hooks of this module that the config enables.
-
-    The hooks must run after the evaluation and before the event writers.
-    """
-    folders = [results_folder(cfg, name, kind) for name in cfg.DATASETS.TEST for kind in ("inference", "inference_TTA")]
-    hooks = [UnfinishedResults(folders, cfg.TEST.EVAL_PERIOD), ClassCountHook(model)]
+    """Return the hooks of this module that the config enables. The hooks must run before the event writers."""
+    hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]
         names = MetadataCatalog.get(name).thing_classes

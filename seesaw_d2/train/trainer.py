@@ -32,6 +32,7 @@ from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.tasks import task_of
+from seesaw_d2.train.unfinished_results import UnfinishedResults
 from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrapped
 
 
@@ -150,8 +151,7 @@ class Trainer(EndsEarly, DefaultTrainer):
             if cfg.TEST.CLASSIFICATION_ACCURACY:
                 for name in cfg.DATASETS.TEST:
                     loader = cls.build_test_loader(cfg, name)
-                    found = classify_ground_truth(model, loader, load_dataset(name))
-                    if found is not None:
+                    if (found := classify_ground_truth(model, loader, load_dataset(name))) is not None:
                         folder = results_folder(cfg, name)
                         write_box_classification(found, class_names(name), training_frequency_groups(cfg), folder)
         return results
@@ -171,9 +171,8 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def _test(cls, cfg, model, evaluators, kind, settings):
-        folders = (
-            {name: results_folder(cfg, name, kind) for name in cfg.DATASETS.TEST} if comm.is_main_process() else {}
-        )
+        names = cfg.DATASETS.TEST if comm.is_main_process() else ()
+        folders = {name: results_folder(cfg, name, kind) for name in names}
         with recorded_settings(folders.values(), settings):
             broadcast_buffers(model)
             results = super().test(cfg, model, evaluators)
@@ -192,6 +191,7 @@ class Trainer(EndsEarly, DefaultTrainer):
             place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook)) + 1
             hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))  # only at the end
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
+        extra.insert(0, UnfinishedResults.of(self.cfg))
         if solver.CHECKPOINT_BEST:
             extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
         # In the main process, the last hook is PeriodicWriter, which must follow the hooks that log values.

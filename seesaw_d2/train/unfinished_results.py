@@ -4,12 +4,16 @@ A job that is killed after it has saved model_final.pth, but before the end of t
 of an earlier iteration. A resumed run has the results of its earlier end until the next evaluation.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 
+from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
+from seesaw_d2.evaluation.build import results_folder
 from seesaw_d2.evaluation.evaluation_settings import SETTINGS_FILE
 from seesaw_d2.evaluation.results_files import write_json
 
@@ -27,6 +31,13 @@ class UnfinishedResults(HookBase):
 
     def __init__(self, folders: Sequence[str], period: int, key: str = "SOLVER.MAX_ITER"):
         self._folders, self._period, self._key = folders, period, key
+
+    @classmethod
+    def of(cls, cfg: CfgNode) -> UnfinishedResults:
+        """Return the hook of a YAML config."""
+        kinds = ("inference", "inference_TTA")
+        folders = [results_folder(cfg, name, kind) for name in cfg.DATASETS.TEST for kind in kinds]
+        return cls(folders, cfg.TEST.EVAL_PERIOD)
 
     def before_train(self) -> None:
         start = self.trainer.start_iter

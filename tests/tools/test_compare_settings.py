@@ -38,3 +38,24 @@ def test_results_of_an_earlier_iteration_do_not_finish_a_run(tmp_path):
     assert not compare.is_finished(tmp_path)
     (folder / "evaluation_settings.json").write_text('{"MODEL.WEIGHTS": ["final.pth", "best.pth"]}')
     assert compare.is_finished(tmp_path)  # so that read_results refuses the results
+
+
+def test_a_row_that_started_from_other_weights_is_refused(tmp_path, monkeypatch):
+    """The row above was trained again."""
+    monkeypatch.setattr(compare, "is_finished", lambda folder: True)
+    monkeypatch.setattr(compare, "read_results", lambda folder: {})
+    row = {"name": "B", "config": "c.yaml", "overrides": [], "after": "A"}
+    first, second = (compare.folder_of(name, 1, tmp_path) for name in "AB")
+    for folder in (first, second):
+        folder.mkdir(parents=True)
+    weights = first / "model_final.pth"
+    weights.write_bytes(b"1")
+    assert compare.train(row, 1, tmp_path) == {}
+    (second / "model_final.pth").touch()
+    assert compare.train(row, 1, tmp_path) == {}
+    weights.write_bytes(b"2")
+    with pytest.raises(SeesawError, match=rf"{re.escape(str(second))}.*{re.escape(str(weights))}.*'A'.*'B'"):
+        compare.train(row, 1, tmp_path)
+    (second / "row_source.txt").unlink()  # an earlier version trained the row
+    assert compare.train(row, 1, tmp_path) == {}
+    assert not (second / "row_source.txt").exists()

@@ -1,6 +1,7 @@
 """Define the sources of labelled images, and check the entries of DATASETS.REGISTER for classification."""
 
 import functools
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +71,12 @@ class LabelledImages:
     def files(self) -> Sequence[str]:
         """Return the paths of the image files, or an empty list if arrays contain the images."""
         return self._read().files or []
+
+    def digest(self) -> str:
+        """Return a hash of the paths, labels and class names, and of the size and time of the file with the images."""
+        labelled, file = self._read(), fingerprint(self.path) if os.path.isfile(self.path) else None
+        text = f"{file} {labelled.names} {labelled.files}".encode(errors="backslashreplace")
+        return hashlib.sha256(text + labelled.labels.tobytes()).hexdigest()
 
     def metadata(self) -> Metadata:
         metadata = _LazyClasses(name=self.name)
