@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import command_line
-from comparison_changes import ROOT, SAVED, check_source, check_unchanged, config_of
+from comparison_changes import ROOT, SAVED, check_source, check_unchanged, config_of, is_finished
 from comparison_rows import choose, fail, read_rows, words_of
 
 # File in each run folder that stores the row of the comparison.
@@ -88,14 +88,6 @@ def train(row: dict, seed: int, output: Path) -> dict:
                     fail(f"{row['name']}, seed {seed}: a command failed with exit status {status}. See {log.name}.")
         print(f"finish  {row['name']}, seed {seed}", flush=True)
     return read_results(folder)
-
-
-def is_finished(folder: Path) -> bool:
-    """Return whether a run folder has the final weights and results that are not from an earlier iteration."""
-    from seesaw_d2.evaluation.evaluation_settings import read_settings
-
-    records = [read_settings(str(path.parent)) for path in folder.glob("inference/*/results.json")]
-    return (folder / "model_final.pth").exists() and records != [] and not any("SOLVER.MAX_ITER" in r for r in records)
 
 
 def read_results(folder: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Detect whether the config of a row has changed since its run, for ``compare.py``."""
+"""Detect whether a run is finished, and whether its config or weights have changed since, for ``compare.py``."""
 
 import functools
 import hashlib
@@ -95,3 +95,11 @@ def check_source(row: dict, folder: Path, weights: Path) -> None:
             "from these weights. To train again, remove this folder."
         )
     write_text(path, found)
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a run folder has the final weights and results that are not from an earlier iteration."""
+    from seesaw_d2.evaluation.evaluation_settings import read_settings
+
+    records = [read_settings(str(path.parent)) for path in folder.glob("inference/*/results.json")]
+    return (folder / "model_final.pth").exists() and records != [] and not any("SOLVER.MAX_ITER" in r for r in records)

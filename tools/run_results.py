@@ -83,8 +83,7 @@ def read_run(folder: Path) -> dict | None:
     if not re.fullmatch(r"\d{1,18}", seed, re.ASCII):
         fail(f"{folder}: expected a folder with the name seed<number>, found {folder.name}")
     command = COMMAND.format(config=row["config"], seed=seed, overrides=shlex.join(words)).strip()
-    metrics = compare.read_results(folder)
-    run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": metrics}
+    run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": compare.read_results(folder)}
     for per_class in folder.glob("inference/*/per_class.csv"):
         _add_classes(run, per_class)
     return run
@@ -111,7 +110,7 @@ def _add_classes(run: dict, path: Path) -> None:
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
-    """Return the earlier runs ``kept`` and the finished runs in a folder, sorted by row and seed. Print unfinished runs.
+    """Return the earlier runs ``kept`` and the finished runs in a folder, by row and seed. Print unfinished runs.
 
     Raises:
         SeesawError: the folder has no finished run, two folders contain the same row and seed, or a file of a run is
