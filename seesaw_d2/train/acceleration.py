@@ -131,8 +131,8 @@ def precision_warnings(cfg: CfgNode) -> tuple[str, ...]:
         return ()
     return (
         "SOLVER.AMP.ENABLED: this CPU has no instructions that oneDNN uses for bfloat16 "
-        f"({torch.backends.cpu.get_cpu_capability()}). A convolution can take 100 times as long as in float32. To train "
-        "in float32, set SOLVER.AMP.ENABLED False",
+        f"({torch.backends.cpu.get_cpu_capability()}). A convolution can take 100 times as long as in float32. To "
+        "train in float32, set SOLVER.AMP.ENABLED False",
     )
 
 

@@ -24,13 +24,11 @@ COMPARISONS = [(path, name) for path in FILES for name in yaml.safe_load(path.re
 
 @pytest.mark.parametrize(("path", "comparison"), COMPARISONS, ids=lambda value: getattr(value, "stem", value))
 def test_rows_are_valid_and_distinct(path, comparison):
-    rows = compare.read_rows(path, comparison)
-    resolved = set()
+    rows, resolved = compare.read_rows(path, comparison), set()
     for row in rows:
         cfg = load_config(str(ROOT / row["config"]), [*row["overrides"], "MODEL.DEVICE", "cpu"])
         check_names(cfg)
-        detector = cfg.MODEL.META_ARCHITECTURE != "ImageClassifier"
-        build_loss(cfg, 4, has_background=detector)
+        build_loss(cfg, 4, has_background=cfg.MODEL.META_ARCHITECTURE != "ImageClassifier")
         cfg.OUTPUT_DIR = ""
         resolved.add(cfg.dump() + row.get("convert", ""))
     assert len(resolved) == len(rows) == len({row["name"] for row in rows})
