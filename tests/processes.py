@@ -10,12 +10,12 @@ import torch.multiprocessing as mp
 
 
 def run_two_processes(function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
-    """What ``function(process, *arguments)`` returns in processes 0 and 1. It and the arguments are pickled."""
+    """Return the results of ``function(process, *arguments)`` in processes 0 and 1. All arguments are pickled."""
     return run_processes(2, "gloo", function, folder, *arguments)
 
 
 def run_processes(count: int, backend: str, function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
-    """What ``function(process, *arguments)`` returns in ``count`` processes with a group; with NCCL, a GPU for each."""
+    """Return the results of ``function(process, *arguments)`` in ``count`` processes. With NCCL, each has a GPU."""
     mp.spawn(_process, (count, backend, function, str(folder), arguments), nprocs=count)
     return [torch.load(folder / f"{process}.pt", map_location="cpu") for process in range(count)]
 

@@ -5,7 +5,7 @@ import torchvision
 
 
 def random_resnet(depth: int, **options) -> torch.nn.Module:
-    """Not in the trivial initial state: every statistic and every affine parameter counts. In evaluation mode."""
+    """Return a ResNet in evaluation mode. Statistics and affine parameters are random, so that all have an effect."""
     torch.manual_seed(depth)
     model = getattr(torchvision.models, f"resnet{depth}")(**options)
     for module in model.modules():

@@ -8,7 +8,7 @@ _ROOT = Path(__file__).resolve().parents[2] / "shared"
 
 
 def shared_path(relative: str) -> Path:
-    """A file or folder in the folder ``shared`` beside the repository; without it the test is skipped."""
+    """Return the path of a file or folder in ``shared`` beside the repository. Skip the test if it does not exist."""
     path = _ROOT / relative
     if not path.exists():
         pytest.skip(f"needs {path}, which is not here")

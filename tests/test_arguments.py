@@ -92,7 +92,7 @@ def test_registering_again_changes_nothing():
 
 
 def test_a_package_run_with_m_registers_when_it_imports_this_one(tmp_path):
-    """``python -m theirs``: sys.argv is ["-m"] while their __init__ imports seesaw_d2."""
+    """Test ``python -m theirs``: sys.argv is ["-m"] while ``theirs/__init__.py`` imports seesaw_d2."""
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs/__init__.py").write_text("import seesaw_d2\n")
     (tmp_path / "theirs/__main__.py").write_text(

@@ -12,19 +12,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STEP = re.compile(r"^(?:\d\. |   )(Write|In) `([^`]+)`(.*?)^   ```\w*\n(.*?)^   ```$", re.MULTILINE | re.DOTALL)
-# What the steps change, and what the tests of it read.
+# Files that the steps change, and files that the tests of the example read.
 COPIED = ("seesaw_d2", "tests", "configs", "docs", "tools", "pyproject.toml")
 
 
 def steps():
-    """Of each step of "Adding a loss": what to do, with which file, the rest of its sentence, the block."""
+    """Return for each step of "Adding a loss": action, file, rest of the sentence, and code block."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     section = text[text.index("## Adding a loss") : text.index("## Style")]
     return [(*found[:3], textwrap.dedent(found[3])) for found in STEP.findall(section)]
 
 
 def follow(action, path, sentence, block):
-    """Do what one step says."""
+    """Apply one step to a file."""
     if action == "Write":
         assert not path.exists()
         path.write_text(block)
@@ -39,7 +39,7 @@ def follow(action, path, sentence, block):
 
 
 def run_tests(folder, *arguments):
-    """Run pytest in a copy of the project; return how many tests passed."""
+    """Run pytest in a copy of the project. Return the number of passed tests."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -54,7 +54,7 @@ def test_every_block_is_a_step():
 
 @pytest.fixture
 def extended(tmp_path):
-    """A copy of the project with the worked example's loss."""
+    """Return a copy of the project with the loss of the worked example."""
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -66,7 +66,7 @@ def extended(tmp_path):
 
 
 def test_the_worked_example_leaves_nothing_out(extended):
-    """The tests that compare lists of losses and keys with each other pass, and so does the linter."""
+    """Test that the tests of lists of losses and keys pass, and that the linter passes."""
     tests = ["tests/config/test_loading.py", "tests/ecosystem/test_documents.py"]
     assert run_tests(extended, *tests, "-k", "list_of_keys or described or in_the_reference") > 100
     for command in (["check"], ["format", "--check"]):

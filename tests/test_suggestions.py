@@ -19,7 +19,7 @@ def test_no_names_give_no_question():
     ("key", "expected"),
     [
         ("MODEL.BOX_HEAD.CONV_DIM", "MODEL.BOX_HEAD.CONV_DIMS"),
-        ("IMS_PER_BATCHES", "SOLVER.IMS_PER_BATCH"),  # only the last part is similar
+        ("IMS_PER_BATCHES", "SOLVER.IMS_PER_BATCH"),  # only the last component is similar
         ("QQQ", ""),
     ],
 )

@@ -20,7 +20,7 @@ from tests.conftest import NUM_CLASSES
 
 @pytest.fixture
 def run(config_file, tmp_path):
-    """A run's config.yaml, as a new process finds it: its data sets are not registered."""
+    """Return config.yaml of a run, and unregister its data sets, as in a new process."""
     cfg = load_config(str(config_file), ["MODEL.WEIGHTS", ""])
     resolve_device(cfg)
     names = [entry["NAME"] for entry in cfg.DATASETS.REGISTER]
@@ -78,4 +78,4 @@ def test_data_that_are_not_here_give_a_warning(run, caplog):
     run.write_text(yaml.safe_dump(values))
     predictor = DefaultPredictor(their_config(run))
     assert any("elsewhere/train.json" in record.getMessage() for record in caplog.records)
-    assert len(drawn(predictor.metadata)) == NUM_CLASSES  # numbers
+    assert len(drawn(predictor.metadata)) == NUM_CLASSES  # numbers instead of names

@@ -38,7 +38,7 @@ def test_small_images_are_enlarged_with_their_boxes_and_masks(size, drawn_size):
     masks[0, 4:28, 60:90] = True
     found = Instances(size, pred_boxes=Boxes(box.clone()), scores=torch.tensor([0.6]), pred_masks=masks)
     found.pred_classes = torch.tensor([0])
-    drawn = draw_instances(image, found, [" "], min_size=READABLE_SIZE)  # no name: the score is the label
+    drawn = draw_instances(image, found, [" "], min_size=READABLE_SIZE)  # no name: the label is the score
     assert drawn.shape[:2] == drawn_size
     factor = drawn_size[0] / size[0]
     x0, y0, x1, y1 = (box[0] * factor).int().tolist()
@@ -52,7 +52,7 @@ def test_small_images_are_enlarged_with_their_boxes_and_masks(size, drawn_size):
 
 @pytest.mark.parametrize("box", [[250.0, 20, 298, 150], [2.0, 154, 40, 192], [270.0, 180, 299, 199]])
 def test_labels_stay_inside_the_picture(box, monkeypatch):
-    """A label is as large at the border of the picture as in its middle."""
+    """Test that a label at the border of the picture is as large as a label in the middle."""
 
     def label(at):
         instances = Instances((200, 300), pred_boxes=Boxes(torch.tensor([at])), scores=torch.tensor([0.6]))
@@ -78,7 +78,7 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     assert main([*again, *last]) == 2
     assert str(mine) in capsys.readouterr().err
     assert mine.read_text() == "not drawn"
-    assert main([*again, "--overwrite", *last]) == 2  # another program's
+    assert main([*again, "--overwrite", *last]) == 2  # the file of another program is not replaced
     assert mine.read_text() == "not drawn"
     mine.unlink()
     mine.symlink_to(tmp_path / "elsewhere.jpg")
@@ -102,7 +102,7 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
 
 
 def test_what_is_an_image_is_decided_by_content(arguments, glyphs, tmp_path, caplog):
-    """Skipped files of a folder are logged with reasons, and so are images that are not drawn as they are."""
+    """Test that skipped files of a folder, and images that are drawn differently, are logged with reasons."""
     first, last = arguments
     folder = tmp_path / "in"
     (folder / "more").mkdir(parents=True)

@@ -51,7 +51,7 @@ def test_wrong_turns(arguments, glyphs, tmp_path, capsys, change, found):
     ],
 )
 def test_arguments_that_are_missing_or_unknown(words, found, capsys):
-    """One line with the argument and an example that the parser accepts."""
+    """Test that the error is one line with the argument, and an example that the parser accepts."""
     with pytest.raises(SystemExit, match="2"):
         main(words)
     err = capsys.readouterr().err
@@ -62,7 +62,7 @@ def test_arguments_that_are_missing_or_unknown(words, found, capsys):
 
 
 def test_weights_are_a_whole_models(arguments, tmp_path, capsys):
-    """Missing weights and weights of a backbone are errors. The message has an example."""
+    """Test errors for missing weights and for weights of a backbone. The message contains an example."""
     (_, config_file, *_), _ = arguments
     words = ["--config-file", config_file, "--input", str(tmp_path), "--output", str(tmp_path / "out")]
     assert main(words) == 2
@@ -85,7 +85,7 @@ def test_data_is_not_needed(arguments, glyphs, tmp_path, capsys):
 
 
 def test_nothing_is_drawn_over(arguments, glyphs, tmp_path, capsys):
-    """An output file that is an input, has the name of another or an unknown format is an error."""
+    """Test errors for output files that are inputs, have equal names, or have an unknown format."""
     first, last = arguments
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -157,7 +157,7 @@ def test_pictures_are_looked_at_before_one_is_drawn(arguments, glyphs, tmp_path,
 
 @pytest.mark.parametrize("name", ["\udcff.png", "\udcff.mp4"])
 def test_names_that_are_not_utf8(arguments, glyphs, tmp_path, capsys, name):
-    """OpenCV ends the process, whether they are given or found in a folder."""
+    """Test errors for names that are not UTF-8, as arguments and in folders. OpenCV would terminate the process."""
     first, last = arguments
     photo = sorted((glyphs / "images/val").iterdir())[0]
     (tmp_path / "in").mkdir()
@@ -167,7 +167,7 @@ def test_names_that_are_not_utf8(arguments, glyphs, tmp_path, capsys, name):
         (tmp_path / "in", tmp_path / "out"),
         (photo, tmp_path / name),
     ):
-        if not (name.endswith("mp4") and given == tmp_path / "in"):  # which has no image
+        if not (name.endswith("mp4") and given == tmp_path / "in"):  # the folder has no image in this case
             assert main([*first, "--input", str(given), "--output", str(output), *last]) == 2
             assert "\\udcff" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.predict.predictor import BatchPredictor
 from tests.export.models import HEADS, classifier, detector, picture
 
-# Each a multiple of the other sizes' scale or not; some are padded to the same size, some to others.
+# Image sizes. Some are padded to the same size, some are padded to different sizes.
 SIZES = [(96, 128), (64, 96), (96, 127), (96, 128), (33, 41), (128, 96), (90, 120), (95, 128), (64, 95), (96, 128)]
 
 
@@ -39,7 +39,7 @@ def test_batches_give_what_one_at_a_time_gives(head, tmp_path):
 
 
 def test_a_device_of_auto_is_one_that_is_there(tmp_path):
-    """The config of the caller, frozen or not, is not changed."""
+    """Test that MODEL.DEVICE auto selects an available device, without changing the config, frozen or not."""
     cfg = detector(tmp_path)
     cfg.MODEL.DEVICE = "auto"
     cfg.freeze()
@@ -62,7 +62,7 @@ def test_pictures_of_one_padded_size_share_a_forward_pass(tmp_path, monkeypatch)
 
 
 def test_pictures_are_not_read_without_end(tmp_path):
-    """A stream yields results before it ends, even if all images differ in size."""
+    """Test that a stream of images yields results before the stream ends, even if all images differ in size."""
     predictor = BatchPredictor(detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0"), 2)
     read = itertools.count()
     stream = (picture(32 + 32 * (next(read) % 9), 40 + 32 * (index % 7), index) for index in range(60))
@@ -80,7 +80,7 @@ def test_a_single_other_size_does_not_hold_up_the_rest(tmp_path):
 
 
 def test_detectron2s_own_padding_changes_detections(tmp_path):
-    """The reason why only images of one padded size share a batch: padding changes the features at the border."""
+    """Test that padding changes detections. Therefore, only images of the same padded size share a batch."""
     predictor = BatchPredictor(detector(tmp_path), 2)
     small, large = (torch.from_numpy(picture(*size, 1).transpose(2, 0, 1).copy()) for size in ((64, 64), (160, 160)))
     (alone,) = predictor.predict([small], [(64, 64)])
@@ -91,7 +91,7 @@ def test_detectron2s_own_padding_changes_detections(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(dtype, tmp_path):
-    """Detections are close to those in float32. Boxes and masks are computed in float32."""
+    """Test that detections are close to those in float32, and that boxes and masks are computed in float32."""
     cfg = detector(tmp_path, *HEADS["normed_mask"])
     (full,), (half,) = (list(BatchPredictor(cfg, 1, kind)([picture(96, 128, 1)])) for kind in ("float32", dtype))
     assert half.scores.dtype == half.pred_boxes.tensor.dtype == torch.float32

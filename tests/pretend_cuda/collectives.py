@@ -14,7 +14,7 @@ from tests.pretend_cuda.recording import place
 
 @contextmanager
 def two_processes() -> Iterator[Counter[tuple[str, str]]]:
-    """Be process 0 of 2 in the block. Return the number of collectives so far, by (name, place)."""
+    """Simulate process 0 of 2 in the block. Yield a counter of collectives by (name, place)."""
     seen: Counter[tuple[str, str]] = Counter()
 
     def counted(name, run):

@@ -18,12 +18,12 @@ from tests.pretend_cuda.device import PretendedTensor, run
 
 
 class PretendedCuda(TorchDispatchMode):
-    """A context with a pretended CUDA device. ``events`` counts (kind, place): "file:function" below its package."""
+    """Simulate a CUDA device in a context. ``events`` counts (kind, place). A place is "package/file:function"."""
 
     def __init__(self):
         super().__init__()
         self.events: Counter[tuple[str, str]] = Counter()
-        # Devices whose random numbers were asked for; None is the current device.
+        # Devices on which random numbers were requested. None is the current device.
         self.generators: set[torch.device | str | None] = set()
         self._patches = contextlib.ExitStack()
 
@@ -40,7 +40,7 @@ class PretendedCuda(TorchDispatchMode):
         }
         self._patches.enter_context(mock.patch.multiple(torch.cuda, **functions))
         made = {"tensor": _factory(torch.tensor), "as_tensor": _factory(torch.as_tensor)}
-        # To autocast, too, the tensors are those of the CPU.
+        # Use the autocast of the CPU, because the tensors compute on the CPU.
         autocast = torch.autocast
         made["autocast"] = lambda device_type, *args, **kwargs: autocast("cpu", *args, **kwargs)
         self._patches.enter_context(mock.patch.multiple(torch, **made))
@@ -60,7 +60,7 @@ class PretendedCuda(TorchDispatchMode):
         return torch.zeros(16, dtype=torch.uint8)
 
     def of_packages(self) -> list[tuple[str, str]]:
-        """Return the events of seesaw_d2 and Detectron2, without those of the test itself."""
+        """Return the events in seesaw_d2 and Detectron2, without the events in the test."""
         return sorted(event for event in self.events if event[1] != "test")
 
     def at(self, kind: str) -> dict[str, int]:

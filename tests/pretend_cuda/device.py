@@ -6,7 +6,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from tests.pretend_cuda.recording import record
 
 CUDA = torch.device("cuda:0")
-# Operators whose result the host needs: a value, or a size that depends on values.
+# Operators for which the host waits, because it needs a value, or a size that depends on values.
 WAITING = {
     "aten::_local_scalar_dense",
     "aten::_unique2",
@@ -25,14 +25,14 @@ COPYING = {"aten::copy_", "aten::_to_copy"}
 
 
 class PretendedTensor(torch.Tensor):
-    """A tensor that computes as its ``host`` tensor does and says that it is on cuda:0."""
+    """Compute with the CPU tensor ``host``, but report the device cuda:0."""
 
     host: torch.Tensor
 
     @staticmethod
     def __new__(cls, host: torch.Tensor):
         layout = {"strides": host.stride(), "storage_offset": host.storage_offset(), "dtype": host.dtype}
-        # To autograd it is a CPU tensor: for a CUDA tensor it would ask the driver.
+        # For autograd, this is a CPU tensor, because autograd would call the driver for a CUDA tensor.
         tensor = torch.Tensor._make_wrapper_subclass(cls, host.size(), device="cpu", **layout)
         tensor.host = host
         return tensor
@@ -59,7 +59,7 @@ class PretendedTensor(torch.Tensor):
         if func in (torch.Tensor.cpu, torch.Tensor.to) and isinstance(args[0], PretendedTensor):
             if _goes_to_cpu(func, args, kwargs):
                 return _to_cpu(func, args, kwargs)
-        elif func is torch.Tensor.to:  # of a CPU tensor, to where another tensor is
+        elif func is torch.Tensor.to:  # copies a CPU tensor to the device of another tensor
             record("copy")
             return PretendedTensor(args[0].to(args[1].dtype).clone())
         with torch._C.DisableTorchFunctionSubclass():
@@ -81,7 +81,7 @@ class _ToCPU(torch.autograd.Function):
 
 
 def to_device(value):
-    """Return tensors, modules (changed in place), and lists, dicts and Instances of tensors on the device."""
+    """Move tensors, modules (in place), and lists, dicts and Instances of tensors to the device, and return them."""
     if isinstance(value, torch.nn.Module):
         for module in value.modules():
             for name, parameter in module._parameters.items():
@@ -98,7 +98,7 @@ def to_device(value):
 
 
 def to_host(value):
-    """Return a nested value with the plain tensors behind those of the device. Nothing is recorded."""
+    """Return a nested value with CPU tensors in place of device tensors, without recording an event."""
     return tree_map(_host, value)
 
 
@@ -136,7 +136,7 @@ def _to_cpu(func, args, kwargs):
 
 
 def run(func, args, kwargs):
-    """Run an operator on the hosts of its tensors, and record what it would do on a device."""
+    """Run an operator on the CPU tensors, and record the events that it would cause on a device."""
     flat, _ = tree_flatten((args, kwargs))
     pretended = any(isinstance(each, PretendedTensor) for each in flat)
     name = func._schema.name
@@ -144,7 +144,7 @@ def run(func, args, kwargs):
         _record_waits(name, args)
         _record_mixed(func, name, args, flat)
     asked = kwargs.get("device")
-    # A copy to the CPU does not come here: __torch_function__ makes it.
+    # __torch_function__ handles copies to the CPU.
     on_device = (
         pretended if asked is None or (pretended and name == "aten::_to_copy") else torch.device(asked).type == "cuda"
     )
@@ -166,7 +166,7 @@ def run(func, args, kwargs):
 
 
 def _mutated(func, args, plain, found):
-    """Return what an operator that changes its arguments returns: those arguments, not their hosts."""
+    """Return the result of an in-place operator: its device arguments instead of their CPU tensors."""
     hosts = {id(host): each for host, each in zip(tree_flatten(plain)[0], tree_flatten(args)[0], strict=True)}
     return tree_map(lambda each: hosts.get(id(each), each), found)
 
@@ -174,7 +174,7 @@ def _mutated(func, args, plain, found):
 def _record_waits(name, args) -> None:
     if name in WAITING:
         record("wait")
-    # A mask needs sizes, unless a single value is written to it.
+    # Indexing with a mask needs sizes, unless it writes a single value.
     by_mask = name in INDEXING and any(each is not None and each.dtype == torch.bool for each in args[1])
     if by_mask and (name == "aten::index" or args[2].numel() != 1):
         record("wait")
@@ -184,12 +184,12 @@ def _record_mixed(func, name, args, flat) -> None:
     if name in COPYING or name == "aten::set_":
         return
     others = [each for each in flat if isinstance(each, torch.Tensor) and not isinstance(each, PretendedTensor)]
-    if name in INDEXING and isinstance(args[0], PretendedTensor):  # indices on the CPU are copied
+    if name in INDEXING and isinstance(args[0], PretendedTensor):  # indices on the CPU are copied to the device
         indices = [each for each in args[1] if each is not None and not isinstance(each, PretendedTensor)]
         others = [each for each in others if all(each is not index for index in indices)]
         if indices:
             record("copy")
-    # A tensor of the CPU without dimensions is a number to these operators.
+    # These operators treat a CPU tensor without dimensions as a number.
     takes_numbers = torch.Tag.pointwise in func.tags or name in INDEXING
     if any(each.dim() or not takes_numbers for each in others):
         record("mixed")

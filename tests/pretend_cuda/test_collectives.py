@@ -20,7 +20,7 @@ C = 4
 
 
 class Classifier(torch.nn.Module):
-    """Seesaw Loss of a linear layer. It logs two groups of scalars."""
+    """Compute Seesaw Loss of a linear layer, and log two groups of scalars."""
 
     def __init__(self):
         super().__init__()
@@ -34,7 +34,7 @@ class Classifier(torch.nn.Module):
 
 
 class Saves:
-    """A checkpointer that writes nothing."""
+    """Record checkpoints without writing files."""
 
     save_dir = ""
 
@@ -52,7 +52,7 @@ def batches(count):
 
 
 def train(model, data, folder, at_iteration=lambda iteration: None, **options):
-    """Train with the hook that saves, until a signal. Return the trainer, the checkpoints and the logged values."""
+    """Train with the checkpoint hook until a signal. Return the trainer, the checkpoints and the logged values."""
     optimizer = torch.optim.SGD(model.train().parameters(), lr=0.1, foreach=False)
     trainer = Step(model, data, optimizer, folder=str(folder), **options)
     hook = CheckpointHook(Saves(), period=1000)
@@ -90,7 +90,7 @@ def test_an_iteration_waits_once_and_reduces_once(tmp_path, processes):
 
 @pytest.mark.parametrize("period", [1, 4])
 def test_a_signal_ends_the_training_with_the_period(tmp_path, monkeypatch, period):
-    """The flag travels with the losses: not one collective more than without a signal until it is known."""
+    """Test that the flag of a signal is sent with the losses, without an additional collective before it is known."""
     monkeypatch.setattr(STOP, "signum", None)
     optimizer = torch.optim.SGD
 

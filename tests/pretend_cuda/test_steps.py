@@ -46,7 +46,7 @@ def test_a_training_step(head):
     assert not cuda.places("mixed", "seesaw_d2")
     assert not cuda.places("mixed", "detectron2")
     assert not cuda.places("copy", "seesaw_d2")
-    if not hasattr(comm, "create_local_process_group"):  # v0.6; the main branch waits elsewhere
+    if not hasattr(comm, "create_local_process_group"):  # v0.6. The main branch waits in other places
         assert cuda.at("wait") == STEP[head]
         assert cuda.at("copy").keys() <= COPIES
     torch.testing.assert_close(to_host(losses), dict(expected))
@@ -64,7 +64,7 @@ def with_polygons(batch):
 @pytest.mark.parametrize("masks", [lambda batch: batch, with_polygons], ids=["bitmaps", "polygons"])
 @pytest.mark.parametrize("head", ["mask_rcnn", "cascade"])
 def test_waits_do_not_grow_with_the_number_of_images(head, masks):
-    """Except those for non-maximum suppression, one for each image."""
+    """Test that only the waits for non-maximum suppression, one for each image, depend on the number of images."""
     found = []
     for objects in ((2, 1), (1, 3, 0, 2, 1)):
         model = build(*HEADS[head])

@@ -9,7 +9,7 @@ MASK_RCNN = {
     "detectron2/layers/nms.py:batched_nms": 2,
     "detectron2/layers/wrappers.py:nonzero_tuple": 1,
     "detectron2/modeling/box_regression.py:get_deltas": 2,
-    # The samples and the proposals of the RPN, the samples of the heads, and the levels of boxes and masks.
+    # For samples and proposals of the RPN, for samples of the heads, and for the levels of boxes and masks.
     "seesaw_d2/modeling/fewer_gpu_syncs/indices.py:read": 5,
     "seesaw_d2/modeling/fewer_gpu_syncs/foreground.py:foreground": 1,
     "seesaw_d2/modeling/fewer_gpu_syncs/rpn.py:losses": 2,
@@ -21,11 +21,11 @@ CASCADE = MASK_RCNN | {
     "seesaw_d2/modeling/fewer_gpu_syncs/foreground.py:foreground": 3,
 }
 STEP = {"mask_rcnn": MASK_RCNN, "norm_mask": MASK_RCNN, "cascade": CASCADE, "pcb": MASK_RCNN, "loce": MASK_RCNN}
-# Copies from the host to the device in such a step, for which a GPU makes the host wait, too.
+# Copies from the host to the device in a step. On a GPU, the host waits for these copies, too.
 COPIES = {
     "detectron2/layers/nms.py:batched_nms",
     "detectron2/modeling/meta_arch/rcnn.py:<listcomp>",
-    "detectron2/modeling/meta_arch/rcnn.py:preprocess_image",  # the same from Python 3.12 on
+    "detectron2/modeling/meta_arch/rcnn.py:preprocess_image",  # name of the same function from Python 3.12 on
     "detectron2/structures/boxes.py:to",
     "detectron2/structures/instances.py:to",
     "detectron2/structures/masks.py:to",

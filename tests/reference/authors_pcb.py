@@ -6,7 +6,7 @@ from seesaw_d2.losses import PairwiseClassBalance
 
 
 class AuthorsCrossEntropyPCB(PairwiseClassBalance):
-    """Label weights and avg_factor apply only to the hard part. The soft part is a KL divergence divided by N."""
+    """Apply label weights and avg_factor only to the hard part. The soft part is a KL divergence divided by N."""
 
     def compute(self, logits, labels, weights, avg_factor):
         strength, foreground = self._strength(logits.dtype), labels < self.num_classes

@@ -1,6 +1,6 @@
 """Implement Balanced Group Softmax (section 3.3) literally, with one loop per index.
 
-Groups are lists of categories. ``selected[g]`` has the proposals that group g is trained on.
+Groups are lists of categories. ``selected[g]`` contains the proposals on which group g is trained.
 """
 
 import math

@@ -6,14 +6,14 @@ from tests.reference.equalization import binary_cross_entropy, sigmoid
 
 
 class EqualizationV2:
-    """The loss of a batch and the accumulated gradients, which are updated after it."""
+    """Compute the loss of a batch, and then update the accumulated gradients."""
 
     def __init__(self, num_classes, gamma, mu, alpha):
         self.num_classes, self.gamma, self.mu, self.alpha = num_classes, gamma, mu, alpha
         self.positive, self.negative = [0.0] * num_classes, [0.0] * num_classes
 
     def weights(self, j):
-        """Return q_j and r_j (equations 3 and 4). Those of background are 1."""
+        """Return q_j and r_j (equations 3 and 4). Both are 1 for background."""
         if j == self.num_classes:
             return 1.0, 1.0
         balanced = self.positive[j] == 0 and self.negative[j] == 0

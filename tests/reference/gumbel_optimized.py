@@ -4,7 +4,7 @@ import math
 
 
 def gumbel_optimized(z, labels, rare, weighting, random):
-    """Return the summed loss of a batch with C logits a row, label C being background."""
+    """Return the summed loss of a batch with C logits per row. Label C is background."""
     num_classes = len(rare)
     foreground = [label for label in labels if label < num_classes]
     ratio = sum(rare[label] for label in foreground) / len(foreground) if foreground else math.inf

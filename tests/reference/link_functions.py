@@ -15,7 +15,7 @@ LINKS = {
 
 
 def link(name: str, counts: list[int], total: int) -> list[float]:
-    """Return the weight of each category: ``counts`` out of ``total`` images (or instances)."""
+    """Return the weight of each category, which occurs in ``counts`` of ``total`` images (or instances)."""
     if name == "smooth":
         return [math.log((total + 1) / (n + 1)) + 1 for n in counts]
     return [LINKS[name](n / total) for n in counts]

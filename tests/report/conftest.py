@@ -8,7 +8,7 @@ from seesaw_d2.train import load_config
 from tests.conftest import NUM_CLASSES
 from tests.report.runs import make_run
 
-# The scripts are run from their folder, and import each other from there.
+# The programs run in their folder, and import each other from this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 

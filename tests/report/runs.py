@@ -10,9 +10,9 @@ from seesaw_d2.train import load_config
 
 
 def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: bool = False, confuse: bool = False):
-    """Make a run whose detections are the ground truth.
+    """Create a run folder whose detections equal the ground truth.
 
-    ``confuse``: with the next category instead. ``plain``: with the files of a plain Detectron2 training.
+    If ``confuse``, detections have the next category. If ``plain``, the files are those of a Detectron2 training.
     """
     cfg = load_config(str(config_file))
     name = cfg.DATASETS.TEST[0]
@@ -22,7 +22,7 @@ def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: 
     for record in records:
         for item in record["annotations"]:
             category = (item["category_id"] + confuse) % num_classes
-            # The glyph set's ids are index + 1.
+            # The category ids of the glyph data set are index + 1.
             result = {"image_id": record["image_id"], "category_id": category + 1, "bbox": list(item["bbox"])}
             results.append({**result, "score": 0.75})
     (inference / "lvis_instances_results.json").write_text(json.dumps(results))
@@ -39,6 +39,6 @@ def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: 
 
 
 def _plain(cfg) -> str:
-    """Return a config with an unknown key, as of another Detectron2 version."""
+    """Return a config with an unknown key, as in another version of Detectron2."""
     datasets = {"TRAIN": list(cfg.DATASETS.TRAIN), "TEST": list(cfg.DATASETS.TEST), "UNKNOWN": 1}
     return yaml.safe_dump({"DATASETS": datasets, "MODEL": {"ROI_HEADS": {"NAME": "StandardROIHeads"}}})

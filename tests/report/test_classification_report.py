@@ -13,7 +13,7 @@ CLASSES = ["cat", "a<b", "dog", "owl"]
 
 
 def make_run(folder, counts, labels, predicted):
-    """Write the files of an evaluation; return its results."""
+    """Write the files of an evaluation, and return its results."""
     MetadataCatalog.get("labelled_report").set(thing_classes=CLASSES)
     evaluator = ClassificationEvaluator("labelled_report", train_count=lambda: counts, output_dir=str(folder))
     rows = [{"probabilities": row} for row in (4.0 * torch.eye(4)[predicted]).softmax(dim=1)]
@@ -41,7 +41,7 @@ def test_page(tmp_path):
     rows = re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td class=.text.>(.*?)</td><td>(\d+)</td></tr>", text)
     assert rows == [("owl", "4", "a&lt;b", "2"), ("dog", "5", "a&lt;b", "1"), ("owl", "4", "cat", "1")]
     assert '<td colspan="4">none</td>' in text  # nothing is confused in the second run
-    assert len(re.findall(r'<circle class="run0"', text)) == 4 + 1  # classes, and one interval of confidence
+    assert len(re.findall(r'<circle class="run0"', text)) == 4 + 1  # four classes, and one confidence bin
     assert "default-src 'none'" in text
     table = shots_table({"ce": first, "none": {"classification": dict.fromkeys(first["classification"])}}).splitlines()
     assert table[1].split()[1] == f"{first['classification']['overall']:.1f}"

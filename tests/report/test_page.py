@@ -63,7 +63,7 @@ def test_two_runs_and_a_plain_one(runs, capsys):
     assert not [chart for chart, label in zip(charts, labels, strict=True) if chart.lower() == label.lower()]
     confusions = text[text.index("Most frequent confusions") : text.index("Ground-truth boxes as proposals")]
     assert confusions.count("data:image/jpeg;base64,") > 0
-    # Nothing is fetched: no address in anything that loads, and a policy that forbids it.
+    # The page loads nothing: it has no addresses to load, and a policy that forbids loading.
     assert not re.search(r"(src|href|url\()\s*=?\s*[\"']?(https?:|//)", text)
     assert "default-src 'none'" in text
     entries = json.loads(re.search(r'id="gallery-data">(.*?)</script>', text, re.DOTALL).group(1))
@@ -127,7 +127,7 @@ def test_results_of_an_evaluation_with_other_settings_are_noted(runs, caplog):
 
 
 def test_architectures_that_differ_are_noted_apart_from_the_settings(runs):
-    """The default of each loss is compared, not "auto"; Detectron2's heads ignore the keys of the classifier."""
+    """Test that the value for "auto" is compared, and that Detectron2's heads ignore the keys of the classifier."""
     head = "MODEL.ROI_BOX_HEAD."
     background, classifier, heads = f"{head}CLS_LOSS.BACKGROUND", f"{head}CLS_PREDICTOR.NAME", "MODEL.ROI_HEADS.NAME"
     mask, backbone, loss = "MODEL.ROI_MASK_HEAD.NAME", "MODEL.BACKBONE.NAME", f"{head}CLS_LOSS.NAME"
@@ -182,7 +182,7 @@ def test_a_run_with_results_alone(runs):
 
 
 def test_a_plain_run_on_data_that_its_own_code_registered(runs, config_file):
-    """--config-file has the DATASETS.REGISTER that the config of the run lacks."""
+    """Test --config-file with DATASETS.REGISTER for a run whose config does not have this key."""
     config = runs / "plain/config.yaml"
     found = yaml.safe_load(config.read_text())
     found["DATASETS"].pop("REGISTER", None)

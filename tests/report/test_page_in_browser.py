@@ -11,7 +11,7 @@ import report
 from tests.conftest import NUM_CLASSES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# Appended to the page: uses its controls and posts what it sees to the parent frame.
+# This script is appended to the page. It uses the controls, and posts the results to the parent frame.
 SCRIPT = """
 <script>
 window.errors = [];
@@ -60,7 +60,7 @@ window.addEventListener("load", () => setTimeout(() => {
 """
 
 
-# A window is at least 500 pixels wide; a frame in it may be narrower.
+# A browser window is at least 500 pixels wide. A frame inside may be narrower.
 FRAME = """<iframe src="page.html" style="width: {}px; height: 900px; border: 0"></iframe>
 <script>addEventListener("message", (event) => {{ document.body.dataset.seen = event.data; }});</script>"""
 
@@ -99,4 +99,4 @@ def test_in_a_browser(runs, width):
     assert seen["csv"][0].startswith('"run","task","APr","APc","APf","AP"')
     assert len(seen["csv"]) == 1 + len(re.findall(r"data-task=", page.read_text())) + 1
     assert seen["formula"] == '"\'=1+1"'
-    assert seen["colors"] >= 4  # two runs and at least two groups, each with its own
+    assert seen["colors"] >= 4  # two runs and at least two groups, each with its own colour

@@ -1,6 +1,6 @@
 """Define cases of broken and hostile inputs, and run them.
 
-A case creates a file, which the reader of its kind reads as the programs do. Within a time limit, the reader must
+A case creates a file, and a reader reads this file as the programs do. Within a time limit, the reader must
 raise an error of this project that names the file, or return a finite result. Nothing may be written, and no code may
 run.
 """
@@ -20,15 +20,15 @@ import pytest
 from seesaw_d2.errors import SeesawError
 
 SECONDS = 20
-# File that code in an input would create in the test's folder.
+# File that code in an input would create in the folder of the test.
 CANARY = "ran"
 
 
 @dataclass(frozen=True)
 class Case:
-    """``make(folder)`` creates the input and returns its path. ``expected`` is a pattern of the error's message.
+    """Define a case. ``make(folder)`` creates the input and returns its path. ``expected`` matches the error message.
 
-    If ``expected`` is None, the input is unusual but valid: its reader must return a finite result.
+    If ``expected`` is None, the input is unusual but valid, and the reader must return a finite result.
     """
 
     kind: str
@@ -56,7 +56,7 @@ def raw(name: str, content: bytes | str | Callable[[Path], Any]) -> Callable[[Pa
 
 
 class Call:
-    """Pickles as the call of a function."""
+    """Pickle as a call of a function."""
 
     def __init__(self, function: Callable, *arguments: Any):
         self.call = function, arguments
@@ -71,7 +71,7 @@ def touching(folder: Path) -> Call:
 
 
 class Hang(BaseException):
-    """Not an ``Exception``, so that only the test catches it."""
+    """Error of the time limit. It is not an ``Exception``, so that only the test catches it."""
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def time_limit(seconds: int = SECONDS):
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
-    faulthandler.dump_traceback_later(2 * seconds, exit=True)  # if the signal does not help
+    faulthandler.dump_traceback_later(2 * seconds, exit=True)  # exit if the signal does not stop the reader
     try:
         yield
     finally:
@@ -91,7 +91,7 @@ def time_limit(seconds: int = SECONDS):
 
 
 def attempt(case: Case, read: Callable[[Any], Any], folder: Path) -> None:
-    """Run a case, and fail unless it ends as expected."""
+    """Run a case. Raise an AssertionError if the result is not the expected result."""
     given = case.make(folder)
     before = _snapshot(folder)
     with time_limit():

@@ -21,7 +21,7 @@ UNREADABLE = r".*cannot read .*: \S+1\.jpg"
 
 
 def dataset(change: Callable[[Path], None], **size: int) -> Callable[[Path], Path]:
-    """The toy data set with a changed second image, and its size in the annotations."""
+    """Return a function that writes the toy data set with a changed second image and its size."""
 
     def make(folder: Path) -> Path:
         data = toy_data()
@@ -66,7 +66,7 @@ def chunk(kind: bytes, value: bytes) -> bytes:
 
 
 def png(width: int, height: int, *chunks: bytes) -> bytes:
-    """A PNG that says it is so large, with these chunks and no pixels."""
+    """Return a PNG file with the given size in its header, the given chunks and no pixels."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
@@ -97,7 +97,7 @@ CASES: list[Case] = cases(
         "truncated JPEG": (content(JPEG[:-300]), r"1\.jpg: .*decode"),
         "JPEG of a header": (content(JPEG[:200]), r"1\.jpg"),
         "truncated PNG": (content(PNG[:-3000]), r"1\.jpg: .*decode"),
-        "damaged PNG": (content(PNG[:500] + bytes(500) + PNG[1000:]), None),  # Pillow takes it; the doctor does not
+        "damaged PNG": (content(PNG[:500] + bytes(500) + PNG[1000:]), None),  # Pillow accepts it, the doctor does not
         "PNG without pixels": (content(png(WIDTH, HEIGHT)), r"1\.jpg: .*decode"),
         "another ending": (content(PNG), None),
         "BMP": (content(encoded(picture(), "BMP")), None),

@@ -27,7 +27,7 @@ def text(content: bytes | str | Callable[[Path], None]) -> Callable[[Path], str]
 
 
 def changed(key: str, **fields: Any) -> Callable[[Path], str]:
-    """The toy data with changed fields in the first entry of a list. None removes a field."""
+    """Return the toy data with changed fields in the first entry of a list. A value of None removes the field."""
     data = toy_data()
     for name, value in fields.items():
         if value is None:
@@ -38,14 +38,14 @@ def changed(key: str, **fields: Any) -> Callable[[Path], str]:
 
 
 def with_text(key: str, name: str, value: str) -> Callable[[Path], str]:
-    """Like ``changed``, with JSON text that Python would not write."""
+    """Return the same as ``changed``, with JSON text that Python does not write."""
     data = toy_data()
     data[key][0][name] = "<here>"
     return text(json.dumps(data).replace('"<here>"', value))
 
 
 def read(path: str) -> None:
-    """Read, check, convert and map every image, as training does."""
+    """Read, check and convert the file, and map every image, as in training."""
     records = read_annotations(path).to_dataset_dicts(os.path.join(os.path.dirname(path), "images"))
     cfg = make_cfg()
     check_trainable(cfg, path, records)

@@ -14,7 +14,7 @@ RIGHT = LAST.encode()
 
 
 def folder(pointer: bytes | Callable[[Path], None] = RIGHT, last=None, before=None) -> Callable[[Path], str]:
-    """A run with two checkpoints. ``pointer``, ``last`` and ``before`` write other files instead of valid ones."""
+    """Return a run with two checkpoints. ``pointer``, ``last`` and ``before`` write files in place of valid files."""
 
     def make(root: Path) -> str:
         run = root / "run"

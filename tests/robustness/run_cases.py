@@ -18,7 +18,7 @@ FILES = {
 
 
 def run(name: str, content: bytes | str | Callable[[Path], None]) -> Callable[[Path], str]:
-    """A valid run with one file replaced."""
+    """Return a valid run with one replaced file."""
 
     def make(folder: Path) -> str:
         inference = folder / "run/inference/toy"

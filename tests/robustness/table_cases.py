@@ -18,7 +18,7 @@ from tests.robustness.corpus import Case, cases, raw, touching
 
 
 def labelled(source: str, name: str, content: bytes | str | None, **options: Any) -> Callable[[Path], tuple]:
-    """An entry of DATASETS.REGISTER with a file of this content as its source."""
+    """Return an entry of DATASETS.REGISTER whose source is a file with the given content."""
 
     def make(folder: Path) -> tuple:
         (folder / "images").mkdir()

@@ -31,7 +31,7 @@ PAGE = (ROOT / "docs/reliability.md").read_text()
 
 
 def test_the_page_has_the_corpus_numbers():
-    """docs/reliability.md has the number of inputs and of valid inputs, in all and of each kind."""
+    """Test that docs/reliability.md has the number of inputs and of valid inputs, in total and for each kind."""
     rows = [list(map(int, row)) for row in re.findall(r"^\|[^|]+\| (\d+) \| (\d+) \|$", PAGE, re.MULTILINE)]
     assert [sum(column) for column in zip(*rows, strict=True)] == [
         len(CASES),

@@ -1,6 +1,6 @@
 """Test thousands of mutated files of every format: a result, or an error of this project in one line.
 
-They are read in a separate process, because some readers are compiled and could crash it. See ``mutation.harness``.
+A separate process reads the files, because some readers are compiled and could crash. See ``mutation.harness``.
 """
 
 import json
@@ -30,7 +30,7 @@ def run(tmp_path: Path, count: int) -> None:
     assert not faults, json.dumps(faults, indent=1)[:5000]
     assert sum(one["inputs"] for one in tried.values()) > 15 * count
     refused = {name for name, one in tried.items() if one["refused"] > one["inputs"] / 5}
-    assert tried.keys() - refused <= {"compiled", "metrics"}  # made again; lines that are wrong are passed over
+    assert tried.keys() - refused <= {"compiled", "metrics"}  # created again, and skipped lines
     assert os.listdir(tmp_path) == ["inside"]
     assert not Path(CANARY).exists()
 

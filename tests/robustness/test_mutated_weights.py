@@ -1,6 +1,6 @@
 """Test that mutated checkpoints, pickles and arrays cause no hang, crash, code execution, or large memory.
 
-The files are read in a separate process, because PyTorch's reader is compiled and could crash it.
+A separate process reads the files, because PyTorch's reader is compiled and could crash.
 """
 
 import os
@@ -28,7 +28,7 @@ from tests.robustness.corpus import CANARY, time_limit, touching
 from tests.robustness.test_mutations import mutate
 
 SECONDS, MEGABYTES = 5, 200
-# Operations of pickles that a mutation inserts: marks, tuples, keys, calls, states, memory cells, sizes.
+# Pickle operations that a mutation inserts: marks, tuples, keys, calls, states, memory cells, sizes.
 PIECES = [bytes([code]) for code in b"()]}t\x85\x86\x87suaeRb02Q\x81."]
 PIECES += [b"q\x01", b"h\x01", b"h\x02", b"h\x01h\x01\x86q\x01", b"cposix\nsystem\n", b"c__builtin__\nset\n"]
 PIECES += [b"c__builtin__\nbytearray\n", b"ccollections\nOrderedDict\n", b"ctorch\nFloatTensor\n"]
@@ -37,7 +37,7 @@ PIECES += [b"\x8a\xff" + b"\x7f" * 255, b"\x8e" + b"\xff" * 8]
 
 
 def spliced(content: bytes, rng: random.Random) -> bytes:
-    """Insert operations, or repeat a part."""
+    """Insert pickle operations, or repeat a part of the content."""
     result = bytearray(content)
     for _ in range(rng.randint(1, 6)):
         place = rng.randrange(len(result))
@@ -47,7 +47,7 @@ def spliced(content: bytes, rng: random.Random) -> bytes:
 
 
 def changed(content: bytes, seed: int, path: Path) -> None:
-    """Write a mutation. That of an archive changes the archive's bytes, or a record of it and keeps it valid."""
+    """Write a mutation. For archives, change the bytes, or change a record and keep the archive valid."""
     rng = random.Random(seed)
     if content[:2] == b"PK" and rng.random() < 0.6:
         path.write_bytes(content)
@@ -102,7 +102,7 @@ READERS = {
 
 def attempt(path: Path, reader) -> bool:
     """Return whether a file is refused."""
-    begin, message = time.process_time(), ""  # not the wall clock: other programs may run
+    begin, message = time.process_time(), ""  # CPU time, because other programs may run
     try:
         with time_limit(2 * SECONDS):
             reader(str(path))

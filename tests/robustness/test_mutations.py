@@ -20,7 +20,7 @@ from tests.robustness import json_cases, weights_cases, yaml_cases
 from tests.robustness.corpus import time_limit
 
 COUNT = 150
-FILES = 60  # of each kind of weights
+FILES = 60  # number of files of each kind of weights
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
@@ -40,7 +40,7 @@ def mutate(content: bytes, seed: int) -> bytes:
 
 
 def refusal(read, path: str) -> str | None:
-    """Return the error's message, or None if there is a result. Other exceptions are raised."""
+    """Return the message of an error of this project, or None if there is a result. Raise other exceptions."""
     try:
         with time_limit():
             read(path)
@@ -57,7 +57,7 @@ def ends_well(read, path: str) -> None:
 @settings(max_examples=COUNT, **RELAXED)
 @given(entries=st.sampled_from(["images", "annotations", "categories"]), field=st.text(max_size=3), value=ANYTHING)
 def test_annotations_with_any_value(tmp_path, entries, field, value):
-    """Put any JSON value into any field."""
+    """Test annotations with any JSON value in any field."""
     data = toy_data()
     names = sorted({name for item in data[entries] for name in item} | {"iscrowd", "coco_url", "neg_category_ids"})
     data[entries][0][names[sum(map(ord, field)) % len(names)]] = value
@@ -83,12 +83,12 @@ def test_changed_configs(tmp_path, seed):
     path = tmp_path / "c.yaml"
     path.write_bytes(mutate(base.read_bytes(), seed))
     message = refusal(yaml_cases.read, str(path))
-    # The file, or the key of a number that is not finite, which is looked at when all files and overrides are merged.
+    # The message has the file or, for a number that is not finite in the merged config, the key.
     assert message is None or str(path) in message or message.startswith("SOLVER.")
 
 
 def test_changed_weights(tmp_path):
-    """Runs in a separate process: PyTorch's and safetensors' readers are compiled and could crash it."""
+    """Test weights in a separate process, because the readers of PyTorch and safetensors could crash."""
     weight = np.arange(6, dtype=np.float32).reshape(2, 3)
     torch.save({"model": {"weight": torch.from_numpy(weight)}}, tmp_path / "a.pth")
     torch.save({"model": {"weight": weight}}, tmp_path / "b.pth", _use_new_zipfile_serialization=False)

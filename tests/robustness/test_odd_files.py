@@ -1,6 +1,6 @@
 """Test each command-line argument that takes a file with folders, pipes, devices, and files of another kind.
 
-A command ends soon, with an error in one line, and changes nothing.
+A command must end within seconds, with an error in one line, and must not change files.
 """
 
 import importlib
@@ -44,7 +44,7 @@ CONTENTS = {
 
 
 def odd_paths(folder: Path) -> dict[str, str]:
-    """Name -> path."""
+    """Create unusual files in a folder. Return a dict from name to path."""
     folder.mkdir()
     for name, content in CONTENTS.items():
         (folder / name).write_bytes(content)
@@ -62,7 +62,7 @@ def odd_paths(folder: Path) -> dict[str, str]:
     return {**found, **others, "nowhere": str(folder / "nowhere"), "an address": "http://127.0.0.1:1/x"}
 
 
-# Command and argument -> module with ``main``, and arguments for the path ``x`` beside the valid files ``ok``.
+# Command and argument -> module with ``main``, and its arguments, with the path ``x`` and valid files ``ok``.
 COMMANDS = {
     "train config": ("seesaw_d2.train.command_line", lambda x, ok: ["--config-file", x]),
     "train weights": ("seesaw_d2.train.command_line", lambda x, ok: ["--config-file", ok.config, "MODEL.WEIGHTS", x]),
@@ -199,7 +199,7 @@ def state(folder: Path) -> dict[str, tuple]:
 
 
 def fault_of(module: str, arguments: list[str], folder: Path, capfd) -> str:
-    """Return what is wrong with how a command ends, or ""."""
+    """Return a description of what is wrong with the result of a command, or ""."""
     before, begin = state(folder), time.process_time()
     _already_logged.clear()
     try:

@@ -7,7 +7,7 @@ from seesaw_d2.train import Trainer, main
 
 @pytest.fixture
 def truncating(glyphs, monkeypatch):
-    """Truncate an image, with its header intact, in the first iteration, and restore it afterwards."""
+    """Truncate an image after its header in the first iteration, and restore the image after the test."""
     image = sorted(glyphs.glob("images/train/*.jpg"))[3]
     content, step = image.read_bytes(), Trainer.run_step
 

@@ -45,7 +45,7 @@ ITSELF["model"]["self"] = ITSELF
 HOLDS = r"expected .*, found .*"
 TORN = r"w\.pth: "
 NO_SAFETENSORS = r"w\.safetensors: .*safetensors: "
-# A protocol 2 pickle of an array whose text says other things.
+# Valid pickle of weights, in the layout of Detectron2. A case truncates this pickle.
 ARRAY = pickle.dumps({"model": {"weight": WEIGHT}, "__author__": "me"}, 4)
 DEEP_STATE = b"\x80\x02cnumpy\nndarray\n)R(K\x01(K\x02K\x02tNK\x00C\x04abcdtb."
 

@@ -98,7 +98,7 @@ def torn(size: int) -> Callable[[Path], str]:
 
 
 def tar(folder: Path) -> str:
-    """PyTorch's first format, with members outside of the archive's folder."""
+    """Write a file in PyTorch's first format, with members outside the folder of the archive."""
     with tarfile.open(folder / "w.pth", "w") as file:
         for name in ("storages", "tensors", "pickle", f"../{CANARY}", f"{folder}/{CANARY}"):
             info = tarfile.TarInfo(name)
@@ -113,7 +113,7 @@ def script(folder: Path) -> str:
 
 
 def tensors(header: Any, data: bytes = bytes(24), length: int | None = None) -> Callable[[Path], str]:
-    """A safetensors file with this header."""
+    """Write a safetensors file with the given header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return raw("w.safetensors", struct.pack("<Q", len(text) if length is None else length) + text + data)
 

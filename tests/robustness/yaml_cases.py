@@ -17,7 +17,7 @@ def of(content: str | bytes, name: str = "c.yaml"):
 
 
 def code(template: str):
-    """A config in which ``{}`` is a command that would create ``CANARY``."""
+    """Return a config in which ``{}`` is replaced by a command that would create ``CANARY``."""
 
     def make(folder: Path) -> str:
         return raw("c.yaml", template.replace("{}", f"touch {folder / CANARY}"))(folder)
@@ -32,7 +32,7 @@ def laughs() -> str:
 
 
 def many_bases(folder: Path) -> str:
-    """Each file names the next one twice, which makes a billion files to read."""
+    """Write files that each refer to the next file twice, so that there are a billion files to read."""
     for index in range(30):
         (folder / f"{index}.yaml").write_text(f"_BASE_: [{index + 1}.yaml, {index + 1}.yaml]")
     (folder / "30.yaml").write_text("SEED: 1")

@@ -26,7 +26,7 @@ from tests.robustness.results_cases import BOX
 
 
 def lvis_data() -> dict[str, Any]:
-    """The toy data with LVIS's fields."""
+    """Return the toy data with the fields of LVIS."""
     data = toy_data()
     for image in data["images"]:
         image["coco_url"] = f"http://images.cocodataset.org/val2017/{image.pop('file_name')}"
@@ -45,7 +45,7 @@ def lvis_data() -> dict[str, Any]:
 def _annotations(data: Callable[[], dict[str, Any]]) -> Callable[[Path], None]:
     def write_files(folder: Path) -> None:
         write_images(folder / "images", toy_data())
-        write_images(folder / "images/val2017", toy_data())  # the last two parts of LVIS's addresses
+        write_images(folder / "images/val2017", toy_data())  # the last two parts of the image URLs in LVIS
         write(folder, data())
         write(folder, [BOX, {**BOX, "image_id": 11, "category_id": 7}], "results.json")
 
@@ -53,7 +53,7 @@ def _annotations(data: Callable[[], dict[str, Any]]) -> Callable[[Path], None]:
 
 
 def _read_annotations(folder: Path) -> None:
-    """As a training, an evaluation and the cache do."""
+    """Read annotations as in training, in evaluation and in the cache."""
     path = str(folder / "toy.json")
     json_cases.read(path)
     evaluate_file(str(folder / "results.json"), read_annotations(path), None)
@@ -61,7 +61,7 @@ def _read_annotations(folder: Path) -> None:
 
 
 def _read_everything(folder: Path) -> None:
-    """As a training with masks of all kinds, and the cache."""
+    """Read annotations as in training with all kinds of masks, and in the cache."""
     path = str(folder / "toy.json")
     file = read_annotations(path)
     assert list(file.to_dataset_dicts("root"))
@@ -77,7 +77,7 @@ def _write_compiled(folder: Path) -> None:
 
 
 def _read_compiled(folder: Path) -> None:
-    """What is damaged is compiled again: the result is that of the annotation file."""
+    """Read a damaged cache. It is created again, so that the result equals that of the annotation file."""
     store._opened.clear()
     os.environ["SEESAW_D2_CACHE"] = str(folder / "cache")
     path = str(folder / "toy.json")
@@ -99,7 +99,7 @@ def _write_compiled_small(folder: Path) -> None:
 
 
 def _export(name: str, file: Callable[[int], str], **item: Any) -> Callable[[Path], None]:
-    """An export of four images with two objects each."""
+    """Write an export of four images with two objects each."""
 
     def write_files(folder: Path) -> None:
         (folder / "images").mkdir()

@@ -35,7 +35,7 @@ def _read(source: str, name: str, **options) -> callable:
         for key, file in (("IMAGES", "images"), ("CLASSES", "names.txt")):
             if key in sources.SOURCES[source].needed:
                 value[key] = str(folder / file)
-        sources._read.cache_clear()  # by size and time of the file
+        sources._read.cache_clear()  # the cache identifies files by size and time
         records = sources.parse_labelled_images(value, "DATASETS.REGISTER[0]").load()
         assert all(0 <= record["annotations"][0]["category_id"] < 2**20 for record in records)
         assert all(Path(record.get("file_name") or folder).is_relative_to(folder) for record in records)

@@ -10,15 +10,15 @@ from tests.robustness.mutation.mutators import Mutator
 
 @dataclass(frozen=True)
 class Format:
-    """A format of files.
+    """Define a file format.
 
     Attributes:
-        name: of the format, and of the folder with its files.
-        write: writes valid files into an empty folder.
-        read: reads the folder as a program does. It may write into the folder's neighbour ``out``, which is empty.
-        mutators: pattern of file names (``Path.glob``) -> mutator. One of the files is changed at a time.
-        share: number of inputs, relative to the other formats.
-        writes_inside: whether the reader also writes into the folder, which is then not compared.
+        name: name of the format, and of the folder with its files.
+        write: function that writes valid files to an empty folder.
+        read: function that reads the folder as a program does. It may write to the empty folder ``out`` beside it.
+        mutators: dict from a pattern of file names (``Path.glob``) to a mutator. Each input has one changed file.
+        share: number of inputs, relative to other formats.
+        writes_inside: if True, the reader also writes to the folder, and the folder is not checked for changes.
     """
 
     name: str

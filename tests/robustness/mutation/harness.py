@@ -30,7 +30,7 @@ SECONDS, MEGABYTES, LETTERS = 5, 200, 2000
 
 
 class _LongMessages(logging.Handler):
-    """Keeps the length of the longest message that was logged."""
+    """Store the length of the longest logged message."""
 
     longest = 0
 
@@ -39,7 +39,7 @@ class _LongMessages(logging.Handler):
 
 
 def _described(error: BaseException) -> str:
-    """Return the type, the last place in this project, the message and the traceback."""
+    """Return the type of an error, the last place in this project, the message and the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [each for each in frames if any(part in each.filename for part in ("seesaw_d2", "tools", "tests"))]
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
@@ -47,11 +47,11 @@ def _described(error: BaseException) -> str:
 
 
 class Trial:
-    """The files of a format, restored before each input.
+    """Restore the files of a format before each input, mutate a file, and read the files.
 
     Args:
         form: the format.
-        root: folder with nothing else in it.
+        root: folder without other files.
     """
 
     def __init__(self, form: Format, root: Path):
@@ -68,7 +68,7 @@ class Trial:
         return found
 
     def run(self, seed: int | None) -> tuple[str, str]:
-        """Return the error of a refused input, and what is wrong with how the input ends."""
+        """Return the error of a refused input, and a description of what is wrong with the result, or ""."""
         changed = self._prepare(seed)
         begin, message, fault = time.process_time(), "", ""
         try:
@@ -78,7 +78,7 @@ class Trial:
             message = str(error)
         except BaseException as error:
             message = str(error)
-            if not isinstance(error, SystemExit) or not message.startswith("error: "):  # of a program
+            if not isinstance(error, SystemExit) or not message.startswith("error: "):  # an error of a program
                 fault = _described(error)
         if time.process_time() - begin > SECONDS:
             fault = fault or f"{time.process_time() - begin:.1f} s"
@@ -106,7 +106,7 @@ class Trial:
         return path
 
     def _written(self, changed: Path | None) -> str:
-        """Return what was written where nothing may be."""
+        """Return the files that were written to folders in which the reader must not write."""
         found = set(os.listdir(self.root)) - {self.form.name, "out"}
         if not self.form.writes_inside:
             paths = {path for path in self.folder.rglob("*") if path.is_file()}
@@ -122,13 +122,13 @@ def peak() -> float:
 
 @dataclass
 class Tried:
-    """How the inputs of a format were read.
+    """Store the results of a format.
 
     Attributes:
-        inputs, refused: numbers of them.
-        faults: the seed (None: the valid files) and a description of each fault.
-        seconds: of the processor.
-        grown: by how many MB the memory's peak grew after the valid files were read.
+        inputs, refused: number of inputs, and number of refused inputs.
+        faults: seed (None for the valid files) and description of each fault.
+        seconds: CPU seconds.
+        grown: growth of the peak memory in MB after reading the valid files.
     """
 
     inputs: int = 0
@@ -159,7 +159,7 @@ def try_format(form: Format, root: Path, count: int) -> Tried:
 
 
 def try_formats(root: Path, count: int, names: Collection[str] = ()) -> dict[str, Tried]:
-    """Try some formats, by default all, with ``count`` inputs for a share of 1. ``root`` is an empty folder."""
+    """Try formats (default: all) with ``count`` inputs for a share of 1, in the empty folder ``root``."""
     logging.getLogger("seesaw_d2").propagate = False
     os.chdir(root)
     found, folders = {}, set()
@@ -173,7 +173,7 @@ def try_formats(root: Path, count: int, names: Collection[str] = ()) -> dict[str
 
 
 def table(results: Mapping[str, Tried]) -> str:
-    """Return the numbers of each format, and the kinds of its faults with a seed of each."""
+    """Return a table with the numbers of each format, and with a seed for each kind of fault."""
     lines = []
     for name, tried in results.items():
         kinds = Counter(fault.splitlines()[0] for _, fault in tried.faults)

@@ -45,7 +45,7 @@ def _mapper() -> DatasetMapper:
 
 
 def _read_images(folder: Path) -> None:
-    """As a training, an evaluation, an image classifier and the doctor do. Raise the first error in the end."""
+    """Read images as training, evaluation, an image classifier and the doctor do. Finally, raise the first error."""
     errors: list[SeesawError] = []
     for name in sorted(os.listdir(folder)):
         path = str(folder / name)

@@ -1,6 +1,6 @@
 """Mutate files with a seed: their bytes, and their values, fields and records.
 
-A mutator takes a file's content and a random generator, and returns another content.
+A mutator takes the content of a file and a random generator, and returns a changed content.
 """
 
 import io
@@ -47,12 +47,12 @@ def mutate_json_lines(content: bytes, rng: random.Random) -> bytes:
 
 
 def mutate_yaml(content: bytes, rng: random.Random) -> bytes:
-    """The result is YAML in flow style, which JSON text is part of."""
+    """Change values of YAML. The result is YAML in flow style, which includes JSON."""
     return _changed(yaml.safe_load(content), rng, [*VALUES, *TAGS, *TAGS]).encode("utf-8", "surrogatepass")
 
 
 def mutate_words(content: bytes, rng: random.Random) -> bytes:
-    """Change fields of text: of lists, tables and XML."""
+    """Change fields of text in lists, tables and XML."""
     parts = re.split(r"([\w.:\-]+)", content.decode())
     for _ in range(rng.randint(1, 3)):
         parts[rng.randrange(len(parts))] = rng.choice([*WORDS, rng.choice(parts), rng.choice(parts) * 200])
@@ -70,7 +70,7 @@ def mutate_xml(content: bytes, rng: random.Random) -> bytes:
 
 
 def mutate_png(content: bytes, rng: random.Random) -> bytes:
-    """Change, repeat, drop or move chunks, and give them right checksums."""
+    """Change, repeat, drop or move chunks of a PNG, and write correct checksums."""
     chunks, place = [], 8
     while place < len(content):
         (length,) = struct.unpack(">I", content[place : place + 4])
@@ -94,7 +94,7 @@ def mutate_png(content: bytes, rng: random.Random) -> bytes:
 
 
 def in_records(wanted: str, mutator: Mutator) -> Mutator:
-    """Return a mutator of zip archives: it changes one of the records whose name matches."""
+    """Return a mutator of zip archives that changes one of the records with a matching name."""
 
     def mutate(content: bytes, rng: random.Random) -> bytes:
         with zipfile.ZipFile(io.BytesIO(content)) as old:
@@ -123,7 +123,7 @@ PNG = any_of(mutate_bytes, mutate_png, mutate_png)
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Return (container, key) of all values in a value."""
+    """Return (container, key) of all values in a nested value."""
     found, inside = [], [value]
     while inside:
         container = inside.pop()
@@ -134,7 +134,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _changed(value: Any, rng: random.Random, texts: list[str]) -> str:
-    """Return JSON text of a parsed value with one to three changes, some of which JSON text alone can have."""
+    """Return JSON text of a value with one to three changes. Some changes are possible only in JSON text."""
     root, written = [value], {}
     names = (f"@{number}@" for number in itertools.count())
     for _ in range(rng.randint(1, 3)):
@@ -151,7 +151,7 @@ def _changed(value: Any, rng: random.Random, texts: list[str]) -> str:
             container[key] = json.loads(json.dumps(other[place]))
         elif isinstance(container, list):
             container[key:key] = [token] if rng.random() < 0.5 else json.loads(json.dumps(container[:20]))
-        else:  # another key, or the same one again
+        else:  # add another key, or the same key again
             written[token] = json.dumps(rng.choice([key, key, "", "x", "\ud800", "x" * 5000, key * 2]))
             container[token] = container[key]
         if not root:

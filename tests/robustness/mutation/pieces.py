@@ -12,7 +12,7 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-# JSON text of values: other types, numbers that overflow, text that is not shown as it is, sizes, depth.
+# Values as JSON text: other types, numbers that overflow, unprintable text, long values, deep nesting.
 VALUES = _words(r"""
 null true false 0 -1 3.0 "3" "" [] {} [[]] [{}] {"a":{}} [null] [0,1] NaN Infinity -Infinity 1e999 -0.0 1e308 5e-324
 9223372036854775807 9223372036854775808 -9223372036854775809 [NaN,1,2,3] [1e308,1e308,1e308,1e308] "\ud800" "\u0000"
@@ -21,7 +21,7 @@ null true false 0 -1 3.0 "3" "" [] {} [[]] [{}] {"a":{}} [null] [0,1] NaN Infini
 VALUES += ["1" + "0" * 400, DIGITS, DIGITS * 2, f'"{LETTERS}"', '"' + r"\n" * 3000 + '"', f'["{"é" * 5000}", {DIGITS}]']
 VALUES += ["[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300, "[" * 5000 + "]" * 5000, "[" * 100_000]
 VALUES += ["[" + "0," * 30_000 + "0]", "[" + "[0]," * 5000 + "[]]"]
-# YAML text: tags, anchors, keys that are no text, numbers in other notations.
+# YAML text: tags, anchors, keys that are not text, numbers in other notations.
 TAGS = _lines("""
 !!timestamp x
 !!timestamp 2020-01-01

@@ -60,7 +60,7 @@ def _read_rows(folder: Path) -> None:
 
 
 def _write_compared(folder: Path) -> None:
-    """Finished runs of tools/compare.py, and the file that tools/run_results.py made of them."""
+    """Write finished runs of tools/compare.py, and the file that tools/run_results.py writes about the runs."""
     for name, value in (("CE", 10.0), ("Seesaw", 20.0)):
         for seed in (1, 2):
             inference = folder / name / f"seed{seed}/inference/x"
