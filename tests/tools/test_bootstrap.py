@@ -53,7 +53,7 @@ def test_without_pytorch_it_is_installed(monkeypatch):
 def test_pips_failures_are_explained(output, cause, capsys):
     with pytest.raises(bootstrap.SetupError, match=f"PyTorch failed: .*{cause}"):
         bootstrap.run([sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"], "PyTorch")
-    assert output in capsys.readouterr().out  # pip's own words are not swallowed
+    assert output in capsys.readouterr().out  # the output of pip is shown
 
 
 def test_old_python_is_named(monkeypatch, capsys):

@@ -23,7 +23,7 @@ LINEAR = ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear")
 
 @pytest.fixture
 def weights(config_file, tmp_path):
-    """A detector that finds a few objects by chance."""
+    """Return the weights of a detector that finds a few objects by chance."""
     cfg = load_config(str(config_file), [*MODEL, *LINEAR])
     register_datasets(cfg)
     torch.manual_seed(0)
@@ -49,7 +49,7 @@ def read(tmp_path, output="calibration"):
 
 
 def metrics_of(results):
-    """Return what the file has for the results of an evaluation."""
+    """Return the metrics of an evaluation in the form of calibration.json."""
     return {key: None if results[key] != results[key] else results[key] for key in METRICS}
 
 
@@ -84,7 +84,7 @@ def test_evaluations_give_the_same_metrics(run, config_file, weights, tmp_path):
 
 
 def test_an_alternative_of_norcal(run, config_file, weights, tmp_path):
-    """The tool varies β, keeps the other keys, and prints them with the chosen value."""
+    """Test an alternative of NorCal: the tool varies β, keeps the other keys, and prints them with the chosen value."""
     own = [f"{NODE}.NORCAL.FACTOR", "effective_number", f"{NODE}.NORCAL.NORMALIZE", "False"]
     keys = (*LINEAR, f"{NODE}.NAME", "NorCal", *own)
     assert run("--images", "4", "--calibrations", "NorCal", "--values", "0.87654321", opts=keys) == 0
@@ -110,7 +110,7 @@ def test_masks(run, config_file, weights, tmp_path):
 
 
 def test_folds(run, tmp_path):
-    """Each fold has the parameter that is best on the others, and the last one is best on all."""
+    """Test that each fold has the parameter that is best on the other folds, and that the last one is best on all."""
     assert run("--folds", "2", "--calibrations", "NorCal", "--values", "0.5,2") == 0
     result, rows = read(tmp_path), (tmp_path / "calibration/sweep.jsonl").read_text().splitlines()
     found = {row["label"]: [metrics["AP"] for metrics in row["metrics"]] for row in map(json.loads, rows)}
@@ -141,7 +141,7 @@ def test_an_interrupted_sweep_goes_on(run, tmp_path, monkeypatch, capsys):
     with open(tmp_path / "calibration/sweep.jsonl", "a") as file:
         file.write('{"label": "NorCal 0.')
     assert run("--images", "4", "--calibrations", "NorCal") == 0
-    assert len(calls) == 4 + 8 + 2  # 11 candidates without the three, and the test set before and after
+    assert len(calls) == 4 + 8 + 2  # 11 candidates without 3 stored ones, and the test set before and after
     whole, parts = read(tmp_path, "whole"), read(tmp_path)
     assert {**whole, "options": None} == {**parts, "options": None}
 

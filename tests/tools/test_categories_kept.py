@@ -55,7 +55,7 @@ def test_tau(tmp_path):
 
 
 def test_recorded_counts(tmp_path, config_file):
-    """Training with another order of categories would confuse them."""
+    """Test recorded class counts. Training with another order of categories would confuse the counts."""
     names = list(register_and_name(config_file))
     for order in (names, names[::-1]):
         file = tmp_path / f"{order[0]}.json"
@@ -112,14 +112,14 @@ def test_a_report(tmp_path, config_file, capsys):
 
 @pytest.mark.parametrize("way", ["training set", "checkpoint", "fewer categories", "registered"])
 def test_results_alone(tmp_path, capsys, way):
-    """Detections equal to the ground truth, evaluated with the names of the training and in another order."""
+    """Test the evaluation of results with the category names of the training, in the same and in another order."""
     data = toy_data()
     results = [{**{k: a[k] for k in ("image_id", "category_id", "bbox")}, "score": 0.5} for a in data["annotations"]]
     results_file, tested = write(tmp_path, results, "results.json"), write(tmp_path, data, "val.json")
     swapped = json.loads(json.dumps(data))
     first, second = swapped["categories"][:2]
     first["name"], second["name"] = second["name"], first["name"]
-    if way == "fewer categories":  # the training set has one that the tested does not have
+    if way == "fewer categories":  # the training set has a category that the test set does not have
         for each in (data, swapped):
             each["categories"].append({"id": 99, "name": "more"})
     names = {each["id"]: each["name"] for each in data["categories"]}

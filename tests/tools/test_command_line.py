@@ -17,7 +17,7 @@ raise SystemExit(main())
 
 
 def test_output_that_nobody_reads_on_ends_the_program():
-    """No traceback for ``tools/doctor.py ... | head -1``."""
+    """Test that ``tools/doctor.py ... | head -1`` ends without a traceback."""
     tools = Path(__file__).parents[2] / "tools"
     with subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=tools, stdout=-1, stderr=-1, text=True) as program:
         assert program.stdout.readline() == "0\n"

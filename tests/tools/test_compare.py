@@ -36,7 +36,7 @@ def test_rows_are_valid_and_distinct(path, comparison):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_one_folder_one_training(path, tmp_path):
-    """A row that stands in several comparisons is the same training in all of them."""
+    """Test that a row in several comparisons is the same training in all of them."""
     trainings = {}
     for comparison in yaml.safe_load(path.read_text()):
         for row in compare.read_rows(path, comparison):
@@ -117,14 +117,14 @@ def test_rows_that_start_from_others_come_after_them(tmp_path, monkeypatch):
 
 
 def test_ctrl_c_starts_no_other_run(tmp_path, monkeypatch, capsys):
-    """The run under way gets it from the terminal, and is waited for."""
+    """Test that after ctrl-C no other run starts. The current run also gets the signal, and is waited for."""
     started, ended = [], []
 
     def train(row, seed, output):
         started.append(seed)
-        time.sleep(0.5)  # until all are given
+        time.sleep(0.5)  # wait until all runs are submitted
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)  # while it is saved
+        time.sleep(1)  # the current run saves its checkpoint
         ended.append(seed)
 
     monkeypatch.setattr(compare, "train", train)
@@ -186,7 +186,7 @@ def test_malformed_results_are_named(tmp_path, text):
 
 
 def test_a_comparison_writes_only_to_its_own_files(tmp_path, capsys, monkeypatch):
-    """Foreign tables and folders, links, and names that lead elsewhere: refused before a run starts."""
+    """Test that foreign tables and folders, links, and names of other folders are refused before a run starts."""
     monkeypatch.setattr(compare, "train", lambda row, seed, output: {"bbox": {}})
     file, output = tmp_path / "rows.yaml", tmp_path / "output"
     other = "{name: b, config: c}"
@@ -224,12 +224,12 @@ def test_a_comparison_writes_only_to_its_own_files(tmp_path, capsys, monkeypatch
         (output / "b/seed1" / name).symlink_to(tmp_path / "mine.txt")
         refused(name)
         (output / "b/seed1" / name).unlink()
-    assert compare.main(command) == compare.main(command) == 0  # and replaces its own table
+    assert compare.main(command) == compare.main(command) == 0  # the program replaces its own table
 
 
 @pytest.mark.parametrize("task", compare.METRICS)
 def test_tables_of_earlier_versions_are_replaced(tmp_path, monkeypatch, task, capsys):
-    """They have no mark. A table of someone else, and one with notes, stays."""
+    """Test that tables of earlier versions, which have no mark, are replaced, but no other tables."""
     monkeypatch.setattr(compare, "train", lambda row, seed, output: {"bbox": {}})
     (file := tmp_path / "rows.yaml").write_text(f"main: [{ROW}]")
     made = compare.table({"a": [{task: {}}], "b | c": [{task: {}}]}) + "\n"

@@ -9,7 +9,7 @@ from seesaw_d2.errors import SeesawError
 
 
 def test_results_of_an_evaluation_with_other_settings_are_refused(tmp_path):
-    """run_results.py reads them with the same function."""
+    """Test the error in compare.py. run_results.py reads results with the same function."""
     folder = tmp_path / "inference/toy"
     folder.mkdir(parents=True)
     (folder / "results.json").write_text('{"bbox": {"AP": 1}}')

@@ -60,12 +60,12 @@ def test_a_row_whose_config_changed_is_not_finished(tmp_path, monkeypatch, capsy
     command = [str(file), "main", "--seeds", "1", "--output", str(tmp_path / "out")]
     assert compare.main(command) == 0
     folder = tmp_path / "out/A/seed1"
-    if version == "earlier":  # which wrote no copy of the config. A training replaces these values.
+    if version == "earlier":  # earlier versions wrote no copy of the config. A training replaces these values
         saved = load_config(str(config), ["SOLVER.STEPS", "(3,)", "SEED", "1", "MODEL.DEVICE", "cpu"])
         if saved.SOLVER.EPOCHS:
             saved.SOLVER.MAX_ITER, saved.SOLVER.BASE_LR = 4321, 0.5
         (folder / "config.yaml").write_text(saved.dump())
-    else:  # with fewer keys, as an earlier release
+    else:  # as in an earlier release with fewer keys
         saved = yaml.safe_load((folder / "row_config.yaml").read_text())
         del saved["SOLVER"]["MOMENTUM"]
         (folder / "row_config.yaml").write_text(yaml.safe_dump(saved))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def own(config_file, glyphs, tmp_path):
-    """A config with its own copy of the data, and the data's folder."""
+    """Return a config with its own copy of the data, and the folder of the data."""
     root = tmp_path / "glyphs"
     shutil.copytree(glyphs, root)
     config = yaml.safe_load(config_file.read_text())
@@ -58,7 +58,7 @@ def test_nothing_to_fix(config_file, capsys):
 
 
 def test_every_bad_image_is_named(own, capsys):
-    """An image that only decoding finds truncated, one of another size, one invalid, two missing."""
+    """Test a truncated image (found only by decoding), one of another size, one invalid, and two missing images."""
     config_file, root = own
     images = sorted((root / "images/train").iterdir())
     images[0].write_bytes(images[0].read_bytes()[:-400])
@@ -84,7 +84,7 @@ def test_every_bad_image_is_named(own, capsys):
 
 @pytest.mark.parametrize("skip", ["True", "False"])
 def test_deep_images_are_to_fix_for_an_image_classifier(tmp_path, capsys, skip):
-    """An error for classifiers; the mapper of detectors makes these pixels white."""
+    """Test deep images: an error for image classifiers. The mapper of detectors makes large values white."""
     for name, dtype in (("0", np.uint8), ("1", np.uint16)):
         (tmp_path / "set" / name).mkdir(parents=True)
         Image.fromarray(np.full((8, 8), 200, dtype)).save(tmp_path / "set" / name / "x.png")
@@ -110,7 +110,7 @@ def test_boxes_that_are_not_those_of_their_masks(own, capsys):
 
 
 def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
-    """Each of several mistakes is listed with its key, and the data is still checked."""
+    """Test that each of several mistakes is listed with its key, and that the data is still checked."""
     config_file, root = own
     path = root / "annotations/glyphs_val.json"
     data = json.loads(path.read_text())
@@ -125,7 +125,7 @@ def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
 
 
 def test_images_to_evaluate_on_that_are_trained_on(own, capsys):
-    """The same file under another path and, without --quick, a copy are noted, as they may be intended."""
+    """Test notes about test images that are training images: the same file and, without --quick, a copy."""
     config_file, root = own
     text = examine(capsys, config_file, status=0)
     assert "images of DATASETS.TEST are" not in text
@@ -155,7 +155,7 @@ def test_no_config(tmp_path, capsys):
 
 
 def test_weights(config_file, tmp_path, capsys):
-    """Lists the loaded parameters, the others with reasons, and a file that is an error."""
+    """Test the lists of loaded and other parameters, with reasons, and the error for an invalid file."""
     from detectron2.modeling import build_model
 
     from seesaw_d2.train import load_config

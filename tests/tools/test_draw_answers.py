@@ -19,7 +19,7 @@ LAST = ["ant", "ant", "ant", "bee", "ant", "cow"]
 
 
 def write_run(folder, called, images=None):
-    """A run on six images; ant and cow have few training images."""
+    """Write a run on six images. The classes ant and cow have few training images."""
     name = f"answers_{folder.parent.name}"
     test = folder / "inference" / name
     test.mkdir(parents=True)

@@ -31,7 +31,7 @@ def test_perfect_boxes(toy, capsys):
     assert "images in the annotation file     4" in text
     assert "AP 100.00" in " ".join(text.split())
     found = json.loads((folder / "out/evaluation.json").read_text())
-    assert found["metrics"]["bbox"]["APr"] is None  # COCO's files have no groups
+    assert found["metrics"]["bbox"]["APr"] is None  # files in COCO format have no frequency groups
     rows = list(csv.DictReader((folder / "out/categories.csv").read_text().splitlines()))
     assert [(row["id"], row["val_instances"], float(row["AP"])) for row in rows] == [
         ("3", "5", pytest.approx(100)),
@@ -80,7 +80,7 @@ def test_real_lvis_with_everything(tmp_path):
         assert {"AP_fixed", "APr_fixed", "AP_minival", "AP_coco", "AR"} <= metrics.keys()
         values = [[m[task][name] or np.nan for name in metrics] for m in (first, second)]
         np.testing.assert_allclose(*values, rtol=0, atol=1e-9)
-        # All 100 images are out of val2017, and no image has more than 300 detections.
+        # All 100 images are from val2017, and no image has more than 300 detections.
         assert metrics["AP_minival"] == pytest.approx(metrics["AP"])
         assert metrics["AP_fixed"] == pytest.approx(metrics["AP"])
         assert metrics["AP_coco"] != metrics["AP"]

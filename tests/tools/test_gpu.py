@@ -43,7 +43,7 @@ def one_part(*codes, name="a part, small", limit=60.0, read=lambda output, folde
 
 
 def call(tmp_path, monkeypatch, *some_parts, arguments=(), commit="1"):
-    """Run tools/gpu.py with other parts on a machine that has a GPU."""
+    """Return a function that runs tools/gpu.py with the given parts, as on a machine with a GPU."""
     monkeypatch.setattr(gpu, "PARTS", some_parts)
     monkeypatch.setattr(machine, "missing", lambda: None)
     monkeypatch.setattr(machine, "description", lambda root: ["Card, 80 GB", f"commit {commit}"])
@@ -75,7 +75,7 @@ def test_a_failed_part_is_repeated(tmp_path, monkeypatch):
 
 
 def test_less_memory(tmp_path, monkeypatch):
-    """The next command is tried after "out of memory" and after nothing else."""
+    """Test that the next command runs after "out of memory", and after no other error."""
     short = "raise SystemExit('torch.OutOfMemoryError: CUDA out of memory. Tried to allocate')"
     assert call(tmp_path, monkeypatch, one_part(short, "print(8)"))[0] == 0
     assert "| said | 8 |" in (tmp_path / "table.md").read_text()
@@ -84,7 +84,7 @@ def test_less_memory(tmp_path, monkeypatch):
 
 
 def test_the_time_is_up(tmp_path, monkeypatch):
-    """A part that the limit of the call ends continues in the next call, with its files; no other part is lost."""
+    """Test that a part that reaches the time limit continues in the next call, and that other results stay."""
     monkeypatch.setattr(running, "SHORT", 0.1)
     long = f"""
 import pathlib, time
@@ -106,7 +106,7 @@ else:
 
 
 def test_an_interrupted_part_continues(tmp_path, monkeypatch):
-    """After ctrl-C, too, the files of the part are kept."""
+    """Test that the files of a part are also kept after ctrl-C."""
     part = one_part("print('continued')")
     (tmp_path / "gpu.txt").touch()
     (tmp_path / part.name).mkdir()
@@ -127,7 +127,7 @@ def test_an_interrupted_part_continues(tmp_path, monkeypatch):
 
 
 def test_some_parts(tmp_path, monkeypatch):
-    """The status is that of the parts that were asked for; the table has all."""
+    """Test that the exit status refers to the selected parts, and that the table contains all parts."""
     other = Part("other", "fails", lambda folder: [["-c", "1 / 0"]], 60, lambda output, folder: [])
     status, table = call(tmp_path, monkeypatch, one_part("print(1)"), other, arguments=["--parts", "a part, small"])
     assert status == 0
@@ -179,7 +179,7 @@ def test_the_summary_of_pytest(tmp_path):
 
 @pytest.fixture
 def output_of(monkeypatch, capsys):
-    """``output_of(program, *arguments)``: what a program of benchmarks/ prints, run in this process."""
+    """Return ``output_of(program, *arguments)``, which runs a program of benchmarks/ and returns its output."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
 
     def run(program, *arguments):
@@ -233,7 +233,7 @@ def test_the_result_of_the_quickstart(tmp_path):
 
 
 def test_folders_of_others_are_not_emptied(tmp_path, monkeypatch):
-    """A part has a folder of its name, which is removed before it starts."""
+    """Test that folders of other programs are not emptied. The folder of a part is removed before the part starts."""
     part = one_part("print('done')", name="inference")
     (tmp_path / "inference").mkdir()
     (tmp_path / "inference/results.json").touch()

@@ -23,7 +23,7 @@ def help_of(program, folder):
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_lines_of_a_description_are_those_that_were_written(program):
-    """In a text that is not raw, a backslash at the end of a line joins it with the next one."""
+    """Test the line breaks. In a string that is not raw, a backslash at the end of a line joins two lines."""
     first = ast.parse(program.read_text()).body[0]
     assert ast.literal_eval(first.value).count("\n") == first.end_lineno - first.lineno
 
@@ -33,7 +33,7 @@ def test_the_demo_explains_itself_and_does_nothing(tmp_path):
 
 
 def test_a_lazyconfigs_program_names_its_keys(tmp_path):
-    """The help has no YAML keys, which Detectron2's examples contain."""
+    """Test that the help of lazyconfig_train_net.py has no YAML keys, which Detectron2's examples contain."""
     shown = help_of("lazyconfig_train_net.py", tmp_path)
     assert not re.search(r"MODEL\.|SOLVER\.|OUTPUT_DIR", shown)
     assert "train.device=cpu" in shown
@@ -41,7 +41,7 @@ def test_a_lazyconfigs_program_names_its_keys(tmp_path):
     assert "OUTPUT_DIR" in help_of("train_net.py", tmp_path)
 
 
-# Programs with the arguments of tools/command_line.py.
+# Programs that use tools/command_line.py.
 TOOLS = [path for path in PROGRAMS if re.search(r"^(import|from) command_line", path.read_text(), re.M)]
 WITHOUT_PYTORCH = """
 import runpy, sys
@@ -54,7 +54,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.mark.parametrize("program", TOOLS, ids=lambda path: path.name)
 def test_tools_parse_their_arguments_before_they_import_pytorch(program):
-    """The imports take seconds."""
+    """Test that tools parse arguments before they import PyTorch, because the import takes seconds."""
     for argument, status in (("--help", 0), ("--nonsense", 2)):
         command = [sys.executable, "-c", WITHOUT_PYTORCH, program, argument]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -44,7 +44,7 @@ def test_other_sources_are_refused(tmp_path):
 
 
 def test_the_installed_sources_are_mended():
-    """No text that a substitution should remove is left (skipped for another Detectron2)."""
+    """Test that no text remains that a substitution removes. Skip other versions of Detectron2."""
     import detectron2
 
     package = Path(detectron2.__file__).parent
@@ -54,7 +54,7 @@ def test_the_installed_sources_are_mended():
 
     for glob, pattern, _, _ in SUBSTITUTIONS:
         if "_C" in pattern or "import" in pattern:
-            continue  # guarded, not removed
+            continue  # this text is guarded by a condition, not removed
         for path in package.glob(glob):
             assert not re.search(pattern, path.read_text(), flags=re.MULTILINE), (path, pattern)
 

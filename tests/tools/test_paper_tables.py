@@ -20,7 +20,7 @@ LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
 def config_of(row) -> CfgNode:
-    """What train_net.py would make of the printed command."""
+    """Return the config that train_net.py loads for the printed command."""
     words = shlex.split(row.command())
     assert words[:2] == ["python", "train_net.py"]
     args = argument_parser().parse_args(words[2:])
@@ -55,7 +55,7 @@ def test_loss_builds(row):
     if cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME not in LOSS_REGISTRY:
         pytest.skip(f"there is no {cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME} yet")
     if cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS != "online":
-        cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"  # the others need data
+        cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"  # other counts need data
     build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
 
 
@@ -82,7 +82,7 @@ def test_each_row_differs_within_its_table():
 
 
 def test_one_training_one_folder():
-    """Rows of different tables with the same config share their folder and were published with the same numbers."""
+    """Test that rows of different tables with the same config have the same folder and the same published numbers."""
     by_output = {}
     for row in ROWS:
         if not row.eval_only:
@@ -91,7 +91,7 @@ def test_one_training_one_folder():
             by_output.setdefault(row.output, []).append((cfg.dump(), row.published))
     assert all(len(set(same)) == 1 for same in by_output.values())
     assert len({same[0][0] for same in by_output.values()}) == len(by_output)
-    assert len(by_output["output/paper/table2/mf_cf_nla"]) == 5  # Tables 2, 3, 4, 7, 8
+    assert len(by_output["output/paper/table2/mf_cf_nla"]) == 5  # this row is in Tables 2, 3, 4, 7 and 8
 
 
 @pytest.mark.parametrize(

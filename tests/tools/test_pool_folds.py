@@ -13,10 +13,10 @@ from tests.evaluation.generated import generate
 
 
 def split_in_two(folder, change=lambda data: None):
-    """Two folds of a generated set, whose image ids overlap, and the files of the whole."""
+    """Split a generated data set into two folds with overlapping image ids. Return the folds and the complete files."""
     ground_truth, results = generate(3)
     for index, item in enumerate(results):
-        item["score"] += index * 1e-6  # equal scores are ranked by image id
+        item["score"] += index * 1e-6  # make scores distinct, because equal scores are ranked by image id
     whole = copy.deepcopy(ground_truth.dataset)
     for category in whole["categories"]:
         category |= {"image_count": 5, "instance_count": 7, "synset": f"{category['name']}.n.01"}
@@ -149,7 +149,7 @@ def test_folds_whose_results_have_different_fields_are_named(tmp_path, capsys, f
     assert "results0.json" in error
     assert "results1.json" in error
     assert not (tmp_path / "pooled").exists()
-    write(tmp_path, [], path.name)  # a fold without detections fits any other fold
+    write(tmp_path, [], path.name)  # a fold without detections is compatible with all folds
     assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 0
     found = json.loads((tmp_path / "pooled/results.json").read_text())
     assert all(field in item for item in found)

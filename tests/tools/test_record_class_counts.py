@@ -41,7 +41,7 @@ def test_mask_rcnn(tmp_path, capsys):
     content = json.loads((tmp_path / "counts.json").read_text())
     assert content == {"class_counts": [[1, 2, 2**40, 9]], "source": checkpoint, "iteration": 7}
     assert counts_of(path) == [1, 2, 2**40, 9]
-    assert counts_of(path, stage=2, num_stages=3) == [1, 2, 2**40, 9]  # one list serves every stage
+    assert counts_of(path, stage=2, num_stages=3) == [1, 2, 2**40, 9]  # one list is used for every stage
     assert main([checkpoint, path]) == 2
     assert "counts.json: " in capsys.readouterr().err
 
@@ -59,7 +59,7 @@ def test_every_stage_has_its_own(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_image_classifier(tmp_path, capsys, prefix):
-    """The loss is part of the model itself and has no counts of background."""
+    """Test an image classifier: the loss is a direct submodule of the model, and has no count of background."""
     model = {f"{prefix}cls_loss.class_counts": torch.tensor([7, 0, 2]), "classifier.weight": torch.zeros(3, 2)}
     torch.save({"model": model}, tmp_path / "m.pth")
     path = str(tmp_path / "counts.json")

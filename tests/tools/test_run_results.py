@@ -39,7 +39,7 @@ def test_collects_finished_runs_and_keeps_the_others(tmp_path):
     assert runs[0]["classes"] == {"a": [200, 10, 9, 12], "b": [7, 5, 0, 3], "c": [1, 0, 0, 5]}
     assert runs[0]["metrics"]["classification"]["few precision"] == 0
     assert runs[0]["metrics"]["classification"]["classes"] == 45
-    (tmp_path / "CE/seed2/model_final.pth").unlink()  # the folder of a finished run is lost
+    (tmp_path / "CE/seed2/model_final.pth").unlink()  # remove the weights of a finished run
     write_run(tmp_path, "CE", 1, 71.0)
     runs = collect(tmp_path, "def")
     assert [run["metrics"]["classification"]["overall"] for run in runs] == [71, 80]
@@ -96,7 +96,7 @@ def test_table(tmp_path, capsys):
     assert (cells[0]["few"], cells[0]["classes"]) == ("-", "45.0 ± 0.0")
     assert run_results.main(["table", str(tmp_path / "r.json"), "--rows", "B", "--against", "CE"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3  # of the seeds that both have
+    assert len(lines) == 3  # only seeds that both rows have
     assert "| B | 2 | 1.5 ± 0.7 |" in lines[2]
 
 
@@ -143,7 +143,7 @@ def test_damaged_runs_are_named(tmp_path, name, text, capsys):
         ([1, 2, 3, 4], [10, 20, 30, 40], 1),
         ([1, 2, 3, 4], [4, 3, 2, 1], -1),
         ([1, 2, 3, 4], [1, 3, 2, 4], 4 / 6),
-        ([12, 2, 1, 12, 2], [1, 4, 7, 1, 0], -0.4714045207910316),  # scipy.stats.kendalltau's example
+        ([12, 2, 1, 12, 2], [1, 4, 7, 1, 0], -0.4714045207910316),  # example of scipy.stats.kendalltau
     ],
 )
 def test_kendall(first, second, tau):
@@ -159,7 +159,7 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
     for row, *values in (("A", 70, 90), ("B=1", 71, 80), ("C", 75, 70)):
         for seed, value in enumerate(values, 1):
             write_run(tmp_path, row, seed, float(value))
-    write_run(tmp_path, "C", 3, 98.0)  # a seed that the others lack counts for the mean only
+    write_run(tmp_path, "C", 3, 98.0)  # a seed that the other rows do not have counts only in the mean
     collect(tmp_path, "abc")
     capsys.readouterr()
     file = str(tmp_path / "r.json")
@@ -199,7 +199,7 @@ def test_folds_are_pooled(tmp_path, capsys):
     assert run_results.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "68.4 % of 19" in lines[0]  # (3 + 9 + 1) / (4 + 10 + 2 + 3)
-    assert "42.9 % of 7" in lines[1]  # 3 / (4 + 3), with the class without training images
+    assert "42.9 % of 7" in lines[1]  # 3 / (4 + 3), including the class without training images
     assert "42.9 % of 7" in lines[2]  # 3 / (6 + 1)
     assert run_results.main([*command, "--seed", "2"]) == 2
     assert "'A'" in capsys.readouterr().err
@@ -211,7 +211,7 @@ def test_folds_are_pooled(tmp_path, capsys):
 
 
 def test_few_shot_classes_of_a_pool_are_those_of_the_runs(tmp_path, capsys):
-    """The row "few" of a table and of a pool count the same classes, whatever DATASETS.FREQUENCY_THRESHOLDS."""
+    """Test that "few" counts the same classes in tables and pools, for any DATASETS.FREQUENCY_THRESHOLDS."""
     write_run(tmp_path, "CE", 1, 70.0, correct=(9, 2))
     lines = "class,train_images,shots,test_images,correct,predicted a,60,many,10,9,12 b,30,few,5,2,3 c,0,few,3,0,5"
     (tmp_path / "CE/seed1/inference/x/per_class.csv").write_text(lines.replace(" ", "\n"))

@@ -9,7 +9,7 @@ from seesaw_d2.train import main as train_net
 from seesaw_d2.weights.tau_checkpoint import tau_normalize
 from tests.train.test_decoupled import CE, CLASSIFIER
 
-C = 6  # the glyph fixture's categories
+C = 6  # number of categories of the fixture glyphs
 
 
 def test_formula():
@@ -29,7 +29,7 @@ def test_formula():
 
 @pytest.fixture
 def run(config_file):
-    """A trained cross-entropy model with its config."""
+    """Return a trained cross-entropy model with its config."""
     assert train_net(["--config-file", str(config_file), "DATASETS.TEST", "()", "SOLVER.MAX_ITER", "1", *CE]) == 0
     return config_file.parent / "run"
 
@@ -54,7 +54,7 @@ def test_a_sweep_and_its_evaluation(run, config_file, capsys):
     assert torch.equal(after[name], tau_normalize(before[name], C, 0.5))
     unchanged = model_of(output.parent / "model_tau0.pth")
     assert all(torch.equal(value, unchanged[key]) for key, value in before.items())
-    # What is printed evaluates what was written.
+    # The printed command evaluates the written file.
     program, script, *arguments = commands[1].split()
     assert (program, script) == ("python", "train_net.py")
     capsys.readouterr()
@@ -71,7 +71,7 @@ def test_one_tau_without_biases(run, tmp_path, capsys):
     after = model_of(output)[f"{CLASSIFIER}.bias"]
     assert (before[:C] != 0).any()
     assert torch.equal(after, torch.cat([torch.zeros(C), before[C:]]))
-    # Written twice only if told to.
+    # An existing file is replaced only with --overwrite.
     content = output.read_bytes()
     assert main([str(run / "model_final.pth"), str(output), "--tau", "0.5"]) == 2
     assert "one.pth: " in capsys.readouterr().err

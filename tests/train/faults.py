@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-# No evaluation, and no step of the learning rate that a shorter run would not come to.
+# No evaluation, and no decay of the learning rate, which a shorter run would not reach.
 PLAIN = ["TEST.EVAL_PERIOD", "0", "DATASETS.TEST", "()", "SEED", "1", "SOLVER.STEPS", "()"]
 
 

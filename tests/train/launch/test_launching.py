@@ -42,7 +42,7 @@ def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, mon
 
 
 def started_anew(monkeypatch, torchrun: Path) -> None:
-    """Set the environment of one process of a torchrun that restarted it."""
+    """Set the environment variables of a process that torchrun restarted."""
     one = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     one["TORCHELASTIC_RESTART_COUNT"] = "1"
     errors = torchrun / "attempt_1/0"
@@ -63,7 +63,7 @@ def test_a_restart_resumes_the_run_of_its_job_and_no_other(config_file, tmp_path
         started_anew(patch, tmp_path / "second")
         assert main(command) == (0 if option else 2)
         assert ("contains another run" in capsys.readouterr().err) != bool(option)
-    kept = run / "inference"  # which another run would replace
+    kept = run / "inference"  # another run would replace this folder
     kept.mkdir()
     with monkeypatch.context() as patch:
         started_anew(patch, tmp_path / ("second" if option else "first"))
@@ -128,7 +128,7 @@ def test_trains_and_evaluates_in_two_processes(config_file, starter):
     assert [each.returncode for each in done] == [0] * len(done), done[-1].stderr
     weights = torch.load(run / "model_final.pth", weights_only=True)
     counts = weights["model"]["roi_heads.box_predictor.cls_loss.class_counts"]
-    assert counts.sum() == 3 * 4 * 64  # iterations x images x proposals, of both processes
+    assert counts.sum() == 3 * 4 * 64  # iterations x images x proposals of both processes
     assert "World size: 2" in (run / "log.txt").read_text()
     assert (run / "log.txt.rank1").exists()
     assert len(list(run.glob("inference/*/results.json"))) == 1

@@ -31,7 +31,7 @@ def arguments(**given):
 
 def test_one_process_is_the_default():
     assert find_layout(arguments(), {}) == ProcessLayout()
-    assert find_layout(arguments(num_gpus=0), {}) == ProcessLayout()  # a way of saying CPU
+    assert find_layout(arguments(num_gpus=0), {}) == ProcessLayout()  # 0 GPUs select the CPU
 
 
 def test_detectron2s_arguments():
@@ -57,8 +57,8 @@ def without(environ, *names):
 @pytest.mark.parametrize(
     "environ",
     [
-        {"MASTER_ADDR": "first", "MASTER_PORT": "29500"},  # scripts set them for other programs
-        {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "first"},  # a job of one pod
+        {"MASTER_ADDR": "first", "MASTER_PORT": "29500"},  # scripts set these variables for other programs
+        {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "first"},  # a job with one pod
         {"OMPI_COMM_WORLD_SIZE": "1", "PMI_SIZE": "1"},
         dict.fromkeys(TORCHRUN, ""),
     ],
@@ -84,7 +84,7 @@ def test_one_of_several_processes_never_trains_alone(environ, names):
     with pytest.raises(ConfigError) as error:
         find_layout(arguments(), environ)
     assert all(name in str(error.value) for name in names)
-    assert find_layout(arguments(num_processes=4), environ).size == 4  # what the command line says counts
+    assert find_layout(arguments(num_processes=4), environ).size == 4  # the command line has precedence
 
 
 @pytest.mark.parametrize(

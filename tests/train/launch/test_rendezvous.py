@@ -20,7 +20,7 @@ from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.lazyconfig.loading import lazy_values, load_lazy_config
 from tests.train.launch.test_launching import free_port
 
-SOON = 1 / 60  # minutes
+SOON = 1 / 60  # in minutes
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def fast(monkeypatch):
 
 
 def meet(machines, timeout=SOON, starter="--num-gpus"):
-    """Return "" or an error for each machine (number, count, given)."""
+    """Return "" or the error of each machine, given as (number, count, job)."""
     store = dist.HashStore()
 
     def one(machine):
@@ -55,7 +55,7 @@ def test_machines_that_were_given_the_same(capfd):
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_what_differs_is_named_on_every_machine(size):
-    """Differences are reported without waiting for missing machines."""
+    """Test that differences are reported on every machine, without waiting for missing machines."""
     first, second = {"--eval-only": "False", "SEED": "1"}, {"--eval-only": "True", "SEED": "1"}
     start = time.monotonic()
     messages = meet([(0, size, first), (1, size, second)], timeout=1)
@@ -68,7 +68,7 @@ def test_what_differs_is_named_on_every_machine(size):
 
 
 def test_another_number_of_machines():
-    """Machine 0 knows of two, the others of three."""
+    """Test different numbers of machines: machine 0 expects two machines, the others expect three."""
     machines = [
         (number, 2 if number == 0 else 3, {"--num-machines": "2" if number == 0 else "3"}) for number in range(3)
     ]
@@ -113,7 +113,7 @@ def test_machine_0_ends_while_another_waits():
     [("srun", "SLURM_STEP_NUM_TASKS"), ("torchrun", "WORLD_SIZE"), ("--num-gpus", "--num-machines")],
 )
 def test_processes_that_others_started_are_compared_one_by_one(starter, variable):
-    """A process that ended early counts as missing; a machine whose parent starts processes is compared once."""
+    """Test externally started processes. Ended processes count as missing. Spawned processes are compared once."""
     world = ProcessLayout(size=4, local_size=2, rank=3, local_rank=1, starter=starter)
     assert (part_of(world).number, part_of(world).count) == ((1, 2) if starter == "--num-gpus" else (3, 4))
     messages = meet([(0, 3, {}), (1, 3, {})], starter=starter)
@@ -159,7 +159,7 @@ def test_a_port_that_is_another_programs(rank):
 
 
 def test_machine_0_does_not_come(capfd):
-    with socket.socket() as taken:  # bound, and not listened at
+    with socket.socket() as taken:  # the port is bound, but no process listens
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"machine 0 at 127\.0\.0\.1:{port}"):

@@ -18,7 +18,7 @@ from seesaw_d2.train.launch.supervision import RankFailed, supervise
 
 
 def test_a_signal_while_the_processes_are_started(tmp_path, monkeypatch):
-    """A signal at the first process cannot be forwarded to any process."""
+    """Test a signal while the first process starts. There is no process to which the signal can be forwarded."""
     start, signals = BaseProcess.start, iter([signal.SIGTERM])
 
     def signalled(self):
@@ -34,7 +34,7 @@ def test_a_signal_while_the_processes_are_started(tmp_path, monkeypatch):
 
 
 def leave(reports, status):
-    """Exit without reporting that it is ready, as after an interrupt during an import."""
+    """Exit without reporting readiness, as after an interrupt during an import."""
     os._exit(status)
 
 
@@ -53,7 +53,7 @@ def run_two(function, folder, *args, timeout=1.0):
 
 
 def behave(folder, how):
-    """Process 1 runs the given behavior; process 0 waits for it."""
+    """Run the given behavior in process 1. Process 0 waits for process 1."""
     Path(folder, f"pid{dist.get_rank()}").write_text(str(os.getpid()))
     if dist.get_rank() == 1:
         Path(folder, "since").write_text(str(time.monotonic()))
@@ -86,7 +86,7 @@ def test_two_processes_meet(tmp_path):
 def test_one_that_fails_takes_the_other_down_and_is_named(tmp_path, how, expected, messages):
     with pytest.raises(expected) as error:
         run_two(behave, tmp_path, how)
-    assert time.monotonic() - float((tmp_path / "since").read_text()) < 30  # the time-out of collectives is 60
+    assert time.monotonic() - float((tmp_path / "since").read_text()) < 30  # the timeout of collectives is 60
     text = str(error.value)
     assert all(message in text for message in messages)
     assert text.rstrip().endswith(messages[-1])
