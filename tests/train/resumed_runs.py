@@ -9,16 +9,16 @@ from detectron2.engine.hooks import PeriodicWriter
 from seesaw_d2.train.monitoring import ClassCountHook
 from seesaw_d2.train.trainer import Trainer
 
-# StepReport times, and what is computed from them.
+# Times of StepReport, and values that are computed from these times.
 TIMES = {"time", "data_time", "rank_data_time", "eta_seconds"}
 ITERATIONS = 6
-# How a run is started, and so what may differ between two that are the same: OUTPUT_DIR, and the lengths of times.
+# Entries that may differ between two equal runs: the config with OUTPUT_DIR, and the size of metrics.json.
 STARTED = ("config", "metrics_size")
 
 
 def options(run: Path, *overrides) -> list[str]:
-    """Checkpoints after iterations 2, 4, 6; evaluation after 4 and at the end; an augmentation; repeat factors, unless
-    ``overrides`` name another sampler."""
+    """Set checkpoints after iterations 2, 4, 6, evaluation after 4 and at the end, augmentation, repeat factors, unless
+    ``overrides`` select another sampler."""
     sampler = ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5")
     return [
         *("OUTPUT_DIR", str(run), "SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.CHECKPOINT_PERIOD", "2"),
@@ -30,7 +30,7 @@ def options(run: Path, *overrides) -> list[str]:
 
 
 def log_every_iteration(monkeypatch) -> None:
-    """Let Detectron2's writers and the hook of class counts write in each iteration instead of every 20."""
+    """Let Detectron2's writers and the hook of class counts write in each iteration instead of every 20 iterations."""
     original = Trainer.build_hooks
 
     def build_hooks(self):
@@ -64,7 +64,7 @@ def assert_same(a, b, path="") -> None:
         for index, pair in enumerate(zip(a, b, strict=True)):
             assert_same(*pair, f"{path}/{index}")
     else:
-        assert repr(a) == repr(b), path  # nan is nan
+        assert repr(a) == repr(b), path  # compare text, so that nan equals nan
 
 
 def final_state(run: Path) -> dict:

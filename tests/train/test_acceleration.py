@@ -37,14 +37,14 @@ def logged(config_file, *options):
 
 
 def total_losses(config_file, *options):
-    """Return the (50,) losses."""
+    """Return the losses of 50 iterations, an array (50,)."""
     cfg = load_config(str(config_file), [*PLAIN, *TINY, *options])
     with tempfile.TemporaryDirectory() as cfg.OUTPUT_DIR:
         return losses_of_run(cfg)
 
 
 def digits_losses(*options):
-    """Return the (50,) losses of an image classifier."""
+    """Return the losses of an image classifier in 50 iterations, an array (50,)."""
     options = ["MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.STEPS", "()", *PLAIN, *options]
     cfg = load_config("configs/digits/seesaw.yaml", ["SOLVER.EPOCHS", "0", "SOLVER.STEP_EPOCHS", "[]", *options])
     with tempfile.TemporaryDirectory() as cfg.OUTPUT_DIR:
@@ -64,9 +64,9 @@ def losses_of_run(cfg):
 
 @pytest.mark.slow
 def test_the_same_bits(config_file):
-    """A detector's losses in 50 iterations."""
+    """Test that the losses of a detector in 50 iterations are equal bit for bit."""
     plain = total_losses(config_file)
-    assert plain[-10:].mean() < plain[:10].mean()  # something is learned
+    assert plain[-10:].mean() < plain[:10].mean()  # the model learns
     for name in ("for-loop", "foreach"):
         assert torch.equal(total_losses(config_file, "SOLVER.OPTIMIZER_IMPLEMENTATION", name), plain), name
     assert torch.equal(total_losses(config_file, *LATE), total_losses(config_file, *FUSED))
@@ -83,10 +83,10 @@ ROUNDED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ROUNDED)
 def test_another_rounding(config_file, name):
-    """A detector's first two losses, and a classifier's in 50 iterations.
+    """Test options that change the rounding: the first two losses of a detector, and 50 losses of a classifier.
 
-    Sums in another order change the last of float32's 24 bits. A detector magnifies that: which proposals are sampled
-    hangs on the order of their scores, so that its losses drift apart after a few iterations.
+    Sums in another order change the last of the 24 bits of float32. A detector amplifies this change: its proposals
+    are sampled by the order of their scores, so that the losses differ after a few iterations.
     """
     plain, found = total_losses(config_file), total_losses(config_file, *ROUNDED[name])
     torch.testing.assert_close(found[:2], plain[:2], rtol=1e-5, atol=0)
@@ -96,14 +96,14 @@ def test_another_rounding(config_file, name):
 
 @pytest.mark.slow
 def test_bfloat16():
-    """8 bits of precision: a classifier's losses in 50 iterations."""
+    """Test bfloat16 (8 bits of precision): the losses of a classifier in 50 iterations."""
     plain, found = digits_losses(), digits_losses(*BFLOAT16)
     assert not torch.equal(found, plain)
     torch.testing.assert_close(found, plain, rtol=0.01, atol=0)
 
 
 def test_metrics_that_are_told_late_are_the_same(config_file):
-    """What is written after 20 and 40 iterations, medians of 20, and after the last one."""
+    """Test that late metrics are equal: medians after 20 and 40 iterations, and values after the last iteration."""
     early = logged(config_file, *FUSED, "SOLVER.MAX_ITER", "23")
     assert logged(config_file, *LATE, "SOLVER.MAX_ITER", "23") == early
     assert [line["iteration"] for line in early] == [19, 22]
@@ -132,7 +132,7 @@ def test_an_optimizer_without_implementations():
 
 
 def test_another_implementation_after_a_resume(config_file):
-    """The implementation in the checkpoint is not used."""
+    """Test that a resumed run uses the optimizer implementation of the config, not that of the checkpoint."""
     command = ["--config-file", str(config_file), *PLAIN, *TINY]
     assert main([*command, "SOLVER.MAX_ITER", "1"]) == 0
     cfg = load_config(str(config_file), [*PLAIN, *TINY, *FUSED])
@@ -152,7 +152,7 @@ def test_names_and_values_of_the_state_stay():
 
 
 def test_boxes_keep_their_precision_in_bfloat16():
-    """RoIAlign gets them in the type of the features."""
+    """Test that features are float32 with bfloat16 autocast, because RoIAlign gets boxes in the type of features."""
     model = accelerate(build_model(tiny_config(*BFLOAT16)), tiny_config(*BFLOAT16))
     images = model.preprocess_image(tiny_batch())
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -21,7 +21,7 @@ ONE = ["SOLVER.MAX_ITER", "1", "DATALOADER.NUM_WORKERS", "0"]
 
 
 def renamed(path: str, target: Path, names: dict[int, str]) -> str:
-    """Copy an annotation file with other names at some indices."""
+    """Copy an annotation file, with other category names at some indices."""
     data = json.loads(Path(path).read_text())
     categories = sorted(data["categories"], key=lambda category: category["id"])
     for index, name in names.items():
@@ -32,7 +32,7 @@ def renamed(path: str, target: Path, names: dict[int, str]) -> str:
 
 @pytest.fixture
 def run(config_file, tmp_path):
-    """A trained model, names of its categories, and a function: overrides with other names in a data set."""
+    """Return a trained model, its category names, and a function that returns overrides with other names."""
     status = train_net(["--config-file", str(config_file), "DATASETS.TEST", "()", *ONE])
     assert status == 0
     register = yaml.safe_load(config_file.read_text())["DATASETS"]["REGISTER"]
@@ -91,7 +91,7 @@ def test_an_evaluation(run, config_file, caplog):
     with pytest.raises(WeightsError, match=r"model_final\.pth"):
         check(config_file, [*changed(swap(names), "TRAIN", "TEST"), *weights], eval_only=True)
     check(config_file, ["MODEL.WEIGHTS", without_entry(path), *swapped, "DATASETS.TRAIN", "()"], eval_only=True)
-    with pytest.raises(ConfigError, match="index 2 "):  # beside a name that was replaced
+    with pytest.raises(ConfigError, match="index 2 "):  # in addition to a replaced name
         check(config_file, [*changed({0: "new", **swap(names, 2, 3)}, "TEST"), *weights], eval_only=True)
     caplog.clear()
     check(config_file, [*changed({0: "new"}, "TEST"), *weights], eval_only=True)
@@ -125,12 +125,12 @@ def test_trainings_that_start_from_it(run, config_file, tmp_path, caplog):
     with pytest.raises(WeightsError, match=r"model_final\.pth") as error:
         check(config_file, [*swapped, *start])
     assert "index 1 " in str(error.value)
-    with pytest.raises(WeightsError, match="index 1 "):  # the loss's counts would still be those of others
+    with pytest.raises(WeightsError, match="index 1 "):  # the class counts would belong to other categories
         check(config_file, [*swapped, *start, "MODEL.WEIGHTS_EXCEPT", "['*.cls_score', '*.bbox_pred']"])
     check(config_file, [*swapped, *start, "MODEL.WEIGHTS_EXCEPT", "['roi_heads.box_predictor']"])
     others = {index: f"other {index}" for index in range(NUM_CLASSES)}
     check(config_file, [*changed(others, "TRAIN", "TEST"), *start])
-    # Names that other data has too may stand anywhere.
+    # Names that occur in both data sets may have any position.
     check(config_file, [*changed({**others, 0: names[3]}, "TRAIN", "TEST"), *start])
 
 
@@ -157,7 +157,7 @@ def test_predictors_have_its_names(run, config_file):
 
 
 def test_image_classification(tmp_path):
-    """Class folders by name, against a file that lists them in another order."""
+    """Test class folders, which are sorted by name, with a file that lists the classes in another order."""
     for label in ("ant", "bee", "cat"):
         (tmp_path / "images" / label).mkdir(parents=True)
         for number in range(2):
@@ -202,7 +202,7 @@ def test_lazy_configs(glyphs, tmp_path, capsys, flags):
     assert str(weights) in found
     assert not (tmp_path / "run").exists()
     torch.save({"model": {"a": torch.ones(1)}, "categories": names}, weights)
-    if flags:  # the next thing that is wrong
+    if flags:  # the next error
         assert lazy_main(["--config-file", str(path), *flags, f"train.init_checkpoint={weights}"]) == 2
         assert "index 0 " not in capsys.readouterr().err
         return

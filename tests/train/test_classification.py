@@ -58,7 +58,7 @@ def test_expected_results_are_checked_in_an_evaluation(trained, tmp_path):
         expected = f"[['classification', 'overall', {value}, 0.01]]"
         try:
             found = run("seesaw", tmp_path / "run", *weights, expected, flags=["--eval-only"])
-        except SystemExit as ended:  # how Detectron2 ends
+        except SystemExit as ended:  # Detectron2 exits with SystemExit
             found = ended.code
         assert found == status
 
@@ -88,7 +88,7 @@ def test_decoupled_training_leaves_the_backbone_alone(tmp_path, method):
 
 
 def test_class_means_are_the_nearest(tmp_path):
-    """The tool's weights are the mean features; the model scores by cosine, and its own means best."""
+    """Test that the weights are the mean features, and that each mean feature has the highest score for its class."""
     assert run("ce", tmp_path / "ce") == 0
     config = str(ROOT / "configs/digits/ncm.yaml")
     source, output = tmp_path / "ce/model_final.pth", tmp_path / "ncm/model_final.pth"
@@ -99,7 +99,7 @@ def test_class_means_are_the_nearest(tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("backbone."))
     assert not after["classifier.bias"].any()
     assert run("ncm", tmp_path / "ncm", "MODEL.WEIGHTS", str(output), flags=["--eval-only"]) == 0
-    assert results_of(tmp_path / "ncm")["few"] > results_of(tmp_path / "ce")["few"]  # after 3 iterations: 0
+    assert results_of(tmp_path / "ncm")["few"] > results_of(tmp_path / "ce")["few"]  # 0 after 3 iterations
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_wrong_turns_write_nothing(tmp_path, capsys, arguments, message):
 
 
 def make_images(folder: Path, names) -> list[dict]:
-    """Four images of noise for each name, as a folder tree registered twice."""
+    """Write four images of noise for each name. Return a folder tree that is registered twice."""
     rng = np.random.default_rng(0)
     for name in names:
         (folder / name).mkdir(parents=True)
@@ -162,7 +162,7 @@ def test_images_missing_broken_and_classes_without(tmp_path, capsys):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("configs/cifar_lt/cifar*.yaml")), ids=lambda path: path.stem)
 def test_the_published_recipe_of_cifar_lt(path):
-    """Cao et al.: 200 epochs of 128 images, 0.1 divided by 100 twice, five epochs of warm-up, LDAM-DRW from 160."""
+    """Test the recipe of Cao et al.: 200 epochs, batch size 128, learning rate 0.1, two decays, LDAM-DRW from 160."""
     cfg = load_config(str(path))
     (train, test), node = cfg.DATASETS.REGISTER, cfg.MODEL.ROI_BOX_HEAD
     imbalance, classes = train["IMBALANCE"], cfg.MODEL.CLASSIFIER.NUM_CLASSES
@@ -214,7 +214,7 @@ def test_every_config_trains_two_steps(path, tmp_path):
         ce = load_config(str(path.parent / "resnext50_ce.yaml"), overrides)
         torch.save({"model": build(ce).state_dict()}, tmp_path / "ce.pth")
         overrides += ["MODEL.WEIGHTS", str(tmp_path / "ce.pth")]
-    if cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH:  # on_images has no epochs
+    if cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH:  # on_images sets EPOCHS to 0
         overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH", "0.0"]
     assert main(["--config-file", str(path), *overrides]) == 0
     assert (tmp_path / "run/model_final.pth").exists()
@@ -229,7 +229,7 @@ def build(cfg):
 
 @pytest.mark.parametrize("path", IMAGENET, ids=lambda path: path.stem)
 def test_recipes_resolve_to_the_papers_values(path):
-    """Section 4.4: ResNeXt-50, SGD momentum 0.9, learning rate 0.2, batch 512, cosine, 90 epochs; q = 1."""
+    """Test section 4.4: ResNeXt-50, SGD, momentum 0.9, learning rate 0.2, batch size 512, cosine, 90 epochs, q = 1."""
     cfg = load_config(str(path))
     solver, box_head = cfg.SOLVER, cfg.MODEL.ROI_BOX_HEAD
     assert cfg.MODEL.CLASSIFIER.BACKBONE == "resnext50_32x4d"

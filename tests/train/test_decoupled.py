@@ -26,7 +26,7 @@ def pretrained(glyphs, tmp_path_factory):
 
 @pytest.fixture
 def job(config_file, pretrained):
-    """Run the command line with overrides. The first call trains the model that the others start from."""
+    """Return a function that runs the command line with overrides. The first call trains the initial model."""
 
     def run(*overrides, folder="run"):
         output = config_file.parent / folder
@@ -54,19 +54,19 @@ def test_classifier_alone_from_softmax_to_seesaw(job, pretrained, config_file):
     assert job(*start) == 0
     run = config_file.parent / "run"
     before, after = weights(pretrained), weights(run / "model_final.pth")
-    # All else is bit for bit what it was, batch normalization's statistics included; counts go on from 0.
+    # Everything else is unchanged bit for bit, including statistics of batch normalization. Counts start from 0.
     counts = "roi_heads.box_predictor.cls_loss.class_counts"
     assert differences(before, after) == {f"{CLASSIFIER}.weight", f"{CLASSIFIER}.bias", counts}
     assert after[counts].sum() == 3 * 4 * 64
     log = (run / "log.txt").read_text()
     assert f"only {CLASSIFIER}.weight, {CLASSIFIER}.bias" in log
-    # A resume goes on with all of it.
+    # A resumed run continues with the complete state.
     assert job(*start, "--resume", "SOLVER.MAX_ITER", "5") == 0
     resumed = weights(run / "model_final.pth")
     assert differences(after, resumed) == {f"{CLASSIFIER}.weight", f"{CLASSIFIER}.bias", counts}
     assert resumed[counts].sum() == 5 * 4 * 64
     state = torch.load(run / "model_final.pth", weights_only=True)["trainer"]["_trainer"]["optimizer"]["state"]
-    assert len(state) == 2  # momentum of weight and bias, and of nothing else
+    assert len(state) == 2  # only weight and bias have momentum
 
 
 def test_resume_with_other_parameters_is_refused(job, pretrained, capsys):
@@ -87,10 +87,10 @@ def test_crt_starts_the_classifier_anew(job, pretrained, config_file):
     assert (before[f"{CLASSIFIER}.bias"] != 0).any()
     log = (run / "log.txt").read_text()
     assert f"MODEL.WEIGHTS_EXCEPT excludes {CLASSIFIER}.bias, {CLASSIFIER}.weight" in log
-    # Without the key the trained classifier is where the second training starts.
+    # Without the key, the second training starts from the trained classifier.
     assert job("MODEL.WEIGHTS", str(pretrained), *CE, *FREEZE, *still, folder="kept") == 0
     assert differences(before, weights(config_file.parent / "kept/model_final.pth")) == set()
-    # Evaluation and resume load everything.
+    # Evaluation and resuming load all parameters.
     state = ["MODEL.WEIGHTS", str(run / "model_final.pth"), *CE, *reinit[:2]]
     assert job("--eval-only", *state, folder="evaluated") == 0
 
@@ -115,7 +115,7 @@ def test_lws_learns_the_scale_alone(job, pretrained, config_file):
         (["WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "['cls_score']"], "MODEL.WEIGHTS_EXCEPT[0]"),
         (["WEIGHTS", *FREEZE, "MODEL.WEIGHTS_EXCEPT", "['backbone.fpn_output2']"], "backbone.fpn_output2.weight: "),
         (["WEIGHTS", *FREEZE, "MODEL.ROI_BOX_HEAD.FC_DIM", "32"], "box_head.fc1.weight: expected shape (32, 3136)"),
-        # another shape than the weights that LWSLinear would scale
+        # the shape differs from the weights that LWSLinear scales
         (["WEIGHTS", *LWS[4:]], "cls_score.weight: expected shape (8, 256), found (7, 256)"),
         (["DATALOADER.SAMPLER_TRAIN", "ClassAware"], "DATALOADER.SAMPLER_TRAIN"),
     ],
@@ -128,13 +128,13 @@ def test_mistakes_end_at_once_and_write_nothing(job, pretrained, config_file, ca
     capsys.readouterr()
     assert job(*overrides) == 2
     error = capsys.readouterr().err
-    assert "\nerror: " in f"\n{error}"  # after what handlers of earlier runs in this process complain of
+    assert "\nerror: " in f"\n{error}"  # log handlers of earlier runs in this process may print messages first
     assert message in error
     assert not (config_file.parent / "run").exists()
 
 
 def test_left_out_of_a_model_with_frozen_batch_normalization(tmp_path):
-    """Its statistics come from the file; the left-out classifier and counts do not."""
+    """Test that statistics of batch normalization come from the file, but the excluded classifier and counts do not."""
     cfg = tiny_config("MODEL.RESNETS.NORM", "FrozenBN")
     trained, model = build_model(cfg), build_model(cfg)
     saved = {

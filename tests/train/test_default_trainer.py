@@ -24,7 +24,7 @@ ITERATIONS = 2
 
 
 class OwnTrainer(DefaultTrainer):
-    """As docs/library.md describes it."""
+    """Train as docs/library.md describes."""
 
     @classmethod
     def build_train_loader(cls, cfg):
@@ -33,7 +33,7 @@ class OwnTrainer(DefaultTrainer):
 
 @pytest.fixture
 def cfg(tmp_path):
-    """As in Detectron2's plain_train_net.py: the defaults, this project's keys, a YAML file."""
+    """Return a config as in Detectron2's plain_train_net.py: the defaults, this project's keys, and a YAML file."""
     data = toy_data()
     toy = entry(f"toy_{tmp_path.name}", write(tmp_path, data), write_images(tmp_path / "images", data))
     cfg = get_cfg()
@@ -75,7 +75,7 @@ def test_a_training_that_train_net_evaluates(cfg, tmp_path, sampler, caplog):
 
 
 def test_torchvisions_weights(tmp_path, monkeypatch):
-    """Without a download: the file is in torch.hub's cache."""
+    """Test torchvision's weights without a download, because the file is in the cache of torch.hub."""
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     reference = random_resnet(50)

@@ -14,7 +14,7 @@ from tests.train.faults import PLAIN, state_of
 
 
 def test_a_clock_that_jumps_back_and_forth(config_file, monkeypatch):
-    """The order of checkpoints does not depend on the clock."""
+    """Test that the order of checkpoints does not depend on the clock."""
     plain, jumps = time.time, iter(range(10**9))
     monkeypatch.setattr(time, "time", lambda: plain() + (1e9 if next(jumps) % 2 else -1e9))
     command = ["--config-file", str(config_file), *PLAIN, "SOLVER.CHECKPOINT_PERIOD", "1"]
@@ -44,7 +44,7 @@ def test_few_and_best_checkpoints_are_kept(config_file, monkeypatch):
     best = torch.load(folder / "model_best.pth", weights_only=True)
     assert (best["value"], best["iteration"]) == (0.3, 1)
     assert best["model"].keys() == state_of(folder)["model"].keys()
-    # A resumed run compares with what the run had: 0.3 is no better.
+    # A resumed run compares with the best value of the earlier run. 0.3 is not better.
     assert main([*command[:2], "--resume", *command[2:], "SOLVER.MAX_ITER", "5"]) == 0
     assert torch.load(folder / "model_best.pth", weights_only=True)["iteration"] == 1
 

@@ -35,7 +35,7 @@ def cut(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """The directory of the archive is intact, and one byte of a tensor is damaged."""
+    """Damage one byte of a tensor, and keep the directory of the archive intact."""
     content = bytearray(path.read_bytes())
     place = content.index(torch.full((1000,), 3.0).numpy().tobytes()) + 1000
     content[place] ^= 1
@@ -78,7 +78,7 @@ def test_a_torn_pointer_is_passed_over(tmp_path, content):
 
 
 def test_the_pointer_decides_where_it_is_whole(tmp_path):
-    """last_checkpoint decides: users go back to earlier checkpoints with it, and prolong finished runs."""
+    """Test that last_checkpoint selects the checkpoint, because users edit it to go back or to extend finished runs."""
     run = write_run(tmp_path / "run", (1, 3, 5), final=2)
     assert resume_file(str(run)).path.endswith("model_final.pth")
     write_pointer(str(run), "model_0000003.pth")
@@ -105,7 +105,7 @@ def test_as_many_as_are_kept(tmp_path):
     run = write_run(tmp_path / "run", (1, 3, 5, 7), final=7)
     keep_newest(str(run), 5, 0)
     assert [iteration for iteration, _ in numbered(str(run))] == [7, 5, 3, 1]
-    keep_newest(str(run), 5, 2)  # iteration 7 is of a run that somebody has gone back from
+    keep_newest(str(run), 5, 2)  # the user went back from iteration 7
     assert [iteration for iteration, _ in numbered(str(run))] == [7, 5, 3]
     assert (run / "model_final.pth").exists()
 
@@ -140,11 +140,11 @@ def test_a_full_disk_leaves_the_last_checkpoint(small_disk):
             write_checkpoint(target, {"model": {"w": torch.ones(1_000_000)}})
     assert path.read_bytes() == before
     assert [entry.name for entry in small_disk.iterdir()] == [path.name]
-    write_checkpoint(path, good)  # the space is there again
+    write_checkpoint(path, good)  # the disk has space again
 
 
 def test_a_training_whose_disk_fills_up(config_file, small_disk, capsys):
-    """Only one of two checkpoints fits on the disk. It stays, and the message tells what to do."""
+    """Test a disk for only one of two checkpoints. The first stays, and the message contains instructions."""
     size = main(["--config-file", str(config_file), "SOLVER.MAX_ITER", "1"])
     assert size == 0
     needed = (config_file.parent / "run" / "model_final.pth").stat().st_size
@@ -200,7 +200,7 @@ def test_a_folder_that_cannot_be_written(config_file, small_disk, capsys):
 
 
 def hold(folder, pipe):
-    lock = RunLock(folder)  # which is released with it
+    lock = RunLock(folder)  # this releases the lock
     lock.acquire()
     pipe.send("held")
     time.sleep(100)
@@ -222,7 +222,7 @@ def test_two_runs_in_one_folder(config_file, capsys):
     finally:
         holder.kill()
         holder.join()
-    # The kernel has released it.
+    # The kernel has released the lock.
     lock = RunLock(str(run))
     lock.acquire()
     lock.release()

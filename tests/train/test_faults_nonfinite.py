@@ -9,7 +9,7 @@ from tests.train.faults import PLAIN, state_of
 
 
 def spoil(monkeypatch, iterations, where):
-    """Make the loss, or only its gradient, nan in some iterations."""
+    """Replace the loss, or only its gradient, by nan in some iterations."""
     compute, calls = SeesawLoss.compute, iter(range(1000))
 
     def spoilt(self, logits, *args, **kwargs):
@@ -22,7 +22,7 @@ def spoil(monkeypatch, iterations, where):
     monkeypatch.setattr(SeesawLoss, "compute", spoilt)
 
 
-# The host asks in every iteration, or is told later.
+# The host reads the metrics in every iteration, or later.
 TOLD = {"at once": [], "late": ["SOLVER.OPTIMIZER_IMPLEMENTATION", "fused", "SOLVER.METRICS_PERIOD", "20"]}
 
 
@@ -44,7 +44,7 @@ def test_a_step_that_is_not_finite_ends_the_run_with_its_state(config_file, caps
     assert all(f"{item['file_name']} id {item['image_id']}" in error for item in report["images"])
     assert ("loss_cls_classes nan" in error) == (where == "loss")
     assert "roi_heads.box_predictor.cls_score.weight" in report["gradients"]
-    # The state is that before the step, class counts and batch normalization included: that of the last checkpoint.
+    # The state before the step is that of the last checkpoint, including class counts and batch normalization.
     last = torch.load(folder / "model_0000000.pth", weights_only=True)
     torch.testing.assert_close(saved["model"], last["model"], rtol=0, atol=0)
     torch.testing.assert_close(
@@ -55,7 +55,7 @@ def test_a_step_that_is_not_finite_ends_the_run_with_its_state(config_file, caps
 
 @pytest.mark.parametrize("told", TOLD)
 def test_steps_that_are_skipped_change_nothing(config_file, monkeypatch, told):
-    """Three steps, the last two skipped, end in the same state as one step, except for the iteration."""
+    """Test that three steps, of which two are skipped, give the same state as one step, except for the iteration."""
     command = ["--config-file", str(config_file), *PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "2", *TOLD[told]]
     first = config_file.parent / "first"
     assert main([*command, "OUTPUT_DIR", str(first), "SOLVER.MAX_ITER", "1"]) == 0
@@ -78,7 +78,7 @@ def test_skipped_steps_are_counted_over_a_resume(config_file, monkeypatch, capsy
 
 
 def test_gradient_clipping(config_file):
-    """Detectron2's keys: a step of plain SGD moves a parameter by at most the learning rate times the bound."""
+    """Test Detectron2's keys: a step of plain SGD changes a parameter by at most the learning rate times the bound."""
     solver = ["SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "value"]
     solver += ["SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "1e-3", "SOLVER.WEIGHT_DECAY", "0.0", "SOLVER.BASE_LR", "1.0"]
     command = ["--config-file", str(config_file), *PLAIN, *solver]

@@ -26,7 +26,7 @@ from tests.train.faults import PLAIN, state_of
 
 
 def one_of_two(config_file, how):
-    """Train in two processes; the fault happens in the second one, in iteration 1."""
+    """Train in two processes. The fault occurs in the second process, in iteration 1."""
     cfg = load_config(config_file, [*PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "1"])
     step, second = Trainer.run_step, dist.get_rank() == 1
 
@@ -116,7 +116,7 @@ def test_a_process_without_foreground(config_file):
 
 @pytest.mark.slow
 def test_sigterm_to_the_command(config_file):
-    """Like a cluster: signal all processes, including workers of loaders, while the parent forwards it, too."""
+    """Test SIGTERM to all processes, including workers, as on a cluster, while the parent also forwards the signal."""
     command = [sys.executable, "train_net.py", "--config-file", str(config_file), "--num-processes", "2"]
     options = [*PLAIN, "SOLVER.MAX_ITER", "100000", "SOLVER.CHECKPOINT_PERIOD", "100000", "DATALOADER.NUM_WORKERS", "1"]
     process = subprocess.Popen(
@@ -156,7 +156,7 @@ def wait_for(condition, process):
 
 
 def workers_of(process):
-    """Return the process ids of the two ranks that torchrun started."""
+    """Return the ids of the two processes that torchrun started."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -177,7 +177,7 @@ def test_torchrun_restarts_and_the_run_resumes_by_itself(config_file):
     wait_for((folder / "last_checkpoint").exists, process)
     os.kill(workers_of(process)[1], signal.SIGKILL)
     wait_for(lambda: (folder / "log.txt").read_text().count("Starting training from iteration") == 2, process)
-    process.terminate()  # which torchrun passes on
+    process.terminate()  # torchrun forwards the signal
     _, error = process.communicate(timeout=60)
     starts = [line for line in (folder / "log.txt").read_text().splitlines() if "Starting training from" in line]
     assert starts[0].endswith("iteration 0")
@@ -192,7 +192,7 @@ def test_torchrun_killed_ends_its_processes_with_a_checkpoint(config_file):
     folder = config_file.parent / "run"
     wait_for((folder / "last_checkpoint").exists, process)
     process.kill()
-    _, error = process.communicate(timeout=60)  # until both processes have closed it too
+    _, error = process.communicate(timeout=60)  # wait until both processes have closed the stream
     assert "stopped by SIGTERM after iteration" in error
     iteration = int((folder / "last_checkpoint").read_text()[6:13])
     assert f"after iteration {iteration}," in error

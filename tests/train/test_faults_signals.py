@@ -47,7 +47,7 @@ def test_a_signal_finishes_the_iteration_and_saves(config_file, monkeypatch, cap
 
 
 def test_metrics_of_a_stop_come_when_they_are_due(config_file, tmp_path, monkeypatch):
-    """A stopped run writes its last metrics, so the resumed run does not report them as removed."""
+    """Test that a stopped run writes its last metrics, so that the resumed run does not report removed lines."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
 
     def command(folder):
@@ -108,7 +108,7 @@ def test_a_signal_during_an_evaluation_ends_it_at_once(config_file, monkeypatch,
 
 
 def test_a_signal_during_an_evaluation_in_between_loses_nothing(config_file, tmp_path, monkeypatch):
-    """Iterations since the last periodic checkpoint are saved, and resumed bit for bit."""
+    """Test that iterations since the last periodic checkpoint are saved, and resumed bit for bit."""
     log_every_iteration(monkeypatch)
     build, whole, parts = trainer.build_evaluator, tmp_path / "whole", tmp_path / "parts"
 
@@ -117,7 +117,7 @@ def test_a_signal_during_an_evaluation_in_between_loses_nothing(config_file, tmp
         return ["--config-file", str(config_file), *often]
 
     assert main(command(whole)) == 0
-    # What was saved for evaluations is no longer there.
+    # Checkpoints that were saved for evaluations are removed.
     assert {path.name for path in whole.glob("model*")} == {"model_0000004.pth", "model_final.pth"}
     evaluations = iter(["first"])
 
@@ -138,7 +138,7 @@ def test_a_signal_during_an_evaluation_in_between_loses_nothing(config_file, tmp
 
 
 def test_a_second_signal_ends_at_once():
-    """A process that defers the first signal forever. A signal right after the first one counts as the same."""
+    """Test a process that ignores the first signal. A signal right after the first one counts as the same signal."""
     pid = os.fork()
     if pid == 0:
         with STOP.installed():
@@ -167,7 +167,7 @@ def test_no_handlers_outside_the_main_thread():
 
 
 def test_a_program_that_still_holds_its_loader_exits():
-    """After an error the traceback keeps the loop alive, and blocked workers do not receive SIGTERM."""
+    """Test that a program exits after an error. The traceback keeps the loader, and its workers get no SIGTERM."""
     program = """
 import atexit, time
 from torch.utils.data import DataLoader

@@ -15,8 +15,8 @@ from seesaw_d2.utils.distributed import distributed
 from tests.modeling.tiny import CASCADE, tiny_batch, tiny_config
 from tests.processes import run_two_processes
 
-# Every proposal and anchor, and (frozen) batch normalization with fixed statistics: nothing that a process does for
-# itself alone.
+# Use all proposals and anchors, and batch normalization with fixed statistics, so that a process computes nothing
+# separately.
 ALL = [
     *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "4000", "MODEL.RPN.BATCH_SIZE_PER_IMAGE", "20000"),
     *("SEED", "1"),
@@ -24,7 +24,7 @@ ALL = [
 SEESAW = [*ALL, "MODEL.RPN.POST_NMS_TOPK_TRAIN", "60"]
 CASCADED = [*ALL, *CASCADE, "MODEL.RPN.POST_NMS_TOPK_TRAIN", "60"]
 ITERATIVE = [*SEESAW, "MODEL.ROI_HEADS.NAME", "IterativeROIHeads"]
-# Config; the part whose output has nan in it, "image" for the input; objects in the images of each batch.
+# Config, part whose output contains nan ("image": the input), and numbers of objects in the images of each batch.
 CASES = {
     "images": (SEESAW, "image", (2, 1, 1, 2)),
     "deltas": (SEESAW, "proposal_generator.rpn_head.anchor_deltas", (2, 1, 1, 2)),
@@ -37,7 +37,7 @@ SPOILT = 1
 
 
 def spoil(model, part, batch):
-    """Put a nan into the predictions for the last image."""
+    """Replace a prediction for the last image by nan."""
     if part == "image":
         batch[-1]["image"] = batch[-1]["image"].float()
         batch[-1]["image"][0, 0, 0] = float("nan")
@@ -52,7 +52,7 @@ def spoil(model, part, batch):
 
 
 def train(process, folder, name, max_skipped, processes=2):
-    """Four steps, the second with a nan in the last process; the state and the message, if one ended the training."""
+    """Run four steps, the second with nan in the last process. Return the state, and the error message, if any."""
     overrides, part, objects = CASES[name]
     torch.manual_seed(0)
     model = freeze(build_model(tiny_config(*overrides)), ["backbone.bottom_up"], [])

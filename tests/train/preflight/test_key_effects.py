@@ -29,7 +29,7 @@ HEADS = {
 }
 LOSSES = sorted(name for name, each in LOSS_REGISTRY if set(each.backgrounds) - {"none"})
 WRAPPED = [("PairwiseClassBalance", name) for name in ("SeesawLoss", "CrossEntropyLoss", "EqualizationLossV2")]
-# Another value of each key that cannot be changed by ``another``.
+# Another value of each key for which ``another`` cannot find a value.
 VALUES = {
     f"{LOSS}.NAME": "FocalLoss",
     f"{LOSS}.BACKGROUND": "class",
@@ -64,13 +64,13 @@ KEYS = [
     for key in leaf_keys(default_config())
     if key.startswith(NODES) or key in [f"MODEL.ROI_MASK_HEAD.{name}" for name in ("NAME", "PER_STAGE", "TEMPERATURE")]
 ]
-# Read by what a model is not: where counts come from, and by the schedule.
+# Keys that do not affect the model, but the source of counts or the schedule.
 OUTSIDE = (
     f"{LOSS}.SEESAW.CLASS_COUNTS",
     f"{LOSS}.PCB.START_EPOCH",
     f"{LOSS}.LDAM.START_EPOCH",
     "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG",
-    "MODEL.ROI_HEADS.CALIBRATION.NAME",  # empty text is never refused
+    "MODEL.ROI_HEADS.CALIBRATION.NAME",  # an empty text is never refused
     "MODEL.ROI_HEADS.CALIBRATION.COUNTS",
 )
 
@@ -105,7 +105,7 @@ def refused(cfg: CfgNode, key: str) -> bool:
 
 
 def fingerprint(cfg: CfgNode):
-    """Return the modules of a model with their plain attributes and initial values, or the error."""
+    """Return the modules of a model with plain attributes and initial values, or the error of building the model."""
     torch.manual_seed(0)
     try:
         model = build_model(cfg)
@@ -117,7 +117,7 @@ def fingerprint(cfg: CfgNode):
 
 
 def described(value):
-    """Return plain values and the contents of objects; only the types of modules, tensors and functions."""
+    """Return plain values and the contents of objects. For modules, tensors and functions, return only the types."""
     if isinstance(value, dict):
         return {str(name): described(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -130,7 +130,7 @@ def described(value):
 
 
 def disagreements(cfg: CfgNode, keys):
-    """Return the keys that affect the model and are refused, or do not and are accepted."""
+    """Return the keys that affect the model but are refused, and the keys that have no effect but are accepted."""
     plain = fingerprint(cfg)
     return [key for key in keys if (fingerprint(changed(cfg, key)) != plain) == refused(cfg, key)]
 
@@ -213,7 +213,7 @@ def test_every_key_with_each_schedule(name, epochs):
 
 
 def test_choices_together():
-    """A key is read if each single choice allows it."""
+    """Test that a key is read if each choice in the config allows the key."""
     plain = tiny_config()
     axes = {
         "MODEL.ROI_HEADS.NAME": list(HEADS),

@@ -68,7 +68,7 @@ def files(folder):
 
 def take(folder, **options):
     options = {"resume": False, "overwrite": False, **options}
-    check_output_folder(str(folder), **options)  # as the preflight does, before the lock exists
+    check_output_folder(str(folder), **options)  # the preflight calls this function before the lock exists
     lock = RunLock(str(folder))
     try:
         take_folder(lock, **options)
@@ -92,7 +92,7 @@ def _race(folder, begin, end, overwrite, answers):
         answers.put(lock is not None)
     except ConfigError as error:
         answers.put(str(error))
-    end.wait()  # the winner keeps the lock
+    end.wait()  # keep the lock until the test ends
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -21,7 +21,7 @@ SCALED = [
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8, 30])
 def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
-    """START_ITER of PCB and LDAM is scaled, too. A checkpoint period of 1 stays 1."""
+    """Compare the scaled schedule with Detectron2. START_ITER of PCB and LDAM is scaled, too. A period of 1 stays 1."""
     cfg = load_config("", SCALED)
     expected = DefaultTrainer.auto_scale_workers(cfg, world_size)
     if world_size != 2:
@@ -37,7 +37,7 @@ def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
 
 
 def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
-    """One process instead of two."""
+    """Test that one process instead of two logs the scaled schedule and saves it in the config."""
     steps = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "SOLVER.REFERENCE_WORLD_SIZE", "2"]
     loss = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
     pcb = [f"{loss}.NAME", "PairwiseClassBalance", f"{loss}.PCB.START_ITER", "1"]
@@ -53,7 +53,7 @@ def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
 
 
 def test_a_batch_that_fits_once_it_is_scaled(config_file):
-    """3 processes do not divide a batch of 4, but they divide the batch of 6 after scaling from 2 processes."""
+    """Test that 3 processes accept a batch of 4 for 2 processes, because the scaled batch, 6, is divisible by 3."""
     args = argument_parser().parse_args(["--config-file", str(config_file), "SOLVER.REFERENCE_WORLD_SIZE", "2"])
     prepare(args, ProcessLayout(3, 3, starter="--num-processes"))
     args.opts = []

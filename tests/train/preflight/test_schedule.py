@@ -15,7 +15,7 @@ from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.schedule import apply_schedule, check_schedule, resolve_schedule, scale_to_processes
 
 LVIS_V1 = 100170
-# Images without objects are filtered out, here by default and by the reference's filter_empty_gt.
+# Number of images with objects. By default, other images are omitted, as with filter_empty_gt of the reference.
 LVIS_V1_ANNOTATED = 99388
 TWO_TIMES = ("SOLVER.EPOCHS", 24.0, "SOLVER.STEP_EPOCHS", [16, 22], "SOLVER.BASE_LR", 0.02)
 
@@ -27,10 +27,10 @@ def solver(*overrides):
 @pytest.mark.parametrize(
     ("images", "batch", "max_iter", "steps"),
     [
-        # 1, 8 or 16 GPUs share the recipe's batch of 16: the schedule is the same on each
+        # batch size 16 of the recipe, on 1, 8 or 16 GPUs: the schedule is the same
         (LVIS_V1, 16, 24 * 6261, (16 * 6261, 22 * 6261)),
         (LVIS_V1_ANNOTATED, 16, 24 * 6212, (16 * 6212, 22 * 6212)),
-        # 2 images a GPU on 1 and on 16 of them
+        # 2 images per GPU, on 1 GPU and on 16 GPUs
         (LVIS_V1, 2, 24 * 50085, (16 * 50085, 22 * 50085)),
         (LVIS_V1, 32, 24 * 3131, (16 * 3131, 22 * 3131)),
     ],
@@ -43,7 +43,7 @@ def test_iterations_and_learning_rate(images, batch, max_iter, steps):
 
 def test_fractions_of_epochs_and_repeated_images():
     node = solver("SOLVER.IMS_PER_BATCH", 4, "SOLVER.EPOCHS", 2.5, "SOLVER.STEP_EPOCHS", [0.5, 2])
-    schedule = resolve_schedule(node, 30, 38.4)  # 10 iterations an epoch
+    schedule = resolve_schedule(node, 30, 38.4)  # 10 iterations per epoch
     assert (schedule.max_iter, schedule.steps) == (25, (5, 20))
     assert "2.5 epochs of 38 images (30 and their repetitions), steps after 0.5, 2" in schedule.describe()
     assert "Learning rate 0.005 (0.02 for a batch of 16)" in schedule.describe()
@@ -58,7 +58,7 @@ def test_off_by_default():
 @pytest.mark.parametrize("world_size", [1, 8, 16])
 @pytest.mark.parametrize("rounding", ["stochastic", "ceil"])
 def test_the_config_is_resolved_before_training(config_file, world_size, rounding):
-    """The config is resolved in place, equally for each number of GPUs. The saved config resolves to itself."""
+    """Test that the config is resolved in place, equally for any number of GPUs. The result resolves to itself."""
     overrides = ["SOLVER.EPOCHS", "2.5", "SOLVER.STEP_EPOCHS", "[1]", "SOLVER.REFERENCE_BATCH_SIZE", "8"]
     overrides += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"]
     overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", "1.5"]
@@ -153,7 +153,7 @@ def test_steps_that_do_not_follow_each_other_are_named(steps):
 
 @pytest.mark.parametrize("epochs", [[0.1], [1.2, 1.4]])
 def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, epochs):
-    """An epoch has 3 iterations: a tenth of it is iteration 0, and two fractions can be the same iteration."""
+    """Test errors for fractions of an epoch of 3 iterations that give iteration 0 or the same iteration."""
     cfg = load_config(str(config_file), ["SOLVER.EPOCHS", "2.0", "SOLVER.STEP_EPOCHS", epochs])
     cfg.SOLVER.IMS_PER_BATCH = 8
     register_datasets(cfg)

@@ -29,7 +29,7 @@ def test_every_comparison(path, overrides):
 
 
 def zoo():
-    """Detectron2's own configs, by the heads of this project that they need; some cannot be read as plain values."""
+    """Return Detectron2's configs, by the heads of this project that they need. Omit configs with Python objects."""
     for path in sorted(ZOO.glob("**/*.yaml")):
         try:
             cfg = load_config(str(path))
@@ -40,7 +40,7 @@ def zoo():
 
 
 def test_detectron2s_configs():
-    """Each config passes as it is, and becomes a Seesaw config by one key."""
+    """Test that each config passes unchanged, and with the key that selects Seesaw Loss."""
     found = list(zoo())
     assert len(found) > 40
     for path, heads in found:

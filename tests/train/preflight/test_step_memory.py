@@ -9,12 +9,12 @@ from detectron2.config import CfgNode
 from seesaw_d2.train.preflight.doctor import step_memory
 from seesaw_d2.train.preflight.doctor.findings import Findings
 
-SIZE = 2**26  # bytes that the examined function needs for an image
+SIZE = 2**26  # number of bytes that the examined function needs for an image
 SOLVER = {"IMS_PER_BATCH": 8, "BASE_LR": 0.02, "REFERENCE_BATCH_SIZE": 0, "REFERENCE_WORLD_SIZE": 0}
 
 
 def examine(monkeypatch, available, optimizer_size=0, images=8, **solver):
-    """Return the problems, and the sizes of the batches that the function ran on."""
+    """Return the reported problems, and the sizes of the batches on which the function ran."""
     monkeypatch.setattr(step_memory, "available_memory", lambda: available)
     ran = []
 
@@ -32,7 +32,7 @@ def examine(monkeypatch, available, optimizer_size=0, images=8, **solver):
 def test_a_batch_that_fits(monkeypatch):
     found, ran = examine(monkeypatch, 20 * SIZE)
     assert not found
-    assert ran == [[132], [132, 120]]  # the largest images
+    assert ran == [[132], [132, 120]]  # batches of the largest images
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_batch_that_fits(monkeypatch):
     [
         ({}, "SOLVER.IMS_PER_BATCH 4 SOLVER.REFERENCE_BATCH_SIZE 8,"),
         ({"REFERENCE_BATCH_SIZE": 16}, "SOLVER.IMS_PER_BATCH 4,"),
-        ({"IMS_PER_BATCH": 16}, "SOLVER.IMS_PER_BATCH 8 SOLVER.REFERENCE_BATCH_SIZE 16,"),  # two processes
+        ({"IMS_PER_BATCH": 16}, "SOLVER.IMS_PER_BATCH 8 SOLVER.REFERENCE_BATCH_SIZE 16,"),  # with two processes
         ({"REFERENCE_WORLD_SIZE": 2}, "SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR by 0.5,"),
     ],
 )

@@ -15,7 +15,7 @@ from tests.data.toy import toy_data
 
 @pytest.fixture
 def sources(tmp_path):
-    """Entries by name: data sets of images in classes/cat and classes/dog, which need not exist in lists."""
+    """Return a dict from name to a data set of images in classes/cat and classes/dog. Listed images may be missing."""
     for name in ("cat/a.png", "cat/b.png", "dog/c.png"):
         (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "classes" / name).write_bytes(b"")

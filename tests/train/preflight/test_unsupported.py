@@ -129,7 +129,7 @@ MODELS = {
     "fcos": lambda: load_config(FCOS, ["MODEL.DEVICE", "cpu"]),
     "semantic": lambda: load_config(SEMANTIC, ["MODEL.DEVICE", "cpu"]),
 }
-# Read by the trainer and the loaders; False has no effect; refused by ``check_architecture`` or ``sigmoid_loss``.
+# Keys that the trainer or the loaders read, whose value False has no effect, or that other checks refuse.
 ELSEWHERE = (
     *("MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "MODEL.FREEZE.NAMES", "MODEL.FREEZE.EXCEPT", "MODEL.CHANNELS_LAST"),
     *("MODEL.COMPILE", "MODEL.ROI_ALIGN_GRADIENT", "MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE"),
@@ -140,7 +140,7 @@ ELSEWHERE = (
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_key_of_a_model_is_read_or_refused(name, monkeypatch):
-    monkeypatch.setattr("seesaw_d2.modeling.building.trainer_keys", lambda cfg: [])  # reads all keys
+    monkeypatch.setattr("seesaw_d2.modeling.building.trainer_keys", lambda cfg: [])  # it reads all keys
     monkeypatch.setattr("seesaw_d2.modeling.building.provide_names", lambda cfg: None)
     cfg, Recording.read = MODELS[name](), set()
     build_model(recording(cfg))

@@ -30,7 +30,7 @@ def check(path, *overrides):
 
 
 def write(folder, name, base=None, **values):
-    """A YAML file of nested keys, given as NODE__KEY."""
+    """Write a YAML file with nested keys, which are given as NODE__KEY."""
     content: dict = {} if base is None else {"_BASE_": str(base)}
     for key, value in values.items():
         *nodes, leaf = key.split("__")
@@ -165,8 +165,8 @@ def test_a_base_too_must_be_read(tmp_path, name):
 def test_what_a_base_may_hold(tmp_path):
     loss = "MODEL__ROI_BOX_HEAD__CLS_LOSS"
     seesaw = write(tmp_path, "seesaw.yaml", GLYPHS, **{f"{loss}__SEESAW__P": 1.0})
-    check(write(tmp_path, "ce.yaml", seesaw, **{f"{loss}__NAME": "CrossEntropyLoss"}))  # the choice is replaced
-    check(write(tmp_path, "epochs.yaml", GLYPHS, SOLVER__EPOCHS=2.0))  # after the base's MAX_ITER and STEPS
+    check(write(tmp_path, "ce.yaml", seesaw, **{f"{loss}__NAME": "CrossEntropyLoss"}))  # another loss is selected
+    check(write(tmp_path, "epochs.yaml", GLYPHS, SOLVER__EPOCHS=2.0))  # overrides MAX_ITER and STEPS of the base
     preset = write(tmp_path, "preset.yaml", GLYPHS, DATALOADER__REPEAT_THRESHOLD=0.1)
     check(write(tmp_path, "uniform.yaml", preset))
     with pytest.raises(ConfigError, match=r"DATALOADER\.REPEAT_THRESHOLD"):
@@ -174,7 +174,7 @@ def test_what_a_base_may_hold(tmp_path):
 
 
 def test_iterations_beside_epochs(tmp_path):
-    """They are for Detectron2's trainer. Without epochs in the same file they would be lost."""
+    """Test iterations beside epochs, for Detectron2's trainer. Without epochs in the same file, they are an error."""
     both = write(tmp_path, "both.yaml", GLYPHS, SOLVER__EPOCHS=2.0, SOLVER__MAX_ITER=6, SOLVER__STEPS=[4])
     check(both)
     with pytest.raises(ConfigError, match=r"SOLVER\.MAX_ITER"):
