@@ -152,7 +152,7 @@ def test_names_and_values_of_the_state_stay():
 
 
 def test_boxes_keep_their_precision_in_bfloat16():
-    """Test that features are float32 with bfloat16 autocast, because RoIAlign gets boxes in the type of features."""
+    """Test that features stay float32 in bfloat16 autocast, because RoIAlign converts boxes to the same type."""
     model = accelerate(build_model(tiny_config(*BFLOAT16)), tiny_config(*BFLOAT16))
     images = model.preprocess_image(tiny_batch())
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -36,9 +36,9 @@ def test_the_stop_flag_travels_with_the_losses(monkeypatch):
     values = reduced_values(torch.tensor([2.0, 3.0]), torch.tensor(True), 0.5, signalled=True)
     assert values.tolist() == [0, 1, 2, 3, 0.5]
     monkeypatch.setattr(hooks, "world_size", lambda: 2)
-    for name in ("all_reduce", "all_gather", "broadcast", "barrier"):  # none of them in an iteration
+    for name in ("all_reduce", "all_gather", "broadcast", "barrier"):  # no collective in an iteration
         monkeypatch.setattr(dist, name, lambda *_, **__: pytest.fail("a collective"))
-    monkeypatch.setattr(STOP, "signum", 15)  # of this process alone, not yet known to the others
+    monkeypatch.setattr(STOP, "signum", 15)  # only this process knows the signal
     hook = hooks.CheckpointHook(None, period=100)
     hook.trainer = SimpleNamespace(iter=3, max_iter=10, signalled=False)
     hook.after_step()
@@ -67,7 +67,7 @@ def test_buffers_are_broadcast_at_once_and_those_that_a_process_lacks_are_left_o
     for index in range(5):
         model.register_buffer(f"float{index}", torch.full((index + 1,), 1.0))
     model.register_buffer("count", torch.tensor(1))
-    model.register_buffer("groups", torch.tensor([1]))  # no annotations in the other process
+    model.register_buffer("groups", torch.tensor([1]))  # the other process has no annotations
 
     def gather(described, own):
         described[:] = [{name: each for name, each in own.items() if name != "groups"}, own]
@@ -82,7 +82,7 @@ def test_buffers_are_broadcast_at_once_and_those_that_a_process_lacks_are_left_o
     monkeypatch.setattr(dist, "all_gather_object", gather)
     monkeypatch.setattr(dist, "broadcast", receive)
     distributed.broadcast_buffers(model)
-    assert len(sent) == 2  # a collective for each data type
+    assert len(sent) == 2  # one collective for each data type
     assert all((buffer == (1 if name == "groups" else 7)).all() for name, buffer in model.named_buffers())
 
 
@@ -165,7 +165,7 @@ def test_gradients_of_pooling_are_computed_on_the_device_of_the_boxes():
     start, size = torch.tensor([1.0, 2.5]), torch.tensor([4.0, 3.0])
     expected = interpolation_weights(start, size, 2, 8, 2)
     try:
-        torch.set_default_device("meta")  # where a tensor without a device would be made
+        torch.set_default_device("meta")  # tensors without an explicit device would be on "meta"
         found = interpolation_weights(start, size, 2, 8, 2)
     finally:
         torch.set_default_device(None)

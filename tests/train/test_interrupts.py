@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# In place of PyTorch: the signal comes in the midst of it, and it goes on.
+# This module replaces PyTorch. It sends the signal in the middle of the import, and continues.
 TORCH = """
 import os, signal
 os.kill(os.getpid(), signal.SIGINT)

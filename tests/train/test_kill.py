@@ -12,12 +12,12 @@ import pytest
 
 from tests.train.resumed_runs import assert_same_runs, options
 
-# Some three lines of metrics.json, one of them of an iteration that ends with a checkpoint and an evaluation.
+# About three lines of metrics.json. One line is about an iteration with a checkpoint and an evaluation.
 LENGTH = ["SOLVER.MAX_ITER", "46", "SOLVER.STEPS", "(30,)", "SOLVER.CHECKPOINT_PERIOD", "5", "TEST.EVAL_PERIOD", "20"]
 
 
 def start(config_file: Path, run: Path, processes: int, *overrides) -> subprocess.Popen:
-    """Start train_net.py in its own session."""
+    """Start train_net.py in a new session."""
     arguments = ["--config-file", str(config_file), "--resume", "--num-processes", str(processes)]
     with open(run.with_suffix(".txt"), "ab") as output:
         return subprocess.Popen(
@@ -30,7 +30,7 @@ def start(config_file: Path, run: Path, processes: int, *overrides) -> subproces
 
 
 def kill(process: subprocess.Popen, run: Path, rng: random.Random) -> None:
-    """Kill the whole session at a random moment, or while the next checkpoint is written."""
+    """Kill all processes of the session at a random moment, or while the next checkpoint is written."""
     before = set(run.glob("model*"))
     writing = rng.random() < 0.5
     wanted = (lambda: set(run.glob("model*")) != before) if writing else (run / "metrics.json").exists
@@ -56,7 +56,7 @@ def test_killed_at_random_moments(config_file, tmp_path, processes, workers):
             break
         kill(process, parts, rng)
         kills += 1
-        if (parts / "model_final.pth").exists():  # the last checkpoint; what follows is evaluation
+        if (parts / "model_final.pth").exists():  # this is the last checkpoint. Only the evaluation follows
             process = start(config_file, parts, processes, "DATALOADER.NUM_WORKERS", workers)
             break
     assert process.wait(600) == 0, parts.with_suffix(".txt").read_text()[-3000:]

@@ -49,7 +49,7 @@ def test_train_resume_evaluate(lazy_config, tmp_path, capsys):
 
 @pytest.mark.parametrize("at", [1, 4])
 def test_a_signal_finishes_the_iteration_and_saves(lazy_config, tmp_path, monkeypatch, capsys, at):
-    """In the middle of a training and in its last iteration."""
+    """Test a signal in the middle of a training and in the last iteration."""
     step = LazyTrainer.run_step
 
     def stopping(self):
@@ -94,13 +94,13 @@ def test_a_signal_before_the_last_evaluation_leaves_a_record(lazy_config, tmp_pa
 
 @pytest.mark.slow
 def test_a_resumed_run_is_the_uninterrupted_one(lazy_config, tmp_path):
-    """Losses, weights, class counts, optimizer, place in the data: bit for bit."""
+    """Test that losses, weights, class counts, optimizer and data position are equal bit for bit."""
     words = ["train.seed=5", "train.checkpointer.period=2", "dataloader.train.num_workers=2"]
     words.append("dataloader.evaluator=null")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(lazy_config, *words, "train.max_iter=5", f"train.output_dir={whole}") == 0
     assert run(lazy_config, *words, "train.max_iter=5", f"train.output_dir={parts}") == 0
-    # As after a kill in the fourth iteration.
+    # Simulate a kill in the fourth iteration.
     for name in ("model_0000003.pth", "model_final.pth"):
         (parts / name).unlink()
     (parts / "last_checkpoint").write_text("model_0000001.pth")
@@ -113,7 +113,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(lazy_config, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes(lazy_config, tmp_path):
-    """They train, evaluate and resume; one file of each kind is written."""
+    """Test that two processes train, evaluate and resume, and write one file of each kind."""
     words = ["--num-processes", "2"]
     assert run(lazy_config, *words) == 0
     assert run(lazy_config, *words, "--resume", "train.max_iter=3") == 0
@@ -143,7 +143,7 @@ def test_a_step_that_is_not_finite_ends_the_run(lazy_config, tmp_path, monkeypat
 
 
 def test_bfloat16(lazy_config, tmp_path):
-    """bfloat16 is used, and RoIAlign gets float32."""
+    """Test that the layers use bfloat16, and that RoIAlign gets float32."""
     losses = {}
     for name, words in (("plain", []), ("half", ["train.amp.enabled=True", "train.amp.dtype=bfloat16"])):
         words += ["train.max_iter=1", "train.seed=3", f"train.output_dir={tmp_path / name}"]

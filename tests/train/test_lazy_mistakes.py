@@ -68,7 +68,7 @@ def test_files_that_are_no_lazy_configs(tmp_path, capsys):
 
 
 def test_names_that_are_ends_of_the_models(tmp_path):
-    """PATH?matching_heuristics=True, as in ViTDet's configs."""
+    """Test weights PATH?matching_heuristics=True, as in ViTDet's configs."""
     source, model = torch.nn.Linear(2, 3), torch.nn.ModuleDict({"backbone": torch.nn.Linear(2, 3)})
     torch.save({"model": source.state_dict()}, tmp_path / "plain.pth")
     LazyCheckpointer(model).load(f"{tmp_path}/plain.pth?matching_heuristics=True", checkpointables=[])
@@ -84,7 +84,7 @@ def test_names_that_are_ends_of_the_models(tmp_path):
         ("+mine.own.key=7", lambda cfg: cfg.mine.own.key == 7),
         ("train.seed=7", lambda cfg: cfg.train.seed == 7),
         ("train.amp.dtype=bfloat16", lambda cfg: cfg.train.amp.dtype == "bfloat16"),
-        # What the node's function or class takes, without being named in the config.
+        # Arguments of the function or class of a node that the config does not contain.
         ("optimizer.nesterov=True", lambda cfg: cfg.optimizer.nesterov),
         ("model.backbone.bottom_up.num_classes=7", lambda cfg: cfg.model.backbone.bottom_up.num_classes == 7),
         ("dataloader.train.prefetch_factor=7", lambda cfg: cfg.dataloader.train.prefetch_factor == 7),

@@ -16,7 +16,7 @@ def command(config_file):
 
 
 def test_more_workers_than_cores_are_mentioned_once(command, config_file, monkeypatch, recwarn):
-    """It replaces PyTorch's warning for each loader."""
+    """Test that a single message replaces PyTorch's warning for each loader."""
     monkeypatch.setattr(torch._utils, "cpu_count", lambda: 1)
     monkeypatch.setattr(train_loader, "count_workers", lambda workers: 1)
     monkeypatch.setattr(files, "_already_logged", set())
@@ -27,7 +27,7 @@ def test_more_workers_than_cores_are_mentioned_once(command, config_file, monkey
 
 
 def test_colors_are_for_terminals(command, config_file, capsys, monkeypatch):
-    """Detectron2 logs the config in colors, and warnings, to files and pipes too."""
+    """Test that only terminals get colors. Detectron2 also writes colors to files and pipes."""
     assert main(command) == 0
     printed, log = capsys.readouterr().out, (config_file.parent / "run/log.txt").read_text()
     for text in (printed, log):
@@ -42,7 +42,7 @@ def test_colors_are_for_terminals(command, config_file, capsys, monkeypatch):
 
 @pytest.mark.parametrize("built", [False, True])
 def test_a_missing_extension_is_put_into_perspective(command, config_file, monkeypatch, built):
-    """Detectron2's table of the environment says "not built correctly"."""
+    """Test the message about Detectron2's missing extension. The environment table says "not built correctly"."""
     monkeypatch.setattr(logs, "find_spec", lambda name: built or None)
     assert main(command) == 0
     log = (config_file.parent / "run/log.txt").read_text()

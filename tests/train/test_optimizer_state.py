@@ -20,7 +20,7 @@ def trained(kind=torch.optim.SGD, factors=(1.0, 2.0), lr=0.1, **options):
 
 def test_each_group_keeps_its_own_values():
     before, after = trained(momentum=0.9), trained(lr=0.4, momentum=0.5, weight_decay=0.25, nesterov=True, foreach=True)
-    for group in before.param_groups:  # in the middle of a schedule
+    for group in before.param_groups:  # values in the middle of a schedule
         group.update(initial_lr=group["lr"], lr=group["lr"] / 8)
     before.state[before.param_groups[1]["params"][0]]["momentum_buffer"].fill_(7)
     load_optimizer_state(after, before.state_dict(), "run")

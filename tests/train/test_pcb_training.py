@@ -18,7 +18,7 @@ def state(run):
 
 
 def test_a_resume_goes_on_with_its_counts_and_the_wrapped_losss(config_file):
-    """The authors' EQL v2 restarts from its gradients and keeps no counts."""
+    """Test that PCB resumes with its counts and those of the wrapped loss. The authors' EQL v2 keeps no counts."""
     arguments = ["--config-file", str(config_file)]
     assert main([*arguments, *PCB]) == 0
     first = state(config_file.parent / "run")

@@ -20,7 +20,7 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def run(config_file, monkeypatch):
-    """``run(folder, *overrides, stop=k)``: a training with --resume, up to an error in iteration k."""
+    """Return ``run(folder, *overrides, stop=k)``, which trains with --resume up to an error in iteration k."""
     log_every_iteration(monkeypatch)
     original = Trainer.run_step
 
@@ -43,7 +43,7 @@ def run(config_file, monkeypatch):
 
 @pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.slow), "2"])
 def test_interrupted_twice(run, tmp_path, workers):
-    """Interrupt in an iteration after a checkpoint, and right after a checkpoint and an evaluation."""
+    """Test interruptions in an iteration after a checkpoint, and right after a checkpoint and an evaluation."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(whole)
     run(parts, "DATALOADER.NUM_WORKERS", workers, stop=3)
@@ -53,13 +53,13 @@ def test_interrupted_twice(run, tmp_path, workers):
     assert len(metrics(whole)) > ITERATIONS
     logged = metrics(whole)
     assert all("class_counts/share_rare" in line for line in logged if "class_counts/total" in line)
-    run(whole)  # it is finished
+    run(whole)  # the run is finished, so that nothing happens
     assert metrics(whole) == logged
-    # Iteration 2, which was run after the checkpoint of iteration 1, and 3, which began.
+    # Remove the lines of iteration 2, which followed the last checkpoint, and of iteration 3, which had started.
     assert "lines of iterations from 2 on" in (parts / "log.txt").read_text()
 
 
-# Everything else that has a state of its own, by what the config says.
+# Config overrides that add other components with a state.
 STATES = {
     "faster": [
         *("MODEL.CHANNELS_LAST", "True", "SOLVER.OPTIMIZER_IMPLEMENTATION", "fused"),
@@ -92,7 +92,7 @@ def test_every_state(run, tmp_path, name):
 
 
 def test_resumed_after_the_end(run, tmp_path):
-    """After a kill during the last evaluation, the evaluation is repeated and logged once."""
+    """Test that after a kill during the last evaluation, the evaluation is repeated and logged once."""
     run(tmp_path / "run")
     state, lines = final_state(tmp_path / "run"), metrics(tmp_path / "run")
     run(tmp_path / "run")
@@ -101,7 +101,7 @@ def test_resumed_after_the_end(run, tmp_path):
 
 
 def test_a_seed_that_was_drawn_is_kept(run, tmp_path):
-    """With SEED -1 each run draws a seed, which a resumed run keeps."""
+    """Test that with SEED -1, each run draws a seed, and a resumed run keeps this seed."""
     run(tmp_path / "run", "SEED", "-1", stop=3)
     before = torch.load(tmp_path / "run" / "model_0000001.pth", weights_only=True)
     run(tmp_path / "run", "SEED", "-1")
@@ -115,13 +115,13 @@ def test_a_seed_that_was_drawn_is_kept(run, tmp_path):
 
 
 def job(command: list[str]) -> None:
-    torch.set_num_threads(1)  # threads do not survive a fork; a single one needs no others
+    torch.set_num_threads(1)  # use one thread, because other threads do not survive a fork
     main(command)
 
 
 def killed(command: list[str], seconds: float, folder: Path | None = None) -> bool:
-    """Whether SIGKILL ended a process with that command, after so long; with a folder, so long after a checkpoint
-    began to be written there."""
+    """Return whether SIGKILL after ``seconds`` ended a process with this command. With a folder, count from the time at
+    which the process starts to write a checkpoint to the folder."""
     process = multiprocessing.get_context("fork").Process(target=job, args=(command,))
     process.start()
     if folder:
@@ -135,7 +135,7 @@ def killed(command: list[str], seconds: float, folder: Path | None = None) -> bo
 
 
 def test_killed_at_random_moments(run, one_thread, config_file, tmp_path):
-    """SIGKILL at a random moment of the run, and while a checkpoint is written."""
+    """Test SIGKILL at a random moment of a run, and while a checkpoint is written."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     started = time.monotonic()
     run(whole)

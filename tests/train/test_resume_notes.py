@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def run(config_file, monkeypatch):
-    """``run(folder, last, *overrides)``: a training with --resume of so many iterations."""
+    """Return ``run(folder, last, *overrides)``, which trains with --resume up to iteration ``last``."""
 
     log_every_iteration(monkeypatch)
 
@@ -39,7 +39,7 @@ def run(config_file, monkeypatch):
 
 @pytest.fixture
 def begun(run, tmp_path):
-    """Run two iterations."""
+    """Return the folder of a run with two iterations."""
     assert NOTE not in run(tmp_path / "run", 2)
     return tmp_path / "run"
 
@@ -54,7 +54,7 @@ def test_a_folder_without_a_run_is_said(begun, run):
 
 
 def test_what_a_checkpoint_holds(begun):
-    state = torch.load(begun / "model_final.pth", weights_only=True)  # plain values and tensors
+    state = torch.load(begun / "model_final.pth", weights_only=True)  # only plain values and tensors
     kept = state["trainer"]["hooks"]["TrainingState"]
     assert (kept["seed"], kept["loader"]["images"], kept["loader"]["batch_size"], kept["world_size"]) == (7, 4, 2, 1)
     assert kept["versions"]["seesaw_d2"] == seesaw_d2.__version__
@@ -105,7 +105,7 @@ def test_what_makes_it_another_run_is_said(begun, run, config_file, tmp_path):
 
 @pytest.mark.parametrize("optimizer", [True, False], ids=["main", "v0.6"])
 def test_a_checkpoint_of_detectron2(begun, run, optimizer):
-    """It continues at the data position that the iteration gives."""
+    """Test that a checkpoint of Detectron2 continues at the data position of its iteration."""
     path = begun / "model_final.pth"
     state = torch.load(path, weights_only=True)
     del state["trainer"]["hooks"]["TrainingState"]
@@ -137,7 +137,7 @@ def test_a_metrics_file_of_another_run_is_left_alone(begun, run):
 
 
 def test_machines_that_do_not_share_the_folder(begun, config_file, monkeypatch, capsys):
-    """The processes of another machine find no checkpoint and would start with iteration 0."""
+    """Test the error if another machine does not find the checkpoint. Its processes would start with iteration 0."""
     gather = comm.all_gather
     monkeypatch.setattr(comm, "all_gather", lambda value: [value, 0] if type(value) is int else gather(value))
     assert main(["--config-file", str(config_file), "--resume", *options(begun, "SOLVER.MAX_ITER", "3")]) == 2
@@ -153,7 +153,7 @@ def test_image_classification(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         assert main([*command, *common, "OUTPUT_DIR", str(folder)]) == 0
-    # As it was after the checkpoint of the second iteration.
+    # Restore the folder to the state after the checkpoint of the second iteration.
     (parts / "model_final.pth").unlink()
     (parts / "last_checkpoint").write_text("model_0000001.pth")
     assert main([*command, *common, "OUTPUT_DIR", str(parts)]) == 0

@@ -36,7 +36,7 @@ PANOPTIC = {
 
 @pytest.fixture(scope="module")
 def semantic(tmp_path_factory):
-    """Root of a data set of 6 categories with label maps."""
+    """Return the root folder of a data set with 6 categories and label maps."""
     root = tmp_path_factory.mktemp("semantic") / "glyphs"
     config = plain_glyphs(
         num_categories=NUM_CLASSES, num_train_images=12, num_val_images=6, max_category_images=11,
@@ -85,7 +85,7 @@ def test_label_maps_are_the_objects(semantic):
         path = semantic / "semantic/train" / f"{image['id']:012d}.png"
         counts[index] = np.bincount(np.asarray(Image.open(path)).ravel(), minlength=256)
     for each in annotations["annotations"]:
-        # The edge, about two pixels wide, is ignored.
+        # The edges of objects, about two pixels wide, are ignored.
         found = counts[each["image_id"] - 1, each["category_id"]]
         assert 0.6 * each["area"] < found <= each["area"] + 1
     assert (counts[:, IGNORED] > 0).all()

@@ -13,7 +13,7 @@ from seesaw_d2.train.step import Step
 
 
 class Model(nn.Module):
-    """Losses of a linear layer after batch normalization, whose statistics change in a forward pass."""
+    """Compute losses of a linear layer after batch normalization, whose statistics change in each forward pass."""
 
     def __init__(self, as_dict=True):
         super().__init__()
@@ -47,7 +47,7 @@ def train(kind, data, as_dict=True, **options):
 
 
 @pytest.mark.parametrize("as_dict", [True, False])
-# Without a GPU the scaler and autocast are switched off, which leaves what is computed.
+# Without a GPU, the scaler and autocast are disabled, which does not change the computed values.
 @pytest.mark.parametrize(
     "amp", [None, pytest.param(torch.float16, marks=pytest.mark.filterwarnings("ignore::UserWarning"))]
 )
@@ -61,7 +61,7 @@ def test_the_steps_are_detectron2s(tmp_path, as_dict, amp):
 
 
 def test_a_skipped_step_is_none(tmp_path):
-    """Statistics that became infinite are restored."""
+    """Test that a skipped step restores statistics that became infinite."""
     plain = batches()
     expected, _ = train(Step, [plain[0], *plain[2:]], folder=str(tmp_path))
     skipped, _ = train(Step, batches(spoilt=[1]), folder=str(tmp_path), max_skipped=1)
@@ -70,7 +70,7 @@ def test_a_skipped_step_is_none(tmp_path):
 
 
 def test_a_forward_pass_that_gives_up_is_a_step_that_is_not_finite(tmp_path, monkeypatch):
-    """Detectron2's RPN raises an error if its predictions are not finite."""
+    """Test that an error of Detectron2's RPN about predictions that are not finite counts as such a step."""
     forward = Model.forward
 
     def gives_up(self, batch):
@@ -104,7 +104,7 @@ def test_one_more_than_may_be_skipped(tmp_path):
 
 
 def fused(kind, data, **options):
-    """``train`` with PyTorch's fused kernel."""
+    """Call ``train`` with PyTorch's fused kernel."""
     plain = torch.optim.SGD
     torch.optim.SGD = functools.partial(plain, fused=True)
     try:
@@ -114,7 +114,7 @@ def fused(kind, data, **options):
 
 
 def test_told_late(tmp_path):
-    """With another period, the same steps are taken and skipped, and the same values are logged."""
+    """Test that with another period, the same steps are run and skipped, and the same values are logged."""
     data = batches(spoilt=[0, 2])
     early, early_logged = fused(Step, data, folder=str(tmp_path), max_skipped=2)
     late, late_logged = fused(Step, data, folder=str(tmp_path), max_skipped=2, metrics_period=4)
@@ -126,7 +126,7 @@ def test_told_late(tmp_path):
 
 
 def test_told_late_that_the_run_has_ended(tmp_path):
-    """The state is the one before the step, although two more iterations have started since."""
+    """Test that the state is the state before the failed step, although two more iterations have started."""
     expected, _ = fused(Step, batches()[:1], folder=str(tmp_path))
     with pytest.raises(
         NonFiniteError, match=r"iteration 1: a loss(?s:.*)loss_a nan(?s:.*)norm.weight(?s:.*)images 0, "

@@ -14,7 +14,7 @@ from seesaw_d2.train import load_config, main
 
 @pytest.fixture
 def weights(config_file):
-    """Save the weights of an untrained model."""
+    """Return a file with the weights of an untrained model."""
     path = config_file.parent / "weights.pth"
     torch.save({"model": build_model(load_config(str(config_file))).state_dict()}, path)
     return str(path)

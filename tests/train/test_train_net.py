@@ -31,7 +31,7 @@ def training_groups(config_file: Path) -> set:
 
 @pytest.fixture
 def trained(config_file):
-    """Folder of a finished run."""
+    """Return the folder of a finished run."""
     assert main(["--config-file", str(config_file)]) == 0
     return config_file.parent / "run"
 
@@ -54,7 +54,7 @@ def test_trains_evaluates_and_reproduces(trained, config_file, capsys):
     assert {"model_final.pth", "metrics.json", "config.yaml", "log.txt", "last_checkpoint"} <= files(trained)
     losses = [json.loads(line) for line in (trained / "metrics.json").read_text().splitlines()]
     assert any("loss_cls_classes" in line for line in losses)
-    # The last is a mean over all of the iterations so far: each group had a proposal in one of them.
+    # The last value is a mean over all iterations. Each group had a proposal in at least one iteration.
     logged = set().union(*losses)
     assert {f"fast_rcnn/{name}" for name in ("cls_accuracy", "objectness_accuracy", "class_accuracy")} <= logged
     groups = training_groups(config_file)
@@ -64,7 +64,7 @@ def test_trains_evaluates_and_reproduces(trained, config_file, capsys):
     assert counts.dtype == torch.int64
     assert counts.sum() == 3 * 4 * 64  # iterations x images x proposals
 
-    # Elsewhere, --eval-only gives the same numbers, and leaves the run's own files alone.
+    # In another folder, --eval-only gives the same numbers, and does not change the files of the run.
     before = {name: (trained / name).read_bytes() for name in ("config.yaml", "metrics.json")}
     other = config_file.parent / "evaluated"
     arguments = ["--config-file", str(config_file), "--eval-only", "MODEL.WEIGHTS", str(trained / "model_final.pth")]
@@ -80,7 +80,7 @@ def test_resume_goes_on_with_the_optimizer(trained, config_file):
     assert main(["--config-file", str(config_file), "--resume", "SOLVER.MAX_ITER", "5"]) == 0
     state = torch.load(trained / "model_final.pth", weights_only=True)
     assert state["iteration"] == 4
-    # The momentum of the first iterations is still there: the checkpoint at iteration 3 held it.
+    # The momentum of the first iterations is kept, because the checkpoint at iteration 3 contains the momentum.
     momentum = state["trainer"]["_trainer"]["optimizer"]["state"]
     assert momentum
     assert all(torch.isfinite(entry["momentum_buffer"]).all() for entry in momentum.values())
@@ -96,7 +96,7 @@ def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys
 
 
 def test_overwrite_removes_the_old_run_only_when_all_is_well(trained, config_file, capsys):
-    before = {name: (trained / name).read_bytes() for name in files(trained) - {"log.txt"}}  # this process logs on
+    before = {name: (trained / name).read_bytes() for name in files(trained) - {"log.txt"}}  # this process still logs
     command = ["--config-file", str(config_file), "--overwrite"]
     inside = str(trained / "model_final.pth")
     wrong = (["MODEL.WEIGHTS", inside], ["SOLVER.IMS_PER_BATCH", "0"], ["MODEL.SMALL_RESNET.BLOCKS", "0"])
@@ -115,7 +115,7 @@ def test_overwrite_removes_the_old_run_only_when_all_is_well(trained, config_fil
 
 
 def test_links_in_place_of_folders(trained, config_file, tmp_path, capsys):
-    """Broken links, and links to another folder: --overwrite removes only the link."""
+    """Test broken links and links to another folder. --overwrite removes only the link."""
     command = ["--config-file", str(config_file)]
     (tmp_path / "nothing").symlink_to(tmp_path / "nowhere")
     for folder in ("nothing", "nothing/run"):
@@ -135,7 +135,7 @@ def test_links_in_place_of_folders(trained, config_file, tmp_path, capsys):
 
 
 def test_weights_without_statistics_are_not_evaluated(trained, config_file, capsys):
-    """A checkpoint without statistics of batch normalization would silently give other numbers."""
+    """Test the error for a checkpoint without statistics of batch normalization, which would give other numbers."""
     weights = torch.load(trained / "model_final.pth", weights_only=True)
     weights["model"] = {name: value for name, value in weights["model"].items() if "running_" not in name}
     torch.save(weights, trained / "stripped.pth")
@@ -158,7 +158,7 @@ SOFTMAX = [
 
 
 def test_softmax_weights_in_a_seesaw_head(config_file, capsys):
-    """Evaluation is refused; fine-tuning logs which parameters keep their initial values."""
+    """Test that evaluation raises an error, and that fine-tuning logs the parameters that keep their initial values."""
     run = config_file.parent / "softmax"
     assert main(["--config-file", str(config_file), "OUTPUT_DIR", str(run), *SOFTMAX]) == 0
     weights = ["MODEL.WEIGHTS", str(run / "model_final.pth")]

@@ -35,7 +35,7 @@ TRAINING = [
 
 
 def test_every_option(one_thread, config_file, tmp_path, monkeypatch):
-    """One process gets the same evaluation as two, from the weights that they save."""
+    """Test that one process gives the same evaluation as two processes, with the weights that the two saved."""
     config = yaml.safe_load(config_file.read_text())
     val = config["DATASETS"]["REGISTER"][1]
     config["DATASETS"]["REGISTER"] += [{**val, "NAME": name} for name in ("first", "second")]

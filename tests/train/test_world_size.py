@@ -8,8 +8,8 @@ import torch
 from seesaw_d2.train import main
 from tests.train.resumed_runs import options
 
-# Nothing that a process does for itself alone: every proposal and anchor is used, so that none is drawn, and each image
-# has its own statistics.
+# Avoid differences between processes: use all proposals and anchors, so that none are sampled, and let each image
+# have its own statistics.
 SHARED = [
     *("SOLVER.IMS_PER_BATCH", "4", "MODEL.RESNETS.NORM", "GN", "MODEL.RPN.BATCH_SIZE_PER_IMAGE", "20000"),
     *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "4000", "SOLVER.MAX_ITER", "3", "SOLVER.STEPS", "()"),

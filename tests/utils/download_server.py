@@ -17,7 +17,7 @@ def server(answer):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            with contextlib.suppress(ConnectionError):  # the client has given up
+            with contextlib.suppress(ConnectionError):  # the client has closed the connection
                 answer(self)
 
         def log_message(self, *_):

@@ -17,7 +17,7 @@ SAME = [
     (["Ant", "bee"], ["ant", " bee"]),
     (["b\u00e4r", "cat"], [unicodedata.normalize("NFD", "b\u00e4r"), "cat"]),
     ("aA", "aA"),
-    ("abc", "ab"),  # of another number of classes: not compared
+    ("abc", "ab"),  # lists with different numbers of classes are not compared
 ]
 
 
@@ -35,7 +35,7 @@ def test_nothing_to_say(first, second):
         ("aab", "aba", 1, ("'a'", "'b'")),
         (["Ant", "bee", "cat"], ["bee", "ant", "cat"], 0, ("'Ant'", "'bee'")),
         (["b\u00e4r", "cat"], ["cat", unicodedata.normalize("NFD", "b\u00e4r")], 0, ("'b\u00e4r'", "'cat'")),
-        ("aA", "Aa", 0, ("'a'", "'A'")),  # letters: case is what tells them apart
+        ("aA", "Aa", 0, ("'a'", "'A'")),  # single letters, which differ only in case
     ],
 )
 @pytest.mark.parametrize("other_data", [False, True])
@@ -48,7 +48,7 @@ def test_another_order(first, second, index, names, other_data):
 
 @pytest.mark.parametrize(("first", "second", "index"), [("abcd", "bade", 0), ("abcx", "zbac", 0), ("xabc", "yacb", 2)])
 def test_moved_beside_other_names(first, second, index):
-    """Names may move only in fine-tuning on other data. The message has the index of a moved name."""
+    """Test that names may move only in fine-tuning on other data. The message has the index of a moved name."""
     with pytest.raises(ConfigError, match=f"index {index} "):
         check_order(*pair(first, second))
     assert f"index {index} " in check_order(*pair(first, second), other_data=True)
@@ -71,7 +71,7 @@ def test_of_a_checkpoint():
 
 @pytest.mark.parametrize("names", [None, "abc", [], [1, 2], {"a": 0}, [{"id": 1, "name": "a"}], ["a", None]])
 def test_entries_of_other_programs(names, caplog):
-    """Invalid entries are logged and not compared."""
+    """Test that invalid entries of other programs are logged and not compared."""
     assert entry_of({"categories": names}, "model.pth") is None
     assert ("model.pth" in caplog.text) is (names is not None)
 

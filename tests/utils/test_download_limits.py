@@ -85,7 +85,7 @@ def test_keys_of_downloads_are_read_where_a_base_is_an_address(tmp_path):
 
 
 def steady(handler):
-    """Sends enough in each DOWNLOAD_TIMEOUT, and never ends."""
+    """Send enough data in each DOWNLOAD_TIMEOUT, without end."""
     sends(b"1", length=10**9)(handler)
     for _ in range(40):
         handler.wfile.write(b"1" * 2000)
@@ -98,7 +98,7 @@ def test_a_download_ends_at_its_limits(tmp_path):
         with pytest.raises(WeightsError, match=r"MODEL\.DOWNLOAD_TIME_LIMIT"):
             download(f"{address}/w.pth", Limits(silence=0.5, total=1.0))
         assert time.monotonic() - begin < 2
-        with pytest.raises(WeightsError, match="1000"):  # before anything is written
+        with pytest.raises(WeightsError, match="1000"):  # the error comes before anything is written
             download(f"{address}/w.pth", Limits(size=1000))
     unsaid = lambda handler: handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT)  # noqa: E731
     with server(unsaid) as address, pytest.raises(WeightsError, match=str(len(CONTENT) - 1)):
@@ -124,7 +124,7 @@ def redirects(target: str, body: bytes = b""):
 
 
 def test_redirections(tmp_path):
-    with server(redirects("/target", body=b"1" * 10_000)) as address:  # whose own content never ends
+    with server(redirects("/target", body=b"1" * 10_000)) as address:  # the redirection's own content never ends
         found = download(f"{address}/w.pth")
         assert Path(found).read_bytes() == CONTENT
         assert found == cached_path(f"{address}/w.pth")
@@ -135,7 +135,7 @@ def test_redirections(tmp_path):
 
 
 def test_https_leads_to_no_other_scheme(monkeypatch):
-    """Not even through another address of https."""
+    """Test that https does not redirect to another scheme, not even through another https address."""
     steps = iter(["https://b.example/w.pth", "http://c.example/w.pth"])
 
     def opened(self, url, timeout):

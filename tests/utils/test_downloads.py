@@ -55,7 +55,7 @@ def test_a_file_belongs_to_its_whole_address(tmp_path, cache):
         assert Path(download(f"{first}/a.pkl")).read_bytes() == b"first"
         assert Path(download(f"{second}/a.pkl")).read_bytes() == b"second"
         assert Path(download(f"{first}/a.pkl")).read_bytes() == b"first"
-    # A file where Detectron2's own handler would have put it is not read.
+    # A file at the place where Detectron2's handler stores downloads is not read.
     (cache / "detectron2").mkdir()
     (cache / "detectron2/a.pkl").write_bytes(b"planted")
     assert cached_path("https://dl.fbaipublicfiles.com/detectron2/a.pkl") != str(cache / "detectron2/a.pkl")
@@ -92,7 +92,7 @@ def test_several_callers_download_a_file_once(tmp_path):
         sends()(handler)
 
     with server(answer) as address, concurrent.futures.ThreadPoolExecutor(4) as pool:
-        paths = list(pool.map(download, [f"{address}/w.pth"] * 4))  # each has a lock of its own
+        paths = list(pool.map(download, [f"{address}/w.pth"] * 4))  # each thread has its own lock
     assert asked == ["/w.pth"]
     assert {Path(path).read_bytes() for path in paths} == {CONTENT}
     assert files(tmp_path) == [Path(paths[0])]

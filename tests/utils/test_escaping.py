@@ -96,7 +96,7 @@ def test_a_supercategory_that_is_no_name(tmp_path, value):
 
 
 def test_programs_print_names_as_escapes(tmp_path):
-    """Of a program's output and of its errors."""
+    """Test the escapes in the output and in the error messages of programs."""
     data = toy_data()
     data["categories"][0]["name"] = "\x1b]0;owned\x07"
     path = write(tmp_path, data)
@@ -118,7 +118,7 @@ def test_messages_are_one_printable_line_of_limited_length():
 
 
 def test_the_message_of_a_loaders_worker_is_its_errors():
-    """PyTorch raises it with the traceback of the worker."""
+    """Test that the error of a worker has the message of the original error. PyTorch adds the traceback."""
 
     class Broken(torch.utils.data.Dataset):
         def __len__(self):

@@ -11,7 +11,7 @@ from seesaw_d2.utils import malloc
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 
-# Page faults while arrays of 20 MB come and go, and whether memory is kept. Without PyTorch, to start at once.
+# Count page faults while arrays of 20 MB are created and freed. Without PyTorch, the program starts at once.
 PROGRAM = """
 import resource, runpy, sys
 import numpy as np
@@ -36,7 +36,7 @@ def run(way: str, **environment: str) -> tuple[str, int]:
 
 def test_what_is_freed_is_used_again():
     kept, faults = run("keep")
-    _, plain = run("leave", MALLOC_MMAP_THRESHOLD_="100000")  # from the kernel, and back
+    _, plain = run("leave", MALLOC_MMAP_THRESHOLD_="100000")  # memory comes from the kernel, and is returned
     assert kept == "True"
     assert faults * 50 < plain
 

@@ -45,7 +45,7 @@ def test_the_peak_is_reset():
     size = 2**28
     reset_peak_memory()
     before = peak_memory()
-    with mmap.mmap(-1, size) as memory:  # unlike malloc, a mapping uses no memory that an earlier test has freed
+    with mmap.mmap(-1, size) as memory:  # unlike malloc, a mapping does not reuse memory that an earlier test freed
         for page in range(0, size, mmap.PAGESIZE):
             memory[page] = 1
     assert peak_memory() - before > 0.9 * size

@@ -23,7 +23,7 @@ def page() -> str:
 
 
 def test_tables_of_others_are_not_replaced(tmp_path):
-    """And nothing is computed for them."""
+    """Test that tables of other programs are not replaced, and that nothing is computed before the error."""
     (tmp_path / "categories.csv").write_text("my,table")
     command = [sys.executable, "tools/evaluate_results.py", "--annotations", "none.json", "none.json"]
     done = subprocess.run([*command, "--output", tmp_path], capture_output=True, text=True, check=False)
@@ -111,5 +111,5 @@ def test_a_prepared_export_replaces_only_its_own_config(tmp_path, overwrite):
         prepare_export(tmp_path / "export.json", out, images=tmp_path / "images", overwrite=overwrite)
     assert [path.read_text() for path in out.iterdir()] == ["mine"]
     (out / "dataset.yaml").unlink()
-    for _ in range(2):  # and replaces its own
+    for _ in range(2):  # the program replaces its own file
         prepare_export(tmp_path / "export.json", out, images=tmp_path / "images", overwrite=overwrite)

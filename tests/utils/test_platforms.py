@@ -16,7 +16,7 @@ POSIX = {"fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog"
 
 
 def imported(path):
-    """Return the modules that the file at ``path`` imports outside of functions and ``try``."""
+    """Return the modules that the file at ``path`` imports outside functions and ``try``."""
     pending, names = list(ast.parse(path.read_text()).body), set()
     while pending:
         node = pending.pop()

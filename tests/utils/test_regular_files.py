@@ -39,7 +39,7 @@ READERS = [
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("read", READERS)
 def test_refused(tmp_path, monkeypatch, kind, read):
-    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     KINDS[kind]("file")
     with time_limit(5), pytest.raises((OSError, ValueError), match=kind if kind != "socket" else "file"):
         read("file")

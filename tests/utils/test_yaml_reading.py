@@ -70,7 +70,7 @@ DATASETS += [
 
 @pytest.mark.parametrize("datasets", DATASETS)
 def test_the_config_of_a_run(tmp_path, datasets):
-    """A report reads any run's config: with plain lists of names, or an error that names it."""
+    """Test that a report reads the config of any run with lists of names, or raises an error that names the config."""
     (tmp_path / "config.yaml").write_text(f"DATASETS: {datasets}\nTEST: null\nSEED: 2024-01-01\nMODEL: null\n")
     try:
         cfg = run_config(str(tmp_path))
