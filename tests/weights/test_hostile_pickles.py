@@ -16,7 +16,7 @@ from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 from tests.robustness.corpus import time_limit
 from tests.weights.test_torch_files import STATE, rewritten
 
-DEEP = b"NN\x86" + b"q\x01h\x01\x86" * 60  # (None, None), and 60 times a pair of the value before
+DEEP = b"NN\x86" + b"q\x01h\x01\x86" * 60  # (None, None), and 60 pairs that contain the previous value twice
 
 
 HOSTILE = {
@@ -61,7 +61,7 @@ def pth(content: bytes, path: Path) -> None:
 
 
 def legacy(content: bytes, path: Path) -> None:
-    """The format before PyTorch 1.6: a magic number, a version, notes on the system, the content, an empty list."""
+    """Write the format before PyTorch 1.6: magic number, version, system information, content, empty list."""
     buffer = io.BytesIO()
     torch.save(0, buffer, _use_new_zipfile_serialization=False)
     buffer.seek(0)
@@ -88,7 +88,7 @@ def test_keys_are_not_hashed_and_numbers_not_believed(tmp_path, name, suffix, ig
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < 1500
     expected = {"a memo index": "memo", "a deep list": "101"}.get(name, "as a key" if "pair " in name else "")
-    if suffix == "w.pkl":  # before anything is hashed or allocated
+    if suffix == "w.pkl":  # the error comes before anything is hashed or allocated
         assert expected in str(caught.value)
 
 
@@ -110,18 +110,18 @@ def test_a_long_name(tmp_path):
 
 
 def test_an_archive_of_several_disks(tmp_path):
-    """Python's ``is_zipfile`` raises an error for it."""
+    """Test an archive on several disks, for which Python's ``is_zipfile`` raises an error."""
     write_checkpoint(tmp_path / "w.pth", STATE)
     content = bytearray((tmp_path / "w.pth").read_bytes())
     content[content.rindex(b"PK\x06\x07") + 16] = 9
     (tmp_path / "w.pth").write_bytes(content)
-    check_weights_file(str(tmp_path / "w.pth"))  # leaves it to the reader
+    check_weights_file(str(tmp_path / "w.pth"))  # the check leaves this case to the reader
     with pytest.raises(WeightsError, match=r"w\.pth"):
         read_weights_file(str(tmp_path / "w.pth"))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "w.pth").symlink_to("/proc/self/mem")  # opens, and fails when it is read
+    (tmp_path / "w.pth").symlink_to("/proc/self/mem")  # this file can be opened, but not read
     if not (tmp_path / "w.pth").exists():
         pytest.skip("needs /proc")
     with pytest.raises(WeightsError, match=r"w\.pth"):

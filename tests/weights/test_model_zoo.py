@@ -57,7 +57,7 @@ def test_a_model_without_weights():
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """MMDetection's file of NAME, with zeros, in place of the download."""
+    """Provide MMDetection's file of the model NAME, with zeros, instead of downloading the file."""
     path = tmp_path / FILES[NAME]
     state = {
         name: torch.zeros(()).expand(shape)

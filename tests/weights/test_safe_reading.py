@@ -64,13 +64,13 @@ def array_of(size: int, data: bytes) -> bytes:
 
 def test_an_array_takes_the_memory_of_its_bytes_alone():
     assert load_plain_pickle(io.BytesIO(array_of(3, b"C\x03abc"))).tolist() == [97, 98, 99]
-    with pytest.raises(TypeError):  # bytes(3) are three zeros, and bytes(10**9) a gigabyte of them
+    with pytest.raises(TypeError):  # bytes(3) gives three zeros, and bytes(10**9) gives a gigabyte of zeros
         load_plain_pickle(io.BytesIO(array_of(3, b"K\x03")))
 
 
 @pytest.mark.parametrize("store", [b"r" + struct.pack("<I", 10**6), b"p1000000\n", b"q\xff"])
 def test_memory_cells_are_counted_from_0(store):
-    """The unpickler allocates all cells up to the highest: eight bytes in a file could request 64 GB."""
+    """Test the limit on memory cells. The unpickler allocates all cells up to the last. 8 bytes can request 64 GB."""
     with pytest.raises(pickle.UnpicklingError, match=r"(1000000|255)"):
         load_plain_pickle(io.BytesIO(b"\x80\x02N" + store + b"."))
 
@@ -78,7 +78,7 @@ def test_memory_cells_are_counted_from_0(store):
 def test_a_pickle_changes_nothing_for_the_next_one():
     defaults = b"cbuiltins\nbytes\n(N}" + text(b"__defaults__") + b"(" + text(b"other") + b"tstb."
     load_plain_pickle(io.BytesIO(b"\x80\x02" + defaults))
-    assert load_plain_pickle(io.BytesIO(pickle.dumps(b"", 2))) == b""  # a call of bytes()
+    assert load_plain_pickle(io.BytesIO(pickle.dumps(b"", 2))) == b""  # the pickle calls bytes()
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["archive", "before 1.6"])
@@ -93,7 +93,7 @@ def test_arrays_and_numbers_in_a_pth(tmp_path, zipped):
 
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_the_model_zoos_pickles(tmp_path, protocol):
-    """Detectron2's pickles have matching names. Caffe2's names are matched by heuristics, and momentum is dropped."""
+    """Test pickles of the model zoo: Detectron2's names match, Caffe2's need heuristics, and momentum is omitted."""
     zoo = {"model": {"weight": WEIGHT}, "__author__": "Detectron2 Model Zoo"}
     caffe2 = {"blobs": {"weight": WEIGHT, "weight_momentum": WEIGHT, "bias": np.zeros(2, np.float32)}}
     for name, content in (("zoo", zoo), ("caffe2", caffe2)):
@@ -104,7 +104,7 @@ def test_the_model_zoos_pickles(tmp_path, protocol):
 
 
 def test_a_pickle_of_python_2(tmp_path):
-    """Detectron1's pickles have text for bytes and the names of NumPy 1."""
+    """Test a pickle of Python 2, as in Detectron1: text in place of bytes, and names of NumPy 1."""
     text = pickle.dumps({"blobs": {"weight": WEIGHT}}, 2).replace(b"numpy._core", b"numpy.core")
     (tmp_path / "old.pkl").write_bytes(text)
     assert (load(tmp_path / "old.pkl") == WEIGHT).all()
@@ -133,7 +133,7 @@ def test_code_runs_only_in_files_that_are_trusted(tmp_path, monkeypatch, name):
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=name != "old.pth")
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # somebody's way to load another project's weights
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # users may set this for other projects
     monkeypatch.setenv(TRUST_VARIABLE, str(tmp_path / "other.pth"))
     with pytest.raises(WeightsError, match=rf"{name}: .*posix\.mkdir.*{TRUST_VARIABLE}=\S+{name}"):
         load(path)
@@ -183,7 +183,7 @@ def test_a_checkpointer_goes_on_after_a_failure(tmp_path):
 )
 @pytest.mark.parametrize("name", ["README.md", "w.pth"])
 def test_nobody_is_told_to_load_a_file_without_care(tmp_path, name, content):
-    """PyTorch's own message for such files advises to load them unsafely."""
+    """Test that messages do not advise unsafe loading, unlike PyTorch's own messages for these files."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError) as error:
         read_weights_file(str(tmp_path / name))

@@ -25,7 +25,7 @@ def is_refused(path: Path) -> bool:
 
 
 def accepted_bits(path: Path, bits) -> list[int]:
-    """Return the bits that can be flipped without notice."""
+    """Return the bits that can be flipped without an error."""
     content, accepted = bytearray(path.read_bytes()), []
     with path.open("r+b", buffering=0) as file:
         for bit in bits:
@@ -44,7 +44,7 @@ def test_a_sample_of_flipped_bits(tmp_path):
     assert not is_refused(path)
     bits = range(path.stat().st_size * 8)
     assert accepted_bits(path, random.Random(0).sample(bits, 1500)) == []
-    assert accepted_bits(path, bits[-1200:]) == []  # the end of the directory, and the checksum
+    assert accepted_bits(path, bits[-1200:]) == []  # the last bits contain the end of the directory, and the checksum
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_every_flipped_bit(tmp_path):
 
 
 def test_flipped_bits_in_a_folder_of_checkpoints(tmp_path):
-    """Bits that raise other errors than those of the archive: the flags, the size of a name, a size, the offset."""
+    """Test flipped bits in the flags, the size of a name, a size and the offset, which raise errors of other types."""
     for name in ("model_0000001", "model_0000003"):
         write_checkpoint(tmp_path / f"{name}.pth", STATE)
         write_pointer(str(tmp_path), f"{name}.pth")
@@ -71,7 +71,7 @@ def test_flipped_bits_in_a_folder_of_checkpoints(tmp_path):
 
 
 def test_flipped_bits_in_the_data(tmp_path):
-    """PyTorch does not notice them."""
+    """Test that flipped bits in the data are detected. PyTorch does not detect them."""
     for name in ("model_0000001", "model_0000003"):
         write_checkpoint(tmp_path / f"{name}.pth", STATE)
         write_pointer(str(tmp_path), f"{name}.pth")
@@ -87,7 +87,7 @@ def test_flipped_bits_in_the_data(tmp_path):
     unsealed = rewritten(path.with_name("model_0000001.pth"))
     unsealed.write_bytes(unsealed.read_bytes().replace(STATE["model"]["w"][100:103].numpy().tobytes(), bytes(12)))
     unsealed.replace(path)
-    assert resume_file(str(tmp_path)).path.endswith("model_0000001.pth")  # also without this project's checksum
+    assert resume_file(str(tmp_path)).path.endswith("model_0000001.pth")  # also without the checksum
 
 
 def test_other_programs_read_sealed_files(tmp_path):
@@ -113,11 +113,11 @@ def rewritten(path: Path, compression: int = zipfile.ZIP_STORED, **changes: byte
 
 
 def test_a_tensor_with_less_data_than_it_claims(tmp_path):
-    """PyTorch would read the memory behind the record."""
+    """Test a tensor that claims more data than its record has. PyTorch would read the memory behind the record."""
     torch.save({"model": {"w": torch.ones(500)}}, tmp_path / "w.pth")
     with zipfile.ZipFile(tmp_path / "w.pth") as archive:
         content = archive.read("w/data.pkl")
-    assert content.count(b"M\xf4\x01") == 2  # 500, the length of the storage and of the tensor
+    assert content.count(b"M\xf4\x01") == 2  # 500 is the length of the storage and of the tensor
     path = rewritten(tmp_path / "w.pth", data=content.replace(b"M\xf4\x01", b"M\xff\xff"))
     with pytest.raises(WeightsError, match=r"changed\.pth.*262140 bytes .*found 2000"):
         read_weights_file(str(path))

@@ -37,7 +37,7 @@ def torchvision_features(model, x):
 
 
 class Detector(torch.nn.Module):
-    """A minimal model with a backbone for the checkpointer."""
+    """Provide a minimal model with a backbone for the checkpointer."""
 
     def __init__(self, cfg):
         super().__init__()
@@ -62,7 +62,7 @@ def test_converted_features_equal_torchvisions(tmp_path, depth, norm):
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         expected = torchvision_features(reference, images)
-        found = resnet.train()(images)  # in training mode too: the statistics are fixed
+        found = resnet.train()(images)  # also in training mode, because the statistics are fixed
     assert len(found) == len(expected)
     for value, name in zip(expected, ("res2", "res3", "res4", "res5"), strict=True):
         assert value.abs().max() > 0.1
@@ -70,7 +70,7 @@ def test_converted_features_equal_torchvisions(tmp_path, depth, norm):
 
 
 def test_batch_norm_as_in_the_reference():
-    """The stem and res2 are frozen. Later stages train weight and bias, but no statistics."""
+    """Test that the stem and res2 are frozen, and that later stages train weight and bias, but no statistics."""
     resnet = build_backbone(config()).bottom_up
     trained = {name for name, parameter in resnet.named_parameters() if parameter.requires_grad}
     assert not any(name.startswith(("stem.", "res2.")) for name in trained)
@@ -82,7 +82,7 @@ def test_batch_norm_as_in_the_reference():
 
 
 def test_frozen_and_fixed_batch_norm_exchange_checkpoints(tmp_path):
-    """FrozenBatchNorm2d would subtract eps from the variances of files with a lower version number."""
+    """Test that checkpoints are exchangeable. FrozenBatchNorm2d would subtract eps from variances of older versions."""
     fixed, frozen = (Detector(config(**{"MODEL.RESNETS.NORM": norm})) for norm in ("BN", "FrozenBN"))
     norm = fixed.backbone.bottom_up.res3[0].conv1.norm
     assert isinstance(norm, FixedStatisticsBatchNorm2d)
@@ -134,7 +134,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def serve(tmp_path, monkeypatch, content, digest=None):
-    """Let torchvision's URL point to a file with this content."""
+    """Replace the target of torchvision's URL by a file with this content."""
     digest = digest or hashlib.sha256(content).hexdigest()[:8]
     path = tmp_path / f"resnet18-{digest}.pth"
     path.write_bytes(content)
@@ -148,7 +148,7 @@ def test_downloads_once(tmp_path, cache, monkeypatch, caplog):
     cfg = config()
     check_weights(cfg, eval_only=False, resume=False)
     assert (cache / served.name).read_bytes() == served.read_bytes()
-    served.unlink()  # no network from here on
+    served.unlink()  # no network from now on
     check_weights(cfg, eval_only=False, resume=False)
     with caplog.at_level(logging.INFO):
         SeesawCheckpointer(Detector(cfg)).load(cfg.MODEL.WEIGHTS, checkpointables=[])
@@ -196,13 +196,13 @@ def test_a_config_that_the_weights_do_not_fit(cache, overrides, message):
 
 
 def test_urls_are_torchvisions_first_weights():
-    """The weights of MMDetection's torchvision://resnet50 and 101, not of torchvision's newer recipe."""
+    """Test that URLs are those of MMDetection's torchvision://resnet50 and 101, not of torchvision's newer weights."""
     names = [torchvision_weights._url(name).rsplit("/", 1)[-1] for name in ("resnet50", "resnet101")]
     assert names == ["resnet50-0676ba61.pth", "resnet101-63fe2227.pth"]
 
 
 def test_the_whole_detector_loads_them(tmp_path):
-    """Check every layer of the backbone in the model of a config."""
+    """Test that every layer of the backbone in the model of a config gets the weights."""
     state = random_resnet(18).state_dict()
     torch.save(state, tmp_path / "weights.pth")
     model = build_model(config())

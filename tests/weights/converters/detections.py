@@ -17,7 +17,7 @@ from seesaw_d2.weights.converters import convert_mmdet
 
 @dataclass(frozen=True)
 class Detections:
-    """boxes (D, 4) x0 y0 x1 y1 in pixels of the image, scores (D,), labels (D,), masks (D, H, W) bool."""
+    """Store boxes (D, 4), x0 y0 x1 y1 in pixels of the image, scores (D,), labels (D,), and masks (D, H, W) bool."""
 
     boxes: torch.Tensor
     scores: torch.Tensor
@@ -27,7 +27,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Distance:
-    """matched: detections of the same class at the same place; the largest differences between them."""
+    """Store the number of matched detections (same class, same place), and the largest differences between them."""
 
     matched: int
     boxes: float
@@ -36,7 +36,7 @@ class Distance:
 
 
 def write_picture(path: Path, height: int, width: int) -> str:
-    """Write an image of coarse random spots with fine noise, the same on every machine."""
+    """Write an image of coarse random spots with fine noise. The image is the same on every machine."""
     random = np.random.RandomState(5)
     coarse = random.randint(0, 256, (height // 20 + 1, width // 20 + 1, 3)).repeat(20, axis=0).repeat(20, axis=1)
     fine = random.randint(-30, 31, (height, width, 3))
@@ -73,7 +73,7 @@ def theirs(model, cfg, picture: str) -> Detections:
 
 
 def distance(first: Detections, second: Detections, box: float = 1e-3, score: float = 1e-6) -> Distance:
-    """Pair each detection with one of the same class within the tolerances, in any order."""
+    """Match each detection with a detection of the same class within the tolerances, in any order."""
     near = first.labels[:, None] == second.labels
     near &= (first.boxes[:, None] - second.boxes).abs().amax(dim=2) <= box
     near &= (first.scores[:, None] - second.scores).abs() <= score

@@ -1,6 +1,6 @@
 """List names and shapes of MMDetection's Mask and Cascade Mask R-CNN (ResNet, FPN, Seesaw Loss).
 
-If MMDetection is installed, tests/weights/converters/test_names.py compares them with its models.
+If MMDetection is installed, tests/weights/converters/test_names.py compares the lists with MMDetection's models.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def mmdet_shapes(*, depth: int, cascade: bool, num_classes: int) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of the model's ``state_dict()``."""
+    """Return a dict from name to shape of the model's ``state_dict()``."""
     return {
         **dict(_resnet(BLOCKS[depth])),
         **dict(_neck()),

@@ -17,13 +17,13 @@ INSTALL = (
 
 
 def lacking() -> str:
-    """Return the missing packages of MMDetection and how to install them, or ""."""
+    """Return a text about missing packages of MMDetection and how to install them, or ""."""
     missing = [name for name in ("mmdet", "mmcv", "mmengine") if importlib.util.find_spec(name) is None]
     return f"needs {', '.join(missing)}: {INSTALL}" if missing else ""
 
 
 def require_mmdet() -> None:
-    """Skip the test if MMDetection is not installed, else make it importable without compiled operators."""
+    """Make MMDetection importable without compiled operators. Skip the test if MMDetection is not installed."""
     if reason := lacking():
         pytest.skip(reason)
     sys.modules.setdefault("mmcv._ext", _operators())
@@ -33,7 +33,7 @@ def _operators() -> types.ModuleType:
     module = types.ModuleType("mmcv._ext")
     module.nms = _nms
     module.roi_align_forward = _roi_align
-    module.__getattr__ = _absent  # mmcv asks at import whether the others exist
+    module.__getattr__ = _absent  # mmcv checks at import whether other operators exist
     return module
 
 
@@ -53,7 +53,7 @@ def _nms(boxes, scores, iou_threshold, offset):
 
 
 def _roi_align(input, rois, output, argmax_y, argmax_x, aligned_height, aligned_width, **options):
-    assert options["pool_mode"] == 1  # average
+    assert options["pool_mode"] == 1  # only average pooling is supported
     output.copy_(
         torchvision.ops.roi_align(
             input,

@@ -102,6 +102,6 @@ def mmdet_text(version: int, *, cascade: bool = False, normed_mask: bool = False
 
 
 def edited(text: str, old: str, new: str) -> str:
-    """Return the text with one part replaced. The part must be in it."""
+    """Return the text with one part replaced. Raise an error if the text does not contain this part."""
     assert old in text
     return text.replace(old, new)

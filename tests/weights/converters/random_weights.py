@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 _NORM = re.compile(r"(?:\bbn\d|downsample\.1)\.(weight|bias)$")
-# Standard deviation of a layer's output; of all others it is 1.
+# Standard deviation of the outputs of these layers. All other layers have 1.
 _SPREADS = {"rpn_cls": 2.0, "rpn_reg": 0.5, "conv_logits": 3.0}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Name of a weight or statistic -> factor; name of a bias -> summand."""
+    """Store the factor of each weight and statistic, and the summand of each bias, by name."""
 
     gains: dict[str, float] = field(default_factory=dict)
     offsets: dict[str, list[float]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def _values(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 def calibrate(model: nn.Module, forward: Callable[[], object]) -> Calibration:
     """Scale each layer, in the order of ``forward``, so that its outputs have standard deviation 1.
 
-    Otherwise activations of a deep network with random weights vanish or explode, and one category always wins.
+    Otherwise, activations of a deep network with random weights vanish or explode, and one category always wins.
     """
     done = Calibration()
     gains = done.gains
@@ -85,7 +85,7 @@ def _layer_hook(name: str, gains: dict[str, float]):
     spread = _SPREADS.get(name.rsplit(".", 1)[-1], 1.0)
 
     def hook(module, inputs, output):
-        if f"{name}.weight" in gains:  # a head that several levels share
+        if f"{name}.weight" in gains:  # several levels share this head
             return None
         gains[f"{name}.weight"] = gain = float(f"{spread / output.std().item():.4g}")
         module.weight.mul_(gain)

@@ -14,13 +14,13 @@ from tests.weights.converters.detections import distance, ours, theirs, write_pi
 from tests.weights.converters.mmdet_on_cpu import build_mmdet, mmdet_config, require_mmdet
 from tests.weights.converters.random_weights import calibrate, random_state
 
-SIZE = (400, 240)  # width, height that the picture is resized to
-COUNT = 50  # detections
+SIZE = (400, 240)  # width and height of the resized picture
+COUNT = 50  # number of detections
 MODELS = list(itertools.product(("mask", "cascade-mask"), (50, 101), ("", "-normed-mask")))
 
 
 def small(family, depth, mask):
-    """Return MMDetection's config. For Cascade with R-50, it is the config of R-101 with another depth."""
+    """Return MMDetection's config. The config of Cascade R-50 is the config of Cascade R-101 with another depth."""
     named = 101 if family == "cascade-mask" else depth
     cfg = mmdet_config(f"seesaw_loss/{family}-rcnn_r{named}_fpn_seesaw-loss{mask}_random-ms-2x_lvis-v1")
     cfg.model.backbone.depth = depth
@@ -53,7 +53,7 @@ def test_the_same_detections(family, depth, mask, tmp_path):
 
 
 def reference(cfg, picture):
-    """MMDetection's calibrated random weights, and its detections."""
+    """Return MMDetection's calibrated random weights, and its detections."""
     model = build_mmdet(cfg)
     model.load_state_dict(random_state({key: value.shape for key, value in model.state_dict().items()}))
     calibrate(model, lambda: theirs(model, cfg, picture))

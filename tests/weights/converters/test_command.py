@@ -25,7 +25,7 @@ CASCADE = "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE logits"
 
 
 def save_empty(path, meta, **model):
-    """Write a file of the whole model with a few kilobytes: every tensor is an expanded zero."""
+    """Write a file of the complete model with a few kilobytes. Every tensor is an expanded zero."""
     state = {name: torch.zeros(()).expand(shape) for name, shape in mmdet_shapes(**model).items()}
     torch.save({"meta": meta, "state_dict": state}, path)
 
@@ -81,7 +81,7 @@ def test_the_model_is_found_out(tmp_path, capsys, name, meta, model, arguments, 
 
 
 def test_what_was_not_published_has_no_published_numbers(tmp_path, capsys):
-    """MMDetection has no Cascade Mask R-CNN with R-50. Its config is that of R-101 with another depth."""
+    """Test that no AP is printed for Cascade Mask R-CNN with R-50, which MMDetection has not published."""
     save_empty(tmp_path / "in.pth", {"cfg": RFS}, depth=50, cascade=True, num_classes=1203)
     status, out, _ = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
     assert status == 0
@@ -89,7 +89,7 @@ def test_what_was_not_published_has_no_published_numbers(tmp_path, capsys):
 
 
 def test_from_another_folder(tmp_path, capsys, monkeypatch):
-    """The config is found, and the printed command works in this folder."""
+    """Test that the config is found from another folder, and that the printed command works in this folder."""
     monkeypatch.chdir(tmp_path)
     save_empty("in.pth", {"cfg": RFS}, depth=50, cascade=False, num_classes=1203)
     status, out, err = run(capsys, "in.pth", "out.pth")
@@ -100,8 +100,8 @@ def test_from_another_folder(tmp_path, capsys, monkeypatch):
 
 
 def test_a_machine_without_a_gpu(tiny, capsys, monkeypatch):
-    """Without a GPU, the program prints what to add to the command."""
-    source, config, target = tiny  # of the CPU
+    """Test that without a GPU, the program prints what to add to the command."""
+    source, config, target = tiny  # the config of the CPU
     save_empty(source.with_name("in.pth"), {"cfg": PLAIN}, depth=50, cascade=False, num_classes=1203)
     arguments = [source.with_name("in.pth"), source.with_name("lvis.pth"), "--overwrite"]
     hint = "MODEL.DEVICE cpu to this command:\npython train_net.py "
@@ -134,7 +134,7 @@ def test_every_tensor_arrives(tiny, capsys):
 
 
 def test_what_is_printed_evaluates(tiny, config_file, capsys):
-    """Evaluate on glyphs, with as many categories as the tiny model."""
+    """Test that the printed command evaluates on glyphs, with as many categories as the tiny model."""
     source, config, target = tiny
     content = torch.load(source, weights_only=True)
     kept = [*range(NUM_CLASSES), CLASSES, CLASSES + 1]

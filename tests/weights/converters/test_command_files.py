@@ -8,7 +8,7 @@ PLAIN = "model = dict(roi_head=dict(mask_head=dict()))"
 
 
 def test_the_layouts_of_both_versions(tiny, capsys):
-    """Layouts of MMDetection 2 and 3 around the same weights, and names with the prefix of DistributedDataParallel."""
+    """Test the layouts of MMDetection 2 and 3 with the same weights, and the prefix of DistributedDataParallel."""
     source, config, target = tiny
     state = torch.load(source, weights_only=True)["state_dict"]
     contents = {
@@ -31,7 +31,7 @@ def test_the_layouts_of_both_versions(tiny, capsys):
 
 
 def test_a_part_of_a_checkpoint(tiny, capsys):
-    """The error names the missing parameters and those found instead."""
+    """Test that the error names the missing parameters and the found parameters."""
     source, config, target = tiny
     content = torch.load(source, weights_only=True)
     state = content["state_dict"]
@@ -73,7 +73,7 @@ def test_files_that_stay(tiny, capsys):
         status, _, err = run(capsys, *arguments, "--config-file", config)
         assert status == 2
         assert message in err
-    assert run(capsys, source, target, "--overwrite", "--config-file", config)[0] == 2  # no PyTorch file
+    assert run(capsys, source, target, "--overwrite", "--config-file", config)[0] == 2  # not a PyTorch file
     assert target.read_text() == "kept"
     torch.save({}, target)
     assert run(capsys, source, target, "--overwrite", "--config-file", config)[0] == 0

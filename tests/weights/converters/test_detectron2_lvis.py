@@ -24,7 +24,7 @@ HEADS = {
 def test_a_file_of_its_model_zoo(tmp_path, heads):
     options, theirs, ours = HEADS[heads]
     torch.manual_seed(2)
-    # Its own heads have none of this project's losses: the defaults of their keys are not read.
+    # Detectron2's heads do not use losses of this project, so that the keys of the losses are not read.
     reference = build_model(tiny_config(*options, *PLAIN, "MODEL.ROI_HEADS.NAME", theirs)).eval()
     for name, parameter in reference.named_parameters():
         if "box_predictor" in name or "mask_head" in name:

@@ -18,7 +18,7 @@ def read(text):
 
 
 def carried(text, cascade=False, overrides=("INPUT.RESIZE", "opencv")):
-    """Return the overrides as a mapping of key to text."""
+    """Return the overrides as a dict from key to text."""
     settings, notes = read(text)
     assert notes == []
     words = carried_keys(settings, load_config(CONFIGS[cascade], overrides))
@@ -82,7 +82,7 @@ def test_what_is_carried_over(version, old, new, expected):
         old, new = (word.replace("bgr_to_rgb", "to_rgb") for word in (old, new))
     found = carried(edited(mmdet_text(version), old, new))
     assert found == expected
-    load_config(CONFIGS[False], [word for pair in found.items() for word in pair])  # each is a value of its key
+    load_config(CONFIGS[False], [word for pair in found.items() for word in pair])  # each value is valid for its key
 
 
 def test_the_boxes_of_a_stage_are_carried_over():

@@ -15,13 +15,13 @@ CONFIG = "configs/seesaw/mask_rcnn_R_50_FPN_random_seesaw_2x.yaml"
 
 @pytest.fixture(scope="module")
 def state():
-    """A Mask R-CNN R-50 of 1203 categories. Every tensor is one expanded number."""
+    """Return the state of a Mask R-CNN R-50 with 1203 categories. Every tensor is one expanded number."""
     shapes = mmdet_shapes(depth=50, cascade=False, num_classes=1203)
     return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
 
 
 def test_the_printed_command(state, tmp_path, capsys):
-    """The command contains the differing settings and works, and no published AP is printed."""
+    """Test that the command contains the differing settings and works, and that no published AP is printed."""
     text = edited(mmdet_text(3), "tempearture=20", "tempearture=5").replace("score_thr=0.0001", "score_thr=0.05")
     text = text.replace("style='pytorch'", "style='caffe'")
     meta = {"cfg": text, "dataset_meta": {"CLASSES": [f"c{index}" for index in range(1203)]}}
@@ -45,7 +45,7 @@ def test_the_printed_command(state, tmp_path, capsys):
 
 
 def test_with_a_config_of_ones_own(tiny, tmp_path, capsys):
-    """The command contains the evaluation keys and the settings in which the text differs from this config."""
+    """Test a given config: the command contains the evaluation keys and the settings in which the text differs."""
     source, config, target = tiny
     content = torch.load(source, weights_only=True)
     text = edited(mmdet_text(2, cascade=True), "max_per_img=300", "max_per_img=7")

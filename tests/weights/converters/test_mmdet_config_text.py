@@ -42,7 +42,7 @@ HOSTILE = [
 def test_texts_that_are_no_configs(text):
     with pytest.raises(ConfigError, match=r"in\.pth: config text"):
         read_settings({"cfg": text}, "in.pth", must_read=True)
-    # Who names a config has said what the model is; that nothing was compared is said.
+    # With a given config, an unreadable text is only a note that nothing was compared.
     settings, notes = read_settings({"cfg": text}, "in.pth", must_read=False)
     assert settings.keys == {}
     assert "config text" in notes[0]

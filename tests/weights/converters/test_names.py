@@ -14,7 +14,7 @@ from tests.weights.converters.mmdet_names import mmdet_shapes
 from tests.weights.converters.mmdet_on_cpu import build_mmdet, mmdet_config, require_mmdet
 
 ROOT = Path(__file__).parents[3]
-# Family, depth -> how many entries MMDetection's checkpoint has (measured, as are all of its names: see below).
+# Family, depth -> number of entries in MMDetection's checkpoint, measured like the names below.
 ENTRIES = {("mask", 50): 361, ("mask", 101): 667, ("cascade-mask", 101): 709}
 MODELS = [
     (family, depth, sampler, mask)
@@ -44,7 +44,7 @@ def test_the_twelve_models(family, depth, sampler, mask):
     renamed = {rename_mmdet(name): value for name, value in kept.items()}
     assert len(renamed) == len(kept)
     shapes = model_shapes(load_config(model.config, model.overrides))
-    # Nothing lacks, what the losses keep included.
+    # Nothing is missing, including the statistics of the losses.
     assert {name: tuple(value.shape) for name, value in renamed.items()} == {k: tuple(v) for k, v in shapes.items()}
 
 

@@ -13,12 +13,12 @@ from seesaw_d2.errors import WeightsError
 from seesaw_d2.weights.converters.foreign_checkpoints import read_foreign_checkpoint
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["since PyTorch 1.6", "before"])
-# What a module that is not installed here has pickled, by name and state.
+# Name of a module whose objects are pickled, but which is not installed when the file is read.
 FOREIGN = "mmengine_stand_in"
 
 
 class HistoryBuffer:
-    """Like mmengine's class: contains arrays and refers to its methods by name."""
+    """Reimplement mmengine's class, which contains arrays and refers to its methods by name."""
 
     def __init__(self):
         self.values = np.arange(3.0)
@@ -34,7 +34,7 @@ class HistoryBuffer:
 
 @pytest.fixture
 def foreign(monkeypatch):
-    """HistoryBuffer in a module that is missing when the file is read."""
+    """Provide HistoryBuffer in a module that is missing when the file is read."""
     module = types.ModuleType(FOREIGN)
     module.HistoryBuffer = HistoryBuffer
     for item in (HistoryBuffer, HistoryBuffer.mean):
@@ -80,7 +80,7 @@ def test_code_does_not_run(tmp_path, zipped, function):
     argument = str(target) if function is os.mkdir else f"__import__('os').mkdir({str(target)!r})"
     content = {"meta": {"x": Command(function, argument)}, "state_dict": {"w": torch.ones(1)}}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    if function is os.mkdir:  # of a module that PyTorch never allows
+    if function is os.mkdir:  # a function of a module that PyTorch never allows
         with pytest.raises(WeightsError, match=r"code\.pth: .*\.mkdir"):
             read_foreign_checkpoint(path)
     else:
@@ -123,7 +123,7 @@ def test_other_files(tmp_path):
 
 
 def test_a_compressed_archive(tmp_path):
-    """Compressed zeros would fill the memory when they are unpacked."""
+    """Test a compressed archive, whose zeros would fill the memory when they are unpacked."""
     torch.save({"state_dict": {"w": torch.zeros(100_000)}}, tmp_path / "good.pth")
     with zipfile.ZipFile(tmp_path / "good.pth") as old, zipfile.ZipFile(tmp_path / "bomb.pth", "w", 8) as new:
         for name in old.namelist():
@@ -136,7 +136,7 @@ def test_a_compressed_archive(tmp_path):
 @FORMATS
 @pytest.mark.parametrize("count", [99, 101])
 def test_the_number_of_unknown_classes_is_limited(tmp_path, foreign, zipped, count):
-    """The file is read again for each unknown class."""
+    """Test the limit on the number of unknown classes, because the file is read again for each unknown class."""
     module = sys.modules[FOREIGN]
     for index in range(count):
         name = f"Class{index}"

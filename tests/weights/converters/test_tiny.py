@@ -8,8 +8,8 @@ import pytest
 from tests.weights.converters.detections import distance, ours
 from tests.weights.converters.tiny import COUNT, NAMES, picture, read_golden, tiny_config
 
-# Wider than beside MMDetection itself: another processor may have written the numbers. On the same one the differences
-# are 2e-5 pixels and 3e-7.
+# Larger than in the comparison with MMDetection, because another processor may have written the numbers. On the same
+# processor, the differences are 2e-5 pixels and 3e-7.
 TOLERANCES = {"box": 1e-2, "score": 1e-5}
 
 
@@ -38,12 +38,12 @@ def test_the_same_detections(name, tmp_path):
     ids=lambda pair: pair[0],
 )
 def test_what_differs_is_noticed(overrides, tmp_path):
-    """MMDetection differs from Detectron2 in each key; without it, the test above would fail."""
+    """Test that each key is necessary. Without the key, detections are those of Detectron2's defaults, and differ."""
     assert compare("cascade-mask", tmp_path, *overrides).matched < COUNT
 
 
 def test_normalized_masks_are_others(tmp_path):
-    """Both kinds of mask prediction have the same parameters, so the converter must be told the kind."""
+    """Test that the kind of mask prediction is necessary, because both kinds have the same parameters."""
     state, expected = read_golden("mask-normed-mask")
     result = distance(ours(tiny_config("mask"), state, picture(tmp_path)), expected, **TOLERANCES)
     assert result.matched == COUNT

@@ -38,10 +38,10 @@ def words(**more):
 
 @pytest.fixture(scope="module")
 def theirs():
-    """A model with random weights and the eps of published weights."""
+    """Return a model with random weights and the eps of published weights."""
     torch.manual_seed(3)
     backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None, norm_layer=FrozenBatchNorm2d)
-    size = {"min_size": HEIGHT, "max_size": WIDTH}  # of the picture: it is not resized
+    size = {"min_size": HEIGHT, "max_size": WIDTH}  # the size of the picture, so that the picture is not resized
     model = MaskRCNN(backbone, num_classes=C + 1, box_score_thresh=1e-4, box_detections_per_img=20, **size).eval()
     for module in model.modules():
         if isinstance(module, FrozenBatchNorm2d):
@@ -57,7 +57,7 @@ def theirs():
             torch.nn.init.kaiming_normal_(layer.weight)
         model.roi_heads.box_predictor.cls_score.weight.normal_(std=0.3)
         model.roi_heads.box_predictor.bbox_pred.weight.normal_(std=0.03)
-        # No category wins always.
+        # Scale the classifier, so that no category always wins.
         classifier, seen = model.roi_heads.box_predictor.cls_score, []
         handle = classifier.register_forward_hook(lambda *call: seen.append(call[2].mean(dim=0)))
         model([torch.rand(3, HEIGHT, WIDTH)])
@@ -97,7 +97,7 @@ def test_features_and_rpn(theirs, ours, image):
 
 @torch.no_grad()
 def test_anchors_are_rounded_there(theirs, ours, image):
-    """No config removes this difference, which is at most half a pixel per side."""
+    """Test the rounding of anchors. No config removes this difference, which is at most half a pixel per side."""
     expected = theirs.rpn.anchor_generator
     expected.set_cell_anchors(torch.float32, torch.device("cpu"))
     for level, anchors in enumerate(ours.proposal_generator.anchor_generator.cell_anchors):
@@ -121,14 +121,14 @@ def test_detections_on_its_anchors(theirs, ours, image, monkeypatch):
 
 @torch.no_grad()
 def test_masks(theirs, ours):
-    """Mask logits. torchvision pastes masks differently."""
+    """Compare mask logits, because torchvision pastes masks differently."""
     x = torch.randn(2, 256, 14, 14)
     expected = theirs.roi_heads.mask_predictor(theirs.roi_heads.mask_head(x))[:, 1:]
     torch.testing.assert_close(ours.roi_heads.mask_head.layers(x), expected)
 
 
 def test_older_names(theirs):
-    """The published file is older than torchvision 0.13."""
+    """Test older parameter names. The published file is older than torchvision 0.13."""
     state = theirs.state_dict()
     old = {}
     for name, value in state.items():
@@ -148,7 +148,7 @@ def test_older_names(theirs):
 
 
 def test_cocos_categories():
-    """COCO's 80 of the 91 rows are kept in order, with background last."""
+    """Test that the 80 rows of COCO's categories out of 91 rows are kept in order, with background last."""
     rows = torch.arange(91.0)
     state = {
         "roi_heads.box_predictor.cls_score.bias": rows,
@@ -167,7 +167,7 @@ def test_cocos_categories():
 
 
 def test_a_start_for_training(theirs, tmp_path, capsys):
-    """The printed missing parameters are those that the checkpointer finds missing."""
+    """Test that the printed parameters without weights are those that the checkpointer finds missing."""
     source, target = str(tmp_path / "coco.pth"), str(tmp_path / "start.pth")
     torch.save(theirs.state_dict(), source)
     arguments = [source, target, "--config-file", CONFIG, "--opts", *map(str, words())]

@@ -1,7 +1,7 @@
 """Build tiny models of both programs, with an eighth of the width and few classes.
 
 ``python -m tests.weights.converters.tiny`` writes golden/*.json with MMDetection's detections.
-tests/weights/converters/mmdet_on_cpu.py says how to install it.
+tests/weights/converters/mmdet_on_cpu.py describes how to install MMDetection.
 """
 
 import dataclasses
@@ -96,7 +96,7 @@ def write_golden(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = picture(Path(folder))
         calibration = calibrate(model, lambda: theirs(model, cfg, path))
-        # Not the calibrated model itself, whose layers were multiplied one after the other.
+        # Load the generated state, because rounding in the calibrated model differs.
         model.load_state_dict(random_state(shapes, calibration))
         found = theirs(model, cfg, path)
     masks = run_lengths.encode(np.asfortranarray(found.masks.numpy().astype(np.uint8).transpose(1, 2, 0)))
