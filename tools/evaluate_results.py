@@ -46,7 +46,7 @@ def read_ground_truth(args, cfg):
     from seesaw_d2.data.records.catalog import categories_of, check_registered, read_annotation_file
     from seesaw_d2.data.records.validation import check_training_order
     from seesaw_d2.errors import DataError
-    from seesaw_d2.evaluation.frequency import frequency_letters
+    from seesaw_d2.evaluation.category_frequency import frequency_letters
     from seesaw_d2.evaluation.ground_truth_rules import file_frequency
     from seesaw_d2.utils.category_names import Categories
 

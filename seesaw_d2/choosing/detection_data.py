@@ -25,7 +25,7 @@ from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss
-from seesaw_d2.modeling.iterative import IterativeROIHeads
+from seesaw_d2.modeling.iterative_heads import IterativeROIHeads
 
 
 def check_detector(cfg: CfgNode, model: nn.Module) -> None:

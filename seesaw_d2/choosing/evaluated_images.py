@@ -8,10 +8,10 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation.category_frequency import frequency_letters
 from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import evaluate_detections
-from seesaw_d2.evaluation.frequency import frequency_letters
 from seesaw_d2.evaluation.ground_truth import subset
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 

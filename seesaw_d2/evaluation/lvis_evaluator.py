@@ -20,10 +20,10 @@ from detectron2.utils.logger import create_small_table
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.evaluation.category_frequency import frequency_letters
 from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
-from seesaw_d2.evaluation.frequency import frequency_letters
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import write_results, write_submission

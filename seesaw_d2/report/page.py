@@ -17,9 +17,9 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.records.validation import check_training_order
 from seesaw_d2.errors import ConfigError, DataError, SeesawError, WeightsError
+from seesaw_d2.evaluation.category_frequency import frequency_letters
 from seesaw_d2.evaluation.detection_metrics import METRICS, group_members
 from seesaw_d2.evaluation.evaluate import evaluate_tasks
-from seesaw_d2.evaluation.frequency import frequency_letters
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import read_results

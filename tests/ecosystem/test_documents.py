@@ -78,6 +78,18 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in headings(target)
 
 
+def test_source_files_and_tests_that_guides_name_exist():
+    """Test paths of source files and names of tests in backticks. Shorter paths may omit the folder seesaw_d2/."""
+    sources = {
+        path: path.read_text() for part in ("seesaw_d2", "tests", "tools") for path in (ROOT / part).rglob("*.py")
+    }
+    for page in (ROOT / "docs").glob("*.md"):
+        for name, test in re.findall(r"`(\w[\w/]*/\w+\.py)(?:::(\w+))?`", prose(page)):
+            texts = [text for path, text in sources.items() if path.as_posix().endswith(f"/{name}")]
+            assert texts or (ROOT / name).is_file(), f"{page.name}: {name}"
+            assert not test or any(f"def {test}(" in text for text in texts), f"{page.name}: {name}::{test}"
+
+
 # Patterns of output files: a second argument, --output, and here-documents.
 WRITTEN = [
     r"tools/(?:convert_\w+|tau_normalize|nearest_class_mean|record_class_counts)\.py\s+[\w./:-]+\s+([\w./-]+)",

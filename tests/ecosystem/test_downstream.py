@@ -17,7 +17,7 @@ from seesaw_d2.modeling import SeesawPredictors
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 from seesaw_d2.train.preflight.config_checks import check_names
 from tests.integrations.set_criteria import DeformableDetrCriterion, Mask2FormerCriterion
-from tests.modeling.test_other_heads import CustomCascadeROIHeads
+from tests.modeling.test_box_predictor_mixin import CustomCascadeROIHeads
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/downstream.md").read_text()

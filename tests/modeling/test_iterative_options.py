@@ -9,7 +9,7 @@ from torch import nn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import CrossEntropyLoss, PairwiseClassBalance
-from tests.modeling.test_iterative import ITERATIVE, LOSSES, PCB, explicit_heads
+from tests.modeling.test_iterative_heads import ITERATIVE, LOSSES, PCB, explicit_heads
 from tests.modeling.test_roi_heads import step
 from tests.modeling.tiny import NUM_CLASSES, tiny_batch, tiny_config
 

@@ -19,7 +19,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import CrossEntropyLoss
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.modeling.image_classifier import ImageClassifier
-from seesaw_d2.modeling.iterative import FeatureUpdate
+from seesaw_d2.modeling.iterative_heads import FeatureUpdate
 from seesaw_d2.modeling.roi_align_gradient import interpolation_weights
 from seesaw_d2.train import load_config, run
 from seesaw_d2.train.checkpoints import hooks

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.boxes_and_masks import checks as shapes
+from seesaw_d2.data.boxes_and_masks import box_and_mask_checks
 from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings, find_disagreement, warn_of
 from seesaw_d2.data.images.image_files import check_relative_names
 from seesaw_d2.data.records import annotation_checks as checks
@@ -95,8 +95,8 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
         dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the content of the file.
 
     Raises:
-        DataError: the file is missing, ``annotation_checks`` or ``boxes_and_masks.checks`` finds invalid content, or
-            the content does not determine the format.
+        DataError: the file is missing, ``annotation_checks`` or ``box_and_mask_checks`` finds invalid content, or the
+            content does not determine the format.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
@@ -208,9 +208,9 @@ class AnnotationChecker:
         for field in self.flags:
             checks.check_flags(annotations, "annotations", field, path)
         sizes = self.sizes[np.searchsorted(self.image_ids, owners)]
-        boxes = shapes.checked_boxes(annotations, sizes.max(axis=1), path)
+        boxes = box_and_mask_checks.checked_boxes(annotations, sizes.max(axis=1), path)
         has_area = (boxes[:, 2:] > 0).all(axis=1)
-        keep, before, extents = shapes.clean_segmentations(annotations, sizes, path)
+        keep, before, extents = box_and_mask_checks.clean_segmentations(annotations, sizes, path)
         extents[~has_area] = np.nan
         findings = Findings(
             ids=ids,

@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 from msgspec import UNSET, UnsetType
 
+from seesaw_d2.data.boxes_and_masks.box_and_mask_checks import FAR, Polygons
 from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings, find_disagreement
-from seesaw_d2.data.boxes_and_masks.checks import FAR, Polygons
 from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents
 from seesaw_d2.data.records.annotation_checks import entries
 from seesaw_d2.data.records.cache.encoding import Part
