@@ -170,7 +170,7 @@ def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.T
     Returns:
         the scores and the int64 indices, each (B, count).
     """
-    if hasattr(comm, "create_local_process_group"):  # main
+    if hasattr(comm, "create_local_process_group"):  # Detectron2's main branch
         return scores.topk(count, dim=1)
     found, index = scores.sort(descending=True, dim=1)
     return found[:, :count], index[:, :count]

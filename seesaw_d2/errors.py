@@ -36,7 +36,7 @@ class SeesawError(ValueError):
 
     def __init__(self, message: object = ""):
         text = str(message).rstrip()
-        if "Original Traceback" in text:  # raised again by PyTorch, with the traceback of a data loader worker
+        if "Original Traceback" in text:  # PyTorch has added the traceback of a data loader worker
             text = text.rpartition("\n")[2].partition(": ")[2]
         super().__init__(one_line(text))
 

@@ -38,7 +38,7 @@ class Candidate:
 
     @property
     def method(self) -> tuple[str, str]:
-        """Return loss and classifier. Candidates of the same method differ only in hyperparameters."""
+        """Return the names of loss and classifier. Candidates of the same method differ only in hyperparameters."""
         return self.loss, self.classifier
 
     @property

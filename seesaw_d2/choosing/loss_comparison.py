@@ -1,4 +1,4 @@
-"""Train and evaluate candidates with several seeds, in parallel. An interrupted comparison resumes."""
+"""Train and evaluate candidates with several seeds, in parallel. An interrupted comparison can be resumed."""
 
 import functools
 import time
@@ -157,7 +157,7 @@ def _run(comparison: Comparison, trials: Sequence[Trial], workers: int) -> Itera
 
 
 def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate, np.ndarray]:
-    """Return the values of the metric ``name`` of each candidate, an array (S,) with one value per seed in order."""
+    """Return the values of the metric ``name`` of each candidate, an array (S,) with a value for each of S seeds."""
     found: dict[str, list[tuple[int, float]]] = {}
     candidates = {}
     for trial, metrics in results.items():

@@ -92,7 +92,7 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
 
     Args:
         path: path of the file.
-        overrides: KEY, VALUE, ... from the command line. They can contain limits of downloads.
+        overrides: KEY, VALUE, ... from the command line, which can contain limits of downloads.
     """
     PlainConfig.given = dict(zip(map(str, overrides[::2]), overrides[1::2], strict=False))
     try:

@@ -98,7 +98,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         in_features = self.cls_score.in_features  # type: ignore[has-type]
         self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
-        self.register_buffer("groups", None, persistent=False)  # not saved, because it describes the training data
+        self.register_buffer("groups", None, persistent=False)  # not saved: the groups describe the training data
 
     @classmethod
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
@@ -111,7 +111,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         ret["calibration"] = build_calibration(cfg, ret["cls_loss"], stage, num_stages)
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
-        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)  # unlike a lambda, can be pickled
+        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)  # can be pickled, unlike a lambda
         return ret
 
     def losses(self, predictions, proposals):
@@ -145,7 +145,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
     def matched_objects(self, proposals) -> torch.Tensor | None:
-        """Return ``matched_objects(proposals)`` if the loss takes matched objects, otherwise None."""
+        """Return the object index of each proposal, (N,), or None if the loss does not take object indices."""
         return matched_objects(proposals) if self.cls_loss.takes_objects and proposals else None
 
     def classification_losses(self, logits, labels, means=None, *, objects=None, log: bool = True):

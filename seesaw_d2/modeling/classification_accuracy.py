@@ -1,6 +1,6 @@
 """Log the classification accuracy of proposals.
 
-The accuracy is computed from scores instead of logits. Therefore it is comparable between different losses.
+The accuracy is computed from scores instead of logits, so that models with different losses are comparable.
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -80,7 +80,7 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
 
 
 class GroupsWhenNeeded:
-    """Mixin for modules with an attribute ``cls_loss``. It computes the frequency groups when they are first needed."""
+    """Mixin that computes the frequency groups when they are first needed. The module must have a ``cls_loss``."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss

@@ -127,7 +127,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
             logits = self.classifier(self.features(batched_inputs))
             found = class_probabilities(logits, self.cls_loss, self.calibration, self.classifier)
             return [{"probabilities": probs} for probs in found]
-        labels = self.labels(batched_inputs)  # before the backbone, so that copy and computation overlap
+        labels = self.labels(batched_inputs)  # before the backbone, so that copying and computing overlap
         logits = self.classifier(self.features(batched_inputs))
         losses = self.cls_loss(logits, labels)
         self._log_accuracy(logits.detach(), labels)

@@ -46,7 +46,7 @@ class GlobalMaskLosses:
 
     Raises:
         InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which does not use ``cls_loss``.
-        ValueError: ``forward`` is called, and ``check_call`` finds an unsupported base class.
+        ValueError: in a call of ``forward``, ``check_call`` finds an unsupported base class.
     """
 
     def __init__(self, *args, **kwargs):
@@ -103,7 +103,7 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before super(), whose errors do not name the config key
+        check_heads_config(cfg)  # before super(), because the errors of super() do not name the config key
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret

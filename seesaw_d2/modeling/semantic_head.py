@@ -87,9 +87,11 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         }
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Upsample the logits ``predictions`` (N, C, h, w) to the size of the labels ``targets`` (N, H, W).
+        """Return a dict with the scalar loss.
 
-        Return a dict with the scalar loss.
+        Args:
+            predictions: logits (N, C, h, w), which this method upsamples to the size (H, W).
+            targets: labels (N, H, W).
         """
         logits = F.interpolate(
             predictions.float(), scale_factor=self.common_stride, mode="bilinear", align_corners=False

@@ -31,7 +31,7 @@ def download(url: str, limits: Limits | None = None) -> str:
     options = {"limits": limits} if url.startswith(_LIMITED) else {}
     try:
         return PathManager.get_local_path(url, **options)
-    except Exception as error:  # downloaders raise many types
+    except Exception as error:  # downloaders raise many types of exceptions
         raise WeightsError(f"MODEL.WEIGHTS: cannot download {url}: {type(error).__name__}: {error}") from error
 
 

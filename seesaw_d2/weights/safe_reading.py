@@ -81,7 +81,7 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
         raise
     except OSError as error:
         raise WeightsError(f"{path}: cannot read the file: {error.strerror or error}") from error
-    except Exception as error:  # pickle and PyTorch raise many types for corrupt files
+    except Exception as error:  # pickle and PyTorch raise many types of exceptions for corrupt files
         raise WeightsError(_explain(path, error, may_trust=not ignore_unknown)) from error
 
 

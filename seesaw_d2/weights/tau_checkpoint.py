@@ -1,6 +1,6 @@
-"""τ-normalization (Kang et al., ICLR 2020, section 4): rescale the weights of a trained classifier, without training.
+"""Rescale the weights of a trained classifier without training (τ-normalization; Kang et al., ICLR 2020, section 4).
 
-Shapes: D input features, C categories, L >= C logits, the last L - C for background.
+Shapes: D input features, C categories, L >= C logits. The last L - C logits model background.
 """
 
 import math

@@ -74,7 +74,7 @@ def is_archive(path: str) -> bool:
 
 
 def seal(file: IO[bytes]) -> None:
-    """Add a checksum of the headers to an open archive of ``torch.save``, in the zip comment, which PyTorch ignores."""
+    """Write a checksum of the headers to the zip comment of an open archive. PyTorch ignores this comment."""
     with zipfile.ZipFile(file) as archive:
         comment = _SEAL + bytes(_DIGITS)
         digest = _digest(archive, file, len(comment))

@@ -19,7 +19,7 @@ from seesaw_d2.utils.declared_keys import added_value, reads
 class SmallStem(CNNBlockBase):
     """Stem of two 3 x 3 convolutions, each with stride 2.
 
-    The stem of ResNet is a 7 x 7 convolution with pooling. It loses too many details of objects of about 30 x 30
+    The stem of ResNet, a 7 x 7 convolution with pooling, would lose too many details of objects of about 30 x 30
     pixels.
     """
 

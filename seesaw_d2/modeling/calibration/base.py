@@ -131,7 +131,7 @@ class Calibration(nn.Module):
 
     @classmethod
     def unsupported(cls, model: str, reason: str) -> InvalidArgument:
-        """Return the error for a ``model`` that this calibration does not support."""
+        """Return the error for a model that this calibration does not support. ``model`` describes the model."""
         return InvalidArgument("calibration", f"a calibration that supports {model}", Description(cls.__name__), reason)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:

@@ -56,7 +56,7 @@ def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tenso
 
 
 def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Tensor:
-    """Return ``class_weights``, (C,), of counts clamped so that the weights are finite. "none" gives zeros."""
+    """Return ``class_weights``, (C,), of counts clamped so that all weights are finite, or zeros for link "none"."""
     if link == "none":
         return torch.zeros_like(counts)
     if link != "smooth":

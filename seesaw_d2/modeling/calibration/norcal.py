@@ -18,7 +18,7 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 
 
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
-    """Return log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
+    """Return the log factors log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
 
     This function clamps n to at least 1. In the reference, a category without images has an infinite score.
     """
@@ -26,7 +26,10 @@ def norcal(image_counts: Tensor, gamma: float) -> Tensor:
 
 
 def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
-    """Return log((1 - β) / (1 - β^n_c)), (C,), for image counts n (C,), clamped to at least 1, and β in (0, 1)."""
+    """Return the log factors log((1 - β) / (1 - β^n_c)), (C,), for image counts n (C,) and β in (0, 1).
+
+    This function clamps n to at least 1.
+    """
     return ((1 - beta) / (1 - beta ** image_counts.double().clamp(min=1))).log()
 
 

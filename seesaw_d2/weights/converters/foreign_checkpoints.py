@@ -17,7 +17,7 @@ _MAX_DEPTH = 3
 def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read the weights and the metadata of a checkpoint of MMDetection, mmengine, torchvision or a similar program.
 
-    This function runs no code in the file. It ignores objects of classes that PyTorch cannot load safely.
+    This function runs no code in the file and ignores objects of classes that PyTorch cannot load safely.
 
     Args:
         path: path of a file of ``torch.save`` with the weights below "state_dict", below "model" or at the top level.

@@ -36,8 +36,8 @@ def parse_config_text(text: str) -> dict[str, Any]:
     """Return the variables that a config text assigns, as a dict from name to value.
 
     Values are numbers, strings, None, lists and dicts. Tuples become lists, and ``NotLiteral`` replaces other values.
-    The parser resolves references to earlier variables and ``**`` of dicts. It drops the key ``_delete_``, which
-    affects only the merging with base configs.
+    The parser resolves references to earlier variables and ``**`` of dicts. The parser drops the key ``_delete_``,
+    which affects only the merging with base configs.
 
     Raises:
         WeightsError: the text is too long, is not Python source, or contains statements that are not assignments.

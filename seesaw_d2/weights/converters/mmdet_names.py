@@ -2,7 +2,7 @@
 
 MMDetection 2.0 to 3.3 use the same names. Tensors do not change, because both projects order class-specific box
 regression by category, order anchors by position and then by aspect ratio, and flatten features as C, H, W.
-MMDetection 1 is not supported: background is the first class there, and the width of a box is x2 - x1 + 1.
+MMDetection 1 is not supported. In MMDetection 1, background is the first class, and the width of a box is x2 - x1 + 1.
 """
 
 import re

@@ -43,7 +43,10 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` in ``keys``, or list it in ``unsaid`` (missing) or ``problems`` (wrong)."""
+        """Store the number ``owner[name]`` in ``keys``.
+
+        If the number is missing, append its path to ``unsaid``. If it has a wrong type, append a line to ``problems``.
+        """
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
         elif is_numbers([owner[name]], 1, kind):
