@@ -87,6 +87,6 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations, except crowds, without segmentation. They prevent the evaluation of masks."""
+    """Return the ids of annotations without masks, except crowds. With these annotations, masks cannot be evaluated."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

@@ -30,7 +30,7 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Dict from file of ``Evaluation.write`` to text in this file. Programs overwrite only files that contain this text.
+# Dict from the name of each file of ``Evaluation.write`` to a text in it. Files without this text are not overwritten.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 

@@ -209,7 +209,7 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the optional metrics that the data set supports. Warn of others, as an error would end a training."""
+        """Return the optional metrics that the data set supports. Log a warning instead of an error for the others."""
         found = []
         for name in self._extra:
             try:

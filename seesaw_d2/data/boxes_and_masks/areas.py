@@ -66,7 +66,7 @@ def box_polygon(box: list[float]) -> list[list[float]]:
 
 
 def is_odd_area(area: float, box: list[float]) -> bool:
-    """Return whether an annotated area does not fit the box, for example because its unit is not pixels.
+    """Return whether an annotated area does not fit the box, for example because the area is not in pixels.
 
     Args:
         area: annotated area in pixels.

@@ -31,7 +31,7 @@ class NotDecodedError(ValueError):
 
 
 class Header(NamedTuple):
-    """The header of an image file.
+    """Information in the header of an image file.
 
     Attributes:
         size: width and height after the rotation that the EXIF data requires. Detectron2 also applies this rotation. If

@@ -1,6 +1,7 @@
 """Resize images with the library that INPUT.RESIZE selects: Pillow, PyTorch or OpenCV.
 
-Resizing with Pillow or PyTorch is like Detectron2's, and resizing with OpenCV is like MMDetection's.
+Pillow and PyTorch give the same results as Detectron2, except for rounding. OpenCV gives the same results as
+MMDetection.
 """
 
 from collections.abc import Sequence

@@ -88,7 +88,7 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """If some images have no objects, append a note that lists these images. They may not be labelled yet.
+    """Append a note that lists the images without objects, if there are any. These images may not be labelled yet.
 
     Args:
         part: content of an annotation file.
@@ -105,7 +105,7 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """If the annotations contain crowds, append a note that training and evaluation ignore crowds."""
+    """Append a note that training and evaluation ignore crowds, if the annotations contain crowds."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -131,7 +131,7 @@ def _area(points: np.ndarray) -> float:
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """If boxes exceed the image, append a note that these boxes may not be x, y, width, height in pixels.
+    """Append a note about boxes that exceed the image, which may not be x, y, width, height in pixels.
 
     Args:
         part: checked content of an annotation file.
@@ -163,7 +163,7 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return ``part`` without annotations that are copies of earlier annotations, and append a note about them.
+    """Return ``part`` without annotations that are copies of earlier annotations, and append a note about the copies.
 
     A copy has the same image, category, box, mask and "iscrowd" as an earlier annotation. The comparison does not
     depend on how the file writes a value: 5 equals 5.0, and a missing "iscrowd" equals 0. If two annotations differ

@@ -25,7 +25,7 @@ def read_files(source: Path) -> dict[str, bytes]:
     """Read the annotation files and the list of the official test set.
 
     Args:
-        source: the published archive (zip, tar, tar.gz, tar.xz), or a folder to which it was extracted.
+        source: the published archive (zip, tar, tar.gz, tar.xz), or a folder with the extracted files.
 
     Returns:
         a dict from file name to content, sorted by name.

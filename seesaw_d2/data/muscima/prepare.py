@@ -23,7 +23,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Function that wraps an iterable to display progress, like tqdm. It takes the iterable, its length, and a label.
+# Function that wraps an iterable to display progress, like tqdm. The arguments are an iterable, its length and a label.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 

@@ -1,6 +1,6 @@
 """Read and check annotation files, and convert annotation files to Detectron2's dataset dicts.
 
-``cache/store.py`` splits large files into parts, and uses ``AnnotationChecker`` for parts with unusual annotations.
+For large files, ``cache/part_reading.py`` uses ``AnnotationChecker`` for parts that its faster check does not support.
 """
 
 import dataclasses
@@ -92,7 +92,7 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
     Args:
         path: path of the JSON file.
-        dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the content of the file.
+        dataset_format: a key of ``FORMATS``, or "auto" to use the first format that matches the content of the file.
 
     Raises:
         DataError: the file is missing, ``annotation_checks`` or ``box_and_mask_checks`` finds invalid content, or the

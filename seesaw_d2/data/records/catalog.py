@@ -158,9 +158,10 @@ def categories_of(name: str, key: str) -> Categories | None:
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
     """Return a dict from category id to Detectron2's contiguous id.
 
-    Use the dict in the metadata of the data set. The metadata of Detectron2's built-in LVIS data sets contains a list
-    of category names instead of this dict. If this list equals the names in the file, the contiguous id is the index of
-    the category in ``file.category_ids``. Otherwise, the contiguous id is the category id minus 1.
+    If the metadata of the data set contains this dict, return the dict in the metadata. The metadata of Detectron2's
+    built-in LVIS data sets contains a list of category names instead. If this list equals the names in the file, the
+    contiguous id of a category is its index in ``file.category_ids``. Otherwise, the contiguous id is the category id
+    minus 1.
 
     Raises:
         DataError: the dict lacks a category id of the file.

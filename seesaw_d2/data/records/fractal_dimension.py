@@ -80,7 +80,7 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
 def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
     """Return the centre (x, y) of a box in double precision.
 
-    For boxes in XYWH format, the order of operations gives the same rounding as the reference implementation.
+    For boxes (x, y, width, height), the order of operations gives the same rounding as the reference implementation.
     """
     if mode == BoxMode.XYWH_ABS:
         x, y, width, height = box

@@ -9,7 +9,7 @@ import torch
 
 
 def mixed_seed(*numbers: int) -> int:
-    """Combine integers >= 0 to a seed in [0, 2^63). Different sequences of integers give independent seeds."""
+    """Combine integers >= 0 into a seed in [0, 2^63). Different sequences of integers give independent seeds."""
     # Include the number of integers, because SeedSequence ignores trailing zeros.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 

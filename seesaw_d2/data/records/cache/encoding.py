@@ -49,9 +49,8 @@ def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
     """Return the arrays that store an annotation file. ``ARRAYS`` lists the names and data types of the arrays.
 
     Args:
-        file: the annotation file. If ``file.annotations`` is None, the records have no key "annotations". Otherwise,
-        the
-            content of ``file.annotations`` is ignored.
+        file: the annotation file. The content of ``file.annotations`` is ignored, but if ``file.annotations`` is None,
+            the records have no key "annotations".
         parts: the objects of the file. ``texts`` must not be None in any part.
     """
     columns = ObjectColumns(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))

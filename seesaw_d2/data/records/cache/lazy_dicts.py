@@ -145,7 +145,7 @@ class CompiledFile:
     tables: Tables
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
-        """Return the same dataset dicts as ``AnnotationFile.to_dataset_dicts``, each of which is created on access."""
+        """Return the dicts of ``AnnotationFile.to_dataset_dicts`` as a sequence. Each dict is created on access."""
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         categories = {value: contiguous[value] for value in self.category_ids}
         return CompiledRecords(self.tables, image_root, categories)
