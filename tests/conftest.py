@@ -22,9 +22,9 @@ NUM_CLASSES = 6
 
 @pytest.fixture(autouse=True)
 def _fresh_loggers():
-    """Detectron2 sets a logger up once, for the output stream of that moment, which pytest closes after the test.
+    """Remove log handlers after each test, and let each test log messages that are logged once per process.
 
-    And what is logged once in a process is logged once in a test.
+    Detectron2 sets up each logger only once, with the output stream of the first test, which pytest closes afterwards.
     """
     _already_logged.clear()
     yield

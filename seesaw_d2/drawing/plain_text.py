@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# Metadata of all PNG and JPEG files that this project draws. Its programs do not overwrite pictures without this text.
+# Metadata of all PNG and JPEG files that this project draws. The programs of this project do not overwrite pictures
+# without this text.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 

@@ -98,7 +98,7 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
 
 
 class LabelLoss:
-    """Mixin class of set criterions. It computes the classification loss with ``cls_loss``.
+    """Compute the classification loss of a set criterion with ``cls_loss``. This class is a mixin.
 
     The mixin must be the first base class. The names of the losses and the other outputs of the criterion, such as
     "class_error", do not change.

@@ -27,8 +27,10 @@ HEIGHT, WIDTH = 96, 128
 
 
 class EveryDrawSeeded(TorchFunctionMode):
-    """Each drawing of random values starts from the same seed: what is drawn depends on distribution and shape alone,
-    not on the order in which the modules are made (a cascade's differs)."""
+    """Set the same seed before each initialization, so that random values depend only on distribution and shape.
+
+    Otherwise, values would depend on the order of the modules, which differs between the two models of a cascade.
+    """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if getattr(function, "__name__", "") in ("normal_", "uniform_", "trunc_normal_"):

@@ -25,8 +25,10 @@ STATES = {
 
 @pytest.fixture
 def _deterministic(monkeypatch):
-    """Operators without a deterministic kernel warn. torchvision then computes RoIAlign with PyTorch's operators, which
-    are not compiled here."""
+    """Select deterministic kernels. Operators without a deterministic kernel give a warning.
+
+    In this mode, torchvision computes RoIAlign with PyTorch's operators, which are not compiled in this test.
+    """
     monkeypatch.setitem(os.environ, "CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     benchmark = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = False

@@ -69,7 +69,7 @@ def test_steps_learn(device, head, name, tmp_path):
 
 @pytest.mark.parametrize("head", [pytest.param(head, marks=on_gpu) for head in HEADS])
 def test_the_waits_are_those_of_the_table(head, tmp_path):
-    """Of a step whose metrics are read later: those that a pretended device has, too, and no others."""
+    """Test that a step with late metrics has the same GPU synchronizations as on the simulated device."""
     step = trainer("cuda", tmp_path, *HEADS[head], *LATE)
     with EventStorage():
         step.run_step()

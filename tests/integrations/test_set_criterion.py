@@ -179,7 +179,7 @@ def test_labels_out_of_range_are_not_no_object(label):
 
 @pytest.mark.parametrize("label", [C, C + 1, -1])
 def test_labels_out_of_range_stay_invalid_without_a_check(label):
-    """On other devices than the CPU, reading values would synchronize the host."""
+    """Test that labels are not checked on other devices than the CPU, because reading values would synchronize."""
     with torch.device("meta"):
         assert object_labels(torch.tensor([0, label]), C).shape == (2,)
     found = torch.compile(object_labels, backend="eager")(torch.tensor([0, C - 1, label]), C)

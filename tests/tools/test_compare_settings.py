@@ -26,7 +26,7 @@ def test_results_of_an_evaluation_with_other_settings_are_refused(tmp_path):
 
 
 def test_results_of_an_earlier_iteration_do_not_finish_a_run(tmp_path):
-    """A run that was killed in its last evaluation has its final weights and the results of an earlier evaluation."""
+    """Test a run that was killed in its last evaluation: it has final weights, but results of an earlier evaluation."""
     folder = tmp_path / "inference/toy"
     folder.mkdir(parents=True)
     assert not compare.is_finished(tmp_path)
@@ -41,7 +41,7 @@ def test_results_of_an_earlier_iteration_do_not_finish_a_run(tmp_path):
 
 
 def test_a_row_that_started_from_other_weights_is_refused(tmp_path, monkeypatch):
-    """The row above was trained again."""
+    """Test the error if the row in "after" was trained again, so that its weights differ from the initial weights."""
     monkeypatch.setattr(compare, "is_finished", lambda folder: True)
     monkeypatch.setattr(compare, "read_results", lambda folder: {})
     row = {"name": "B", "config": "c.yaml", "overrides": [], "after": "A"}

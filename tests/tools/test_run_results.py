@@ -47,7 +47,7 @@ def test_collects_finished_runs_and_keeps_the_others(tmp_path):
 
 
 def test_unfinished_and_copied_runs_are_named(tmp_path, capsys):
-    """A run is unfinished if its results are those of an earlier iteration."""
+    """Test the message about unfinished and copied runs. A run with results of an earlier iteration is unfinished."""
     run, other = write_run(tmp_path, "CE", 1, 70.0), write_run(tmp_path, "Seesaw", 1, 60.0)
     record = other / "inference/x/evaluation_settings.json"
     record.write_text('{"SOLVER.MAX_ITER": ["6", "4"]}')

@@ -47,7 +47,7 @@ def test_an_evaluation_with_other_settings_is_recorded_until_the_run_is_evaluate
 
 
 def test_results_before_the_end_are_recorded(tmp_path, monkeypatch):
-    """A run that is killed in its last evaluation, and one that is continued, keep results of an earlier iteration."""
+    """Test runs that are killed in the last evaluation or continued. They keep results of an earlier iteration."""
     folder, test = tmp_path / "run", Trainer._test
     settings = []
 

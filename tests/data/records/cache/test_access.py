@@ -43,7 +43,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, cache, caplog, m
 
 
 def test_a_users_private_group_may_write(tmp_path, cache, monkeypatch, no_parsing):
-    """Whose only member is the user. Where the umask is 002, folders of users have this mode."""
+    """Test write access of a group whose only member is the user. With umask 002, folders of users have this mode."""
     user = pwd.getpwuid(os.geteuid()).pw_name
     open_annotations(write(tmp_path, everything()))
     for path in (cache / "annotations", *entries_of(cache)):
