@@ -29,7 +29,7 @@ def detector(*overrides):
     model = build_model(tiny_config("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.001, *overrides)).eval()
     for name, value in model.named_parameters():
         if name.endswith("cls_score.bias"):
-            torch.nn.init.normal_(value)  # so that categories and stages differ
+            torch.nn.init.normal_(value)  # random weights, so that categories and stages differ
     return model
 
 

@@ -72,7 +72,7 @@ def test_right_wrong_and_missed():
     first, second, third = (0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)
     truths = [(first, None, 1), (second, None, 2), (third, None, 3)]
     found = [((0, 0, 10, 9), None, 1), ((0, 0, 10, 8), None, 1), (second, None, 3), ((60, 0, 70, 10), None, 4)]
-    # a second detection of an object is wrong; the second object has another's name and is not missed
+    # A second detection of an object is wrong. An object with a detection of another category is not missed.
     assert verdicts(found, truths) == [(1, RIGHT), (1, WRONG), (3, WRONG), (4, WRONG), (3, MISSED)]
     assert verdicts(found, truths, {1, 2, 3})[3] == (4, UNJUDGED)
     assert verdicts([((0, 0, 10, 4), None, 1)], truths[:1]) == [(1, WRONG), (1, MISSED)]  # IoU 0.4

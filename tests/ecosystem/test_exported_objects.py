@@ -22,7 +22,7 @@ def test_categories_that_differ(tmp_path, capsys):
     status, _, err = command(capsys, *arguments)
     assert status == 2
     assert re.search(rf"{val}: .* {train} .*found .*{categories[-1]['id']} unicorn\.", err)
-    # Another order, and without those that no object here has: the training file's hold.
+    # If the order differs and unused categories are missing, the categories of the training file are used.
     used = {item["category_id"] for item in json.loads(val.read_text())["annotations"]}
     change(val, categories=[item for item in reversed(categories) if item["id"] in used])
     assert command(capsys, *arguments)[0] == 0

@@ -40,7 +40,7 @@ def lvis_api_metrics(data: dict, results: list[dict], iou_type: str) -> tuple[di
     truth.logger = logging.getLogger("lvis.lvis")
     truth.dataset = copy.deepcopy(data)
     for number, item in enumerate(truth.dataset["annotations"], start=1):
-        item["id"] = number  # lvis-api takes a match with the id 0 for none
+        item["id"] = number  # lvis-api treats a match with id 0 as no match
         if iou_type == "segm" and not _is_readable(item):
             item["ignore"], item["segmentation"] = 1, _box(item)
     truth._create_index()
@@ -63,7 +63,7 @@ def _completed(data: dict, iou_type: str) -> dict:
     """Add the fields, areas and masks that pycocotools needs."""
     data = copy.deepcopy(data)
     for number, item in enumerate(data["annotations"], start=1):
-        item["id"] = number  # pycocotools takes a match with the id 0 for none
+        item["id"] = number  # pycocotools treats a match with id 0 as no match
         item.setdefault("iscrowd", 0)
         if not item.get("area", 0) > 0:
             item["area"] = _pixels(item) or item["bbox"][2] * item["bbox"][3]

@@ -22,7 +22,7 @@ SLOW = settings(QUICK, max_examples=2000)
 
 
 def check(data: dict, results: list[dict], reference) -> None:
-    # Copy the data through JSON, as from a file, because the reference changes its objects.
+    # Copy the data through JSON, as from a file, so that the reference has separate objects.
     file = check_annotations(json.loads(json.dumps(data)), "random.json")
     ground_truth = lvis_ground_truth(file, file_frequency(file))
     detections = detections_from_results(copy.deepcopy(results), ground_truth, "results")

@@ -10,7 +10,7 @@ from PIL import Image
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.semantic_evaluator import PER_CLASS_FILE, SemanticEvaluator, segmentation_metrics
 
-# Rows are the true class: IoU 6 / 10, 2 / 6, nothing in the ground truth, 3 / 6.
+# Each row is a true class. The IoUs are 6 / 10, 2 / 6, undefined (no pixels in the ground truth), and 3 / 6.
 CONFUSION = np.array([[6, 2, 0, 0], [1, 2, 0, 1], [0, 0, 0, 0], [1, 0, 1, 3]])
 
 

@@ -91,11 +91,11 @@ def test_without_avg_factor_the_reference_averages_each_loss_over_its_own_rows(i
     assert call.avg_factor is None
     sums, grads = run(loss, call, torch.float64, 1)
     num_rows, num_foreground = rows(call)
-    # The reference's numbers ...
+    # Numbers of the reference.
     for key, divisor in zip(KEYS, (max(num_foreground, 1), num_rows), strict=True):
         golden.assert_matches(loss_weight * sums[key] / divisor, call[f"out_{key}"], golden.EXACT)
         golden.assert_matches(loss_weight * grads[key] / divisor, call[f"grad_{key}"], golden.EXACT)
-    # ... and ours.
+    # Numbers of this project.
     positive = num_rows if call["weights"] is None else int((call["weights"] > 0).sum())
     loss.class_counts.copy_(torch.as_tensor(call["init_cum_samples"]).long())
     ours, _ = run(loss, call, torch.float64, None)
@@ -138,7 +138,7 @@ def test_return_dict_false_is_the_sum():
 
 
 def test_every_variant_is_covered():
-    assert len(golden.calls(golden.load("seesaw_C5_variants"))) == 11  # 0 to 10 above
+    assert len(golden.calls(golden.load("seesaw_C5_variants"))) == 11  # the tests above use 0 to 10
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -38,8 +38,8 @@ def test_golden(index, dtype, tolerance):
     if layer.bias is not None:
         results["g_bias"] = layer.bias.grad
     for key, result in results.items():
-        # In float32 the error depends on the terms of the sums of up to 54 products. Outputs reach 38, and gradients at
-        # zero vectors 1 / eps.
+        # In float32, the error grows with the terms of sums of up to 54 products. Outputs reach 38, and gradients at
+        # zero vectors reach 1 / eps.
         largest = abs(call[key]).max() if dtype == torch.float32 else 1.0
         golden.assert_matches(result, call[key], {**tolerance, "atol": tolerance["atol"] * max(largest, 1)})
 
@@ -151,7 +151,7 @@ def test_selected_filters_are_those_of_all_in_float16_at_any_scale(size, autocas
     torch.nn.init.ones_(conv.weight)
     x, index = torch.full((2, 256, 2, 2), size), torch.tensor([2, 0])
     if autocast:
-        x = (x * 10).requires_grad_()  # features may be float32; autocast converts them in the product
+        x = (x * 10).requires_grad_()  # features may be float32, because autocast converts them in the product
     else:
         conv, x = conv.half(), x.half().requires_grad_()
     with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):

@@ -10,8 +10,8 @@ from seesaw_d2.modeling import freeze
 from tests.modeling.tiny import CASCADE, tiny_batch, tiny_config
 from tests.processes import run_two_processes
 
-# All proposals and anchors are used, so that no sampling is needed. Batch normalization uses fixed statistics, because
-# otherwise each process would have those of its own images.
+# Use all proposals and anchors, so that no sampling is needed, and batch normalization with fixed statistics, because
+# otherwise each process would have the statistics of its own images.
 ALL = [
     *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "4000", "MODEL.RPN.BATCH_SIZE_PER_IMAGE", "20000"),
     *("MODEL.RPN.POST_NMS_TOPK_TRAIN", "60", "SEED", "1"),

@@ -82,7 +82,7 @@ def test_an_evaluation(run, config_file, caplog):
     weights = ["MODEL.WEIGHTS", str(path)]
     check(config_file, weights, eval_only=True)
     swapped = changed(swap(names), "TEST")
-    # The training set of the config tells, with a checkpoint that keeps none too; where it is not at hand, this one.
+    # The expected order comes from the training set or, if it is not available, from the checkpoint.
     for given in (weights, ["MODEL.WEIGHTS", without_entry(path)], [*weights, "DATASETS.TRAIN", "()"]):
         with pytest.raises(SeesawError) as error:
             check(config_file, [*swapped, *given], eval_only=True)

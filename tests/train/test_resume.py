@@ -55,7 +55,7 @@ def test_interrupted_twice(run, tmp_path, workers):
     assert all("class_counts/share_rare" in line for line in logged if "class_counts/total" in line)
     run(whole)  # the run is finished, so that nothing happens
     assert metrics(whole) == logged
-    # Remove the lines of iteration 2, which followed the last checkpoint, and of iteration 3, which had started.
+    # The resumed run removed the lines of iteration 2, after the last checkpoint, and of iteration 3.
     assert "lines of iterations from 2 on" in (parts / "log.txt").read_text()
 
 

@@ -33,11 +33,11 @@ def test_crops(tmp_path, main, capsys):
     assert labels == {"train": [2, 3, 1, 3], "test": [2, 3, 2, 3]}  # fClef has no training crop
     note, stem, *_ = (record["array"] for record in entry["train"].load())
     assert note.shape == (32, 32, 3)
-    # The square is 5.2 pixels wide around a ring of 4 whose hole is 2: ink and hole stand where they are to.
+    # The crop is 5.2 pixels wide. It shows a ring 4 pixels wide with a hole of 2 pixels, in the centre.
     assert (note[16, 16] > 250).all()
     assert (note[16, 6] < 30).all()
     assert (note[0, 0] > 250).all()
-    # Of the stem, 2 x 20, the square is 26 wide: three pixels below its end the staff, which is drawn too, is crossed.
+    # The crop of the stem, 2 x 20 pixels, is 26 pixels wide, and also shows the staff three pixels below the stem.
     assert (stem[16, 16] < 128).all()
     columns = (stem[..., 0] < 128).sum(axis=0)
     assert columns[16] > 20

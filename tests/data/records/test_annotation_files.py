@@ -132,7 +132,7 @@ def test_dicts(tmp_path):
     assert [record["image_id"] for record in dicts] == [10, 11, 12, 13]
     first = dicts[0]
     assert (first["file_name"], first["height"], first["width"]) == ("root/0.jpg", HEIGHT, WIDTH)
-    # Category 3 comes before 7: the index is the rank of the id, not the place in the file.
+    # Category 3 comes before 7, because the index is the rank of the id, not the position in the file.
     assert sorted(item["category_id"] for item in first["annotations"]) == [0, 0, 1]
     item = first["annotations"][0]
     assert item["bbox"] == [5, 5, 15, 15]

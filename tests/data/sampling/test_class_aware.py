@@ -18,7 +18,7 @@ from seesaw_d2.data.sampling.repeat_factors import epoch_length, validate_sampli
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import entry, make_cfg, toy_data, write, write_images
 
-# Categories of the images' objects; category 4 is frequent, 9 occurs once, 2 only as a crowd. Image 3 is empty.
+# Categories of the objects in each image. Category 4 is frequent, 9 occurs once, 2 only as a crowd. Image 3 is empty.
 IMAGES = [[4, 4, 4], [4, 7], [4], [], [9, 4, 7, 7], [4], [2]]
 
 
