@@ -46,7 +46,7 @@ def prepare_tiles(
     ``root`` contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
     categories are the classes in all pages, sorted by name. Therefore the categories do not depend on the split. The
     test annotations omit symbols of categories without a training object, because a model cannot learn these
-    categories.
+    categories. In tiles that show such symbols, their categories are in ``not_exhaustive_category_ids``.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
@@ -73,7 +73,8 @@ def prepare_tiles(
         found = {"train": cut(parts["train"], ids, "train")}
         counts = count_categories((tile for page in found["train"] for tile in page.tiles), ids.values())
         learnable = {name: identity for name, identity in ids.items() if counts[identity][1]}
-        found["test"] = cut(parts["test"], learnable, "test")
+        omitted = frozenset(ids.values()) - frozenset(learnable.values())
+        found["test"] = cut(parts["test"], ids, "test", omitted=omitted)
         _write_annotations(folder, found, category_records(ids, counts), data, settings)
         return _tile_counts(found, parts), _tile_notes(found, [name for name in ids if name not in learnable])
 
@@ -123,10 +124,22 @@ def _crop_part(data: Source, pages, settings: CropSettings, workers: int, progre
     return np.concatenate([crops for crops, _ in found]), [name for _, names in found for name in names]
 
 
-def _cut_part(data, folder: Path, settings, workers: int, progress: Progress, pages, ids, part: str):
+def _cut_part(
+    data,
+    folder: Path,
+    settings,
+    workers: int,
+    progress: Progress,
+    pages,
+    ids,
+    part: str,
+    omitted: frozenset[int] = frozenset(),
+):
     target = folder / "images" / part
     target.mkdir(parents=True)
-    cut = functools.partial(cut_page, folder=target, ids=ids, settings=settings, is_train=part == "train")
+    cut = functools.partial(
+        cut_page, folder=target, ids=ids, settings=settings, is_train=part == "train", omitted=omitted
+    )
     with worker_map(workers) as mapped:
         return list(progress(mapped(cut, pages, map(data.image_of, pages)), len(pages), part))
 

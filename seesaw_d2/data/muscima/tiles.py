@@ -1,6 +1,6 @@
 """Cut a page into square tiles, and create annotations of the tiles in LVIS format."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class Tile:
         file: file name of the tile's image.
         annotations: annotation entries in LVIS format, without "id" and "image_id".
         not_exhaustive: ids of the categories of omitted symbols. A symbol is omitted if the part inside the tile is
-            smaller than ``TileSettings.visible`` allows.
+            smaller than ``TileSettings.visible`` allows, or if no training tile has a symbol of its category.
     """
 
     file: str
@@ -46,7 +46,14 @@ class TilesOfPage:
 
 
 def cut_page(
-    page: Page, image: Path | None, folder: Path, ids: Mapping[str, int], settings: TileSettings, *, is_train: bool
+    page: Page,
+    image: Path | None,
+    folder: Path,
+    ids: Mapping[str, int],
+    settings: TileSettings,
+    *,
+    is_train: bool,
+    omitted: Collection[int] = (),
 ) -> TilesOfPage:
     """Cut a page into tiles, and write the images of the tiles.
 
@@ -61,12 +68,14 @@ def cut_page(
         settings: settings of the tiles.
         is_train: if True, cut training tiles, which overlap by ``settings.overlap`` pixels. If False, cut test tiles,
             which do not overlap.
+        omitted: ids of categories whose symbols are not annotated. In tiles that show such symbols, these ids are in
+            ``Tile.not_exhaustive``.
     """
     ink, _, _ = scaled(PAPER - draw_page(page, image), settings.scale)
     symbols, copies, empty = _shrunk_symbols(page, ids, settings.scale)
     tiles = []
     for top, left in _corners(ink.shape, settings.tile, settings.overlap if is_train else 0):
-        annotations, not_exhaustive = _annotations(symbols, top, left, settings)
+        annotations, not_exhaustive = _annotations(symbols, top, left, settings, omitted)
         window = ink[top : top + settings.tile, left : left + settings.tile]
         if annotations or (not is_train and window.any()):
             name = f"w{page.writer:02d}_p{page.number:02d}_{top:04d}_{left:04d}.png"
@@ -111,7 +120,9 @@ def _corners(shape: tuple[int, int], tile: int, overlap: int) -> Iterator[tuple[
     yield from ((top, left) for top in tops for left in lefts)
 
 
-def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[list[dict[str, Any]], list[int]]:
+def _annotations(
+    symbols, top: int, left: int, settings: TileSettings, omitted: Collection[int]
+) -> tuple[list[dict[str, Any]], list[int]]:
     annotations, pieces = [], set()
     for category, mask, y, x in symbols:
         rows, columns = _inside(y, mask.shape[0], top, settings.tile), _inside(x, mask.shape[1], left, settings.tile)
@@ -121,7 +132,7 @@ def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[
         visible = int(piece.sum())
         if not visible:
             continue
-        if visible < settings.visible * mask.sum():
+        if category in omitted or visible < settings.visible * mask.sum():
             pieces.add(category)
             continue
         whole = np.zeros((settings.tile, settings.tile), dtype=np.uint8, order="F")

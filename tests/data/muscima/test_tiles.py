@@ -66,6 +66,8 @@ def test_the_parts(tmp_path):
     assert sorted(set(ids)) == ids
     assert not any(item["category_id"] == 1 for item in test["annotations"])  # fClef has no training objects
     assert any("fClef" in note for note in done.notes)
+    assert [image["not_exhaustive_category_ids"] for image in test["images"]] == [[1], [], []]  # one tile shows it
+    assert [1 in image["neg_category_ids"] for image in test["images"]] == [False, True, True]
     assert [c["image_count"] for c in test["categories"]] == [0, 1, 1, 2]
     for part in (train, test):
         check_annotations(part, "x", "lvis")
@@ -79,7 +81,8 @@ def test_small_pieces_are_not_annotated_but_excused(tmp_path):
     assert objects(train, only["id"]) == [("slur", 0, 0, 32, 2), ("stem", 0, 0, 1, 4)]
     _, _, test = prepare(tmp_path, "other", left_out=(), overlap=0, split=Split(fold=1))
     first, second = test["images"]
-    assert (first["not_exhaustive_category_ids"], second["not_exhaustive_category_ids"]) == ([], [1])
+    assert first["not_exhaustive_category_ids"] == [2]  # the stem has no training object, because page 5 has no stem
+    assert second["not_exhaustive_category_ids"] == [1]
     assert second["neg_category_ids"] == [2]
 
 
