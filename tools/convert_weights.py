@@ -6,7 +6,7 @@
     python tools/convert_weights.py detectron2://ImageNetPretrained/MSRA/R-50.pkl output/R-50.safetensors
 
 MODEL.WEIGHTS accepts all of these formats. The program converts only the weights. A training cannot resume from the
-output, because the output does not contain the states of the optimizer and the random generators, and the iteration.
+output, because the output contains no iteration and no states of the optimizer and the random generators.
 """
 
 import sys

@@ -163,7 +163,7 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
     """Return the outputs of the model for each image in channels-last memory format.
 
-    These outputs have different rounding errors, from which ``compare`` estimates the size of rounding errors.
+    In this format, outputs have other rounding errors. ``compare`` estimates the rounding error from the difference.
     """
     model.to(memory_format=torch.channels_last)
     try:

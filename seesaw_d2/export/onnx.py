@@ -1,8 +1,8 @@
 """Export models to ONNX.
 
 ``torch.onnx.export(dynamo=True)`` captures a model with torch.export. torch.export does not support Python branches
-that depend on the number of boxes. Detectron2's Mask R-CNN has such branches. ``traceable`` replaces the functions that
-contain them.
+that depend on the number of boxes. Detectron2's Mask R-CNN has branches of this kind. ``traceable`` replaces the
+functions that contain these branches.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""Format the result of a comparison of losses as text."""
+"""Format the result of a comparison of losses as text.
+
+A method is a loss with values of its parameters, together with a linear or a normalized classifier.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +10,7 @@ import numpy as np
 
 
 def comparison_table(result: Mapping[str, Any]) -> str:
-    """Return the ranking of the losses, its reliability, the test results and the config of the best loss as text.
+    """Return the ranking of the methods, its reliability, the test results and the config of the best method as text.
 
     Args:
         result: result of ``choosing.choose_loss``.
@@ -31,10 +34,10 @@ def comparison_table(result: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]:
-    """Return the lines of a table with one row per loss.
+    """Return the lines of a table with one row per method.
 
     If ``calibrated`` is the name of a metric, an additional column shows this metric with the best calibration of each
-    loss.
+    method.
     """
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)
@@ -63,7 +66,7 @@ def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def _calibration(result: Mapping[str, Any]) -> list[str]:
-    """Return a list of one line about the best loss after calibration, or [] if no calibration was evaluated."""
+    """Return a list of one line about the best method after calibration, or [] if no calibration was evaluated."""
     rows = [row for row in result["ranking"] if row["calibrated"]]
     if not rows:
         return []

@@ -1,4 +1,4 @@
-"""Implement the classification parts of set criterions, with the arguments and names of the original repositories."""
+"""Implement the classification parts of set criteria, with the arguments and names of the original repositories."""
 
 import torch
 from torch import nn
