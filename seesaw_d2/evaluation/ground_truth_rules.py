@@ -49,6 +49,8 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
         images.append({**image, "neg_category_ids": negative, "not_exhaustive_category_ids": frozenset(partial)})
     letters = frequency or {category["id"]: category["frequency"] for category in file.categories}
     categories = [{**category, "frequency": letters[category["id"]]} for category in file.categories]
+    if file.format == "lvis":
+        _warn_of_lists(file)
     data = {"images": images, "categories": categories, "annotations": _annotations(file)}
     return GroundTruth.from_data(data, coco=file.format == "coco")
 
@@ -81,6 +83,20 @@ _WARNINGS = {
     "ignore_unread": '"ignore" has no effect in COCO\'s format. Evaluation counts these objects, as pycocotools does',
     "lvis_crowds": '"iscrowd" is 1. Evaluation ignores these objects, unlike lvis-api',
 }
+
+
+def _warn_of_lists(file: AnnotationFile) -> None:
+    """Log warnings about ``neg_category_ids`` that are empty in all images, or contain annotated categories."""
+    name = '"neg_category_ids"'
+    if not any(image.get("neg_category_ids", True) for image in file.images):
+        text = "Evaluation ignores all detections of a category in images without an object of the category"
+        warn_once(logger, f"{file.path}: {name} is empty in all {len(file.images)} images. {text}")
+    negative = {image["id"]: image.get("neg_category_ids", ()) for image in file.images}
+    items = file.ground_truth or ()
+    wrong = [item["id"] for item in items if item["category_id"] in negative[item["image_id"]]]
+    if wrong:
+        text = f"{name} of the image contains the category. Check that the lists contain the ids of this file"
+        warn_once(logger, f"{file.path}: annotation ids {first_few(wrong)}: {text}")
 
 
 def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
