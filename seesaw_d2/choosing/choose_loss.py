@@ -28,6 +28,7 @@ from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.predict.predictor import load_predictor
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.train.preflight.categories import check_recorded_counts
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.keys.written import written_layers
 from seesaw_d2.train.preflight.schedule import apply_schedule
@@ -158,6 +159,7 @@ def _check_task(cfg: CfgNode, model: nn.Module) -> None:
             f"{cfg.MODEL.META_ARCHITECTURE!r}"
         )
     task_of(cfg).validate_datasets(cfg, training=True)
+    check_recorded_counts(cfg)
 
 
 def _comparison(cfg: CfgNode, model: nn.Module, folder: Path, options: Options) -> Comparison:

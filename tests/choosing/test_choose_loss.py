@@ -16,6 +16,7 @@ from seesaw_d2.train import load_config
 LOSSES = ("--losses", "CrossEntropyLoss", "LogitAdjustedLoss")
 FEW = (*LOSSES, "--seeds", "2", "--iterations", "3", "--workers", "1")
 DIGITS = "configs/digits/ce.yaml"
+COUNTS = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS"
 
 
 def weights(config, folder, *overrides) -> list[str]:
@@ -160,6 +161,17 @@ def test_an_image_classifier(tmp_path, capsys):
     assert all(row["calibrated"]["label"] in labels for row in result["ranking"])
     assert result["test"][0]["calibrated"]["metrics"].keys() == result["test"][0]["metrics"].keys()
     assert main(["--config-file", DIGITS, *FEW, *weights(DIGITS, tmp_path), *settings, "--metric"]) == 2
+
+
+def test_counts_in_another_order_are_refused(tmp_path, capsys):
+    pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
+    config, path = DIGITS.replace("ce.yaml", "seesaw.yaml"), tmp_path / "counts.json"
+    path.write_text(json.dumps({"class_counts": list(range(1, 11)), "categories": list("9876543210")}))
+    settings = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "run"), COUNTS, str(path)]
+    assert main(["--config-file", config, *FEW, *LOSSES, *weights(config, tmp_path), *settings]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in (str(path), "index 0 ", "'9'", "'0'")), error
+    assert not (tmp_path / "run/choose_loss").exists()
 
 
 @pytest.mark.parametrize(

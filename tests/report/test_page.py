@@ -14,9 +14,11 @@ import pytest
 import report
 import yaml
 
+from seesaw_d2.config.loading import load_config
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.results_files import detections_from_results
 from seesaw_d2.report.confusions import outcomes
+from seesaw_d2.report.page import _training_counts
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +42,16 @@ def test_answers(first, image):
     groups = outcome.groups({"r": {one, two}})["r"]
     assert [groups[key] for key in ("right", "wrong", "none")] == pytest.approx([100 / 3] * 3)
     assert outcome.confusions({one}) == [(one, two, 1, 3)]
+
+
+@pytest.mark.parametrize("count", ["many", -1, None, [1]])
+def test_training_counts_are_numbers(count):
+    """The annotation file of the test set can contain any value."""
+    categories = [{"id": 1, "image_count": 3, "instance_count": 5}, {"id": 2, "image_count": 4, "instance_count": 6}]
+    truth = GroundTruth.from_data({"images": [], "categories": categories, "annotations": []})
+    assert _training_counts(load_config(""), truth, [2, 1]) == {"images": [4, 3], "instances": [6, 5]}
+    categories[0]["image_count"] = count
+    assert _training_counts(load_config(""), truth, [2, 1]) is None
 
 
 def test_two_runs_and_a_plain_one(runs, capsys):
