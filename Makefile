@@ -16,13 +16,13 @@ help:
 	@echo "make demo-classification  train cross-entropy and Seesaw Loss on long-tailed digits, compare (a minute)"
 	@echo "make test      run the tests"
 	@echo "make gpu       test and measure on this machine's NVIDIA GPU (9 minutes at most; downloads nothing)"
-	@echo "make test-all  run the slow ones too"
+	@echo "make test-all  run all tests, including the slow ones"
 	@echo "make lint      check the style and the types"
 	@echo "make docs      the guides and the library's reference as web pages, in site/"
 	@echo "make dist      build the source archive and the wheel in dist/, and check them"
-	@echo "make format    mend the style"
+	@echo "make format    fix the style with ruff"
 	@echo "make setup     only set up the environment \$$(VENV) (default .venv) with \$$(PYTHON) (default python3)"
-	@echo "make clean     remove what the commands made, but not the environment"
+	@echo "make clean     remove the files that the commands created, but not the environment"
 
 setup:
 	@$(PYTHON) tools/bootstrap.py --venv $(VENV)

@@ -117,9 +117,10 @@ def record(
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
-    """Raise ConfigError if scores computed from stored columns differ from the scores of the model's detections.
+    """Raise ConfigError if scores computed from the stored outputs differ from the scores of the model's detections.
 
-    Do not compare boxes, because scores on a GPU differ in the last digits, which can change the order of detections.
+    The function does not compare boxes, because scores on a GPU differ in the last digits, which can change the order
+    of detections.
     """
     found = detections_of(image, scoring_of(model), limits_of(model)).scores
     number = min(len(found), len(expected))

@@ -18,7 +18,8 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# Name of the record. The file exists only in folders whose results do not belong to the run's config.yaml.
+# File that records settings of an evaluation that differ from those of the run. The file exists only in folders whose
+# results do not belong to the run's config.yaml.
 SETTINGS_FILE = "evaluation_settings.json"
 Differences = dict[str, tuple[str, str]]
 _FINAL = "model_final.pth"

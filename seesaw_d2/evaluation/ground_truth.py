@@ -74,7 +74,8 @@ class Curves:
     """Precision and recall that an evaluation engine computed.
 
     Attributes:
-        precision: (T, R, C, A) float64, precision in [0, 1]. The values of a category without objects of a size are -1.
+        precision: (T, R, C, A) float64, precision in [0, 1]. If a category has no objects of an area range, its values
+            are -1.
         recall: (T, C, A) float64, maximum recall in [0, 1]. The values of a category without objects of a size are -1.
         category_ids: the C category ids in ascending order.
     """

@@ -24,7 +24,7 @@ def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
 
 
 def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callable[[], Any] | None) -> dict[str, Any]:
-    """Return the constructor arguments of a loss that are statistics of the training set.
+    """Return those constructor arguments of a loss whose values are statistics of the training set.
 
     Args:
         statistics_keys: ``statistics_keys`` of the loss. If empty, ``statistics`` is not called.

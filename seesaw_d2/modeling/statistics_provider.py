@@ -22,7 +22,7 @@ def provide_statistics(
 
 
 def provide_names(cfg) -> None:
-    """Set the class names of DATASETS.REGISTER in Detectron2's metadata with ``seesaw_d2.data.provide_names``."""
+    """Set the class names of the data sets in the config key DATASETS.REGISTER in Detectron2's metadata."""
     _provided["names"](cfg)
 
 

@@ -84,7 +84,7 @@ def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output")
 
 
 def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Claim a folder for a program. Create the folder and the empty file ``mark`` in it if they do not exist.
+    """Create the folder, and in it the empty file ``mark``, which shows that the folder belongs to a program.
 
     Args:
         folder, mark, key: arguments of ``check_claimable``.

@@ -12,7 +12,7 @@ from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
-# Addresses whose path handlers support limits.
+# Addresses whose path handlers support limits of the download time.
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
 # Addresses whose cached file is the download itself. For MMDET, the cached file is the result of a conversion.
 _CACHED = tuple(each for each in _LIMITED if each != MMDET)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-# Maximum number of digits of a run length. An integer with more digits exceeds 2^34 pixels.
+# Maximum number of base-32 digits of a run length. A number with more digits exceeds 2^34 pixels.
 _DIGITS = 7
 
 

@@ -63,7 +63,7 @@ def image_file(config: GlyphConfig, split: str, image: int) -> str:
 
 
 def image_record(config: GlyphConfig, plan: SplitPlan, image: int) -> dict:
-    """Return the entry of an image. Detectron2 derives the path of the image file from the end of ``coco_url``."""
+    """Return the entry of an image in the annotation file. Detectron2 reads the image file's path from ``coco_url``."""
     return {
         "id": image_id(config, plan.split, image),
         "width": config.image_size,

@@ -196,7 +196,7 @@ def _is_timeout(error: BaseException) -> bool:
 
 
 def waited_for(error: BaseException, world: ProcessLayout, group: Group) -> str:
-    """Return a line that describes a timeout: the collective and the line that called it. Return "" for other errors.
+    """Return a line that names the collective operation that timed out and its source line, or "" for other errors.
 
     Args:
         error: exception that ended this process.

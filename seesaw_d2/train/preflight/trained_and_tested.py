@@ -71,7 +71,7 @@ def trained_twice(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def _source(name: str) -> Any:
-    """Return a value that is equal for data sets that read the same annotation file or the same labelled images."""
+    """Return a value that identifies the annotation file or the labelled images of a data set."""
     metadata = vars(MetadataCatalog.get(name))
     entry = metadata.get("entry")
     if isinstance(entry, LabelledImages):

@@ -45,7 +45,8 @@ class Settings:
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
         """Store the number ``owner[name]`` in ``keys``.
 
-        If the number is missing, append its path to ``unsaid``. If it has a wrong type, append a line to ``problems``.
+        If the number is missing, append the name of the setting to ``unsaid``. If its type is wrong, append a line to
+        ``problems``.
         """
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
