@@ -5,6 +5,7 @@ Shapes: N is the number of images, and C is the number of classes.
 
 import itertools
 import logging
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +19,13 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from seesaw_d2.data.records.statistics import training_statistics
+from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.classification_metrics import ClassificationResults
 from seesaw_d2.evaluation.metric_registry import compute_metrics
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.frequency_groups import SHOT_NAMES, frequency_groups
 from seesaw_d2.utils.declared_keys import added_value
+from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +109,9 @@ class ClassificationEvaluator(DatasetEvaluator):
         Returns:
             {"classification": metrics} in the main process, and None in the other processes. If no image was processed,
             the result is an empty dict.
+
+        Raises:
+            DataError: a probability is not finite.
         """
         rows, images = self._rows, self._images
         if self._distributed:
@@ -116,6 +122,13 @@ class ClassificationEvaluator(DatasetEvaluator):
         if not rows:
             logger.warning("%s: the metrics are empty, because the test loader returned no images", self._dataset_name)
             return {}
+        wrong = [image for image, (*_, confidence) in zip(images, rows, strict=True) if not math.isfinite(confidence)]
+        if wrong:
+            raise DataError(
+                f"{self._dataset_name}: expected finite probabilities from the model, found NaN or infinite "
+                f"probabilities in the images {first_few(wrong)}. Check MODEL.WEIGHTS, because the training may have "
+                "diverged"
+            )
         names = MetadataCatalog.get(self._dataset_name).thing_classes
         counts = self._train_count()
         groups = None if counts is None else frequency_groups(counts, self._thresholds)

@@ -67,6 +67,8 @@ def evaluable_tasks(
         detections: the detections.
         tasks: requested tasks, "bbox", "segm" or both. Default: "bbox", and "segm" if the detections have masks.
     """
+    if not len(detections):
+        logger.warning("%s: each AP is 0 or NaN, because there are no detections", name)
     found = list(tasks or ("bbox", "segm"))
     if tasks is None and not detections.has_masks:
         found.remove("segm")

@@ -119,12 +119,17 @@ class SemanticEvaluator(DatasetEvaluator):
             outputs: dicts with "sem_seg", a tensor of scores (C, H, W).
 
         Raises:
-            DataError: a label map and the scores of its image have different sizes.
+            DataError: a label map and the scores of its image have different sizes, or a score is not finite.
         """
         for item, output in zip(inputs, outputs, strict=True):
             path = item["sem_seg_file_name"]
             labels = torch.from_numpy(read_label_map(path, self._num_classes, self._ignored).astype(np.int64))
-            predicted = output["sem_seg"].argmax(dim=0).cpu()
+            scores, predicted = (each.cpu() for each in output["sem_seg"].max(dim=0))
+            if not scores.isfinite().all():
+                raise DataError(
+                    f"{path}: expected finite scores from the model, found NaN or infinite scores. Check "
+                    "MODEL.WEIGHTS, because the training may have diverged"
+                )
             if predicted.shape != labels.shape:
                 raise DataError(
                     f"{path}: expected a label map with (height, width) {tuple(predicted.shape)}, found "

@@ -7,6 +7,7 @@ import pytest
 import torch
 from detectron2.data import MetadataCatalog
 
+from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation import ClassificationEvaluator
 from seesaw_d2.evaluation.classification_metrics import (
     calibration_bins,
@@ -66,3 +67,14 @@ def test_evaluator_writes_its_tables(tmp_path):
     assert rows[2]["accuracy"] == "50.0"
     (confusion,) = csv.DictReader((tmp_path / "confusion.csv").open())
     assert confusion == {"class": "c", "called": "b", "images": "1"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_probabilities_that_are_not_finite(tmp_path, value):
+    MetadataCatalog.get("labelled_nan").set(thing_classes=list("ab"))
+    evaluator = ClassificationEvaluator("labelled_nan", train_count=lambda: None, output_dir=str(tmp_path))
+    outputs = [{"probabilities": torch.tensor(row)} for row in ([0.4, 0.6], [0.5, value])]
+    evaluator.process([{"label": 1, "image_id": f"{i}.png"} for i in range(2)], outputs)
+    with pytest.raises(DataError, match=r"labelled_nan: .* 1\.png\."):
+        evaluator.evaluate()
+    assert not list(tmp_path.iterdir())

@@ -60,3 +60,7 @@ def test_wrong_values_and_sizes(image):
         SemanticEvaluator("unnamed", num_classes=3).process([item], [output])
     with pytest.raises(DataError, match=r"a\.png.*\(4, 5\)"):
         SemanticEvaluator("unnamed", num_classes=4).process([item], [{"sem_seg": output["sem_seg"][:, :3]}])
+    for value in (float("nan"), float("inf")):
+        output["sem_seg"][2, 1, 1] = value
+        with pytest.raises(DataError, match=r"a\.png: .*finite"):
+            SemanticEvaluator("unnamed", num_classes=4).process([item], [output])

@@ -61,6 +61,7 @@ def test_the_training_set_defines_the_groups_of_an_annotation_file(toy, caplog):
     assert (found[0]["APr"], found[0]["APf"]) == (None, 0)  # the training set has more than 2 images of category 3
     caplog.clear()
     assert evaluate_results.main(["--annotations", tested, results]) == 0
+    assert "tested.json: each AP is 0 or NaN" in caplog.text
     assert all(word in caplog.text for word in ("tested.json", "APr", "frequency", "--config-file"))
 
 
