@@ -46,11 +46,13 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
             selects the colour of ground-truth labels.
 
     Raises:
-        DataError: a results file is invalid (see ``read_results``) or has no boxes.
+        DataError: an image has no annotations, or a results file is invalid (see ``read_results``) or has no boxes.
     """
     metadata = MetadataCatalog.get(dataset_name)
     known = DatasetCatalog.get(dataset_name)
     records = _choose(known, num_images)
+    if any("annotations" not in record for record in records):
+        raise DataError(f"data set {dataset_name!r}: expected annotations, found images without annotations")
     index_of = metadata.thing_dataset_id_to_contiguous_id
     truths = {record["image_id"]: _truths(record) for record in records}
     columns = {"ground truth": truths}

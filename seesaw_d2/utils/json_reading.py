@@ -15,6 +15,8 @@ from seesaw_d2.utils.messages import json_type
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
+# First bytes of packed files. JSON files cannot start with these bytes.
+_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "ZIP", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
 def load_json_object(
@@ -80,6 +82,8 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
 
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
+    if packed := next((name for start, name in _PACKED.items() if content.startswith(start)), None):
+        raise DataError(f"{path}: {expected}, found a file in {packed} format. Unpack this file")
     # Unlike orjson, the json module reads integers of more than 64 bits, and its errors contain line and column.
     try:
         value = json.loads(content.decode("utf-8-sig"), parse_constant=constant)

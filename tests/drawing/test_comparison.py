@@ -17,6 +17,7 @@ from seesaw_d2.drawing.detection_outcomes import MISSED, RIGHT, UNJUDGED, WRONG,
 from seesaw_d2.errors import DataError
 from seesaw_d2.report import draw_predictions, results_table
 from seesaw_d2.train import load_config
+from tests.data.toy import entry, make_cfg, toy_data, write, write_images
 
 
 def test_picture(config_file, tmp_path):
@@ -84,6 +85,22 @@ def test_two_objects_in_one_place_need_two_detections():
     pair = [((0, 0, 10, 10), None, 1), ((0, 0, 10, 9), None, 1)]
     assert verdicts(pair, pair) == [(1, RIGHT), (1, RIGHT)]
     assert verdicts(pair, pair[:1]) == [(1, RIGHT), (1, WRONG)]
+
+
+def test_data_that_cannot_be_drawn_or_lists_other_categories(tmp_path):
+    """Files can lack annotations, and lists of the LVIS format can contain unknown categories."""
+    data, name = toy_data(), f"{tmp_path.name}_drawn"
+    for image in data["images"]:
+        image |= {"neg_category_ids": [99], "not_exhaustive_category_ids": [98]}
+    images = write_images(tmp_path / "images", data)
+    test = {key: value for key, value in data.items() if key != "annotations"}
+    for each, content in ((name, data), (f"{name}_test", test)):
+        register_datasets(make_cfg(entry(each, write(tmp_path, content, f"{each}.json"), images)))
+    results = write(tmp_path, [{"image_id": 10, "category_id": 3, "bbox": [5, 5, 15, 15], "score": 0.9}], "r.json")
+    draw_predictions(name, {"model": results}, tmp_path / "p.png", num_images=1)
+    with pytest.raises(DataError, match=f"{name}_test.*annotations"):
+        draw_predictions(f"{name}_test", {"model": results}, tmp_path / "q.png", num_images=1)
+    assert not (tmp_path / "q.png").exists()
 
 
 def test_images_are_spread_over_the_data_set_and_counted(config_file, tmp_path, monkeypatch):

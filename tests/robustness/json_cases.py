@@ -1,5 +1,6 @@
 """Define broken annotation files: truncated, of another type, with invalid numbers and references."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -72,6 +73,8 @@ CASES: list[Case] = cases(
         "torn": (text(RIGHT[: len(RIGHT) // 2]), r"toy\.json: .*not JSON: .* line 1"),
         "trailing text": (text(RIGHT + "x"), r"toy\.json: .*not JSON: Extra data"),
         "not UTF-8": (text(b'{"images": "\xff\xfe"}'), r"toy\.json: .*not JSON.*UTF-8.*\b12\b"),
+        "gzip": (text(gzip.compress(RIGHT.encode())), r"toy\.json: .*gzip"),
+        "ZIP": (text(b"PK\x03\x04\x14\0"), r"toy\.json: .*ZIP"),
         "UTF-16": (text(RIGHT.encode("utf-16")), r"toy\.json: .*not JSON.*UTF-8.*\b0\b"),
         "zeros": (text(bytes(5000)), r"toy\.json: .*not JSON"),
         "100,000 brackets": (text("[" * 100_000), r"toy\.json: .*nested too deeply"),
