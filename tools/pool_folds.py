@@ -13,6 +13,7 @@ LVIS.
 """
 
 import dataclasses
+import logging
 import os
 import statistics
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from command_line import command, parser_of
 
+logger = logging.getLogger("seesaw_d2")
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
 COUNTS = ("image_count", "instance_count")  # training counts of a category
 _MARK = "pooled_folds.txt"  # file that identifies an output folder of this program
@@ -40,6 +42,28 @@ def check_counts(file) -> None:
                 )
 
 
+def group_of(images: float) -> str:
+    """Return the frequency group of LVIS, "r", "c" or "f", of a category with this number of training images."""
+    from seesaw_d2.frequency_groups import GROUP_LETTERS
+
+    return GROUP_LETTERS[(images > 10) + (images > 100)]
+
+
+def check_groups(files, index: int) -> None:
+    """Log a warning if a file has a frequency group of another rule than LVIS's for the category with this index."""
+    from seesaw_d2.utils.messages import shown
+
+    for file in files:
+        category = file.categories[index]
+        found, expected = category.get("frequency"), group_of(category["image_count"])
+        if found != expected:
+            logger.warning(
+                f'{file.path}: category {category["name"]!r}: "frequency": {category["image_count"]} training images '
+                f"are group {expected!r} in LVIS, found {shown(found)}. The pooled file has LVIS's groups of "
+                "categories whose groups differ between the folds."
+            )
+
+
 def pooled_categories(files) -> list[dict]:
     """Return the categories of the first file, with the mean training counts over all files.
 
@@ -51,7 +75,6 @@ def pooled_categories(files) -> list[dict]:
             and a file does not contain its number of training images.
     """
     from seesaw_d2.errors import DataError
-    from seesaw_d2.frequency_groups import GROUP_LETTERS
 
     for file in files:
         check_counts(file)
@@ -76,8 +99,8 @@ def pooled_categories(files) -> list[dict]:
                     f'{first.path}: category {category["name"]!r}: "frequency" differs between the folds, and a fold '
                     'lacks "image_count". The mean of "image_count" defines the frequency group.'
                 )
-            images = category["image_count"]
-            category["frequency"] = GROUP_LETTERS[(images > 10) + (images > 100)]
+            check_groups(files, len(pooled))
+            category["frequency"] = group_of(category["image_count"])
         pooled.append(category)
     return pooled
 

@@ -80,6 +80,18 @@ def test_groups_are_those_of_the_mean_number_of_images(tmp_path):
     assert [(c["frequency"], c["image_count"]) for c in found[:2]] == [("c", 22.5), ("r", 9)]
 
 
+def test_groups_with_other_thresholds_are_named(tmp_path, caplog):
+    folds, *_ = split_in_two(tmp_path, lambda data: data["categories"][0].update(image_count=40, frequency="f"))
+    first = json.loads((tmp_path / "test0.json").read_text())
+    first["categories"][0]["frequency"] = "r"
+    write(tmp_path, first, "test0.json")
+    assert pool_folds.main([str(tmp_path / "out"), *folds]) == 0
+    (message,) = [text for text in caplog.messages if '"frequency"' in text]
+    assert message.startswith(f"{tmp_path / 'test1.json'}: category {first['categories'][0]['name']!r}")
+    assert "40" in message
+    assert "'f'" in message
+
+
 def same_image(data):
     data["images"][0]["coco_url"] = "http://x/1000.png"
 
