@@ -12,8 +12,8 @@ relative to the project) and "overrides". Two keys are optional:
 
 A run is a row with a seed. Each run uses one thread and is written to OUTPUT/<row>/seed<seed>. If several comparisons
 contain the same row, the program trains this row only once. The program skips finished runs, and resumes interrupted
-runs. If the config of a row has changed since its run, the program raises an error. The table is written to
-OUTPUT/<comparison>.md.
+runs. If the config of a row, or the weights from which it starts, have changed since its run, the program raises an
+error. The table is written to OUTPUT/<comparison>.md.
 """
 
 import json
