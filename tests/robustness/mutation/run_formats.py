@@ -4,7 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
+from pycocotools import mask as coco_mask
 
 from seesaw_d2.report.run_folders import read_run, run_datasets
 from tests.data.toy import toy_data, write
@@ -23,7 +25,10 @@ import run_results  # noqa: E402
 def _write_results(folder: Path) -> None:
     write(folder, toy_data())
     boxes = [{**results_cases.BOX, "image_id": 10 + index, "score": index / 4} for index in range(3)]
-    runs = {"size": [40, 60], "counts": "PR2"}
+    mask = np.zeros((40, 60), dtype=np.uint8, order="F")
+    mask[4:20, 6:30] = 1
+    runs = coco_mask.encode(mask)
+    runs["counts"] = runs["counts"].decode("ascii")
     write(folder, [{**box, "segmentation": runs} for box in boxes], "r.json")
 
 
