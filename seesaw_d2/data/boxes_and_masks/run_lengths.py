@@ -82,4 +82,5 @@ def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
     values = np.add.reduceat((codes & 31) << shifts, starts)
-    return values - np.where(codes[ends] & 16, 1 << (5 * digits), 0), ends
+    values -= np.where(codes[ends] & 16, 1 << (5 * digits), 0)
+    return values, ends
