@@ -222,13 +222,11 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
 
 
 def _check_complete(sizes: np.ndarray, counts: list[bytes], source: str) -> None:
-    """Raise DataError if the run lengths of a mask cover only a part of the image. pycocotools does not check this."""
-    for start in range(0, len(counts), CHUNK):
-        found = count_pixels(counts[start : start + CHUNK])
-        expected = sizes[start : start + CHUNK].prod(axis=1, dtype=np.int64)
-        for index in np.flatnonzero(found != expected)[:1].tolist():
-            height, width = sizes[start + index].tolist()
-            raise DataError(
-                f'{source}: "segmentation" of detection {start + index}: expected run lengths whose sum is '
-                f"{expected[index]} (height {height} x width {width} of the image), found the sum {found[index]}"
-            )
+    """Raise DataError if the run lengths of a mask do not cover the image, which pycocotools does not check."""
+    found, expected = count_pixels(counts), sizes.prod(axis=1, dtype=np.int64)
+    for index in np.flatnonzero(found != expected)[:1].tolist():
+        height, width = sizes[index].tolist()
+        raise DataError(
+            f'{source}: "segmentation" of detection {index}: expected run lengths whose sum is {expected[index]} '
+            f"(height {height} x width {width} of the image), found the sum {found[index]}"
+        )

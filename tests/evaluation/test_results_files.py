@@ -72,6 +72,11 @@ def test_empty_file(tmp_path):
         ),
         ({"segmentation": {"size": [100, 100], "counts": "\ud800"}}, '"segmentation" of detection 1'),
         ({"segmentation": {"size": [100, 100], "counts": "T3"}}, r'"segmentation" of detection 1\b.* 10000 .* 100$'),
+        # The run lengths 10010, -20, 10 have the right sum.
+        (
+            {"segmentation": {"size": [100, 100], "counts": "jh9\\O:"}},
+            r'"segmentation" of detection 1\b.*negative',
+        ),
     ],
 )
 def test_bad_detections_are_named(change, message):

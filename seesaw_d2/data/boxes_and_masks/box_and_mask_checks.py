@@ -13,7 +13,7 @@ import numpy as np
 
 from seesaw_d2.data.boxes_and_masks.areas import has_unusable_polygons
 from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents, run_length_extents
-from seesaw_d2.data.boxes_and_masks.run_lengths import is_run_length_mask
+from seesaw_d2.data.boxes_and_masks.run_lengths import valid_masks
 from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_array
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
@@ -82,9 +82,7 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             absolute value of a coordinate is greater than ``FAR`` times the longer side of the image.
     """
     segmentations = [item.get("segmentation") for item in annotations]
-    pairs = enumerate(zip(segmentations, sizes.tolist(), strict=True))
-    wrong = [index for index, (mask, size) in pairs if mask and not _is_segmentation(mask, size)]
-    if wrong := wrong or _with_other_than_numbers(segmentations):
+    if wrong := _of_wrong_type(segmentations, sizes.tolist()) or _with_other_than_numbers(segmentations):
         raise DataError(
             f'{path}: "segmentation": expected a list of polygons or a run-length mask, found '
             f"{reprlib.repr(segmentations[wrong[0]])} (annotation ids "
@@ -114,10 +112,16 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
     return Segmentations(keep, before, extents)
 
 
-def _is_segmentation(value: Any, size: list[int]) -> bool:
-    if type(value) is list:
-        return all(type(polygon) is list for polygon in value)
-    return is_run_length_mask(value, size)
+def _of_wrong_type(segmentations: list, sizes: list[list[int]]) -> list[int]:
+    """Return the indices of segmentations that are neither lists of polygons nor valid run-length masks."""
+    wrong, others = [], []
+    for index, value in enumerate(segmentations):
+        if type(value) is not list:
+            others.extend([index] if value else [])
+        elif not all(type(polygon) is list for polygon in value):
+            wrong.append(index)
+    valid = valid_masks([segmentations[index] for index in others], [sizes[index] for index in others])
+    return sorted([*wrong, *itertools.compress(others, ~valid)])
 
 
 def _with_other_than_numbers(segmentations: list) -> list[int]:

@@ -7,29 +7,31 @@ import numpy as np
 
 # Maximum number of base-32 digits of a run length. A number with more digits exceeds 2^34 pixels.
 _DIGITS = 7
+_PART = 10_000  # number of compressed strings that are decoded at once, which bounds the memory
 
 
-def is_run_length_mask(value: Any, size: list[int]) -> bool:
-    """Return whether a parsed JSON value is a valid run-length mask of an image.
+def valid_masks(values: Sequence[Any], sizes: Sequence[list[int]]) -> np.ndarray:
+    """Return which of N parsed JSON values are valid run-length masks, bool (N,).
 
     A valid mask is a JSON object with ``size`` and ``counts``. The counts are run lengths >= 0 whose sum is the number
     of pixels, either as a list of integers or as COCO's compressed string.
 
     Args:
-        value: parsed JSON value.
-        size: height and width of the image in pixels.
+        values: N parsed JSON values.
+        sizes: height and width of the image of each value in pixels.
     """
-    if type(value) is not dict or type(value.get("size")) is not list:
-        return False
-    if value["size"] != size or not set(map(type, value["size"])) <= {int}:
-        return False
-    counts = value.get("counts")
-    if type(counts) is str:
-        runs = decompress(counts)
-        return runs is not None and runs.min() >= 0 and int(runs.sum()) == size[0] * size[1]
-    if type(counts) is not list or not set(map(type, counts)) <= {int}:
-        return False
-    return sum(counts) == size[0] * size[1] and min(counts) >= 0
+    valid, compressed = np.zeros(len(values), dtype=bool), []
+    for index, (value, size) in enumerate(zip(values, sizes, strict=True)):
+        if type(value) is not dict or value.get("size") != size or not set(map(type, value["size"])) <= {int}:
+            continue
+        counts = value.get("counts")
+        if type(counts) is str and counts.isascii() and counts:
+            compressed.append(index)
+        elif type(counts) is list and set(map(type, counts)) <= {int}:
+            valid[index] = sum(counts) == size[0] * size[1] and min(counts) >= 0
+    found = count_pixels([values[index]["counts"].encode() for index in compressed])
+    valid[compressed] = found == np.array([sizes[index][0] * sizes[index][1] for index in compressed], dtype=np.int64)
+    return valid
 
 
 def decompress(counts: str) -> np.ndarray | None:
@@ -51,20 +53,34 @@ def decompress(counts: str) -> np.ndarray | None:
 
 
 def count_pixels(counts: Sequence[bytes]) -> np.ndarray:
-    """Sum the run lengths in each of N > 0 compressed strings. Return the sums (N,) int64, -1 for an invalid string."""
+    """Sum the run lengths in each of N compressed strings.
+
+    Returns:
+        the sums (N,) int64. The value of an invalid string, or of a string with a negative run length, is -1.
+    """
+    parts = [_count_part(counts[start : start + _PART]) for start in range(0, len(counts), _PART)]
+    return np.concatenate(parts or [np.zeros(0, np.int64)])
+
+
+def _count_part(counts: Sequence[bytes]) -> np.ndarray:
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     decoded, last = _integers(b"".join(counts)), np.cumsum(lengths) - 1
     # In valid strings, the last character is the last digit of an integer.
     if not lengths.all() or decoded is None or not np.isin(last, decoded[1]).all():
         each = [decompress(text.decode("ascii", "replace")) for text in counts]
-        return np.array([-1 if runs is None else runs.sum() for runs in each], np.int64)
-    values, ends = decoded
+        return np.array([-1 if runs is None or runs.min() < 0 else runs.sum() for runs in each], np.int64)
+    runs, ends = decoded
     stops = np.searchsorted(ends, last) + 1
     sizes = np.diff(stops, prepend=0)
-    positions = np.arange(len(values)) - np.repeat(stops - sizes, sizes)
-    # The integer at a position > 0 is a summand of the run length at this position, and of every second later one.
-    shares = np.where(positions, (np.repeat(sizes, sizes) - positions + 1) // 2, 1)
-    return np.add.reduceat(values * shares, stops - sizes)
+    starts = stops - sizes
+    positions = np.arange(len(runs)) - np.repeat(starts, sizes)
+    for first in (1, 2):  # sum the differences at positions 1, 3, 5, ... and 2, 4, 6, ... of each string
+        chosen = (positions >= first) & (positions % 2 == first % 2)
+        differences, is_first = runs[chosen], positions[chosen] == first
+        sums = np.cumsum(differences)
+        before = (sums - differences)[is_first]
+        runs[chosen] = sums - before[np.cumsum(is_first) - 1]
+    return np.where(np.minimum.reduceat(runs, starts) < 0, -1, np.add.reduceat(runs, starts))
 
 
 def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:

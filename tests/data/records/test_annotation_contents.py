@@ -6,10 +6,12 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.boxes_and_masks.run_lengths import count_pixels, decompress, is_run_length_mask
+from seesaw_d2.data.boxes_and_masks.run_lengths import count_pixels, decompress, valid_masks
 from seesaw_d2.errors import DataError
 from tests.data.toy import HEIGHT, WIDTH, toy_data, write
 
@@ -102,9 +104,34 @@ def test_right_runs():
         texts.append(text.encode())
         totals.append(mask.size)
         assert (np.repeat(np.arange(len(runs)) % 2, runs) == mask.flatten(order="F")).all()
-        assert is_run_length_mask({"size": list(shape), "counts": text}, list(shape))
-        assert is_run_length_mask({"size": list(shape), "counts": runs.tolist()}, list(shape))
-        assert not is_run_length_mask({"size": list(shape), "counts": text}, [shape[0], shape[1] + 1])
+        masks = [{"size": list(shape), "counts": counts} for counts in (text, runs.tolist(), text)]
+        assert valid_masks(masks, [list(shape), list(shape), [shape[0], shape[1] + 1]]).tolist() == [True, True, False]
     assert count_pixels(texts).tolist() == totals
     # The last character of b"P" announces another character.
     assert count_pixels([texts[1], b"P", texts[2], b"", b"T3"]).tolist() == [totals[1], -1, totals[2], -1, 100]
+
+
+def compressed(runs):
+    """Encode run lengths as COCO's compressed string, literally as ``rleToString`` in pycocotools does."""
+    text = b""
+    for index, run in enumerate(runs):
+        value = run - runs[index - 2] if index > 2 else run
+        more = True
+        while more:
+            digit = value & 31
+            value >>= 5
+            more = value != (-1 if digit & 16 else 0)
+            text += bytes([48 + digit + 32 * more])
+    return text
+
+
+@given(st.lists(st.lists(st.integers(-3, 2000), min_size=1, max_size=9), min_size=1, max_size=6))
+def test_sums_of_run_lengths(masks):
+    """Test strings that are decoded together, with and without negative run lengths, against their integers."""
+    texts = [compressed(runs) for runs in masks]
+    for text, runs in zip(texts, masks, strict=True):
+        assert decompress(text.decode()).tolist() == runs
+    expected = [-1 if min(runs) < 0 else sum(runs) for runs in masks]
+    assert count_pixels(texts).tolist() == expected
+    invalid = [b"o", *texts]  # one invalid string: the other ones are still summed
+    assert count_pixels(invalid).tolist() == [-1, *expected]
