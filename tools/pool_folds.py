@@ -50,7 +50,7 @@ def group_of(images: float) -> str:
 
 
 def check_groups(files, index: int) -> None:
-    """Log a warning if a file has a frequency group of another rule than LVIS's for the category with this index."""
+    """Log a warning if a file contains another frequency group than LVIS's rule gives to a category."""
     from seesaw_d2.utils.messages import shown
 
     for file in files:

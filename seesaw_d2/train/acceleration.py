@@ -130,9 +130,9 @@ def precision_warnings(cfg: CfgNode) -> tuple[str, ...]:
     if cfg.MODEL.DEVICE != "cpu" or amp_dtype(cfg) != torch.bfloat16 or has_fast_bfloat16():
         return ()
     return (
-        "SOLVER.AMP.ENABLED: this CPU has no instructions that oneDNN uses for bfloat16 "
-        f"({torch.backends.cpu.get_cpu_capability()}). A convolution can take 100 times as long as in float32. To "
-        "train in float32, set SOLVER.AMP.ENABLED False",
+        "SOLVER.AMP.ENABLED: expected False on this CPU, found True with SOLVER.AMP.DTYPE bfloat16. The CPU "
+        f"({torch.backends.cpu.get_cpu_capability()}) has no instructions for bfloat16. A convolution can take 100 "
+        "times as long as in float32",
     )
 
 

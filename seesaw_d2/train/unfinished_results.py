@@ -19,7 +19,7 @@ from seesaw_d2.evaluation.results_files import write_json
 
 
 class UnfinishedResults(HookBase):
-    """Write the number of iterations before an evaluation to the results folders, until the training is finished.
+    """Record in the results folders that their results come from an earlier iteration than the end of the training.
 
     This hook must follow the evaluation. The evaluation at the end of the training removes the record.
 
