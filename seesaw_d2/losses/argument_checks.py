@@ -49,8 +49,8 @@ def check_inputs(
     """Raise ValueError if an argument does not match its description in ``ClassificationLoss.forward``.
 
     Shapes and dtypes are checked on every device. Values are checked only on the CPU and outside of compiled models.
-    Reading values on another device would synchronize host and device, and in a compiled model it would break the
-    graph.
+    On another device, reading values would synchronize host and device. In a compiled model, reading values would break
+    the graph.
     """
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point dtype, found {logits.dtype}")
@@ -84,18 +84,19 @@ def check_objects(objects: Tensor, labels: Tensor) -> None:
 
 
 def object_labels(labels: Tensor, num_classes: int, first: int = 0) -> Tensor:
-    """Return the class indices in [0, C) of objects. Call this function before background gets the label C.
+    """Convert the labels of objects from [``first``, ``first`` + C) to class indices in [0, C).
 
-    Otherwise, a label of a category that the loss does not know could become background.
+    Call this function before background gets the label C. After that, an out-of-range label of an object could be
+    mistaken for background.
 
     Args:
-        labels: int64, the labels of the objects in the data.
+        labels: int64, labels of the objects in the data, in any shape.
         num_classes: number of categories C.
         first: label of the first category in the data.
 
     Raises:
-        ValueError: a label is not in [``first``, ``first`` + C). On other devices than the CPU, the result contains an
-            invalid index instead, because a check would synchronize the host.
+        ValueError: a label is not in [``first``, ``first`` + C). On a GPU and in compiled models, the result contains
+            an invalid index instead, because reading the labels would synchronize host and device.
     """
     if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
         low, high = (int(value) for value in labels.aminmax())

@@ -52,7 +52,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
             bins[g - 1] <= count < bins[g].
         beta: β > 0, ratio of proposals outside the group to proposals of the group. The resulting number of proposals
             outside the group is rounded down.
-        background: "objectness".
+        background: must be "objectness".
         seed: seed of the random selection.
 
     Buffers:
@@ -107,12 +107,12 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G) that is True if the group contains the label of the proposal."""
+        """Return a bool tensor (N, G): whether the label of the proposal (row) belongs to the group (column)."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G) that selects the proposals on which the softmax of each group is trained."""
+        """Return a bool tensor (N, G): whether the softmax of the group (column) is trained on the proposal (row)."""
         members = self.members(labels)
         keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # proposals of the group are sorted last
         place = keys.argsort(dim=0).argsort(dim=0)
@@ -121,7 +121,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     def compute_selected(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses of a batch. ``selected``, bool (N, G), selects the proposals for each group."""
+        """Return the losses of a batch. ``selected``, bool (N, G), is a result of ``select``."""
         classes, objectness, others = self._split(logits)
         log_sums = self._log_sums(classes, others)
         own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))
@@ -160,7 +160,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return peak + (sums + (others - peak).exp()).log()
 
     def _indicator(self, dtype: torch.dtype) -> Tensor:
-        """Return a tensor (C, G) that is 1 if the group contains the category, otherwise 0.
+        """Return a tensor (C, G): 1 if the category (row) belongs to the group (column), otherwise 0.
 
         A matrix product with this tensor sums over the categories of each group deterministically.
         """

@@ -22,7 +22,7 @@ _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
 def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
-    """Convert ``value`` to float. Raise InvalidArgument if the number is not finite or ``accepts`` returns False."""
+    """Return ``value`` as a float. Raise InvalidArgument if the float is not finite or ``accepts(float)`` is False."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -35,7 +35,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """Convert ``value`` to int. Raise InvalidArgument for values below ``minimum`` and types other than integers."""
+    """Return ``value`` as an int. Raise InvalidArgument unless ``value`` is an integer >= ``minimum``."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -48,7 +48,7 @@ def check_integer(name: str, value: int, minimum: int) -> int:
 class ClassificationLoss(nn.Module):
     """Base class of all classification losses. A subclass implements three methods:
 
-    - ``compute`` returns the losses. It must not change the state of the module.
+    - ``compute`` returns the losses without changing the state of the module.
     - ``update_statistics`` updates buffers that accumulate over the training, such as class counts.
     - ``probabilities`` returns the scores for inference.
 
@@ -115,8 +115,8 @@ class ClassificationLoss(nn.Module):
 
         Args:
             node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
-            statistics: function that returns the statistics of the training set, as in ``build_loss``. The function is
-                slow, because it reads all annotations. Most losses declare ``statistics_keys`` instead of calling it.
+            statistics: function that returns the statistics of the training set, as in ``build_loss``. The call is
+                slow, because the function reads all annotations. Most losses declare ``statistics_keys`` instead.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
@@ -171,10 +171,10 @@ class ClassificationLoss(nn.Module):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Announce that the next call of ``forward`` is number ``index`` of ``count`` calls in a training step.
+        """Set the position of the next ``forward`` call in a training step: call ``index`` (from 0) of ``count`` calls.
 
-        ``index`` is in [0, ``count``). Only heads that classify a proposal several times in a training step call this
-        method. Without this method, each call of ``forward`` is a training step.
+        Only heads that classify a proposal several times per training step call this method. By default, each call of
+        ``forward`` is a training step of its own.
         """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
@@ -238,7 +238,7 @@ class ClassificationLoss(nn.Module):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """Call ``update_statistics`` if the module is in training mode and ``before_loss`` equals ``updates_first``."""
+        """Call ``update_statistics`` in training mode, either before or after the loss as ``updates_first`` selects."""
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)

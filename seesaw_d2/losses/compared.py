@@ -1,11 +1,11 @@
-"""Define the training data properties from which losses choose the values that ``tools/choose_loss.py`` compares."""
+"""Describe the training data to losses, which select the hyperparameter values for ``tools/choose_loss.py``."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Properties of the training data and of the schedule, the argument of ``ClassificationLoss.compared_values``.
+    """Properties of the training data and of the schedule. ``ClassificationLoss.compared_values`` gets this object.
 
     Attributes:
         num_classes: C >= 1.
@@ -22,13 +22,17 @@ class TrainingData:
 
     @property
     def rare_share(self) -> float:
-        """Return (a + 0.5) / num_images, rounded to 4 significant digits. Rare categories have a smaller frequency."""
+        """Return the image frequency that separates rare from common categories, (a + 0.5) / num_images.
+
+        The result is rounded to 4 significant digits. Rare categories occur in at most a images, so that their
+        frequency is smaller.
+        """
         return float(f"{(self.thresholds[0] + 0.5) / self.num_images:.4g}")
 
     @property
     def prior(self) -> float:
-        """Return min(0.5, 1 / C), rounded to 4 significant digits.
+        """Return an initial probability for each of C sigmoids, min(0.5, 1 / C), rounded to 4 significant digits.
 
-        This value is an initial probability for each of C sigmoids. For C > 1, the sum of these probabilities is 1.
+        For C > 1, the initial probabilities of all categories sum to 1.
         """
         return float(f"{min(0.5, 1 / self.num_classes):.4g}")

@@ -21,7 +21,7 @@ from seesaw_d2.losses.precision import widen
 
 @LOSS_REGISTRY.register()
 class InverseImageFrequencyLoss(CrossEntropyLoss):
-    """Cross-entropy of weighted logits. The weight of a category is larger the rarer it is in the training set.
+    """Cross-entropy of weighted logits. Categories that are rare in the training set have larger weights.
 
     The loss is the cross-entropy of w_j z_j, where z_j is the logit and w_j the weight of category j. The scores are
     the softmax of w_j z_j. Background and the logits of an objectness branch have weight 1. A link function computes w

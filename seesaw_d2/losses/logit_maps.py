@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Maps device types to the size of a block, the number of bytes of its float32 logits. On a CPU, a block fits into the
-# cache of a core. The second constant is the size on all other devices.
+# Sizes of a block in bytes of float32 logits: on a CPU, where a block fits into the cache of a core, and on all other
+# devices.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 

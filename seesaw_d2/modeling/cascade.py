@@ -238,7 +238,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
 
 def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of the scores over the stages, with the same rounding as in ``CascadeROIHeads``."""
+    """Return the mean of equally shaped scores over the stages, with the same rounding as in ``CascadeROIHeads``."""
     return sum(scores[1:], scores[0]) * (1.0 / len(scores))
 
 

@@ -80,7 +80,7 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
 
 
 class GroupsWhenNeeded:
-    """Mixin that computes the frequency groups when they are first needed. The module must have a ``cls_loss``."""
+    """Mixin for modules with a ``cls_loss``. It computes the frequency groups of the categories on first use."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss

@@ -64,10 +64,9 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
 
 class _StayInEval:
-    """Callable that replaces the method ``train`` of a module and keeps the module in evaluation mode.
+    """Replacement for the method ``train`` of a module, which keeps the module in evaluation mode.
 
-    In a copied or unpickled model, ``self.module`` is the new module. A closure would still refer to the original
-    module.
+    This is a class instead of a closure, so that ``copy.deepcopy`` and pickle also copy ``self.module``.
     """
 
     def __init__(self, module: nn.Module):

@@ -12,8 +12,8 @@ _ROTATED = (
     "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
     "(docs/downstream.md)."
 )
-# Maps unsupported proposal generators, anchor generators and poolers to a supported alternative and to the advice in
-# the error message.
+# Maps each unsupported proposal generator, anchor generator and pooler to a pair: a supported alternative, and advice
+# for the error message.
 _UNSUPPORTED = {
     "RRPN": ("RPN", _ROTATED),
     "RotatedAnchorGenerator": ("DefaultAnchorGenerator", _ROTATED),

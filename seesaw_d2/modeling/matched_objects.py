@@ -28,7 +28,7 @@ def matched_objects(proposals: Sequence[Instances]) -> Tensor:
 
 
 def _first_rows(proposals: Instances) -> Tensor:
-    """Return an index for each proposal of an image, (R,): that of the first proposal with the same object."""
+    """Return, for each proposal of an image, the index of the first proposal that matches the same object, (R,)."""
     labels = proposals.gt_classes
     if len(labels) == 0 or not proposals.has("gt_boxes"):  # no proposals, or only background proposals
         return torch.zeros_like(labels)

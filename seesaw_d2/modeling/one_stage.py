@@ -187,7 +187,7 @@ class LongTailFCOS(SigmoidDetector, FCOS):
 
 
 def _outside(empty: Instances) -> Instances:
-    """Return instances with a single box, which lies outside of the image, so that no anchor matches the box."""
+    """Return instances with a single object whose box lies outside of the image, so that no anchor matches the box."""
     found = Instances(empty.image_size)
     found.gt_boxes = Boxes(empty.gt_boxes.tensor.new_tensor([[-2.0, -2.0, -1.0, -1.0]]))
     found.gt_classes = empty.gt_classes.new_zeros(1)
@@ -195,7 +195,7 @@ def _outside(empty: Instances) -> Instances:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """Return a GroupNorm with 32 groups like Detectron2's "GN", or with ``channels`` groups below 32 channels."""
+    """Return a GroupNorm with 32 groups, as Detectron2's "GN" has, but at most one group per channel."""
     return nn.GroupNorm(min(32, channels), channels)
 
 

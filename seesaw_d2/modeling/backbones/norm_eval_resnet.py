@@ -9,13 +9,14 @@ from seesaw_d2.utils.declared_keys import reads
 
 
 class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization with trainable weight and bias. Training does not change the mean and the variance.
+    """Batch normalization with trainable weight and bias, but fixed mean and variance.
 
     Source: MMDetection's ResNet with ``norm_eval=True`` and ``norm_cfg=dict(type="BN", requires_grad=True)``, as in
     MMDetection's Seesaw Loss configs. In Detectron2's FrozenBatchNorm2d, weight and bias are fixed, too.
     """
 
-    # Version in the state dicts. Loading a lower version, FrozenBatchNorm2d would subtract eps from the variance.
+    # Version in state dicts. From a state dict with a lower version, FrozenBatchNorm2d would subtract eps from the
+    # variance.
     _version = 3
 
     def __init__(self, *args, **kwargs):

@@ -97,12 +97,12 @@ class Calibration(nn.Module):
 
     @classmethod
     def from_statistics(cls, statistics: Any, **arguments: Any) -> "Calibration":
-        """Construct a calibration from ``CalibrationStatistics`` and the arguments in ``config_keys``."""
+        """Construct the calibration from ``CalibrationStatistics`` and values for the arguments in ``config_keys``."""
         raise NotImplementedError
 
     @classmethod
     def tried(cls, node: Any) -> tuple[str, tuple[float, ...]]:
-        """Return the constructor argument and the values of this argument that ``tools/calibrate.py`` tries.
+        """Return the name of a constructor argument and the values that ``tools/calibrate.py`` tries for it.
 
         Args:
             node: the config node MODEL.ROI_HEADS.CALIBRATION.
@@ -131,7 +131,12 @@ class Calibration(nn.Module):
 
     @classmethod
     def unsupported(cls, model: str, reason: str) -> InvalidArgument:
-        """Return the error for a model that this calibration does not support. ``model`` describes the model."""
+        """Return the error for a model that this calibration does not support.
+
+        Args:
+            model: description of the model.
+            reason: sentences that explain why the model is not supported.
+        """
         return InvalidArgument("calibration", f"a calibration that supports {model}", Description(cls.__name__), reason)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
@@ -162,7 +167,7 @@ def class_probabilities(
     probs = loss.probabilities(calibration.adjust_logits(logits, classifier))
     if loss.background != "none":
         return calibration(probs, loss.background)
-    # Add a column for background with probability 0, and remove the column afterwards. It does not change the results.
+    # Add a background column of zeros, and remove the column afterwards. The column does not change the other columns.
     sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
     padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
     return calibration(padded, "implicit" if sigmoids else "class")[:, :-1]

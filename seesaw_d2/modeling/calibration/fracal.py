@@ -17,17 +17,19 @@ from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# Number of images or instances of each category in the uniform distribution that the link "smooth" uses, as in the
-# reference.
+# Number n of images or instances of each category in the uniform distribution of the link "smooth", as in the reference
+# (see ``class_weights``).
 _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 
 def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", frequency: str = "images") -> Tensor:
     """Return the class weights g(p_c) - g(1 / C), (C,), where p = counts / total and g is the link function.
 
-    As in the reference, "base10" gives decimal logarithms, although logits are natural logarithms, and the shares p_c
-    of images do not sum to 1. With "smooth", g of a uniform distribution with a fixed number of samples, minus 2,
-    replaces g(1 / C).
+    A category with the frequency 1 / C has the weight 0. The link "smooth" is a function of count and total instead of
+    p. With "smooth", g(n, C n) - 2 replaces g(1 / C), where n is a fixed number of samples per category.
+
+    As in the reference, "base10" uses decimal logarithms, although logits are natural logarithms. Image frequencies p_c
+    do not sum to 1, because an image can contain several categories.
 
     Args:
         counts: (C,), > 0. With "prob", "normit" and "gombit", all counts must be < ``total``.

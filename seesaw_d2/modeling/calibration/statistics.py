@@ -28,7 +28,7 @@ COLUMNS = ("category_id", "image_count", "instance_count", "fractal_dimension")
 
 @dataclass(frozen=True)
 class CalibrationStatistics:
-    """Statistics of the training set.
+    """Statistics of the training set that a calibration needs.
 
     Attributes:
         num_classes: number of categories C.

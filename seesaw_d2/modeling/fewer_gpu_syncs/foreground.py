@@ -85,7 +85,10 @@ def foreground(proposals: Sequence[Instances], background: int) -> list[Instance
 
 
 def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence[Tensor]:
-    """Return ``indices``, copied to the CPU in one transfer if ``targets`` contain polygons."""
+    """Return ``indices``, one tensor per image. If ``targets`` contain polygons, copy them to the CPU in one transfer.
+
+    Polygons are on the CPU, so that they can only be indexed there.
+    """
     fields = (value for each in targets for value in each.get_fields().values())
     if not any(isinstance(value, PolygonMasks) for value in fields):
         return indices

@@ -1,4 +1,4 @@
-"""Compute the loss of a mask head without host-device synchronization. Polygon masks need one for each batch.
+"""Compute the loss of a mask head without host-device synchronization, or with one per batch for polygon masks.
 
 Shapes: R regions of a batch, C categories, M x M mask pixels.
 """

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Result of ``match``: index of the matched object of each box, (N,), label of each box, (N,), and a bool tensor () that
-# is True if all overlaps are >= 0.
+# Result of ``match``: the index of the matched object of each box, (N,), the label of each box, (N,), and a scalar bool
+# tensor, whether all overlaps are >= 0.
 Match = tuple[Tensor, Tensor, Tensor]
 
 

@@ -22,9 +22,8 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 class BatchedRPN(RPN):
     """Detectron2's ``RPN`` with fewer host-device synchronizations in training.
 
-    Parameters, results and errors are the same as in Detectron2. In each batch, sampling synchronizes once, computing
-    the losses once and checking the proposals once. In addition, NMS synchronizes once per image. Detectron2's RPN
-    synchronizes about ten times per image.
+    Parameters, results and errors are the same as in Detectron2. Each batch needs three synchronizations, for sampling,
+    losses and the check of the proposals, and one more per image for NMS. Detectron2's RPN needs about ten per image.
     """
 
     @torch.no_grad()
@@ -54,8 +53,7 @@ class BatchedRPN(RPN):
         targets = labels[sampled]
         positive = sampled[targets == 1]
         all_anchors = Boxes.cat(anchors)
-        # Pass the positive anchors of all images as the anchors of a single image. The argument 0 is the index of this
-        # image.
+        # Pass the positive anchors of all images as the anchors of a single image, which has the index 0.
         localization = _dense_box_regression_loss(
             [all_anchors[positive % len(all_anchors)]],
             self.box2box_transform,
