@@ -41,8 +41,8 @@ RESULT, PAGE = "calibration.json", "calibration.html"
 def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
     """Choose the best calibration of a detector on one set of images, and evaluate the calibrations on another set.
 
-    This function runs the model once, stores the proposals, and writes ``calibration.json`` and ``calibration.html``.
-    To resume an interrupted call, call this function again with the same arguments.
+    This function runs the model once on each image, stores the proposals, and writes ``calibration.json`` and
+    ``calibration.html``. To resume an interrupted call, call this function again with the same arguments.
 
     Args:
         config_file: config of the detector.
@@ -50,12 +50,12 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
         options: see ``Options``.
 
     Returns:
-        the content of ``calibration.json``, a dict with these keys:
+        the content of ``calibration.json``, and the output folder as "output". The main keys are:
 
         - "before": box metrics on the test set without calibration.
         - "after": dict from calibration to box metrics on the test set.
         - "masks": dict from calibration to mask metrics on the test set.
-        - "curves": dict from calibration to [value, metrics] of each tried value, on the images of the choice.
+        - "curves": dict from calibration to [value, metrics] of each tried value, on the images of the first set.
         - "parameters": dict from calibration to the name of the parameter, the last component of the config key.
         - "chosen": dict from calibration to the chosen parameter values: one for each fold, then one for all images.
         - "best": name of the best calibration.
@@ -101,7 +101,7 @@ def _test_set(cfg: CfgNode) -> str:
 
 def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
     if options.fold_count:
-        folds(tested.image_ids, options.fold_count)  # raise an error now if fold_count is invalid
+        folds(tested.image_ids, options.fold_count)  # check fold_count before the model runs
         return tested
     name = chosen_set(cfg, options.choose_on)
     check_disjoint(name, tested.dataset)
@@ -109,7 +109,7 @@ def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
 
 
 def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return a list of the candidates, first ``NONE``, and a dict from each unsupported calibration to the reason."""
+    """Return the candidates, ``NONE`` first, and a dict from the name of each unsupported calibration to the reason."""
     plain = scoring_of(model, calibrated=False)
     found, refused = [Candidate(NONE, "", 0.0, plain)], {}
     for name in options.calibrations or [name for name, _ in CALIBRATION_REGISTRY]:
@@ -138,9 +138,10 @@ def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Return, for each calibration, the best candidate on each subset. Of equal candidates, return the first.
+    """Return a dict from calibration to a list of its best candidates, one for each subset of the images.
 
-    ``found`` maps the label of a candidate to its metrics on each subset.
+    ``found`` maps the label of a candidate to a list of its metrics, one dict for each subset. If several candidates
+    have the same metric, the first is the best.
     """
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
         raise ConfigError(
@@ -160,7 +161,7 @@ def _choices(
 def _report(
     stored: Stored, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds], workers: int
 ) -> dict[str, Metrics]:
-    """Return the metrics of each calibration on the test set. Each part uses the parameter that was chosen for it."""
+    """Return the metrics of each calibration on the test set. The images of a part use the parameter of this part."""
     works = [
         Work([each.scoring for each in chosen[: len(parts)]], [list(enumerate(parts))]) for chosen in choices.values()
     ]

@@ -33,7 +33,7 @@ class Options:
     Attributes:
         output: output folder. Default: OUTPUT_DIR/calibration.
         calibrations: names in the registry. Default: all calibrations that the model supports.
-        values: parameter values to try for each calibration. Default: the grid of the calibration.
+        values: values of the calibration parameter to try. Default: the grid of each calibration.
         choose_on: name of the data set on which the calibration is chosen. Default: DATASETS.TRAIN.
         images: maximum number of images on which the calibration is chosen.
         fold_count: number of folds (>= 2) for cross-validation on the test set. Each fold is evaluated with the
@@ -80,7 +80,7 @@ def check_options(options: Options) -> None:
 
 
 def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageSet) -> dict[str, Any]:
-    """Return the settings on which all files in the output folder depend, as JSON values."""
+    """Return a dict of JSON values that identify config, weights, annotations and images of the output files."""
     own = cfg.clone()
     own.defrost()
     own.MODEL.WEIGHTS, own.MODEL.ROI_HEADS.CALIBRATION.NAME = "", ""

@@ -21,13 +21,13 @@ _NODE = "MODEL.ROI_HEADS.CALIBRATION"
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A calibration with a value of its parameter.
+    """A calibration with one value of its parameter, or the scores without a calibration (``NONE``).
 
     Attributes:
         name: name in the registry, or ``NONE``.
         key: config key of the parameter, or "" for ``NONE``.
-        value: value of the parameter.
-        scoring: function from logits to scores with this calibration.
+        value: value of the parameter, 0 for ``NONE``.
+        scoring: function that computes calibrated scores from logits.
     """
 
     name: str
@@ -43,9 +43,7 @@ class Candidate:
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return a scoring for every third parameter value in the grid of each calibration.
-
-    Evaluating all values of the grid would take longer.
+    """Return scorings with each calibration, for every third value of its parameter grid to save time.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
@@ -67,7 +65,8 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
     """Return the config overrides KEY, VALUE, ... that select a candidate.
 
     Args:
-        cfg: config of the model. The overrides include the other keys of the calibration that ``cfg`` changes.
+        cfg: config of the model. If other keys of the calibration have no default values in this config, the overrides
+            also include these keys.
         label: ``Candidate.label``.
     """
     name, _, value = label.partition(" ")

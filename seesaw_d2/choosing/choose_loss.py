@@ -50,8 +50,8 @@ class Options:
         losses: names in the registry. Default: all losses that fit the model.
         seeds: number of trainings of each candidate, >= 1. Each training holds out another part of the training images.
         iterations: number of iterations of each training. Default: SOLVER.MAX_ITER, but at most 2000.
-        metric: the metric that ranks the methods. Default: AP for detectors, mean accuracy over classes for image
-            classifiers.
+        metric: the metric that ranks the methods. A method is a loss with a type of classifier. Default: AP for
+            detectors, mean accuracy over classes for image classifiers.
         workers: number of processes. Default: one process per core on a CPU, and a single process on a GPU.
         report: number of best methods to evaluate on the test images.
         calibrations: names in the registry of calibrations. Each trained classifier is also evaluated with each
@@ -86,7 +86,7 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
         - "ranking": a row for each method (loss and classifier) with its best parameters, the best method first.
         - "candidates": a row for each candidate (a method with parameters).
         - "config": dict from config key to value, which selects the best candidate.
-        - "difference": difference between the best two methods.
+        - "difference": metric difference between the best two methods (see ``Difference``), or None for one method.
         - "test": metrics of the best methods on the test images.
 
     Raises:

@@ -24,9 +24,9 @@ from seesaw_d2.utils.atomic_files import atomic_file, make_folder
 
 
 def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progress) -> None:
-    """Store the inputs of the last layer for the images of DATASETS.TRAIN and DATASETS.TEST.
+    """Store the input features of the last layer for all images of DATASETS.TRAIN and DATASETS.TEST.
 
-    Images are preprocessed as in evaluation.
+    All images, also those for training, are preprocessed as in evaluation.
 
     Args:
         cfg, model: config and model of a trained image classifier.
@@ -69,7 +69,7 @@ class ClassificationData:
         self.num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training images outside of ``fold``, or all training images if ``fold`` is None."""
+        """Return the training images outside of ``fold``. If ``fold`` is None, return all training images."""
         features, labels = self._part("train")
         return Samples(features, labels, np.flatnonzero(self._fold_of != (-1 if fold is None else fold)))
 

@@ -50,9 +50,9 @@ class Samples:
 
 
 def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
-    """Return a copy of a config whose schedule is scaled to another number of iterations.
+    """Return a copy of a config with the training schedule scaled to another number of iterations.
 
-    The learning rate steps, the warm-up and the START_ITER of losses are scaled by the same factor.
+    The learning rate steps, the warm-up and the keys START_ITER of the losses are scaled by the same factor.
     """
     scale = iterations / cfg.SOLVER.MAX_ITER
     found = cfg.clone()
@@ -68,7 +68,7 @@ def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
 
 
 def train_classifier(cfg: CfgNode, loss: ClassificationLoss, samples: Samples, batch: int, seed: int) -> nn.Linear:
-    """Train a new classifier with a loss for SOLVER.MAX_ITER iterations.
+    """Train a new classifier with a loss for SOLVER.MAX_ITER iterations, and return it in evaluation mode.
 
     Args:
         cfg: config with MODEL.ROI_BOX_HEAD.CLS_PREDICTOR, SOLVER and MODEL.DEVICE.

@@ -59,12 +59,15 @@ class Scoring:
 
 
 def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
-    """Select the detections of a stored image as the ROI heads do, with boxes in pixels of the resized image.
+    """Select the detections of an image from its stored proposals, as the ROI heads do.
 
     Args:
         image: stored proposals of the image.
         scoring: a ``Scoring``, or another function from a list with the logits of each stage to scores (R, C + 1).
         limits: thresholds.
+
+    Returns:
+        the detections, with boxes in pixels of the resized image.
     """
     scores = scoring([_tensor(each) for each in image.logits])
     thresholds = (limits.score_thresh, limits.nms_thresh, limits.topk)
@@ -73,14 +76,14 @@ def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], l
 
 
 def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
-    """Call ``selected``, and rescale the boxes to pixels of the image file, as the model does."""
+    """Return the detections of ``selected``, with boxes rescaled to pixels of the image file."""
     return detector_postprocess(selected(image, scoring, limits), *image.output_size)
 
 
 def all_detections(
     images: Sequence[ImageProposals], scoring: Callable[[list[Tensor]], Tensor], limits: Limits
 ) -> Detections:
-    """Return the detections of all images with contiguous category indices. Process one image at a time."""
+    """Process one image at a time, and return the detections of all images with contiguous category indices."""
     with torch.no_grad():
         found = [Detections.from_instances(detections_of(image, scoring, limits), image.image_id) for image in images]
     return Detections.concatenate(found) if found else Detections.empty(masks=False)
@@ -116,5 +119,5 @@ def batch_detections(
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Copy an array, which may be memory-mapped, to a tensor. Convert float16 to float32, the dtype of the model."""
+    """Copy an array to a tensor, and convert float16 to float32, the dtype of the model."""
     return torch.from_numpy(np.array(array, np.float32 if array.dtype == np.float16 else array.dtype))

@@ -78,7 +78,7 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
 
 
 class _Epoch:
-    """Iterable over one epoch of the training loader, without an incomplete last batch."""
+    """Iterable over the complete batches of one training epoch."""
 
     def __init__(self, cfg: CfgNode):
         self._cfg = cfg.clone()
@@ -119,7 +119,7 @@ class DetectionData:
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training samples of a stage. If ``fold`` is not None, omit the images in this fold."""
+        """Return the samples of a stage from training images outside of ``fold``, or from all if ``fold`` is None."""
         stored = self._stage(stage)
         of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
         kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)

@@ -1,4 +1,4 @@
-"""Store the features that a trained model computes for the training and test images, and a digest of the settings."""
+"""Store the features that a trained model computes for the training and test images."""
 
 import hashlib
 import json

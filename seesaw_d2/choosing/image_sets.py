@@ -86,7 +86,7 @@ def check_disjoint(chosen: str, reported: str) -> None:
 
 
 def common_files(first: str, second: str) -> str:
-    """Return the annotation file or the first image files that two data sets share, or "" if they share no file."""
+    """Return text that lists the first image files in both data sets, else their common annotation file, else ""."""
     files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
     paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
     common = sorted(paths[0] & paths[1])
@@ -109,11 +109,13 @@ def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int
 
 
 def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
-    """Return a fingerprint of the annotations of each data set in DATASETS and of the file CALIBRATION.COUNTS.
+    """Return a dict from each data set in DATASETS to a fingerprint of its annotations.
+
+    If CALIBRATION.COUNTS is a file, the dict also has the fingerprint of this file.
 
     Args:
         cfg: the config.
-        names: names of further data sets.
+        names: names of further data sets to include.
     """
     register_datasets(cfg)
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Read files with one JSON value per line, and append to these files, so that an interrupted program can resume."""
+"""Read and extend files with one JSON value per line, from which an interrupted program can resume."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def cut_incomplete_line(path: str | os.PathLike) -> None:
-    """Remove an incomplete last line from a file, so that the next value starts on its own line."""
+    """Remove an incomplete last line from a file. ``append_line`` then starts a new line."""
     if os.path.isfile(path):
         os.truncate(path, len(_complete(Path(path).read_bytes())))
 

@@ -121,7 +121,10 @@ def candidates_of(
 
 
 def _settings(loss_class: type[ClassificationLoss], data: TrainingData, detector: bool) -> list[dict[str, Any]]:
-    """Return all combinations of the hyperparameter values of a loss and its ways to model background."""
+    """Return the settings of a loss to compare: all combinations of hyperparameters and ways to model background.
+
+    Each setting is a dict from config key below CLS_LOSS to value.
+    """
     backgrounds = backgrounds_for(loss_class, detector)
     if "loss" in loss_class.config_keys:  # the wrapped loss defines how background is modelled
         backgrounds = backgrounds[:1]

@@ -57,7 +57,7 @@ class Comparison:
         return ClassificationData if self.limits is None else DetectionData
 
     def open(self) -> DetectionData | ClassificationData:
-        """Open the stored features."""
+        """Return the reader of the stored features."""
         if self.limits is None:
             return ClassificationData(self.cfg, self.folder, self.folds)
         return DetectionData(self.cfg, self.limits, self.average_logits, self.folder, self.folds)
@@ -79,6 +79,7 @@ def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) ->
     ]
 
 
+# The reader of the last folder, which the next trials of the process reuse.
 _opened: dict[Path, DetectionData | ClassificationData] = {}
 
 
@@ -157,7 +158,7 @@ def _run(comparison: Comparison, trials: Sequence[Trial], workers: int) -> Itera
 
 
 def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate, np.ndarray]:
-    """Return the values of the metric ``name`` of each candidate, an array (S,) with a value for each of S seeds."""
+    """Return a dict from candidate to an array (S,) of its metric ``name`` without calibration, one value per seed."""
     found: dict[str, list[tuple[int, float]]] = {}
     candidates = {}
     for trial, metrics in results.items():

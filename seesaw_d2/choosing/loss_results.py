@@ -1,4 +1,4 @@
-"""Build the content of choose_loss.json: rows of methods, with and without calibration.
+"""Build the content of choose_loss.json: a row for each method with its metrics, with and without calibration.
 
 Shapes: S seeds.
 """
@@ -63,15 +63,16 @@ def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) 
 
 
 def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], str]:
-    """Choose the calibration of a candidate with the highest mean of a metric. Of equal calibrations, choose the first.
+    """Choose the calibration with the highest mean of a metric for each seed, and one for all seeds.
+
+    The choice for a seed uses only the other seeds. If several calibrations are equal, the first is chosen.
 
     Args:
-        trials: S >= 2 results of the candidate. Each seed was evaluated on different images.
+        trials: S >= 2 results of one candidate, one per seed. Each seed was evaluated on different images.
         metric: the metric to maximize.
 
     Returns:
-        for each seed, the label that is best on the images of the other seeds, and the label that is best over all
-        seeds.
+        a list of S labels of calibrations, and the label for all seeds.
     """
     values = np.array([[_or_low(trial[label][metric]) for label in trials[0]] for trial in trials])
     labels = list(trials[0])

@@ -22,7 +22,7 @@ def mask_metrics(
     limits: Limits,
     images: EvaluatedImages,
 ) -> dict[str, dict[str, float]]:
-    """Predict and evaluate the masks of the detections of each scoring. The backbone runs once per image.
+    """Predict and evaluate masks for the detections that each scoring selects. The backbone runs once per image.
 
     Args:
         model: the detector.

@@ -25,7 +25,7 @@ class Ranked:
 
 
 def rank(found: Mapping[Candidate, np.ndarray]) -> list[Ranked]:
-    """Return the best candidate of each method, by the mean over the seeds, in descending order of the mean."""
+    """Return the candidate of each method with the highest mean over the seeds, in descending order of the means."""
     best: dict[tuple[str, str], Ranked] = {}
     for candidate, values in found.items():
         entry = Ranked(candidate, values)

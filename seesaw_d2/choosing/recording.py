@@ -39,7 +39,7 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
 
 
 def limits_of(model: nn.Module) -> Limits:
-    """Return the thresholds of a model. For a cascade, return those of the last stage, as Detectron2 uses them."""
+    """Return the thresholds that select the detections of a model. A cascade uses the thresholds of its last stage."""
     last = box_predictors(model)[-1]
     return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
 
@@ -85,13 +85,14 @@ def record(
 ) -> StoredProposals:
     """Run a model on images and store the proposals. To resume an interrupted call, call this function again.
 
-    ROI heads of other projects may compute scores in a different way. Therefore this function compares the model's
-    detections in the first image with the detections computed from the stored columns.
+    ROI heads of other projects may compute scores in a different way. Therefore this function checks the first image:
+    it compares the scores of the model's detections with scores computed from the stored logits.
 
     Args:
         model: a two-stage detector. This function sets the model to evaluation mode and restores the mode at the end.
             The stored logits do not depend on the calibration of the model.
-        inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify the images in order.
+        inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify the images and their
+            order.
         folder: output folder, as in ``ProposalWriter``.
         made_from: see ``ProposalWriter``. This function adds the digest of the model.
         features: whether to also store the columns ``features{i}`` (R, D) float16, the inputs of the classifier of
@@ -117,10 +118,9 @@ def record(
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
-    """Raise ConfigError if scores computed from the stored outputs differ from the scores of the model's detections.
+    """Raise ConfigError if scores computed from the stored logits differ from the scores of the model's detections.
 
-    The function does not compare boxes, because scores on a GPU differ in the last digits, which can change the order
-    of detections.
+    Boxes are not compared, because rounding errors on a GPU can change the order of detections with similar scores.
     """
     found = detections_of(image, scoring_of(model), limits_of(model)).scores
     number = min(len(found), len(expected))
@@ -134,7 +134,7 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
 
 
 class _Recorder:
-    """Record the inputs and outputs of the box predictors while the model runs on an image."""
+    """Record the inputs (features, boxes) and outputs (logits, boxes) of the box predictors in a forward pass."""
 
     def __init__(self, model: nn.Module, features: bool, dtype: str):
         self._model, self._features, self._dtype = model, features, np.dtype(dtype)

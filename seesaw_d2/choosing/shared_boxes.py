@@ -18,7 +18,7 @@ MOST_PROPOSALS = 128
 
 
 def applicable(images: Sequence[ImageProposals]) -> bool:
-    """Return whether the categories share the box of a proposal and no image has more than MOST_PROPOSALS proposals."""
+    """Return True if box regression is class-agnostic and each image has at most MOST_PROPOSALS proposals."""
     return all(len(each.columns["boxes"]) <= MOST_PROPOSALS and each.columns["boxes"].shape[1] == 4 for each in images)
 
 
@@ -27,8 +27,7 @@ def shared_box_detections(
 ) -> Detections:
     """Return the same detections as ``fast_rcnn_inference`` and ``detector_postprocess``, for many images at once.
 
-    IoUs can differ by rounding errors, because torchvision's ``batched_nms`` shifts the boxes of each category before
-    comparing the boxes.
+    IoUs can differ by rounding errors, because torchvision's ``batched_nms`` shifts the boxes of each category.
 
     Args:
         images: images for which ``applicable`` returns True.
@@ -46,7 +45,7 @@ def shared_box_detections(
 
 
 def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return clipped boxes (I, R, 4) and scores (I, C, R). The score of padding and of NaN or infinite values is -1."""
+    """Return clipped boxes (I, R, 4) and scores (I, C, R). Padding and proposals with NaN or infinity have score -1."""
     largest = max(len(each) for each in rows)
     boxes = torch.zeros(len(images), largest, 4)
     scores = torch.full((len(images), rows[0].shape[1] - 1, largest), -1.0)
@@ -61,7 +60,7 @@ def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[T
 
 
 def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_thresh: float) -> Tensor:
-    """Apply NMS to each image and category separately.
+    """Return the scores that NMS keeps. NMS runs separately for each image and category.
 
     Args:
         boxes: (I, R, 4) XYXY boxes, shared by all categories.
@@ -86,9 +85,9 @@ def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_th
 
 
 def _best(images: Sequence[ImageProposals], boxes: Tensor, scores: Tensor, topk: int) -> Detections:
-    """Return the ``topk`` detections with the highest scores >= 0 of each image, or all if ``topk`` is negative.
+    """Return the ``topk`` highest-scoring detections of each image, with boxes in pixels of the image files.
 
-    Boxes are in pixels of the image files.
+    Scores below 0 mark proposals without a detection. If ``topk`` is negative, return all detections.
     """
     flat = scores.flatten(1)
     found, place = flat.topk(flat.shape[1] if topk < 0 else min(topk, flat.shape[1]))

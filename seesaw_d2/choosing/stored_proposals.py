@@ -31,7 +31,7 @@ class ImageProposals:
         output_size: (height, width) of the image file.
         columns: dict from name to array (R, width). "boxes", (R, 4 K) float32, are XYXY boxes in pixels of the resized
             image, not clipped to the image. "logits0", "logits1", ..., each (R, L), are the logits of the stages.
-            ``record`` and ``record_training`` describe other columns.
+            The docstrings of ``record`` and ``record_training`` describe the other columns.
     """
 
     image_id: int
@@ -109,7 +109,7 @@ class StoredProposals(Sequence[ImageProposals]):
 class ProposalWriter:
     """Append the proposals of images to a folder.
 
-    If a program was interrupted, a new writer for the folder continues after the last complete image.
+    To resume an interrupted program, create a new writer. The writer continues after the last complete image.
 
     Args:
         folder: a new or empty folder, or a folder that another writer with the same ``made_from`` has created.

@@ -48,8 +48,8 @@ class Work:
     Attributes:
         scorings: S ways to compute scores from the stored proposals.
         results: the evaluations to compute. Each evaluation is a list of pairs (index of a scoring, image ids). The
-            scoring of a pair gives the detections of its images. The evaluation computes the metrics over the images of
-            all pairs.
+            scoring of a pair is used for the images of this pair. The metrics are computed over the images of all
+            pairs.
     """
 
     scorings: Sequence[Scoring]
@@ -80,7 +80,7 @@ _read_once: dict[tuple, EvaluatedImages] = {}
 
 
 def _evaluated(stored: Stored, image_ids: ImageIds) -> EvaluatedImages:
-    """Return an evaluator of the images. Cache the last evaluator, so that a process reads the ground truth once."""
+    """Return an evaluator of the images. The last evaluator is cached, to avoid reading the ground truth repeatedly."""
     key = (stored.folder, stored.dataset, image_ids)
     if key not in _read_once:
         _read_once.clear()
