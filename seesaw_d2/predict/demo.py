@@ -103,7 +103,7 @@ def image_targets(paths: list[str], output: str) -> list[str]:
 
     For a single image, ``output`` is the output file if it has an extension and is not a folder. In all other cases,
     ``output`` is the output folder, and an output file has the name of its image. If OpenCV cannot write the format of
-    an image, ".png" is appended to the name.
+    the image, the output file is a PNG with ".png" appended to the name.
 
     Raises:
         ConfigError: OpenCV cannot write the format, two images have the same name, or an output file is an input.
@@ -174,12 +174,12 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
 
 
 def video_target(video: Video, output: str) -> str:
-    """Return the path of the output video.
+    """Return the path of the output video: ``output`` if it has a video extension, or an .mp4 file in this folder.
 
-    If ``output`` has the extension of a video, ``output`` is this path. In all other cases, ``output`` is a folder, and
-    the video in this folder has the name of the input video and the extension .mp4.
+    In a folder, the output video has the name of the input video.
 
-    Raise ConfigError if the output file is the input file.
+    Raises:
+        ConfigError: the output file is the input file.
     """
     name = os.path.splitext(os.path.basename(video.path))[0]
     target = output if is_video(output) else os.path.join(output, f"{name}.mp4")

@@ -10,7 +10,7 @@ _SHOWN = ("AP", "APr", "APc", "APf")
 
 
 def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the report. The first row, "none", has no calibration. Each calibration has one row.
+    """Return the rows of the report: "none", the scores without calibration, and one row for each calibration.
 
     Args:
         result: result of ``calibrate``.

@@ -140,7 +140,7 @@ def _truths(record) -> list[Shown]:
 
 
 def _judged_categories(record, index_of) -> set[int] | None:
-    """Return the categories of which all objects in the image are annotated. None stands for all categories."""
+    """Return the class indices whose objects in the image are all annotated, or None if this holds for all classes."""
     if record.get("neg_category_ids") is None:
         return None
     partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ()) if i in index_of}

@@ -7,10 +7,10 @@ from seesaw_d2.report.run_folders import Run
 
 
 def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the main result of the report as text: AP of the first run and AP of the last run.
+    """Return the main result of the report as text: the AP of the first run and of the last run.
 
-    If all runs have mask AP, the main result is mask AP, otherwise box AP. If AP of rare categories is defined, the
-    main result is this AP, otherwise AP of all categories.
+    The AP is mask AP if all runs have mask AP, otherwise box AP. It is averaged over the rare categories or, if AP of
+    rare categories is undefined, over all categories.
 
     Returns:
         a dict with "text", such as "rare 41.9 → 52.0 AP", and "note", an explanation of the text. Both values are "" if

@@ -100,9 +100,10 @@ def write_report(
 
 
 def run_config(folder: str, config_file: str = "") -> CfgNode:
-    """Load ``config_file``, by default the default config, and copy the DATASETS keys from the run's config.yaml.
+    """Return a config with the DATASETS keys of a run's config.yaml.
 
-    This function ignores the other keys of config.yaml, because they may be unknown to this project.
+    All other values come from ``config_file`` or, without a file, from the default config. The other keys of
+    config.yaml are ignored, because they may be unknown to this project.
     """
     cfg = load_config(config_file)
     for key, value in run_datasets(folder).items():
@@ -125,7 +126,11 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return ``names``, by default the shortest endings of the folders' paths that distinguish all folders."""
+    """Return ``names`` or, without names, the last components of each folder's path, as few as make the names differ.
+
+    Raises:
+        ConfigError: ``folders`` is empty or contains a folder twice, or ``names`` are not one different name per run.
+    """
     if not folders:
         raise ConfigError("runs: expected at least one run folder, found no folder")
     if names:
@@ -164,9 +169,9 @@ def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: Ground
 
 
 def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[str, list[int]] | None:
-    """Return a dict with "images" and "instances": the training counts of each category, in the order of ``ids``.
+    """Return the numbers of training images and training instances of each category, or None if unknown.
 
-    Return None if the counts are unknown.
+    The result is a dict with the lists "images" and "instances", in the order of ``ids``.
     """
     categories = [ground_truth.cats[key] for key in ids]
     counts = [c.get(name) for c in categories for name in ("image_count", "instance_count")]

@@ -27,10 +27,10 @@ _METHOD = (
     *("MODEL.ROI_BOX_HEAD.CLS_LOSS", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR", "MODEL.ROI_MASK_HEAD.TEMPERATURE"),
     *("MODEL.RETINANET.FOCAL_LOSS_ALPHA", "MODEL.RETINANET.FOCAL_LOSS_GAMMA"),
 )
-# Keys of the compared methods in LazyConfigs. Keys that start with test_ are excluded, because they are limits of the
-# evaluation, such as test_score_thresh.
+# Keys in LazyConfigs that define the compared methods. Keys of the box predictor that start with test_, such as
+# test_score_thresh, are settings of the evaluation and therefore do not match.
 _LAZY_METHOD = re.compile(r"model\.roi_heads\.(_target_$|box_predictors?\.(?!(\d+\.)?test_))")
-# Keys and nodes of paths, logs, checkpoints, speed and randomness. These keys do not favor a run.
+# Keys and nodes of paths, logs, checkpoints, speed and randomness, which do not favor any run.
 _WITHOUT_EFFECT = (
     *("VERSION", "OUTPUT_DIR", "SEED", "VIS_PERIOD", "CUDNN_BENCHMARK", "GLOBAL", "LOGGING"),
     *("DATALOADER.NUM_WORKERS", "DATALOADER.PIN_MEMORY", "MODEL.DEVICE", "MODEL.CHANNELS_LAST", "MODEL.COMPILE"),
@@ -79,7 +79,10 @@ def _is_setting(key: str) -> bool:
 
 
 def differing(found: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[str]]]:
-    """Return the keys whose known values differ, with the values as text. A value of None is unknown."""
+    """Return the pairs (key, values) of ``found`` whose known values differ, with the values as text.
+
+    A value of None is unknown and becomes "unknown".
+    """
     differences = []
     for key, values in found:
         known = [value for value in values if value is not None]

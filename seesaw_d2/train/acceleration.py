@@ -126,7 +126,7 @@ def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
 
 
 def precision_warnings(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a tuple with a warning if the config selects bfloat16 on a CPU that only emulates it, or else ()."""
+    """Return a tuple with a warning if the config selects bfloat16 on a CPU that only emulates bfloat16, else ()."""
     if cfg.MODEL.DEVICE != "cpu" or amp_dtype(cfg) != torch.bfloat16 or has_fast_bfloat16():
         return ()
     return (
@@ -160,9 +160,9 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Initialize missing momentum buffers of SGD with zeros. SOLVER.METRICS_PERIOD above 1 needs this function.
 
-    The fused kernel of PyTorch leaves new buffers uninitialized if the kernel skips the first step. Buffers of zeros do
-    not change the result of the first step. Without a buffer, PyTorch uses the gradient as the first momentum, and
-    momentum * 0 + gradient is the same value. Parameter groups with dampening are left unchanged.
+    PyTorch's fused kernel leaves new buffers uninitialized if it skips the first step. Buffers of zeros do not change
+    the first step: without a buffer, PyTorch uses the gradient as the first momentum, which equals momentum * 0 +
+    gradient. With dampening, the two values differ, so parameter groups with dampening are left unchanged.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):

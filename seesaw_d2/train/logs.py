@@ -71,8 +71,8 @@ def own_logs() -> Iterator[None]:
     """Restore the loggers after the ``with`` block, and suppress a warning of PyTorch in the block.
 
     If the loggers were not restored, the next job in the same process would print each line twice, and write to the
-    log.txt of the previous job. The suppressed warning says that a loader has many worker processes. PyTorch would
-    print it for each loader, although ``TrainLoader`` logs a similar warning once.
+    log.txt of the previous job. The suppressed warning is about loaders with many worker processes. PyTorch prints this
+    warning for each loader, whereas ``TrainLoader`` logs a similar warning once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

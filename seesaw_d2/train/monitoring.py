@@ -75,8 +75,8 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 class PredictionImages(HookBase):
     """Hook that draws detections on the first test images for TensorBoard. Detectron2 draws only proposals.
 
-    While the hook runs, the model is in evaluation mode. The hook has no effect on the training, because it does not
-    change the states of random number generators.
+    The hook does not affect the training. While the hook runs, the model is in evaluation mode, and the states of the
+    random number generators do not change.
 
     Args:
         model: the trained model, possibly in DistributedDataParallel.

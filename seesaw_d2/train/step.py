@@ -37,15 +37,15 @@ logger = logging.getLogger(__name__)
 
 
 class Step(SimpleTrainer):
-    """Trainer that checks losses and gradients before each update. It replaces SimpleTrainer and AMPTrainer.
+    """Trainer that skips the update if losses or gradients are not finite. It replaces SimpleTrainer and AMPTrainer.
 
     If a loss or a gradient of any process is not finite, all processes skip the step. Parameters, optimizer state and
     buffers (class counts, batch normalization) keep their values. With float16, only losses are checked, because the
     gradient scaler handles overflow. After more than ``max_skipped`` skipped steps, NonFiniteError ends the training.
 
     With ``metrics_period`` > 1, steps do not synchronize host and device. The fused kernel of the optimizer decides on
-    the device whether to skip a step. The host reads the losses at the end of each period and in ``settle``. After more
-    than ``max_skipped`` skipped steps, the device also skips the remaining steps of the period.
+    the device whether to skip a step. The host reads the losses only at the end of each period and in ``settle``.
+    Therefore, after more than ``max_skipped`` skipped steps, the device skips the remaining steps of the period, too.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
@@ -84,8 +84,8 @@ class Step(SimpleTrainer):
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
-        # Number of steps with a non-finite loss or gradient, on the device. None before the first step, and if
-        # metrics_period is 1.
+        # Tensor on the device, the number of steps with a non-finite loss or gradient. None before the first step, and
+        # if metrics_period is 1.
         self._refused: Tensor | None = None
         self._started = False
         # Whether any process received a stop signal in an iteration whose losses the host has read.

@@ -37,13 +37,13 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixin that runs only the metric writers if a training stops early. It must be a trainer's first base class."""
+    """Mixin that runs only the metric writers if a training stops early. List it first among the base classes."""
 
     def after_train(self):
         """Run all hooks if the training has finished. If an error or a signal has ended it, only write metrics."""
         STOP.deferred = False
         if self.iter >= self.max_iter:
-            # Detectron2 counts one iteration too many if a run is resumed after its last iteration.
+            # If a run is resumed after its last iteration, Detectron2's count of iterations is too large by one.
             self.iter = self.max_iter
             super().after_train()
             return

@@ -1,7 +1,7 @@
-"""Record that results come from an earlier iteration than the end of the training.
+"""Record in the results folders of a run that the results are from an earlier iteration than the end of the training.
 
-A job that is killed after it has saved model_final.pth, but before the end of the last evaluation, leaves the results
-of an earlier iteration. A resumed run has the results of its earlier end until the next evaluation.
+This is the case in two situations. A job was killed after it had saved model_final.pth, but before the end of the last
+evaluation. Or a run was resumed, and has not been evaluated since.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from seesaw_d2.evaluation.results_files import write_json
 
 
 class UnfinishedResults(HookBase):
-    """Record in the results folders that their results come from an earlier iteration than the end of the training.
+    """Hook that records in the results folders which iteration the results are from, until the training has ended.
 
-    This hook must follow the evaluation. The evaluation at the end of the training removes the record.
+    Register this hook after the evaluation hook. The evaluation at the end of the training removes the record.
 
     Args:
         folders: folders of results.

@@ -7,10 +7,10 @@ import numpy as np
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import shown
 
-# Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. With the
-# compression deflate, an array of zeros reaches a ratio of 1030, so that a small file could fill the memory.
+# Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. Without a
+# limit, a small file could fill the memory, because deflate compresses an array of zeros by a factor of 1030.
 MAX_RATIO = 200
-_ALWAYS = 64 << 20  # number of unpacked bytes that are accepted for any ratio
+_ALWAYS = 64 << 20  # unpacked size in bytes up to which any ratio is accepted
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 

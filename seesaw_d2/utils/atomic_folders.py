@@ -21,8 +21,8 @@ class FolderLayout:
     Attributes:
         record: name of the record file, a JSON file with the entries "settings" and "contents".
         kind: name of the data set, for messages.
-        contents: example of the entry "contents" in the record file. It has the required keys and types. The key ""
-            stands for any keys.
+        contents: example of the entry "contents" in the record file. The entry must have the same keys and types as the
+            example. The key "" in the example stands for any keys.
         files: pattern that matches the relative path of every file in the folder.
     """
 

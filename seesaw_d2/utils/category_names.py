@@ -49,7 +49,7 @@ def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
 
 
 def kept_entry(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict with only the entry of the class names in a checkpoint, or {} without class names."""
+    """Return a dict with only the class names of a checkpoint, or {} if the checkpoint has no class names."""
     return {ENTRY: content[ENTRY]} if ENTRY in content else {}
 
 
@@ -64,8 +64,8 @@ def check_order(
     Args:
         first, second: the class names.
         error: the exception type to raise.
-        other_data: whether the classes may differ, for example because a training starts from weights for another data
-            set.
+        other_data: whether the lists may contain different classes, for example because a training starts from weights
+            for another data set.
 
     Returns:
         a warning if names differ, but this is not an error. Otherwise, an empty string.

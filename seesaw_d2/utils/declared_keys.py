@@ -1,6 +1,7 @@
 """Declare the config keys that a class or function reads, in the attribute ``config_keys`` of the class or function.
 
-A declaration is a full key, or a prefix followed by ``*``. Such a prefix stands for all keys that begin with it.
+A declaration is a full key such as "MODEL.MASK_ON", or a prefix followed by ``*``, which stands for all keys that begin
+with the prefix.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,8 +27,8 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
     Args:
         component: the class or function.
-        others: a dict from name to keys. It declares the keys of classes and functions without the attribute
-            ``config_keys``.
+        others: declarations for classes and functions without the attribute ``config_keys``, a dict from their name to
+            their keys.
     """
     found: list[str] = []
     for each in getattr(component, "__mro__", (component,)):

@@ -1,4 +1,4 @@
-"""Put scalars into Detectron2's event storage immediately, or later with fewer transfers from device to host."""
+"""Log scalars to Detectron2's event storage, immediately or later with fewer transfers from device to host."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars() -> Iterator[list[Scalars]]:
-    """Yield a list to which ``put_scalars`` appends within this context, instead of copying values to the host.
+    """Make ``put_scalars`` append scalars to the yielded list in this context, without copying them to the host.
 
     Pass the scalars in the list to ``store_scalars`` later.
     """
@@ -28,7 +28,7 @@ def kept_scalars() -> Iterator[list[Scalars]]:
 
 
 def put_scalars(names: Sequence[str], values: Tensor) -> None:
-    """Put scalars into the event storage. Within the context ``kept_scalars``, append them to its list instead.
+    """Put scalars into the event storage or, in the context ``kept_scalars``, append them to the list of the context.
 
     Args:
         names: K names.

@@ -68,10 +68,10 @@ def broadcast_buffers(model: nn.Module) -> None:
 
 
 def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
-    """Return this process's ``count`` divided by the mean of all processes' counts, or 1 in a single process.
+    """Return ``count`` of this process divided by the mean of ``count`` over all processes.
 
-    Multiply the mean loss over a process's own samples by this share. DistributedDataParallel then computes the
-    gradients of the mean loss over the samples of all processes.
+    Multiply the mean loss over the samples of a process by this share. DistributedDataParallel then computes the
+    gradients of the mean loss over the samples of all processes. All processes must call this function.
 
     Args:
         count: >= 0, number of samples of this process, a number or a scalar tensor.

@@ -74,7 +74,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
 
 
 class _GivenUp(Exception):
-    """Raised to end the thread of a download for which no function waits."""
+    """Raised in the thread of an abandoned download to end the thread."""
 
 
 def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
@@ -109,7 +109,7 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Handler that does not follow redirections, because urllib would read their content. ``_open`` follows them."""
+    """Handler that leaves redirections to ``_open``, because urllib would read the content of each redirection."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

@@ -118,7 +118,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
                 sha.update(first)
                 try:
                     first = next(pieces, b"")
-                except Exception as error:  # atomic_file would report a network error as a failure to write
+                except Exception as error:  # not raised here: atomic_file would report a failure to write the file
                     problem = error
                     raise _Incomplete from None
             if not sha.hexdigest().startswith(digest):
@@ -130,7 +130,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
 
 
 class _Incomplete(Exception):
-    """Raised in the context ``atomic_file`` after a failed download, so that the file is not created."""
+    """Raised in the context ``atomic_file`` after a failed download, to remove the incomplete file."""
 
 
 class Downloads(PathHandler):

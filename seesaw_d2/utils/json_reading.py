@@ -46,8 +46,8 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
     Args:
         path: path of the file.
         expected: text for messages, such as "expected an annotation file in LVIS or COCO format".
-        count_nan: function that returns the number of NaN values in the parsed object that are allowed. NaN is not
-            valid JSON, but Python's json module writes NaN. If None, NaN is not allowed.
+        count_nan: function that counts the allowed NaN values in the parsed object. Any other NaN in the file is an
+            error. If None, no NaN is allowed. NaN is not valid JSON, but Python's json module writes NaN.
 
     Raises:
         DataError: the file is missing, not a regular file, unreadable, or not JSON. For a syntax error, the message

@@ -9,7 +9,7 @@ from seesaw_d2.utils.regular_files import open_regular
 
 
 class RegularFiles(NativePathHandler):
-    """Path handler for local files. It opens only regular files."""
+    """Path handler for local files that raises OSError for pipes, devices and other irregular files."""
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> IO[Any]:
         options.pop("opener", None)  # open_regular passes its own opener to open

@@ -15,8 +15,8 @@ def keep_freed_memory() -> bool:
     """Make glibc keep freed memory for later tensors.
 
     By default, glibc returns large freed blocks to the kernel. The tensors of the next iteration then use new memory
-    pages, which the kernel must fill with zeros. For a small model on a CPU, this takes a tenth of the training time
-    (benchmarks/README.md). After a call of this function, the memory of the process stays at its peak.
+    pages, which the kernel must fill with zeros. For a small model on a CPU, filling the pages takes a tenth of the
+    training time (benchmarks/README.md). After a call of this function, the memory of the process stays at its peak.
 
     Returns:
         whether the function changed the parameters of glibc. The result is False if the C library is not glibc, or if

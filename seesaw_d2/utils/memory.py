@@ -4,8 +4,8 @@ import contextlib
 import sys
 from pathlib import Path
 
-# For each version of cgroups: the file with the memory limit, the file with the memory usage, and the key in
-# memory.stat of the page cache, which the kernel can reclaim.
+# For each version of cgroups: the file with the memory limit, the file with the memory usage, and the key of the
+# reclaimable page cache in memory.stat.
 _CGROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 _CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 

@@ -15,7 +15,7 @@ DRAWN = (8 + len(_DRAWN)).to_bytes(4, "big") + b"free" + _DRAWN
 
 
 def is_drawn(path: str | os.PathLike) -> bool:
-    """Return whether this project drew an image or a video: the path is a regular file that ends with ``DRAWN``."""
+    """Return whether the path is a regular file that ends with ``DRAWN``: an image or a video drawn by this project."""
     if not is_plain_file(path):
         return False
     with open_regular(path, "rb") as file:
@@ -29,7 +29,7 @@ def is_plain_file(path: str | os.PathLike) -> bool:
 
 
 def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -> None:
-    """Raise ConfigError if the path is a link, or another kind of file than expected. A missing path is no error.
+    """Raise ConfigError if the path exists and is a link, or another kind of file than expected.
 
     Args:
         path: path of the file or folder to write.

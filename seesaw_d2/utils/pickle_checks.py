@@ -1,7 +1,7 @@
-"""Check a pickle before a program reads it. The check simulates the operations without calling or hashing anything.
+"""Check a pickle before unpickling it. The check simulates the pickle's operations without calling or hashing anything.
 
 Python's unpicklers hash the keys in a pickle. A few bytes can define a tuple that is nested so deeply that hashing the
-tuple takes forever, and cannot be interrupted.
+tuple takes forever and cannot be interrupted.
 """
 
 import pickle
@@ -168,7 +168,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
 
 
 def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
-    """Check one pickle. After the call, the position of the file is the end of the pickle.
+    """Check one pickle, and leave the file positioned at the end of the pickle.
 
     Args:
         file: file, open for reading, positioned at the start of the pickle.

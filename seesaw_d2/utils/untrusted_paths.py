@@ -5,7 +5,7 @@ import os
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import shown
 
-_MAX_BYTES = 200  # maximum length of a path component in bytes. File systems allow at most 255 bytes
+_MAX_BYTES = 200  # maximum length of a path component in bytes, below the 255 bytes that file systems allow
 
 
 def leads_outside(name: str) -> bool:

@@ -29,7 +29,7 @@ def count_workers(workers: int | None) -> int:
 
 @contextmanager
 def worker_map(workers: int, *, fork: bool = True):
-    """Yield a function like ``map`` that runs in worker processes. The order of the results is the order of the inputs.
+    """Yield a ``map`` function that runs in worker processes and returns the results in the order of the inputs.
 
     If ``workers`` is 1, yield the built-in ``map``, which runs in this process.
 
@@ -63,7 +63,7 @@ def _start_worker(parent: int) -> None:
 
 
 def _exit_without(parent: int) -> None:
-    """Exit this worker process when the parent process has exited. Otherwise, an idle worker would wait forever."""
+    """Exit this worker process when the process ``parent`` has exited. Otherwise, an idle worker would wait forever."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -31,7 +31,7 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError if a loaded value is not a dense floating-point tensor, but the model's parameter is.
+    """Raise WeightsError unless the values for floating-point parameters of the model are dense floating-point tensors.
 
     Args:
         state: state dict of the model.
@@ -100,9 +100,10 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
 
 
 def describe_classifier(model: nn.Module) -> str:
-    """Describe the classification loss of a model and the numbers of its logits and categories, for messages.
+    """Describe the classification loss of a model, with its numbers of logits and categories, for messages.
 
-    If the model uses no loss of this project, return the name of the class of its ROI heads, or of the model itself.
+    If the model uses no loss of this project, return the class name of its ROI heads or, without ROI heads, of the
+    model.
     """
     loss = next((module for module in model.modules() if isinstance(module, ClassificationLoss)), None)
     if loss is None:

@@ -42,10 +42,10 @@ class SeesawCheckpointer(DetectionCheckpointer):
     weights must match all layers of the backbone. The other parts of the model keep their initial values.
 
     Args:
-        strict: whether a mismatch also raises WeightsError in ``load(path, checkpointables=[])``, the call that loads
-            the initial weights of a training.
-        left_out: name patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that keep their
-            initial values in ``load(path, checkpointables=[])``.
+        strict: whether a mismatch also raises WeightsError when the initial weights of a training are loaded, which is
+            the call ``load(path, checkpointables=[])``.
+        left_out: name patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that are not loaded
+            from the initial weights and keep their initial values.
         categories: class names of the model's data set. The checkpointer saves them, and compares them with the class
             names in loaded checkpoints (``check_checkpoint``).
 

@@ -28,8 +28,8 @@ class CheckpointHook(HookBase):
     stops all processes after the same iteration. The hook must run before evaluations and writers, so that a stop does
     not wait for an evaluation.
 
-    A signal during an evaluation ends the job immediately. Therefore the hook also saves a checkpoint before each
-    evaluation. When the next checkpoint is saved, the hook removes this checkpoint.
+    A signal during an evaluation ends the job immediately. Therefore the hook also saves a temporary checkpoint before
+    each evaluation, and removes this checkpoint when the next checkpoint is saved.
 
     Args:
         checkpointer: writer of the checkpoints.
@@ -53,7 +53,8 @@ class CheckpointHook(HookBase):
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
-        # All processes must stop together. ``signalled`` is equal in all processes, because each iteration reduces it.
+        # All processes must stop together. ``signalled`` is equal in all processes, because it is the result of an
+        # all-reduce in each iteration.
         stops = STOP.signum is not None if world_size() == 1 else self.trainer.signalled
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last

@@ -15,9 +15,9 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
     PyTorch's ``load_state_dict`` would replace learning rate, momentum, weight decay and implementation of each group
     by the values in the checkpoint. Changes of the config would then have no effect in a resumed run.
 
-    This function takes only the position in the learning rate schedule from the checkpoint. The learning rate of a
-    group becomes lr * new / old, where lr is the learning rate in the checkpoint, and new and old are the base learning
-    rates of the config and of the checkpoint. If new and old are equal, the learning rate is exactly lr.
+    This function keeps the position in the learning rate schedule. The learning rate of a group becomes lr * new / old,
+    where lr is the learning rate in the checkpoint, and new and old are the base learning rates of the config and of
+    the checkpoint. If new and old are equal, the learning rate is exactly lr.
 
     Args:
         optimizer: optimizer of the resumed run, built from its config.

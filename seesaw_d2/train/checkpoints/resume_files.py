@@ -48,11 +48,9 @@ def numbered(folder: str) -> list[tuple[int, str]]:
 
 
 def resume_file(folder: str) -> Found | None:
-    """Return the checkpoint to resume from.
+    """Return the checkpoint to resume from: the one named in ``last_checkpoint`` or, if damaged, the latest intact one.
 
-    The file ``last_checkpoint`` contains the name of this checkpoint. If the file or the checkpoint is missing or
-    damaged, return the latest undamaged checkpoint. An undamaged checkpoint can be read completely, and contains
-    weights and an iteration.
+    A checkpoint is intact if it can be read completely, and contains weights and an iteration.
 
     Returns:
         the checkpoint, or None if the run has not saved a checkpoint yet. The folder then contains no

@@ -107,7 +107,7 @@ class TrainingState(HookBase):
             self._tell_changed_keys(state.get("config"))
 
     def begin_again(self) -> None:
-        """Empty metrics.json. Call this method if a run with --resume finds no checkpoint and starts at iteration 0."""
+        """Empty metrics.json, for a run with --resume that finds no checkpoint and starts at iteration 0."""
         if self._metrics and file_size(self._metrics):
             cut_back(self._metrics, 0, 0)
 
@@ -135,7 +135,7 @@ class TrainingState(HookBase):
         seed_all(mixed_seed(self._seed, self.trainer.iter, comm.get_rank(), _STEP))
 
     def _precise_bn_loaders(self) -> list[TrainLoader]:
-        """Return the loaders of TEST.PRECISE_BN. Each evaluation continues where the previous one stopped reading."""
+        """Return the loaders of TEST.PRECISE_BN, which continue in each evaluation where the previous one stopped."""
         found = [hook._data_loader for hook in self.trainer._hooks if isinstance(hook, hooks.PreciseBN)]
         return [loader for loader in found if isinstance(loader, TrainLoader)]
 

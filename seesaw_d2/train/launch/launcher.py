@@ -97,8 +97,8 @@ def _spawned(reports: connection.Connection, function, world: ProcessLayout, gro
     """Run ``function`` in a spawned process. Send the outcome to the parent process, and exit if the parent exits."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
-        # Let data loaders fork their workers. In a spawned process, they would spawn workers by default. Each spawned
-        # worker would import all modules, which takes minutes for many workers, and copy the dataset dicts.
+        # Let data loaders fork their workers. In a spawned process, the default is to spawn workers. Each spawned
+        # worker imports all modules, which takes minutes for many workers, and copies the dataset dicts.
         multiprocessing.set_start_method("fork", force=True)
     status = 1
     try:

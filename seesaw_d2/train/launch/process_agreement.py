@@ -12,8 +12,8 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# After an error, part 0 waits at most _READ seconds until the other parts have read the error. Then it waits _END
-# seconds before it exits.
+# Times in seconds. After an error, part 0 waits at most _READ until the other parts have read the error, and then _END
+# before part 0 exits.
 _READ, _END = 10.0, 2.0
 _DIFFERENCES = 3
 
@@ -65,8 +65,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         ConfigError: two parts have the same number or different values, or a part did not connect before the timeout.
     """
     store = dist.PrefixStore("given", store)
-    # Users may pass the same --machine-rank on two machines. Launchers number their processes correctly. Check only
-    # machines, because after a restart, torchrun's store may still contain the numbers of the earlier processes.
+    # Check that the number is unique, because users may pass the same --machine-rank on two machines. Do not check
+    # processes of launchers: their numbers are unique, and after a restart, torchrun's store may still contain them.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(
             f"{part.number_key}: expected a different value on each machine, found the value {part.number} on two "
@@ -86,7 +86,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
             f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
             f"({first_line(error)}). See the output of {part.name} 0."
         ) from error
-    # Compare in this part, too, because part 0 ignores parts whose number is not below the count of part 0.
+    # Compare in this part, too. Part 0 ignores this part if its number is too large for the count that part 0 has.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:

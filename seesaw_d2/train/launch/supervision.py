@@ -1,7 +1,7 @@
 """Supervise spawned processes: forward signals, and terminate all processes if one of them fails.
 
-``torch.distributed.launcher.elastic_launch`` cannot replace this module. This function kills processes 30 seconds after
-SIGTERM, even if a process still saves its checkpoint.
+``torch.distributed.launcher.elastic_launch`` cannot replace this module, because it kills processes 30 seconds after
+SIGTERM, even while a process saves its checkpoint.
 """
 
 import multiprocessing
@@ -18,8 +18,8 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Times in seconds. After a failure, wait _SETTLE for reports of failures that happened earlier. Wait _STACKS for a
-# process to print its stack.
+# Times in seconds: _SETTLE to wait for reports of earlier failures after a failure, and _STACKS to wait until a process
+# has printed its stack.
 _SETTLE, _STACKS = 1.0, 0.5
 
 

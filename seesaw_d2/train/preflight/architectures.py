@@ -21,7 +21,7 @@ from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
 _KEY = "MODEL.META_ARCHITECTURE"
-# Pair (key, value). With this proposal generator, Detectron2 loads proposals from files. The name is not registered.
+# Pair (config key, value) with which Detectron2 loads proposals from files. The value is not a registered name.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 

@@ -73,8 +73,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
             "with --overwrite, or set OUTPUT_DIR to another folder."
         )
-    # If this process holds the lock, skip is_run. The lock file then describes this job, and closing the lock file
-    # would release the lock.
+    # If this process holds the lock, skip is_run, which reads the lock file: the file describes this job, and closing
+    # the file would release the lock.
     if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "
@@ -128,8 +128,8 @@ def is_run(folder: str) -> bool:
 def check_links(folder: str) -> None:
     """Raise ConfigError if a file that a run writes in place is not a regular file, or a result is a link.
 
-    If a run wrote to a link in place, the run would change the target of the link. Checkpoints may be links, because
-    replacing a checkpoint atomically does not change the target.
+    Writing to a link in place would change the target of the link. Checkpoints may be links, because a run replaces
+    them atomically, which does not change the target.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in filter(_IN_PLACE.fullmatch, names):

@@ -20,7 +20,7 @@ from seesaw_d2.utils.messages import collected_warnings, first_few
 
 
 def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, workers: int) -> None:
-    """Examine each data set, then run the data checks of a training.
+    """Report problems of each data set, such as missing or unreadable images, then run the data checks of a training.
 
     Args:
         preflight: checks of the training. The checks of the config must have run.

@@ -10,7 +10,7 @@ from seesaw_d2.train.preflight.doctor.findings import Findings
 
 
 def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None:
-    """Report whether the disk of OUTPUT_DIR has space for all checkpoints of a training run.
+    """Report whether the disk of OUTPUT_DIR has enough free space for all checkpoints of a training.
 
     Args:
         cfg: a config with the final values of MAX_ITER and CHECKPOINT_PERIOD.

@@ -38,14 +38,14 @@ class Unread:
 def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
     """Raise ConfigError if the user wrote a key that has no effect, because the program does not read the key.
 
-    The function does not check keys whose value is an empty list, an empty text or None. All other keys on the command
-    line must have an effect, even if the value equals the default.
+    Keys with an empty list, an empty text or None as value are not checked. All other keys on the command line must
+    have an effect, even if the value equals the default.
 
-    A key in a file may have no effect in four cases. In these cases, the choice is the key whose value decides whether
-    the program reads the other key (see ``Need``). Strict choices, such as ROI heads, select the kind of model.
+    A key in a file may have no effect in the four cases below. "The choice" is the other key whose value decides
+    whether the program reads the key (see ``Need``). A strict choice, such as the ROI heads, selects the kind of model.
 
-    - The choice is not strict, and the file (with its ``_BASE_``s) or a file derived from it forms a config that reads
-      the key. A later file or the command line then changed the choice.
+    - The choice is not strict, and a later file or the command line has changed it. The file with its ``_BASE_``s, or a
+      file derived from it, is a config that reads the key.
     - The choice is not strict, the file is a ``_BASE_``, and the key belongs to Detectron2 or is a preset for derived
       configs (``Need.preset``).
     - The file also sets the choice, and Detectron2's trainer ignores the choice and reads the key (``Need.beside``).
@@ -73,7 +73,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
-    """Yield each key that has no effect once, with the last layer that sets the key. See ``check_written``."""
+    """Yield the keys that ``check_written`` rejects, each with the last layer that sets the key."""
     ours = own_keys()
     last = {key: index for index, layer in enumerate(layers) for key in layer.values}
     for key, index in last.items():
@@ -107,7 +107,7 @@ def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
 
 
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
-    """Return a condition that the config does not meet. Return None if ``check_written`` must not reject the key.
+    """Return an unmet condition for which ``check_written`` rejects a key, or None if the key is accepted.
 
     Args:
         cfg: the merged config of the layers.

@@ -92,7 +92,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """Yield the conditions under which options read a key. The key of an option does not depend on itself."""
+    """Yield the conditions on options under which the program reads a key. No condition is on ``key`` itself."""
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)
