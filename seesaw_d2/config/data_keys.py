@@ -44,7 +44,7 @@ def add_loading(cfg: CN) -> None:
     #   "ProgressivelyBalancedSampler" draws images uniformly at the start of the training and categories uniformly at
     #     the end. During the training, it interpolates linearly between the two distributions.
     # The order and the augmentation of the images depend only on SEED, another key of Detectron2, and on the training
-    # step. They also depend on NUM_WORKERS with the weighted samplers of Detectron2's main branch. With SEED -1, the
+    # step. With the weighted samplers of Detectron2's main branch, both also depend on NUM_WORKERS. With SEED -1, the
     # run draws a seed and saves the seed.
 
     # String. Method to resize images and masks of a detector, in training and at test time.

@@ -20,7 +20,7 @@ class _Texts(yaml.BaseLoader):
 
 
 def flat_config(text: str, source: str) -> dict[str, str]:
-    """Parse a YAML config or a LazyConfig that was saved as YAML text. Return the result of ``flat_values``.
+    """Parse the YAML text of a saved config or LazyConfig, and return a dict from full key to value as text.
 
     Raises:
         ConfigError: the text is not YAML, or describes too many values.
@@ -29,7 +29,7 @@ def flat_config(text: str, source: str) -> dict[str, str]:
 
 
 def flat_config_file(path: str) -> dict[str, str]:
-    """Read a config.yaml as ``flat_config`` does. Raise ConfigError if the file cannot be read or parsed."""
+    """Return ``flat_config`` of a file. Raise ConfigError if the file cannot be read or parsed."""
     return flat_values(read_yaml_file(path, _Texts)[1], path)
 
 
@@ -87,7 +87,7 @@ def differences(
 
 
 def within(key: str, nodes: Collection[str]) -> bool:
-    """Return whether a full key is in ``nodes``, or below a node in ``nodes``."""
+    """Return True if a full key, such as "SOLVER.BASE_LR", equals or is below an entry of ``nodes``."""
     return any(key == node or key.startswith(f"{node}.") for node in nodes)
 
 

@@ -178,9 +178,9 @@ def _add_decoupled(cfg: CN) -> None:
     # List of strings. Patterns of parameters to train although they match NAMES. For example,
     # ["roi_heads.box_predictor*.cls_score"] matches the last layer of each classifier, also in a cascade.
     cfg.MODEL.FREEZE.EXCEPT = []
-    # List of strings. Patterns of parameters that training does not load from MODEL.WEIGHTS, so that they keep their
-    # initial values. cRT (Kang et al.) does so for the last layer of the classifier. Resuming a training and
-    # --eval-only load all parameters.
+    # List of strings. Patterns of parameters that keep their initial values, because training does not load these
+    # parameters from MODEL.WEIGHTS. cRT (Kang et al.) retrains the last layer of the classifier in this way. Resuming a
+    # training and --eval-only load all parameters.
     cfg.MODEL.WEIGHTS_EXCEPT = []
 
 

@@ -122,7 +122,7 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
 
 
 def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
-    """Convert integers in ``loaded`` to floats in place where ``cfg`` has floats, because yacs would reject them."""
+    """Convert integers in ``loaded`` to floats, in place, if ``cfg`` has a float. Yacs rejects integers for floats."""
     for name, value in loaded.items():
         known = cfg.get(name)
         if isinstance(value, CfgNode) and isinstance(known, CfgNode):

@@ -1,8 +1,7 @@
-"""Read YAML config files safely.
+"""Read YAML config files safely: without running Python code, and with limits of bytes, values and files.
 
-Files with Python objects are errors, and the number of bytes, values and files is limited. YAML aliases are allowed,
-because configs that Detectron2 saves contain aliases. The number of values is limited, because a few lines of nested
-aliases can expand to billions of values.
+YAML aliases are allowed, because configs that Detectron2 saves contain aliases. A few lines of nested aliases can
+expand to billions of values, so the number of expanded values is limited.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class PlainConfig(CfgNode):
-    """``CfgNode`` that checks a file and its ``_BASE_``s before constructing values from them."""
+    """``CfgNode`` that checks a YAML file and its ``_BASE_``s before reading the values."""
 
     # Files that are being read: the file that the caller passed to load_yaml_with_base, its _BASE_, and so on.
     _derived: ClassVar[list[str]] = []
@@ -124,7 +123,7 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
     try:
         return NamedText(text, path), yaml_values(text, path)
     except ConfigError as error:
-        if isinstance(error.__cause__, yaml.YAMLError):  # does not contain the path, which the caller adds
+        if isinstance(error.__cause__, yaml.YAMLError):  # the message has no path, which the caller adds
             raise error.__cause__ from None
         raise
 
@@ -137,6 +136,9 @@ def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, c
         path: path of the file, for error messages.
         known: maps the id of each visited node to its number of values. Ancestors of ``node`` have None.
         config: whether the keys of mappings must be config keys. False inside lists.
+
+    Raises:
+        ConfigError: more than ``MAX_VALUES`` values, an alias inside its own value, or an invalid key.
     """
     if id(node) in known:
         count = known[id(node)]

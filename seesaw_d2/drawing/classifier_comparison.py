@@ -46,10 +46,9 @@ def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str])
 
 
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
-    """Choose about ``limit`` images, so that the share of each outcome stays about the same.
+    """Choose about ``limit`` images, in proportion to the number of images of each outcome.
 
-    This function chooses at least one image of each outcome that has images. The chosen images of an outcome are evenly
-    spaced.
+    At least one image is chosen for each outcome that has images. The chosen images of an outcome are evenly spaced.
 
     Args:
         found: result of ``by_outcome``, a dict from an outcome to the indices of images.

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# Metadata of all PNG and JPEG files that this project draws. The programs of this project do not overwrite pictures
-# without this text.
+# Metadata of all PNG and JPEG files that this project draws. The programs of this project overwrite only pictures with
+# this text.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 

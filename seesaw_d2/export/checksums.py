@@ -13,9 +13,8 @@ from seesaw_d2.weights.torch_files import check_archive, seal
 
 _KEY = b"seesaw_d2_crc32"
 _DIGITS = 8
-# Serialized beginning of an entry in ONNX's ModelProto.metadata_props (field 14). The entry consists of the key
-# (field 1) and the value (field 2). These bytes contain the key, and the tag and length of the value. The value, the 8
-# digits of the checksum, follows.
+# Protobuf bytes that start a metadata entry at the end of an ONNX file (field 14 of ModelProto, metadata_props). They
+# contain the key (field 1), and the tag and length of the value (field 2). The value follows: 8 hexadecimal digits.
 _ENTRY = bytes([114, 4 + len(_KEY) + _DIGITS, 10, len(_KEY)]) + _KEY + bytes([18, _DIGITS])
 
 
@@ -46,7 +45,7 @@ def check_content(content: bytes, name: str) -> None:
 
 
 def is_torchscript(content: bytes) -> bool:
-    """Return whether the content is a zip archive. TorchScript files are zip archives, ONNX files are not."""
+    """Return True for the content of a TorchScript file, which is a zip archive, and False for an ONNX file."""
     return content[:2] == b"PK"
 
 

@@ -88,7 +88,7 @@ class ExportedModel:
 
 
 def _problem(metadata: Any) -> str:
-    """Return a description of the first error in the metadata of a file, or "" if they are valid."""
+    """Return a description of the first error in the metadata of a file, or "" for valid metadata."""
     if not isinstance(metadata, dict):
         return f"expected an object, found {json_type(metadata)}"
     outputs, size = metadata.get("outputs"), metadata.get("size")

@@ -161,9 +161,10 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """Return the outputs of the model for each image in channels-last memory format.
+    """Return the outputs of the model for each image, computed in channels-last memory format.
 
-    In this format, outputs have other rounding errors. ``compare`` estimates the rounding error from the difference.
+    This format changes the order of additions and so the rounding errors. From the changes of the outputs, ``compare``
+    estimates the size of the rounding errors.
     """
     model.to(memory_format=torch.channels_last)
     try:

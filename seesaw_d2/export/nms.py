@@ -1,9 +1,9 @@
 """Apply non-maximum suppression (NMS) separately to each category, for TorchScript and ONNX.
 
-Tracing torchvision's ``batched_nms`` records a single NMS over the boxes of all categories. An offset, which is added
-to the coordinates, separates the categories. A single NMS has two disadvantages. First, its time grows with the square
-of the number of boxes, and takes minutes for the 100,000 boxes above LVIS's score threshold. Second, the offsets of
-1203 categories reach a million pixels, where float32 has a resolution of only 0.1 pixels.
+Tracing torchvision's ``batched_nms`` records a single NMS over the boxes of all categories. To separate the categories,
+torchvision adds a different offset to the coordinates of each category. A single NMS has two disadvantages. First, its
+time grows with the square of the number of boxes: it takes minutes for the 100,000 boxes above LVIS's score threshold.
+Second, the offsets of 1203 categories reach a million pixels, where float32 has a resolution of only 0.1 pixels.
 
 Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), N detections after NMS.
 """
@@ -20,7 +20,7 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
         boxes: (R, K, 4).
         scores: (R, C).
         min_score: remove detections with a score of at most ``min_score``.
-        max_iou: remove a detection if its IoU with a detection of a higher score is above ``max_iou``.
+        max_iou: remove a detection if its IoU with a higher-scoring detection of the same category exceeds ``max_iou``.
     """
     if torch.compiler.is_exporting():  # the batch dimension of ONNX's operator indexes the K boxes of each region
         shared = boxes.shape[1] == 1

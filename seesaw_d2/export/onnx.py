@@ -74,7 +74,7 @@ def _translations() -> dict:
 
 
 def _remove_notes(proto) -> None:
-    """Remove source locations, in place, because they contain local paths and make the file five times larger."""
+    """Remove source locations, in place. Source locations contain local paths and make the file five times larger."""
     graphs = [proto.graph, *proto.functions]
     for graph in graphs:
         for node in graph.node:

@@ -22,8 +22,8 @@ class Tolerance:
             compare numbers that differ by rounding. Therefore, a few of many thousand comparisons can differ.
         mean_masks: if True, compare the mean difference over the pixels of each mask. If False, compare the largest
             difference. In half precision, a normalized predictor is inaccurate at pixels whose features are almost 0.
-        own: factor of the original model's rounding error. Differences up to this multiple of the rounding error are
-            also allowed. ``compare`` estimates the rounding error.
+        own: also allow differences of up to ``own`` times the rounding error of the original model, which ``compare``
+            estimates.
     """
 
     values: float = 1e-4

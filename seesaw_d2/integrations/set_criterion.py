@@ -98,7 +98,7 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
 
 
 class LabelLoss:
-    """Compute the classification loss of a set criterion with ``cls_loss``. This class is a mixin.
+    """Mixin that replaces the classification loss of a set criterion by ``cls_loss``.
 
     The mixin must be the first base class. The names of the losses and the other outputs of the criterion, such as
     "class_error", do not change.

@@ -20,9 +20,9 @@ Model = TypeVar("Model", bound=nn.Module)
 class LossPredictor(nn.Module):
     """Predict classes and boxes like torchvision's ``FastRCNNPredictor``, for any ``ClassificationLoss``.
 
-    ``forward`` returns a tensor (N, C + 1) for the classes, and the box deltas. In evaluation, this tensor contains the
-    logarithms of the scores, background first, so that torchvision's softmax gives the scores. In training, the tensor
-    is 0, and the module stores the logits, from which ``losses`` computes the loss.
+    ``forward`` returns a tensor (N, C + 1) for the classes, background first, and the box deltas. In evaluation, the
+    tensor contains the logarithms of the scores, and torchvision's softmax converts them to the scores. In training,
+    the tensor is 0, and the module stores the logits, from which ``losses`` computes the loss.
 
     Args:
         in_features: number of input features.
@@ -52,7 +52,7 @@ class LossPredictor(nn.Module):
         return scores, self.bbox_pred(features)
 
     def losses(self, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses of the last forward pass. ``labels`` (N,) are torchvision's, where 0 is background.
+        """Return the losses of the last forward pass. In ``labels`` (N,), as in torchvision, 0 is background.
 
         Raises:
             ValueError: a label is not in [0, C].

@@ -18,7 +18,7 @@ ONE_STAGE = (RetinaNet, FCOS)
 
 
 class RetinaNetHead(RetinaNetClassificationHead):
-    """Compute the loss of torchvision's classification head of RetinaNet with ``cls_loss``.
+    """Classification head of torchvision's RetinaNet with the loss ``cls_loss``.
 
     As in torchvision, the loss of each image is divided by the number of foreground anchors of the image. The result is
     the mean over the images.
@@ -38,7 +38,7 @@ class RetinaNetHead(RetinaNetClassificationHead):
 
 
 class FCOSLossHead(FCOSHead):
-    """Compute the classification loss of torchvision's FCOS head with ``cls_loss``.
+    """Head of torchvision's FCOS with the classification loss ``cls_loss``.
 
     As in torchvision, the loss is divided by the number of foreground anchors in all images.
     """

@@ -24,7 +24,7 @@ _CRITERIA = {**_SOFTMAX, **_SIGMOIDS}
 
 
 class LossFunction(nn.Module):
-    """Wrap a loss function of transformers, so that its criterion uses ``cls_loss``.
+    """Wrap a loss function of transformers, and replace its classification loss by ``cls_loss``.
 
     In each call, the loss function looks up a criterion class by name in its global variables and creates an instance.
     This module runs the code of the loss function with a copy of the global variables, in which the name refers to a
@@ -66,8 +66,8 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
 
     Args:
         model: a model that computes a loss from labels, such as ``Mask2FormerForUniversalSegmentation``.
-        loss: a loss with ``num_classes=model.config.num_labels``. The loss becomes ``model.criterion.cls_loss``, so
-            that its statistics are saved with the model.
+        loss: a loss with ``num_classes=model.config.num_labels``. The loss becomes ``model.criterion.cls_loss``. Its
+            statistics are then saved with the model.
 
     Raises:
         ValueError: the criterion of the model is not supported (RT-DETR, D-FINE, Grounding DINO), or the loss does not
