@@ -7,14 +7,14 @@ from pycocotools import mask as mask_utils
 
 
 def has_unusable_polygons(segmentation: Any) -> bool:
-    """Return whether a segmentation contains a polygon with fewer than three points or an odd number of values."""
+    """Return True if a segmentation contains a polygon with fewer than three points or an odd number of values."""
     if type(segmentation) is not list:
         return False
     return any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation)
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Convert a segmentation with unusable polygons to a form that all programs read as pycocotools reads the input.
+    """Remove the values of unusable polygons that pycocotools ignores, so that all programs read the same mask.
 
     pycocotools ignores polygons with fewer than three points. If a polygon has an odd number of values, pycocotools
     ignores the last value.
@@ -24,10 +24,9 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
         size: height and width of the image in pixels.
 
     Returns:
-        the polygons with at least three points, each without the last value if the number of values is odd. If no
-        polygon has three points, the result depends on the first polygon. If the first polygon has at most 4 values,
-        the result is None, because pycocotools raises an error. If the first polygon has 5 values, the result is an
-        empty run-length mask.
+        the polygons with at least three points, each with an even number of values. If no polygon has three points, the
+        result is None if pycocotools raises an error (the first polygon has at most 4 values), and an empty run-length
+        mask otherwise.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:
@@ -39,7 +38,7 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
 
 
 def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
-    """Return the number of pixels in an annotation's mask or, if the mask is empty or missing, the area of the box.
+    """Return the area of an annotation in pixels: the area of the mask or, without a mask or pixels, of the box.
 
     Args:
         annotation: an annotation with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.
@@ -66,13 +65,13 @@ def box_polygon(box: list[float]) -> list[list[float]]:
 
 
 def is_odd_area(area: float, box: list[float]) -> bool:
-    """Return whether an annotated area does not fit the box, for example because the area is not in pixels.
+    """Return True if an annotated area does not fit the box, for example because the area is not in pixels.
 
     Args:
         area: annotated area in pixels.
         box: x, y, width, height in pixels.
     """
     width, height = box[2:]
-    if width * height < 64:  # rounding changes the areas of small masks too much for a comparison
+    if width * height < 64:  # small masks are not compared, because rounding changes their areas too much
         return False
     return area > 1.1 * (width + 2) * (height + 2) or area < max(width, height) / 8

@@ -91,8 +91,8 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             "height x width."
         )
     before = {index: mask for index, mask in enumerate(segmentations) if has_unusable_polygons(mask)}
-    # Evaluation uses polygons with an odd number of values, without the last value. Therefore keep these polygons until
-    # their coordinates are checked.
+    # Keep polygons with an odd number of values until their coordinates are checked, because evaluation uses these
+    # polygons (without the last value).
     for index, mask in before.items():
         segmentations[index] = [polygon for polygon in mask if len(polygon) >= 6]
     polygons = Polygons.of(segmentations)
@@ -152,7 +152,7 @@ class Polygons(NamedTuple):
 
     @classmethod
     def of(cls, segmentations: list) -> "Polygons":
-        """Collect the polygons of N segmentations. Skip segmentations that are not lists of polygons."""
+        """Collect the polygons of N segmentations. Segmentations of other types have no polygons."""
         lists = [value if type(value) is list else () for value in segmentations]
         parts = list(itertools.chain.from_iterable(lists))
         ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))

@@ -21,8 +21,8 @@ class Disagreement:
     """Objects whose boxes disagree with their masks.
 
     Attributes:
-        ids: annotation ids of these objects.
-        causes: dict from a possible cause to the number of these objects whose boxes the cause explains.
+        ids: annotation ids of the objects.
+        causes: dict from a possible cause (see ``count_readings``) to the number of objects that it explains.
         example: text with the box of the first object, and the box around the mask of this object.
     """
 
@@ -95,7 +95,12 @@ class Findings:
 
 
 def warn_of(findings: Sequence[Findings], path: str) -> None:
-    """Log warnings about the findings in all parts of a file."""
+    """Log one warning for each kind of problem in an annotation file.
+
+    Args:
+        findings: the problems in each part of the file.
+        path: path of the file.
+    """
     without_area = [value for part in findings for value in part.without_area]
     if without_area:
         found = f"annotation ids {first_few(without_area)}"

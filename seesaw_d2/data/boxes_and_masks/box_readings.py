@@ -37,7 +37,7 @@ def transposed(boxes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Objects with a box and a mask.
+    """Boxes and masks of N objects.
 
     Attributes:
         boxes: boxes in the annotation file.
@@ -50,9 +50,10 @@ class Objects:
     frames: np.ndarray
 
     def agree(self, corners: np.ndarray) -> np.ndarray:
-        """Return whether each box agrees with the mask within the tolerance, (N,) bool.
+        """Return a bool array (N,), True for each box that agrees with the mask within the tolerance.
 
-        The comparison clips boxes and masks to the image, because some labelling tools clip only boxes or only masks.
+        Before the comparison, boxes and masks are clipped to the image, because some labelling tools clip only boxes or
+        only masks.
 
         Args:
             corners: corners of the boxes. Boxes with NaN do not agree.
@@ -64,9 +65,10 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """For each box convention, count the objects whose boxes agree with their masks in this convention.
+    """Count, for each box convention, the objects whose boxes agree with their masks in this convention.
 
-    Masks of a few pixels are ignored, because almost any box near a small mask agrees within the tolerance.
+    Objects with a mask of a few pixels are ignored, because almost any box near a small mask agrees within the
+    tolerance.
 
     Returns:
         a dict from the description of a convention to the number of objects.
@@ -87,7 +89,7 @@ def _turned(boxes: np.ndarray, before: np.ndarray, after: np.ndarray, quarters: 
     Args:
         boxes: boxes in the image before the rotation.
         before, after: width, height, width, height of the image before and after the rotation.
-        quarters: number of rotations by 90 degrees.
+        quarters: angle of the rotation, in multiples of 90 degrees.
     """
     x1, y1, x2, y2 = np.split(corners_of(boxes) / before, 4, axis=1)
     for _ in range(quarters):
@@ -161,8 +163,8 @@ def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# Each key describes a convention, and completes the sentence "13 of these boxes fit ...". Each value is a function that
-# returns whether each box agrees with its mask in this convention, (N,) bool.
+# Maps each box convention to a function that returns a bool array (N,), True for each box that agrees with its mask in
+# this convention. The keys complete the sentence "13 of these boxes fit ...".
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "if they are read as the box's centre, width, height": _as(centred),

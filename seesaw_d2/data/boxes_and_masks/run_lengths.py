@@ -1,4 +1,4 @@
-"""Check run-length masks, because pycocotools decodes invalid masks without an error."""
+"""Check and decode run-length masks. The checks are necessary, because pycocotools accepts invalid masks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _PART = 10_000  # number of compressed strings that are decoded at once, which b
 
 
 def valid_masks(values: Sequence[Any], sizes: Sequence[list[int]]) -> np.ndarray:
-    """Return which of N parsed JSON values are valid run-length masks, bool (N,).
+    """Check N parsed JSON values. Return a bool array (N,), True for each valid run-length mask.
 
     A valid mask is a JSON object with ``size`` and ``counts``. The counts are run lengths >= 0 whose sum is the number
     of pixels, either as a list of integers or as COCO's compressed string.
@@ -42,7 +42,7 @@ def decompress(counts: str) -> np.ndarray | None:
     integer is negative if the highest bit of its last digit, 16, is set. The first three integers are run lengths. Each
     later integer is the difference between a run length and the run length two positions before.
     """
-    # Also test isascii(), because encode() replaces characters that are not ASCII by "?", which is a valid digit.
+    # Test isascii(), because encode() replaces other characters by "?", which is a valid digit.
     decoded = _integers(counts.encode("ascii", "replace")) if counts.isascii() else None
     if decoded is None:
         return None
@@ -65,7 +65,7 @@ def count_pixels(counts: Sequence[bytes]) -> np.ndarray:
 def _count_part(counts: Sequence[bytes]) -> np.ndarray:
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     decoded, last = _integers(b"".join(counts)), np.cumsum(lengths) - 1
-    # In valid strings, the last character is the last digit of an integer.
+    # The strings are joined and decoded at once. If a string is empty or ends within an integer, decode each string.
     if not lengths.all() or decoded is None or not np.isin(last, decoded[1]).all():
         each = [decompress(text.decode("ascii", "replace")) for text in counts]
         return np.array([-1 if runs is None or runs.min() < 0 else runs.sum() for runs in each], np.int64)
@@ -94,7 +94,7 @@ def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > _DIGITS:  # smaller integers cannot overflow the sums of run lengths
+    if digits.max() > _DIGITS:  # integers with fewer digits cannot overflow the sums of run lengths
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
     values = np.add.reduceat((codes & 31) << shifts, starts)

@@ -71,14 +71,15 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
 
 
 def _check_splits(path: str, found: Sequence[str]) -> None:
-    """Check that the subfolders are classes and not splits, such as train and val.
+    """Check that the subfolders are classes instead of splits, such as train and val.
 
-    Raise DataError if subfolders are probably splits. If only one subfolder may be a split, or if all names are also
-    names of splits, log a warning.
+    A subfolder may be a split if it has the name of a split and contains further folders. If several subfolders or all
+    subfolders may be splits, raise DataError. If one subfolder may be a split, or if all subfolders have names of
+    splits, log a warning.
 
     Args:
         path: path of the folder.
-        found: names of the subfolders that are not known as classes.
+        found: names of the subfolders that are not in CLASSES.
     """
     splits = [name for name in found if _SPLIT.fullmatch(name)]
     above = [name for name in splits if _has_folders(os.path.join(path, name))]
@@ -96,13 +97,13 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
 
 
 def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> None:
-    """Report folders with the names of splits in the subfolders of classes.
+    """Report folders with names of splits, such as train, in the subfolders of classes.
 
-    If the folder contains only one class, raise DataError. If the folder contains several classes, log a warning.
+    For a single class, raise DataError. For several classes, log a warning.
 
     Args:
         path: path of the folder.
-        inner: paths of the folders with the names of splits, relative to ``path``.
+        inner: paths of the folders with names of splits, relative to ``path``.
         single: whether the folder contains only one class.
     """
     if single:

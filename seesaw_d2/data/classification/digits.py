@@ -10,7 +10,7 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import ConfigError
 
 TEST_PER_CLASS = 50
-_SPLIT_SEED = 0  # constant, so that the test images do not depend on SEED in DATASETS.REGISTER
+_SPLIT_SEED = 0  # a constant, because the test images must not depend on SEED in DATASETS.REGISTER
 
 
 def read_digits(split: str) -> LabelledSet:

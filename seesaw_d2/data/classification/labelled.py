@@ -29,7 +29,7 @@ class LabelledSet:
     arrays: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "LabelledSet":
-        """Return the images with these indices, in this order."""
+        """Return the images at ``indices``, in the order of ``indices``."""
         files = None if self.files is None else [self.files[i] for i in indices]
         arrays = None if self.arrays is None else self.arrays[indices]
         return replace(self, labels=self.labels[indices], files=files, arrays=arrays)

@@ -36,7 +36,7 @@ def build_classification_train_loader(cfg: CfgNode):
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Build the test loader of a data set. Exactly one process loads each image. The batch size is 64.
+    """Build the test loader of a data set, with batches of 64 images. The processes share the images.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
     black images.

@@ -31,7 +31,7 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
 
 
 class LabelReader:
-    """Parser for the labels in a file, which may be class names or class indices.
+    """Parser for the labels in a file that contains class names or class indices.
 
     Args:
         names: C class names.
@@ -40,10 +40,10 @@ class LabelReader:
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Compare numeric names by value, because spreadsheet programs change the texts 01 and 1.0 to 1, and 1e1 to 10.
+        # Numeric names are compared by value, because spreadsheet programs change 01 and 1.0 to 1, and 1e1 to 10.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
-        # The first numeric label that can only be a class name, and the first label that can only be a class index.
+        # The first numeric label that is only a class name, and the first label that is only a class index.
         self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:

@@ -47,9 +47,9 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 
 
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Read a CSV file whose header contains the columns ``path`` and ``label``.
+    """Read labelled images from a CSV file with the columns ``path`` and ``label``.
 
-    A label is a class name or a class index. ``LabelReader`` parses the labels. The arguments are as in ``read_list``.
+    A label is a class name or a class index (see ``LabelReader``). The arguments are as in ``read_list``.
 
     Raises:
         DataError: the file is missing or not text, the numbers of fields in a line and in the header differ, a label is
@@ -61,10 +61,10 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 
 
 def read_inaturalist(path: str, images: str) -> LabelledSet:
-    """Read an annotation file of iNaturalist 2018.
+    """Read labelled images from an annotation file of iNaturalist 2018.
 
-    As in COCO files, the file contains the lists "images", "categories" and "annotations", here with one annotation per
-    image. The classes are the categories, sorted by id. Images without an annotation are omitted with a warning.
+    The file has the lists "images", "categories" and "annotations" as in COCO, but one annotation per image. The
+    classes are the categories, sorted by id. Images without an annotation are omitted with a warning.
 
     Args:
         path: path of the annotation file.
@@ -109,16 +109,15 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
 
 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
-    """Check the paths of the images in a list or table. Return the labelled images.
+    """Check the paths of the images in a list or table, and return the labelled images.
 
-    Entries with the same path and label count as one image, because otherwise the numbers of training images per class
-    would be wrong.
+    Entries with the same path and label are one image, which is important for the numbers of training images per class.
 
     Args:
         path: path of the list or table, for messages.
         images: folder of the images.
         names: C class names.
-        rows: a tuple (position in the file, for messages; path of the image; class index) for each image.
+        rows: a tuple for each image: position in the file (for messages), path of the image, class index.
 
     Raises:
         DataError: the path of an image leads outside of ``images``.

@@ -17,7 +17,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.declared_keys import added_value
 
 CROPS = ("resized", "padded", "whole")
-_CENTRE = 0.875  # ratio of the crop to the image's shorter side in evaluation, such as 224 of 256 pixels
+_CENTRE = 0.875  # ratio of the centre crop to the shorter side of the scaled image in evaluation (224 / 256)
 
 
 class ClassificationMapper:
@@ -93,7 +93,7 @@ class ClassificationMapper:
 
 
 class BlankingClassificationMapper(BlankingMapper):
-    """Wrapper of a mapper for evaluation. If an image cannot be decoded, the wrapper uses a black image instead."""
+    """Wrapper of a ``ClassificationMapper`` for evaluation that replaces unreadable images by black images."""
 
     def _blank(self, record):
         return self.mapper.blank(record)

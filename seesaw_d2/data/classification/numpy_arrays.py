@@ -58,7 +58,7 @@ def read_arrays(path: str) -> LabelledSet:
             f"{wrong[0]}. {len(wrong)} of {len(labels)} labels are outside this range."
         )
     if images.ndim == 3:
-        # Create a view, so that greyscale images need no additional memory.
+        # This view repeats the grey values without copying them.
         images = np.broadcast_to(images[..., None], (*images.shape, 3))
     return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
 

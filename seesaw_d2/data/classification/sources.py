@@ -73,7 +73,7 @@ class LabelledImages:
         return self._read().files or []
 
     def digest(self) -> str:
-        """Return a hash of the paths, labels and class names, and of the size and time of the file with the images."""
+        """Return a hash of the file paths, labels and class names, and of the size and time of the file to read."""
         labelled, file = self._read(), fingerprint(self.path) if os.path.isfile(self.path) else None
         text = f"{file} {labelled.names} {labelled.files}".encode(errors="backslashreplace")
         return hashlib.sha256(text + labelled.labels.tobytes()).hexdigest()
@@ -99,7 +99,7 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """Source of labelled images. An entry of DATASETS.REGISTER selects a source by containing its key, such as CSV.
+    """Source of labelled images. The key of the source, such as CSV, selects it in an entry of DATASETS.REGISTER.
 
     Attributes:
         read: function that returns the images of an entry. The arguments are the entry and the class names from the key
@@ -119,7 +119,7 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# Dict from the key that selects a source in an entry of DATASETS.REGISTER to the source.
+# Maps each key of DATASETS.REGISTER that selects a source to the source.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
     "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),

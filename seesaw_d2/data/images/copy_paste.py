@@ -31,9 +31,8 @@ class CopyPasteMapper:
     pasted. Pasted pixels are removed from the masks of the covered objects, and the boxes of these objects shrink to
     the remaining masks. Fully covered objects are removed.
 
-    The paper's method pastes a random subset of an image's objects. This mapper pastes single objects of rare
-    categories at random positions. It does not blend the edges of pasted objects. According to the paper, blending
-    makes no difference.
+    In the paper, a random subset of an image's objects is pasted. This mapper pastes single objects of rare categories
+    at random positions, without blending their edges. According to the paper, blending makes no difference.
 
     All random numbers come from the global random generators. ``TrainLoader`` seeds these generators with its own seed
     and the position of the image in the training sequence. Therefore a resumed training pastes the same objects as an
@@ -113,9 +112,10 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 
 
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
-    """Remove the pixels of ``cover``, a bool tensor (H, W), from the masks. Remove fully covered instances.
+    """Remove covered pixels from the masks of instances, and remove fully covered instances.
 
-    The boxes of partly covered instances become the boxes of the remaining masks. Other boxes do not change.
+    The boxes of partly covered instances become the boxes of the remaining masks. ``cover`` is a bool tensor (H, W),
+    True for covered pixels.
     """
     before = _masks(instances)
     masks = before & ~cover

@@ -59,8 +59,8 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # Workers start the chunks in order. Therefore one of the first unfinished chunks contains the image whose
-        # decoder crashed. Decode each image of these chunks in a separate process to find this image.
+        # Find the image whose decoder crashed. Workers start the chunks in order, so the image is in one of the first
+        # unfinished chunks. Decode each image of these chunks in a separate process.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []
@@ -72,8 +72,8 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
 def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
     """Decode the images of chunks in worker processes, and yield the results.
 
-    If a decoder crashes, ``ProcessPoolExecutor`` terminates all worker processes. The function appends the chunks that
-    are then unfinished to ``left``, in order.
+    If a decoder crashes, ``ProcessPoolExecutor`` terminates all worker processes. This function then appends the
+    unfinished chunks to ``left``, in order.
     """
     with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
         futures = []

@@ -14,15 +14,15 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Maximum number of files to open per data set. Opening this number of files takes a second on a local disk, and less
-# than a minute on a network file system.
+# Maximum number of files to open per data set. Opening 5000 files takes a second on a local disk, and less than a
+# minute on a network file system.
 MAX_OPENED = 5000
 _THREADS = 16
 _ORIENTATION = 0x0112
 DEEP_MODES = ("I", "F")
 # Formats that Pillow can decode only by running an external program.
 _PROGRAMS = {"EPS": "a PostScript file", "WMF": "a Windows metafile"}
-# Photo formats whose files contain additional images, such as previews or brightness maps, after the photo.
+# Formats of photos that can contain additional images, such as previews. These images are not frames or pages.
 _PHOTO_FORMATS = ("MPO",)
 
 
@@ -111,12 +111,12 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
 
 
 def is_image(path: str) -> bool:
-    """Return whether the content of a file is an image, even if the image is damaged or too large to decode."""
+    """Return True if a file is an image of a format that Pillow decodes, even a damaged or very large image."""
     return not isinstance(read_header(path, (None, None)).size, (UnidentifiedImageError, NotDecodedError))
 
 
 def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
-    """Read the header of an image file. If an error occurs, return the error as ``Header.size`` instead of raising it.
+    """Read the header of an image file. An error is not raised, but returned as ``Header.size``.
 
     Args:
         path: path of the file.
@@ -146,7 +146,7 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
 def describe_size(path: str, expected: tuple[int | None, int | None], found: tuple[int, int]) -> str:
     """Describe the difference between an image's size and the annotated size, for messages.
 
-    The result also says whether a rotation by EXIF data is the reason for the difference.
+    The description says if a rotation by EXIF data is the reason for the difference.
 
     Args:
         path: path of the image file.

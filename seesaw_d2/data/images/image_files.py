@@ -52,7 +52,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
 
 
 def _is_file_name(name: str) -> bool:
-    """Return whether a string can be a file name. JSON allows unpaired surrogates, but file names do not."""
+    """Return True if a string can be a file name. Unlike strings in JSON, file names have no unpaired surrogates."""
     try:
         os.fsencode(name)
     except UnicodeError:
@@ -80,12 +80,11 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
 def missing_files(records: Records) -> list[str]:
     """Return the image files that do not exist, in the order of the records. Skip records without a file.
 
-    If the path of an image file is a folder or a pipe, the file counts as missing. Links are followed, even to files
-    outside the image folder. Unlike paths in annotation files, links are trusted, because the owner of the image folder
-    creates the links.
+    Folders and pipes count as missing. Links are followed, even to files outside the image folder. Unlike paths in
+    annotation files, links are trusted, because the owner of the image folder creates the links.
 
-    The function lists each folder once. On a network file system, listing folders takes seconds, but testing each file
-    would take minutes.
+    This function lists each folder once, which takes seconds on a network file system. Testing each file would take
+    minutes.
     """
     listings: dict[str, set[str]] = {}
     suspects = []
@@ -98,7 +97,8 @@ def missing_files(records: Records) -> list[str]:
             listings[folder] = _listing(folder)
         if path[len(folder) :] not in listings[folder]:
             suspects.append(name)
-    # If a file system ignores case or normalizes Unicode, a file can be opened by a name that the listing lacks.
+    # Test each suspect, because some file systems ignore case or normalize Unicode: a file can be opened by a name that
+    # differs from the name in the listing.
     return [name for name in suspects if not PathManager.isfile(name)]
 
 
@@ -130,9 +130,9 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Find the folders of missing files that do not exist.
+    """Find the missing folders of missing files.
 
-    LVIS users often lack a whole folder, because some validation images of LVIS are in COCO's folder train2017.
+    Users of LVIS often lack the folder train2017 of COCO, which contains some validation images of LVIS.
 
     Args:
         missing: paths of the missing files.
@@ -145,9 +145,9 @@ def missing_folders(missing: list[str]) -> dict[str, int]:
 
 
 def same_content(paths: Sequence[str]) -> list[list[int]]:
-    """Find groups of files with the same content. Only files of equal size are read.
+    """Find files with the same content. Return groups of at least two files, each a list of indices in ``paths``.
 
-    Return the indices of the files in each group of at least two files.
+    Only files whose size equals the size of another file are read.
     """
     sizes: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):

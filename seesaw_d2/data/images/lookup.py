@@ -33,7 +33,7 @@ class FilesBelow(NamedTuple):
 
     Attributes:
         files: regular files.
-        hidden: hidden files and folders, as defined by ``is_hidden``. The content of hidden folders is not listed.
+        hidden: files and folders for which ``is_hidden`` is True. The content of hidden folders is not listed.
         other: broken links, pipes and devices, and folders whose content is not listed. Paths of folders end with "/".
     """
 
@@ -43,7 +43,7 @@ class FilesBelow(NamedTuple):
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a name starts with "." or belongs to a file or folder that an operating system creates."""
+    """Return True if a name starts with "." or is the name of a file or folder that operating systems create."""
     return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS + _SYSTEM_FILES
 
 
@@ -177,10 +177,9 @@ def _fold(name: str) -> str:
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """List a folder. Return a dict from normalized name to the paths of the files or folders with that name.
+    """Return a dict from normalized name to the paths of the files and folders with this name in a folder.
 
-    File names are normalized by ``folded``. Folder names are normalized in the same way, but keep the extension and get
-    a trailing "/".
+    ``folded`` normalizes the names of files. Normalized names of folders keep the extension and end with "/".
     """
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """Report or replace unreadable images while records are mapped to model inputs.
 
 Each mapper of this module wraps another mapper, such as Detectron2's DatasetMapper. If the wrapped mapper raises an
-error, the wrapper reads the image again to find out whether the image is the cause.
+error, the wrapper reads the image again. If reading fails, the image is the cause of the error.
 """
 
 import copy
@@ -35,8 +35,8 @@ class _WritableTransform(T.Transform):
     """Transform that copies read-only arrays. PyTorch warns if a tensor shares memory with a read-only array."""
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        # Images with several channels need no copy here, because the mapper copies them to move the channels to the
-        # front.
+        # Images with several channels need no copy here, because the mapper later copies them when it moves the
+        # channels to the front.
         copied = img.ndim == 3 and img.shape[2] > 1
         return img if img.flags.writeable or copied else img.copy()
 
@@ -67,7 +67,7 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 
 
 class CheckedMapper:
-    """Wrapper of a mapper. If an image cannot be read, the wrapper raises an error that contains the image's path.
+    """Wrapper of a mapper that names the image file in the error for an unreadable image.
 
     Args:
         mapper: mapper to wrap.
@@ -110,11 +110,11 @@ class CheckedMapper:
 
 
 class ReplacingMapper(CheckedMapper):
-    """Wrapper of a mapper for training. If an image cannot be decoded, the wrapper uses another record instead.
+    """Wrapper of a mapper for training that replaces a record with an unreadable image by another record.
 
-    The choice of this record depends only on the file name of the image. Therefore a resumed run chooses the same
-    record. In Detectron2, a mapper can return None to skip a record, but Detectron2 0.6 then raises a TypeError with
-    Python 3.11 or newer.
+    The other record depends only on the file name of the image. Therefore a resumed run chooses the same record. A
+    mapper of Detectron2 can also return None to skip a record, but Detectron2 0.6 then raises a TypeError with Python
+    3.11 or newer.
 
     Args:
         mapper: mapper to wrap.
@@ -142,9 +142,9 @@ class ReplacingMapper(CheckedMapper):
 
 
 class BlankingMapper(CheckedMapper):
-    """Wrapper of a mapper for evaluation. If an image cannot be decoded, the wrapper uses a black image instead.
+    """Wrapper of a mapper for evaluation that replaces an unreadable image by a black image of the annotated size.
 
-    The black image has the annotated size. Evaluation counts the objects in the image as missed.
+    Evaluation counts the objects in an unreadable image as missed.
 
     Args:
         mapper: mapper to wrap.

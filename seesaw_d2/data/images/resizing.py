@@ -25,8 +25,8 @@ _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
 class PyTorchResizeTransform(T.ResizeTransform):
     """Version of Detectron2's ``ResizeTransform`` that computes Pillow's antialiased bilinear filter with PyTorch.
 
-    Because of rounding, about 0.2 % of the pixels differ by 1 from Pillow's result. Masks and images with more than 8
-    bits per channel are resized with Pillow.
+    About 0.2 % of the pixels differ by 1 of 255 from Pillow's result, because of rounding. Masks and images with more
+    than 8 bits per channel are resized with Pillow.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
@@ -85,14 +85,14 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
     """Version of Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform``.
 
     New sizes are rounded as in MMDetection. Both Detectron2 and MMDetection scale an image of h x w pixels by the
-    factor min(short / min(h, w), long / max(h, w)), where "short" is the length of the shorter edge to reach, and
-    "long" is the maximum length of the longer edge. Detectron2 also rounds an intermediate result. Therefore the new
-    sizes differ by one pixel for about 3 in 10,000 image sizes.
+    factor min(short / min(h, w), long / max(h, w)), where "short" is the wanted length of the shorter edge, and "long"
+    is the maximum length of the longer edge. Detectron2 also rounds an intermediate result. Therefore the new sizes
+    differ by one pixel for about 3 in 10,000 image sizes.
     """
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         low, high = self.short_edge_length[0], self.short_edge_length[-1]
-        # Draw the size as Detectron2 does, so that the same seed gives the same sizes.
+        # With the same seed, this code draws the same sizes as Detectron2.
         size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
         if size == 0:
             return T.NoOpTransform()
@@ -118,8 +118,8 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     resizing = PyTorchResizeShortestEdge
     if cfg.INPUT.RESIZE == OPENCV:
         resizing = OpenCVResizeShortestEdge
-        # Disable OpenCV's threads. A forked worker process does not inherit the threads of its parent process, and
-        # would wait forever for these threads.
+        # Disable OpenCV's threads. A forked worker process does not inherit these threads and would wait for them
+        # forever.
         cv2.setNumThreads(0)
     return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 

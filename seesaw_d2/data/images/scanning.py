@@ -9,9 +9,9 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# Files with these extensions count as images. This module does not open these files, because reading the headers of
-# ImageNet's 1.3 million files would take minutes at every start. Later checks report files that are not images. This
-# module opens files with other extensions to find out whether they are images.
+# Files with these extensions count as images without being opened, because reading the headers of the 1.3 million files
+# of ImageNet would take minutes at every start. Later checks report invalid images. Files with other extensions are
+# opened, and count as images if Pillow recognizes the content.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -44,7 +44,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
     unknown = [path for path in found.files if not has_image_extension(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
         contents = dict(zip(unknown, pool.map(lambda path: is_image(os.path.join(folder, path)), unknown), strict=True))
-    # Keep broken links to images, so that a later check reports them as missing images.
+    # Keep broken links to images. A later check reports these links as missing images.
     lost = [path for path in found.other if has_image_extension(path) and os.path.islink(os.path.join(folder, path))]
     reasons = {
         "hidden": found.hidden,
@@ -57,7 +57,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
 
 
 def has_image_extension(path: str) -> bool:
-    """Return whether a file name has an extension of ``IMAGE_EXTENSIONS``, in upper or lower case."""
+    """Return True if a file name has an extension of ``IMAGE_EXTENSIONS``, in upper or lower case."""
     return os.path.splitext(path)[1].lower() in IMAGE_EXTENSIONS
 
 

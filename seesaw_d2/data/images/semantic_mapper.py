@@ -10,9 +10,9 @@ from seesaw_d2.data.records.semantic import check_values
 
 
 def has_semantic_head(cfg: CfgNode) -> bool:
-    """Return whether the model of a config predicts semantic segmentation.
+    """Return True if the model of a config predicts semantic segmentation.
 
-    The result is True for Detectron2's ``SemanticSegmentor`` and ``PanopticFPN``, and for their subclasses.
+    These models are Detectron2's ``SemanticSegmentor`` and ``PanopticFPN``, and their subclasses.
     """
     name = cfg.MODEL.META_ARCHITECTURE
     found = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None

@@ -27,7 +27,7 @@ def find_images(
     others: Sequence[Path] = (),
     skip: bool,
 ) -> None:
-    """Find the file of each image. Set ``file_name`` of the image to the path of this file relative to ``files.root``.
+    """Replace the ``file_name`` of each image by the path of the image's file, relative to ``files.root``.
 
     Args:
         data: content of ``source`` in COCO format. The function changes the content in place.
@@ -163,12 +163,12 @@ def _found(problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Return the annotated width and height. Omit values that are not integers, because a later check reports them."""
+    """Return the annotated width and height. Omit invalid values, which a later check reports."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 
 def _leave_out(data: dict[str, Any], names: set[str]) -> str:
-    """Remove the images with these names, and the objects in these images. Return a text with the number of objects."""
+    """Remove the images in ``names`` and their objects from ``data``, and return text with the number of objects."""
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
     text = f", with {len(data['annotations']) - len(objects)} objects"

@@ -15,7 +15,7 @@ _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """Check the categories of an export. Omit supercategories without objects, which Roboflow adds.
+    """Check the categories of an export, and omit the supercategories without objects that Roboflow adds.
 
     Args:
         files: content of the exported annotation file, optionally followed by the content of the annotation file of the
@@ -48,7 +48,7 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
 
 
 def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool:
-    """Return whether a category is the supercategory of another category, but not its own supercategory."""
+    """Return True if a category is the supercategory of another category, and not of itself."""
     name = category.get("name")
     others = (item for item in categories if item is not category)
     return category.get("supercategory") != name and any(item.get("supercategory") == name for item in others)
@@ -88,7 +88,7 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Append a note that lists the images without objects, if there are any. These images may not be labelled yet.
+    """Append a note that lists the images without objects, because these images may be unlabelled.
 
     Args:
         part: content of an annotation file.
@@ -105,7 +105,7 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Append a note that training and evaluation ignore crowds, if the annotations contain crowds."""
+    """If the annotations contain crowds, append a note that training and evaluation ignore crowds."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -115,7 +115,7 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return whether a valid mask has no area, because it has no pixels or only polygons of collinear points."""
+    """Return True if a valid mask has no pixels, or only polygons of collinear points. A missing mask returns False."""
     if not segmentation:
         return False
     if isinstance(segmentation, dict):
@@ -131,7 +131,7 @@ def _area(points: np.ndarray) -> float:
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Append a note about boxes that exceed the image, which may not be x, y, width, height in pixels.
+    """Append a note about boxes that exceed the image. Their numbers may not be x, y, width, height in pixels.
 
     Args:
         part: checked content of an annotation file.
@@ -163,11 +163,11 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return ``part`` without annotations that are copies of earlier annotations, and append a note about the copies.
+    """Return ``part`` without copies of annotations, and append a note about the copies.
 
-    A copy has the same image, category, box, mask and "iscrowd" as an earlier annotation. The comparison does not
-    depend on how the file writes a value: 5 equals 5.0, and a missing "iscrowd" equals 0. If two annotations differ
-    only in the mask, the function keeps both annotations, and appends a note.
+    A copy has the same image, category, box, mask and "iscrowd" as an earlier annotation. The number 5 equals 5.0, and
+    a missing "iscrowd" equals 0. If two annotations differ only in the mask, this function keeps both annotations and
+    appends a note.
 
     Args:
         part: content of an annotation file.
@@ -206,7 +206,7 @@ def _comparable(value: Any, depth: int = 3) -> Any:
 
     Args:
         value: the value.
-        depth: number of nested levels to compare. Lists and dicts at deeper levels are invalid, and count as different.
+        depth: number of nested levels to compare. Lists and dicts at deeper levels are invalid, and always differ.
     """
     if isinstance(value, (list, dict)):
         if not depth:

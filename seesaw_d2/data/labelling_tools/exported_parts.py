@@ -86,7 +86,7 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
 
 
 def _reasons(objects: list[dict[str, Any]]) -> str:
-    """Describe for a message why no object is usable."""
+    """Return the part of an error message that explains why no object is usable."""
     if not objects:
         return 'The list "annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
@@ -120,8 +120,8 @@ def _ids(items: list[dict[str, Any]]) -> str:
 def split(part: Part, share: float, seed: int, related: list[list[Any]], source: str) -> tuple[Part, Part]:
     """Split all images into a training part and a validation part.
 
-    Validation images are chosen for one category after the other, starting with the rarest category. Each category
-    keeps at least one training image.
+    Validation images are chosen for each category in turn, starting with the rarest category. Each category keeps at
+    least one training image.
 
     Args:
         part: all images of the export.

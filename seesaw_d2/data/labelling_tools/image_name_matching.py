@@ -14,8 +14,8 @@ from seesaw_d2.data.images.lookup import files_below, folded
 
 # Prefix that Label Studio adds to the names of uploaded files ("-") and downloaded files ("__").
 _PREFIX = re.compile(r"^[0-9a-f]{8}(-|__)")
-# Folder of uploaded files on Label Studio's server. Image names in an export start with this folder, but the images of
-# the export are in other folders.
+# Folder of uploaded files on Label Studio's server. Image names in an export start with this folder, which the export
+# itself does not contain.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
@@ -44,10 +44,9 @@ class ExportedFiles:
         """Find the files to which an image name in an export can refer.
 
         The name may be percent-encoded or contain backslashes. If the name is the path of an existing file relative to
-        ``root`` or ``beside``, the result is this file. Otherwise, the function considers all files with the same file
-        name. It compares their folders with the folders in the image name, starting from the last folder, and returns
-        the files with the largest number of equal folders. If no file has this file name, the function repeats the
-        search without Label Studio's prefix.
+        ``root`` or ``beside``, the result is this file. Otherwise, the result consists of the files with the same file
+        name whose last folders agree best with the last folders in the image name. If no file has this file name, the
+        function repeats the search without Label Studio's prefix.
 
         Args:
             name: "file_name" in the export.
@@ -84,7 +83,7 @@ class ExportedFiles:
         return {}
 
     def in_another_folder(self, name: str, path: str) -> bool:
-        """Return whether the folders in an image name differ from the folders of the file.
+        """Return True if the folders in an image name differ from the folders of the file.
 
         Args:
             name: "file_name" in the export.
@@ -96,13 +95,13 @@ class ExportedFiles:
         return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
 
     def _is_below(self, path: str, beside: Path, others: Sequence[Path]) -> bool:
-        """Return whether a file is below a folder in ``others`` that does not contain the folder ``beside``."""
+        """Return True if a file is below a folder in ``others`` that does not contain the folder ``beside``."""
         own, *folders = (Path(os.path.abspath(folder)) for folder in (beside, *others))
         above = set(Path(os.path.abspath(self.root / path)).parents)
         return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
-        """Return the paths without duplicates. Two paths are duplicates if links lead from both to the same file."""
+        """Return the first path to each file. Because of links, several paths can lead to the same file."""
         if len(paths) < 2:
             return paths
         return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]

@@ -53,7 +53,7 @@ def related_images(data: dict[str, Any], root: Path, notes: list[str]) -> list[l
 
 
 def check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
-    """Raise DataError if the path or the content of a validation image is that of a training image.
+    """Raise DataError if a validation image has the path or the content of a training image.
 
     Args:
         files: contents of the annotation files of the training images and of the validation images.
@@ -76,7 +76,7 @@ def check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, 
 
 
 def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: list[str]) -> None:
-    """Append notes about validation images whose names suggest that they show the content of training images.
+    """Append notes about validation images that, according to their names, show the content of training images.
 
     Args:
         train, val: entries of "images" in the training part and in the validation part.
@@ -106,7 +106,7 @@ def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: li
 
 
 def _photos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return the names of the photo that each image shows, or an empty set for an image without other versions.
+    """Return a set for each image: the names of the photo of which the image is a version. Other sets are empty.
 
     For example, the original file photo.jpg and the version photo_jpg.rf.<hash>.jpg show the photo "photo-jpg".
     """
@@ -140,9 +140,9 @@ def _plain(name: str) -> str:
 
 
 def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set with the name of the video for each image, or an empty set if the image is not a video frame.
+    """Return a set for each image: the name of the video if the image is a video frame. Other sets are empty.
 
-    If the file name contains no name of a video, as in "clips/frame_000001.png", use the folder instead.
+    If the file name contains no name of a video, as in "clips/frame_000001.png", the name is the folder.
     """
     found: list[set[str]] = []
     for path in (PurePosixPath(image["file_name"]) for image in images):
@@ -152,13 +152,13 @@ def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
 
 
 def _uploads(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set with each image's file name after Label Studio's prefix, or an empty set if there is no prefix."""
+    """Return a set for each image: the file name without Label Studio's prefix, or an empty set without a prefix."""
     matches = [_UPLOAD.match(PurePosixPath(image["file_name"]).name) for image in images]
     return [{match[1]} if match else set() for match in matches]
 
 
 def _joined(groups: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Join all groups that have a common index. Return the joined groups."""
+    """Merge groups that have a common index, and return the merged groups."""
     joined: dict[int, list[int]] = {}
     for group in groups:
         members = sorted({other for index in group for other in joined.get(index, [index])})

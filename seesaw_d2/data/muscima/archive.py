@@ -70,7 +70,7 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(source) as archive:
             for member in archive:
-                # Also add files that are not needed, because tarfile decompresses all files.
+                # The total size includes files that are not needed, because tarfile also decompresses these files.
                 checked.add(member.name, member.size)
                 if member.isfile() and _wanted(member.name):
                     yield member.name, archive.extractfile(member).read()

@@ -14,7 +14,7 @@ CITATION = (
     "Hajič jr. and Pecina, The MUSCIMA++ Dataset for Handwritten Optical Music Recognition, ICDAR 2017; "
     "Fornés et al., CVC-MUSCIMA, IJDAR 15(3), 2012"
 )
-# The date is constant, so that the same settings always give the same bytes.
+# A constant date. With the current date, the same settings would not always give the same bytes.
 _DATE = "2017-11-09 00:00:00"
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Maximum side length of a page in pixels, so that masks cannot fill the memory. The longer side of CVC-MUSCIMA's pages
-# has about 3,500 pixels.
+# Maximum side length of a page in pixels, which keeps masks from filling the memory. The longer side of CVC-MUSCIMA's
+# pages has about 3,500 pixels.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -71,7 +71,7 @@ class Page:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the height and width of the smallest area at the page's top left corner that contains all symbols."""
+        """Return the (height, width) in pixels of the part of the page, from its top left corner, with all symbols."""
         height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
         return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
 

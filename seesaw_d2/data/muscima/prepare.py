@@ -91,11 +91,11 @@ def prepare_crops(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create a classification data set of symbol crops, or return the summary of an existing equal data set.
+    """Create a classification data set of symbol crops, or return the summary of an existing data set.
 
     ``root`` contains ``train.npz`` and ``test.npz``, each with the arrays ``images`` (N, S, S), ``labels`` (N,) and
-    ``names`` (C,), for N crops of S x S pixels and C classes. ``prepare_tiles`` describes the choice of the classes,
-    the arguments and the errors.
+    ``names`` (C,), for N crops of S x S pixels and C classes. The choice of the classes, the arguments and the errors
+    are as in ``prepare_tiles``.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)

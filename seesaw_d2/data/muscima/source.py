@@ -38,7 +38,7 @@ class Source:
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Return the sorted names of the classes in all pages, so that all folds have the same categories.
+        """Return the sorted names of the classes in all pages. Therefore all folds have the same categories.
 
         Args:
             left_out: classes that the result omits.

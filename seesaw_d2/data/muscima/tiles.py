@@ -57,8 +57,9 @@ def cut_page(
 ) -> TilesOfPage:
     """Cut a page into tiles, and write the images of the tiles.
 
-    Training tiles without annotations are omitted. Test tiles without annotations are omitted only if they contain no
-    ink, because evaluation must count false positives. Tiles that exceed the page are padded with white pixels.
+    Training tiles without annotations are omitted. Test tiles are omitted only if they are empty, because evaluation
+    must count the false positives in tiles without annotations. Tiles that exceed the page are padded with white
+    pixels.
 
     Args:
         page: the annotated page.

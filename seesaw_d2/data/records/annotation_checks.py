@@ -1,7 +1,7 @@
 """Check the fields, types, ids and references of an annotation file.
 
-Each check first tests the values of a field in all entries together, which is fast. If this test fails, the check
-searches for the invalid entries.
+Each check first tests the values of a field in all entries together, which is fast. If this test fails, a slower search
+finds the invalid entries.
 """
 
 import contextlib
@@ -107,7 +107,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return a field as ``integer_column`` does. Raise DataError if a value is not in [1, ``MAX_SIDE``]."""
+    """Return the result of ``integer_column``. Raise DataError if a value is not in [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
     bad = (values < 1) | (values > MAX_SIDE)
     if bad.any():
@@ -213,7 +213,7 @@ def count_nan_areas(data: dict[str, Any]) -> int:
 
 
 def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
-    """Raise DataError if the value of a field is not 0, 1, false or true in an entry. Entries may lack the field."""
+    """Raise DataError if a field of an entry is neither 0, 1, false, true nor missing."""
     values = [item.get(field, 0) for item in items]
     if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
         return

@@ -1,6 +1,7 @@
 """Read and check annotation files, and convert annotation files to Detectron2's dataset dicts.
 
-For large files, ``cache/part_reading.py`` uses ``AnnotationChecker`` for parts that its faster check does not support.
+For large files, ``cache/part_reading.py`` has a faster check. It uses ``AnnotationChecker`` only for the parts of a
+file that the faster check does not support.
 """
 
 import dataclasses

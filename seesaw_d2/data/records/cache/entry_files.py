@@ -1,8 +1,8 @@
 """Write, load, check and remove compiled annotation files.
 
-A compiled file contains a checksum, the length of the description, the description as JSON, and the arrays. The
-checksum detects damaged files, but not manipulated files, because an attacker could compute a valid checksum. Therefore
-a file is not used if other users can write to it.
+A compiled file stores the content of an annotation file in arrays. It consists of a checksum, the length of the
+description, the description as JSON, and the arrays. The checksum detects damaged files, but not manipulated files,
+because an attacker could compute a valid checksum. Therefore a file is not used if other users can write to it.
 """
 
 import contextlib
@@ -129,8 +129,8 @@ def load_entry(path: str) -> MappedTables | None:
     tables = MappedTables(path)
     if tables.meta["name"] != os.path.basename(path):
         raise UnfitEntryError(f"the content belongs to another compiled file, {tables.meta['name']}")
-    # Mark the file as recently used, so that ``tidy`` does not remove the file. This fails without write permission,
-    # but then ``tidy`` cannot remove the file.
+    # Mark the file as recently used, to keep ``tidy`` from removing the file. Without write permission, ``os.utime``
+    # fails, but ``tidy`` cannot remove the file either.
     with contextlib.suppress(OSError):
         os.utime(path)
     return tables
@@ -156,7 +156,7 @@ def foreign_owner(path: str) -> str:
 
 
 def _is_private_group(group: int) -> bool:
-    """Return whether a group is this user's primary group, has the user's name, and has no other members."""
+    """Return True if a group is this user's primary group, has the user's name, and has no other members."""
     import grp  # import inside the function, because Windows lacks both modules
     import pwd
 
@@ -182,7 +182,7 @@ def make_private(cache: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Hold an exclusive lock on a compiled file in a ``with`` block. If the process dies, the lock is released."""
+    """Context manager that holds an exclusive lock on a compiled file. If the process dies, the lock is released."""
     if kind := irregular(f"{path}.lock"):
         raise OSError(errno.EINVAL, f"{path}.lock: expected a regular file, found {kind}")
     with open(f"{path}.lock", "a") as file:
@@ -203,7 +203,7 @@ def tidy(cache: str) -> None:
 
 
 def _is_entry(entry: os.DirEntry) -> bool:
-    """Return whether a directory entry looks like a compiled file, or like a folder that an earlier version created."""
+    """Return True if a directory entry has the name of a compiled file, or is a folder of an earlier version."""
     name = _ENTRY.fullmatch(entry.name)
     if name is None or entry.is_symlink():
         return False

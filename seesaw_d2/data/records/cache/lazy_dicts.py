@@ -20,8 +20,8 @@ from seesaw_d2.data.records.records import ObjectColumns
 class _Object(TypedDict, total=False):
     """Stored fields of an object.
 
-    Because of the type ``float``, msgspec converts integer coordinates to floats. With integers, Detectron2 would
-    truncate the coordinates of resized polygons.
+    The type ``float`` makes msgspec convert integer coordinates to floats. With integers, Detectron2 would truncate the
+    coordinates of resized polygons.
     """
 
     bbox: list[float]
@@ -83,7 +83,7 @@ class CompiledRecords(Sequence):
         return record
 
     def take(self, positions: np.ndarray) -> "CompiledRecords":
-        """Return the records at these positions."""
+        """Return the records at ``positions``, which are indices into this sequence."""
         return CompiledRecords(self._tables, self._image_root, self._categories, indices=self._indices[positions])
 
     def file_names(self) -> Iterator[str]:

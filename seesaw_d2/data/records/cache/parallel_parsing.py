@@ -58,7 +58,7 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         raise UnusualFileError from error
 
 
-# Arguments of ``read_parts``. Forked workers inherit this list, because it is slow to send gigabytes to workers.
+# Arguments of ``read_parts``. Forked workers inherit this list. Sending gigabytes to the workers would be slow.
 _inherited: list[tuple[list[list[msgspec.Raw]], Callable[[bytes], Any]]] = []
 
 
