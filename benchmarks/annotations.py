@@ -79,7 +79,7 @@ def write(path, num_images, seed=0, outlines=True):
 
 
 def own_memory():
-    """Return the anonymous memory of this process in GB. Other processes and files do not share this memory."""
+    """Return the anonymous memory of this process in GB, which is not shared with files or other processes."""
     with open("/proc/self/smaps_rollup") as file:
         lines = dict(line.split(":") for line in file if line.startswith(("Anonymous:", "LazyFree:")))
     return int(lines["Anonymous"].split()[0]) / 1e6

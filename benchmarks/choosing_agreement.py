@@ -4,9 +4,9 @@
     python benchmarks/choosing_agreement.py
     python benchmarks/choosing_agreement.py --without "class-balanced focal loss" --values
 
-choosing.json contains the metrics of the tool and of the full trainings. Each printed line is about one ranking by the
-tool. "held out, seed 0" uses held-out training images, like the tool. "held out, mean" uses the mean over the seeds.
-"test" uses the test images. The interval is a 95 % bootstrap interval from 2000 samples of the methods.
+choosing.json contains the metrics of the tool and of the full trainings. Each printed line has τ of one ranking by the
+tool, with a 95 % bootstrap interval from 2000 samples of the methods. "held out, seed 0" is the ranking on held-out
+training images, as in the tool. "held out, mean" ranks by the mean over the seeds. "test" ranks on the test images.
 """
 
 import argparse

@@ -4,7 +4,7 @@
     python benchmarks/report_page.py --photos folder/of/photos --output output/large
 
 The benchmark repeats the photos until there are 1,000 images. If the command chromium exists, the benchmark also
-measures the time from the start of loading to the "load" event. This time excludes the start of the browser.
+measures the loading time, from the start of loading to the "load" event, without the start of the browser.
 """
 
 import argparse

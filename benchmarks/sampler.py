@@ -66,7 +66,7 @@ def reference_class_aware(records: list[dict], count: int) -> list[int]:
     """Return ``count`` image indices, sampled like CASDataset of the EQL v2 reference.
 
     Each step takes the next category of a shuffled list, and the next image of this category's shuffled list of images.
-    At its end, a list is shuffled again.
+    A list is shuffled again after its last element.
     """
     images: dict[int, list[int]] = {}
     for index, record in enumerate(records):

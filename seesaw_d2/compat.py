@@ -45,8 +45,8 @@ def lvis_eval_class() -> type:
 def loads_lvis_json(load_function: Any) -> bool:
     """Return whether ``register_lvis_instances`` registered ``load_function`` in Detectron2's DatasetCatalog.
 
-    The functions that it registers (v0.6 and main) raise AssertionError for an invalid polygon, KeyError for missing
-    annotations and ValueError for the name of a dataset that is not LVIS.
+    Such functions (in v0.6 and main) raise AssertionError for an invalid polygon, KeyError for missing annotations and
+    ValueError for the name of a dataset that is not LVIS.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
 
@@ -54,7 +54,7 @@ def loads_lvis_json(load_function: Any) -> bool:
 def loads_coco_json(load_function: Any) -> bool:
     """Return whether ``register_coco_instances`` registered ``load_function`` in Detectron2's DatasetCatalog.
 
-    The functions that it registers (v0.6 and main) accept any path as the file name of an image.
+    Such functions (in v0.6 and main) accept any path as the file name of an image.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.coco"
 
@@ -71,8 +71,8 @@ def repeat_factor_options(cfg: Any) -> dict[str, Any]:
 def create_local_process_group(local_size: int) -> None:
     """Create Detectron2's process group of the ``local_size`` processes on this machine.
 
-    This is a collective operation: every process must call this function. Detectron2's main branch provides this
-    function. Detectron2 v0.6 creates the group only in ``launch``, which this project does not call.
+    This is a collective operation: every process must call this function. Detectron2's main branch has a function of
+    the same name. Detectron2 v0.6 creates the group only in ``launch``, which this project does not call.
     """
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
@@ -97,7 +97,7 @@ def set_object_group(timeout: datetime.timedelta) -> None:
 def has_fast_bfloat16() -> bool:
     """Return whether oneDNN computes bfloat16 convolutions on this CPU without slow emulation.
 
-    PyTorch has no public function for this. Return True if a version of PyTorch lacks the private function.
+    The answer comes from a private function of PyTorch. The result is True if a version of PyTorch lacks this function.
     """
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

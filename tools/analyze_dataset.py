@@ -8,9 +8,9 @@
     python tools/analyze_dataset.py --dataset lvis_v1_train --statistics lvis_v1_train.csv
 
 The program prints tables, and writes a table of all categories (categories.csv) and charts (sampling.png) to the output
-folder. --counts analyzes simulated images, which have the given numbers of images and objects for each category. The
-numbers come from an annotation file or from a JSON list of {"name", "image_count", "instance_count"}. --statistics also
-writes a file for the config key MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+folder. --counts analyzes simulated images instead of a data set. The numbers of images and objects per category come
+from an annotation file or from a JSON list of {"name", "image_count", "instance_count"}. --statistics also writes a
+file for the config key MODEL.ROI_HEADS.CALIBRATION.COUNTS.
 """
 
 import argparse

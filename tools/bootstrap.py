@@ -107,7 +107,10 @@ def check_disk(venv: Path) -> None:
 
 
 def stamp_of(venv: Path):
-    """Return the path of the file that marks a finished set-up, and the content that matches the current sources."""
+    """Return the path of the file that marks a finished set-up, and its content for the current sources.
+
+    If an existing file has another content, the set-up must run again.
+    """
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())

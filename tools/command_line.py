@@ -1,4 +1,4 @@
-"""Provide functions that the programs in this folder share."""
+"""Provide argument parsers and error handling for the programs in this folder."""
 
 import argparse
 import ast
@@ -77,7 +77,7 @@ def literals(module: str) -> dict[str, Any]:
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Decorate ``main`` to print errors in one line and to return an exit status.
+    """Decorate the function ``main`` of a program to print errors in one line and to return an exit status.
 
     The exit status is:
 

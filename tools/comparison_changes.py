@@ -8,8 +8,8 @@ from pathlib import Path
 from comparison_rows import fail
 
 ROOT = Path(__file__).resolve().parent.parent
-# File in each run folder that stores the config of the row. It contains all keys, with the values before a training
-# resolves them.
+# File in each run folder that stores the config of the row: all keys, with the values before the training resolves
+# them.
 SAVED = "row_config.yaml"
 # File in the run folder of a row with "after" that stores the SHA-256 of the weights from which the training started.
 SOURCE = "row_source.txt"
@@ -72,9 +72,10 @@ def check_unchanged(row: dict, folder: Path, config: str) -> None:
 
 
 def check_source(row: dict, folder: Path, weights: Path) -> None:
-    """Raise ConfigError if a row started from other weights of the row "after".
+    """Raise ConfigError if the run of a row with "after" started from other weights than ``weights``.
 
-    Before the first checkpoint, write ``SOURCE``. Folders of earlier versions lack this file, and are not checked.
+    If the run has no checkpoint yet, write the hash of ``weights`` to the file ``SOURCE``. Folders of earlier versions
+    lack this file, and are not checked.
 
     Args:
         row: a row with "after".

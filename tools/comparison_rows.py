@@ -47,10 +47,9 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
-    """Return the rows with the given names, and all rows from whose weights these rows start. Keep the order of rows.
+    """Return the rows with the given names, and all rows from whose weights they start, directly or indirectly.
 
-    If the row in "after" has the key "after" too, the result also contains that earlier row, and so on. Without names,
-    return all rows.
+    The result has the order of ``rows``. If ``names`` is None, the result contains all rows.
     """
     if not names:
         return rows

@@ -50,7 +50,12 @@ def group_of(images: float) -> str:
 
 
 def check_groups(files, index: int) -> None:
-    """Log a warning if a file contains another frequency group than LVIS's rule gives to a category."""
+    """Log a warning for each file in which a category has another frequency group than LVIS's thresholds define.
+
+    Args:
+        files: annotation files with the same categories.
+        index: index of the category.
+    """
     from seesaw_d2.utils.messages import shown
 
     for file in files:

@@ -45,8 +45,8 @@ def parse_published(texts: list[str]) -> dict[str, float]:
 def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: list[float]) -> str:
     """Return Kendall's τ_b between the published values and a metric of the rows, as lines of text.
 
-    The first line compares the means over the seeds. Each other line compares the values of one seed. These lines omit
-    seeds that are missing in some rows.
+    The first line compares the means over the seeds. Each further line compares the values of one seed. Seeds without a
+    run of every row have no line.
 
     Args:
         rows: dict from the name of a row to a dict from seed to metrics, in the order of ``published``.

@@ -21,10 +21,11 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
 
     Args:
         path: path of the checkpoint.
-        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of reading them.
+        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of copying them
+            to memory.
 
     Returns:
-        the checkpoint, a dict of tensors and plain values with the weights below the key "model".
+        the checkpoint, a dict of tensors and plain values with the weights at the key "model".
 
     Raises:
         WeightsError: the file is unreadable, corrupt or not a checkpoint.
@@ -105,6 +106,6 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _is_finite(value: Tensor) -> bool:
-    # Summing is several times faster than testing each value, and the sum of values with NaN or infinity is not finite.
-    # If the sum is not finite, test each value, because a sum of finite values can overflow.
+    # A sum over NaN or infinity is not finite, and summing is several times faster than testing each value. Only if the
+    # sum is not finite, test each value, because a sum of finite values can overflow.
     return bool(value.sum().isfinite() or value.isfinite().all())

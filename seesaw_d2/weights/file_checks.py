@@ -12,9 +12,9 @@ from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
-# Addresses whose path handlers support limits of the download time.
+# Prefixes of addresses whose path handlers support limits on the download.
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-# Addresses whose cached file is the download itself. For MMDET, the cached file is the result of a conversion.
+# Prefixes of addresses whose cached file is the downloaded file. For MMDET, the cached file is converted.
 _CACHED = tuple(each for each in _LIMITED if each != MMDET)
 
 
@@ -38,8 +38,8 @@ def download(url: str, limits: Limits | None = None) -> str:
 def check_weights_file(path: str, limits: Limits | None = None) -> None:
     """Check that a weights file exists and is complete. Download a remote file first.
 
-    The check reads only the directory of the zip archive at the end of the file. A truncated file has no directory. If
-    a downloaded file is not a weights file, this function removes the file from the cache.
+    The check reads only the directory at the end of the zip archive, which a truncated file does not have. If a
+    downloaded file is not a weights file, this function removes the file from the cache.
 
     Args:
         path: path or address of the file.

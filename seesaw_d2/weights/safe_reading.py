@@ -22,9 +22,8 @@ from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
-# Environment variable with the paths of trusted files, separated by ":" (";" on Windows). Python's own pickle reads
-# these files. This is not a config key, because a config that is distributed with weights could then declare these
-# weights trusted.
+# Environment variable with the paths of trusted files, separated by ":" (";" on Windows), which Python's own pickle
+# reads. A config key would be unsafe, because a config that is distributed with weights could declare them trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
 # Maximum number of unknown classes in a checkpoint of another program. MMDetection saves about ten.
@@ -56,7 +55,8 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
         ignore_unknown: whether to replace objects of unknown classes by placeholders. If True, the function reads the
             file as a file of ``torch.save`` regardless of its extension, and ignores SEESAW_TRUST_WEIGHTS. If False, an
             object of an unknown class is an error.
-        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of reading them.
+        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of copying them
+            to memory.
 
     Returns:
         the saved object. A safetensors file gives ``{"model": tensors, **metadata}``. The metadata values are strings.
@@ -153,7 +153,7 @@ def check_regular_file(path: str) -> None:
 
 
 def is_trusted(path: str) -> bool:
-    """Return True if SEESAW_TRUST_WEIGHTS contains the path of this file."""
+    """Return whether SEESAW_TRUST_WEIGHTS contains the path of a file. Links are resolved."""
     named = os.environ.get(TRUST_VARIABLE, "").split(os.pathsep)
     return os.path.realpath(path) in {os.path.realpath(name) for name in named if name}
 
@@ -161,8 +161,9 @@ def is_trusted(path: str) -> bool:
 def _read_torch(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
     """Read a file of ``torch.save`` with PyTorch's restricted unpickler. For the arguments, see ``read_weights_file``.
 
-    PyTorch reports only the first unknown class. With ``ignore_unknown``, add a placeholder for this class and read the
-    file again. (``get_unsafe_globals_in_checkpoint`` lists all classes, but not for the format before PyTorch 1.6.)
+    PyTorch reports only the first unknown class. With ``ignore_unknown``, this function adds a placeholder for this
+    class and reads the file again, until PyTorch reports no unknown class. (PyTorch's
+    ``get_unsafe_globals_in_checkpoint`` lists all classes at once, but does not support the format before PyTorch 1.6.)
     """
     check_torch_file(path, records=inspect)
     known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]

@@ -66,7 +66,7 @@ def check_archive(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def is_archive(path: str) -> bool:
-    """Return True if a file is a zip archive. The archive may be corrupt, so that opening it raises an error."""
+    """Return whether a file is a zip archive. The result is also True for some corrupt archives."""
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
@@ -117,7 +117,11 @@ def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
-    """Return the SHA-256 of an archive without record contents, as if its comment had the length ``comment``."""
+    """Return the SHA-256 of an archive without the contents of its records, as hexadecimal digits.
+
+    The length of the zip comment in the digest is ``comment``, so that the digest does not change when ``seal`` adds
+    the comment.
+    """
     size = file.seek(0, os.SEEK_END) - len(archive.comment)
     digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):

@@ -21,7 +21,7 @@ def paths(root: Path) -> list[str]:
 
 
 def missing() -> str | None:
-    """Return a text about the first requirement that this machine does not meet, or None if it meets all of them."""
+    """Describe the first requirement that this machine does not meet, or return None if all requirements are met."""
     absent = [name for name in MODULES if find_spec(name) is None]
     if absent:
         return f"the Python modules {', '.join(MODULES)}, but {sys.executable} does not find {', '.join(absent)}"

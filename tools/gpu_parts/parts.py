@@ -19,14 +19,14 @@ EVERYTHING = "bfloat16, channels last, fused, metrics late"
 
 @dataclass(frozen=True)
 class Part:
-    """Define a part of ``make gpu``.
+    """Part of ``make gpu``: commands to run, and a reader of their output.
 
     Args:
         name: unique name of the part. The files with the log and the result have the same name.
         what: description in the table.
         commands: callable that takes the output folder and returns commands, each a list of arguments for Python. The
-            next command runs only if the GPU ran out of memory in the command before it. A command may write files to a
-            subfolder with the name of the part.
+            first command runs. Each further command runs only if the GPU ran out of memory in the previous command. A
+            command may write files to a subfolder with the name of the part.
         limit: time limit of each command in seconds.
         read: callable that takes the output of the command and the output folder, and returns the rows of the table.
     """

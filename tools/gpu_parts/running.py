@@ -40,8 +40,8 @@ def finished(folder: Path, part: Part, key: str) -> dict | None:
 def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
     """Run a part, write its log and result, and return the result.
 
-    The part stops after ``seconds`` or after its own time limit. If ``seconds`` or an interruption stops the part, this
-    function keeps the files of the part, so that the next call continues.
+    The part stops after ``seconds`` or after its own time limit. If ``seconds`` or an interruption stops the part, the
+    next call continues with the files of the part.
     """
     start, status, rows = time.monotonic(), UNFINISHED, []
     if known(folder, part, key)["status"] != UNFINISHED:

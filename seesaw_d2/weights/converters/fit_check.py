@@ -13,7 +13,7 @@ from seesaw_d2.weights.checkpoint_io import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
-    """Return a dict from name to shape of each parameter and buffer in the checkpoints of the model of ``cfg``."""
+    """Return the shapes of the parameters and buffers of a config's model, except batch counters, as a dict by name."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "meta"

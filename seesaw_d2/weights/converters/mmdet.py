@@ -60,7 +60,7 @@ class MmdetModel:
 
     @property
     def config(self) -> str:
-        """Return the path of this project's most similar config. ``overrides`` contains the other differences."""
+        """Return the path of this project's most similar config. ``overrides`` contains the remaining differences."""
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:

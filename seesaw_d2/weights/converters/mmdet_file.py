@@ -39,8 +39,8 @@ class Converted:
     Attributes:
         model: the detected model, or None if the caller passed a config.
         config: path of the config of the model.
-        overrides: config overrides KEY, VALUE, ... that make ``config`` reproduce MMDetection's detections.
-        carried: the part of ``overrides`` that comes from the config text of the checkpoint.
+        overrides: config overrides [KEY, VALUE, ...] with which ``config`` reproduces MMDetection's detections.
+        carried: the part of ``overrides`` that the config text of the checkpoint defines.
         notes: one line for each setting that could not be compared with the config.
         device: MODEL.DEVICE of the config.
         written: number of written tensors.

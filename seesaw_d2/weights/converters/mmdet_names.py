@@ -1,8 +1,9 @@
 """Rename MMDetection's parameters of Mask R-CNN and Cascade Mask R-CNN with ResNet and FPN for Detectron2.
 
-MMDetection 2.0 to 3.3 use the same names. Tensors do not change, because both projects order class-specific box
-regression by category, order anchors by position and then by aspect ratio, and flatten features as C, H, W.
-MMDetection 1 is not supported. In MMDetection 1, background is the first class, and the width of a box is x2 - x1 + 1.
+MMDetection 2.0 to 3.3 use the same names. Tensors do not change, because Detectron2 and MMDetection use the same
+orders: class-specific box regression by category, anchors by position and then by aspect ratio, and flattened features
+as C, H, W. MMDetection 1 is not supported, because background is its first class, and the width of a box is
+x2 - x1 + 1.
 """
 
 import re
@@ -52,7 +53,7 @@ def is_dropped(name: str) -> bool:
 
 
 def is_before_2(name: str) -> bool:
-    """Return True for a parameter name in the heads of MMDetection 1."""
+    """Return whether ``name`` is the name of a parameter in the heads of an MMDetection 1 model."""
     return bool(_BEFORE_2.match(name))
 
 

@@ -145,7 +145,7 @@ def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return the parts of all stages as a list. A value that is not a list is a single part for all stages."""
+    """Return ``value``, a list with the part of each stage, or [``value``] if it is a single part for all stages."""
     return value if isinstance(value, list) else [value]
 
 
@@ -187,7 +187,7 @@ def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> Non
 
 
 def _predictor(found: Settings, predictor: Any, normed: Part, plain: Part, place: str) -> tuple[bool, dict[str, Any]]:
-    """Return whether a predictor is normalized, and its settings. The misspelled "tempearture" is MMDetection's key."""
+    """Return whether a predictor is normalized, and its settings. (MMDetection misspells the key "tempearture".)"""
     is_normed = isinstance(predictor, dict) and predictor.get("type") in normed.fixed["type"]
     return is_normed, {"tempearture": 20, **found.part(predictor, normed if is_normed else plain, place)}
 
