@@ -40,7 +40,12 @@ def columns_of(methods: dict[str, dict], metric: str) -> dict[str, dict[str, flo
 
 
 def interval(full: list[float], tool: list[float], samples: int = 2000) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % quantiles of τ over bootstrap samples of the methods."""
+    """Return the 2.5 % and 97.5 % quantiles of τ over ``samples`` bootstrap samples of the methods.
+
+    Args:
+        full, tool: metric of each method, in full trainings and in the tool.
+        samples: number of bootstrap samples.
+    """
     generator, pairs, found = random.Random(0), list(zip(full, tool, strict=True)), []
     for _ in range(samples):
         drawn = generator.choices(pairs, k=len(pairs))
@@ -51,7 +56,13 @@ def interval(full: list[float], tool: list[float], samples: int = 2000) -> tuple
 
 
 def report(data: dict, without: list[str], values: bool) -> None:
-    """Print τ for each data set, metric and ranking."""
+    """Print τ for each data set, metric and ranking.
+
+    Args:
+        data: content of choosing.json.
+        without: names of the methods to leave out.
+        values: whether to print also the metrics of each method.
+    """
     for name, content in data.items():
         methods = {key: each for key, each in content["methods"].items() if key not in without}
         print(f"{name}: {content['about']}")

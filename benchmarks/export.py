@@ -48,7 +48,14 @@ def pictures(cfg, count):
 
 
 def eager(model, cfg, batch, dtype):
-    """Return a function that runs the original model on a list of images, with ``batch`` images per forward pass."""
+    """Return a function that runs the original model on a list of images.
+
+    Args:
+        model: the original model.
+        cfg: config of the model.
+        batch: number of images per forward pass.
+        dtype: autocast dtype, "float32", "float16" or "bfloat16".
+    """
 
     def run(given):
         for start in range(0, len(given), batch):
@@ -60,7 +67,13 @@ def eager(model, cfg, batch, dtype):
 
 
 def exported(cfg, folder, file_format, dtype, sample):
-    """Export the model to a file, and print the differences between the exported and the original model.
+    """Export the model to a file, and print a table row with the differences from the original model.
+
+    Args:
+        cfg: config of the model.
+        folder: folder of the file.
+        file_format, dtype: format and dtype of the exported model.
+        sample: image for the comparison.
 
     Returns:
         a function that runs the exported model on a list of images, or None if the differences are too large.

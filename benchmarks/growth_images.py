@@ -22,7 +22,12 @@ from measuring import header, row
 
 
 def measure(path: str, masks: bool) -> None:
-    """Run the steps at the start of a training, and print the CPU seconds and the memory of each step as JSON."""
+    """Run the steps at the start of a training, and print the CPU seconds and the memory of each step as JSON.
+
+    Args:
+        path: path of the annotation file.
+        masks: whether the model has a mask head, so that the masks are checked.
+    """
     from detectron2.config import get_cfg
 
     from seesaw_d2 import add_seesaw_config

@@ -52,7 +52,10 @@ RESIZES = (PILLOW, PYTORCH, OPENCV)
 
 
 def make_photos(folder: Path, count: int, size=(640, 480), seed: int = 0) -> list[Path]:
-    """Write images of noise at several scales, and return their paths. The files are about as large as photos."""
+    """Write ``count`` JPEGs of noise at several scales, about as large as photos, and return their paths.
+
+    ``size`` is (width, height) in pixels.
+    """
     rng, paths = np.random.default_rng(seed), []
     for number in range(count):
         image = np.zeros((size[1], size[0], 3), np.float32)
@@ -153,7 +156,16 @@ def decoding_and_mapping(paths, records, repetitions: int) -> None:
 
 
 def loading(records, workers: int, batches: int, repetitions: int) -> None:
-    """Measure the loaders in wall-clock seconds, because several processes run. Exclude the start of the workers."""
+    """Measure the images per wall-clock second of Detectron2's loader and of this project's loader.
+
+    The start of the workers is excluded. CPU seconds of this process would not include the workers.
+
+    Args:
+        records: dataset dicts of the images.
+        workers: number of worker processes.
+        batches: number of measured batches of 8 images.
+        repetitions: number of repetitions, in each of which the loaders are measured in turn.
+    """
 
     def theirs():
         return build_detection_train_loader(

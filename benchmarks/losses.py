@@ -34,7 +34,13 @@ P, Q, EPS = 0.8, 2.0, 1e-2
 
 
 def reference(logits, labels, counts):
-    """Return Seesaw Loss as MMDetection computes it, and update ``counts`` (C + 1,) float32 in place."""
+    """Return Seesaw Loss as MMDetection computes it.
+
+    Args:
+        logits: (N, C + 2).
+        labels: (N,) in [0, C], where C is background.
+        counts: (C + 1,) float32 class counts, updated in place.
+    """
     num_classes = logits.shape[1] - 2
     for label in labels.unique():
         counts[label] += (labels == label).sum()
@@ -59,7 +65,10 @@ def frequencies(num_classes):
 
 
 def built(name, num_classes):
-    """Build a loss from a config. The most frequent category occurs in 100,000 of 200,000 training images."""
+    """Build the loss ``name`` for categories with a Zipf distribution.
+
+    The most frequent category occurs in 100,000 of 200,000 training images.
+    """
     cfg = get_cfg()
     add_seesaw_config(cfg)
     cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME = name
@@ -79,7 +88,14 @@ def batch(num_classes, num_foreground, device, rows=1024):
 
 
 def contestants(name, num_classes, num_foreground, device):
-    """Return a dict from the name of a loss to a function that runs its forward and backward pass."""
+    """Return a dict from the name of a loss to a function that runs one forward and backward pass.
+
+    Args:
+        name: name of the measured loss.
+        num_classes: number of categories.
+        num_foreground: number of foreground proposals in the batch.
+        device: device of the tensors.
+    """
     loss = built(name, num_classes).to(device)
     # If the loss does not model background, background proposals get the label of the last category.
     labels = batch(loss.num_label_values - 1, num_foreground, device)

@@ -52,9 +52,9 @@ def shapes(rng, count=400, variants=5):
 
 
 def make(num_images: int, folder: str, rank: int, processes: int):
-    """Return the detections of this process, a list of ``Detections``, one per image.
+    """Return the generated detections of the images of process ``rank``, a list of ``Detections``, one per image.
 
-    The process of rank 0 also writes the annotation file.
+    The process of rank 0 also writes the annotation file val.json to ``folder``.
     """
     from seesaw_d2.evaluation import Detections
 

@@ -58,7 +58,10 @@ def folder_of(name: str, seed: int, output: Path) -> Path:
 
 
 def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
-    """Return the commands of a run, each a list of words. The commands must run in the root folder of the project."""
+    """Return the commands that train and evaluate a run, each a list of arguments of Python.
+
+    The commands must run in the root folder of the project.
+    """
     folder = folder_of(row["name"], seed, output)
     weights = folder / "model_final.pth"
     arguments = ["train_net.py", "--config-file", row["config"]]
@@ -73,7 +76,7 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 
 
 def train(row: dict, seed: int, output: Path) -> dict:
-    """Return the results of a run. If the run is not finished, first run its commands."""
+    """Return the results of a run, as ``read_results`` does. If the run is not finished, first run its commands."""
     folder = folder_of(row["name"], seed, output)
     if "after" in row:
         check_source(row, folder, folder_of(row["after"], seed, output) / "model_final.pth")
@@ -150,9 +153,9 @@ def claim(row: dict, seed: int, output: Path) -> None:
 
 
 def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> dict[str, list[dict]]:
-    """Run all rows with all seeds. Return a dict from the name of a row to a list of results, one for each seed.
+    """Run all rows with all seeds, ``num_jobs`` at a time. Return a dict from row name to the results of each seed.
 
-    A row with "after" starts when this earlier row is finished.
+    A row with "after" starts when the earlier row is finished.
     """
     running = {}
 

@@ -31,9 +31,13 @@ def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], nu
 
 
 def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[dict[str, str]]]:
-    """Read predictions.csv of each run.
+    """Read predictions.csv of the two runs.
 
-    Return the rows of the first file, and for each run a dict from image id to predicted class.
+    Returns:
+        the rows of the first file, and for each run a dict from image id to predicted class.
+
+    Raises:
+        DataError: the runs have predictions for different images, or different true classes of an image.
     """
     from seesaw_d2.errors import DataError
     from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
@@ -70,7 +74,14 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 
 def check_known(run: Path, expected: str, kind: str, unknown: set[str]) -> None:
-    """Raise DataError if ``unknown``, a set of classes or image ids in predictions.csv of a run, is not empty."""
+    """Raise DataError if predictions.csv of a run contains unknown classes or image ids.
+
+    Args:
+        run: folder of the run.
+        expected: description of the valid values, for the message.
+        kind: kind of the values, "class" or "id", for the message.
+        unknown: the unknown values. If empty, no error is raised.
+    """
     from seesaw_d2.errors import DataError
 
     if unknown:

@@ -40,7 +40,13 @@ def parse(arguments):
 def read_ground_truth(args, cfg):
     """Return the annotation file and the frequency group of each category.
 
-    Raise an error if the order of the categories differs from the training set of the config or from the checkpoint.
+    Args:
+        args: parsed arguments of the program.
+        cfg: config of ``--config-file``, or the default config.
+
+    Raises:
+        SeesawError: the file has no annotations, or the order of the categories differs from the training set of the
+            config or from the checkpoint.
     """
     from seesaw_d2.data.records.annotation_files import read_annotations
     from seesaw_d2.data.records.catalog import categories_of, check_registered, read_annotation_file

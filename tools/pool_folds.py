@@ -186,7 +186,12 @@ def check_different_files(folds: list[tuple[str, str]]) -> None:
 
 
 def check_same_fields(parts, paths: list[str]) -> None:
-    """Raise DataError if the results differ in whether they contain boxes and masks. Ignore empty results."""
+    """Raise DataError if only some of the results contain boxes, or only some contain masks. Ignore empty results.
+
+    Args:
+        parts: detections of each fold.
+        paths: path of each results file.
+    """
     from seesaw_d2.errors import DataError
 
     filled = [(path, part) for path, part in zip(paths, parts, strict=True) if len(part)]

@@ -84,8 +84,8 @@ class CrossEntropyLoss(ClassificationLoss):
         targets = labels if targets is None else targets
         return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 
-    # The next two methods return the class losses (R,), the weights of these losses, (R,) or None, and the objectness
-    # logits (N, 2).
+    # The next two methods take arguments of ``compute`` and the mask labels == C, (N,). They return the class losses
+    # (R,), the weights of these losses, (R,) or None, and the objectness logits (N, 2).
 
     def _gathered(self, logits, labels, weights, targets, is_background):
         """Compute class losses only for the R foreground proposals."""

@@ -48,7 +48,13 @@ class SigmoidLoss(ClassificationLoss):
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors f_j >= 0 of the binary losses, in a shape that broadcasts to (N, L)."""
+        """Return the factors f_j >= 0 of the binary losses, in a shape that broadcasts to (N, L).
+
+        Args:
+            logits: (N, L).
+            labels: (N,) int64 in [0, C].
+            targets: (N, L), result of ``targets``.
+        """
         raise NotImplementedError
 
     def activation(self, logits: Tensor) -> Tensor:

@@ -195,10 +195,10 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
-    """Build the classifier ``name`` with ``cls_loss.num_logits`` outputs.
+    """Build the classifier ``name`` with ``in_features`` inputs and ``cls_loss.num_logits`` outputs.
 
-    The weights are initialized from a normal distribution with standard deviation 0.01. The initial bias is
-    ``cls_loss.initial_bias()``, or 0 if this method returns None.
+    The initial weights are normally distributed with standard deviation 0.01. The initial bias is
+    ``cls_loss.initial_bias()``, or 0 if this method returns None. Only "NormedLinear" uses ``temperature``.
     """
     if name not in CLASSIFIERS:
         raise ValueError(f"cls_predictor: expected one of {', '.join(CLASSIFIERS)}, found {name!r}")

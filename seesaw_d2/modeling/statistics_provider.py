@@ -16,7 +16,14 @@ def provide_statistics(
     names: Callable[..., Any],
     fractal_dimensions: Callable[..., Any],
 ) -> None:
-    """Set the functions of the data package that the other functions of this module call."""
+    """Set the functions of the data package that the other functions of this module call.
+
+    Args:
+        training_statistics: called by ``training_statistics``.
+        training_frequency_groups: called by ``training_frequency_groups``.
+        names: called by ``provide_names``.
+        fractal_dimensions: called by ``training_fractal_dimensions``.
+    """
     _provided.update(statistics=training_statistics, groups=training_frequency_groups, names=names)
     _provided.update(fractal_dimensions=fractal_dimensions)
 
@@ -32,10 +39,13 @@ def training_statistics(cfg) -> Any:
 
 
 def training_frequency_groups(cfg, num_classes: int | None = None) -> Any:
-    """Return the frequency groups of DATASETS.TRAIN from ``seesaw_d2.data.training_frequency_groups``."""
+    """Return the frequency group of each category of DATASETS.TRAIN, int (C,): 0 rare, 1 common, 2 frequent.
+
+    The result comes from ``seesaw_d2.data.training_frequency_groups`` and is None if the groups are unknown.
+    """
     return _provided["groups"](cfg, num_classes)
 
 
 def training_fractal_dimensions(cfg, num_classes: int) -> Any:
-    """Return the fractal dimension of each category of DATASETS.TRAIN from ``seesaw_d2.data``."""
+    """Return the fractal dimension of each category of DATASETS.TRAIN, (C,), from ``seesaw_d2.data``."""
     return _provided["fractal_dimensions"](cfg, num_classes)

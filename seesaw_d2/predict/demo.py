@@ -135,7 +135,10 @@ def _writable_name(path: str) -> str:
 
 
 def check_encodable(key: str, paths: list[str]) -> None:
-    """Raise ConfigError if a path is not valid UTF-8, because OpenCV would terminate the process."""
+    """Raise ConfigError if a path is not valid UTF-8, because OpenCV would terminate the process.
+
+    ``key`` is the option that sets the paths, for the message.
+    """
     if wrong := [path for path in paths if not encodable(path)]:
         raise ConfigError(f"{key}: expected file names in UTF-8, found {shortened(ascii(wrong[0]))}")
 
@@ -156,9 +159,14 @@ def check_targets(targets: list[str], *, overwrite: bool) -> None:
 
 
 def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
-    """Draw each image and write it to its output file. Return a text such as "2 images" for a message.
+    """Draw detections on each image, and write the drawings. Return a text such as "2 images" for a message.
 
-    Create the output folder if it does not exist.
+    A missing output folder is created.
+
+    Args:
+        paths: paths of the images.
+        targets: path of the output file for each image.
+        draw: result of ``painter``.
     """
     make_folder(os.path.dirname(os.path.abspath(targets[0])))
     drawings = draw(map(read_image, paths))
@@ -189,9 +197,14 @@ def video_target(video: Video, output: str) -> str:
 
 
 def draw_video(video: Video, target: str, draw: Painter) -> str:
-    """Draw all frames and write them to a video file. Return a text such as "a video of 10 frames" for a message.
+    """Draw detections on all frames, and write a video. Return a text such as "a video of 10 frames" for a message.
 
-    Create the output folder if it does not exist.
+    A missing output folder is created.
+
+    Args:
+        video: the input video.
+        target: path of the output video.
+        draw: result of ``painter``.
     """
     make_folder(os.path.dirname(os.path.abspath(target)))
     writer, count = VideoWriter(target, video.rate), 0

@@ -96,7 +96,15 @@ def _count(judged: dict[int, list[Shown]]) -> str:
 
 
 def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
-    """Draw the image with boxes, masks and labels. The labels are Matplotlib text, which stays sharp, unlike pixels."""
+    """Draw an image with boxes, masks and labels. The labels are Matplotlib text, which stays sharp, unlike pixels.
+
+    Args:
+        ax: Matplotlib axes.
+        record: dataset dict of the image.
+        shown: objects or detections to draw.
+        metadata: Detectron2's metadata of the data set.
+        groups: as in ``draw_predictions``.
+    """
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
     colors = [_color(each, groups) for each in shown]
     solid = [each.verdict != MISSED for each in shown]
@@ -149,9 +157,13 @@ def _judged_categories(record, index_of) -> set[int] | None:
 
 
 def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
-    """Read the detections to draw from a results file.
+    """Read the detections to draw from a results file. Return a dict from image id to detections, best score first.
 
-    Return a dict from image id to detections, in descending order of scores.
+    Args:
+        file: path of the results file.
+        min_score: minimum score of the detections.
+        records: dataset dicts of the drawn images.
+        index_of: dict from category id to class index.
     """
     tell_replaced_results(os.path.dirname(file))
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)

@@ -51,7 +51,14 @@ def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: 
 def gallery_entry(
     image_id: int, file_name: str, ground_truth: LVIS, runs: list[tuple[Detections, Outcome]]
 ) -> dict[str, Any] | None:
-    """Return the template variables for an image and its boxes, or None if the image file is unreadable."""
+    """Return the template variables for an image and its boxes, or None if the image file is unreadable.
+
+    Args:
+        image_id: id of the image.
+        file_name: path of the image.
+        ground_truth: ground truth of the data set.
+        runs: for each run, all its detections, and the predicted categories of all objects.
+    """
     try:
         pixels = read_image(file_name, "RGB")
     except Exception:  # decoders raise many types of errors

@@ -73,7 +73,7 @@ def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]
 
 
 def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
-    """Return a dict from option to value for the options that must be equal on all machines."""
+    """Return the options that must be equal on all machines, as a dict from option to value."""
     given = {f"--{name.replace('_', '-')}": str(getattr(args, name)) for name in ("eval_only", "resume", "overwrite")}
     given["--num-machines"] = str(world.size // world.local_size)
     given["--num-gpus or --num-processes"] = str(world.local_size)

@@ -121,7 +121,10 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """Return the hooks of this module that the config enables. The hooks must run before the event writers."""
+    """Return the hooks of this module that the config enables. The hooks must run before the event writers.
+
+    ``build_loader`` takes the name of a data set and returns its test loader.
+    """
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]

@@ -117,7 +117,13 @@ def _checked(preflight: Preflight, lock: RunLock) -> Job:
 
 
 def train(job: Job, preflight: Preflight, args) -> None:
-    """Train the model. Evaluate it every TEST.EVAL_PERIOD iterations and at the end."""
+    """Train the model, and evaluate it every TEST.EVAL_PERIOD iterations and at the end.
+
+    Args:
+        job: the training.
+        preflight: checks of the job, which may have built the model.
+        args: parsed arguments of ``argument_parser``.
+    """
     set_up_run(job.cfg, args, job.cfg.OUTPUT_DIR)
     for note in job.notes:
         logger.info(note)

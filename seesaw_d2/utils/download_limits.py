@@ -78,7 +78,12 @@ class _GivenUp(Exception):
 
 
 def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the pieces of a file from a queue. Raise OSError after a timeout, or if the file is too large."""
+    """Yield the pieces of a file from a queue until an empty piece arrives.
+
+    Raises:
+        OSError: a time limit was reached, or the file is too large.
+        Exception: the queue contains this exception.
+    """
     begin = last = time.monotonic()
     size = recent = 0
     while True:
@@ -116,7 +121,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _open(url: str, timeout: float) -> Any:
-    """Open a URL, and follow redirections. Raise OSError for a redirection from https to another scheme."""
+    """Open a URL, and follow redirections.
+
+    Raises:
+        OSError: the server sent an error, too many redirections, or a redirection from https to another scheme.
+    """
     opener, given = urllib.request.build_opener(_NoRedirect), url
     for _ in range(_MAX_REDIRECTS):
         try:
@@ -134,7 +143,11 @@ def _open(url: str, timeout: float) -> Any:
 
 
 def _answer(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of a URL in pieces. First check the headers, and finally check the length of the content."""
+    """Yield the content of a URL in pieces.
+
+    Raises:
+        OSError: the server cannot be reached, its headers are wrong, or the content has another length than announced.
+    """
     try:
         response = _open(url, 2 * limits.silence)  # the timeout ends the thread of an abandoned download
     except urllib.error.URLError as error:

@@ -52,6 +52,11 @@ def iteration(name: str, limit: float, *arguments: str) -> Part:
     """Return a part that compares the trainers of Detectron2 with the trainer of this project.
 
     If the GPU runs out of memory, the part runs again with fewer images.
+
+    Args:
+        name: name of the part.
+        limit: time limit in seconds.
+        arguments: additional arguments of benchmarks/iteration.py.
     """
 
     def commands(folder: Path) -> list[Command]:

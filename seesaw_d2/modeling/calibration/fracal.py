@@ -47,12 +47,18 @@ def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", f
 
 
 def fracal(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the log factors w_c - λ log D_c, (C,), for a softmax over the categories. w are the ``class_weights``."""
+    """Return the log factors w_c - λ log D_c, (C,), for a softmax over the categories.
+
+    Args:
+        weights: (C,) ``class_weights`` w.
+        dimensions: (C,) fractal dimensions D in [1, 2].
+        lambda_: λ >= 0.
+    """
     return weights - lambda_ * dimensions.double().log()
 
 
 def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the offsets w_c - log10(C D_c^λ / Σ_j D_j^λ), (C,), for sigmoid logits. w are the ``class_weights``."""
+    """Return the offsets w_c - log10(C D_c^λ / Σ_j D_j^λ), (C,), for sigmoid logits. Arguments are as in ``fracal``."""
     spread = dimensions.double() ** lambda_
     return weights - (spread / spread.sum()).log10() - math.log10(len(spread))
 

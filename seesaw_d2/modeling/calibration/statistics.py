@@ -114,7 +114,12 @@ def recorded_categories(source: str) -> Categories | None:
 
 
 def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> CalibrationStatistics:
-    """Return the statistics in a CSV file. The rows, sorted by category_id, have the order of the model's classes."""
+    """Return the statistics in a CSV file with one row per category. Sorted by category_id, row i is class i.
+
+    Raises:
+        ConfigError: the file does not have ``num_classes`` different categories, or a fractal dimension is not in
+            [1, 2].
+    """
     columns = COLUMNS if calibration.needs_dimensions else COLUMNS[:-1]
     rows = sorted(read_results_table(path, (), columns), key=lambda row: row["category_id"])
     ids, *values = (np.array([row[name] for row in rows], np.float64) for name in columns)

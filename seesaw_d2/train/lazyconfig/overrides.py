@@ -69,7 +69,7 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
 
 
 def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
-    """Raise ConfigError if an override replaces a number or a boolean by another type of value.
+    """Raise ConfigError if an override ``key=value`` replaces a number or a boolean by another type of value.
 
     An integer and a float may replace each other, and None may replace any value.
     """

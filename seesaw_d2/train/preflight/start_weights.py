@@ -20,6 +20,10 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
 
     If the job resumes from a checkpoint, check nothing, because the job ignores ``MODEL.WEIGHTS``.
 
+    Args:
+        cfg: config of the job.
+        eval_only, resume: options of the command line.
+
     Raises:
         ConfigError: an evaluation has no weights, or a download limit is out of range.
         WeightsError: the file is missing or truncated.
@@ -45,7 +49,8 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
     """Check that ``MODEL.WEIGHTS`` can be read, and contains a trained model instead of a pretrained backbone.
 
     Args:
-        hint: last sentence of the error message. It tells the user how to set the weights.
+        cfg: the config.
+        hint: last sentence of the error message, which tells the user how to set the weights.
 
     Raises:
         ConfigError: ``MODEL.WEIGHTS`` is empty or names a pretrained backbone.
@@ -66,8 +71,10 @@ def load_start_weights(
     This function logs nothing, because the job loads the same weights later, and then logs the messages.
 
     Args:
+        cfg: config of the job.
         model: a model on the CPU, frozen according to MODEL.FREEZE.
         categories: class names of the job's data sets, or None if unknown.
+        eval_only, resume: options of the command line.
 
     Returns:
         the checkpointer. Its attribute ``incompatible`` lists the parameters that do not match the weights.

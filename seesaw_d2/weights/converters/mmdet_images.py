@@ -73,7 +73,14 @@ def _read_preprocessor(values: Mapping[str, Any], found: Settings) -> None:
 
 
 def _read_colors(values: Mapping[str, Any], to_rgb: Any, where: str, found: Settings) -> None:
-    """Read channel order, mean and standard deviation. MMDetection decodes images as BGR."""
+    """Store channel order, mean and standard deviation of the images in ``found``.
+
+    Args:
+        values: dict with "mean" and "std", in the channel order after the conversion.
+        to_rgb: whether MMDetection converts the images, which it decodes as BGR, to RGB.
+        where: path of ``values`` in the config, for messages.
+        found: the settings read so far.
+    """
     if to_rgb not in (True, False):
         found.reject(where, "True or False for the conversion to RGB", to_rgb)
         return

@@ -30,8 +30,14 @@ class Settings:
     def part(self, value: Any, known: Part, place: str, default: Any = None) -> Any:
         """Check the keys and values of a dict in the config, and append unsupported settings to ``problems``.
 
+        Args:
+            value: the dict, or None if the config does not contain it.
+            known: supported keys and values.
+            place: path of the dict in the config.
+            default: result for a missing dict. If None, the result is {}, and ``unsaid`` lists the missing dict.
+
         Returns:
-            ``value``, or ``default`` if ``value`` is None or not a dict.
+            ``value`` or, if ``value`` is not a dict, ``default``.
         """
         if isinstance(value, dict):
             self.problems += known.problems(value, place)

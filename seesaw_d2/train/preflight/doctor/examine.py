@@ -60,7 +60,10 @@ def _examine_config(preflight: Preflight, findings: Findings) -> None:
 
 
 def _examine_model(preflight: Preflight, findings: Findings) -> None:
-    """Build the model, and train one step. If config or data have problems, check only the weights and OUTPUT_DIR."""
+    """Build the model, load its weights, train one step, and examine the disk space.
+
+    If earlier checks found problems, check only the file MODEL.WEIGHTS and OUTPUT_DIR.
+    """
     check_folder, check_weights = preflight.file_checks()
     if findings.to_fix:
         with findings.section("weights"):
@@ -85,7 +88,7 @@ def _examine_model(preflight: Preflight, findings: Findings) -> None:
 
 
 def _examine_folder(check: Callable[[], object], findings: Findings) -> None:
-    """Check OUTPUT_DIR. Report an existing run only as a note, because the user may want to continue this run."""
+    """Check OUTPUT_DIR with ``check``. Report an existing run only as a note, because the user may want to resume."""
     try:
         check()
     except FolderInUse as error:
