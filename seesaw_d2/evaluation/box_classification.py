@@ -103,8 +103,8 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
     """Classify all objects, except crowds, with their ground-truth boxes as proposals.
 
     The model must be a GeneralizedRCNN with Detectron2's StandardROIHeads, CascadeROIHeads or Res5ROIHeads, or with a
-    subclass of these ROI heads. In a cascade, all stages classify the same ground-truth boxes, and the function
-    averages the probabilities or the logits of the stages, as MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects.
+    subclass of these ROI heads. In a cascade, all stages classify the same ground-truth boxes, and their probabilities
+    or logits are averaged (MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE).
 
     Args:
         model: the detector. The function sets the model to evaluation mode, and restores the mode at the end.

@@ -51,8 +51,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     ``evaluator_type`` in the metadata of the data set selects the evaluator: ``LongTailEvaluator`` for LVIS and the
     detection data sets of DATASETS.REGISTER, ``ClassificationEvaluator`` for data sets of labelled images, and
     Detectron2's evaluators for other built-in data sets. If the model has a semantic segmentation head, a
-    ``SemanticEvaluator`` is added. It is the only evaluator if the model only segments, or if the data set has only
-    label maps.
+    ``SemanticEvaluator`` is added. If the model detects no objects, or if the data set has only label maps, the
+    ``SemanticEvaluator`` is the only evaluator.
 
     Args:
         cfg: a config. The evaluators of detections read MODEL.MASK_ON, TEST.DETECTIONS_PER_IMAGE, TEST.LVIS_ENGINE,

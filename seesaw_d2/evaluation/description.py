@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def describe(
     name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
 ) -> dict[str, Any]:
-    """Describe the evaluated data set and the detections, because AP values are comparable only for the same data.
+    """Describe the evaluated data set and the detections. AP values are comparable only for the same data.
 
     Args:
         name: name of the data set.
@@ -89,6 +89,6 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations without masks, except crowds. With these annotations, masks cannot be evaluated."""
+    """Return the ids of annotations, except crowds, without masks. Such annotations make mask evaluation impossible."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

@@ -24,7 +24,7 @@ MIN_IOU = 0.5
 def average_precision_without_errors(results: DetectionResults) -> dict[str, float]:
     """Compute AP, APr, APc and APf after correcting each type of error.
 
-    The name of a metric ends with the correction. These functions of this module compute the corrections:
+    The name of a metric ends with the correction, which a function of this module computes:
 
     - "_relabelled": ``relabelled``
     - "_no_confusion": ``without_confusions``
@@ -88,7 +88,7 @@ def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def without_background(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove detections of background. Their IoU with all objects of all categories is below 0.5.
+    """Remove detections of background, whose IoU with each object of any category is below 0.5.
 
     Detections that overlap an ignored object remain.
     """

@@ -30,7 +30,8 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Dict from the name of each file of ``Evaluation.write`` to a text in it. Files without this text are not overwritten.
+# Maps each file that ``Evaluation.write`` creates to text that the file contains. Files without the text are not
+# overwritten.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 

@@ -1,7 +1,7 @@
 """Record how the settings of an evaluation differ from the settings of the run in the same folder.
 
 An evaluation may use other weights, another calibration or other image sizes than the run, and replace the results in
-the run's folder. Without the record, programs that compare runs would assume that the new results belong to the run's
+the run's folder. The record tells programs that compare runs that the new results do not belong to the run's
 config.yaml.
 """
 
@@ -88,8 +88,8 @@ def other_settings(folder: str, config: str, weights: str, *, augmented: bool = 
 def recorded_settings(folders: Collection[str], found: Differences | None) -> Iterator[None]:
     """Record differences in the results folders of the evaluation that runs in a ``with`` block.
 
-    If there are differences, write the records before the block. If there are none, remove the records of an earlier
-    evaluation after the block, because the block has replaced the results of the earlier evaluation.
+    Differences are written before the block. Without differences, the records of an earlier evaluation are removed
+    after the block, which has replaced the results of the earlier evaluation.
 
     Args:
         folders: results folders.
@@ -125,7 +125,7 @@ def describe_settings(found: Differences) -> str:
 
 
 def tell_replaced_results(folder: str) -> Differences:
-    """Return the settings in which an evaluation differs from the run's config.yaml. Log a warning if any differ."""
+    """Return the settings in which the results of a folder differ from its config.yaml. Log a warning if any differ."""
     found = read_settings(folder)
     if found:
         warn_once(

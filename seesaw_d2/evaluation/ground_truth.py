@@ -55,7 +55,7 @@ class GroundTruth(LVIS):
 
 
 def follows_coco(ground_truth: LVIS) -> bool:
-    """Return whether COCO's rules apply to the ground truth. For lvis-api's own ``LVIS`` objects, return False."""
+    """Return True if COCO's rules apply to the ground truth, and False for lvis-api's own ``LVIS`` objects."""
     return getattr(ground_truth, "coco", False)
 
 
@@ -74,9 +74,8 @@ class Curves:
     """Precision and recall that an evaluation engine computed.
 
     Attributes:
-        precision: (T, R, C, A) float64, precision in [0, 1]. If a category has no objects of an area range, its values
-            are -1.
-        recall: (T, C, A) float64, maximum recall in [0, 1]. The values of a category without objects of a size are -1.
+        precision: (T, R, C, A) float64, precision in [0, 1], or -1 for a category without objects of a size.
+        recall: (T, C, A) float64, maximum recall in [0, 1], or -1 for a category without objects of a size.
         category_ids: the C category ids in ascending order.
     """
 
@@ -88,8 +87,8 @@ class Curves:
 class RankedGroundTruth:
     """Ground truth with small integers ("ranks") instead of ids, as input of an evaluation engine.
 
-    Ranks are necessary, because an engine that stores ids as float64 would round ids of more than 53 bits. The rank of
-    an image or a category is the position of its id in ascending order, starting at 0. The ranks of objects start at 1.
+    The rank of an image or a category is the position of its id in ascending order, starting at 0. The ranks of objects
+    start at 1. Engines that store ids as float64 would round ids of more than 53 bits, but represent ranks exactly.
 
     Args:
         ground_truth: the ground truth with ids.
@@ -171,7 +170,7 @@ class RankedGroundTruth:
             ranks = [self._rank[value] for value in category_ids if value in self._rank]
             if len(ranks) < len(self._rank):
                 return ranks
-            # Also store category_ids. If it were deleted, another object could get the same id().
+            # Keep a reference to category_ids. After its deletion, another object could get the same id().
             self._lists[key] = (category_ids, ranks)
         return self._lists[key][1]
 

@@ -1,4 +1,4 @@
-"""Convert annotation files in LVIS or COCO format to ground truth that both evaluation engines evaluate alike."""
+"""Convert annotation files in LVIS or COCO format to ground truth with the same results in both evaluation engines."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
 
 def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Call ``lvis_ground_truth``, and set ``groups_known`` of the result.
+    """Return the result of ``lvis_ground_truth`` with the attribute ``groups_known``.
 
-    If ``frequency`` is None, ``groups_known`` is False, so that APr, APc and APf are NaN.
+    If ``frequency`` is None, ``groups_known`` is False, and APr, APc and APf are NaN.
     """
     result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
     result.groups_known = frequency is not None
@@ -74,7 +74,7 @@ def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-# Dict from the reason for correcting, omitting or ignoring an annotation to the text of the warning.
+# Maps the reason for correcting, omitting or ignoring an annotation to the text of the warning.
 _WARNINGS = {
     "area_computed": '"area" is missing or not positive. Evaluation computes the area from the mask or the box',
     "left_out": '"area" is not positive. Evaluation omits these objects, as lvis-api does',
@@ -129,7 +129,9 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 
 
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
-    """Replace an unreadable mask with the box, and set ``NO_MASK``, so that mask evaluation ignores the object.
+    """Correct a mask with unusable polygons. If no polygon remains, use the box as the mask, and set ``NO_MASK``.
+
+    Mask evaluation ignores objects with ``NO_MASK``. A crowd without a mask also gets its box as the mask.
 
     Return the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
     """

@@ -123,7 +123,7 @@ class LongTailEvaluator(LVISEvaluator):
 
     @property
     def _do_evaluation(self) -> bool:
-        # LVIS's test sets have no annotations. Only LVIS's evaluation server can evaluate results on these test sets.
+        # Without annotations, as in LVIS's test sets, only LVIS's evaluation server can evaluate the results.
         return bool(self._file.ground_truth)
 
     def reset(self) -> None:
@@ -209,7 +209,7 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the optional metrics that the data set supports. Log a warning instead of an error for the others."""
+        """Return the requested optional metrics that the data set supports. Log a warning for each other metric."""
         found = []
         for name in self._extra:
             try:

@@ -121,8 +121,7 @@ def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -
 
     Args:
         ground_truth: result of ``lvis_ground_truth``.
-        detections: detections to evaluate. All of them are evaluated, so the caller applies limits per image or per
-            category before the call.
+        detections: detections to evaluate. The caller must apply limits per image or per category before the call.
         iou_type: "bbox" or "segm".
 
     Raises:
@@ -142,8 +141,7 @@ def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -
 def _results(detections: Detections, iou_type: str) -> list[dict[str, Any]]:
     """Return the detections in LVIS's results format, with boxes for "bbox" or masks for "segm".
 
-    Detections with masks have no boxes in the result, because lvis-api and pycocotools would compute the size of a
-    detection from the box instead of the mask.
+    With both fields, lvis-api and pycocotools would compute the size of a detection from the box instead of the mask.
     """
     fields = ("image_id", "category_id", "score", _FIELDS[iou_type])
     return [{key: result[key] for key in fields} for result in detections.to_results()]

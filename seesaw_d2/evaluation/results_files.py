@@ -66,8 +66,8 @@ def write_results(path: str, detections: Detections) -> None:
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
     """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
 
-    If the detections have masks, the file contains no boxes, because with both, lvis-api would compute the size of a
-    detection (for APs, APm and APl) from the box instead of the mask.
+    If the detections have masks, the file contains no boxes. With both, lvis-api would compute the size of a detection
+    (for APs, APm and APl) from the box instead of the mask.
 
     Args:
         folder: output folder. If None, write no file.
@@ -222,7 +222,7 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
 
 
 def _check_complete(sizes: np.ndarray, counts: list[bytes], source: str) -> None:
-    """Raise DataError if the run lengths of a mask do not cover the image, which pycocotools does not check."""
+    """Raise DataError if the run lengths of a mask do not cover the image. Pycocotools does not check this."""
     found, expected = count_pixels(counts), sizes.prod(axis=1, dtype=np.int64)
     for index in np.flatnonzero(found != expected)[:1].tolist():
         height, width = sizes[index].tolist()

@@ -12,7 +12,7 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# Number of detections whose boxes are checked. These detections have the highest scores.
+# Number of detections, those with the highest scores, whose boxes are checked.
 SAMPLE = 1000
 _NEEDED = "Box AP requires x, y, width, height in pixels"
 
@@ -38,7 +38,7 @@ def _repeated(detections: Detections) -> str:
     else:
         columns.append(np.fromiter(map(hash, detections.counts), np.int64, len(detections)))
     keys = np.zeros(len(detections), np.uint64)
-    for column in columns:  # compute a hash of each detection, because sorting rows would take too long
+    for column in columns:  # hash each detection, because comparing the rows would take too long
         keys = (keys ^ (keys >> np.uint64(29)) ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     count = len(keys) - len(np.unique(keys))
     if not count:

@@ -29,8 +29,8 @@ PER_CLASS_FILE = "semantic_per_class.csv"
 def class_groups(cfg: CfgNode) -> np.ndarray | None:
     """Return the frequency group of each class (0: rare, 1: common, 2: frequent), (C,).
 
-    The group of a class depends on the number of images in DATASETS.TRAIN that contain the class. Return None if these
-    numbers are unknown.
+    The group of a class depends on the number of images in DATASETS.TRAIN that contain the class. If these numbers are
+    unknown, the result is None.
     """
     thresholds = tuple(added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS"))
     found = [semantic_classes(name) for name in cfg.DATASETS.TRAIN]

@@ -47,7 +47,7 @@ def check_registered(name: str, key: str) -> None:
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:
-    """Return the dataset dicts of a registered data set. Image files are not checked.
+    """Return the dataset dicts of a registered data set, without checking the image files.
 
     Returns:
         a list, or for a large annotation file a ``CompiledRecords``, which creates each dict on access.

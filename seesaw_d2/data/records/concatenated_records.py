@@ -8,7 +8,7 @@ from seesaw_d2.data.records.records import ObjectColumns, Records, file_names, i
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """Concatenate sequences of records. If all sequences are lists, return a list. Otherwise, return a ``Joined``."""
+    """Concatenate sequences of records. Return a list if all sequences are lists, and a ``Joined`` otherwise."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):
@@ -39,14 +39,14 @@ class Joined(Sequence):
         return self._parts[part][position - int(self._starts[part])]
 
     def take(self, positions: np.ndarray) -> "Joined":
-        """Return the records at these positions."""
+        """Return the records at ``positions``, which are indices into this sequence."""
         part = self._part(positions)
         borders = np.flatnonzero(np.diff(part)) + 1
         pieces = zip(np.split(positions - self._starts[part], borders), np.split(part, borders), strict=True)
         return Joined([take(self._parts[of[0]], own) for own, of in pieces if len(own)])
 
     def _part(self, position):
-        """Return the index of the part that contains the record at this position."""
+        """Return the index of the part that contains the record at ``position``."""
         return np.searchsorted(self._starts[1:], position, side="right")
 
     def file_names(self) -> Iterator[str | None]:

@@ -1,4 +1,4 @@
-"""Recognize files of annotation tools that do not have the COCO or LVIS format."""
+"""Recognize annotation files in formats other than COCO and LVIS, for error messages."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ _OBJECTS = (
 
 
 def foreign_format(content: Any) -> str:
-    """Return a sentence for error messages about the format of a file, or "" if the format is unknown.
+    """Return a sentence for error messages that names the format of a file, or "" if the format is unknown.
 
     Args:
         content: the parsed JSON file, which has neither the COCO nor the LVIS format. If the content is a list or a
-            dict, the function also examines the first value.
+            dict, its first value can also identify the format.
     """
     values = list(content.values()) if isinstance(content, dict) else content if isinstance(content, list) else []
     for item in (content, *values[:1]):

@@ -22,7 +22,7 @@ def _lvis_file(image: dict[str, Any]) -> Any:
 
 
 def has_id_lists(image: dict[str, Any]) -> bool:
-    """Return whether an image entry has a field of ``ID_LISTS``. Only the LVIS format has these fields."""
+    """Return True if an image entry has a field of ``ID_LISTS``. Only the LVIS format has these fields."""
     return any(field in image for field in ID_LISTS)
 
 
@@ -44,7 +44,7 @@ class AnnotationFormat:
         file_name: function that maps an entry of "images" to the file name relative to the image folder.
         file_fields: the fields that ``file_name`` reads, for messages.
         federated: whether the fields ``ID_LISTS`` of image entries are copied to the dataset dicts.
-        matches: function that returns whether FORMAT "auto" selects this format for the parsed content of a file. The
+        matches: function that returns True if FORMAT "auto" selects this format for the parsed content of a file. The
             content may lack annotations.
         convert: function that converts the parsed content of a file to the structure of COCO files. If None, the
             content already has this structure.
@@ -64,9 +64,7 @@ FORMATS = {each.name: each for each in (LVIS, COCO)}
 
 
 def find_format(name: str, data: dict[str, Any], path: str) -> AnnotationFormat:
-    """Return the format with this name. For "auto", return the first format that matches ``data``.
-
-    If no format matches, return COCO.
+    """Return the format called ``name``. For "auto", return the first format that matches ``data``, or else COCO.
 
     Raises:
         DataError: the name is "auto", and only some images have the lists of the LVIS format.
@@ -82,7 +80,7 @@ def find_format(name: str, data: dict[str, Any], path: str) -> AnnotationFormat:
 def _check_complete(images: list[dict[str, Any]], path: str) -> None:
     """Raise DataError if an image of an LVIS file lacks ``neg_category_ids``.
 
-    Without this list, all categories count as annotated in the image, so evaluation would count more false positives.
+    Without this list, all categories count as annotated in the image, and evaluation counts more false positives.
     """
     lacking = [image.get("id") for image in images if ID_LISTS[0] not in image]
     if lacking:

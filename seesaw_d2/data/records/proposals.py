@@ -11,12 +11,12 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
-# BoxMode, Detectron2's enumeration of box formats, is the only class in files of proposals. Load it as an integer.
+# The only class in files of proposals, Detectron2's enumeration of box formats, is loaded as an integer.
 _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
 def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    """Add precomputed proposals to records, as Detectron2's ``load_proposals_into_dataset`` does.
+    """Add precomputed proposals to records. The result is that of Detectron2's ``load_proposals_into_dataset``.
 
     Args:
         records: dataset dicts.
@@ -33,7 +33,7 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
-        # Write the checked content to a new pickle for Detectron2, because NumPy's unpickling trusts the types and
+        # Detectron2 reads a new pickle of the checked content, because NumPy's unpickling would trust the types and
         # sizes in the original file.
         with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
             pickle.dump(content, copy)

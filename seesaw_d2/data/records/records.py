@@ -1,7 +1,8 @@
 """Read the file names, sizes and objects of a sequence of records. A record is a dataset dict of Detectron2.
 
-A column contains one value for each record or for each object. A sequence can implement ``RecordColumns`` to return
-columns without creating the dicts. For other sequences, such as lists, the functions of this module read each dict.
+A column is an array with one value for each record or for each object. A sequence that implements ``RecordColumns``
+returns columns without creating the dicts. For other sequences, such as lists, the functions of this module read each
+dict.
 
 Shapes: I is the number of records, M is the number of objects, and P is the number of distinct pairs of an image and a
 category.
@@ -65,7 +66,7 @@ class RecordColumns(Protocol):
     """Interface of sequences of records that return columns without creating the dicts."""
 
     def take(self, positions: np.ndarray) -> Records:
-        """Return the records at these positions."""
+        """Return the records at ``positions``, which are indices into this sequence."""
 
     def objects_of(self) -> ObjectColumns:
         """Return the objects of all records."""
@@ -119,7 +120,7 @@ def _columns(records: Records) -> RecordColumns:
 
 
 def take(records: Records, positions) -> Records:
-    """Return the records at these positions. The result implements ``RecordColumns`` if ``records`` does."""
+    """Return the records at ``positions``. If ``records`` implements ``RecordColumns``, the result does too."""
     return _columns(records).take(np.asarray(positions, np.int64))
 
 
@@ -129,7 +130,7 @@ def objects_of(records: Records) -> ObjectColumns:
 
 
 def object_columns(records: Records) -> Iterator[ObjectColumns]:
-    """Yield the objects of at most ``STRETCH`` records at a time, to limit memory use."""
+    """Yield the objects of all records in order. To limit memory use, each item covers at most ``STRETCH`` records."""
     for start in range(0, len(records), STRETCH):
         objects = objects_of(take(records, range(start, min(start + STRETCH, len(records)))))
         yield objects._replace(image=objects.image + start)
@@ -152,10 +153,9 @@ def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int |
 
 
 def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
-    """Find the P distinct pairs (image, category). Return the images (P,) and categories (P,), sorted by image.
+    """Return the images (P,) and categories (P,) of the P distinct pairs (image, category), sorted by image.
 
-    NumPy's stable sort is fast, because the objects are almost sorted. ``np.unique`` would take 50 times as long for
-    LVIS.
+    The stable sort is fast, because the objects are almost sorted. For LVIS, ``np.unique`` takes 50 times as long.
     """
     width = int(objects.category.max()) + 1 if len(objects.category) else 1
     keys = np.sort(objects.image * width + objects.category, kind="stable")
@@ -163,9 +163,9 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Find the P distinct pairs (category, image). Return the categories (P,) and images (P,), sorted by category.
+    """Return the categories (P,) and images (P,) of the P distinct pairs (category, image), sorted by category.
 
-    Both arrays have short integer types to save memory, because LVIS has a million pairs.
+    LVIS has a million pairs. Therefore both arrays have short integer types, which save memory.
 
     Args:
         records: I records.

@@ -76,8 +76,7 @@ _registered: dict[str, DatasetEntry | LabelledImages] = {}
 def register_datasets(cfg: CfgNode) -> None:
     """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
 
-    The function checks that the files exist, but does not read the files. Registering the same entry again has no
-    effect.
+    This function checks that the files exist, but does not read them. Registering the same entry again has no effect.
 
     Raises:
         ConfigError: an entry is not a mapping, an entry lacks a key or contains an unknown key, a file or folder does
@@ -85,8 +84,8 @@ def register_datasets(cfg: CfgNode) -> None:
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(added_value(cfg, _KEY))]
     for index, entry in enumerate(entries):
-        # Results are written to a folder with the name of the data set. Refuse names that contain paths, such as
-        # "../x".
+        # Refuse names that contain paths, such as "../x". Results are written to a folder with the name of the data
+        # set.
         below("", entry.name, f"{_KEY}[{index}].NAME")
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
@@ -111,8 +110,8 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
 def provide_names(cfg: CfgNode) -> None:
     """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to the DatasetCatalog.
 
-    Detectron2's DefaultPredictor and Visualizer can then use the class names of these data sets. If an entry is
-    invalid, for example because its files are missing, the function logs a warning and skips the entry.
+    Detectron2's DefaultPredictor and Visualizer can then use the class names of these data sets. Invalid entries, for
+    example with missing files, are skipped with a warning.
     """
     for index, value in enumerate(added_value(cfg, _KEY)):
         try:

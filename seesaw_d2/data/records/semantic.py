@@ -48,7 +48,7 @@ class SemanticLabels:
     classes_file: str
 
     def added_to(self, records: Sequence[dict[str, Any]], image_root: str) -> list[dict[str, Any]]:
-        """Return copies of the dataset dicts. In each copy, ``sem_seg_file_name`` is the path of the label map."""
+        """Return copies of the dataset dicts with the path of the label map as ``sem_seg_file_name``."""
         return [{**record, "sem_seg_file_name": self._path(record["file_name"], image_root)} for record in records]
 
     def _path(self, image: str, image_root: str) -> str:
@@ -124,7 +124,7 @@ def semantic_classes(name: str) -> SemanticClasses | None:
 
 
 def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
-    """Check that each record has a label map of the same size as the image. Only the files' headers are read.
+    """Check that each record has a label map of the same size as the image. Only the headers of the files are read.
 
     Args:
         records: dataset dicts.

@@ -41,7 +41,9 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """Return the total category statistics of DATASETS.TRAIN. Images that training omits are also counted.
+    """Return the category statistics of all data sets in DATASETS.TRAIN together.
+
+    Images that training omits are also counted.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
@@ -66,8 +68,8 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
         num_classes: number of categories of the model. If None, use MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
-        the group of each category, (num_classes,). If DATASETS.TRAIN is empty, cannot be read or has another number of
-        categories, the function logs the reason and returns None. The function does not raise an error, because
+        the group of each category, (num_classes,), or None if DATASETS.TRAIN is empty, cannot be read or has another
+        number of categories. In these cases, this function logs the reason instead of raising an error, because
         training with a custom data loader does not need DATASETS.TRAIN.
     """
     thresholds = added_value(cfg, "DATASETS.FREQUENCY_THRESHOLDS")

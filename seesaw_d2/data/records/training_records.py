@@ -60,7 +60,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """Return the records that training uses. The selection is the same as in ``get_detection_dataset_dicts``.
+    """Return the records that training uses, with the filters of Detectron2's ``get_detection_dataset_dicts``.
 
     If DATALOADER.FILTER_EMPTY_ANNOTATIONS is True, images without objects are omitted. If the model detects keypoints,
     images with fewer than MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE annotated keypoints are omitted.
@@ -85,8 +85,8 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
 def with_objects(records: Records) -> Records:
     """Return the records with at least one object that is not a crowd.
 
-    Lists are filtered by Detectron2's ``filter_images_with_only_crowd_annotations``. Other sequences are filtered by
-    the same criterion, but without creating dataset dicts.
+    For lists, this function calls Detectron2's ``filter_images_with_only_crowd_annotations``. For other sequences, it
+    applies the same criterion without creating dataset dicts.
     """
     if isinstance(records, list):
         return filter_images_with_only_crowd_annotations(records)
@@ -101,7 +101,7 @@ def with_objects(records: Records) -> Records:
 def log_histogram(records: Records, classes: list[str]) -> None:
     """Log the number of instances per category with Detectron2's ``print_instances_class_histogram``."""
     if not isinstance(records, list):
-        # Creating the dicts of all images would be slow. Instead, create one dict per category with all its instances.
+        # Create one dict per category with all instances of the category. Creating the dicts of all images is slow.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))

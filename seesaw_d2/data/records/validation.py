@@ -52,7 +52,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # Skip data sets without an annotation file. They have a custom loader, and their mapper may read other files.
+        # Data sets without an annotation file have a custom loader, and their mapper may read other files.
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 
@@ -217,7 +217,7 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
 
 
 def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
-    """Return the training and the evaluated categories, restricted to the category ids that occur in both data sets."""
+    """Return the training categories and the evaluated categories whose ids occur in both data sets."""
     index_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id") or {}
     pairs = [(trained.names[index_of[key]], tested.names[place]) for place, key in enumerate(ids) if key in index_of]
     sides = zip(*pairs, strict=True) if pairs else ((), ())

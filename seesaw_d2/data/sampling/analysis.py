@@ -40,7 +40,7 @@ class SamplingAnalysis:
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """Return the fractions of an epoch's instances that belong to rare, common and frequent categories, (3,)."""
+        """Return the shares (3,) of rare, common and frequent categories in the instances of an epoch, in [0, 1]."""
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 

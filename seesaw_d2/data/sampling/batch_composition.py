@@ -14,13 +14,13 @@ from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
-    """Sequence of batches, equal to the batches that Detectron2 composes with a single process.
+    """Composition of all batches of a training: the same batches as in Detectron2 with a single process.
 
     Without groups, a batch contains the next B images of the stream. With groups, as in Detectron2's aspect ratio
     grouping, a batch contains the next B images of one group.
 
     All processes compose the same batches, and each process loads a contiguous part of each batch. Therefore the
-    batches do not depend on the number of processes. In Detectron2, each process composes different batches.
+    batches do not depend on the number of processes. In Detectron2, each process composes its own batches.
 
     Args:
         stream: stream of image indices.
@@ -75,7 +75,7 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Return the aspect ratio group of each image, (I,) int64. As in Detectron2: 1 if width > height and 0 otherwise.
+    """Return the aspect ratio group of each image, (I,) int64: 1 if width > height, else 0, as in Detectron2.
 
     Raises:
         DataError: an image has no annotated width or height.

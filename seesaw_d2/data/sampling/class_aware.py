@@ -24,8 +24,8 @@ class ClassAwareSampler(EpochStream, Sampler):
 
     Source: class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0). As in ``CASDataset`` of EQL v2's
     code, an image with several categories can be drawn for each of these categories. ``CASDataset`` iterates over
-    shuffled lists of categories and images. This sampler draws each image independently, and therefore needs no state.
-    The expected frequencies are the same.
+    shuffled lists of categories and images. This sampler draws each image independently, which needs no state and has
+    the same expected frequencies.
 
     The stream of images is infinite. As in Detectron2's samplers, all processes draw the same stream, and each process
     uses every world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
@@ -57,7 +57,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the image indices of block ``number``, (1024,) int64. A block is a part of the infinite stream."""
+        """Return the image indices (1024,) int64 of block ``number`` of the infinite stream, which replaces an epoch."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)

@@ -1,7 +1,7 @@
-"""Adapt Detectron2's samplers, so that a resumed training can continue at any epoch.
+"""Define versions of Detectron2's samplers with which a resumed training can continue at any epoch.
 
-Detectron2's samplers draw all epochs from one random generator. Therefore a resumed training starts with the first
-epoch again. In the samplers of this module, the image order of an epoch depends only on the seed and the epoch number.
+In the samplers of this module, the image order of an epoch depends only on the seed and the epoch number. Detectron2's
+samplers draw all epochs from one random generator, and a resumed training starts with the first epoch again.
 """
 
 import itertools
@@ -24,7 +24,7 @@ class EpochStream:
 
     @property
     def seed(self) -> int:
-        """Return the seed of the stream, which is equal in all processes. Set the seed before the iteration starts."""
+        """Return the seed of the stream, equal in all processes. Set the seed before the iteration starts."""
         return self._seed
 
     @seed.setter

@@ -33,9 +33,10 @@ def build_repeat_factor_loader(
     aspect_ratio_grouping: bool = True,
     **options: Any,
 ) -> TrainLoader:
-    """Build a training loader with repeat factor sampling. The loader can resume at any batch.
+    """Build a training loader with repeat factor sampling that can resume at any batch.
 
-    The data sets are loaded once and checked. In Detectron2's LazyConfigs, loader and sampler each load the data sets.
+    The data sets are checked, and loaded only once. In Detectron2's LazyConfigs, loader and sampler each load the data
+    sets.
 
     Args:
         names: names of registered data sets. Images without objects are omitted.

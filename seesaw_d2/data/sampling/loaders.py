@@ -94,7 +94,7 @@ def build_train_loader(
 
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
-    """Wrap a mapper. The result reports or replaces unreadable images and, if configured, pastes objects."""
+    """Wrap a mapper to report or replace unreadable images and, if configured, to paste objects (Copy-Paste)."""
     skip = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES")
     checked = ReplacingMapper(mapper, records) if skip else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
@@ -131,7 +131,7 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
-    """Build Detectron2's test loader. Exactly one process loads each image. The batch size is 1.
+    """Build Detectron2's test loader of a data set, with batches of one image. The processes share the images.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
     black images. The evaluator counts the objects in skipped and replaced images as missed.

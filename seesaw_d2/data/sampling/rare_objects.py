@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class RareObjects:
-    """Sampler of the objects to paste. On average, an object of category c occurs r(c) times per epoch.
+    """Sampler of the objects to paste. An epoch contains each object of category c on average r(c) times.
 
     The repeat factor of category c is r(c) = max(1, sqrt(t / f(c))), where f(c) is the fraction of images with the
-    category, and t is ``threshold``. An epoch contains the original object once, and r(c) - 1 pasted copies on average.
+    category, and t is ``threshold``. The original object occurs once, and its pasted copies r(c) - 1 times on average.
     Crowds and objects without a mask are not pasted.
 
     Args:
@@ -49,9 +49,9 @@ class RareObjects:
         self.num_categories, self.largest_factor = int((factors > 1).sum()), float(factors.max(initial=1))
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects to paste into one image. The random numbers come from NumPy's global generator.
+        """Draw the objects to paste into one image, with random numbers of NumPy's global generator.
 
-        Return a list of pairs (record index, annotation index), one for each object.
+        Return a pair (record index, annotation index) for each object.
         """
         count = int(self.mean + np.random.random_sample())  # noqa: NPY002
         places = np.random.random_sample(count) * self._cumulative[-1:]  # noqa: NPY002

@@ -41,7 +41,7 @@ def category_repeat_factors(
     frequency: str = "images",
     instance_count: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute the repeat factor r(c) = max(1, sqrt(t / f(c))) of each category c (Gupta et al., CVPR 2019, B.2).
+    """Return the repeat factor r(c) = max(1, sqrt(t / f(c))) of each category c (Gupta et al., CVPR 2019, B.2).
 
     In this formula, t is ``threshold``, and f(c) is the frequency of category c.
 
@@ -74,9 +74,9 @@ def category_repeat_factors(
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
     """Return the repeat factor of each image, (I,) float32: the mean number of times that an epoch contains the image.
 
-    The repeat factor of an image is the maximum of r(c) over the categories c in the image. ``category_repeat_factors``
-    defines r(c). The repeat factor of an image without annotations is 1. Earlier releases of MMDetection skip images
-    without annotations, which shifts the repeat factors of all later images (mmengine's pull request 1048).
+    The repeat factor of an image is the maximum of r(c) over the categories c in the image, or 1 without annotations.
+    ``category_repeat_factors`` defines r(c). Earlier releases of MMDetection skip images without annotations, which
+    shifts the repeat factors of all later images (mmengine's pull request 1048).
 
     Args:
         records: I dataset dicts with "annotations". Crowds count as objects, as in Detectron2.
@@ -131,9 +131,8 @@ def epoch_length(cfg: CfgNode, records) -> float:
     """Return the number of images in an epoch of the configured sampler.
 
     For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this sum is the
-    mean number of images in an epoch. For other samplers, the result is the number of records. A class-aware sampler
-    has no epochs, so ``len(records)`` drawn images count as one epoch. The class-aware configs of EQL v2 train for 12
-    epochs of this length.
+    mean number of images in an epoch. For other samplers, the result is the number of records. Class-aware samplers
+    have no epochs of their own. The class-aware configs of EQL v2 also define an epoch as ``len(records)`` images.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))

@@ -1,4 +1,4 @@
-"""Compute seeds that do not depend on earlier random numbers, and seed or restore global random generators."""
+"""Compute seeds from integers, and seed or restore the global random generators."""
 
 import random
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ import torch
 
 def mixed_seed(*numbers: int) -> int:
     """Combine integers >= 0 into a seed in [0, 2^63). Different sequences of integers give independent seeds."""
-    # Include the number of integers, because SeedSequence ignores trailing zeros.
+    # Add the number of integers, because SeedSequence ignores trailing zeros.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and PyTorch's global CPU generators for a ``with`` block, and then restore their states.
+    """Seed the global CPU generators of Python, NumPy and PyTorch in a ``with`` block, then restore their states.
 
     Detectron2's augmentations use NumPy's generator, and torchvision's augmentations use PyTorch's generator.
     """
@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Restore the states of Python's, NumPy's and PyTorch's global CPU generators at the end of a ``with`` block."""
+    """Restore the states of the global CPU generators of Python, NumPy and PyTorch at the end of a ``with`` block."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield
@@ -44,7 +44,7 @@ def seed_all(seed: int) -> None:
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's global CPU generators."""
+    """Seed the global CPU generators of Python, NumPy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.default_generator.manual_seed(seed)

@@ -13,10 +13,10 @@ _NEEDED = 'a list of categories with "name", "image_count" and "instance_count"'
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
-    """Create dataset dicts with exactly the given counts, by randomly distributing categories over images.
+    """Create dataset dicts with the given category counts by distributing the categories randomly over images.
 
     First, each annotated image gets one category. Then the remaining images and instances of each category are drawn
-    randomly. Unlike in real images, categories occur independently of each other.
+    randomly. Unlike in real images, the categories in an image are independent of each other.
 
     Args:
         image_count: (C,) number of images with each category, at most ``num_annotated``.

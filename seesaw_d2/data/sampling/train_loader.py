@@ -22,12 +22,12 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Constants that distinguish two seeds of an image: the seed of the augmentation, and the seed for choosing another
-# record if the mapper returns None.
+# Constants that distinguish the two seeds of an image: one for the augmentation, and one for choosing another record if
+# the mapper returns None.
 _AUGMENTATION, _REPLACEMENT = 1, 2
 _MAX_REPLACEMENTS = 100
 
-# Values in a loader's state that determine the batches: dict from key to description.
+# Maps the keys of a loader's state that determine the batches to descriptions for messages.
 _DIFFERENCES = {
     "seed": "seed",
     "batch_size": "number of images in a batch",
@@ -45,8 +45,8 @@ Record = dict[str, Any]
 class TrainLoader:
     """Infinite iterable over the training batches of this process. A batch is a list of results of ``mapper``.
 
-    The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch, but not
-    on the number of worker processes or the number of training processes. Therefore the loader can start at any batch
+    The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch. They are
+    the same for any number of worker processes and training processes. Therefore the loader can start at any batch
     without loading earlier batches. The worker processes start when the first batch is requested.
 
     Args:
@@ -100,7 +100,7 @@ class TrainLoader:
             batch_sampler=_Shares(
                 BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
             ),
-            # Without this generator, DataLoader draws the seeds of the workers from the global generator.
+            # With its own generator, DataLoader does not use the global generator to draw the seeds of the workers.
             generator=torch.Generator(),
             **self._options,
         )
@@ -124,7 +124,7 @@ class TrainLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
-        """Continue at the position that a state contains. Call this method before the iteration starts.
+        """Continue at the position in ``state``. Call this method before the iteration starts.
 
         Args:
             state: result of ``state_dict``.
@@ -134,9 +134,9 @@ class TrainLoader:
         self.num_images = state["images"]
 
     def differences(self, state: dict[str, Any]) -> list[str]:
-        """Describe differences from an earlier state that change the batches, such as "seed 1 before, 2 now".
+        """Describe differences from another state that change the batches, such as "seed 1 before, 2 now".
 
-        Values that the earlier state lacks are not compared, because earlier versions did not store all values.
+        Only the values in ``state`` are compared, because states of earlier versions lack some values.
         """
         mine = self.state_dict()
         return [
@@ -168,8 +168,8 @@ def digest_of(records: Sequence[Record]) -> str:
 def labels_digest(records: Sequence[Record]) -> str:
     """Return a hash of the annotations: the category and crowd flag of each object, and the boxes of some images.
 
-    The hash includes the boxes of at most 2000 evenly spaced images, because reading all boxes would be slow for large
-    data sets, such as LVIS with 1.27 million objects. The hash does not include masks, keypoints and label maps.
+    The hash includes the boxes of at most 2000 evenly spaced images. Reading all boxes would be slow for large data
+    sets, such as LVIS with 1.27 million objects. The hash does not include masks, keypoints and label maps.
     """
     digest = hashlib.sha256()
     for objects in object_columns(records):
@@ -214,7 +214,7 @@ class _Samples(Dataset):
 
 
 class _Shares:
-    """Iterable over the part of each batch that this process loads. A part is a list of keys of ``_Samples``.
+    """Iterable over this process's part of each batch. A part is a list of keys of ``_Samples``.
 
     Args:
         plan: sequence of the batches over all processes.

@@ -2,8 +2,8 @@
 """Define the categories of glyphs, which are the characters of an alphabet and pairs of these characters.
 
 For an alphabet of N characters, the first N categories are single characters. The next N² categories are ordered pairs
-of characters, and each pair is drawn as one object. Pairs are used instead of font styles, because pairs are legible in
-objects of 30 pixels, but font styles are not.
+of characters. A pair is drawn as one object. Unlike different font styles, different pairs can be distinguished in
+objects of 30 pixels.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ _GREEK = {
     "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Groups of characters that look alike. A data set with few categories uses only the first groups, so these categories
-# are also difficult to distinguish.
+# Groups of characters that look alike. A data set with few categories uses only the first groups. Therefore its
+# categories are also difficult to distinguish.
 _SIMILAR = (
     "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",
     "aα@dδ4AΛλΔ", "EFΞΣ=tfτ+#", "HhnηNMmπΠ", "Γr)]>[LJ%",
@@ -54,12 +54,12 @@ class Alphabet:
         if index < count:
             return self.characters[index]
         shift, first = divmod(index - count, count)
-        # First pair each character with the next character, then with the character after the next, and so on. In this
-        # order, the pairs contain all characters about equally often for any number of categories.
+        # Pair each character first with the next character, then with the character after the next, and so on. With
+        # this order, any number of categories contains all characters about equally often.
         return self.characters[first] + self.characters[(first + shift + 1) % count]
 
     def name(self, text: str) -> str:
-        """Return the name of a category with these characters, such as "A" or "small_a_small_b"."""
+        """Return the name of the category with the characters ``text``, such as "A" or "small_a_small_b"."""
         return "_".join(map(self._word, text))
 
     def _word(self, character: str) -> str:

@@ -1,6 +1,6 @@
 """Write the annotation file of a split in the LVIS v1 format, with all fields of LVIS.
 
-Each entry is written separately, so that memory use does not depend on the number of images.
+Each entry is written separately. Therefore memory use does not depend on the number of images.
 """
 
 import json
@@ -21,7 +21,7 @@ INFO = {
     "version": "1",
     "year": 2025,
     "contributor": "seesaw_d2",
-    # The date is constant, so that the same settings always give the same bytes.
+    # A constant date. With the current date, the same settings would not always give the same bytes.
     "date_created": "2025-01-01 00:00:00",
 }
 LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.org/licenses/LICENSE-2.0"}]

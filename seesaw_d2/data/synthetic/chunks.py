@@ -1,4 +1,4 @@
-"""Draw the images of a data set in chunks, so that worker processes can draw several chunks in parallel."""
+"""Draw the images of a data set in chunks, the units of work of parallel worker processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

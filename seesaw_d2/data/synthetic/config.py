@@ -9,9 +9,8 @@ import numpy as np
 from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
-# Number of training images, 2.2, to which the exponential decay falls at rank ``num_categories`` if
-# ``GlyphConfig.decay`` is None. This number is fixed, so the fractions of rare, common and frequent categories do not
-# depend on the number of categories.
+# Number of training images at rank ``num_categories``, 2.2, if ``GlyphConfig.decay`` is None. Because this number is
+# fixed, the fractions of rare, common and frequent categories do not depend on the number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
 # Minimum ratio of the side of a grid cell to the length of the smallest object. Objects that do not fit at random

@@ -1,4 +1,4 @@
-"""Choose the shapes, sizes and positions of the objects in an image, so that objects do not overlap."""
+"""Choose the shapes, sizes and positions of the objects in an image. The objects do not overlap."""
 
 import math
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE, Bend, Silhouette, d
 
 MAX_ANGLE = math.radians(20)
 MAX_ASPECT = MAX_SHEAR = 0.2
-# Minimum distance in subpixels between two boxes. At random positions, this distance also separates boxes from the
-# image's edge. In a grid, boxes and edge are half as far apart.
+# Minimum distance in subpixels between two boxes. The minimum distance between a box and the edge of the image is the
+# same at random positions, and half of this distance in a grid.
 GAP = SUPERSAMPLE
 PLACES = 60  # number of random positions to try for an object
 RESIZES = 3  # number of attempts to place objects at random positions, each with new random sizes
@@ -77,9 +77,9 @@ def _draw(texts, bends, sizes, config) -> list[Silhouette]:
 
 
 def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
-    """Return a random position (x, y) in subpixels for each shape.
+    """Return a random position (x, y) in subpixels for each shape, or None if a shape has no free position.
 
-    Return None if a shape did not fit at any of the ``PLACES`` random positions.
+    For each shape, this function tries ``PLACES`` random positions.
 
     Args:
         shapes: silhouettes of the objects.

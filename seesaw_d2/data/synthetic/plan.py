@@ -50,7 +50,7 @@ def train_image_counts(config: GlyphConfig) -> np.ndarray:
 
 
 def frequency(image_count: int) -> str:
-    """Return LVIS's frequency group, "r", "c" or "f", of a category with this number of training images."""
+    """Return LVIS's frequency group, "r", "c" or "f", of a category with ``image_count`` training images."""
     if image_count <= RARE_IMAGES:
         return "r"
     return "c" if image_count <= COMMON_IMAGES else "f"
@@ -111,7 +111,7 @@ def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndar
 
 
 def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -> None:
-    """Move objects to empty images, until no image is empty or no image has several objects.
+    """Move objects from images with several objects to empty images, as long as both exist.
 
     Args:
         images: (P,) image index of each object, changed in place.

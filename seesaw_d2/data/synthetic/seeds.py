@@ -1,4 +1,4 @@
-"""Create an independent random generator for each purpose and image, so that workers can draw images in any order."""
+"""Create an independent random generator for each purpose and image. Workers can then draw images in any order."""
 
 import numpy as np
 

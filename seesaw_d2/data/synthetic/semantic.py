@@ -28,7 +28,7 @@ def check_semantic(config: GlyphConfig) -> None:
 
 
 def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
-    """Return the label map of an image of size × size pixels with these objects, (size, size) uint8."""
+    """Return the label map (size, size) uint8 of an image that contains ``objects``."""
     labels = np.zeros((size, size), np.uint8)
     for placed in objects:
         fine = np.zeros((SUPERSAMPLE * size, SUPERSAMPLE * size), np.uint8)

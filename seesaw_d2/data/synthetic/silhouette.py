@@ -89,8 +89,8 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
     Returns:
         a list of int arrays (K, 2), with x in [0, w] and y in [0, h].
     """
-    # OpenCV's contours run through the centres of the outermost pixels, which is half a pixel inside the shape.
-    # Therefore trace a mask of pixel corners, whose contours follow the outer edges of the pixels.
+    # Trace a mask of pixel corners, whose contours follow the outer edges of the pixels. The contours of the original
+    # mask would run through the centres of the outermost pixels, half a pixel inside the shape.
     height, width = outline.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -101,7 +101,7 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """Return the font size in subpixels, near the size of a medium object, so that glyphs are scaled only slightly."""
+    """Return the font size in subpixels. The size is near that of a medium object, to scale glyphs only slightly."""
     return SUPERSAMPLE * image_size // 4
 
 
@@ -146,5 +146,5 @@ def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=16)
 def _load_font(font: str, em: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", font)
-    # Set the layout engine, because Pillow's default engine depends on whether Pillow was built with Raqm.
+    # Set the layout engine for reproducible images. Pillow's default engine depends on how Pillow was built.
     return ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)

@@ -1,8 +1,8 @@
 """Check and encode the annotations in a part of a file.
 
-``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. If a part contains other
-annotations, ``AnnotationChecker`` checks the part, and reports errors and warnings. ``AnnotationChecker`` takes twice
-as long, because it needs a dict for each annotation.
+``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. ``AnnotationChecker``
+checks parts with other annotations, and reports errors and warnings. It takes twice as long, because it needs a dict
+for each annotation.
 """
 
 import itertools
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """Annotation that msgspec parses only if each value has the declared type. For example, true and 1.0 are not int.
+    """Annotation whose values have exactly the declared types. For other types, such as true as an id, msgspec raises.
 
-    ``UNSET`` means that the field is missing. ``_simple_part`` checks that the ids exist.
+    A missing field has the value ``UNSET``. ``_simple_part`` checks that the ids exist.
     """
 
     category_id: int
@@ -132,7 +132,7 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
 
 
 def _short(annotations: list[_Annotation]) -> bytes:
-    """Encode annotations without masks as lines of JSON. To save disk space, omit fields that records do not need."""
+    """Encode annotations without masks as lines of JSON, with only the fields that records need, to save disk space."""
     for each in annotations:  # msgspec does not encode UNSET
         each.id = each.image_id = each.area = each.ignore = UNSET
     return _encode_lines(annotations)

@@ -34,8 +34,8 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Annotation files of at least this many bytes are compiled and cached on disk. Smaller files take at most about a
-# second to parse. They are kept in memory, up to this many bytes in total.
+# Size in bytes from which an annotation file is compiled and cached on disk. Parsing a smaller file takes at most about
+# a second. Smaller files are kept in memory, up to the same number of bytes in total.
 MIN_SIZE = 50_000_000
 # Minimum age in seconds of files to keep in memory. A younger file could change again with the same modification time.
 _SETTLED = 1.0
@@ -70,7 +70,7 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
 
 
 def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Read and check an annotation file as ``read_annotations`` does. Small files are kept in memory until they change.
+    """Return the result of ``read_annotations`` for a file. The results for small files are cached in memory.
 
     Do not modify the entries of the result, because all callers share these entries.
     """
@@ -87,7 +87,7 @@ def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
 
 def _take_opened(key: tuple) -> Any:
-    """Return an opened file. Repeat the warnings about this file, so that each caller can collect them."""
+    """Return an opened file, and repeat the warnings about this file for callers that collect warnings."""
     file, messages = _opened[key]
     for message in messages:
         warn_once(logger, message)
@@ -95,19 +95,19 @@ def _take_opened(key: tuple) -> Any:
 
 
 def _make_room(size: int) -> None:
-    """Remove the oldest files from memory, until another file of ``size`` bytes keeps the total within ``MIN_SIZE``."""
+    """Remove the oldest files from memory, to keep the total with a new file of ``size`` bytes within ``MIN_SIZE``."""
     kept = [key for key in _opened if key[0] == "whole"]
     while kept and sum(state[1] for *_, state in kept) + size > MIN_SIZE:
         del _opened[kept.pop(0)]
 
 
 def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> CompiledFile:
-    """Load the compiled file of an annotation file. If there is no usable compiled file, compile the annotation file.
+    """Load the compiled file of an annotation file. If it is missing or unusable, compile the annotation file.
 
     Args:
         path, dataset_format: as in ``read_annotations``.
         entry: path of the compiled file.
-        state: fingerprint of the annotation file before the annotation file was hashed.
+        state: fingerprint (modification time, size) of the annotation file before it was hashed.
     """
     try:
         entry_files.make_private(os.path.dirname(entry))
@@ -153,10 +153,10 @@ def _digest(path: str, dataset_format: str) -> str:
 
 
 def _compile(path: str, dataset_format: str, entry: str | None, state: tuple) -> CompiledFile:
-    """Parse an annotation file, and store the arrays in ``entry``. If ``entry`` is None, keep the arrays in memory.
+    """Parse an annotation file, and store the arrays in the compiled file ``entry``.
 
-    The arrays are also kept in memory if the fingerprint of the annotation file differs from ``state``, because then
-    the annotation file has changed since it was hashed.
+    The arrays stay in memory if ``entry`` is None, or if the fingerprint of the annotation file differs from ``state``.
+    In the second case, the annotation file has changed since it was hashed.
     """
     later = f". Later runs load the result from {entry}" if entry else ""
     logger.info(f"{path}: parsing and checking the annotations{later}")
@@ -201,7 +201,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     try:
         file, parts = _read_in_parts(path, dataset_format)
     except (UnusualFileError, DataError):
-        # Read the whole file at once, so that error messages list the invalid entries of all parts.
+        # Read the whole file at once. Error messages then list the invalid entries of all parts.
         file = read_annotations(path, dataset_format)
         ids = [image["id"] for image in file.images], file.category_ids
         parts = [encode(itertools.compress(file.annotations or [], file.has_area), *map(np.array, ids))]
