@@ -14,10 +14,10 @@ def has_unusable_polygons(segmentation: Any) -> bool:
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Remove the values of unusable polygons that pycocotools ignores, so that all programs read the same mask.
+    """Convert a segmentation with unusable polygons to the mask that pycocotools uses in evaluation.
 
     pycocotools ignores polygons with fewer than three points. If a polygon has an odd number of values, pycocotools
-    ignores the last value.
+    ignores the last value. The converted segmentation gives the same mask in all programs.
 
     Args:
         segmentation: list of polygons.

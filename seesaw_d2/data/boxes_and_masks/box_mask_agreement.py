@@ -22,7 +22,7 @@ class Disagreement:
 
     Attributes:
         ids: annotation ids of the objects.
-        causes: dict from a possible cause (see ``count_readings``) to the number of objects that it explains.
+        causes: dict from a box convention (see ``count_readings``) to the number of objects whose boxes fit it.
         example: text with the box of the first object, and the box around the mask of this object.
     """
 

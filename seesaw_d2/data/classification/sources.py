@@ -99,7 +99,7 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """Source of labelled images. The key of the source, such as CSV, selects it in an entry of DATASETS.REGISTER.
+    """Source of labelled images. An entry of DATASETS.REGISTER selects a source by its key, such as CSV.
 
     Attributes:
         read: function that returns the images of an entry. The arguments are the entry and the class names from the key

@@ -65,7 +65,7 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
         DataError: ``skip`` is False and a file is not an image, an image does not have the annotated size, or ``deep``
             is "refuse" and an image has more than 8 bits per channel.
     """
-    # Round the step up, so that at most MAX_OPENED files are opened.
+    # Round the step up, to open at most MAX_OPENED files.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))
     opened = [(path, size) for path, size in files_with_sizes(chosen) if path is not None]
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -57,7 +57,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the image indices (1024,) int64 of block ``number`` of the infinite stream, which replaces an epoch."""
+        """Return the image indices (1024,) int64 of block ``number`` of the infinite stream. Blocks replace epochs."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)

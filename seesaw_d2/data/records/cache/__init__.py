@@ -1,1 +1,1 @@
-"""Cache large annotation files. Parse a file once, store it as arrays, and memory-map the arrays in every process."""
+"""Cache large annotation files: parse a file once, store arrays on disk, and memory-map the arrays in each process."""

@@ -102,7 +102,7 @@ def _make_room(size: int) -> None:
 
 
 def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> CompiledFile:
-    """Load the compiled file of an annotation file. If it is missing or unusable, compile the annotation file.
+    """Load the compiled file of an annotation file. If no usable compiled file exists, compile the annotation file.
 
     Args:
         path, dataset_format: as in ``read_annotations``.
