@@ -123,6 +123,7 @@ def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[
 
 
 def _store(cfg: CfgNode, model: nn.Module, images: ImageSet, folder: Path) -> Stored:
+    """Store the proposals of the images in a folder, and return the settings for evaluating these proposals."""
     inputs = images.inputs(cfg)
     shown = tqdm(inputs, total=len(images.image_ids), desc=f"proposals of {images.dataset}", unit="image", disable=None)
     record(model, shown, folder, {"images": digest_of(images)})
@@ -132,6 +133,7 @@ def _store(cfg: CfgNode, model: nn.Module, images: ImageSet, folder: Path) -> St
 
 
 def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
+    """Return the image ids of all parts except part ``index``."""
     return tuple(key for other, part in enumerate(parts) if other != index for key in part)
 
 
@@ -182,6 +184,7 @@ def _masks(
 
 
 def _result(config_file, cfg, options, chosen, tested, candidates, found, choices, reported, refused) -> dict[str, Any]:
+    """Return the content of ``calibration.json`` without the mask metrics."""
     final = {name: each[-1] for name, each in choices.items()}
     best = max(final, key=lambda name: found[final[name].label][-1][options.metric])
     curves: dict[str, list] = {}

@@ -179,6 +179,7 @@ def _comparison(cfg: CfgNode, model: nn.Module, folder: Path, options: Options) 
 
 
 def _metric(comparison: Comparison, options: Options) -> str:
+    """Return the name of the metric that ranks the methods."""
     shown = comparison.kind.shown
     if options.metric not in (None, *shown):
         raise ConfigError(f"--metric: expected one of {', '.join(shown)}, found {options.metric!r}")
@@ -186,6 +187,7 @@ def _metric(comparison: Comparison, options: Options) -> str:
 
 
 def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the candidates that fit the model, and a dict from the name of each other candidate to the reason."""
     cfg, detector = comparison.cfg, comparison.limits is not None
     num_classes = task_of(cfg).num_classes(cfg)
     images = training_statistics(cfg).num_annotated_images

@@ -106,7 +106,7 @@ class ClassificationData:
 
     @functools.cached_property
     def _fold_of(self) -> np.ndarray:
-        """Return the fold (N,) of each training image."""
+        """Return the index of the fold of each training image, (N,) int64. The folds are the same in every run."""
         labels, generator = self._part("train")[1], np.random.default_rng(0)
         order = generator.permutation(len(labels))
         order = order[np.argsort(labels[order], kind="stable")]

@@ -143,7 +143,7 @@ class _Recorder:
         self._size = (0, 0)
 
     def run(self, each: dict[str, Any]) -> tuple[ImageProposals, Any]:
-        """Run the model on an image, and return its proposals and its detections."""
+        """Run the model on a model input of one image. Return the proposals and the detections of the image."""
         self._columns.clear()
         output = self._model([each])[0]["instances"].to("cpu")
         columns = {name: self._array(name, value) for name, value in self._columns.items()}
@@ -181,6 +181,7 @@ class _Recorder:
                 setattr(heads, name, value)
 
     def _watch(self, predictor: SeesawBoxPredictor) -> None:
+        """Replace ``predict_probs`` and ``predict_boxes`` of a box predictor by versions that record their values."""
         probs, boxes = predictor.predict_probs, predictor.predict_boxes
 
         def predict_probs(predictions, proposals):

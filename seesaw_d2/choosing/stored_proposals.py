@@ -41,7 +41,7 @@ class ImageProposals:
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """Return the logits of each stage."""
+        """Return the logits of each stage, a list of arrays (R, L)."""
         return [self.columns[name] for name in _stages(self.columns)]
 
 
@@ -79,12 +79,12 @@ class StoredProposals(Sequence[ImageProposals]):
 
     @property
     def image_ids(self) -> list[int]:
-        """Return the id of each image."""
+        """Return the ids of the images in the order of this sequence."""
         return [image["image_id"] for image in self._images]
 
     @property
     def counts(self) -> np.ndarray:
-        """Return the number of proposals of each image."""
+        """Return the number of proposals of each image, an integer array of length ``len(self)``."""
         return np.diff(self._starts)
 
     @property
@@ -136,6 +136,7 @@ class ProposalWriter:
             self._continue()
 
     def _continue(self) -> None:
+        """Check that the folder contains proposals of the same ``made_from``, and remove an incomplete last image."""
         try:
             found = _read_description(self.folder)
         except DataError as error:

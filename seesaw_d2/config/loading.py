@@ -158,6 +158,7 @@ _MISMATCH = re.compile(
 
 
 def _merge(cfg: CfgNode, merge, source: str) -> None:
+    """Call ``merge``, and convert the errors of yacs to ConfigErrors that name ``source`` and similar known keys."""
     try:
         merge()
     except (MemoryError, RecursionError):  # raised because yacs parses strings as Python literals

@@ -141,6 +141,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         return {"classification": metrics}
 
     def _write(self, names: list[str], counts: np.ndarray | None, results: ClassificationResults) -> None:
+        """Write the files per_class.csv, confusion.csv and calibration.csv."""
         groups, confusion, bins = results.groups, results.confusion, results.bins
         tested, called, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
         rows = [

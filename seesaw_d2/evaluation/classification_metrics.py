@@ -41,7 +41,7 @@ class ClassificationResults:
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        """Return the result of ``calibration_bins``, (K, 3)."""
+        """Return the number of images, mean confidence and accuracy of each calibration bin, (K, 3)."""
         return calibration_bins(self.confidence, self.labels == self.predicted)
 
 

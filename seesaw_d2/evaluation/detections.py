@@ -164,7 +164,7 @@ class Detections:
         return b"[" + b",".join([row + b"}" for row in rows]) + b"]"
 
     def to_results(self) -> list[dict[str, Any]]:
-        """Return one dict per detection, in LVIS's results format."""
+        """Return one dict per detection with the keys of LVIS's results format, such as "image_id" and "score"."""
         columns = {
             "image_id": self.image_ids.tolist(),
             "category_id": self.category_ids.tolist(),

@@ -100,6 +100,7 @@ def _warn_of_lists(file: AnnotationFile) -> None:
 
 
 def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
+    """Return corrected copies of the annotations, and log a warning for each kind of correction."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in file.images}
     coco = file.format == "coco"
     ids: dict[str, list[int]] = {reason: [] for reason in _WARNINGS}

@@ -79,6 +79,7 @@ def _evaluate_at_once(ranked: RankedGroundTruth, found: Detections, iou_type: st
 
 
 def _objects(ranked: RankedGroundTruth, ranks: range) -> list[dict[str, Any]]:
+    """Return the objects in the images with the given ranks, adapted to hotcoco as ``hotcoco_curves`` describes."""
     objects = ranked.objects(ranks)
     if ranked.coco:
         for item in objects:
@@ -148,6 +149,7 @@ def _results(detections: Detections, iou_type: str) -> list[dict[str, Any]]:
 
 
 def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: str) -> Curves:
+    """Compute precision and recall with pycocotools. ``found`` contains ranks instead of ids."""
     ranks = range(len(ranked.image_ids))
     images, categories, objects = ranked.images(ranks), ranked.categories(), ranked.objects(ranks)
     for item in objects:

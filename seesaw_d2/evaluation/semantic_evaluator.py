@@ -158,6 +158,7 @@ class SemanticEvaluator(DatasetEvaluator):
         return {"sem_seg": metrics}
 
     def _write(self, confusion: np.ndarray) -> None:
+        """Write ``semantic_per_class.csv``."""
         classes = semantic_classes(self._dataset_name)
         names = classes.names if classes else range(len(confusion))
         right, true, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)

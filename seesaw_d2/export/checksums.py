@@ -13,8 +13,8 @@ from seesaw_d2.weights.torch_files import check_archive, seal
 
 _KEY = b"seesaw_d2_crc32"
 _DIGITS = 8
-# Protobuf bytes that start a metadata entry at the end of an ONNX file (field 14 of ModelProto, metadata_props): the key
-# (field 1), and the tag and length of the value (field 2). The value, 8 hexadecimal digits, follows these bytes.
+# Protobuf bytes that start a metadata entry at the end of an ONNX file (field 14 of ModelProto, metadata_props): the
+# key (field 1), and the tag and length of the value (field 2). The value, 8 hexadecimal digits, follows these bytes.
 _ENTRY = bytes([114, 4 + len(_KEY) + _DIGITS, 10, len(_KEY)]) + _KEY + bytes([18, _DIGITS])
 
 

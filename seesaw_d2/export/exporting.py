@@ -123,6 +123,7 @@ def export_model(
 
 
 def _target(output: str, file_format: str, overwrite: bool) -> str:
+    """Return the path of the exported file. Raise an error if the file cannot be written or must not be replaced."""
     suffix = SUFFIXES[file_format]
     path = output if output.endswith(suffix) else os.path.join(output, f"model{suffix}")
     other = os.path.splitext(output)[1]

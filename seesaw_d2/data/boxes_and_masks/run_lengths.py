@@ -63,6 +63,7 @@ def count_pixels(counts: Sequence[bytes]) -> np.ndarray:
 
 
 def _count_part(counts: Sequence[bytes]) -> np.ndarray:
+    """Return the result of ``count_pixels`` for at most ``_PART`` strings, which are decoded together."""
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     decoded, last = _integers(b"".join(counts)), np.cumsum(lengths) - 1
     # The strings are joined and decoded at once. If a string is empty or ends within an integer, decode each string.

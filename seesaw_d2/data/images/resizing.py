@@ -101,7 +101,7 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
 
     @staticmethod
     def get_output_shape(oldh: int, oldw: int, short_edge_length: int, max_size: int) -> tuple[int, int]:
-        """Return the same new height and width as ``rescale_size`` of mmcv 2.1.0."""
+        """Return the new (height, width) in pixels, rounded like ``rescale_size`` of mmcv 2.1.0."""
         scale = min(short_edge_length / min(oldh, oldw), max_size / max(oldh, oldw))
         return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
 

@@ -118,6 +118,7 @@ def prepare_crops(
 
 
 def _crop_part(data: Source, pages, settings: CropSettings, workers: int, progress: Progress, part: str):
+    """Crop the symbols of pages in worker processes. Return the crops (N, S, S) and their class names."""
     crop = functools.partial(crop_page, settings=settings)
     with worker_map(workers) as mapped:
         found = list(progress(mapped(crop, pages, map(data.image_of, pages)), len(pages), part))
@@ -135,6 +136,7 @@ def _cut_part(
     part: str,
     omitted: frozenset[int] = frozenset(),
 ):
+    """Cut the pages of a part ("train" or "test") into tiles in worker processes. Return a list of ``TilesOfPage``."""
     target = folder / "images" / part
     target.mkdir(parents=True)
     cut = functools.partial(

@@ -124,6 +124,7 @@ def _corners(shape: tuple[int, int], tile: int, overlap: int) -> Iterator[tuple[
 def _annotations(
     symbols, top: int, left: int, settings: TileSettings, omitted: Collection[int]
 ) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return ``annotations`` and ``not_exhaustive`` of the tile whose top left corner is at ``top`` and ``left``."""
     annotations, pieces = [], set()
     for category, mask, y, x in symbols:
         rows, columns = _inside(y, mask.shape[0], top, settings.tile), _inside(x, mask.shape[1], left, settings.tile)

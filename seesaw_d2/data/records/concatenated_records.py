@@ -58,7 +58,7 @@ class Joined(Sequence):
         return np.concatenate([np.zeros(0, np.int64), *(image_column(part, name) for part in self._parts)])
 
     def objects_of(self) -> ObjectColumns:
-        """Return the objects of all records."""
+        """Return the columns of the objects of all records."""
         objects = [objects_of(part) for part in ([], *self._parts)]
         starts = [0, *self._starts.tolist()]
         moved = [each._replace(image=each.image + start) for each, start in zip(objects, starts, strict=False)]

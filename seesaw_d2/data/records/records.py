@@ -69,7 +69,7 @@ class RecordColumns(Protocol):
         """Return the records at ``positions``, which are indices into this sequence."""
 
     def objects_of(self) -> ObjectColumns:
-        """Return the objects of all records."""
+        """Return the columns of the objects of all records."""
 
     def file_names(self) -> Iterator[str | None]:
         """Yield the path of each record's image file, or None for a record without a file."""
@@ -125,7 +125,7 @@ def take(records: Records, positions) -> Records:
 
 
 def objects_of(records: Records) -> ObjectColumns:
-    """Return the objects of all records in one ``ObjectColumns``."""
+    """Return the columns of the objects of all records."""
     return _columns(records).objects_of()
 
 

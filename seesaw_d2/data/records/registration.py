@@ -124,6 +124,7 @@ def provide_names(cfg: CfgNode) -> None:
 
 
 def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
+    """Check an entry of DATASETS.REGISTER, and make its paths absolute. ``where`` is the entry's key in messages."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: expected a mapping with the keys {', '.join(_KNOWN)}, found {value!r}")
     if any(key in SOURCES for key in value):

@@ -36,7 +36,7 @@ class EpochStream:
         raise NotImplementedError
 
     def generator(self, number: int) -> torch.Generator:
-        """Return the random generator of epoch ``number``."""
+        """Return a new random generator, seeded by the seed of the stream and the epoch ``number``."""
         return torch.Generator().manual_seed(mixed_seed(self._seed, number))
 
     def _infinite_indices(self) -> Iterator[int]:

@@ -93,7 +93,7 @@ class TrainLoader:
         return self.sampler.seed
 
     def __iter__(self) -> Iterator[list]:
-        """Yield the batches that follow the last yielded batch."""
+        """Yield an infinite sequence of batches, starting after the first ``num_images`` images of the training."""
         _mention_cores(self._options["num_workers"])
         loader = DataLoader(
             _Samples(self.records, self.mapper, self.seed),

@@ -18,7 +18,7 @@ from seesaw_d2.data.records.records import ObjectColumns
 
 
 class _Object(TypedDict, total=False):
-    """Stored fields of an object.
+    """Stored fields of an object, the type of an entry of "annotations" in ``_Record``.
 
     The type ``float`` makes msgspec convert integer coordinates to floats. With integers, Detectron2 would truncate the
     coordinates of resized polygons.
@@ -31,7 +31,7 @@ class _Object(TypedDict, total=False):
 
 
 class _Record(TypedDict, total=False):
-    """Stored fields of an image."""
+    """Stored fields of an image, the type of a JSON object in the array "texts"."""
 
     neg_category_ids: list[int]
     not_exhaustive_category_ids: list[int]
@@ -99,7 +99,7 @@ class CompiledRecords(Sequence):
         return self._tables[name][self._indices]
 
     def objects_of(self) -> ObjectColumns:
-        """Return the objects of all records."""
+        """Return the columns of the objects of all records."""
         tables = self._tables
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts
