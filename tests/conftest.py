@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ from seesaw_d2.utils.messages import _already_logged
 
 # The programs of tools/ run in their folder, and import each other from this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+# A shell starts background jobs with SIGINT ignored, and child processes inherit this. Tests send SIGINT to children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NUM_CLASSES = 6
 

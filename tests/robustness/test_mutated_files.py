@@ -36,7 +36,7 @@ def run(tmp_path: Path, count: int) -> None:
 
 
 def test_a_sample(tmp_path):
-    run(tmp_path, 60)
+    run(tmp_path, 25)
 
 
 @pytest.mark.slow

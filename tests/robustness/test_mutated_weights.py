@@ -157,7 +157,7 @@ def run(tmp_path: Path, count: int) -> None:
 
 
 def test_a_sample(tmp_path):
-    run(tmp_path, 400)
+    run(tmp_path, 150)
 
 
 @pytest.mark.slow

@@ -13,9 +13,20 @@ from seesaw_d2.train import main
 
 def test_counts_and_predictions_are_logged_and_change_nothing(config_file):
     weights = []
-    for name, period in (("with", "2"), ("without", "0")):
+    for name, period in (("with", "10"), ("without", "0")):
         run = config_file.parent / name
-        options = ["SOLVER.MAX_ITER", "20", "VIS_PERIOD", period, "OUTPUT_DIR", str(run), "TEST.EVAL_PERIOD", "0"]
+        options = [
+            "SOLVER.MAX_ITER",
+            "20",
+            "VIS_PERIOD",
+            period,
+            "OUTPUT_DIR",
+            str(run),
+            "TEST.EVAL_PERIOD",
+            "0",
+            "SOLVER.IMS_PER_BATCH",
+            "1",
+        ]
         assert main(["--config-file", str(config_file), *options, "SEED", "3"]) == 0
         weights.append(torch.load(run / "model_final.pth", weights_only=True)["model"])
         lines = [json.loads(line) for line in (run / "metrics.json").read_text().splitlines()]
@@ -25,7 +36,7 @@ def test_counts_and_predictions_are_logged_and_change_nothing(config_file):
         assert sum(shares) == pytest.approx(1)
         events = EventAccumulator(str(run), size_guidance={"images": 0})
         events.Reload()
-        assert ("predictions/0" in events.Tags()["images"]) == (period == "2")
+        assert ("predictions/0" in events.Tags()["images"]) == (period == "10")
         assert {"loss_cls_classes", "fast_rcnn/class_accuracy"} <= set(events.Tags()["scalars"])
     for key, value in weights[0].items():
         assert torch.equal(value, weights[1][key]), key

@@ -1,6 +1,7 @@
 """Test that a key has an effect exactly if it counts as read, for all heads, losses, classifiers and samplers."""
 
 import itertools
+import random
 from inspect import isroutine
 
 import pytest
@@ -213,7 +214,7 @@ def test_every_key_with_each_schedule(name, epochs):
 
 
 def test_choices_together():
-    """Test that a key is read if each choice in the config allows the key."""
+    """Test that a key is read if each choice in the config allows the key, in 300 of the 1,920 combinations."""
     plain = tiny_config()
     axes = {
         "MODEL.ROI_HEADS.NAME": list(HEADS),
@@ -231,7 +232,8 @@ def test_choices_together():
         return {key for key, each in needs.items() if any(n.key == choice and not n.met(cfg) for n in each)}
 
     by_itself = {(choice, value): alone(choice, value) for choice, values in axes.items() for value in values}
-    for values in itertools.product(*axes.values()):
+    combinations = list(itertools.product(*axes.values()))
+    for values in random.Random(0).sample(combinations, 300):
         cfg = plain
         for choice, value in zip(axes, values, strict=True):
             cfg = with_choice(cfg, choice, value)

@@ -7,6 +7,7 @@ from compare import read_rows
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.job_checks import check_names
+from seesaw_d2.train.preflight.keys import check_written, written_layers
 from tests.train.preflight.test_written_keys import HEADS, ROOT, ZOO, check
 
 
@@ -45,5 +46,6 @@ def test_detectron2s_configs():
     assert len(found) > 40
     for path, heads in found:
         check(path)
-        check(path, HEADS, heads)
-        check_names(load_config(path, (HEADS, heads)))
+        cfg = load_config(path, (HEADS, heads))
+        check_written(cfg, written_layers(path, (HEADS, heads)))
+        check_names(cfg)
