@@ -1,7 +1,6 @@
 """Read and check annotation files, and convert annotation files to Detectron2's dataset dicts.
 
-For large files, ``cache/part_reading.py`` has a faster check. It uses ``AnnotationChecker`` only for the parts of a
-file that the faster check does not support.
+``cache/part_reading.py`` checks large files faster, and uses ``AnnotationChecker`` for parts that it does not support.
 """
 
 import dataclasses
