@@ -71,8 +71,8 @@ def check_inputs(
 def check_objects(objects: Tensor, labels: Tensor) -> None:
     """Raise ValueError unless ``objects`` is an int64 tensor with the shape (N,) of ``labels`` and values in [0, N).
 
-    ``objects`` contains the index of the object that each proposal matches. Its values are checked only on the CPU and
-    outside of compiled models, as in ``check_inputs``.
+    ``objects`` contains the index of the object that each of N proposals matches. The values are checked only on the
+    CPU and outside of compiled models, as in ``check_inputs``.
     """
     if objects.dtype != torch.int64 or objects.shape != labels.shape:
         expected = f"torch.int64 of shape {tuple(labels.shape)}"

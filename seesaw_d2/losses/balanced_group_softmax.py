@@ -92,7 +92,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     @property
     def num_groups(self) -> int:
-        """Return G, the number of groups."""
+        """Return the number of groups of categories, G."""
         return len(self.bins) + 1
 
     @property
@@ -107,12 +107,12 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G): whether the label of the proposal (row) belongs to the group (column)."""
+        """Return a bool tensor (proposals, groups): whether the label of each proposal belongs to each group."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G): whether the softmax of the group (column) is trained on the proposal (row)."""
+        """Return a bool tensor (proposals, groups): whether the softmax of each group is trained on each proposal."""
         members = self.members(labels)
         keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # proposals of the group are sorted last
         place = keys.argsort(dim=0).argsort(dim=0)
@@ -121,7 +121,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     def compute_selected(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses of a batch. ``selected``, bool (N, G), is a result of ``select``."""
+        """Return the losses of a batch, as ``compute`` does. ``selected`` is a result of ``select``."""
         classes, objectness, others = self._split(logits)
         log_sums = self._log_sums(classes, others)
         own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))
@@ -138,7 +138,10 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return P(j | group of j) P(foreground) of each category j, and P(background) last, (N, C + 1)."""
+        """Return the scores of N proposals for C categories and background, (N, C + 1).
+
+        The score of category j is P(j | group of j) P(foreground). The last score is P(background).
+        """
         classes, objectness, others = self._split(widen(logits))
         foreground, background = objectness.softmax(dim=1).split(1, dim=1)
         in_group = (classes - self._log_sums(classes, others)[:, self.group]).exp()
@@ -151,7 +154,10 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return logits.split([self.num_classes, 2, self.num_groups], dim=1)
 
     def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:
-        """Return log(e^{others_g} + Σ_{j in g} e^{z_j}), the log-sum-exp of the logits of each group g, (N, G)."""
+        """Return the log-sum-exp of the logits of each group g, log(e^{others_g} + Σ_{j in g} e^{z_j}).
+
+        The result has the shape (proposals, groups).
+        """
         group = self.group.expand_as(classes)
         peak = others.detach().scatter_reduce(1, group, classes.detach(), "amax")
         in_group = self._indicator(classes.dtype)
@@ -160,7 +166,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return peak + (sums + (others - peak).exp()).log()
 
     def _indicator(self, dtype: torch.dtype) -> Tensor:
-        """Return a tensor (C, G): 1 if the category (row) belongs to the group (column), otherwise 0.
+        """Return a tensor (categories, groups): 1 if the category belongs to the group, otherwise 0.
 
         A matrix product with this tensor sums over the categories of each group deterministically.
         """

@@ -51,11 +51,14 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         self.register_buffer("log_prior", log_prior, persistent=False)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_j + log π_j, (R, C), where π_j is the share of category j in the training instances."""
+        """Return the logits z_j + log π_j, where π_j is the share of category j in the training instances.
+
+        ``logits`` and the result have the shape (samples, categories). ``labels`` are ignored.
+        """
         return logits + self.prior_offsets(logits)
 
     def prior_offsets(self, logits: Tensor) -> Tensor:
-        """Return log π_j of each category, (C,), in the dtype of the logits."""
+        """Return the log of the share of each category in the training instances, in the dtype of ``logits``."""
         if self.log_prior is None:
             raise not_given("instance_counts")
         return self.log_prior.to(logits.dtype)

@@ -97,16 +97,16 @@ class ClassificationLoss(nn.Module):
 
     @property
     def num_logits(self) -> int:
-        """Return L, the number of classifier outputs that this loss needs."""
+        """Return the number of classifier outputs that this loss needs, called L."""
         return self.num_classes + _BACKGROUND_LOGITS[self.background]
 
     @property
     def num_label_values(self) -> int:
-        """Return the number of valid labels: C + 1 with background, C with background "none"."""
+        """Return the number of valid labels: the categories and, unless background is "none", background."""
         return self.num_classes + (self.background != "none")
 
     def initial_bias(self) -> Tensor | None:
-        """Return the initial bias of the classifier, (L,), or None to initialize the bias with 0."""
+        """Return the initial bias of the classifier, (num_logits,), or None to initialize the bias with 0."""
         return None
 
     @classmethod
@@ -136,9 +136,9 @@ class ClassificationLoss(nn.Module):
         """Return the losses of a batch. In training mode, also update the statistics of the loss.
 
         Args:
-            logits: (N, L) floating point. Half precision is converted to float32, also under autocast. A loss with
-                ``takes_maps`` and background "none" or "class" also takes maps (N, L, H, W), in which each pixel is a
-                sample. Maps need no more memory than in ``F.cross_entropy``.
+            logits: (N, L), L logits of N proposals. Half precision is converted to float32, also under autocast. A loss
+                with ``takes_maps`` and background "none" or "class" also takes maps (N, L, H, W), in which each pixel
+                is a sample. Maps need no more memory than in ``F.cross_entropy``.
             labels: int64 (N,), or (N, H, W) for maps. Values are in [0, C], where C is background. With background
                 "none", values are in [0, C).
             weights: >= 0, with the shape of ``labels``. Default: all weights are 1.
@@ -196,11 +196,11 @@ class ClassificationLoss(nn.Module):
         """Update the statistics with a batch. ``forward`` calls this method in training mode, in all processes."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return scores for logits (N, L): (N, C + 1) with background last, or (N, C) with background "none"."""
+        """Return the scores of N proposals for C categories and background, (N, C + 1), or (N, C) if there is none."""
         raise NotImplementedError
 
     def check_width(self, logits: Tensor, *, maps: bool = False) -> None:
-        """Raise ValueError unless the logits have shape (N, L), or (N, L, ...) if ``maps`` is True."""
+        """Raise ValueError unless the logits have shape (N, num_logits) or, with ``maps``, (N, num_logits, ...)."""
         right = (logits.dim() == 2 or (maps and logits.dim() > 2)) and logits.shape[1] == self.num_logits
         if torch.jit.is_tracing() or right:
             return
@@ -245,5 +245,5 @@ class ClassificationLoss(nn.Module):
 
 
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the sum of ``losses`` (N,), multiplied by ``weights`` (N,) unless ``weights`` is None."""
+    """Return the sum of the losses of N samples, (N,), multiplied by ``weights`` (N,) unless ``weights`` is None."""
     return (losses if weights is None else losses * weights).sum()

@@ -77,7 +77,10 @@ class ClassBalancedFocalLoss(FocalLoss):
         return {"beta": (0.9, 0.99, 0.999)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors v_i (1 - p_j)^γ of the binary losses, (N, C). i is the label. FocalLoss defines p_j."""
+        """Return the factors v_i (1 - p_j)^γ of the binary losses, (N, C), for N proposals and C categories j.
+
+        v_i is the class weight of the label i, and p_j is as in ``FocalLoss``.
+        """
         if self.class_weights is None:
             raise not_given("instance_counts")
         weights = torch.cat([self.class_weights, self.class_weights.new_ones(1)]).to(logits.dtype)

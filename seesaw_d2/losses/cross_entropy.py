@@ -44,11 +44,14 @@ class CrossEntropyLoss(ClassificationLoss):
         super().__init__(num_classes, background=background)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits (R, K) of the softmax in training. A subclass overrides this method to modify the logits.
+        """Return the logits of the softmax in training. A subclass overrides this method to modify the logits.
 
         Args:
-            logits: classifier logits, (R, K).
+            logits: logits of R proposals for the K entries of the softmax, (R, K).
             labels: (R,) in [0, K).
+
+        Returns:
+            (R, K).
         """
         return logits
 
@@ -67,9 +70,10 @@ class CrossEntropyLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores, (N, C + 1) with background last, or (N, C) with background "none".
+        """Return the scores of N proposals for C categories and background, (N, C + 1), background last.
 
-        With background "objectness", the score of category j is σ_j σ_foreground (Seesaw Loss paper, section 3.3).
+        With background "none", the result has the shape (N, C). With background "objectness", the score of category j
+        is σ_j σ_foreground, where σ are the softmax probabilities (Seesaw Loss paper, section 3.3).
         """
         self.check_width(logits)
         logits = widen(logits)
@@ -80,7 +84,13 @@ class CrossEntropyLoss(ClassificationLoss):
         return torch.cat([classes.softmax(dim=1) * foreground, background], dim=1)
 
     def row_losses(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
-        """Return the loss of each proposal, (R,), for logits (R, K), labels (R,) and soft labels (R, K) or None."""
+        """Return the loss of each of R proposals, (R,).
+
+        Args:
+            logits: (R, K) for the K entries of the softmax.
+            labels: (R,) in [0, K).
+            targets: soft labels (R, K), or None to use ``labels``.
+        """
         targets = labels if targets is None else targets
         return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 

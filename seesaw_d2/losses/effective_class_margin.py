@@ -80,12 +80,15 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         return super().compute(2 * logits + self.margins.to(logits.dtype), labels, weights, avg_factor)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weight w_c of each binary loss, (L,)."""
+        """Return the weight w_c of the binary loss of each category c and of background, (C + 1,), background last."""
         assert self.class_weights is not None  # compute raises an error if the counts are unknown
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights w (L,) and the margins d (L,) for instance counts (C,) >= 1."""
+        """Return the weights w and the margins d of C categories and background, (C + 1,) each, background last.
+
+        ``counts``, (C,), are the instance counts, >= 1.
+        """
         background = self.background_ratio * counts.sum()
         samples = torch.cat([counts, background.reshape(1)])
         others = samples.sum() - samples

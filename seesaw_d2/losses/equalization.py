@@ -69,7 +69,7 @@ class EqualizationLoss(SigmoidLoss):
         return {"lambda_": (data.rare_share,), "prior": (data.prior,)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weights w_j, (N, C), of the binary losses.
+        """Return the weights w_j of the binary losses, (N, C), for N proposals and C categories j.
 
         The weight is 0 for a tail category in a foreground proposal of another category, otherwise 1.
         """

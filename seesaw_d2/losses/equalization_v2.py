@@ -91,13 +91,16 @@ class EqualizationLossV2(SigmoidLoss):
         return {"prior": (data.prior,)}
 
     def gradient_ratio(self) -> Tensor:
-        """Return the gradient ratio g of each category, float64 (C,). Before the first gradient, the ratio is 100."""
+        """Return the ratio of positive to negative gradient sums of each category, float64 (num_classes,).
+
+        Before the first gradient of a category, the ratio is 100.
+        """
         ratio = self.positive_gradients / (self.negative_gradients + 1e-10)
         unseen = (self.positive_gradients == 0) & (self.negative_gradients == 0)
         return ratio.masked_fill(unseen, _BALANCED)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weight w_j of each binary loss, (N, L).
+        """Return the weight w_j of each binary loss, (N, L), for N proposals and L logits j.
 
         For a soft label, the weight is interpolated between the weights of a positive and of a negative sample.
         """

@@ -124,7 +124,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         self.mean_scores[: self.num_classes].mul_(kept).add_((1 - kept) * means)
 
     def _shares(self, labels: Tensor) -> Tensor:
-        """Return the weight of each proposal in the mean score, float64 (N,).
+        """Return the weight of each of N proposals in the mean score of its category, float64 (N,).
 
         The weight is 1 / n for each of the n proposals that match the same object, and 0 for background proposals.
         """
@@ -135,7 +135,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         return foreground / numbers[self._objects].clamp(min=1)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_j + log m_j, (R, K)."""
+        """Return the logits z_j + log m_j, where m_j is the mean score of category j. The shape does not change."""
         return logits + self.mean_scores.clamp(min=_MIN_SCORE).log().to(logits.dtype)
 
     def extra_repr(self) -> str:

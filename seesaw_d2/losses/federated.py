@@ -93,7 +93,7 @@ class FederatedLoss(SigmoidLoss):
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Draw the subset S of the categories for a batch with labels (N,). Return S as a bool tensor (C,)."""
+        """Draw the random subset S of the C categories for a batch with ``labels``. Return S as a bool tensor (C,)."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
@@ -105,7 +105,7 @@ class FederatedLoss(SigmoidLoss):
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors of the binary losses, (C,). A factor is 1 if S contains the category, otherwise 0."""
+        """Return a factor for the binary loss of each category, 1 if the random subset S contains it, otherwise 0."""
         return self.select(labels).to(logits.dtype)
 
     def compute(self, logits, labels, weights, avg_factor):

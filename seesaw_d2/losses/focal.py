@@ -64,7 +64,10 @@ class FocalLoss(SigmoidLoss):
         return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C). Gradients also flow through the factors."""
+        """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C), for N proposals and C categories j.
+
+        Gradients also flow through the factors.
+        """
         # 1 - p_j is σ(-z_j) for target 1 and σ(z_j) for target 0.
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:

@@ -128,11 +128,11 @@ class GumbelOptimizedLoss(SigmoidLoss):
         self._calls += 1
 
     def activation(self, logits: Tensor) -> Tensor:
-        """Return the probabilities η(z_j), or σ(z_j) with activation "sigmoid", (N, L)."""
+        """Return the probability η(z_j) = exp(-exp(-z_j)) of each logit z_j, or σ(z_j) with activation "sigmoid"."""
         return torch.exp(-torch.exp(-logits)) if self.gumbel else super().activation(logits)
 
     def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the binary cross-entropy BCE(η(z_j), y_j), (N, L).
+        """Return the binary cross-entropy BCE(η(z_j), y_j) of each logit z_j with target y_j, in the same shape.
 
         With d = exp(-z), the loss is -log η = d for a positive sample and -log(1 - exp(-d)) for a negative sample.
         """
@@ -143,7 +143,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return targets * positive + (1 - targets) * negative
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors w_j of the binary losses, in a shape that broadcasts to (N, L)."""
+        """Return the factor w_j of the binary loss of each logit, in a shape that broadcasts to that of the logits."""
         if self.weighting == "none":
             return logits.new_ones(1)
         if self.rare is None:

@@ -98,7 +98,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return {"link": ("raw", "smooth")}
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits w_j z_j, (R, K)."""
+        """Return the logits w_j z_j, where w_j is the weight of category j, as ``weighted`` does."""
         return self.weighted(logits)
 
     def probabilities(self, logits: Tensor) -> Tensor:

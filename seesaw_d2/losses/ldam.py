@@ -104,7 +104,7 @@ class LDAMLoss(CrossEntropyLoss):
             self.steps += 1
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits (R, K) with the margin s Δ_i subtracted from the logit of each label i."""
+        """Subtract the margin s Δ_i from the logit of each label i. Return the logits in the same shape."""
         if self.margins is None:
             raise not_given("instance_counts")
         margins = self._of_labels(self.margins, labels, 0.0).to(logits.dtype)
@@ -118,7 +118,7 @@ class LDAMLoss(CrossEntropyLoss):
         return losses * weights.to(losses.dtype)
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
-        """Return ``values[label]`` of each label, (R,), for ``values`` (C,). Label C has the value ``background``."""
+        """Return the value of each label: the label's entry of ``values``, or ``background`` for a background label."""
         assert values is not None  # adjusted_logits raises an error if the counts are unknown
         return torch.cat([values, values.new_full((1,), background)])[labels]
 

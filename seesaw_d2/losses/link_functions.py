@@ -23,7 +23,7 @@ LINKS = ("smooth", *_OF_FREQUENCY)
 
 
 def link_weights(link: str, counts: Tensor, total: float | Tensor) -> Tensor:
-    """Return the weight of each category, (C,). Rare categories have larger weights than frequent categories.
+    """Return the weight of each category. Rare categories have larger weights than frequent categories.
 
     The link function defines the weight for the frequency p = ``counts`` / ``total``:
 
@@ -40,7 +40,7 @@ def link_weights(link: str, counts: Tensor, total: float | Tensor) -> Tensor:
 
     Args:
         link: one of ``LINKS``.
-        counts: (C,) floating point, number of images or instances of each category.
+        counts: floating point (C,), number of images or instances of each of C categories.
         total: number of all images or of all instances.
     """
     if link == "smooth":

@@ -22,8 +22,8 @@ Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
 def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
     """Convert logits and other values of each sample to the shapes that ``MapLoss`` takes.
 
-    Logits (N, L) and values (N,) become one image with N pixels: logits (1, L, N) and values (1, N). Logits
-    (N, L, ...) and values (N, ...) do not change.
+    Logits (N, L) of N samples and values (N,) become one image with N pixels: logits (1, L, N) and values (1, N).
+    Logit maps (N, L, ...) of N images and values (N, ...) do not change.
     """
     if logits.dim() > 2:
         return [logits, *others]
@@ -89,7 +89,7 @@ def _has_columns(logits: Tensor) -> bool:
 
 
 def _columns(maps: Tensor) -> Tensor:
-    """Return a view (L, P) of the maps (L, ...) of an image, with a column for each of the P pixels."""
+    """Return a view (L, P) of the L logit maps of an image, (L, ...), with a column for each of the P pixels."""
     if maps.is_contiguous():
         return maps.flatten(1)
     return maps.movedim(0, -1).view(-1, len(maps)).t()

@@ -164,9 +164,9 @@ class PairwiseClassBalance(ClassificationLoss):
 
     @torch.no_grad()
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the soft labels (1 - a) onehot(i) + a q, (N, C), of proposals with labels i, (N,).
+        """Return the soft labels (1 - a) onehot(i) + a q of N proposals with labels i, (N, C), for C categories.
 
-        The rows of background proposals are 0.
+        q are the fightback labels and a is their weight. The rows of background proposals are 0.
         """
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
@@ -189,7 +189,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return active.to(dtype) * (self.alpha * share)
 
     def _categories(self, labels: Tensor) -> Tensor:
-        """Replace the background label C by C - 1, a valid index. Callers multiply the rows of background by 0."""
+        """Replace the background label by a valid category index. Callers multiply the rows of background by 0."""
         return labels.clamp(max=self.num_classes - 1)
 
     def _update(self, logits, labels, *, before_loss):

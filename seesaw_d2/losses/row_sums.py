@@ -10,7 +10,7 @@ def sum_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
     would add the rows in a random order.
 
     Args:
-        rows: (N, K).
+        rows: (N, K), N rows of K values.
         index: (N,) int64 in [0, count).
         count: number of rows of the result.
     """

@@ -143,14 +143,17 @@ class SeesawLoss(CrossEntropyLoss):
         return SeesawRows.apply(logits, rows, labels, self._counts(width, logits.dtype), self.p, self.q, self.eps)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_j + log S_ij, (R, K), where i is the label of the row."""
+        """Return the logits z_j + log S_ij of each sample with label i, where S_ij are the factors of Seesaw Loss.
+
+        ``logits`` and the result have the shape (samples, classes).
+        """
         if self.p == 0 and self.q == 0:
             return logits
         return logits + self.log_factors(logits.detach(), labels)
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return log S_ij, (R, K), where i is the label of the row. log S_ii is 0.
+        """Return log S_ij for each sample with label i and each class j, in the shape of ``logits``. log S_ii is 0.
 
         On a CPU, ``SeesawRows`` computes the same factors. Apply each change of this method to ``SeesawRows``, too.
         """
@@ -160,16 +163,22 @@ class SeesawLoss(CrossEntropyLoss):
         return factors
 
     def _counts(self, width: int, dtype: torch.dtype) -> Tensor:
-        """Return the counts N of the first ``width`` classes, (width,)."""
+        """Return the counts of the first ``width`` classes, clamped to at least 1, in the given dtype."""
         return self.class_counts[:width].clamp(min=1).to(dtype)
 
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """Return the log mitigation factors p min(0, log N_j - log N_i), (R, K), for labels i."""
+        """Return the log mitigation factors p min(0, log N_j - log N_i), (len(labels), width).
+
+        N_j is the count of class j, and i is the label of the row.
+        """
         log_counts = self._counts(width, dtype).log() * self.p
         return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
 
     def _log_compensation(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the log compensation factors q max(0, log σ_j - log max(σ_i, eps)), (R, K), for labels i."""
+        """Return the log compensation factors q max(0, log σ_j - log max(σ_i, eps)), in the shape of ``logits``.
+
+        σ is the softmax of the row, and i is its label.
+        """
         log_probs = F.log_softmax(logits, dim=1)
         own = log_probs.gather(1, labels.unsqueeze(1)).clamp_(min=math.log(self.eps))
         return log_probs.sub_(own).clamp_(min=0).mul_(self.q)

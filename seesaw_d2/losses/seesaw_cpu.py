@@ -93,6 +93,6 @@ class SeesawRows(torch.autograd.Function):
 
 
 def _blocks(weights: Tensor) -> list[slice]:
-    """Return slices that split the rows of ``weights`` (R, K) into blocks of at most ``_BLOCK_BYTES``."""
+    """Return slices that split the rows of the matrix ``weights`` into blocks of at most ``_BLOCK_BYTES``."""
     size = max(_BLOCK_BYTES // (weights.shape[1] * weights.element_size()), 1)
     return [slice(start, start + size) for start in range(0, len(weights), size)]

@@ -42,30 +42,33 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """Return the targets y_j, (N, L). The soft labels ``soft`` (N, C), if given, replace the first C columns."""
+        """Return the targets y_j of the binary losses, in the shape of the logits: 1 for the label, otherwise 0.
+
+        The soft labels ``soft`` (N, C) of N proposals, if given, replace the targets of the C categories.
+        """
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors f_j >= 0 of the binary losses, in a shape that broadcasts to (N, L).
+        """Return the factors f_j >= 0 of the binary losses, in a shape that broadcasts to that of the logits.
 
         Args:
-            logits: (N, L).
-            labels: (N,) int64 in [0, C].
-            targets: (N, L), result of ``targets``.
+            logits: (N, L) for N proposals and L logits.
+            labels: (N,) int64 in [0, num_classes], where num_classes is background.
+            targets: (N, L), result of the method ``targets``.
         """
         raise NotImplementedError
 
     def activation(self, logits: Tensor) -> Tensor:
-        """Return the probabilities σ(z_j), (N, L).
+        """Return the probability σ(z_j) of each logit z_j, in the shape of the logits.
 
         A subclass with another activation overrides this method and ``binary_losses``.
         """
         return logits.sigmoid()
 
     def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the binary cross-entropy BCE(σ(z_j), y_j) of each classifier, (N, L)."""
+        """Return the binary cross-entropy BCE(σ(z_j), y_j) of each logit z_j with target y_j, in the same shape."""
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
     def compute(self, logits, labels, weights, avg_factor, targets=None):
@@ -75,9 +78,9 @@ class SigmoidLoss(ClassificationLoss):
         return {"loss_cls": weighted_sum(losses.sum(dim=1), weights) / avg_factor}
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores, (N, C + 1) with background last, or (N, C) with background "none".
+        """Return the scores of N proposals for C categories and background last, (N, C + 1).
 
-        - background "none": σ(z_j).
+        - background "none": σ(z_j), with the shape (N, C).
         - background "class": σ(z_j) (1 - σ(z_background)). The score of background is σ(z_background).
         - background "implicit": σ(z_j). The score of background is 1 - max_j σ(z_j), so background has the highest
           score if all σ(z_j) are below 1/2. The product Π_j (1 - σ(z_j)), which is the probability that no category

@@ -26,7 +26,7 @@ def soft_label_loss(
 
     Args:
         loss: CrossEntropyLoss or SeesawLoss with ``background="none"``.
-        logits: (N, C) floating point.
+        logits: (N, C) floating point, for N images and C classes.
         targets: (N, C) floating point, soft labels t >= 0. Each row sums to 1.
         weights, avg_factor: as in ``ClassificationLoss.forward``.
 

@@ -78,7 +78,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         self.random.next_batch()
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_k + log w̃_k, (N, C). The logit of an excluded tail class is -inf."""
+        """Replace the logits of the randomly excluded tail classes by -inf. Other logits do not change."""
         if self.tail is None:
             raise not_given("image_frequency")
         own = labels.unsqueeze(1) == torch.arange(self.num_classes, device=labels.device)
