@@ -118,7 +118,8 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         """Return a dict of scalar losses, as ``FastRCNNOutputLayers.losses`` does.
 
         Args:
-            predictions: logits (N, L) and box deltas, (N, B) or (N, B C).
+            predictions: for N proposals and C categories, the logits of the loss (N, L), and box deltas, (N, 4) or
+                (N, 4 C).
             proposals: one ``Instances`` for each image, with the ground truth of the proposals.
         """
         logits, deltas = predictions
@@ -145,14 +146,14 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
     def matched_objects(self, proposals) -> torch.Tensor | None:
-        """Return the object index of each proposal, (N,), or None if the loss does not take object indices."""
+        """Return the index of the object that each proposal matches, or None if the loss takes no object indices."""
         return matched_objects(proposals) if self.cls_loss.takes_objects and proposals else None
 
     def classification_losses(self, logits, labels, means=None, *, objects=None, log: bool = True):
         """Return a dict of scalar classification losses, multiplied by their ``loss_weight``.
 
         Args:
-            logits: (N, L).
+            logits: (N, L), L logits of N proposals.
             labels: (N,), result of ``proposal_labels``.
             means: result of ``mean_counts``. If None, the losses are averages over the proposals of this process.
             objects: result of the method ``matched_objects``.
@@ -180,7 +181,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
-        """Return the calibrated scores of the proposals of each image, (R_i, C + 1), background last."""
+        """Return, for each image, the calibrated scores of its proposals, (proposals, C + 1), background last."""
         logits, _ = predictions
         probs = class_probabilities(logits, self.cls_loss, self.calibration, self.cls_score)
         return probs.split([len(p) for p in proposals], dim=0)
@@ -237,7 +238,7 @@ def check_loss_keys(cfg) -> None:
 
 
 def proposal_labels(proposals, like):
-    """Concatenate the labels of all proposals, int64 (N,). ``like`` defines the device if ``proposals`` is empty."""
+    """Return the labels of all N proposals of a batch, int64 (N,). If there are none, ``like`` gives the device."""
     return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 

@@ -162,11 +162,11 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return fast_rcnn_inference(boxes, scores, sizes, *limits)[0]
 
     def average_probs(self, predictions, proposals) -> list[torch.Tensor]:
-        """Return the scores of each image i, (R_i, C + 1), averaged over the stages. The last column is background.
+        """Return, for each image, the mean scores of its proposals over the stages, (proposals, categories + 1).
 
         Args:
-            predictions: a tuple (logits, box deltas) for each of the S stages.
-            proposals: the R_i proposals of each image i.
+            predictions: a tuple (logits, box deltas) for each stage.
+            proposals: one ``Instances`` for each image.
         """
         if self.average == "logits":
             mean = torch.stack([logits for logits, _ in predictions]).mean(dim=0)
@@ -243,7 +243,7 @@ def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """Return a bool tensor (R,) that is True for each proposal that equals its matched ground-truth box."""
+    """Return a bool for each proposal of an image: whether the proposal equals its matched ground-truth box."""
     boxes = proposals.proposal_boxes.tensor
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

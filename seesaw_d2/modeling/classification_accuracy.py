@@ -24,8 +24,8 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
     """Return the accuracies of a batch, in [0, 1]. An accuracy is NaN if it is a mean over 0 proposals.
 
     Args:
-        probs: (N, C + 1), background last.
-        labels: (N,) int64 in [0, C].
+        probs: (N, C + 1), scores of N proposals for C categories and background last.
+        labels: (N,) int64 in [0, C], where C is background.
         groups: (C,) int64, group of each category (0 rare, 1 common, 2 frequent), or None if unknown.
 
     Returns:
@@ -60,7 +60,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
-    """Return the groups from ``find_groups()`` as an int64 tensor (C,) on ``device``.
+    """Return the frequency group of each category from ``find_groups()`` as an int64 tensor on ``device``.
 
     Return None if ``find_groups`` is None or returns None. If ``find_groups`` does not return ``num_classes`` groups,
     log a warning and return None.

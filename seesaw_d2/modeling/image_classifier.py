@@ -116,8 +116,8 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         """Return the losses in training mode, or the class probabilities in evaluation mode.
 
         Args:
-            batched_inputs: a dict for each image, with "image", a tensor (3, H, W), and in training mode "label", an
-                int in [0, C). All images must have the same size.
+            batched_inputs: a dict for each image, with "image", a tensor (3, height, width), and in training mode
+                "label", an int in [0, C), where C is the number of classes. All images must have the same size.
 
         Returns:
             a dict of scalar losses in training mode. In evaluation mode, a list with a dict for each image, whose value
@@ -134,14 +134,14 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         return losses
 
     def labels(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Copy the labels, (B,), to the device of the model asynchronously."""
+        """Return the labels of the images on the device of the model. The copy is asynchronous."""
         labels = torch.tensor([item["label"] for item in batched_inputs])
         if self.device.type == "cuda":
             labels = labels.pin_memory()
         return labels.to(self.device, non_blocking=True)
 
     def features(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the pooled features (B, D), which are the input of the last layer."""
+        """Return the pooled features, the input of the last layer, (images, features)."""
         images = torch.stack([item["image"] for item in batched_inputs]).to(self.device, non_blocking=True)
         features = self.backbone((images - self.pixel_mean) / self.pixel_std)[self._feature]
         return features.mean(dim=(2, 3)) if features.dim() == 4 else features

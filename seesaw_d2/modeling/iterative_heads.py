@@ -58,7 +58,13 @@ class FeatureUpdate(nn.Module):
         self.location = _perceptron([num_deltas, *[fc_dim] * (num_fc - 1), height * width], False)
 
     def forward(self, features: Tensor, logits: Tensor, deltas: Tensor) -> Tensor:
-        """Return the updated features (R, D, H, W) for features (R, D, H, W), logits (R, L) and deltas (R, 4 C)."""
+        """Return the updated features of R regions, in the shape of ``features``.
+
+        Args:
+            features: pooled features (R, channels, height, width).
+            logits: (R, num_logits), from the previous iteration.
+            deltas: box deltas (R, num_deltas), from the previous iteration.
+        """
         count, channels, height, width = features.shape
         scale = self.location(deltas).view(count, 1, height, width)
         updated = features * scale + self.category(logits).view(count, channels, 1, 1)
@@ -142,10 +148,10 @@ class IterativeROIHeads(SeesawROIHeads):
         return {**ret, **{argument: getattr(node, key) for argument, key in _CONFIG_KEYS.items()}}
 
     def predictions(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return a tuple of logits (R, L) and box deltas (R, 4 C) for each iteration.
+        """Return a tuple for each iteration: the logits and the box deltas (R, 4 C) of R regions for C categories.
 
         Args:
-            features: pooled features (R, D, H, W).
+            features: pooled features (R, channels, height, width).
         """
         predictions = [self.box_predictor(self.box_head(features))]
         while len(predictions) < self.num_iterations:

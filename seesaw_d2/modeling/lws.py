@@ -35,5 +35,5 @@ class LWSLinear(nn.Linear):
             self.bias.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (R, L) for x (R, D)."""
+        """Return the logits (R, out_features) of R regions with features ``x`` (R, in_features)."""
         return F.linear(x, self.weight * self.weight_scaler, self.bias)

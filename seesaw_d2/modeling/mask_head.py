@@ -41,7 +41,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         """Return the losses in training. At inference, add ``pred_masks`` to ``instances`` and return ``instances``.
 
         Args:
-            x: region features (R, D, M/2, M/2).
+            x: features of R regions, (R, D, M/2, M/2), where M x M is the size of the masks.
             instances: one ``Instances`` for each image, with R regions in total.
         """
         for layer in list(self)[:-1]:
@@ -53,12 +53,23 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         return instances
 
     def selected_logits(self, x, class_index):
-        """Return ``predictor(x)[r, class_index[r]]`` of each region r, (R, 1, M, M), for x (R, D, M, M)."""
+        """Return the mask logits of one category per region, ``predictor(x)[r, class_index[r]]`` for each region r.
+
+        Args:
+            x: features of R regions, (R, channels, M, M).
+            class_index: int64 (R,).
+
+        Returns:
+            (R, 1, M, M).
+        """
         logits = one_filter_each(x, self.predictor.weight.flatten(1)[class_index])
         return logits + self.predictor.bias[class_index].view(-1, 1, 1, 1).to(logits.dtype)
 
     def _classes(self, instances, x):
-        """Return the index of the filter of the last layer for each region, int64 (R,), for features x (R, D, M, M)."""
+        """Return the category of each region, int64 (regions,), or 0 for class-agnostic masks.
+
+        The category is the ground truth in training and the prediction at inference.
+        """
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
         if not self.training:  # no condition on the number of regions, because tracing would record only one branch

@@ -55,7 +55,7 @@ class NormedLinear(nn.Linear):
         _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (R, out_features) for x (R, D)."""
+        """Return the logits (R, out_features) of R regions with features ``x`` (R, in_features)."""
         weight = _scaled(self.weight, self.weight, 1, self.power, self.eps)
         return F.linear(_scaled(x, x, -1, self.power, self.eps, self.temperature), weight, self.bias)
 
@@ -106,22 +106,22 @@ class NormedConv2d(nn.Conv2d):
         _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (R, C, H', W') for x (R, D, H, W). H' and W' are as in ``nn.Conv2d``."""
+        """Return the logits for features ``x`` (R, in_channels, height, width). Shapes are as in ``nn.Conv2d``."""
         dims = (1, 2, 3) if self.norm_over_kernel else 1
         weight = _scaled(self.weight, self.weight, dims, self.power, self.eps)
         x = _scaled(x, x, 1, self.power, self.eps, self.temperature)
         return self._conv_forward(x, weight, self.bias)
 
     def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
-        """Return ``forward(x)[r, class_index[r]]`` of each region r. Apply only one of the C filters to each region.
+        """Return ``forward(x)[r, class_index[r]]`` of each region r. Apply only one of the filters to each region.
 
-        Not computing the outputs of the other C - 1 filters saves memory. Instead of normalizing a copy of the
-        features, this method divides the output at each position by the norm of the features, which gives the same
-        result. If products are computed in half precision, the features are normalized first to avoid an overflow.
+        Not computing the outputs of the other filters saves memory. Instead of normalizing a copy of the features, this
+        method divides the output at each position by the norm of the features, which gives the same result. If products
+        are computed in half precision, the features are normalized first to avoid an overflow.
 
         Args:
-            x: (R, D, H, W).
-            class_index: (R,) int64 in [0, C).
+            x: features of R regions, (R, in_channels, H, W).
+            class_index: (R,) int64 in [0, out_channels).
 
         Returns:
             (R, 1, H, W). The gradients of x, weight and bias equal those of ``forward`` followed by indexing.
@@ -151,7 +151,15 @@ class NormedConv2d(nn.Conv2d):
 
 
 def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
-    """Apply a different 1 x 1 filter to each region. Return (R, 1, H, W) for x (R, D, H, W) and filters (R, D)."""
+    """Apply a different 1 x 1 filter to each of R regions.
+
+    Args:
+        x: features (R, D, H, W) with D channels.
+        filters: (R, D).
+
+    Returns:
+        (R, 1, H, W).
+    """
     return torch.bmm(filters.unsqueeze(1), x.flatten(2)).view(x.shape[0], 1, *x.shape[2:])
 
 

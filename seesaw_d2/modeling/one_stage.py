@@ -101,7 +101,10 @@ class SigmoidDetector(DenseDetector):
         return [logits, *others]
 
     def _foreground(self, logits: Tensor) -> Tensor:
-        """Convert logits (N, R, L) to logits (N, R, C) whose sigmoids are the scores of the loss."""
+        """Convert the logits of the loss to one logit per category, whose sigmoid is the score of the loss.
+
+        The shape changes from (images, anchors, logits) to (images, anchors, categories).
+        """
         scores = self.cls_loss.probabilities(logits.flatten(0, 1))[:, : self.num_classes]
         return torch.logit(scores).view(*logits.shape[:2], self.num_classes)
 

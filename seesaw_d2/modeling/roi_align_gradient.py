@@ -29,10 +29,10 @@ class ProductROIAlign(ROIAlign):
     """
 
     def forward(self, input: Tensor, rois: Tensor) -> Tensor:
-        """Return the pooled features of the regions, (R, C, P, Q).
+        """Return the pooled features of R regions, (R, channels, *output_size).
 
         Args:
-            input: features (N, C, H, W).
+            input: features (images, channels, height, width).
             rois: (R, 5). Each row contains the index of the image, and x0, y0, x1, y1 in pixels of the input images.
         """
         wide = input.dtype in (torch.float32, torch.float64)
@@ -68,12 +68,12 @@ class _ROIAlign(torch.autograd.Function):
 def features_gradient(
     grad: Tensor, rois: Tensor, shape: torch.Size, scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """Return the gradient of the features, (N, C, H, W).
+    """Return the gradient of RoIAlign with respect to the features, in the shape of the features.
 
     Args:
-        grad: gradient of the output, (R, C, P, Q).
+        grad: gradient of the output for R regions, (R, C, P, Q), with C channels and a pooled grid of P x Q.
         rois: (R, 5), as in ``ProductROIAlign.forward``.
-        shape: (N, C, H, W).
+        shape: shape of the features, (images, C, height, width).
         scale, sampling_ratio, aligned: as in ``ROIAlign``.
     """
     height, width = shape[2:]
@@ -94,7 +94,9 @@ def features_gradient(
 
 
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
-    """Return the interpolation weights along one axis, (R, bins, length). These are Y or X in ``ProductROIAlign``.
+    """Return the weights of RoIAlign's bilinear interpolation along one axis for R regions, (R, bins, length).
+
+    The weights are Y or X in ``ProductROIAlign``.
 
     The value of a bin is the mean of equally spaced samples. Each sample is interpolated linearly between two positions
     of the feature map. Samples up to 1 position outside the map are clamped to the edge. Samples farther outside have
@@ -102,8 +104,8 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
 
     Args:
         start, size: (R,), start and size of each region along the axis, in units of feature map positions.
-        bins: number of bins, P or Q.
-        length: size of the feature map, H or W.
+        bins: number of bins of the pooled grid along the axis.
+        length: size of the feature map along the axis.
         sampling_ratio: number of samples in a bin. If 0, a bin has ceil(size / bins) samples, so that an empty region
             has no samples.
     """

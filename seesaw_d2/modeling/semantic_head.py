@@ -87,11 +87,11 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         }
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return a dict with the scalar loss.
+        """Return a dict with the scalar loss, averaged over the labelled pixels of all processes.
 
         Args:
-            predictions: logits (N, C, h, w), which this method upsamples to the size (H, W).
-            targets: labels (N, H, W).
+            predictions: logits (images, classes, h, w), which this method upsamples to the size of the labels.
+            targets: labels (images, height, width).
         """
         logits = F.interpolate(
             predictions.float(), scale_factor=self.common_stride, mode="bilinear", align_corners=False

@@ -17,7 +17,7 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
     """Multiply the probabilities of the categories by exp(``log_factors``) and normalize each row.
 
     Args:
-        probs: (N, C + 1), background last.
+        probs: (N, C + 1), probabilities of C categories and background for N samples.
         log_factors: (C,), logarithms of the factors.
         keep_background: whether to keep the probability of background. If True, the probabilities of the categories are
             rescaled, so that their sum does not change. If False, the factor of background is 1, and each row is
@@ -37,9 +37,13 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
 
 
 def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
-    """Multiply the odds p / (1 - p) of independent probabilities (N, C) by exp(``log_factors``), (C,).
+    """Multiply the odds p / (1 - p) of the probabilities of each category by exp(``log_factors``).
 
     If the probabilities are sigmoids of logits, this is equivalent to adding ``log_factors`` to the logits.
+
+    Args:
+        probs: (N, C), independent probabilities of C categories for N samples.
+        log_factors: (C,).
     """
     scaled = probs * log_factors.exp().to(probs.dtype)
     return scaled / (scaled + (1 - probs)).clamp(min=torch.finfo(probs.dtype).tiny)
@@ -83,10 +87,10 @@ class Calibration(nn.Module):
         self.register_buffer("log_factors", log_factors, persistent=False)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return the calibrated class probabilities, (N, C + 1).
+        """Return the calibrated class probabilities, in the shape of ``probs``.
 
         Args:
-            probs: (N, C + 1), class probabilities from the loss.
+            probs: (N, C + 1), probabilities of C categories and background for N samples, from the loss.
             background: the background of the loss, "objectness", "class" or "implicit".
         """
         if background != "implicit":
@@ -140,21 +144,22 @@ class Calibration(nn.Module):
         return InvalidArgument("calibration", f"a calibration that supports {model}", Description(cls.__name__), reason)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
-        """Calibrate the classifier's logits (N, L), from which the loss computes probabilities."""
+        """Calibrate the logits of the classifier, before the loss computes probabilities from the logits."""
         return logits
 
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
-        """Calibrate independent probabilities, (N, C)."""
+        """Calibrate the independent probabilities of sigmoids, (samples, categories)."""
         return scale_odds(probs, self.log_factors)
 
 
 def class_probabilities(
     logits: Tensor, loss: ClassificationLoss, calibration: Calibration | None, classifier: nn.Linear
 ) -> Tensor:
-    """Return the class probabilities for logits (N, L), calibrated unless ``calibration`` is None.
+    """Return the class probabilities for the outputs of a classifier, calibrated unless ``calibration`` is None.
 
     Args:
-        logits: (N, L) outputs of the classifier. ``loss`` defines L, for example C + 2 with an objectness branch.
+        logits: (N, L), outputs of the classifier for N samples. ``loss`` defines L, for example C + 2 for C categories
+            and an objectness branch.
         loss: the loss that defines the probabilities.
         calibration: the calibration, or None.
         classifier: the layer that computed the logits.

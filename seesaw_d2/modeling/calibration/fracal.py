@@ -23,7 +23,7 @@ _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 
 def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", frequency: str = "images") -> Tensor:
-    """Return the class weights g(p_c) - g(1 / C), (C,), where p = counts / total and g is the link function.
+    """Return the weight g(p_c) - g(1 / C) of each of C categories, where p = counts / total and g is the link function.
 
     A category with the frequency 1 / C has the weight 0. The link "smooth" is a function of count and total instead of
     p. With "smooth", g(n, C n) - 2 replaces g(1 / C), where n is a fixed number of samples per category.
@@ -32,7 +32,8 @@ def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", f
     do not sum to 1, because an image can contain several categories.
 
     Args:
-        counts: (C,), > 0. With "prob", "normit" and "gombit", all counts must be < ``total``.
+        counts: (C,), > 0, number of images or instances of each category. With "prob", "normit" and "gombit", all
+            counts must be < ``total``.
         total: number of all images or of all instances.
         link: name of the link function, one of ``losses.link_functions.LINKS``.
         frequency: whether ``counts`` are numbers of "images" or of "instances". Only "smooth" uses this argument.
@@ -47,24 +48,31 @@ def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", f
 
 
 def fracal(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the log factors w_c - λ log D_c, (C,), for a softmax over the categories.
+    """Return the log factor w_c - λ log D_c of each category c, for a softmax over the categories.
 
     Args:
-        weights: (C,) ``class_weights`` w.
-        dimensions: (C,) fractal dimensions D in [1, 2].
+        weights: ``class_weights`` w of the categories.
+        dimensions: fractal dimensions D of the categories, in [1, 2].
         lambda_: λ >= 0.
     """
     return weights - lambda_ * dimensions.double().log()
 
 
 def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the offsets w_c - log10(C D_c^λ / Σ_j D_j^λ), (C,), for sigmoid logits. Arguments are as in ``fracal``."""
+    """Return the offset w_c - log10(C D_c^λ / Σ_j D_j^λ) of the logit of each of C categories, for sigmoids.
+
+    Arguments are as in ``fracal``.
+    """
     spread = dimensions.double() ** lambda_
     return weights - (spread / spread.sum()).log10() - math.log10(len(spread))
 
 
 def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Tensor:
-    """Return ``class_weights``, (C,), of counts clamped so that all weights are finite, or zeros for link "none"."""
+    """Return the ``class_weights`` of clamped counts, or zeros for the link "none".
+
+    Raises:
+        InvalidArgument: a weight is not finite.
+    """
     if link == "none":
         return torch.zeros_like(counts)
     if link != "smooth":

@@ -11,11 +11,10 @@ from seesaw_d2.modeling.calibration.base import Calibration
 
 
 def logit_adjustment(instance_counts: Tensor, tau: float) -> Tensor:
-    """Return -τ log π_c, (C,), where π_c is the share of all instances that belong to category c.
+    """Return -τ log π_c for each category c, where π_c is the share of all instances that belong to category c.
 
     Args:
-        instance_counts: (C,) number of instances of each category, clamped from below to 1, so that the result is
-            finite.
+        instance_counts: number of instances of each category, clamped from below to 1, so that the result is finite.
         tau: τ >= 0.
     """
     counts = instance_counts.double().clamp(min=1)

@@ -18,7 +18,7 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 
 
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
-    """Return the log factors log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
+    """Return the log factor log(n_c^-γ) of each category c, where n_c is its image count, and γ >= 0.
 
     This function clamps n to at least 1. In the reference, a category without images has an infinite score.
     """
@@ -26,7 +26,7 @@ def norcal(image_counts: Tensor, gamma: float) -> Tensor:
 
 
 def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
-    """Return the log factors log((1 - β) / (1 - β^n_c)), (C,), for image counts n (C,) and β in (0, 1).
+    """Return the log factor log((1 - β) / (1 - β^n_c)) of each category c, where n_c is its image count, β in (0, 1).
 
     This function clamps n to at least 1.
     """
@@ -102,7 +102,7 @@ class NorCal(Calibration):
         return torch.cat([categories, logits[:, num_classes:]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return the calibrated class probabilities, (N, C + 1), or ``probs`` if the logits are already scaled."""
+        """Return the calibrated class probabilities. If the logits are already scaled, return ``probs``."""
         if self.scaled == "logits":
             return probs
         if self.normalize:

@@ -13,10 +13,11 @@ from seesaw_d2.modeling.calibration.base import Calibration
 
 
 def row_scales(weight: Tensor, num_classes: int, tau: float) -> Tensor:
-    """Return ‖w_i‖^-τ for the weights w_i of each category, float64 (C, 1). If all weights are 0, the result is 1.
+    """Return ‖w_i‖^-τ for the weight vector w_i of each of C categories, float64 (C, 1). For w_i = 0, return 1.
 
     Args:
-        weight: (L, D), weights of the classifier. The first C rows are the weights of the categories.
+        weight: (L, D), weights of the classifier for L logits and D features. The first C rows belong to the
+            categories.
         num_classes: C.
         tau: τ >= 0.
     """

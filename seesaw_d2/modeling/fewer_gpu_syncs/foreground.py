@@ -50,12 +50,12 @@ def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: S
 
 
 def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) -> Tensor:
-    """Return the class of each proposal, (R,), as ``ROIHeads._sample_proposals`` does. Ignored proposals have class -1.
+    """Return the class of each proposal of an image, as ``ROIHeads._sample_proposals`` does. Ignored ones get class -1.
 
     Args:
-        classes: (M,), classes of the objects.
-        index: (R,), index of the object that Detectron2's ``Matcher`` assigned to each proposal.
-        labels: (R,), label that the ``Matcher`` assigned to each proposal: 1 foreground, 0 background, -1 ignored.
+        classes: classes of the objects in the image.
+        index: index of the object that Detectron2's ``Matcher`` assigned to each proposal.
+        labels: label that the ``Matcher`` assigned to each proposal: 1 foreground, 0 background, -1 ignored.
         background: class of background proposals.
     """
     if not len(classes):

@@ -12,17 +12,25 @@ def read(values: Sequence[Tensor]) -> list[int]:
 
 
 def nth_true(mask: Tensor, order: Tensor) -> Tensor:
-    """Return ``mask.nonzero()[order, 0]``, int64 (K,), for a bool mask (N,) and int64 ``order`` (K,)."""
+    """Return ``mask.nonzero()[order, 0]``, the indices of the True elements with the numbers ``order``.
+
+    Args:
+        mask: bool (N,).
+        order: int64 (K,), numbers of True elements, counted from 0.
+
+    Returns:
+        int64 (K,).
+    """
     return torch.searchsorted(mask.cumsum(0), order + 1)
 
 
 def true_indices(mask: Tensor, count: int) -> Tensor:
-    """Return ``mask.nonzero()[:, 0]``, int64 (count,), for a bool mask (N,) with ``count`` True elements."""
+    """Return ``mask.nonzero()[:, 0]``, the indices of the True elements of a 1-D mask with ``count`` True elements."""
     return nth_true(mask, torch.arange(count, device=mask.device))
 
 
 def clip_boxes(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Clip boxes (K, 4) to an image of ``size`` (height, width). Unlike ``Boxes.clip``, do not check for NaN."""
+    """Clip XYXY boxes (K, 4) to an image of ``size`` (height, width). Unlike ``Boxes.clip``, do not check for NaN."""
     height, width = size
     corners = boxes[:, 0::2].clamp(min=0, max=width), boxes[:, 1::2].clamp(min=0, max=height)
     return torch.stack(corners, dim=2).flatten(1)

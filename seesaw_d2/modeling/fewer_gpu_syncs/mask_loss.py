@@ -27,7 +27,8 @@ def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Te
     """Return the loss of Detectron2's ``mask_rcnn_loss``, and log the same scalars.
 
     Args:
-        logits: (R, C, M, M), or (R, 1, M, M) for class-agnostic or already selected masks.
+        logits: mask logits of R regions for C categories, (R, C, M, M), or (R, 1, M, M) for class-agnostic masks and
+            for masks of the ground-truth categories.
         instances: one ``Instances`` for each image, with R regions in total.
         vis_period: number of iterations from one visualization to the next, or 0 for none.
     """
@@ -46,7 +47,7 @@ def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Te
 
 
 def mask_targets(instances: list[Instances], logits: Tensor) -> Tensor:
-    """Return the ground-truth masks of the regions, (R, M, M) in [0, 1], on the device of the logits."""
+    """Return the ground-truth masks of R regions, (R, M, M), with the size M x M and the device of the mask logits."""
     boxes = [each.proposal_boxes.tensor for each in instances]
     if any(isinstance(each.gt_masks, PolygonMasks) for each in instances):  # polygons are rasterized on the CPU
         boxes = list(torch.cat(boxes).cpu().split([len(each) for each in boxes]))

@@ -17,7 +17,9 @@ Match = tuple[Tensor, Tensor, Tensor]
 
 
 def match(matcher: Matcher, overlaps: Tensor) -> Match:
-    """Return the result of ``matcher(overlaps)`` for overlaps (M, N) (IoU), and whether all overlaps are >= 0.
+    """Return the result of ``matcher(overlaps)`` for an image, and whether all overlaps are >= 0.
+
+    ``overlaps`` contains the IoU of each object (row) with each box (column).
 
     Detectron2's ``Matcher`` asserts for each image that all overlaps are >= 0. This assertion synchronizes host and
     device. Instead, ``sample`` checks the third result of all images with one synchronization.
@@ -40,7 +42,7 @@ def sample(
     """Sample boxes of each image as Detectron2's ``subsample_labels`` does, with the same random numbers.
 
     Args:
-        labels: labels (N,) of each image. Boxes with label -1 are ignored.
+        labels: for each image, the labels of its boxes. Boxes with label -1 are ignored.
         valid: the third result of ``match`` for each image.
         num_samples, positive_fraction: as in ``subsample_labels``.
         background: label of background boxes, ``bg_label`` of ``subsample_labels``.

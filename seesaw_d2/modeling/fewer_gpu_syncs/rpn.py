@@ -86,7 +86,14 @@ class BatchedRPN(RPN):
             return [self._suppress(*image, levels) for image in images]
 
     def _suppress(self, boxes, scores, large, count: int, size, levels) -> Instances:
-        """Return the proposals of an image after NMS of the ``count`` boxes that the mask ``large`` (K,) selects."""
+        """Return the proposals of an image after NMS of the boxes that are large enough.
+
+        Args:
+            boxes, scores, levels: candidate boxes, their objectness logits, and their feature levels.
+            large: bool mask of the boxes that are large enough.
+            count: number of True elements in ``large``.
+            size: (height, width) of the image.
+        """
         if count != len(boxes):
             index = true_indices(large, count)
             boxes, scores, levels = boxes[index], scores[index], levels[index]
@@ -98,12 +105,12 @@ def _candidates(proposals, logits, limit: int) -> tuple[torch.Tensor, torch.Tens
     """Select the boxes with the highest logits in each image and level. Concatenate the boxes of all levels.
 
     Args:
-        proposals: decoded boxes (B, R_l, 4) of each level l.
-        logits: objectness logits (B, R_l) of each level l.
+        proposals: for each level l, decoded boxes of B images, (B, R_l, 4).
+        logits: for each level l, objectness logits (B, R_l).
         limit: largest number of boxes for each image and level.
 
     Returns:
-        tuple of boxes (B, K, 4), logits (B, K) and indices of the levels, int64 (K,).
+        tuple of the K best boxes of each image, (B, K, 4), their logits (B, K), and their levels, int64 (K,).
     """
     images = torch.arange(len(logits[0]), device=logits[0].device)[:, None]
     boxes, scores, levels = [], [], []
