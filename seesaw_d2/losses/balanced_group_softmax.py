@@ -46,7 +46,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
       ``avg_factor``. The reference ignores both arguments.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         instance_counts: (C,) number of training instances of each category. If None, load the groups from a checkpoint.
         bins: increasing numbers > 0, which separate G = len(bins) + 1 groups. Group g contains the categories with
             bins[g - 1] <= count < bins[g].

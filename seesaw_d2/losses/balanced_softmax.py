@@ -28,7 +28,7 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
     - The meta sampler, which is part of the paper's method, is not implemented.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         background: "objectness" (default) or "none".
 

@@ -30,7 +30,7 @@ def build_loss(
 
     Args:
         cfg: a config with this project's keys.
-        num_classes: C, number of foreground categories.
+        num_classes: number C of foreground categories.
         statistics: function that returns the statistics of the training set, an object with ``image_count`` and
             ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. The function is called only for
             losses that need statistics. If None, the training set is unavailable.
@@ -68,7 +68,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
         name_key: key of the name below ``node``.
         names: valid names. Other names raise ConfigError.
-        num_classes: C.
+        num_classes: number of categories C.
         arguments_of: function that returns the constructor arguments of a loss class.
         kind: kind of the model, "a detector" or "an image classifier", for error messages.
     """

@@ -49,7 +49,7 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
     Args:
         name: name of the argument, for error messages.
         values: sequence or tensor of C finite numbers >= 0, or None.
-        num_classes: C.
+        num_classes: number of categories C.
 
     Raises:
         InvalidArgument: ``values`` has a wrong type or shape, or contains a negative, infinite or NaN number.

@@ -33,7 +33,7 @@ class ClassBalancedFocalLoss(FocalLoss):
     categories would have much lower weights than background, and a detector would miss most objects.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         beta: β in [0, 1). With 0, all weights are 1. With values near 1, the weights are almost proportional to 1 / n.
             The paper uses 0.999 for iNaturalist and ImageNet.

@@ -8,7 +8,7 @@ class TrainingData:
     """Properties of the training data and of the schedule. ``ClassificationLoss.compared_values`` gets this object.
 
     Attributes:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         num_images: number of annotated images, >= 1.
         thresholds: DATASETS.FREQUENCY_THRESHOLDS, (a, b). Categories in at most a images are rare, categories in more
             than b images are frequent, and all other categories are common.

@@ -31,7 +31,7 @@ class CrossEntropyLoss(ClassificationLoss):
     - ``loss_cls_objectness``: cross-entropy over foreground and background, for all proposals.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         background: "objectness", "class" (default) or "none". See ``ClassificationLoss``.
     """
 
@@ -119,10 +119,11 @@ class CrossEntropyLoss(ClassificationLoss):
 
 
 class _SplitForeground(torch.autograd.Function):
-    """Split logits (N, C + 2) into class logits (R, C) of the given rows and objectness logits (N, 2) of all rows.
+    """Split logits (N, C + 2) into the class logits of R selected rows, (R, C), and all objectness logits, (N, 2).
 
-    Plain indexing would allocate two gradients of size (N, C + 2) in the backward pass and add them. With few
-    foreground proposals, this takes longer than computing the loss. This function allocates only one gradient.
+    N is the number of proposals, and C the number of categories. Plain indexing would allocate two gradients of size
+    (N, C + 2) in the backward pass and add them. With few foreground proposals, this takes longer than computing the
+    loss. This function allocates only one gradient.
     """
 
     @staticmethod

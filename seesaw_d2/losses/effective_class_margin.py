@@ -37,7 +37,7 @@ class EffectiveClassMarginLoss(SigmoidLoss):
     - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         background_ratio: > 0, ratio of background samples to foreground instances.
         background: "class".

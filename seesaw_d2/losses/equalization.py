@@ -33,7 +33,7 @@ class EqualizationLoss(SigmoidLoss):
     - Frequencies are computed from the training set. The reference reads a table for LVIS.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
             inference only.
         lambda_: λ >= 0. Categories with a frequency below λ are tail categories. The paper uses 1.77e-3 for LVIS v0.5.

@@ -43,7 +43,7 @@ class EqualizationLossV2(SigmoidLoss):
     - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         gamma: γ > 0, slope of f.
         mu: μ >= 0, gradient ratio at which f is 1/2.
         alpha: α >= 0. Weights of positive samples are between 1 and 1 + α.

@@ -47,7 +47,7 @@ class EquilibriumLoss(CrossEntropyLoss):
       predictors pass this argument.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         alpha: α in [0, 1), momentum of m for one object.
         background_score: > 0, mean score of background. Only background "class" uses this argument.
         background: "class" (default), "objectness" or "none".
@@ -55,7 +55,8 @@ class EquilibriumLoss(CrossEntropyLoss):
             objects.
 
     Buffers:
-        mean_scores: float64 (K,), m, with background last. The initial value of each category is 0.01.
+        mean_scores: float64, m of each category and, with background "class", of background last. The initial value of
+            each category is 0.01.
     """
 
     soft_labels: ClassVar[str | None] = None

@@ -40,7 +40,7 @@ class FederatedLoss(SigmoidLoss):
       Since S contains all labels, this mask has no effect, and CenterNet2 computes plain cross-entropy.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         image_counts: (C,) number of training images that contain each category, or None for inference only.
         num_sampled: >= 1, number of categories in S. S is larger if the batch contains more categories.
         power: >= 0. With 0, all categories with images have the same probability.

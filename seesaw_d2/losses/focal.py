@@ -30,7 +30,7 @@ class FocalLoss(SigmoidLoss):
     - The loss is computed in log space, so that the gradient is finite for every γ.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         gamma: γ >= 0. 0 gives binary cross-entropy with the weights α_j.
         alpha: α in (0, 1). If None, all α_j are 1.
         background: "implicit" (default) or "none".

@@ -56,7 +56,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
     - ``weights`` and ``avg_factor`` have an effect. With "drop" and "eql" the reference ignores both arguments.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
             inference only.
         weighting: "drop", "eql" or "none".

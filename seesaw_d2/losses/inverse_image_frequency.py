@@ -38,7 +38,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
     - The weights of the classifier layer are initialized randomly. The reference sets all of them to 0.001.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         image_counts: (C,) n >= 0, number of training images that contain each category, or None if unknown.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None if unknown. Only
             ``counts="instances"`` uses this argument.

@@ -36,7 +36,7 @@ class LDAMLoss(CrossEntropyLoss):
     - Background is supported, with margin 0 and weight v = 1.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         max_margin: Δ_max >= 0, the margin of the rarest category in units of the cosine.
         scale: s > 0, the temperature of the classifier. The paper uses 30.

@@ -28,7 +28,7 @@ class LogitAdjustedLoss(BalancedSoftmaxLoss):
     - Detectors are supported. An objectness branch predicts background.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         tau: τ >= 0. 0 gives cross-entropy. The paper uses 1.
         background: "objectness" (default) or "none".

@@ -39,7 +39,7 @@ class MapLoss(torch.autograd.Function):
     than the log-softmax that ``F.cross_entropy`` saves.
 
     Args of ``apply``:
-        logits: (N, L, ...) in any memory format.
+        logits: (N, L, ...), L logit maps of N images, in any memory format.
         labels: (N, ...) int64.
         weights: (N, ...) or None.
         labelled: (N, ...) bool, the pixels in the sum.

@@ -53,7 +53,7 @@ class PairwiseClassBalance(ClassificationLoss):
       during this time and does not log the missing categories.
 
     Args:
-        num_classes: C >= 1, as in the wrapped loss.
+        num_classes: number of categories C, >= 1, as in the wrapped loss.
         loss: the wrapped loss, which must support soft labels: CrossEntropyLoss, SeesawLoss or EqualizationLossV2.
         alpha: in [0, 1], weight of the fightback labels. The paper uses 0.4 with cross-entropy, 0.2 with EQL v2 and
             0.05 with Seesaw Loss.

@@ -31,7 +31,7 @@ class RecordedCounts:
         Args:
             stage: index of the stage. If the file contains a single list, this list applies to all stages.
             num_stages: number of stages of the model.
-            num_classes: C.
+            num_classes: number of categories C.
 
         Raises:
             ConfigError: the number of stages or categories in the file is not ``num_stages`` or ``num_classes``.

@@ -49,7 +49,7 @@ class SeesawLoss(CrossEntropyLoss):
     - ``avg_factor`` is used unchanged. The reference adds 1.2e-7.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         p: >= 0, exponent of the mitigation factor. With 0, the factor is 1.
         q: >= 0, exponent of the compensation factor. With 0, the factor is 1.
         eps: in (0, 1], lower bound of σ_i in the compensation factor.

@@ -28,6 +28,8 @@ def fits(p: float, q: float, eps: float) -> bool:
 class SeesawRows(torch.autograd.Function):
     """Compute Seesaw Loss, -log(e^{z_i} / Σ_j S_ij e^{z_j}), for selected rows and the first K columns of the logits.
 
+    S_ij are the factors of ``SeesawLoss``.
+
     On a CPU, exponentials dominate the computing time. The cross-entropy of z + log S computes three exponentials of
     each logit: one for log S, one in the forward pass and one in the backward pass. This function computes one. Let i
     be the label, σ the softmax of z, and
@@ -39,7 +41,7 @@ class SeesawRows(torch.autograd.Function):
     and of the gradient.
 
     Args of ``apply``:
-        logits: (N, L) float32 or float64.
+        logits: (N, L) float32 or float64, L logits of N proposals.
         rows: (R,) distinct indices of the selected rows, or None for all rows.
         labels: (R,) i in [0, K).
         counts: (K,) N >= 1, K <= L, with the dtype of the logits.

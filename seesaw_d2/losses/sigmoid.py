@@ -25,7 +25,7 @@ class SigmoidLoss(ClassificationLoss):
     factors f_j. Subclasses can also replace the sigmoid by another activation.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of categories C, >= 1.
         background: a value in the class attribute ``backgrounds``. See ``ClassificationLoss``.
         prior: π in (0, 1), initial value of each σ(z_j) (Lin et al., ICCV 2017, section 4.1). The initial bias is
             -log((1 - π) / π). π = 0.5 gives the bias 0 and a large initial loss of L log 2 (with f_j = 1).

@@ -33,7 +33,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
     values as an uninterrupted training.
 
     Args:
-        num_classes: C >= 1.
+        num_classes: number of classes C, >= 1.
         image_frequency: (C,) f >= 0, share of the training images that belong to the class, or None for inference only.
         lambda_: λ >= 0. Classes with a frequency below λ are tail classes. 4.3e-4 corresponds to 50 of the 115,846
             images of ImageNet-LT.

@@ -55,9 +55,9 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         cls_loss: the classification loss. ``cls_loss.num_classes`` must equal the argument ``num_classes``.
         cls_predictor: name of the classifier, "NormedLinear", "Linear" or "LWSLinear".
         temperature: > 0, temperature of NormedLinear. The other classifiers ignore this argument.
-        frequency_groups: function without arguments that returns the frequency group of each category, an int array
-            (C,) with 0 rare, 1 common and 2 frequent, or None if the groups are unknown. The function is called when
-            the accuracies of the groups are first logged. If the array does not have length C, a warning is logged
+        frequency_groups: function without arguments that returns the frequency group of each of C categories, an int
+            array (C,) with 0 rare, 1 common and 2 frequent, or None if the groups are unknown. The function is called
+            when the accuracies of the groups are first logged. If the array does not have length C, a warning is logged
             instead of these accuracies. To pickle the model, pass a picklable function.
         calibration: changes the scores at inference, usually depending on the class frequencies. If None, the scores do
             not change.

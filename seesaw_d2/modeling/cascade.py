@@ -43,7 +43,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     - Scores: MMDetection averages the logits over the stages. Detectron2 averages the class probabilities.
 
     Args:
-        stage_loss_weights: S numbers >= 0. Default: all weights are 1.
+        stage_loss_weights: one number >= 0 for each of the S stages. Default: all weights are 1.
         scale_gradients: whether to divide the gradients that flow from the heads of the stages to the features by S.
             The gradients of a single mask head are not divided.
         resample: whether each stage samples proposals, as in MMDetection. After the first stage, a stage samples from

@@ -32,8 +32,8 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
     Source: Seesaw Loss paper, section 4.4. The losses and the last layers are the same as in detectors.
 
     Args:
-        backbone: network that computes features (B, D) or feature maps (B, D, h, w). The classifier uses the last
-            output of the backbone. Feature maps are averaged over h and w.
+        backbone: network that computes features (images, channels) or feature maps (images, channels, h, w). The
+            classifier uses the last output of the backbone. Feature maps are averaged over h and w.
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: one number for each channel, in the channel order of the images.

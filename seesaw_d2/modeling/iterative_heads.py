@@ -40,10 +40,10 @@ class FeatureUpdate(nn.Module):
     have ReLU between the linear layers and PyTorch's default initialization.
 
     Args:
-        num_logits: L.
-        num_deltas: number of box deltas, 4 C.
-        channels: D.
-        resolution: (H, W).
+        num_logits: number of logits of a region.
+        num_deltas: number of box deltas of a region, 4 for each category.
+        channels: number of channels of the features.
+        resolution: (height, width) of the features.
         num_fc: >= 1, number of linear layers in each perceptron.
         fc_dim: >= 1, width of the hidden layers.
         layer_norm: whether the first layer of ``category`` is a LayerNorm of the logits.
@@ -99,7 +99,7 @@ class IterativeROIHeads(SeesawROIHeads):
     with NUM_FC 2 and FC_DIM 1024.
 
     Args:
-        pooled_channels: D, number of channels of the pooled features.
+        pooled_channels: number of channels of the pooled features.
         num_iterations: integer >= 1.
         loss_weights: one number >= 0 for each iteration.
         num_fc, fc_dim, layer_norm: as in :class:`FeatureUpdate`. The authors use 2 layers with width 512, and

@@ -21,8 +21,8 @@ class LWSLinear(nn.Linear):
     checkpoint of a linear classifier. The name of f is ``weight_scaler``.
 
     Args:
-        in_features: D.
-        out_features: L.
+        in_features: number of input features.
+        out_features: number of logits.
         bias: whether the layer has a bias b.
     """
 

@@ -27,9 +27,9 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
     """``MaskRCNNConvUpsampleHead`` that computes only the mask of the category of each region, to save memory.
 
     The category of a region is the ground truth in training and the prediction at inference. Arguments, parameters,
-    results and gradients equal those of ``MaskRCNNConvUpsampleHead``, which computes logits (R, C, M, M) and uses only
-    one of the C channels for each region. With 1203 categories (LVIS) and 256 regions, these logits need 1 GB, and
-    their gradient needs another 1 GB.
+    results and gradients equal those of ``MaskRCNNConvUpsampleHead``, which computes the mask logits of all categories
+    and uses those of only one category for each region. With 1203 categories (LVIS) and 256 regions, all logits need
+    1 GB, and their gradient needs another 1 GB.
     """
 
     @classmethod

@@ -23,8 +23,8 @@ class NormedLinear(nn.Linear):
     computed in float32 or float64, so that the norms of half-precision features do not overflow.
 
     Args:
-        in_features: D.
-        out_features: number of logits, for example C.
+        in_features: number of input features.
+        out_features: number of logits, for example the number of categories.
         bias: whether the layer has a bias b.
         temperature: τ > 0.
         power: > 0, exponent of the norms. With 1, w̃ and x̃ are unit vectors up to eps.
@@ -66,7 +66,7 @@ class NormedLinear(nn.Linear):
 class NormedConv2d(nn.Conv2d):
     """Convolution of normalized features with normalized filters. ``NormedLinear`` describes the normalization.
 
-    The features at each position are normalized over the D channels before padding.
+    The features at each position are normalized over the channels before padding.
 
     Reference: as in ``NormedLinear``. The reference keeps the initialization of ``nn.Conv2d``, and the mask head
     initializes the layer again. This layer initializes the weights with standard deviation 0.01 and the bias with 0, as

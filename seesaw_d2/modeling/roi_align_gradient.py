@@ -18,11 +18,11 @@ LARGEST_SIDE = 64
 class ProductROIAlign(ROIAlign):
     """Detectron2's ROIAlign with a faster gradient on a CPU.
 
-    Bilinear interpolation is a matrix product, output[r, c] = Y[r] features[c] X[r]ᵀ, where the interpolation weights
-    Y[r] (P, H) and X[r] (Q, W) depend only on the region r. Therefore the gradient of the features of an image is
-    Σ_r Y[r]ᵀ gradient[r] X[r], a sum over the regions r of the image. This class computes the sum as matrix products
-    over all regions and channels. torchvision adds the values one by one. The outputs of both methods are equal, and
-    the gradients are equal up to rounding.
+    Bilinear interpolation of a feature map (H, W) to a grid (P, Q) is a matrix product, output[r, c] = Y[r] features[c]
+    X[r]ᵀ, for region r and channel c. The interpolation weights Y[r] (P, H) and X[r] (Q, W) depend only on r. Therefore
+    the gradient of the features of an image is Σ_r Y[r]ᵀ gradient[r] X[r], a sum over the regions r of the image. This
+    class computes the sum as matrix products over all regions and channels. torchvision adds the values one by one. The
+    outputs of both methods are equal, and the gradients are equal up to rounding.
 
     On other devices, for feature maps with a side above ``LARGEST_SIDE`` and in half precision, this class runs
     Detectron2's ROIAlign.

@@ -65,7 +65,7 @@ Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
 
 def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painter:
-    """Return a function that draws detections on an iterable of images, uint8 (H, W, 3) BGR each.
+    """Return a function that draws detections on images, from an iterable of uint8 arrays (height, width, 3) in BGR.
 
     The function enlarges images whose longer side has fewer than READABLE_SIZE pixels.
 

@@ -95,7 +95,7 @@ def is_video(path: str) -> bool:
 
 
 def read_image(path: str) -> np.ndarray:
-    """Read an image as a uint8 array (H, W, 3) in BGR. Raise DataError if the image cannot be decoded."""
+    """Return an image as a uint8 array (height, width, 3) in BGR. Raise DataError if the image cannot be decoded."""
     try:
         return detection_utils.read_image(path, format="BGR")
     except Exception as error:  # decoders raise errors of many types
@@ -109,7 +109,7 @@ def _unreadable(path: str, error: Exception) -> DataError:
 
 
 class Video:
-    """Iterate over the frames of a video file. Each frame is uint8 (H, W, 3) BGR.
+    """Iterate over the frames of a video file. Each frame is a uint8 array (height, width, 3) in BGR.
 
     Raises:
         DataError: the file does not exist or is not a video that OpenCV can read.
@@ -136,7 +136,7 @@ class Video:
 
 
 class VideoWriter:
-    """Write frames to a video file. All frames have the same size, uint8 (H, W, 3) BGR.
+    """Write frames of equal size to a video file. Each frame is a uint8 array (height, width, 3) in BGR.
 
     ``write`` appends a frame to a temporary file. The first call of ``write`` raises OutputError if OpenCV cannot write
     the file. ``close`` renames the temporary file to ``path``.

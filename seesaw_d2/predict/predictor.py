@@ -42,7 +42,7 @@ class BatchPredictor:
             pasting always use float32, because bfloat16 is too coarse for coordinates.
 
     Attributes:
-        class_names: C class names from the checkpoint or, if the checkpoint contains no names, from the datasets of the
+        class_names: class names from the checkpoint or, if the checkpoint contains no names, from the datasets of the
             config. Unknown names are replaced by "category 0", "category 1", ....
         unknown_data: reason why the class names are unknown, or "" if they are known.
 
@@ -68,7 +68,7 @@ class BatchPredictor:
         The detections are on the CPU, and their coordinates are pixels of the input image.
 
         Args:
-            images: images, each uint8 (H, W, 3) BGR. This method reads at most 4 batches of images ahead.
+            images: images, each uint8 (height, width, 3) BGR. This method reads at most 4 batches of images ahead.
         """
         waiting: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # in the order of ``images``
         done: dict[int, Instances] = {}
@@ -93,8 +93,8 @@ class BatchPredictor:
         """Return the detections of each image of a batch. Boxes are on the CPU, in pixels of the input image.
 
         Args:
-            images: resized images (3, h, w).
-            sizes: size (H, W) of each input image.
+            images: resized images, (3, height, width) each.
+            sizes: (height, width) of each input image.
         """
         with torch.autocast(self.model.device.type, self.dtype, enabled=self.dtype != torch.float32):
             found = self.model.inference([{"image": image} for image in images], do_postprocess=False)
@@ -139,8 +139,8 @@ def load_predictor(
         check: callable to call with ``cfg`` and the model before the weights are loaded.
 
     Returns:
-        the model, its C class names, and the reason why the names are unknown, or "" if they are known. Unknown names
-        are replaced by "category 0", "category 1", ....
+        the model, its class names, and the reason why the names are unknown, or "" if they are known. Unknown names are
+        replaced by "category 0", "category 1", ....
 
     Raises:
         ConfigError: training set, test set or the calibration's file of counts have different category orders.
@@ -169,11 +169,11 @@ def _build(cfg: CfgNode) -> nn.Module:
 
 
 def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
-    """Resize an image as in evaluation. Return a uint8 array (3, h, w) with channels in the order of INPUT.FORMAT.
+    """Resize an image as in evaluation. Return a uint8 array (3, height, width) with the channels of INPUT.FORMAT.
 
     Args:
         cfg: config of the model.
-        image: uint8 (H, W, 3) BGR.
+        image: uint8 (height, width, 3) BGR.
 
     Raises:
         DataError: the image has a wrong type or shape, or resizing would reduce its shorter side to 0 pixels.

@@ -34,7 +34,7 @@ class Outcome:
 
     @property
     def right(self) -> np.ndarray:
-        """Return a bool array (G,), True where the predicted category equals the true category."""
+        """Return a bool for each object, whether its predicted category equals its true category."""
         return self.answered & (self.answers == self.labels)
 
     def groups(self, members: dict[str, set[int]]) -> dict[str, dict[str, Any]]:

@@ -42,7 +42,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
         path: path of the figure. The extension selects the file format.
         num_images: number of images.
         min_score: minimum score of drawn detections, in [0, 1].
-        groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent), or None if unknown. The group
+        groups: frequency group of each category (0: rare, 1: common, 2: frequent), or None if unknown. The group
             selects the colour of ground-truth labels.
 
     Raises:

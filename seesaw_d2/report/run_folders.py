@@ -79,7 +79,7 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 
     Args:
         folder: OUTPUT_DIR of a training.
-        num_classes: C, number of categories of the data set.
+        num_classes: number C of categories of the data set.
         dataset: name of the data set on which the run was evaluated.
         name: name of the run. Default: name of the folder.
 

@@ -37,9 +37,9 @@ def build_sections(
         runs: the runs.
         evaluated: evaluation of each run, a dict with "metrics", "rows", "outcome" and "description".
         ground_truth: ground truth of the data set.
-        ids: (C,) category id of each class index.
-        counts: dict with "images" and "instances", the numbers (C,) of training images and training instances. None if
-            unknown.
+        ids: category id of each class index.
+        counts: dict with "images" and "instances", the number of training images and training instances of each class.
+            None if unknown.
         files: dict from image id to the path of the image. The report shows crops of confused objects from these
             images. If empty, the report shows no crops.
         thresholds: DATASETS.FREQUENCY_THRESHOLDS. Charts over training images have vertical lines at these values.

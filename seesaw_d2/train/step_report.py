@@ -28,11 +28,11 @@ class StepReport:
     Args:
         iteration: number of the iteration.
         names: names of the K losses.
-        values: (2 + K + W,) float64, equal in all processes. The values are the number of processes with a non-finite
-            loss or gradient, the number of processes that received a stop signal, K sums of each loss over the
-            processes, and W times in seconds that each process waited for data.
+        values: float64 (2 + K + W,) for K losses and W processes, equal in all processes. The values are the number of
+            processes with a non-finite loss or gradient, the number of processes that received a stop signal, the sum
+            of each loss over the processes, and the time in seconds that each process waited for data.
         losses: (K,) losses of this process.
-        norms: (P,) largest absolute value of each gradient, or None if not computed.
+        norms: largest absolute value of the gradient of each trained parameter, or None if not computed.
         images: file names and ids of the images in this process's batch.
         generators: states of the random number generators before the iteration.
         scalars: scalars that the model logged and that are still on the device.
@@ -56,13 +56,13 @@ def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: 
     All processes must call this function, with losses of the same names.
 
     Args:
-        losses: (K,) float64, losses of this process.
+        losses: float64 (K,), the K losses of this process.
         finite: scalar bool, whether the losses and gradients of this process are finite.
         data_time: seconds that this process waited for data.
         signalled: whether this process has received a stop signal.
 
     Returns:
-        (2 + K + W,) float64 on the device of the losses.
+        float64 (2 + K + W,) on the device of the losses, for W processes.
     """
     own = torch.zeros(2 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
     own[0] = ~finite
@@ -79,7 +79,7 @@ def images_of(batch: Any) -> list[dict[str, Any]]:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the largest absolute value of each gradient, or NaN for a gradient with NaN, as a float32 tensor (P,)."""
+    """Return the largest absolute value of each gradient, or NaN for a gradient with NaN, as a float32 tensor."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])

@@ -20,7 +20,7 @@ class Categories:
     """Class names of a data set or a checkpoint.
 
     Args:
-        names: C class names, in the order of class indices.
+        names: class names, in the order of class indices.
         source: data set or file that contains the names, for messages.
     """
 

@@ -33,9 +33,9 @@ def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     (BalancedGroupSoftmax, tools/test_lvis_tnorm.py).
 
     Args:
-        weight: (L, D) weights of the classifier. The first C rows belong to the categories, the other rows to
-            background.
-        num_classes: C.
+        weight: (L, D) weights of the classifier for L logits and D features. The first C rows belong to the categories,
+            the other rows to background.
+        num_classes: number of categories C.
         tau: τ >= 0, usually in [0, 1].
 
     Returns:

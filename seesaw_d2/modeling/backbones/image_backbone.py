@@ -71,8 +71,8 @@ class ImageBackbone(Backbone):
     """Wrap a network as a Detectron2 backbone with one output, "features".
 
     Args:
-        model: maps images (B, 3, H, W) to pooled features (B, D) or to feature maps (B, D, h, w).
-        channels: D.
+        model: network that maps B images (B, 3, height, width) to pooled features (B, D) or feature maps (B, D, h, w).
+        channels: number of channels D of the features.
         stride: stride of the feature maps, or None if ``model`` returns pooled features.
     """
 

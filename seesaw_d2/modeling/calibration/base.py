@@ -62,7 +62,7 @@ class Calibration(nn.Module):
     - "none": multiply a softmax by the factors and normalize, or multiply the odds of sigmoids by the factors.
 
     Args:
-        log_factors: (C,), logarithm of the factor of each category.
+        log_factors: logarithm of the factor of each of C categories, (C,).
 
     Buffers:
         log_factors: float64 (C,). Checkpoints do not contain this buffer, because the config and the class counts

@@ -98,9 +98,9 @@ class FRACAL(Calibration):
     count from above to ``num_images`` - 0.5.
 
     Args:
-        image_count: (C,) number of training images, or of training instances, of each category.
+        image_count: number of training images, or of training instances, of each category c.
         num_images: number of all training images, or of all training instances.
-        dimensions: (C,) fractal dimensions in [1, 2].
+        dimensions: fractal dimension D_c of each category c, in [1, 2].
         lambda_: λ >= 0. The paper uses 2.
         link: link function of the class weights, one of ``losses.link_functions.LINKS``. With "none", all weights are
             0.

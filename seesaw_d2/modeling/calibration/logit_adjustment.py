@@ -29,7 +29,7 @@ class LogitAdjustment(Calibration):
     change.
 
     Args:
-        instance_count: (C,) number of training instances of each category.
+        instance_count: number of training instances of each category.
         tau: τ >= 0. 0 does not change the scores.
     """
 

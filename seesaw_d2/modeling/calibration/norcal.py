@@ -44,7 +44,7 @@ class NorCal(Calibration):
     proposal.
 
     Args:
-        image_count: (C,) number of training images that contain each category.
+        image_count: number of training images that contain each category.
         gamma: γ >= 0. Only ``factor="power"`` uses this argument. 0 does not change the scores.
         factor: factor of category c.
             "power": n_c^-γ.

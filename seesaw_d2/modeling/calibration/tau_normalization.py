@@ -18,7 +18,7 @@ def row_scales(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     Args:
         weight: (L, D), weights of the classifier for L logits and D features. The first C rows belong to the
             categories.
-        num_classes: C.
+        num_classes: number of categories C.
         tau: τ >= 0.
     """
     norm = torch.linalg.vector_norm(weight[:num_classes].double(), dim=1, keepdim=True)
@@ -37,7 +37,7 @@ class TauNormalization(Calibration):
     after the last iteration.
 
     Args:
-        num_classes: C.
+        num_classes: number of categories C.
         tau: τ >= 0, usually in [0, 1]. 0 does not change the scores. With 1, the weights of each category have norm 1.
     """
 

@@ -102,7 +102,7 @@ def _rename(name: str) -> str | None:
 def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
     """Move the background rows from the start of ``tensor`` to the end or, if ``background`` is False, drop them.
 
-    ``tensor`` has shape (rows * (C + 1), ...), where ``rows`` is the number of rows per category.
+    ``tensor`` has ``rows`` rows for background and for each of C categories, (rows * (C + 1), ...).
     """
     parts = tensor.view(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
