@@ -95,8 +95,8 @@ def record(
             order.
         folder: output folder, as in ``ProposalWriter``.
         made_from: see ``ProposalWriter``. This function adds the digest of the model.
-        features: whether to also store the columns ``features{i}`` (R, D) float16, the inputs of the classifier of
-            stage i, and ``rois{i}`` (R, 4), the pooled boxes in pixels of the resized image.
+        features: if True, also store two columns for each stage i. ``features{i}``, (R, D) float16, are the inputs of
+            the classifier. ``rois{i}``, (R, 4), are the pooled boxes in pixels of the resized image.
         dtype: data type of the logits, "float32" or "float16". With float16, scores differ by about 0.001.
 
     Raises:

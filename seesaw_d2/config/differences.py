@@ -70,8 +70,8 @@ def differences(
 ) -> dict[str, tuple[str, str]]:
     """Return a dict from each key with different values to the tuple (before, now), sorted by key.
 
-    The value of an absent key is "not set". A key that only ``now`` contains is ignored if it has the default value,
-    because configs of Detectron2 and of earlier versions of this project do not contain all keys.
+    The value of an absent key is "not set". A key that only ``now`` contains is ignored if it has the default value.
+    Configs of Detectron2 and of earlier versions of this project lack such keys.
 
     Args:
         before, now: results of ``flat_config``.

@@ -32,8 +32,9 @@ class Shown:
 def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None) -> list[Shown]:
     """Match detections with the objects of an image, and return both with verdicts.
 
-    A detection is RIGHT if its IoU with an object of the same category is at least 0.5 and no detection with a higher
-    score has matched this object. An object is MISSED if its IoU with each detection, of any category, is below 0.5.
+    A detection is RIGHT if its IoU with an object of the same category is at least 0.5. Each object matches only one
+    detection, the one with the highest score. An object is MISSED if its IoU with each detection, of any category, is
+    below 0.5.
 
     Args:
         detections: detections in descending order of scores.

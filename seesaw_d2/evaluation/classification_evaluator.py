@@ -38,9 +38,9 @@ PREDICTIONS_FILE = "predictions.csv"
 class ClassificationEvaluator(DatasetEvaluator):
     """Compute top-1 accuracy, overall and by shots, and the expected calibration error of image classifiers.
 
-    The shots of a class are the number of its training images. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], classes
-    with more than 100 training images are "many", classes with 20 to 100 are "medium", and classes with fewer are
-    "few" (Kang et al., ICLR 2020).
+    The shots of a class are the number of its training images. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], a class
+    with more than 100 training images is "many", with 20 to 100 "medium", and with fewer "few" (Kang et al., ICLR
+    2020).
 
     ``evaluate()`` returns {"classification": metrics}, where ``metrics`` is a dict with the keys "overall", "many",
     "medium", "few" (accuracies) and "ECE" (expected calibration error), all in percent.

@@ -1,9 +1,9 @@
 """Compute AP after correcting one type of error: wrong categories, detections of background, or wrong scores.
 
-The difference between the corrected AP and the original AP is the AP that a model loses by this type of error, as in
-TIDE (Bolya et al., ECCV 2020). This module differs from TIDE in two respects. TIDE uses AP50, and this module averages
-AP over all IoU thresholds. In TIDE, a detection is background if its IoU with all objects is below 0.1. In this module,
-this threshold is 0.5, as in the training of ROI heads.
+As in TIDE (Bolya et al., ECCV 2020), the AP that a model loses by a type of error is the corrected AP minus the
+original AP. This module differs from TIDE in two respects. TIDE uses AP50, and this module averages AP over all IoU
+thresholds. In TIDE, a detection is background if its IoU with all objects is below 0.1. In this module, this threshold
+is 0.5, as in the training of ROI heads.
 """
 
 import dataclasses

@@ -38,8 +38,8 @@ RESULTS_FILE = "lvis_instances_results.json"
 class LongTailEvaluator(LVISEvaluator):
     """Evaluate detections with LVIS's metrics on LVIS or any other data set in LVIS or COCO format.
 
-    The metrics are AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
-    percent, for boxes and, if requested, for masks. The differences from Detectron2's LVISEvaluator are:
+    The metrics are AP, AP50, AP75, APs, APm, APl, APr, APc and APf in percent, for boxes and, if requested, for masks.
+    APr, APc and APf average over rare, common and frequent categories. Differences from Detectron2's LVISEvaluator:
 
     - Any category ids are valid. A dict or a function can define the frequency groups. COCO's rules apply to COCO data.
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.

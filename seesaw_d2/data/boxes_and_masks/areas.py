@@ -25,8 +25,8 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
 
     Returns:
         the polygons with at least three points, each with an even number of values. If no polygon has three points, the
-        result is None if pycocotools raises an error (the first polygon has at most 4 values), and an empty run-length
-        mask otherwise.
+        result is an empty run-length mask, or None if the first polygon has at most 4 values. For such a polygon,
+        pycocotools raises an error.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:

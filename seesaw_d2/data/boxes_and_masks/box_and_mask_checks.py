@@ -32,8 +32,8 @@ def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: st
         path: path of the file, for messages.
 
     Raises:
-        DataError: a box is missing, is not a list of four finite numbers, or contains a number whose absolute value is
-            greater than ``FAR`` times the longer side of the image.
+        DataError: a box is missing, is not a list of four finite numbers, or has a coordinate too far from the image.
+            The limit is ``FAR`` times the longer side of the image.
     """
     boxes = column(annotations, "annotations", "bbox", path)
     bad = [index for index, box in enumerate(boxes) if type(box) is not list or len(box) != 4]
@@ -78,8 +78,8 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
         path: path of the file, for messages.
 
     Raises:
-        DataError: a segmentation is neither a list of polygons nor a run-length mask of the image's size, or the
-            absolute value of a coordinate is greater than ``FAR`` times the longer side of the image.
+        DataError: a segmentation is neither a list of polygons nor a run-length mask of the image's size, or has a
+            coordinate too far from the image. The limit is ``FAR`` times the longer side of the image.
     """
     segmentations = [item.get("segmentation") for item in annotations]
     if wrong := _of_wrong_type(segmentations, sizes.tolist()) or _with_other_than_numbers(segmentations):

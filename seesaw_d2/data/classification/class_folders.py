@@ -36,8 +36,8 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
             sorted names of all subfolders.
 
     Raises:
-        DataError: the folder contains no subfolders, the subfolders contain splits instead of classes, the name of a
-            subfolder is not a class name, or a folder cannot be read.
+        DataError: a folder cannot be read, or the subfolders are missing, contain splits, or have names that are not
+            class names.
     """
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]

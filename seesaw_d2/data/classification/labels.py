@@ -54,8 +54,8 @@ class LabelReader:
             where: file and line of the label, for the message.
 
         Raises:
-            DataError: the label is neither a class name nor an index in [0, C), the label is the index of one class and
-                the name of another class, or the file mixes numeric class names and class indices.
+            DataError: the label is unknown or ambiguous, or the file mixes numeric class names and class indices. An
+                ambiguous label is the index of one class and the name of another class.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):

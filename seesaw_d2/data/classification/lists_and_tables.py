@@ -52,8 +52,8 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     A label is a class name or a class index (see ``LabelReader``). The arguments are as in ``read_list``.
 
     Raises:
-        DataError: the file is missing or not text, the numbers of fields in a line and in the header differ, a label is
-            invalid, or a path leads outside of ``images``.
+        DataError: the file is missing or not text, a line has more or fewer fields than the header, a label is invalid,
+            or a path leads outside of ``images``.
     """
     read_label = LabelReader(names)
     rows = [(where, row["path"], read_label(row["label"], where)) for where, row in read_rows(path, ("path", "label"))]

@@ -24,8 +24,8 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
             evaluation.
 
     Raises:
-        ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set,
-            MODEL.CLASSIFIER.NUM_CLASSES differs from the number of classes, or the data sets have different classes.
+        ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set, or the data
+            sets and the model (MODEL.CLASSIFIER.NUM_CLASSES) have different classes.
         DataError: a file is missing or invalid, a label is out of range, a data set is empty, or images are missing.
     """
     check_input_config(cfg)

@@ -62,8 +62,8 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
             - "refuse": raise DataError.
 
     Raises:
-        DataError: ``skip`` is False and a file is not an image, an image does not have the annotated size, or ``deep``
-            is "refuse" and an image has more than 8 bits per channel.
+        DataError: a file is not an image (if ``skip`` is False), an image does not have the annotated size, or an image
+            has more than 8 bits per channel (if ``deep`` is "refuse").
     """
     # Round the step up, to open at most MAX_OPENED files.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))

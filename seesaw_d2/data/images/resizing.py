@@ -85,7 +85,7 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
     """Version of Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform``.
 
     New sizes are rounded as in MMDetection. Both Detectron2 and MMDetection scale an image of h x w pixels by the
-    factor min(short / min(h, w), long / max(h, w)), where "short" is the wanted length of the shorter edge, and "long"
+    factor min(short / min(h, w), long / max(h, w)). Here, "short" is the wanted length of the shorter edge, and "long"
     is the maximum length of the longer edge. Detectron2 also rounds an intermediate result. Therefore the new sizes
     differ by one pixel for about 3 in 10,000 image sizes.
     """

@@ -73,9 +73,8 @@ def prepare_export(
 
     Raises:
         ConfigError: ``val_share`` is invalid, a file or folder does not exist, or ``output`` contains another data set.
-        DataError: an annotation file is invalid, the file of an image is missing or ambiguous, an image cannot be
-            decoded or does not have the annotated size, ``val`` contains training images, no object is left for
-            training or evaluation, or the images cannot be split. No files are written in these cases.
+        DataError: an annotation file is invalid, an image is missing, ambiguous, damaged or of a wrong size, ``val``
+            contains training images, or a part would have no usable objects. No files are written in these cases.
         OutputError: ``output`` cannot be written.
     """
     paths = _checked_paths(export, val, val_share)

@@ -1,7 +1,7 @@
 """Find images of an export that show the same photo or video.
 
-If images of the same photo or video are in both parts of a data set, the model is evaluated on content on which it was
-trained, and the metrics are too high.
+If both parts of a data set contain images of the same photo or video, the model is evaluated on training content. The
+metrics are then too high.
 """
 
 import os

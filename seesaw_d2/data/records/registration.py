@@ -79,8 +79,8 @@ def register_datasets(cfg: CfgNode) -> None:
     This function checks that the files exist, but does not read them. Registering the same entry again has no effect.
 
     Raises:
-        ConfigError: an entry is not a mapping, an entry lacks a key or contains an unknown key, a file or folder does
-            not exist, or a name is already registered. The message contains ``DATASETS.REGISTER[i].KEY``.
+        ConfigError: an entry is not a mapping, a key is missing or unknown, a file or folder does not exist, or a name
+            is already registered. The message contains ``DATASETS.REGISTER[i].KEY``.
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(added_value(cfg, _KEY))]
     for index, entry in enumerate(entries):

@@ -39,8 +39,8 @@ def validate_datasets(
         num_classes_key: config key with the model's number of categories.
 
     Raises:
-        ConfigError: a list of data sets is empty, a name is unknown, the data sets have different categories, the model
-            has another number of categories, INPUT.RESIZE is invalid, or INPUT.MASK_FORMAT does not match the masks.
+        ConfigError: a list of data sets is empty, a name is unknown, the data sets and the model have different
+            categories, INPUT.RESIZE is invalid, or INPUT.MASK_FORMAT does not match the masks.
         DataError: an annotation file is missing or invalid, image files are missing or do not have the annotated size,
             or no image has an object for training.
     """
@@ -120,8 +120,8 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
         classification: if True, the model classifies images. If False, the model detects objects.
 
     Raises:
-        ConfigError: the list of data sets is empty, a name is unknown, DATASETS.FREQUENCY_THRESHOLDS is invalid, or the
-            kind of a data set (detection or classification) differs from the kind of the model.
+        ConfigError: the list of data sets is empty, a name is unknown, DATASETS.FREQUENCY_THRESHOLDS is invalid, or a
+            data set does not fit the model (detection or classification).
     """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # raises ConfigError for invalid thresholds
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []

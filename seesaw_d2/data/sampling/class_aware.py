@@ -91,9 +91,9 @@ class ProgressivelyBalancedSampler(ClassAwareSampler):
     """Class-aware sampler that changes gradually from instance-balanced to class-balanced sampling during training.
 
     Source: Kang et al., ICLR 2020, equation 2. The probability of drawing category j is
-    p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, where p_j^IB is proportional to the number of images with category j, p_j^CB
-    is the same for all categories, t is the position in the stream, and T is ``length``. After T images, sampling is
-    class-balanced. In the paper, t/T changes every epoch. In this sampler, t/T changes every 1,024 images.
+    p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB. The first term p_j^IB is proportional to the number of images with category
+    j, and p_j^CB is the same for all categories. The position in the stream is t, and T is ``length``. After T images,
+    sampling is class-balanced. In the paper, t/T changes every epoch. In this sampler, t/T changes every 1,024 images.
 
     Args:
         records, seed: as in ``ClassAwareSampler``.
