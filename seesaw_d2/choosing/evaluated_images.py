@@ -54,7 +54,7 @@ class EvaluatedImages:
     def metrics(
         self, detections: Detections, iou_type: str = "bbox", extra: Sequence[str] = ("fixed",)
     ) -> dict[str, float]:
-        """Compute the metrics of detections.
+        """Compute the metrics of detections in the evaluated images.
 
         Args:
             detections: detections with contiguous category indices.

@@ -86,7 +86,10 @@ def check_disjoint(chosen: str, reported: str) -> None:
 
 
 def common_files(first: str, second: str) -> str:
-    """Return text that lists the first image files in both data sets, else their common annotation file, else ""."""
+    """Return the files that two data sets share, as text: the first image files, or else the annotation file.
+
+    If the data sets share no file, return "".
+    """
     files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
     paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
     common = sorted(paths[0] & paths[1])

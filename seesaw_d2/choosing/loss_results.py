@@ -63,7 +63,7 @@ def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) 
 
 
 def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], str]:
-    """Choose the calibration with the highest mean of a metric for each seed, and one for all seeds.
+    """Choose calibrations by the mean of a metric over seeds: one calibration for each seed, and one for all seeds.
 
     The choice for a seed uses only the other seeds. If several calibrations are equal, the first is chosen.
 

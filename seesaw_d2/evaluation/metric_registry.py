@@ -9,7 +9,7 @@ F = TypeVar("F", bound=Callable[[Any], dict[str, float]])
 
 @dataclass(frozen=True)
 class Metric:
-    """Registered metric.
+    """Function that computes a metric, with the conditions for its use.
 
     Attributes:
         compute: function that computes the metric. The argument is the result of an evaluation (see
@@ -56,7 +56,7 @@ def register_metric(
 
 
 def compute_metrics(task: str, results: Any, optional: tuple[str, ...] = ()) -> dict[str, float]:
-    """Compute the metrics of a task.
+    """Compute the registered metrics of a task, except the optional metrics that are not requested.
 
     Args:
         task: "detection" or "classification".

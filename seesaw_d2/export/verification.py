@@ -62,7 +62,7 @@ def difference(
 
 
 def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the pairs of matching detections.
+    """Return the pairs of matching detections of the original and the exported model.
 
     Each detection in ``expected`` matches the nearest unmatched detection of the same class in ``found``, if the boxes
     differ by at most one pixel.

@@ -130,7 +130,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Find the missing folders of missing files.
+    """Find the folders of missing files that do not exist either.
 
     Users of LVIS often lack the folder train2017 of COCO, which contains some validation images of LVIS.
 

@@ -30,7 +30,7 @@ class PyTorchResizeTransform(T.ResizeTransform):
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize an image.
+        """Resize an image to the size that was passed to the constructor.
 
         Args:
             img: (H, W) or (H, W, channels).
@@ -65,7 +65,7 @@ class OpenCVResizeTransform(T.ResizeTransform):
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize an image.
+        """Resize an image to the size that was passed to the constructor.
 
         Args:
             img: (H, W) or (H, W, channels).

@@ -106,9 +106,10 @@ def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: li
 
 
 def _photos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set for each image: the names of the photo of which the image is a version. Other sets are empty.
+    """Return a set for each image with the names of the photo of which the image is a version or the original.
 
-    For example, the original file photo.jpg and the version photo_jpg.rf.<hash>.jpg show the photo "photo-jpg".
+    For example, the original photo.jpg and the version photo_jpg.rf.<hash>.jpg show the photo "photo-jpg". The set of
+    an image without versions is empty.
     """
     names = [_original_names(image) for image in images]
     known = set().union(*names)
@@ -140,7 +141,7 @@ def _plain(name: str) -> str:
 
 
 def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set for each image: the name of the video if the image is a video frame. Other sets are empty.
+    """Return a set for each image with the name of the video that contains the image, or an empty set.
 
     If the file name contains no name of a video, as in "clips/frame_000001.png", the name is the folder.
     """
@@ -152,7 +153,7 @@ def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
 
 
 def _uploads(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set for each image: the file name without Label Studio's prefix, or an empty set without a prefix."""
+    """Return a set for each image with the file name after Label Studio's prefix, or an empty set without a prefix."""
     matches = [_UPLOAD.match(PurePosixPath(image["file_name"]).name) for image in images]
     return [{match[1]} if match else set() for match in matches]
 

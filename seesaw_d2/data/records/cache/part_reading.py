@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """Annotation whose values have exactly the declared types. For other types, such as true as an id, msgspec raises.
+    """Annotation whose values have exactly the declared types. For other types, msgspec raises an error.
 
-    A missing field has the value ``UNSET``. ``_simple_part`` checks that the ids exist.
+    For example, true and 1.0 are not int. A missing field has the value ``UNSET``. ``_simple_part`` checks that the ids
+    exist.
     """
 
     category_id: int
