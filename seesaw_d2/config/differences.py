@@ -29,7 +29,7 @@ def flat_config(text: str, source: str) -> dict[str, str]:
 
 
 def flat_config_file(path: str) -> dict[str, str]:
-    """Return ``flat_config`` of a file. Raise ConfigError if the file cannot be read or parsed."""
+    """Return the result of ``flat_config`` for a file. Raise ConfigError if the file cannot be read or parsed."""
     return flat_values(read_yaml_file(path, _Texts)[1], path)
 
 

@@ -1,4 +1,4 @@
-"""Read YAML config files safely: without running Python code, and with limits of bytes, values and files.
+"""Read YAML config files without running Python code, and limit the number of bytes, values and files.
 
 YAML aliases are allowed, because configs that Detectron2 saves contain aliases. A few lines of nested aliases can
 expand to billions of values, so the number of expanded values is limited.

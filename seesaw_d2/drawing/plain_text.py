@@ -1,4 +1,4 @@
-"""Draw text literally.
+"""Draw the text of Matplotlib figures literally, and mark the pictures of this project.
 
 By default, Matplotlib parses text between dollar signs as a formula, and raises an error if the formula is invalid.
 """

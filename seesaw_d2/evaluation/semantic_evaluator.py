@@ -1,4 +1,4 @@
-"""Evaluate semantic segmentation.
+"""Evaluate semantic segmentation: mIoU, mean class accuracy and pixel accuracy.
 
 Shapes: C is the number of classes.
 """

@@ -52,7 +52,7 @@ class LossPredictor(nn.Module):
         return scores, self.bbox_pred(features)
 
     def losses(self, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses of the last forward pass. In ``labels`` (N,), as in torchvision, 0 is background.
+        """Return the losses of the last forward pass for ``labels`` (N,). As in torchvision, label 0 is background.
 
         Raises:
             ValueError: a label is not in [0, C].

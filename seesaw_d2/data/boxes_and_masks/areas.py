@@ -38,7 +38,7 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
 
 
 def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
-    """Return the area of an annotation in pixels: the area of the mask or, without a mask or pixels, of the box.
+    """Return the area of an annotation's mask in pixels or, if the mask is missing or empty, the area of the box.
 
     Args:
         annotation: an annotation with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.

@@ -71,13 +71,13 @@ class Page:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the (height, width) in pixels of the part of the page, from its top left corner, with all symbols."""
+        """Return the (height, width) in pixels of the area at the page's top left corner that contains all symbols."""
         height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
         return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
 
 
 def parse_page(content: bytes, where: str) -> Page:
-    """Parse an annotation file.
+    """Parse an annotation file, and return the page that the file describes.
 
     Args:
         content: content of the file.

@@ -101,7 +101,7 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """Return the font size in subpixels. The size is near that of a medium object, to scale glyphs only slightly."""
+    """Return the font size in subpixels, about the size of a medium object. Glyphs are then scaled only slightly."""
     return SUPERSAMPLE * image_size // 4
 
 
