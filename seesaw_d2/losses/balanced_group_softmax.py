@@ -114,7 +114,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     def select(self, labels: Tensor) -> Tensor:
         """Return a bool tensor (proposals, groups): whether the softmax of each group is trained on each proposal."""
         members = self.members(labels)
-        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # proposals of the group are sorted last
+        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sort proposals of the group last
         place = keys.argsort(dim=0).argsort(dim=0)
         return members | (place < (members.sum(dim=0) * self.beta).floor())
 

@@ -113,7 +113,7 @@ class EquilibriumLoss(CrossEntropyLoss):
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Update the running mean scores of the categories that occur in the batch."""
-        # Replace label C by a valid index. Background proposals have the share 0, so this index has no effect.
+        # Replace the background label C by a valid index. The index has no effect, because background has weight 0.
         categories = labels.clamp(max=self.num_classes - 1)
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
         scores = probs.gather(1, categories.unsqueeze(1)).squeeze(1).double()

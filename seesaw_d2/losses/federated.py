@@ -99,7 +99,7 @@ class FederatedLoss(SigmoidLoss):
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
         # Draw an exponential random number for each category, with the sampling weight as the rate. The categories with
-        # the smallest numbers are equivalent to a weighted sample without replacement.
+        # the smallest numbers form a weighted sample without replacement.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))

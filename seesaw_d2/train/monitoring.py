@@ -98,7 +98,7 @@ class PredictionImages(HookBase):
             return
         if self._inputs is None:
             self._inputs = []
-            with torch.random.fork_rng(devices=[]):  # each iterator of a loader draws a random seed for workers
+            with torch.random.fork_rng(devices=[]):  # creating a loader's iterator draws a random seed for workers
                 for batch in self._build_loader():
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:

@@ -96,7 +96,7 @@ def distributed(model: nn.Module) -> nn.Module:
         return model
     device = next(model.parameters()).device
     devices = [device.index] if device.type == "cuda" else None
-    # A recent PyTorch (about 2.14) renamed broadcast_buffers, and warns about the old name.
+    # PyTorch (from about 2.14 on) has renamed the argument broadcast_buffers, and warns about the old name.
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     key = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {key: False}

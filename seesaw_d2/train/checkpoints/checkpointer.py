@@ -65,7 +65,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path, self.incompatible, self._backbone = path, None, None
-        # After a failed load, Detectron2's main branch keeps this value, and would reject all later loads.
+        # Reset this attribute of Detectron2's main branch, which would reject all loads after a failed load.
         self._parsed_url_during_load = None
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)

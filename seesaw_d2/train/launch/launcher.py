@@ -27,7 +27,7 @@ from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
 
-_STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still runs
+_STARTER_INTERVAL = 1.0  # seconds between two checks that torchrun still runs
 
 
 class Elsewhere(SystemExit):

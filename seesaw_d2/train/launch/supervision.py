@@ -109,7 +109,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
                 process.start()
                 theirs.close()
                 ranks.append(_Rank(first_rank + number, process, reports))
-                if received:  # the handler could not forward the signal to this process
+                if received:  # the signal may have come before the process was in ``ranks``
                     raise Stopped(received[0])
             outcome = _first_outcome(ranks)
         finally:
@@ -117,7 +117,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     if isinstance(outcome, Stopped):
         raise outcome
     if outcome is not None and received:
-        raise Stopped(received[0])  # the signal killed processes that could not handle it, or was a second signal
+        raise Stopped(received[0])  # processes failed because of a signal that they did not handle
     if outcome is not None and outcome.mistake:
         raise SeesawError(outcome.text)
     if outcome is not None:

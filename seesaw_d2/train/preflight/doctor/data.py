@@ -34,7 +34,7 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
         with findings.attempt():
             _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
-    if len(findings.to_fix) == before:  # after a problem, the checks would report it again
+    if len(findings.to_fix) == before:  # otherwise, the checks would report the problem again
         for check in checks:
             check()
         findings.ok("data sets, categories and config are consistent")

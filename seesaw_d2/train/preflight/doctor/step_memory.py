@@ -46,7 +46,7 @@ def step_fits(
         for count in (1, 2):
             run(images[:count])
             peaks.append(peak_memory())
-    except Exception:  # ignore it: the step on the whole batch raises it again, unless the small batch is the cause
+    except Exception:  # the step on the whole batch raises the error again, unless the small batch caused it
         return True
     if before is None:  # not on Windows
         return True
