@@ -111,7 +111,7 @@ def pooled_categories(files) -> list[dict]:
 
 
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
-    """Number the images and objects of an annotation file anew.
+    """Give new consecutive ids to the images and objects of an annotation file.
 
     Image ids begin with ``start``, and object ids begin with ``first_object``.
 

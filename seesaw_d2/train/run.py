@@ -78,7 +78,8 @@ def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
 def agreed(find: Callable[[], Found]) -> Found:
     """Call ``find`` in the first process of each machine, and return rank 0's result in every process.
 
-    A process in which ``find`` raises a SeesawError raises this error. All other processes then raise Elsewhere.
+    If ``find`` raises a SeesawError in a process, the process raises this error, and all other processes raise
+    ``Elsewhere``, which ends them with exit status 2.
     """
     outcome = None
     waits = threading.Timer(_PATIENCE, _say_waiting)

@@ -152,7 +152,10 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
 
 
 def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
-    """Describe results of ``report_of``, in the order of ranks, as a title and one line for each process."""
+    """Describe a non-finite iteration: a title, and one line with losses, gradients and images for each process.
+
+    ``reports`` are results of ``report_of``, in the order of ranks.
+    """
     lines = ["a loss or a gradient is not finite"]
     for number, report in enumerate(reports):
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())

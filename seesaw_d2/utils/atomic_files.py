@@ -68,7 +68,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
 
 @contextmanager
 def _exit_at_sigterm() -> Iterator[None]:
-    """Make SIGTERM raise SystemExit in the ``with`` block, so that cleanup code runs. Keep an existing handler."""
+    """Make SIGTERM raise SystemExit in the ``with`` block, so that cleanup code runs. Do not replace other handlers."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -81,7 +81,7 @@ def _exit_at_sigterm() -> Iterator[None]:
 
 
 def _sync_folder(folder: str) -> None:
-    """Sync a folder to disk, so that a renamed file survives a crash. Ignore errors of file systems without support."""
+    """Sync a folder to disk, so that a renamed file survives a crash. Do nothing if the file system cannot sync it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -37,7 +37,7 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
 
 def covered(patterns: Iterable[str], key: str) -> bool:
-    """Return whether one of the declarations ``patterns`` includes the key."""
+    """Return whether a config key equals one of the patterns, or begins with a pattern that ends in ``*``."""
     return any(each == key or (each.endswith("*") and key.startswith(each[:-1])) for each in patterns)
 
 

@@ -33,7 +33,7 @@ class Node:
         self.count(items)
 
     def count(self, items: list) -> None:
-        """Update ``depth`` and ``size`` for further nested values.
+        """Update ``depth`` and ``size`` of this value after ``items`` were added to it.
 
         Raises:
             pickle.UnpicklingError: the value is nested too deeply, or contains too many values.
@@ -49,7 +49,7 @@ class Node:
 
 
 def described(value: Any) -> str:
-    """Return the kind of a value on the simulated stack, such as "list" or "int"."""
+    """Return the kind of a plain value or a ``Node`` as text, such as "int" or "list"."""
     return value.kind if isinstance(value, Node) else type(value).__name__
 
 

@@ -29,7 +29,7 @@ class Registry:
         return item
 
     def get(self, name: str) -> Any:
-        """Return the class with this name. Raise KeyError if the name is not registered."""
+        """Return the registered class with the name ``name``. Raise KeyError if there is none."""
         if name not in self._obj_map:
             raise KeyError(f"{self._name}: expected one of {', '.join(self._obj_map)}, found {name!r}")
         return self._obj_map[name]

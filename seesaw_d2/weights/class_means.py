@@ -71,7 +71,10 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
 
 @torch.no_grad()
 def class_means(model, cfg: CfgNode) -> Tensor:
-    """Return the mean features of each class in DATASETS.TRAIN, (classes, features), and 0 without images."""
+    """Return the mean features of the images of each class in DATASETS.TRAIN, (classes, features).
+
+    The features of a class without images are 0.
+    """
     num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
     sums = torch.zeros(num_classes, model.classifier.in_features, dtype=torch.float64, device=model.device)
     counts = torch.zeros(num_classes, dtype=torch.float64, device=model.device)

@@ -49,7 +49,7 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def find_problems(incompatible) -> dict[str, str]:
-    """Return a dict from the name of each missing or wrongly shaped parameter to a description of the problem.
+    """Return the missing parameters and those with wrong shapes, as a dict from name to a description of the problem.
 
     Missing batch counters and missing buffers of losses are ignored, because predictions do not depend on them.
 
@@ -126,7 +126,7 @@ def _is_layer(name: str, prefix: str) -> bool:
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
-    """Return a dict from the name of each wrongly shaped parameter in fvcore's report to a text with both shapes."""
+    """Return the parameters with wrong shapes in fvcore's report, a dict from name to a text with both shapes."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

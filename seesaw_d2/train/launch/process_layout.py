@@ -92,7 +92,7 @@ def _number(
 
 
 def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
-    """Raise ConfigError if an unknown launcher has started several processes. They would train independently."""
+    """Raise ConfigError if an unknown launcher has started several processes, which would train independently."""
     hint = "Start the job with torchrun or srun, or set the number of processes with --num-gpus or --num-processes"
     found = [name for name in _NUMBERS if name in environ]
     if found and _number(environ, "WORLD_SIZE", 1, default=0) != 1:

@@ -89,9 +89,9 @@ def selected(cfg: Any, key: str) -> Any:
 
 
 def lazy_values(cfg: Any) -> dict[str, str]:
-    """Return a dict from full key to value, converted to text. The text is equal in all processes.
+    """Return the values of a LazyConfig as text, a dict from full key to value.
 
-    For this purpose, the text does not contain the memory addresses of objects.
+    The text is equal in all processes, because it does not contain the memory addresses of objects.
     """
     return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
 

@@ -99,7 +99,7 @@ def build_model(lazy: Any, seed: int) -> nn.Module:
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Return a YAML config with the values of a LazyConfig, for the settings that both kinds of config have."""
+    """Convert a LazyConfig to a YAML config, with only the settings that both kinds of config have."""
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]

@@ -49,10 +49,10 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` in ``keys``.
+        """Store the number ``owner[name]`` in ``keys`` as the value of the config key ``key``.
 
-        If the number is missing, append the name of the setting to ``unsaid``. If its type is wrong, append a line to
-        ``problems``.
+        If the number is missing, append ``where.name`` to ``unsaid``. If the number is not finite or not of type
+        ``kind``, append a line to ``problems``.
         """
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")

@@ -31,7 +31,7 @@ class Findings:
         self._print("note", text)
 
     def fix(self, text: str) -> None:
-        """Report a problem that would stop a training or make its results worse."""
+        """Report a problem to fix, which would stop a training or make its results worse."""
         self.to_fix.append(text)
         self._print("FIX ", text)
 

@@ -101,7 +101,7 @@ def needs_of(key: str, *, ours: bool) -> list[Need]:
 
 
 def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
-    """Return the conditions of ``needs_of`` that a config does not meet. The list is empty if the key is read."""
+    """Return the conditions for reading a key that a config does not meet, or [] if the program reads the key."""
     ours = key in own_keys() or _names_ours(key, read_value(cfg, key))
     return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
 
