@@ -12,7 +12,7 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# Number of detections, those with the highest scores, whose boxes are checked.
+# The boxes of this number of detections are checked, starting with the highest scores.
 SAMPLE = 1000
 _NEEDED = "Box AP requires x, y, width, height in pixels"
 

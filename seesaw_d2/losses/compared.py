@@ -22,10 +22,9 @@ class TrainingData:
 
     @property
     def rare_share(self) -> float:
-        """Return the image frequency that separates rare from common categories, (a + 0.5) / num_images.
+        """Return the image frequency that separates rare from common categories, (A + 0.5) / num_images.
 
-        The result is rounded to 4 significant digits. Rare categories occur in at most a images, so that their
-        frequency is smaller.
+        A is the largest number of images of a rare category. The result is rounded to 4 significant digits.
         """
         return float(f"{(self.thresholds[0] + 0.5) / self.num_images:.4g}")
 

@@ -89,7 +89,7 @@ class FederatedLoss(SigmoidLoss):
         return super().initial_bias() if self.background == "implicit" else None
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers, so that the next batch gets a new subset S."""
+        """Advance the random number generator, so that the next batch gets a new random subset of the categories."""
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ _METHOD = (
 # Keys in LazyConfigs that define the compared methods. Keys of the box predictor that start with test_, such as
 # test_score_thresh, are settings of the evaluation and therefore do not match.
 _LAZY_METHOD = re.compile(r"model\.roi_heads\.(_target_$|box_predictors?\.(?!(\d+\.)?test_))")
-# Keys and nodes of paths, logs, checkpoints, speed and randomness, which do not favor any run.
+# Keys and nodes of paths, logs, checkpoints, speed and randomness. If two runs differ only in these, neither has an
+# advantage over the other.
 _WITHOUT_EFFECT = (
     *("VERSION", "OUTPUT_DIR", "SEED", "VIS_PERIOD", "CUDNN_BENCHMARK", "GLOBAL", "LOGGING"),
     *("DATALOADER.NUM_WORKERS", "DATALOADER.PIN_MEMORY", "MODEL.DEVICE", "MODEL.CHANNELS_LAST", "MODEL.COMPILE"),

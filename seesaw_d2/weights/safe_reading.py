@@ -22,8 +22,8 @@ from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
-# Environment variable with the paths of trusted files, separated by ":" (";" on Windows), which Python's own pickle
-# reads. A config key would be unsafe, because a config that is distributed with weights could declare them trusted.
+# Environment variable with the paths of trusted files, separated by ":" (";" on Windows). Trusted files are read with
+# Python's pickle. A config key would be unsafe: a config that is distributed with weights could declare them trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
 # Maximum number of unknown classes in a checkpoint of another program. MMDetection saves about ten.

@@ -97,9 +97,9 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
 
 
 def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> None:
-    """Report folders with names of splits, such as train, in the subfolders of classes.
+    """Report folders that are named like splits, such as ROOT/cat/train, inside the folders of classes.
 
-    For a single class, raise DataError. For several classes, log a warning.
+    If the data has a single class, raise DataError. If it has several classes, log a warning.
 
     Args:
         path: path of the folder.

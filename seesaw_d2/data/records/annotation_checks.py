@@ -192,7 +192,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Raise DataError if an annotation's area is infinite or not a number. An area may be missing, null or NaN."""
+    """Raise DataError if an area is infinite or not numeric (a string). Missing, null and NaN areas are allowed."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))

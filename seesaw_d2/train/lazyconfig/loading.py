@@ -22,8 +22,8 @@ _TRAIN += ("log_period", "device")
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# YAML configs and LazyConfigs have the same checks. Maps YAML keys and texts in the error messages of these checks to
-# replacements for LazyConfigs.
+# The checks of YAML configs also check LazyConfigs. This dict maps YAML keys and phrases in their error messages to the
+# corresponding keys and phrases of LazyConfigs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "MODEL.WEIGHTS path": "train.init_checkpoint=path",

@@ -31,7 +31,7 @@ class _Object(TypedDict, total=False):
 
 
 class _Record(TypedDict, total=False):
-    """Stored fields of an image, the type of a JSON object in the array "texts"."""
+    """Fields of an image in a JSON object of the array "texts"."""
 
     neg_category_ids: list[int]
     not_exhaustive_category_ids: list[int]

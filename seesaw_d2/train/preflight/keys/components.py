@@ -50,7 +50,8 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 def component_needs(key: str) -> Iterator[Need]:
     """Yield the conditions under which components read a key.
 
-    The function yields one ``Need`` for each kind of component, such as losses, of which only some read the key.
+    For each kind of component, such as the losses, the function yields a ``Need`` if some but not all components of the
+    kind read the key.
     """
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
