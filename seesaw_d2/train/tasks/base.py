@@ -8,6 +8,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from torch import nn
 
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.declared_keys import lookup
 
 
@@ -51,3 +52,13 @@ def task_name(cfg: CfgNode) -> str:
     found = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     is_semantic = isinstance(found, type) and issubclass(found, SemanticSegmentor)
     return getattr(found, "task", "segmentation" if is_semantic else "detection")
+
+
+def check_evaluation(cfg: CfgNode, model: nn.Module) -> None:
+    """Raise ConfigError if a key requests an evaluation that only detectors support."""
+    for key in ("CLASSIFICATION_ACCURACY", "AUG.ENABLED"):
+        if lookup(cfg.TEST, key):
+            raise ConfigError(
+                f"TEST.{key}: expected False with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, found True. "
+                "Only detectors support this evaluation."
+            )

@@ -7,7 +7,7 @@ from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.records.validation import validate_semantic
 from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.tasks.base import Task
+from seesaw_d2.train.tasks.base import Task, check_evaluation
 from seesaw_d2.train.tasks.detection import check_loss_is_used
 
 
@@ -17,15 +17,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     Raises:
         ConfigError: the model does not use the loss, or a key requests an evaluation that does not support the model.
     """
-    for key, found in {
-        "TEST.CLASSIFICATION_ACCURACY": cfg.TEST.CLASSIFICATION_ACCURACY,
-        "TEST.AUG.ENABLED": cfg.TEST.AUG.ENABLED,
-    }.items():
-        if found:
-            raise ConfigError(
-                f"{key}: expected False with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, found True. Only "
-                "detectors support this evaluation."
-            )
+    check_evaluation(cfg, model)
     if cfg.SOLVER.CHECKPOINT_BEST and "sem_seg/" not in cfg.SOLVER.CHECKPOINT_BEST:
         raise ConfigError(
             "SOLVER.CHECKPOINT_BEST: expected a metric of semantic segmentation such as sem_seg/mIoU, found "
