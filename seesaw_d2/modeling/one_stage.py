@@ -47,13 +47,15 @@ class SigmoidDetector(DenseDetector):
     config_keys: ClassVar[tuple[str, ...]] = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*",)
     loss_normalizer: Tensor
 
-    def set_loss(self, cls_loss: ClassificationLoss) -> None:
-        """Set ``cls_loss``, and replace the last classification layer by a layer with L logits for each anchor.
+    @configurable
+    def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
+        """Replace the last classification layer of the detector by a layer with L logits for each anchor.
 
         Raises:
             InvalidArgument: the loss does not use sigmoids, does not model background or has a different number of
                 classes.
         """
+        super().__init__(**kwargs)
         if not isinstance(cls_loss, SigmoidLoss) or cls_loss.background == "none":
             expected = 'a sigmoid loss with background "implicit" or "class"'
             raise InvalidArgument("cls_loss", expected, cls_loss)
@@ -120,11 +122,6 @@ class LongTailRetinaNet(SigmoidDetector, RetinaNet):
         kwargs: as in ``RetinaNet``. ``focal_loss_alpha`` and ``focal_loss_gamma`` have no effect.
     """
 
-    @configurable
-    def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
-        super().__init__(**kwargs)
-        self.set_loss(cls_loss)
-
     @classmethod
     def from_config(cls, cfg) -> dict[str, Any]:
         cls_loss = sigmoid_loss(cfg)
@@ -151,11 +148,6 @@ class LongTailFCOS(SigmoidDetector, FCOS):
         cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
         kwargs: as in ``FCOS``. ``focal_loss_alpha`` and ``focal_loss_gamma`` have no effect.
     """
-
-    @configurable
-    def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
-        super().__init__(**kwargs)
-        self.set_loss(cls_loss)
 
     @classmethod
     def from_config(cls, cfg) -> dict[str, Any]:

@@ -127,8 +127,9 @@ def test_refused(case, key, value):
 
 
 def test_losses_of_another_kind():
+    arguments = LongTailRetinaNet.from_config(config("retinanet")) | {"cls_loss": SeesawLoss(NUM_CLASSES)}
     with pytest.raises(ValueError, match="cls_loss"):
-        build("retinanet").set_loss(SeesawLoss(NUM_CLASSES))
+        LongTailRetinaNet(**arguments)
 
 
 @pytest.mark.parametrize("config_name", ["retinanet_glyphs_focal", "retinanet_glyphs_eqlv2", "fcos_glyphs_focal"])
