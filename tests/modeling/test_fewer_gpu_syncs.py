@@ -17,9 +17,9 @@ from detectron2.utils.events import EventStorage
 
 from seesaw_d2.modeling import SeesawROIHeads
 from seesaw_d2.modeling.fewer_gpu_syncs.foreground import foreground
+from seesaw_d2.modeling.fewer_gpu_syncs.heads import BatchedROIPooler
 from seesaw_d2.modeling.fewer_gpu_syncs.mask_loss import BatchedMaskHead, mask_loss
 from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
-from seesaw_d2.modeling.fewer_gpu_syncs.pooling import BatchedROIPooler
 from seesaw_d2.utils.deferred_scalars import kept_scalars, put_scalars
 from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
 from tests.pretend_cuda.test_steps import with_polygons
