@@ -80,7 +80,8 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     stored_test = _store(cfg, model, tested, output / "test")
     stored = stored_test if options.fold_count else _store(cfg, model, chosen, output / "choice")
     parts = folds(tested.image_ids, options.fold_count) if options.fold_count else []
-    subsets = [_others(parts, index) for index in range(len(parts))] or [chosen.image_ids]
+    subsets = [tuple(key for other in parts if other is not part for key in other) for part in parts]
+    subsets = subsets or [chosen.image_ids]
     workers = count_workers(options.workers)
     found = sweep(stored, candidates, [*subsets, chosen.image_ids][: len(parts) + 1], output / "sweep.jsonl", workers)
     choices = _choices(candidates, found, options.metric)
@@ -130,11 +131,6 @@ def _store(cfg: CfgNode, model: nn.Module, images: ImageSet, folder: Path) -> St
     limits = limits_of(model)
     topk = limits.topk if limits.topk < 0 else max(limits.topk, FIXED_DETECTIONS_PER_IMAGE)
     return Stored(cfg, images.dataset, str(folder), dataclasses.replace(limits, topk=topk))
-
-
-def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
-    """Return the image ids of all parts except part ``index``."""
-    return tuple(key for other, part in enumerate(parts) if other != index for key in part)
 
 
 def _choices(

@@ -105,7 +105,8 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
     candidates, refused = _candidates(comparison, options)
     claim_folder(output, MARK)
     store_features(cfg, model, output / FEATURES)
-    run = _Run(comparison, output / TRIALS, _digest(cfg, model, comparison), _workers(cfg, options))
+    workers = count_workers(options.workers) if cfg.MODEL.DEVICE == "cpu" else 1
+    run = _Run(comparison, output / TRIALS, _digest(cfg, model, comparison), workers)
     results = run.trials([Trial(each, seed, seed) for each in candidates for seed in range(options.seeds)])
     ranking = rank(by_candidate(results, primary))
     best = [entry.candidate for entry in ranking[: options.report]]
@@ -211,7 +212,3 @@ def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:
     numbers = [comparison.iterations, comparison.batch, comparison.folds, data_digest(cfg), digest_of_model(model)]
     text = f"{numbers}{comparison.calibrations}{annotations_of(cfg)}{cfg.SOLVER.dump()}{cfg.TEST.dump()}"
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _workers(cfg: CfgNode, options: Options) -> int:
-    return count_workers(options.workers) if cfg.MODEL.DEVICE == "cpu" else 1

@@ -44,7 +44,8 @@ class Candidate:
     @property
     def name(self) -> str:
         """Return a name that is unique among the candidates of a comparison."""
-        values = (f"{key.rpartition('.')[2]} {_short(value)}" for key, value in self.values.items())
+        texts = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in self.values.items()}
+        values = (f"{key.rpartition('.')[2]} {text}" for key, text in texts.items())
         return ", ".join([self.loss, *values, CLASSIFIERS[self.classifier]])
 
     def overrides(self) -> dict[str, Any]:
@@ -132,7 +133,3 @@ def _settings(loss_class: type[ClassificationLoss], data: TrainingData, detector
     if len(backgrounds) != 1:
         compared = {"BACKGROUND": backgrounds, **compared}
     return [dict(zip(compared, chosen, strict=True)) for chosen in itertools.product(*compared.values())]
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

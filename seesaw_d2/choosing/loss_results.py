@@ -74,7 +74,8 @@ def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], st
     Returns:
         a list of S labels of calibrations, and the label for all seeds.
     """
-    values = np.array([[_or_low(trial[label][metric]) for label in trials[0]] for trial in trials])
+    values = np.array([[trial[label][metric] for label in trials[0]] for trial in trials], np.float64)
+    values[~np.isfinite(values)] = -1
     labels = list(trials[0])
     others = values.sum(axis=0) - values
     return [labels[index] for index in others.argmax(axis=1)], labels[values.sum(axis=0).argmax()]
@@ -114,7 +115,3 @@ def _metrics(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict
 
 def _number(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _or_low(value: float) -> float:
-    return value if math.isfinite(value) else -1.0

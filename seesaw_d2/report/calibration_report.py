@@ -68,7 +68,10 @@ def write_calibration_report(result: dict[str, Any], path: str) -> None:
     figures = {
         name: lines(
             f"{result['metric']} over the parameter of {name}",
-            [_points(curve, key) for key in (result["metric"], "APr", "AP_fixed")],
+            [
+                [(value, metrics[key]) for value, metrics in curve if metrics[key] == metrics[key]]
+                for key in (result["metric"], "APr", "AP_fixed")
+            ],
             result["parameters"][name],
             "AP",
             runs=[result["metric"], "APr", "AP_fixed"],
@@ -86,7 +89,3 @@ def write_calibration_report(result: dict[str, Any], path: str) -> None:
         drawn=[result["metric"], "APr", "AP_fixed"],
     )
     write_text(path, page)
-
-
-def _points(curve: list, key: str) -> list[tuple[float, float]]:
-    return [(value, metrics[key]) for value, metrics in curve if metrics[key] == metrics[key]]

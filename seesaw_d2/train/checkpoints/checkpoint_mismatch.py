@@ -90,7 +90,9 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
         path: path of the file, for messages.
     """
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
-    lines += [f"{name}: not in the file" for name in incompatible.missing_keys if _is_layer(name, prefix)]
+    layers = [name for name in incompatible.missing_keys if name.startswith((f"{prefix}stem.", f"{prefix}res"))]
+    # Ignore batch counters, which converted files lack.
+    lines += [f"{name}: not in the file" for name in layers if not name.endswith("num_batches_tracked")]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
     if lines:
         raise WeightsError(
@@ -118,11 +120,6 @@ def first_lines(lines: list[str], count: int, between: str = "\n  ") -> str:
     """Join the first ``count`` lines. If there are further lines, append the number of further lines."""
     more = [f"and {len(lines) - count} more"] if len(lines) > count else []
     return between.join([*lines[:count], *more])
-
-
-def _is_layer(name: str, prefix: str) -> bool:
-    # Ignore batch counters, which converted files lack.
-    return name.startswith((f"{prefix}stem.", f"{prefix}res")) and not name.endswith("num_batches_tracked")
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
