@@ -22,18 +22,15 @@ from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from seesaw_d2.utils.untrusted_paths import below
 
-
-def _panoptic(cfg: CfgNode, name: str, folder: str) -> DatasetEvaluator:
-    return DatasetEvaluators([COCOEvaluator(name, output_dir=folder), COCOPanopticEvaluator(name, folder)])
-
-
 # Dict from ``evaluator_type`` in the metadata of a data set to the function that builds the evaluator. The arguments of
 # the function are config, data set name and output folder.
 EVALUATORS = {
     "lvis": LongTailEvaluator,
     "classification": ClassificationEvaluator,
     "coco": lambda cfg, name, folder: COCOEvaluator(name, output_dir=folder),
-    "coco_panoptic_seg": _panoptic,
+    "coco_panoptic_seg": lambda cfg, name, folder: DatasetEvaluators(
+        [COCOEvaluator(name, output_dir=folder), COCOPanopticEvaluator(name, folder)]
+    ),
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }

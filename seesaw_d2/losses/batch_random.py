@@ -44,7 +44,7 @@ class BatchRandom(nn.Module):
         """
         size = torch.Size(shape).numel()
         index = torch.arange(size, device=self.num_batches.device) + (self.num_batches << _BATCH_BITS)
-        stream = _signed((self.seed * 65537 + rank()) * _STREAM)
+        stream = ((self.seed * 65537 + rank()) * _STREAM + 2**63) % 2**64 - 2**63  # modulo 2^64, with a sign
         bits = index * _GAMMA + stream
         for shift, factor in _MIX:
             bits = (bits ^ _shift_right(bits, shift)) * factor
@@ -56,8 +56,3 @@ class BatchRandom(nn.Module):
 def _shift_right(bits: Tensor, count: int) -> Tensor:
     """Shift 64-bit integers right by ``count`` bits and fill with zeros. The operator ``>>`` copies the sign bit."""
     return (bits >> count) & ((1 << (64 - count)) - 1)
-
-
-def _signed(value: int) -> int:
-    """Return ``value`` modulo 2^64 as a signed 64-bit integer."""
-    return (value + 2**63) % 2**64 - 2**63

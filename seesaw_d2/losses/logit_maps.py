@@ -52,7 +52,8 @@ class MapLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: Tensor, labels: Tensor, weights: Tensor | None, labelled: Tensor, compute: Compute):
         differentiates = ctx.needs_input_grad[0]
-        logits = logits if _has_columns(logits) else logits.contiguous()
+        has_columns = logits.is_contiguous() or logits.movedim(1, -1).is_contiguous()
+        logits = logits if has_columns else logits.contiguous()
         grad = torch.zeros_like(logits) if differentiates else None
         sums: list[Any] = [logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))]
         size = _BLOCK_BYTES.get(logits.device.type, _OTHER_BLOCK_BYTES)
@@ -82,10 +83,6 @@ class MapLoss(torch.autograd.Function):
     def backward(ctx, grad_output: Tensor):
         (grad,) = ctx.saved_tensors
         return grad * grad_output.to(grad.dtype), None, None, None, None
-
-
-def _has_columns(logits: Tensor) -> bool:
-    return logits.is_contiguous() or logits.movedim(1, -1).is_contiguous()
 
 
 def _columns(maps: Tensor) -> Tensor:

@@ -12,10 +12,6 @@ AUTO = "auto"
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
-def _coco_file(image: dict[str, Any]) -> Any:
-    return image.get("file_name")
-
-
 def _lvis_file(image: dict[str, Any]) -> Any:
     url = image.get("coco_url")
     return "/".join(url.split("/")[-2:]) if isinstance(url, str) and url else image.get("file_name")
@@ -51,7 +47,7 @@ class AnnotationFormat:
     """
 
     name: str
-    file_name: Callable[[dict[str, Any]], Any] = _coco_file
+    file_name: Callable[[dict[str, Any]], Any] = lambda image: image.get("file_name")
     file_fields: str = '"file_name"'
     federated: bool = False
     matches: Callable[[dict[str, Any]], bool] = lambda data: False

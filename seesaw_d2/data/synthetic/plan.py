@@ -39,14 +39,10 @@ class SplitPlan:
         return self.categories[self.offsets[image] : self.offsets[image + 1]]
 
 
-def category_ranks(config: GlyphConfig) -> np.ndarray:
-    """Return a random frequency rank for each category, (C,). The category with rank 0 is the most frequent."""
-    return generator(config, "ranks").permutation(config.num_categories)
-
-
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
     """Return the number of training images of each category, (C,) int64. The number of instances is the same."""
-    return config.category_images()[category_ranks(config)]
+    ranks = generator(config, "ranks").permutation(config.num_categories)  # 0 is the most frequent category
+    return config.category_images()[ranks]
 
 
 def frequency(image_count: int) -> str:

@@ -65,7 +65,8 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
         image_size: side length of the image in pixels.
     """
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
-    glyph, hull = _draw_glyph(text, bend.font, _em(image_size))
+    # Use a font size near the size of a medium object, so that glyphs are scaled only slightly.
+    glyph, hull = _draw_glyph(text, bend.font, SUPERSAMPLE * image_size // 4)
     matrix = bend.matrix()
     # The traced outline is about 1.5 subpixels wider than the glyph with the borders on both sides.
     matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
@@ -98,11 +99,6 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
     contours, _ = cv2.findContours(corners, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     polygons = [cv2.approxPolyDP(contour, POLYGON_TOLERANCE, closed=True)[:, 0] for contour in contours]
     return polygons[::-1]  # OpenCV returns the lowest contour first
-
-
-def _em(image_size: int) -> int:
-    """Return the font size in subpixels, about the size of a medium object. Glyphs are then scaled only slightly."""
-    return SUPERSAMPLE * image_size // 4
 
 
 def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) -> np.ndarray:
