@@ -81,7 +81,6 @@ def record(
     made_from: dict[str, Any],
     *,
     features: bool = False,
-    dtype: str = "float32",
 ) -> StoredProposals:
     """Run a model on images and store the proposals. To resume an interrupted call, call this function again.
 
@@ -97,14 +96,13 @@ def record(
         made_from: see ``ProposalWriter``. This function adds the digest of the model.
         features: if True, also store two columns for each stage i. ``features{i}``, (R, D) float16, are the inputs of
             the classifier. ``rois{i}``, (R, 4), are the pooled boxes in pixels of the resized image.
-        dtype: data type of the logits, "float32" or "float16". With float16, scores differ by about 0.001.
 
     Raises:
         ConfigError: the model is not supported, or ``folder`` contains other files or other proposals.
     """
-    source = {**made_from, "model": digest_of_model(model), "features": features, "dtype": dtype}
+    source = {**made_from, "model": digest_of_model(model), "features": features}
     writer = ProposalWriter(folder, source, vars(limits_of(model)))
-    recorder = _Recorder(model, features, dtype)
+    recorder = _Recorder(model, features)
     done = writer.written
     with torch.no_grad(), inference_context(model), recorder.watching():
         for index, each in enumerate(inputs):
@@ -136,8 +134,8 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
 class _Recorder:
     """Record the inputs (features, boxes) and outputs (logits, boxes) of the box predictors in a forward pass."""
 
-    def __init__(self, model: nn.Module, features: bool, dtype: str):
-        self._model, self._features, self._dtype = model, features, np.dtype(dtype)
+    def __init__(self, model: nn.Module, features: bool):
+        self._model, self._features = model, features
         self._predictors = box_predictors(model)
         self._columns: dict[str, Tensor] = {}
         self._size = (0, 0)
@@ -152,9 +150,7 @@ class _Recorder:
 
     def _array(self, name: str, value: Tensor) -> np.ndarray:
         array = value.detach().cpu().numpy()
-        if name.startswith("features"):
-            return array.reshape(len(array), -1).astype(np.float16)
-        return array.astype(self._dtype) if name.startswith("logits") else array
+        return array.reshape(len(array), -1).astype(np.float16) if name.startswith("features") else array
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
