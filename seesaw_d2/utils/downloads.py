@@ -30,9 +30,7 @@ def limits_of(cfg: CfgNode) -> Limits:
     return Limits(cfg.MODEL.DOWNLOAD_TIMEOUT, cfg.MODEL.DOWNLOAD_TIME_LIMIT)
 
 
-def cached_download(
-    url: str, *, force: bool = False, limits: Limits | None = None, cache_dir: str | None = None
-) -> str:
+def cached_download(url: str, *, force: bool = False, limits: Limits | None = None) -> str:
     """Download a file if the file is not in the cache, and return the path of the cached file.
 
     If several processes need the same file, one process downloads the file, and the other processes wait.
@@ -41,19 +39,18 @@ def cached_download(
         url: URL with the scheme http, https or ftp.
         force: whether to download a cached file again.
         limits: limits on time and size. If None, use ``Limits()``.
-        cache_dir: cache folder. If None, use Detectron2's cache folder.
 
     Raises:
         OSError: the download failed. See ``fetch`` for the reasons.
         OutputError: the file cannot be written.
     """
-    path, limits = cached_path(url, cache_dir), limits or Limits()
+    path, limits = cached_path(url), limits or Limits()
     if force or not os.path.isfile(path):
         fetch(url, path, limits, force=force)
     return path
 
 
-def cached_path(url: str, cache_dir: str | None = None) -> str:
+def cached_path(url: str) -> str:
     """Return the path at which the cache stores the file of a URL.
 
     The path depends on the whole URL: scheme, host, port, path and query. The path has the same file extension as the
@@ -62,7 +59,7 @@ def cached_path(url: str, cache_dir: str | None = None) -> str:
     parts = urllib.parse.urlsplit(url)
     key = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     name = re.sub(r"[^A-Za-z0-9._-]", "_", urllib.parse.unquote(parts.path).rsplit("/", 1)[-1])[-80:].lstrip(".")
-    folder = below(os.path.join(get_cache_dir(cache_dir), "seesaw_d2", "downloads"), key)
+    folder = below(os.path.join(get_cache_dir(), "seesaw_d2", "downloads"), key)
     return below(folder, name or "file")
 
 
