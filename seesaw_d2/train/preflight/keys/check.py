@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from detectron2.config import CfgNode
 from detectron2.modeling import ROI_HEADS_REGISTRY
-from detectron2.modeling.roi_heads import CascadeROIHeads
 
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import own_keys
 from seesaw_d2.train.preflight.keys.architecture_needs import architecture_needs
-from seesaw_d2.train.preflight.keys.components import HEADS, component_needs, registry_of, undeclared
+from seesaw_d2.train.preflight.keys.components import HEADS, component_needs, is_cascade, registry_of, undeclared
 from seesaw_d2.train.preflight.keys.need import Need
 from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
@@ -145,19 +144,15 @@ def _read_before(key: str, layers: Sequence[Layer]) -> bool:
 def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
     """Raise ConfigError if a layer selects cascade heads, but the merged config selects heads without a cascade."""
     name = cfg.MODEL.ROI_HEADS.NAME
-    if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or _is_cascade(name):
+    if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or is_cascade(name):
         return
     for layer in layers:
-        if _is_cascade(before := layer.values.get(HEADS)):
+        if is_cascade(before := layer.values.get(HEADS)):
             hint = "SeesawCascadeROIHeads" if _names_ours(HEADS, name) else "CascadeROIHeads"
             raise ConfigError(
                 f"{HEADS}: expected {hint}, found {name}. {layer.source} is a config of Cascade R-CNN ({HEADS} "
                 f"{before}), but {name} is not a cascade."
             )
-
-
-def _is_cascade(name: object) -> bool:
-    return name in ROI_HEADS_REGISTRY and issubclass(ROI_HEADS_REGISTRY.get(name), CascadeROIHeads)
 
 
 def _names_ours(key: str, value: object) -> bool:

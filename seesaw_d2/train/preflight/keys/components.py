@@ -59,7 +59,7 @@ def component_needs(key: str) -> Iterator[Need]:
     if heads := [name for name, each in SEM_SEG_HEADS_REGISTRY if covered(declared(each), key)]:
         yield Need("MODEL.SEM_SEG_HEAD.NAME", " or ".join(heads), lambda cfg: _semantic_reads(cfg, key), strict=True)
     if key == "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES":
-        yield Need(HEADS, "heads without a cascade", lambda cfg: not _is_cascade(cfg))
+        yield Need(HEADS, "heads without a cascade", lambda cfg: not is_cascade(cfg.MODEL.ROI_HEADS.NAME))
     if losses := [name for name, each in LOSS_REGISTRY if key in _loss_keys(each)]:
         wrapped = any(LOSS_REGISTRY.get(name).soft_labels for name in losses)
         names = " or ".join(losses) + (f", or a loss that wraps it ({_NODE}.PCB.LOSS)" if wrapped else "")
@@ -122,10 +122,9 @@ def _semantic_reads(cfg: CfgNode, key: str) -> bool:
     return foreign(SEM_SEG_HEADS_REGISTRY.get(name)) or covered(_semantic_keys(cfg), key)
 
 
-def _is_cascade(cfg: CfgNode) -> bool:
-    name = cfg.MODEL.ROI_HEADS.NAME
-    found = ROI_HEADS_REGISTRY.get(name) if name in ROI_HEADS_REGISTRY else None
-    return found is not None and issubclass(found, CascadeROIHeads)
+def is_cascade(name: object) -> bool:
+    """Return whether a value of MODEL.ROI_HEADS.NAME selects a cascade."""
+    return name in ROI_HEADS_REGISTRY and issubclass(ROI_HEADS_REGISTRY.get(name), CascadeROIHeads)
 
 
 def _semantic_keys(cfg: CfgNode) -> tuple[str, ...]:
