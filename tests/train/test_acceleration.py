@@ -186,11 +186,6 @@ def test_metrics_are_told_late_by_a_kernel_that_can_leave_a_step_out(options):
         check_acceleration(tiny_config("SOLVER.METRICS_PERIOD", "2", *options))
 
 
-def test_float16_on_a_cpu_is_refused(config_file, capsys):
-    assert main(["--config-file", str(config_file), "SOLVER.AMP.ENABLED", "True"]) == 2
-    assert "SOLVER.AMP.DTYPE: expected bfloat16" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("fast", [False, True])
 def test_emulated_bfloat16_is_warned_of(config_file, monkeypatch, fast):
     monkeypatch.setattr("seesaw_d2.train.acceleration.has_fast_bfloat16", lambda: fast)

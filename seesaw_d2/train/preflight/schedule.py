@@ -209,8 +209,6 @@ def check_schedule(cfg: CfgNode) -> None:
     solver = cfg.SOLVER
     if not 0 <= solver.EPOCHS < math.inf:
         raise ConfigError(f"SOLVER.EPOCHS: expected a finite number >= 0, found {solver.EPOCHS}")
-    if solver.IMS_PER_BATCH < 1:
-        raise ConfigError(f"SOLVER.IMS_PER_BATCH: expected at least 1, found {solver.IMS_PER_BATCH}")
     if solver.REFERENCE_BATCH_SIZE < 0:
         raise ConfigError(f"SOLVER.REFERENCE_BATCH_SIZE: expected at least 0, found {solver.REFERENCE_BATCH_SIZE}")
     for name in WITH_START:
