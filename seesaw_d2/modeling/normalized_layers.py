@@ -12,7 +12,29 @@ from torch import Tensor, nn
 from seesaw_d2.losses.base import check_number
 
 
-class NormedLinear(nn.Linear):
+class _Normalized(nn.Module):
+    """Methods that ``NormedLinear`` and ``NormedConv2d`` share."""
+
+    weight: Tensor
+    bias: Any
+    temperature: float
+    power: float
+    eps: float
+
+    def _set_normalization(self, temperature: float, power: float, eps: float) -> None:
+        for name, value in (("temperature", temperature), ("power", power), ("eps", eps)):
+            setattr(self, name, check_number(name, value, "a number > 0", lambda number: number > 0))
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=0.01)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, temperature={self.temperature}, power={self.power}"
+
+
+class NormedLinear(_Normalized, nn.Linear):
     """Linear layer with normalized weights and features, z = τ W̃ᵀ x̃ + b.
 
     Here w̃ = w / (‖w‖^power + eps) for the weights w of each logit, and x̃ = x / (‖x‖^power + eps) for the features x of
@@ -34,10 +56,6 @@ class NormedLinear(nn.Linear):
         ValueError: ``temperature``, ``power`` or ``eps`` is not positive.
     """
 
-    temperature: float
-    power: float
-    eps: float
-
     def __init__(
         self,
         in_features: int,
@@ -49,21 +67,15 @@ class NormedLinear(nn.Linear):
         eps: float = 1e-6,
     ):
         super().__init__(in_features, out_features, bias=bias)
-        _set_normalization(self, temperature, power, eps)
-
-    def reset_parameters(self) -> None:
-        _reset_parameters(self)
+        self._set_normalization(temperature, power, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (R, out_features) of R regions with features ``x`` (R, in_features)."""
         weight = _scaled(self.weight, self.weight, 1, self.power, self.eps)
         return F.linear(_scaled(x, x, -1, self.power, self.eps, self.temperature), weight, self.bias)
 
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, temperature={self.temperature}, power={self.power}"
 
-
-class NormedConv2d(nn.Conv2d):
+class NormedConv2d(_Normalized, nn.Conv2d):
     """Convolution of normalized features with normalized filters. ``NormedLinear`` describes the normalization.
 
     The features at each position are normalized over the channels before padding.
@@ -80,10 +92,6 @@ class NormedConv2d(nn.Conv2d):
         kwargs: further arguments of ``nn.Conv2d``.
     """
 
-    temperature: float
-    power: float
-    eps: float
-
     def __init__(
         self,
         in_channels: int,
@@ -99,11 +107,8 @@ class NormedConv2d(nn.Conv2d):
         **kwargs: Any,
     ):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, **kwargs)
-        _set_normalization(self, temperature, power, eps)
+        self._set_normalization(temperature, power, eps)
         self.norm_over_kernel = norm_over_kernel
-
-    def reset_parameters(self) -> None:
-        _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits for features ``x`` (R, in_channels, height, width). Shapes are as in ``nn.Conv2d``."""
@@ -146,9 +151,6 @@ class NormedConv2d(nn.Conv2d):
             return output
         return output + self.bias[class_index].view(-1, 1, 1, 1).to(output.dtype)
 
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, temperature={self.temperature}, power={self.power}"
-
 
 def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
     """Apply a different 1 x 1 filter to each of R regions.
@@ -161,17 +163,6 @@ def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
         (R, 1, H, W).
     """
     return torch.bmm(filters.unsqueeze(1), x.flatten(2)).view(x.shape[0], 1, *x.shape[2:])
-
-
-def _set_normalization(layer: nn.Module, temperature: float, power: float, eps: float) -> None:
-    for name, value in (("temperature", temperature), ("power", power), ("eps", eps)):
-        setattr(layer, name, check_number(name, value, "a number > 0", lambda number: number > 0))
-
-
-def _reset_parameters(layer: nn.Linear | nn.Conv2d) -> None:
-    nn.init.normal_(layer.weight, std=0.01)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
 
 
 def _multiplies_in_half(x: Tensor) -> bool:
