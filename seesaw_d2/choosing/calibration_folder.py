@@ -64,7 +64,7 @@ def numbers(text: str, name: str) -> list[float]:
 
 def check_options(options: Options) -> None:
     """Raise ConfigError if the value of an option is invalid, or if options exclude each other."""
-    check_names(options.calibrations or ())
+    check_names("--calibrations", options.calibrations or ())
     count_workers(options.workers)
     if options.metric not in METRICS:
         raise ConfigError(f"--metric: expected one of {', '.join(METRICS)}, found {options.metric!r}")

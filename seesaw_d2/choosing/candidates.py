@@ -14,6 +14,7 @@ from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, calibrati
 from seesaw_d2.modeling.calibration.statistics import calibration_statistics
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import lookup
+from seesaw_d2.utils.registry import Registry
 
 NONE = "none"
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
@@ -81,13 +82,13 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
     return [text for key, each in found.items() for text in (f"{_NODE}.{key}", str(each))]
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raise ConfigError if a name is not in the registry of calibrations."""
-    known = sorted(name for name, _ in CALIBRATION_REGISTRY)
+def check_names(option: str, names: Sequence[str], registry: Registry = CALIBRATION_REGISTRY) -> None:
+    """Raise ConfigError if a name is not in the registry. ``option`` is for the message."""
+    known = sorted(name for name, _ in registry)
     for name in names:
         if name not in known:
             hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--calibrations: expected names from the list {', '.join(known)}, found {name!r}{hint}")
+            raise ConfigError(f"{option}: expected names from the list {', '.join(known)}, found {name!r}{hint}")
 
 
 def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[float] | None = None) -> list[Candidate]:

@@ -27,7 +27,6 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.predict.predictor import load_predictor
-from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.train.preflight.categories import check_recorded_counts
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.keys.written import written_layers
@@ -138,16 +137,12 @@ class _Run:
 
 
 def _check_options(options: Options) -> None:
-    known = sorted(name for name, _ in LOSS_REGISTRY)
-    for name in options.losses or ():
-        if name not in known:
-            hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--losses: expected names from the list {', '.join(known)}, found {name!r}{hint}")
+    check_names("--losses", options.losses or (), LOSS_REGISTRY)
     for name in ("seeds", "iterations", "report"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name}: expected an integer >= 1, found {value}")
-    check_names(options.calibrations)
+    check_names("--calibrations", options.calibrations)
     count_workers(options.workers)
 
 

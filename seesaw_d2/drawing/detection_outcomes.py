@@ -1,7 +1,7 @@
 """Classify detections of an image as right, wrong or unjudged, and objects without a detection as missed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -47,7 +47,7 @@ def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None)
     """
     if not truths or not detections:
         verdicts = [_of_no_object(each, judged) for each in detections]
-        return verdicts + [_with(each, MISSED) for each in truths]
+        return verdicts + [replace(each, verdict=MISSED) for each in truths]
     boxes = [torch.tensor([list(each.box) for each in group], dtype=torch.float64) for group in (detections, truths)]
     fits = box_iou(*boxes) >= MIN_IOU
     free = set(range(len(truths)))
@@ -55,14 +55,10 @@ def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None)
     for each, row in zip(detections, fits.tolist(), strict=True):
         same = [i for i in sorted(free) if row[i] and truths[i].category == each.category]
         free -= set(same[:1])
-        shown.append(_with(each, RIGHT) if same else _of_no_object(each, judged))
+        shown.append(replace(each, verdict=RIGHT) if same else _of_no_object(each, judged))
     covered = fits.any(dim=0).tolist()
-    return shown + [_with(each, MISSED) for each, found in zip(truths, covered, strict=True) if not found]
+    return shown + [replace(each, verdict=MISSED) for each, found in zip(truths, covered, strict=True) if not found]
 
 
 def _of_no_object(detection: Shown, judged: set[int] | None) -> Shown:
-    return _with(detection, WRONG if judged is None or detection.category in judged else UNJUDGED)
-
-
-def _with(shown: Shown, verdict: str) -> Shown:
-    return Shown(shown.box, shown.segmentation, shown.category, verdict)
+    return replace(detection, verdict=WRONG if judged is None or detection.category in judged else UNJUDGED)
