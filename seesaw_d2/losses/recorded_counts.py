@@ -9,10 +9,10 @@ are ignored.
 import json
 from dataclasses import dataclass, field
 
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.category_names import Categories, entry_of
+from seesaw_d2.utils.json_reading import load_json
 from seesaw_d2.utils.messages import shortened
-from seesaw_d2.utils.regular_files import irregular, open_regular
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,10 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     Raises:
         ConfigError: the file cannot be read or has a wrong format.
     """
-    if irregular(path):
-        raise ConfigError(f"{path}: expected a JSON file, found {irregular(path)}")
     try:
-        with open_regular(path, "r") as file:
-            found = json.load(file)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the file: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot parse the file as JSON: {error}") from error
+        found = load_json(path, 'expected a JSON file with "class_counts"')
+    except DataError as error:
+        raise ConfigError(str(error)) from None
     stages = found.get("class_counts") if isinstance(found, dict) else None
     if isinstance(stages, list) and stages and not isinstance(stages[0], list):
         stages = [stages]

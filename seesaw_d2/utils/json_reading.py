@@ -13,6 +13,7 @@ import orjson
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import json_type
 from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.utils.repeated_keys import RepeatedKeyError, may_repeat_keys, unique_keys
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
 # First bytes of packed files. JSON files cannot start with these bytes.
@@ -50,8 +51,8 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
             error. If None, no NaN is allowed. NaN is not valid JSON, but Python's json module writes NaN.
 
     Raises:
-        DataError: the file is missing, not a regular file, unreadable, or not JSON. For a syntax error, the message
-            contains line and column.
+        DataError: the file is missing, not a regular file, unreadable, or not JSON, or an object has a key twice. For a
+            syntax error, the message contains line and column.
     """
     if irregular(path):
         raise DataError(f"{path}: {expected}, found {irregular(path)}")
@@ -81,22 +82,34 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
         )
 
     with contextlib.suppress(orjson.JSONDecodeError):
-        return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
+        value = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
+        if not may_repeat_keys(content, value):
+            return value
+        del value  # to free memory for the next parser
     if packed := next((name for start, name in _PACKED.items() if content.startswith(start)), None):
         raise DataError(f"{path}: {expected}, found a file in {packed} format. Unpack this file")
-    # Unlike orjson, the json module reads integers of more than 64 bits, and its errors contain line and column.
+    # Unlike orjson, the json module finds repeated keys and reads integers of more than 64 bits, and its errors contain
+    # line and column.
     try:
-        value = json.loads(content.decode("utf-8-sig"), parse_constant=constant)
+        text = content.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=constant, object_pairs_hook=unique_keys)
         if seen and (count_nan is None or not isinstance(value, dict) or count_nan(value) != seen):
             refuse("NaN")
         return value
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
+        if error.msg == "Extra data" and error.lineno > 1 and error.doc[error.pos] in "[{":
+            raise DataError(
+                f"{path}: {expected}, found several JSON values, one after the other, as in the format JSON Lines. The "
+                f"second value starts at {where}. Write all values as one JSON value, such as a list"
+            ) from None
         raise DataError(f"{path}: {expected}, found a file that is not JSON: {error.msg} at {where}") from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: {expected}, found a file that is not JSON: invalid UTF-8 at byte {error.start}"
         ) from None
+    except RepeatedKeyError as error:
+        raise DataError(f"{path}: {error}") from None
     except DataError:
         raise
     except ValueError as error:  # an integer with thousands of digits

@@ -87,7 +87,12 @@ CASES: list[Case] = cases(
         "a number of 5,000 digits": (with_text("images", "id", "1" * 5000), r"number"),
         "surrogate in a name": (with_text("images", "file_name", r'"\ud800.jpg"'), r"file names.*: '.ud800\.jpg'"),
         "zero byte in a name": (changed("images", file_name="a\0.jpg"), OUTSIDE),
-        "keys twice": (text(RIGHT[:-1] + ', "images": []}'), r'"images": .*empty'),
+        "a list twice": (text(RIGHT[:-1] + ', "images": []}'), r'toy\.json: .*each key once.*"images" 2 times'),
+        "a box twice": (
+            text(RIGHT.replace('"bbox"', '"bbox": [1, 2, 3, 4], "bbox"', 1)),
+            r'"bbox" 2 times .* id 100\.',
+        ),
+        "a name twice": (text(RIGHT.replace('"name"', '"name": "x", "name"', 1)), r'"name" 2 times .* id 7\.'),
         "images an object": (text('{"images": {}, "categories": []}'), r'"images": .*an object'),
         "no categories": (text('{"images": [{"id": 1, "height": 1, "width": 1}]}'), '"categories"'),
         "image ids twice": (changed("images", id=11), r'"images": .*unique.* 11$'),

@@ -54,6 +54,11 @@ CASES: list[Case] = cases(
         "an object": (of("{}"), r"r\.json: .*an object"),
         "100,000 brackets": (of("[" * 100_000), r"r\.json: .*nested"),
         "numbers": (of("[1, 2]"), r"r\.json: .* 0 .* 1"),
+        "JSON Lines": (of(f"{json.dumps(BOX)}\n" * 2), r"r\.json: .*several JSON values.*JSON Lines.*line 2, column 1"),
+        "a score twice": (
+            of(json.dumps([BOX])[:-2] + ', "score": 0.9}]'),
+            r'r\.json: .*each key once.*"score" 2 times',
+        ),
         "NaN": (of(json.dumps([{**BOX, "score": float("nan")}])), r"r\.json: .*JSON"),
         "no score": (of(json.dumps([{k: v for k, v in BOX.items() if k != "score"}])), r'r\.json: .*"score"'),
         "no box": (of(json.dumps([BOX, {k: v for k, v in BOX.items() if k != "bbox"}])), r'r\.json: .*"bbox"'),

@@ -165,10 +165,14 @@ CASES: list[Case] = cases(
     "counts and proposals",
     {
         "counts, right": (counts('{"class_counts": [1, 2]}'), None),
-        "counts of nan": (counts('{"class_counts": [NaN]}'), r'counts\.json: .*"class_counts"'),
+        "counts of nan": (counts('{"class_counts": [NaN]}'), r"counts\.json: .*NaN"),
+        "counts twice": (
+            counts('{"class_counts": [1], "class_counts": [2]}'),
+            r'counts\.json: .*"class_counts" 2 times',
+        ),
         "counts beyond 64 bits": (
             counts('{"class_counts": [18446744073709551616]}'),
-            r"counts\.json: .*18446744073709551616",
+            r"counts\.json: .*\[1\.8446744073709552e\+19\]",
         ),
         "counts, 100,000 brackets": (counts("[" * 100_000), r"counts\.json: .*JSON"),
         "counts, not UTF-8": (counts(b"\xff"), r"counts\.json: .*JSON"),

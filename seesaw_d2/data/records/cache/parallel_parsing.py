@@ -11,11 +11,13 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 import orjson
 from msgspec import UNSET, UnsetType
 
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.utils.regular_files import open_regular
+from seesaw_d2.utils.repeated_keys import may_repeat_keys
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 # Number of annotations in a part. The Python objects of a part need about 10 MB of memory.
@@ -27,7 +29,7 @@ T = TypeVar("T")
 
 
 class UnusualFileError(Exception):
-    """Raised if a file cannot be parsed in parts, for example because the content is not a JSON object."""
+    """Raised if a file cannot be parsed in parts, because its content is not a JSON object or may repeat a key."""
 
 
 class _File(msgspec.Struct, gc=False):
@@ -50,12 +52,34 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
     """
     try:
         with open_regular(path, "rb") as file:
-            texts = msgspec.json.decode(file.read(), type=_File)
+            content = file.read()
+        texts = msgspec.json.decode(content, type=_File)
         lists = {"images": texts.images, "categories": texts.categories}
-        data = {key: orjson.loads(memoryview(text)) for key, text in lists.items() if text is not UNSET}
+        lists = {key: bytes(memoryview(text)) for key, text in lists.items() if text is not UNSET}
+        data = {key: orjson.loads(text) for key, text in lists.items()}
+        frame = _without_lists(content, texts)
+        if may_repeat_keys(frame, orjson.loads(frame)) or any(may_repeat_keys(lists[key], data[key]) for key in lists):
+            raise UnusualFileError
         return data, None if texts.annotations is UNSET else texts.annotations
     except (OSError, ValueError, RecursionError) as error:  # the errors of msgspec and orjson are ValueErrors
         raise UnusualFileError from error
+
+
+def _without_lists(content: bytes, texts: _File) -> bytes:
+    """Return the content of a file without its images, categories and annotations, to check the other keys."""
+    start = _address(content)
+    spans = [(text, text) for text in (texts.images, texts.categories) if text is not UNSET]
+    spans += [(texts.annotations[0], texts.annotations[-1])] if texts.annotations else []
+    pieces, end = [], 0
+    for first, last in sorted(spans, key=lambda span: _address(span[0])):
+        pieces.append(content[end : _address(first) - start])
+        end = _address(last) - start + len(memoryview(last))
+    return b"0".join([*pieces, content[end:]])
+
+
+def _address(text: bytes | msgspec.Raw) -> int:
+    """Return the address of the first byte. The texts that msgspec returns are views of the decoded content."""
+    return np.frombuffer(text, np.uint8).__array_interface__["data"][0]
 
 
 # Arguments of ``read_parts``. Forked workers inherit this list. Sending gigabytes to the workers would be slow.
@@ -96,4 +120,21 @@ def read_parts(
 
 def _read_part(number: int) -> Any:
     parts, read = _inherited[-1]
-    return read(b"[" + b",".join(parts[number]) + b"]")
+    text = b"[" + b",".join(parts[number]) + b"]"
+    _check_keys(parts[number], text)
+    return read(text)
+
+
+def _check_keys(texts: list[msgspec.Raw], text: bytes) -> None:
+    """Raise UnusualFileError if an annotation of a part may have a key twice.
+
+    To save time, the annotations are not parsed if their mean number of keys is the number of keys of the first one.
+    """
+    first = bytes(memoryview(texts[0])) if texts else b"{}"
+    try:
+        if not may_repeat_keys(first, orjson.loads(first)) and text.count(b'":') == len(texts) * first.count(b'":'):
+            return
+        if may_repeat_keys(text, orjson.loads(text)):
+            raise UnusualFileError
+    except orjson.JSONDecodeError as error:
+        raise UnusualFileError from error

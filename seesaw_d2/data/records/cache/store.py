@@ -135,7 +135,8 @@ def _code_digest() -> str:
     digest = hashlib.sha256()
     data = _RECORDS.parent
     readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "image_files.py"]
-    readers += [data.parent / "utils" / "json_reading.py", data / "classification" / "labels.py"]
+    readers += [data.parent / "utils" / name for name in ("json_reading.py", "repeated_keys.py")]
+    readers += [data / "classification" / "labels.py"]
     for path in sorted(readers):
         with contextlib.suppress(OSError):
             digest.update(path.read_bytes())

@@ -1,6 +1,8 @@
 """Test that the cache gives the same records as parsing, for valid and invalid annotations of all kinds."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,35 @@ def found(read, path):
 def test_the_same_as_parsing(tmp_path, change):
     path = write(tmp_path, changed(change))
     assert found(open_annotations, path) == found(read_annotations, path)
+
+
+@pytest.mark.parametrize("part", [2, 10_000])
+@pytest.mark.parametrize(
+    ("before", "repeated"),
+    [
+        ('"annotations"', '"annotations": [], "annotations"'),
+        ('"info"', '"info": 1, "info"'),
+        ('"file_name"', '"file_name": "x", "file_name"'),
+        ('"supercategory"', '"supercategory": "x", "supercategory"'),
+        ('"bbox"', '"bbox": [1, 2, 3, 4], "bbox"'),
+        ('"other"', '"other": 1, "other"'),
+    ],
+)
+def test_a_key_twice(tmp_path, monkeypatch, part, before, repeated):
+    """Test that a repeated key of each kind is found in all parts of a file, with any spaces around the colon."""
+    monkeypatch.setattr(parts, "PART", part)
+    data = {"info": {"version": 1}, **toy_data()}
+    data["categories"][-1]["supercategory"] = '": "'
+    data["annotations"][-1] |= {"attributes": {"other": 1}}
+    for separators in ((", ", ": "), (",", ":"), (" , ", " : ")):
+        text = json.dumps(data, separators=separators)
+        path = write(tmp_path, data)
+        Path(path).write_text(text)
+        assert isinstance(found(open_annotations, path), list)
+        start = text.rindex(before)
+        Path(path).write_text(text[:start] + repeated + text[start + len(before) :])
+        message = f"{path}: expected each key once in an object, found {before} 2 times"
+        assert found(open_annotations, path).startswith(message)
 
 
 @pytest.mark.parametrize("value", [0, 1, True, 2, 1.0, "0", "false", None, [1]], ids=repr)
