@@ -1,5 +1,6 @@
 """Load config files and overrides. For an unknown key, the error suggests the most similar known key."""
 
+import ast
 import math
 import re
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
         if not isinstance(node, CfgNode):  # the error of yacs would not name the key
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
+        _refuse_repeated(key, value)
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
     for key in map(str, overrides[::2]):
@@ -55,6 +57,22 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
             raise ConfigError(f"command line: {key}: {problem}")
     _refuse_infinite(cfg.SOLVER)
     return cfg
+
+
+def _refuse_repeated(key: str, value: Any) -> None:
+    """Raise ConfigError if a key occurs twice in a Python dict in the text of an override."""
+    if not isinstance(value, str) or "{" not in value:
+        return
+    try:
+        nodes = list(ast.walk(ast.parse(value.strip(), mode="eval")))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # text that is not a Python literal
+        return
+    for node in nodes:
+        names = (
+            [each.value for each in node.keys if isinstance(each, ast.Constant)] if isinstance(node, ast.Dict) else []
+        )
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise ConfigError(f"command line: {key}: expected each key once in a dict, found {repeated[0]!r} twice")
 
 
 def default_config() -> CfgNode:

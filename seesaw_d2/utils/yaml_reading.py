@@ -39,6 +39,29 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
     return text, yaml_values(text, path, loader, error)
 
 
+class _RepeatedKeyError(Exception):
+    """Raised if a mapping has a key twice. The message contains the line and the key."""
+
+
+def _with_unique_keys(loader: type[yaml.SafeLoader]) -> type[yaml.SafeLoader]:
+    """Return a subclass of a loader that raises _RepeatedKeyError. Without it, PyYAML keeps the last value of a key."""
+
+    class UniqueKeys(loader):  # type: ignore[misc, valid-type]
+        def compose_mapping_node(self, anchor):
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                plain = isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"
+                name = (key.tag, key.value) if plain else None
+                if name in seen:
+                    raise _RepeatedKeyError(f"line {key.start_mark.line + 1}: {key.value}")
+                if name is not None:
+                    seen.add(name)
+            return node
+
+    return UniqueKeys
+
+
 class NamedText(io.StringIO):
     """Text stream with an attribute ``name``. PyYAML shows this name of the file in error messages."""
 
@@ -57,12 +80,15 @@ def yaml_values(
         path, loader, error: arguments of ``read_yaml_file``.
 
     Raises:
-        error: the text is not YAML with plain values, a value does not match its tag (``!!timestamp x``), values are
-            nested too deeply, an integer has more than 64 bits, or text has an unpaired surrogate ("\\ud800").
+        error: the text is not YAML with plain values, a mapping has a key twice, a value does not match its tag
+            (``!!timestamp x``), values are nested too deeply, an integer has more than 64 bits, or text has an unpaired
+            surrogate ("\\ud800").
     """
     try:
-        values = yaml.load(NamedText(text, path), loader)
+        values = yaml.load(NamedText(text, path), _with_unique_keys(loader))
         problem = plain_problem(values)
+    except _RepeatedKeyError as found:
+        raise error(f"{path}, {found}: expected each key once in a mapping, found this key twice") from None
     except yaml.YAMLError as found:
         raise error(f"{path}: not a YAML file of plain values: {reason(found)}") from found
     except RecursionError:

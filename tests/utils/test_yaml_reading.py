@@ -36,6 +36,20 @@ def test_a_value_that_does_not_fit_its_tag(tmp_path, text):
         assert len(str(error.value)) < 2000
 
 
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "b: {x: &x {q: 1}}\na: [{<<: *x, a: 1,\n\n a: 2}]\n"])
+def test_a_key_twice(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml, line [34]: a: expected each key once .*twice"):
+        read_yaml_file(str(path))
+
+
+def test_a_merged_key_can_be_replaced(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("a: {b: &b {x: 1, <<: {x: 0}}}\nc: {<<: *b, x: 2}\n1: 2\n'1': 3\n")
+    assert read_yaml_file(str(path))[1] == {"a": {"b": {"x": 1}}, "c": {"x": 2}, 1: 2, "1": 3}
+
+
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.write_bytes(b"\xff\xfe"), lambda path: None])
 def test_no_file_of_text(tmp_path, make):
     path = tmp_path / "c.yaml"
@@ -51,6 +65,7 @@ def test_no_file_of_text(tmp_path, make):
         ("OUTPUT_DIR", "a\ud800"),
         ("SOLVER.MAX_ITER", "9" * 4000),
         ("DATASETS.TRAIN", "('\\ud800',)"),
+        ("DATASETS.REGISTER", "[{'NAME': 'a', 'JSON': 'b', 'NAME': 'c'}]"),
     ],
 )
 def test_overrides(key, value):
