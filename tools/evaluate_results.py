@@ -72,8 +72,8 @@ def read_ground_truth(args, cfg):
     frequency = file_frequency(file)
     if frequency is None:
         logging.getLogger("seesaw_d2").warning(
-            '%s: APr, APc and APf are NaN, because categories lack "frequency". Name the training set in '
-            "DATASETS.TRAIN of --config-file.",
+            '%s: APr, APc and APf are NaN, because not every category has a "frequency" of "r", "c" or "f". '
+            "Name the training set in DATASETS.TRAIN of --config-file.",
             file.path,
         )
     return file, frequency

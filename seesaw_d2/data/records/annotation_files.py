@@ -17,7 +17,7 @@ from seesaw_d2.data.images.image_files import check_relative_names
 from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records.foreign_formats import foreign_format
 from seesaw_d2.data.records.formats import AUTO, FORMATS, ID_LISTS, AnnotationFormat, find_format
-from seesaw_d2.data.records.header_warnings import warn_of_repetitions
+from seesaw_d2.data.records.header_warnings import warn_of_header
 from seesaw_d2.data.records.records import to_object
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
@@ -153,7 +153,7 @@ def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFo
         checks.check_id_lists(images, field, category_ids, path)
     names = [annotation_format.file_name(image) for image in images]
     check_relative_names(names, image_ids.tolist(), annotation_format.file_fields, path)
-    warn_of_repetitions(names, categories, path)
+    warn_of_header(names, categories, path)
     return AnnotationFile(path, annotation_format.name, images, names, categories, None, np.ones(0, dtype=bool))
 
 
@@ -245,6 +245,5 @@ class AnnotationChecker:
 
 def _sorted_by_id(data: dict[str, Any], key: str, path: str) -> tuple[list[dict[str, Any]], np.ndarray]:
     items = checks.entries(data, key, path)
-    ids = checks.id_column(items, key, path)
-    order = np.argsort(ids)
+    order = np.argsort(ids := checks.id_column(items, key, path))
     return [items[index] for index in order], ids[order]

@@ -1,4 +1,4 @@
-"""Warn about images and categories of an annotation file that are probably repeated by mistake."""
+"""Warn about images and categories of an annotation file that are valid, but probably mistakes."""
 
 import logging
 from collections import Counter
@@ -6,21 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from seesaw_d2.data.classification.labels import similar_names
-from seesaw_d2.utils.messages import first_few, warn_once
+from seesaw_d2.frequency_groups import GROUP_LETTERS
+from seesaw_d2.utils.messages import first_few, shown, warn_once
 
 logger = logging.getLogger(__name__)
 
 
-def warn_of_repetitions(names: Sequence[str], categories: Sequence[dict[str, Any]], path: str) -> None:
-    """Log a warning if several images have the same file, or if names of categories are almost equal.
+def warn_of_header(names: Sequence[str], categories: Sequence[dict[str, Any]], path: str) -> None:
+    """Log a warning if several images have the same file, or if a name or a frequency of a category is unusual.
 
-    Names are almost equal if they differ only in case, spaces or Unicode form.
+    These are names that differ from another name only in case, spaces or Unicode form, and frequencies that are not
+    "r", "c" or "f".
 
     Args:
         names: file name of each image.
         categories: checked categories.
         path: path of the annotation file, for messages.
     """
+    _warn_of_repetitions(names, categories, path)
+    _warn_of_frequency(categories, path)
+
+
+def _warn_of_repetitions(names: Sequence[str], categories: Sequence[dict[str, Any]], path: str) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1] if len(set(names)) < len(names) else []
     if repeated:
         warn_once(
@@ -34,3 +41,19 @@ def warn_of_repetitions(names: Sequence[str], categories: Sequence[dict[str, Any
             logger,
             f"{path}: some category names differ only in case, spaces or Unicode form: {first_few(similar)}",
         )
+
+
+def _warn_of_frequency(categories: Sequence[dict[str, Any]], path: str) -> None:
+    given = [category for category in categories if category.get("frequency") is not None]
+    wrong = [each for each in given if type(each["frequency"]) is not str or each["frequency"] not in GROUP_LETTERS]
+    if not given or (not wrong and len(given) == len(categories)):
+        return
+    found = f"{len(categories) - len(given)} categories without this field"
+    if wrong:
+        values = first_few(sorted({shown(category["frequency"]) for category in wrong}))
+        found = f"{values} (ids {first_few(category['id'] for category in wrong)})"
+    warn_once(
+        logger,
+        f'{path}: "frequency" in "categories": expected "r", "c" or "f" in every category, found {found}. The field is '
+        "ignored, and this file does not define frequency groups",
+    )

@@ -1,4 +1,4 @@
-"""Test warnings about image files with several frames and about similar category names."""
+"""Test warnings about repeated image files, similar category names and unknown frequency groups."""
 
 import pytest
 
@@ -18,3 +18,22 @@ def test_repetitions(image, category, found):
     with collected_warnings() as warnings:
         check_annotations(data, "x.json", "coco")
     assert [("x.json" in text, found[0] in text) for text in warnings] == [(True, True)] * len(found)
+
+
+@pytest.mark.parametrize(
+    ("letters", "found"),
+    [
+        (("r", "f"), []),
+        ((None, None), []),
+        (("r", None), ["found 1 categories without this field"]),
+        (("r", "R"), ["found 'R' (ids 3)"]),
+        (("rare", 5), ["found 'rare', 5 (ids 3, 7)"]),
+    ],
+)
+def test_frequency(letters, found):
+    data = toy_data()
+    for category, letter in zip(data["categories"], letters, strict=True):
+        category["frequency"] = letter
+    with collected_warnings() as warnings:
+        check_annotations(data, "x.json", "coco")
+    assert [text.startswith('x.json: "frequency"') and found[0] in text for text in warnings] == [True] * len(found)
