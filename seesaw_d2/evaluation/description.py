@@ -47,6 +47,27 @@ def describe(
     }
 
 
+def count_beyond_limit(name: str, detections: Detections, limit: int) -> int:
+    """Return the number of detections that are not counted, because only the best of each image are counted.
+
+    Log a warning if the number is not 0.
+
+    Args:
+        name: name of the data set, for the warning.
+        detections: the detections.
+        limit: maximum number of detections per image.
+    """
+    counts = np.unique(detections.image_ids, return_counts=True)[1]
+    beyond = counts[counts > limit] - limit
+    if len(beyond):
+        logger.warning(
+            "%s: %d of %d detections are not counted, because %d images have more than %d detections. Of each image, "
+            "the %d detections with the highest scores are counted",
+            *(name, beyond.sum(), len(detections), len(beyond), limit, limit),
+        )
+    return int(beyond.sum())
+
+
 def _version(ground_truth: LVIS) -> str:
     """Determine the LVIS version from the number of categories, because annotation files may state a wrong version.
 

@@ -12,7 +12,7 @@ import numpy as np
 from lvis import LVIS
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation.description import describe, evaluable_tasks
+from seesaw_d2.evaluation.description import count_beyond_limit, describe, evaluable_tasks
 from seesaw_d2.evaluation.detection_metrics import (
     LVIS_DETECTIONS_PER_IMAGE,
     RECALLS,
@@ -153,6 +153,7 @@ def evaluate_tasks(
         **describe(name, file.path, ground_truth, detections, num_images),
         **(settings or {}),
         "detections counted in an image": max_dets_per_image,
+        "detections not counted": count_beyond_limit(name, detections, max_dets_per_image),
         "engine": engine,
         "IoU types": " and ".join(tasks),
     }

@@ -39,6 +39,14 @@ def test_perfect_boxes(toy, capsys):
     ]
 
 
+@pytest.mark.parametrize(("limit", "left"), [("3", 0), ("2", 1), ("1", 5)])
+def test_detections_beyond_the_limit(toy, capsys, caplog, limit, left):
+    file, results, _ = toy
+    assert evaluate_results.main(["--annotations", file, results, "--max-dets", limit]) == 0
+    assert f"detections not counted {left} " in " ".join(capsys.readouterr().out.split())
+    assert (f"{left} of 9 detections are not counted" in caplog.text) == (left > 0)
+
+
 def test_the_training_set_defines_the_groups_of_an_annotation_file(toy, caplog):
     file, _, folder = toy
     name = f"{folder.name}_toy"
