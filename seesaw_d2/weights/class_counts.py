@@ -1,7 +1,6 @@
 """Copy the class counts of Seesaw Loss from a checkpoint to a JSON file."""
 
 import json
-import math
 import os
 import re
 from typing import Any
@@ -68,8 +67,8 @@ def _counts(values: Any, place: str) -> list[int]:
         found = f"a tensor of shape {tuple(values.shape)}" if isinstance(values, Tensor) else shown(values)
         raise WeightsError(f"{place}: expected a tensor of class counts with one dimension, found {found}")
     for number in values.tolist():
-        if not isinstance(number, int | float) or not 0 <= number < math.inf:
-            raise WeightsError(f"{place}: expected finite class counts >= 0, found {number}")
+        if not isinstance(number, int | float) or not 0 <= number < 2**63 or number % 1:
+            raise WeightsError(f"{place}: expected whole class counts in [0, 2^63), found {number}")
     return [int(number) for number in values.tolist()]
 
 

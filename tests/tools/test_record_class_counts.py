@@ -69,7 +69,9 @@ def test_image_classifier(tmp_path, capsys, prefix):
     assert build_loss(cfg, 3, has_background=False).class_counts.tolist() == [7, 0, 2]
 
 
-@pytest.mark.parametrize("counts", [3, [[1, 2]], [1.0, float("nan")], [1.0, float("inf")], [-1, 2], [1j, 2]])
+@pytest.mark.parametrize(
+    "counts", [3, [[1, 2]], [1.0, float("nan")], [1.0, float("inf")], [-1, 2], [1j, 2], [1.5, 2], [1e30, 2]]
+)
 def test_other_values_are_named(tmp_path, capsys, counts):
     checkpoint = save(tmp_path / "m.pth", cls_loss__class_counts=counts)
     assert main([checkpoint, str(tmp_path / "counts.json")]) == 2

@@ -7,7 +7,7 @@ import numpy as np
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json
-from seesaw_d2.utils.messages import json_type, reason
+from seesaw_d2.utils.messages import json_type, reason, shown
 
 _NEEDED = 'a list of categories with "name", "image_count" and "instance_count"'
 
@@ -66,13 +66,16 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         C category names, the number of images with each category (C,), and the number of its instances (C,).
 
     Raises:
-        DataError: the file is missing, or a category lacks "name", "image_count" or "instance_count".
+        DataError: the file is missing, a category lacks "name", "image_count" or "instance_count", or a count is not
+            an integer.
     """
     items = load_json(path, f"expected {_NEEDED}")
     try:
         items = items["categories"] if isinstance(items, dict) else items
         names = [item["name"] for item in items]
-        counts = np.array([[item["image_count"], item["instance_count"]] for item in items], dtype=np.int64)
+        values = [[item["image_count"], item["instance_count"]] for item in items]
+        wrong = [value for pair in values for value in pair if type(value) is not int]
+        counts = np.array(values if not wrong else [], dtype=np.int64)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DataError(
             f"{path}: cannot read the category counts ({type(error).__name__}: {reason(error)}). The file must contain "
@@ -81,6 +84,8 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     if not all(isinstance(name, str) for name in names):
         found = json_type(next(name for name in names if not isinstance(name, str)))
         raise DataError(f'{path}: "name": expected strings, found {found}')
+    if wrong:
+        raise DataError(f'{path}: "image_count" and "instance_count": expected integers, found {shown(wrong[0])}')
     counts = counts.reshape(-1, 2)
     if not len(counts):
         raise DataError(f"{path}: expected at least one category, found an empty list")

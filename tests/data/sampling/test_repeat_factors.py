@@ -212,7 +212,12 @@ def test_wrong_values(key, value, message):
         validate_sampling(make_cfg(**{f"DATALOADER__{key}": value}))
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "{", '[{"name": "a", "image_count": 3, "instance_count": 2}]', "[]"])
+FRACTION = '[{"name": "a", "image_count": 1.5, "instance_count": 2}]'
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "{", '[{"name": "a", "image_count": 3, "instance_count": 2}]', "[]", FRACTION]
+)
 def test_broken_counts_are_named(tmp_path, text):
     path = tmp_path / "counts.json"
     path.write_text(text)
