@@ -111,8 +111,10 @@ def _unreadable(path: str, error: Exception) -> DataError:
 class Video:
     """Iterate over the frames of a video file. Each frame is a uint8 array (height, width, 3) in BGR.
 
+    The iterator logs a warning if the file has fewer frames than its header states.
+
     Raises:
-        DataError: the file does not exist or is not a video that OpenCV can read.
+        DataError: the file does not exist, is not a video that OpenCV can read, or has no frame.
     """
 
     def __init__(self, path: str):
@@ -123,16 +125,26 @@ class Video:
         if not self._capture.isOpened():
             raise DataError(f"--input {path}: expected a video, found a file that OpenCV cannot read")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        # The number of frames in the file header may be wrong. Only the progress bar uses this number.
+        # The number of frames in the file header may be wrong. Only the progress bar and a warning use it.
         self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        count = 0
         while True:
             more, frame = self._capture.read()
             if not more:
-                self._capture.release()
-                return
+                break
+            count += 1
             yield frame
+        self._capture.release()
+        if not count:
+            raise DataError(f"--input {self.path}: expected a video, found no frame that OpenCV can decode")
+        if count < (self.length or 0):
+            warn_once(
+                logger,
+                f"--input {self.path}: only the first {count} frames are drawn, because OpenCV cannot decode the next "
+                f"frame. The header of the file states {self.length} frames, which can be wrong",
+            )
 
 
 class VideoWriter:

@@ -14,6 +14,7 @@ from seesaw_d2.arguments import demo_parser
 from seesaw_d2.errors import DataError
 from seesaw_d2.predict.demo import draw_video, main
 from seesaw_d2.predict.image_sources import Video
+from seesaw_d2.utils.messages import collected_warnings
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,6 +127,28 @@ def test_a_video_that_was_not_drawn_to_its_end_is_not_there(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         draw_video(SimpleNamespace(rate=5, length=2), str(target), interrupted)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("drawn.mp4", "another one")]
+
+
+def test_a_truncated_video(tmp_path):
+    """Test that a video with fewer frames than its header states gives a warning, and one without frames an error."""
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    for seed in range(10):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    with collected_warnings() as warnings:
+        assert len(list(Video(str(film)))) == 10
+        assert warnings == []
+        film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])
+        count = len(list(Video(str(film))))
+    assert 1 < count < 10
+    (text,) = warnings
+    assert text.startswith(f"--input {film}: only the first {count} frames are drawn")
+    empty = Video(str(film))
+    while empty._capture.read()[0]:
+        pass
+    with pytest.raises(DataError, match=f"{film}: expected a video, found no frame"):
+        list(empty)
 
 
 def test_an_output_that_cannot_be_made(arguments, glyphs, tmp_path, capsys):
