@@ -61,6 +61,8 @@ def start(args) -> int:
     return 0
 
 
+# Extensions of formats without colours, which drawings need.
+_WITHOUT_COLORS = (".pbm", ".pgm")
 Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
 
@@ -102,8 +104,8 @@ def image_targets(paths: list[str], output: str) -> list[str]:
     """Return the path of the output file for each image.
 
     For a single image, ``output`` is the output file if it has an extension and is not a folder. In all other cases,
-    ``output`` is the output folder, and an output file has the name of its image. If OpenCV cannot write the format of
-    the image, the output file is a PNG with ".png" appended to the name.
+    ``output`` is the output folder, and an output file has the name of its image. If OpenCV cannot write colours in the
+    format of an image, ".png" is appended to the name.
 
     Raises:
         ConfigError: OpenCV cannot write the format, two images have the same name, or an output file is an input.
@@ -113,10 +115,10 @@ def image_targets(paths: list[str], output: str) -> list[str]:
     taken: dict[str, str] = {}
     inputs = {os.path.realpath(path) for path in paths}
     for path, target in zip(paths, targets, strict=True):
-        if not cv2.haveImageWriter(target):
+        if not _is_writable(target):
             raise ConfigError(
-                f"--output {target}: expected the extension of an image format that OpenCV can write, such as .jpg or "
-                f".png, found {os.path.splitext(target)[1]!r}"
+                f"--output {target}: expected the extension of an image format that OpenCV can write in colours, such "
+                f"as .jpg or .png, found {os.path.splitext(target)[1]!r}"
             )
         if os.path.realpath(target) in inputs:
             raise ConfigError(f"--output {output}: expected a new file or folder, found the path of the input {path}")
@@ -131,7 +133,12 @@ def image_targets(paths: list[str], output: str) -> list[str]:
 
 def _writable_name(path: str) -> str:
     name = os.path.basename(path)
-    return name if os.path.splitext(name)[1] and cv2.haveImageWriter(name) else f"{name}.png"
+    return name if _is_writable(name) else f"{name}.png"
+
+
+def _is_writable(name: str) -> bool:
+    extension = os.path.splitext(name)[1].lower()
+    return extension not in ("", *_WITHOUT_COLORS) and cv2.haveImageWriter(name)
 
 
 def check_encodable(key: str, paths: list[str]) -> None:

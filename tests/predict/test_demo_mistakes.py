@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from seesaw_d2.arguments import demo_parser
-from seesaw_d2.errors import DataError
-from seesaw_d2.predict.demo import draw_video, main
+from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.predict.demo import draw_video, image_targets, main
 from seesaw_d2.predict.image_sources import Video
 from seesaw_d2.utils.messages import collected_warnings
 
@@ -127,6 +127,14 @@ def test_a_video_that_was_not_drawn_to_its_end_is_not_there(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         draw_video(SimpleNamespace(rate=5, length=2), str(target), interrupted)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("drawn.mp4", "another one")]
+
+
+def test_drawings_of_grey_formats():
+    """Test that drawings of PGM images are PNG files, because PGM files have no colours."""
+    targets = image_targets(["in/a.pgm", "in/b.PBM", "in/c.ppm", "in/d"], "out")
+    assert targets == ["out/a.pgm.png", "out/b.PBM.png", "out/c.ppm", "out/d.png"]
+    with pytest.raises(ConfigError, match=r"--output out\.pgm: expected .* in colours, .* found '\.pgm'"):
+        image_targets(["in/a.png"], "out.pgm")
 
 
 def test_a_truncated_video(tmp_path):
