@@ -46,7 +46,7 @@ class _RepeatedKeyError(Exception):
 def _with_unique_keys(loader: type[yaml.SafeLoader]) -> type[yaml.SafeLoader]:
     """Return a subclass of a loader that raises _RepeatedKeyError. Without it, PyYAML keeps the last value of a key."""
 
-    class UniqueKeys(loader):  # type: ignore[misc, valid-type]
+    class UniqueKeys(loader):
         def compose_mapping_node(self, anchor):
             node = super().compose_mapping_node(anchor)
             seen = set()
