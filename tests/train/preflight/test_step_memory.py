@@ -14,13 +14,18 @@ SOLVER = {"IMS_PER_BATCH": 8, "BASE_LR": 0.02, "REFERENCE_BATCH_SIZE": 0, "REFER
 
 
 def examine(monkeypatch, available, optimizer_size=0, images=8, **solver):
-    """Return the reported problems, and the sizes of the batches on which the function ran."""
+    """Return the reported problems, and the sizes of the batches on which the function ran.
+
+    The memory is simulated, because the system can reclaim memory of a large process during a measurement.
+    """
     monkeypatch.setattr(step_memory, "available_memory", lambda: available)
-    ran = []
+    monkeypatch.setattr(step_memory, "peak_memory", lambda: peaks[-1])
+    monkeypatch.setattr(step_memory, "reset_peak_memory", lambda: peaks.append(7 * SIZE))
+    ran, peaks = [], [50 * SIZE]
 
     def run(batch):
         ran.append([each["image"].numel() for each in batch])
-        torch.ones(len(batch) * SIZE, dtype=torch.uint8)
+        peaks.append(max(peaks[-1], (7 + len(batch)) * SIZE))
 
     findings = Findings(io.StringIO())
     batch = [{"image": torch.zeros(3, 4, 4 + index)} for index in range(images)]
