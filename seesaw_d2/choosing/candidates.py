@@ -83,7 +83,7 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
 
 
 def check_names(option: str, names: Sequence[str], registry: Registry = CALIBRATION_REGISTRY) -> None:
-    """Raise ConfigError if a name is not in the registry. ``option`` is for the message."""
+    """Raise ConfigError if a name is not in the registry. The message contains the command-line option ``option``."""
     known = sorted(name for name, _ in registry)
     for name in names:
         if name not in known:

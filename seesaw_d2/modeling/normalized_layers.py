@@ -13,7 +13,7 @@ from seesaw_d2.losses.base import check_number
 
 
 class _Normalized(nn.Module):
-    """Methods that ``NormedLinear`` and ``NormedConv2d`` share."""
+    """Base class of ``NormedLinear`` and ``NormedConv2d`` with their checks and the initialization of weights."""
 
     weight: Tensor
     bias: Any

@@ -51,6 +51,10 @@ class SigmoidDetector(DenseDetector):
     def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
         """Replace the last classification layer of the detector by a layer with L logits for each anchor.
 
+        Args:
+            cls_loss: sigmoid loss with background "implicit" (L = C) or "class" (L = C + 1).
+            kwargs: arguments of the detector.
+
         Raises:
             InvalidArgument: the loss does not use sigmoids, does not model background or has a different number of
                 classes.

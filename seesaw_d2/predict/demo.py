@@ -61,7 +61,7 @@ def start(args) -> int:
     return 0
 
 
-# Extensions of formats without colours, which drawings need.
+# Extensions of image formats that cannot store the colours of drawings.
 _WITHOUT_COLORS = (".pbm", ".pgm")
 Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 

@@ -8,10 +8,10 @@ _SPACES = b" \t\r\n"
 
 
 def may_repeat_keys(content: bytes, value: Any) -> bool:
-    """Return False if each object of a JSON text has each key once. Return True if this needs a closer look.
+    """Return True if a key may occur twice in an object of a JSON text. A parser with ``unique_keys`` gives certainty.
 
-    This function compares the number of ``":`` in the text with the number of keys in the parsed value, which takes 5 %
-    of the time for parsing.
+    The function compares the number of ``":`` in the text with the number of keys in the parsed value. If the numbers
+    are equal, no key is repeated, and the result is False. The comparison takes 5 % of the parsing time.
 
     Args:
         content: the JSON text.
@@ -30,7 +30,8 @@ def _has_keys(value: Any, number: int) -> bool:
         number -= sum(map(len, objects))
         if number <= 0:
             return number == 0
-        # Lists without an object or a list at the start contain numbers or text. If they do not, the count is too low.
+        # Lists that start with a number or text are skipped. If a skipped list contains objects, their keys are missing
+        # from the count, and the result of ``may_repeat_keys`` is True.
         lists = [each for each in values if type(each) is list and each and type(each[0]) in (dict, list)]
         inner = chain(chain.from_iterable(map(dict.values, objects)), chain.from_iterable(lists))
         values = [each for each in inner if type(each) in (dict, list)]

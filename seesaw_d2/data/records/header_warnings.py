@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 def warn_of_header(names: Sequence[str], categories: Sequence[dict[str, Any]], path: str) -> None:
     """Log a warning if several images have the same file, or if a name or a frequency of a category is unusual.
 
-    These are names that differ from another name only in case, spaces or Unicode form, and frequencies that are not
-    "r", "c" or "f".
+    A name is unusual if it differs from another name only in case, spaces or Unicode form. A frequency is unusual if it
+    is not "r", "c" or "f".
 
     Args:
         names: file name of each image.

@@ -128,7 +128,8 @@ def _read_part(number: int) -> Any:
 def _check_keys(texts: list[msgspec.Raw], text: bytes) -> None:
     """Raise UnusualFileError if an annotation of a part may have a key twice.
 
-    To save time, the annotations are not parsed if their mean number of keys is the number of keys of the first one.
+    To save time, the annotations are parsed only if their mean number of keys differs from that of the first one. A
+    repeated key is therefore not found if another annotation of the part lacks an optional key.
     """
     first = bytes(memoryview(texts[0])) if texts else b"{}"
     try:
