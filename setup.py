@@ -75,6 +75,7 @@ setup(
         "hotcoco>=1.3,<2",
         "safetensors",  # reads and writes weights in files that cannot contain code
         "orjson",  # writes results of gigabytes ten times faster than json
+        "xxhash",  # detects changed annotation files of gigabytes ten times faster than hashlib.sha256
         "msgspec",  # splits annotation files of gigabytes into entries without creating Python objects
         "pycocotools",
         "opencv-python",

@@ -22,6 +22,7 @@ REQUIRED = (
     "safetensors",
     "orjson",
     "msgspec",
+    "xxhash",
     "pycocotools",
     "cv2",
     "matplotlib",

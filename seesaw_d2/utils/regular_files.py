@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import IO, Any
 
 _KINDS = (
@@ -38,6 +39,20 @@ def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO
     if "\0" in os.fsdecode(path):
         raise OSError(errno.EINVAL, "expected a file name without null characters", path)
     return open(path, mode, opener=_open, **options)
+
+
+def read_blocks(file: IO[bytes]) -> Iterator[memoryview]:
+    """Yield the rest of a file in blocks of at most 256 kB, which is small enough for the processor's cache.
+
+    Args:
+        file: binary file that was opened with ``buffering=0``.
+
+    Yields:
+        the next block. The next iteration overwrites its memory.
+    """
+    block = memoryview(bytearray(1 << 18))
+    while size := file.readinto(block):
+        yield block[:size]
 
 
 def _open(path: str, flags: int) -> int:

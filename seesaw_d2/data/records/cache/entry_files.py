@@ -14,17 +14,17 @@ import shutil
 import stat
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from seesaw_d2.data.records.cache.encoding import Tables
 from seesaw_d2.utils.file_locks import lock_or_wait
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular, read_blocks
 
-VERSION = 3  # version of the file format
+VERSION = 4  # version of the file format
 SUFFIX = ".records"
 # Prefix of incomplete files.
 _UNFINISHED = "tmp-"
@@ -90,13 +90,13 @@ def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
     head = json.dumps([{**meta, "name": os.path.basename(path)}, layout]).encode()
     head += b" " * (-len(head) % _NUMBER)
     chunks = [len(head).to_bytes(_NUMBER, "little"), head, *(array.view(np.uint8) for _, array in arrays)]
-    checksum = 0
+    checksum = xxhash.xxh3_64()
     for chunk in chunks:
-        checksum = zlib.crc32(chunk, checksum)
+        checksum.update(chunk)
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=_UNFINISHED, suffix=SUFFIX)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.writelines([checksum.to_bytes(_NUMBER, "little"), *chunks])
+            file.writelines([checksum.digest(), *chunks])
             file.flush()
             # Without fsync, the renamed file could contain only zeros after a crash of the machine.
             os.fsync(file.fileno())
@@ -121,10 +121,13 @@ def load_entry(path: str) -> MappedTables | None:
     if foreign := foreign_owner(path):
         raise UnfitEntryError(foreign)
     try:
-        data = np.memmap(path, np.uint8, mode="r") if os.path.getsize(path) > _NUMBER else np.zeros(_NUMBER, np.uint8)
+        with open_regular(path, "rb", buffering=0) as file:
+            expected, checksum = file.read(_NUMBER), xxhash.xxh3_64()
+            for block in read_blocks(file):
+                checksum.update(block)
     except OSError as error:
         raise UnfitEntryError(f"the system cannot read the file ({error.strerror})") from None
-    if zlib.crc32(data[_NUMBER:]) != int(data[:_NUMBER].view("<i8")[0]) or len(data) == _NUMBER:
+    if expected != checksum.digest():
         raise UnfitEntryError("the content of the file does not match the checksum")
     tables = MappedTables(path)
     if tables.meta["name"] != os.path.basename(path):

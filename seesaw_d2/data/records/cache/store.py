@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from seesaw_d2.data.records.annotation_files import AnnotationChecker, AnnotationFile, read_annotations, read_header
 from seesaw_d2.data.records.cache import entry_files
@@ -30,7 +31,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import fingerprint, no_garbage_collection
 from seesaw_d2.utils.malloc import give_back_freed_memory
 from seesaw_d2.utils.messages import collected_warnings, warn_once
-from seesaw_d2.utils.regular_files import open_regular
+from seesaw_d2.utils.regular_files import open_regular, read_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -145,12 +146,11 @@ def _code_digest() -> str:
 
 def _digest(path: str, dataset_format: str) -> str:
     """Return the name of a compiled file, which is a hash of the annotation file, its format and the code."""
-    digest = hashlib.sha256(f"{entry_files.VERSION} {_code_digest()} {dataset_format}\n".encode())
-    block = memoryview(bytearray(1 << 18))  # small enough for the processor's cache
+    digest = xxhash.xxh3_128(f"{entry_files.VERSION} {_code_digest()} {dataset_format}\n".encode())
     with open_regular(path, "rb", buffering=0) as file:
-        while size := file.readinto(block):
-            digest.update(block[:size])
-    return digest.hexdigest()[:32]
+        for block in read_blocks(file):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _compile(path: str, dataset_format: str, entry: str | None, state: tuple) -> CompiledFile:
