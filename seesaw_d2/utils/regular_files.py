@@ -41,18 +41,14 @@ def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO
     return open(path, mode, opener=_open, **options)
 
 
-def read_blocks(file: IO[bytes]) -> Iterator[memoryview]:
+def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the rest of a file in blocks of at most 256 kB, which is small enough for the processor's cache.
 
     Args:
-        file: binary file that was opened with ``buffering=0``.
-
-    Yields:
-        the next block. The next iteration overwrites its memory.
+        file: binary file. ``buffering=0`` avoids a copy of each block.
     """
-    block = memoryview(bytearray(1 << 18))
-    while size := file.readinto(block):
-        yield block[:size]
+    while block := file.read(1 << 18):
+        yield block
 
 
 def _open(path: str, flags: int) -> int:
