@@ -5,7 +5,7 @@ import os
 import weakref
 
 from detectron2.engine import DefaultTrainer
-from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.modeling import GeneralizedRCNNWithTTA
 from detectron2.solver import LRMultiplier
@@ -26,6 +26,7 @@ from seesaw_d2.train.acceleration import accelerate, amp_dtype, set_implementati
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import BestCheckpoint, CheckpointHook
 from seesaw_d2.train.checkpoints.training_state import TrainingState
+from seesaw_d2.train.early_end import EndsEarly
 from seesaw_d2.train.launch.signals import STOP
 from seesaw_d2.train.monitoring import extra_writers, monitoring_hooks
 from seesaw_d2.train.preflight.categories import used_categories
@@ -34,23 +35,6 @@ from seesaw_d2.train.step import Step
 from seesaw_d2.train.tasks import task_of
 from seesaw_d2.train.unfinished_results import UnfinishedResults
 from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrapped
-
-
-class EndsEarly(TrainerBase):
-    """Mixin that runs only the metric writers if a training stops early. List it first among the base classes."""
-
-    def after_train(self):
-        """Run all hooks if the training has finished. If an error or a signal has ended it, only write metrics."""
-        STOP.deferred = False
-        if self.iter >= self.max_iter:
-            # If a run is resumed after its last iteration, Detectron2's count of iterations is too large by one.
-            self.iter = self.max_iter
-            super().after_train()
-            return
-        self.storage.iter = self.iter
-        for hook in self._hooks:
-            if isinstance(hook, PeriodicWriter):  # other hooks, such as evaluations, may wait for terminated processes
-                hook.after_train()
 
 
 class Trainer(EndsEarly, DefaultTrainer):

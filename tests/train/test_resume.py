@@ -35,8 +35,10 @@ def run(config_file, monkeypatch):
         if stop is None:
             assert main(command) == 0
             return
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted) as error:
             main(command)
+        assert error.tb is not None  # the traceback keeps the trainer alive, but no process that loads images
+        assert not multiprocessing.active_children()
 
     return train
 

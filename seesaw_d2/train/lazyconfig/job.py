@@ -42,6 +42,7 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import CheckpointHook
 from seesaw_d2.train.checkpoints.training_state import TrainingState
 from seesaw_d2.train.command_line import Program, group_of, launch_job
+from seesaw_d2.train.early_end import EndsEarly
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.signals import STOP
@@ -51,7 +52,6 @@ from seesaw_d2.train.logs import log_to_console, set_up_run
 from seesaw_d2.train.preflight.config_checks import resolve_device
 from seesaw_d2.train.run import options_of, run_job, tell_other_settings
 from seesaw_d2.train.step import Step
-from seesaw_d2.train.trainer import EndsEarly
 from seesaw_d2.train.unfinished_results import UnfinishedResults
 from seesaw_d2.utils.distributed import broadcast_buffers, distributed
 
