@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
 from seesaw_d2.integrations.torchvision_one_stage import ONE_STAGE, use_one_stage_loss
 from seesaw_d2.losses.argument_checks import object_labels
@@ -21,8 +22,8 @@ class LossPredictor(nn.Module):
     """Predict classes and boxes like torchvision's ``FastRCNNPredictor``, for any ``ClassificationLoss``.
 
     ``forward`` returns a tensor (N, C + 1) for the classes, background first, and the box deltas. In evaluation, the
-    tensor contains the logarithms of the scores, and torchvision's softmax converts them to the scores. In training,
-    the tensor is 0, and the module stores the logits, from which ``losses`` computes the loss.
+    tensor contains the logarithms of the scores. In training, the tensor is 0, and the module stores the logits, from
+    which ``losses`` computes the loss.
 
     Args:
         in_features: number of input features.
@@ -65,7 +66,7 @@ class LossPredictor(nn.Module):
 
 
 class LossRoIHeads(RoIHeads):
-    """Replace "loss_classifier" of torchvision's ``RoIHeads`` by the losses of a ``LossPredictor``."""
+    """Replace the classification loss and the scores of torchvision's ``RoIHeads`` by those of a ``LossPredictor``."""
 
     def select_training_samples(self, proposals, targets):
         samples = super().select_training_samples(proposals, targets)
@@ -79,6 +80,34 @@ class LossRoIHeads(RoIHeads):
             losses.update(self.box_predictor.losses(self._sampled_labels))
             del self._sampled_labels
         return result, losses
+
+    def postprocess_detections(self, class_logits, box_regression, proposals, image_shapes):
+        """Return lists with the boxes, scores and labels of the detections in each image, as torchvision does.
+
+        torchvision applies a softmax to ``class_logits``. This would change the scores of losses whose scores do not
+        sum to 1, such as BAGS and losses of sigmoids. Here, ``class_logits`` are the logarithms of the scores.
+        """
+        counts = [len(each) for each in proposals]
+        boxes = self.box_coder.decode(box_regression, proposals).split(counts)
+        images = zip(boxes, class_logits.exp().split(counts), image_shapes, strict=True)
+        return tuple(map(list, zip(*(self._detections(*image) for image in images), strict=True)))
+
+    def _detections(self, boxes: Tensor, scores: Tensor, image_shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the boxes, scores and labels of the detections in an image.
+
+        Args:
+            boxes: (N, C + 1, 4), box of each proposal and class.
+            scores: (N, C + 1), background first.
+            image_shape: height and width of the image.
+        """
+        boxes = clip_boxes_to_image(boxes, image_shape)[:, 1:].flatten(0, 1)
+        labels = torch.arange(1, scores.shape[1], device=scores.device).repeat(len(scores))
+        scores = scores[:, 1:].flatten()
+        kept = (scores > self.score_thresh).nonzero().squeeze(1)
+        kept = kept[remove_small_boxes(boxes[kept], min_size=1e-2)]
+        kept = kept[batched_nms(boxes[kept], scores[kept], labels[kept], self.nms_thresh)]
+        kept = kept[: self.detections_per_img]
+        return boxes[kept], scores[kept], labels[kept]
 
 
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:

@@ -14,7 +14,14 @@ from torchvision.models.detection import (
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from seesaw_d2.integrations.torchvision import LossPredictor, use_loss
-from seesaw_d2.losses import CrossEntropyLoss, EqualizationLoss, EqualizationLossV2, FocalLoss, SeesawLoss
+from seesaw_d2.losses import (
+    BalancedGroupSoftmaxLoss,
+    CrossEntropyLoss,
+    EqualizationLoss,
+    EqualizationLossV2,
+    FocalLoss,
+    SeesawLoss,
+)
 
 CLASSES = 3
 
@@ -68,12 +75,29 @@ def test_each_model_has_its_own_loss(loss):
     assert "loss_classifier" in losses_of(detector())  # other models in this process still use torchvision's loss
 
 
-def test_scores_are_those_of_the_loss():
-    predictor = use_loss(detector(), SeesawLoss(CLASSES)).eval().roi_heads.box_predictor
+@pytest.mark.parametrize(
+    "loss",
+    [
+        SeesawLoss(CLASSES),
+        EqualizationLossV2(CLASSES),
+        FocalLoss(CLASSES),
+        BalancedGroupSoftmaxLoss(CLASSES, instance_counts=[5, 50, 500]),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_scores_are_those_of_the_loss(loss):
+    """Test also losses whose scores do not sum to 1."""
+    heads = use_loss(detector(), loss).eval().roi_heads
+    heads.score_thresh, heads.nms_thresh, heads.detections_per_img = 0.0, 1.0, 5 * CLASSES
+    predictor = heads.box_predictor
     features = torch.randn(5, predictor.cls_score.in_features)
-    scores = predictor(features)[0].softmax(dim=1)
-    expected = predictor.cls_loss.probabilities(predictor.cls_score(features))
-    torch.testing.assert_close(scores, expected.roll(1, dims=1))
+    with torch.no_grad():
+        expected = loss.probabilities(predictor.cls_score(features))[:, :CLASSES]
+        boxes = torch.tensor([[10.0, 10, 50, 50]]).repeat(5, 1)
+        _, (scores,), (labels,) = heads.postprocess_detections(*predictor(features), [boxes], [(64, 64)])
+    for label in range(CLASSES):
+        found = scores[labels == label + 1]
+        torch.testing.assert_close(found, expected[:, label].sort(descending=True).values, rtol=1e-5, atol=0)
 
 
 def one_stage(detector_class):
