@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seesaw_d2.losses.argument_checks import InvalidArgument, check_inputs
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.logit_maps import MapLoss, as_maps
-from seesaw_d2.losses.precision import widen, without_autocast
+from seesaw_d2.losses.precision import KeepsBufferTypes, widen, without_autocast
 from seesaw_d2.utils.declared_keys import lookup
 
 # Maps each value of ``background`` to the number of logits in addition to the C logits of the categories.
@@ -45,7 +45,7 @@ def check_integer(name: str, value: int, minimum: int) -> int:
     return number
 
 
-class ClassificationLoss(nn.Module):
+class ClassificationLoss(KeepsBufferTypes):
     """Base class of all classification losses. A subclass implements three methods:
 
     - ``compute`` returns the losses without changing the state of the module.

@@ -1,9 +1,28 @@
-"""Compute losses in float32 even if the model uses half precision or autocast."""
+"""Compute losses in float32 or float64, even if the model uses half precision or autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class KeepsBufferTypes(nn.Module):
+    """Module whose buffers keep their precision in ``half``, ``bfloat16``, ``float``, ``to`` and similar methods.
+
+    These methods can convert the buffers to a wider dtype, but not to a narrower one. Buffers of losses contain sums
+    over a whole training. In half precision, adding a small number to a large sum has no effect.
+    """
+
+    def _apply(self, fn, recurse=True):
+        buffers = {id(each) for each in self.buffers()}
+
+        def apply(tensor: Tensor) -> Tensor:
+            changed = fn(tensor)
+            if id(tensor) not in buffers or changed.dtype == tensor.dtype:
+                return changed
+            return tensor.to(changed.device, torch.promote_types(tensor.dtype, changed.dtype))
+
+        return super()._apply(apply, recurse)
 
 
 def widen(tensor: Tensor) -> Tensor:

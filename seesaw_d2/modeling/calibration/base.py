@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.losses.argument_checks import Description
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+from seesaw_d2.losses.precision import KeepsBufferTypes
 
 
 def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: bool) -> Tensor:
@@ -49,7 +50,7 @@ def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
     return scaled / (scaled + (1 - probs)).clamp(min=torch.finfo(probs.dtype).tiny)
 
 
-class Calibration(nn.Module):
+class Calibration(KeepsBufferTypes):
     """Base class of the calibrations of detectors and image classifiers. A subclass computes ``log_factors``.
 
     The argument ``background`` of the loss determines how the factors of the categories are applied:

@@ -47,6 +47,12 @@ def norcal_arguments(key: str) -> dict[str, Any]:
     return {"gamma": float(kind.removeprefix("gamma")), "scaled": scaled, "normalize": not mode.endswith("norenorm")}
 
 
+def test_a_model_in_half_precision_does_not_round_the_factors():
+    calibration = NorCal(torch.tensor([3.0, 50, 7000]))
+    expected = calibration.log_factors.clone()
+    assert torch.equal(torch.nn.Sequential(calibration).bfloat16()[0].log_factors, expected)
+
+
 @pytest.mark.parametrize("name", golden.names("fracal"))
 def test_each_array_of_fracal(name):
     arrays = golden.load(name, "golden2")
