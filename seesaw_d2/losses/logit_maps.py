@@ -36,12 +36,13 @@ class MapLoss(torch.autograd.Function):
     The loss functions take logits (R, L) with a row for each of R samples. Therefore the pixels of a block are copied
     to rows. Only one block is copied at any time. The forward pass also computes the gradient of the logits and saves
     this gradient for the backward pass. The gradient has the shape and dtype of the logits, so it needs no more memory
-    than the log-softmax that ``F.cross_entropy`` saves.
+    than the log-softmax that ``F.cross_entropy`` saves. It does not include the weights, because the products could
+    overflow or underflow in half precision. The backward pass multiplies by the weights in float32.
 
     Args of ``apply``:
         logits: (N, L, ...), L logit maps of N images, in any memory format.
         labels: (N, ...) int64.
-        weights: (N, ...) or None.
+        weights: (N, ...) without gradient, or None.
         labelled: (N, ...) bool, the pixels in the sum.
         compute: function of type ``Compute``, which computes the loss of the rows of a block.
 
@@ -51,17 +52,20 @@ class MapLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits: Tensor, labels: Tensor, weights: Tensor | None, labelled: Tensor, compute: Compute):
+        if ctx.needs_input_grad[2]:
+            raise ValueError("weights: expected a tensor that does not require a gradient for logit maps")
         differentiates = ctx.needs_input_grad[0]
         has_columns = logits.is_contiguous() or logits.movedim(1, -1).is_contiguous()
         logits = logits if has_columns else logits.contiguous()
         grad = torch.zeros_like(logits) if differentiates else None
         sums: list[Any] = [logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))]
+        weights = None if weights is None else weights.to(sums[0].dtype).where(labelled, 0)
         size = _BLOCK_BYTES.get(logits.device.type, _OTHER_BLOCK_BYTES)
         size = max(size // (4 * logits.shape[1]), 1)
         for image in range(len(logits)):
             columns = _columns(logits[image])
             own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
-            own_weights = None if weights is None else weights[image].flatten().to(sums[0].dtype)
+            own_weights = None if weights is None else weights[image].flatten()
             for start in range(0, columns.shape[1], size):
                 # Copying a range of pixels and then selecting rows is faster than selecting pixels directly.
                 block = slice(start, start + size)
@@ -74,15 +78,19 @@ class MapLoss(torch.autograd.Function):
                 sums.append(loss.detach())
                 if grad is not None:
                     of_chosen = torch.autograd.grad(loss, chosen)[0]
+                    if of_block is not None:
+                        of_chosen /= of_block.where(of_block > 0, 1).unsqueeze(1)
                     _columns(grad[image])[:, block] = torch.zeros_like(rows).index_copy_(0, kept, of_chosen).t()
-        ctx.save_for_backward(grad)
+        ctx.save_for_backward(grad, weights)
         return torch.stack(sums).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output: Tensor):
-        (grad,) = ctx.saved_tensors
-        return grad * grad_output.to(grad.dtype), None, None, None, None
+        grad, weights = ctx.saved_tensors
+        # A tensor without dimensions would be converted to the dtype of grad before the product.
+        scale = grad_output.view(1) if weights is None else (weights * grad_output).unsqueeze(1)
+        return torch.mul(grad, scale, out=torch.empty_like(grad)), None, None, None, None
 
 
 def _columns(maps: Tensor) -> Tensor:

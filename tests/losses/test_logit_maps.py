@@ -81,6 +81,29 @@ def test_half_precision_computes_in_float32(dtype):
     assert gradient(found, logits).dtype == dtype
 
 
+@pytest.mark.parametrize("size", [1e-8, 1e-3, 1e6])
+def test_weights_do_not_overflow_in_half_precision(size):
+    """Test the gradient of a loss that a gradient scaler has multiplied by 65536, against that in float64."""
+    logits, labels = maps(dtype=torch.float16)
+    weights = size * torch.rand(labels.shape, generator=torch.Generator().manual_seed(1))
+    weights[0, 0] = 0
+    loss = CrossEntropyLoss(C, background="none")
+    divisor = 100 * size
+    found = loss(logits, labels, weights, divisor, ignore_index=IGNORED)["loss_cls"]
+    wide = logits.detach().double().requires_grad_()
+    expected = loss(wide, labels, weights, divisor, ignore_index=IGNORED)["loss_cls"]
+    found, expected = gradient(65536 * found, logits), gradient(65536 * expected, wide)
+    torch.testing.assert_close(found.double(), expected, rtol=2e-3, atol=1e-3)
+    assert found.any()
+
+
+def test_weights_with_a_gradient_are_refused():
+    logits, labels = maps()
+    weights = torch.ones(labels.shape, requires_grad=True)
+    with pytest.raises(ValueError, match="weights: expected a tensor that does not require a gradient"):
+        CrossEntropyLoss(C, background="none")(logits, labels, weights, ignore_index=IGNORED)
+
+
 def largest_tensors(logits, loss_of):
     """Return the number of tensors of the logits' size or more that the forward and backward pass allocate."""
     from torch.utils._python_dispatch import TorchDispatchMode
