@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
+from seesaw_d2.losses.precision import widen
 from seesaw_d2.losses.soft_labels import soft_label_loss
 
 
@@ -59,7 +60,7 @@ class Criterion(nn.Module):
         if targets.dim() == 1 and self.label_smoothing:
             targets = F.one_hot(targets, self.loss.num_classes).to(torch.promote_types(logits.dtype, torch.float32))
         if targets.dim() == 1:
-            weights = None if self.weight is None else self.weight[targets]
+            weights = None if self.weight is None else widen(self.weight)[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
         elif self.weight is not None:
             advice = "With weight, targets must be class indices."

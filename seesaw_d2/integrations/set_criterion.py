@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.argument_checks import object_labels
 from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.losses.precision import widen
 
 Criterion = TypeVar("Criterion", bound=nn.Module)
 Matches = Sequence[tuple[Tensor, Tensor]]  # for each image, the indices of matched queries and of their objects
@@ -61,7 +62,7 @@ def query_loss(
         num_objects: divisor of the loss if ``class_weights`` is None. Default: ``loss.default_avg_factor``.
     """
     flat = labels.flatten()
-    weights = None if class_weights is None else class_weights[flat]
+    weights = None if class_weights is None else widen(class_weights)[flat]
     divisor = num_objects if weights is None else weights.sum()
     return torch.stack(list(loss(logits.flatten(0, 1), flat, weights, divisor).values())).sum()
 

@@ -39,6 +39,14 @@ def test_weights_of_classes_are_averaged_as_in_pytorch():
     torch.testing.assert_close(found, expected)
 
 
+def test_the_sum_of_half_precision_weights_does_not_overflow():
+    weight = 10000 * WEIGHT[:4]
+    given, labels = logits()[:, :4].half(), LABELS[LABELS < 4]
+    given = given[: len(labels)]
+    found = Criterion(CrossEntropyLoss(4, background="none"), weight=weight.half())(given, labels)
+    torch.testing.assert_close(found, nn.CrossEntropyLoss(weight=weight)(given.float(), labels))
+
+
 def test_seesaw_loss_counts_labels_and_the_largest_of_soft_ones():
     criterion, loss = Criterion(SeesawLoss(C, background="none")), SeesawLoss(C, background="none")
     torch.testing.assert_close(criterion(logits(), LABELS), loss(logits(), LABELS)["loss_cls"])

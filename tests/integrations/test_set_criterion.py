@@ -52,6 +52,15 @@ def outputs(num_logits, layers=2):
 SOFTMAX = [CrossEntropyLoss(C), SeesawLoss(C, p=0, q=0, background="class")]
 
 
+def test_weights_in_half_precision_are_summed_in_float32():
+    labels = torch.tensor([C, C, C, 0, C, C, 1, C]).repeat(40, 50)
+    logits = torch.randn(*labels.shape, C + 1, generator=torch.Generator().manual_seed(0)).bfloat16()
+    weights = torch.tensor([1.0] * C + [0.1]).bfloat16()
+    found = query_loss(CrossEntropyLoss(C), logits, labels, class_weights=weights)
+    expected = nn.functional.cross_entropy(logits.flatten(0, 1).double(), labels.flatten(), weights.double())
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize(
     ("criterion", "loss"),
     [
