@@ -164,7 +164,8 @@ def _equilibrium(node: CN) -> None:
 
 @_loss_node("BAGS")
 def _balanced_group_softmax(node: CN) -> None:
-    # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).
+    # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020). The authors train only the classifier of a detector, with
+    # SOLVER.BASE_LR 0.01 for 16 images. A training of the whole detector may need a lower rate than cross-entropy.
 
     # List of increasing numbers > 0. Instance counts in DATASETS.TRAIN that separate the groups of categories. With the
     # default, the groups have counts in [0, 10), [10, 100), [100, 1000) and [1000, inf).

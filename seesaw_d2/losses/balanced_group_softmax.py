@@ -39,6 +39,11 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     The order of the logits is: C categories, foreground, background, "others" of the G groups. This order does not
     depend on ``bins``. In the reference, the logit "others" of a group precedes the categories of the group.
 
+    The authors and the reference train only the last layer of the classifier, starting from a detector that was trained
+    with cross-entropy (docs/decoupled.md). The authors use a learning rate of 0.01 for a batch of 16 images. A training
+    of the whole detector may need a lower learning rate than with cross-entropy. The loss of each group is a mean over
+    few proposals, so the gradients of the features are several times larger than those of cross-entropy.
+
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Differences from the reference:
 
     - The random selection of proposals is reproducible and does not synchronize host and device (see ``BatchRandom``).
