@@ -36,8 +36,8 @@ class SigmoidDetector(DenseDetector):
 
     With ``FocalLoss``, the loss is the same as in Detectron2. As in Detectron2, the loss is divided by a moving average
     of the number of foreground anchors. Unlike in Detectron2, this number is averaged over all processes, and
-    checkpoints contain the moving average. ``cls_loss.probabilities`` computes the scores. With background "class" (EQL
-    v2), the head has an additional logit for each anchor.
+    checkpoints contain the moving average. ``cls_loss.probabilities`` computes the scores, also for losses with another
+    activation (GOL). With background "class" (EQL v2), the head has an additional logit for each anchor.
 
     Buffers:
         loss_normalizer: float64 scalar, the moving average, or 0 before the first step.
@@ -66,6 +66,9 @@ class SigmoidDetector(DenseDetector):
         if cls_loss.num_classes != self.num_classes:
             raise InvalidArgument("cls_loss", f"a loss with num_classes={self.num_classes}, as in the model", cls_loss)
         self.cls_loss = cls_loss
+        example = torch.linspace(-4, 4, 9, device="cpu")
+        has_sigmoids = torch.equal(cls_loss.activation(example), example.sigmoid())  # False for the Gumbel activation
+        self._scores_are_sigmoids = has_sigmoids and cls_loss.background == "implicit"
         plain = self.head.cls_score
         anchors = plain.out_channels // self.num_classes
         layer = nn.Conv2d(plain.in_channels, anchors * cls_loss.num_logits, plain.kernel_size, padding=plain.padding)
@@ -102,7 +105,7 @@ class SigmoidDetector(DenseDetector):
         logits, *others = super()._transpose_dense_predictions(
             predictions, [self.cls_loss.num_logits, *dims_per_anchor[1:]]
         )
-        if not self.training and self.cls_loss.num_logits != self.num_classes:
+        if not self.training and not self._scores_are_sigmoids:
             logits = [self._foreground(each) for each in logits]
         return [logits, *others]
 

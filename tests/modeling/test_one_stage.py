@@ -91,15 +91,16 @@ def test_every_sigmoid_loss_trains_and_predicts(case, name):
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def test_scores_of_eql_v2():
-    """Test the scores of EQL v2: σ(z_j) (1 - σ(z_background)), with an additional logit for background."""
-    model = build("retinanet", LOSS, "EqualizationLossV2").eval()
-    assert model.head.cls_score.out_channels == 2 * (NUM_CLASSES + 1)
-    logits = torch.randn(1, 2 * (NUM_CLASSES + 1), 2, 3)
-    found = model._transpose_dense_predictions([[logits], [torch.zeros(1, 8, 2, 3)]], [NUM_CLASSES, 4])[0][0].sigmoid()
-    rows = logits.view(1, 2, NUM_CLASSES + 1, 2, 3).permute(0, 3, 4, 1, 2).reshape(1, 12, NUM_CLASSES + 1)
-    expected = rows[..., :-1].sigmoid() * (1 - rows[..., -1:].sigmoid())
-    torch.testing.assert_close(found, expected)
+@pytest.mark.parametrize("case", ARCHITECTURES)
+@pytest.mark.parametrize("name", SIGMOIDS)
+def test_scores_are_those_of_the_loss(case, name):
+    """Test also EQL v2, which has an additional logit for background, and GOL, which has another activation."""
+    model = build(case, LOSS, name).eval()
+    anchors, width = model.head.cls_score.out_channels // model.cls_loss.num_logits, model.cls_loss.num_logits
+    logits = torch.randn(1, anchors * width, 2, 3)
+    found = model._transpose_dense_predictions([[logits], [torch.zeros(1, 4 * anchors, 2, 3)]], [NUM_CLASSES, 4])
+    rows = logits.view(1, anchors, width, 2, 3).permute(0, 3, 4, 1, 2).reshape(6 * anchors, width)
+    torch.testing.assert_close(found[0][0][0].sigmoid(), model.cls_loss.probabilities(rows)[:, :NUM_CLASSES])
 
 
 def test_the_average_is_saved():
