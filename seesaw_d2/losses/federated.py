@@ -49,8 +49,8 @@ class FederatedLoss(SigmoidLoss):
         seed: seed of the random numbers.
 
     Buffers:
-        sampling_weights: float64 (C,), (number of images)^``power``, or 0 for a category without images. Checkpoints do
-            not contain this buffer, because the training data determines the values.
+        sampling_weights: float64 (C,), (number of images)^``power``, or 0 for a category without images, whose logit is
+            never trained. Checkpoints do not contain this buffer, because the training data determines the values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class")
