@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seesaw_d2.losses.argument_checks import check_inputs
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
 from seesaw_d2.losses.precision import widen
 from seesaw_d2.losses.soft_labels import soft_label_loss
@@ -54,12 +55,14 @@ class Criterion(nn.Module):
             targets: class indices, int64 (N,), or class probabilities, floats (N, C), for example from mixup.
 
         Raises:
-            ValueError: targets are probabilities, but the module has a ``weight`` or the loss does not support soft
-                labels.
+            ValueError: targets have a wrong shape, dtype or value, or targets are probabilities, but the module has a
+                ``weight`` or the loss does not support soft labels.
         """
-        if targets.dim() == 1 and self.label_smoothing:
-            targets = F.one_hot(targets, self.loss.num_classes).to(torch.promote_types(logits.dtype, torch.float32))
-        if targets.dim() == 1:
+        if not targets.is_floating_point():
+            check_inputs(logits, targets, None, None, self.loss.num_classes)
+            if self.label_smoothing:
+                targets = F.one_hot(targets, self.loss.num_classes).to(torch.promote_types(logits.dtype, torch.float32))
+        if not targets.is_floating_point():
             weights = None if self.weight is None else widen(self.weight)[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
         elif self.weight is not None:

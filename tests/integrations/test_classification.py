@@ -74,6 +74,20 @@ def test_what_does_not_fit_is_refused(make, targets, named):
         make()(logits(), targets)
 
 
+@pytest.mark.parametrize("options", [{}, {"weight": WEIGHT}, {"label_smoothing": 0.1}], ids=["plain", *"ws"])
+@pytest.mark.parametrize(
+    ("targets", "named"),
+    [
+        (LABELS + 1, f"labels: expected values from 0 to {C - 1}, found values from 1 to {C}"),
+        (LABELS.int(), "labels: .*torch.int64, found torch.int32"),
+        (F.one_hot(LABELS, C), r"labels: expected shape \(8,\)"),
+    ],
+)
+def test_wrong_indices(options, targets, named):
+    with pytest.raises(ValueError, match=named):
+        Criterion(CrossEntropyLoss(C, background="none"), **options)(logits(), targets)
+
+
 @pytest.mark.parametrize("mixed", [False, True], ids=["labels", "mixup"])
 def test_timms_training_task(mixed):
     timm = pytest.importorskip("timm", reason='needs the extra "timm"')
