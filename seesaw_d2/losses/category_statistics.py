@@ -43,20 +43,21 @@ def _statistic(known: Any, name: str) -> Any:
     return getattr(known, name)
 
 
-def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
+def category_values(name: str, values: Any, num_classes: int, *, shares: bool = False) -> Tensor | None:
     """Convert one number for each category to a float64 tensor (C,). Return None if ``values`` is None.
 
     Args:
         name: name of the argument, for error messages.
         values: sequence or tensor of C finite numbers >= 0, or None.
         num_classes: number of categories C.
+        shares: whether the numbers are shares, which must be in [0, 1].
 
     Raises:
-        InvalidArgument: ``values`` has a wrong type or shape, or contains a negative, infinite or NaN number.
+        InvalidArgument: ``values`` has a wrong type or shape, or contains a number that is not in the valid range.
     """
     if values is None:
         return None
-    expected = f"{num_classes} finite numbers >= 0, one for each category"
+    expected = f"{num_classes} {'shares in [0, 1]' if shares else 'finite numbers >= 0'}, one for each category"
     if isinstance(values, Tensor):
         values = values.detach().to("cpu", torch.float64)
     else:
@@ -68,7 +69,7 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
         found = f"{len(values)} numbers" if values.dim() == 1 else f"numbers of shape {tuple(values.shape)}"
         raise InvalidArgument(name, expected, Description(found))
     for index, value in enumerate(values.tolist()):
-        if not 0 <= value < math.inf:
+        if not 0 <= value < math.inf or (shares and value > 1):
             raise InvalidArgument(name, expected, Description(f"{value:g} for category {index}"))
     return values
 

@@ -34,7 +34,7 @@ class EqualizationLoss(SigmoidLoss):
 
     Args:
         num_classes: number of categories C, >= 1.
-        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
+        image_frequency: (C,) f in [0, 1], share of the annotated training images that contain the category, or None for
             inference only.
         lambda_: λ >= 0. Categories with a frequency below λ are tail categories. The paper uses 1.77e-3 for LVIS v0.5.
             The reference uses 1.1e-3 for LVIS v1. 0 gives binary cross-entropy.
@@ -60,7 +60,7 @@ class EqualizationLoss(SigmoidLoss):
     ):
         super().__init__(num_classes, background=background, prior=prior)
         self.lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
-        frequency = category_values("image_frequency", image_frequency, num_classes)
+        frequency = category_values("image_frequency", image_frequency, num_classes, shares=True)
         tail = None if frequency is None else frequency.float() < frequency.new_tensor(self.lambda_).float()
         self.register_buffer("tail", tail, persistent=False)
 

@@ -57,7 +57,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
 
     Args:
         num_classes: number of categories C, >= 1.
-        image_frequency: (C,) f >= 0, share of the annotated training images that contain the category, or None for
+        image_frequency: (C,) f in [0, 1], share of the annotated training images that contain the category, or None for
             inference only.
         weighting: "drop", "eql" or "none".
         lambda_: λ >= 0. The comparison f < λ is in float32, as in the reference. The authors use 1.1e-3 for LVIS v1.
@@ -101,7 +101,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
             raise InvalidArgument("activation", '"gumbel" or "sigmoid"', activation)
         self.weighting, self.gumbel = weighting, activation == "gumbel"
         self.lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
-        frequency = category_values("image_frequency", image_frequency, num_classes)
+        frequency = category_values("image_frequency", image_frequency, num_classes, shares=True)
         rare = None if frequency is None else frequency.float() < torch.tensor(self.lambda_, dtype=torch.float32)
         if rare is not None and background == "class":
             rare = torch.cat([rare, rare.new_zeros(1)])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.losses.argument_checks import Description, InvalidArgument
+from seesaw_d2.losses.base import check_integer
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values
 from seesaw_d2.losses.compared import TrainingData
@@ -42,7 +43,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         image_counts: (C,) n >= 0, number of training images that contain each category, or None if unknown.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None if unknown. Only
             ``counts="instances"`` uses this argument.
-        num_images: number of training images, or None if unknown.
+        num_images: integer >= 1, number of training images, or None if unknown.
         link: link function: "raw" (default), "smooth", "prob", "normit", "gombit", "base2" or "base10".
         counts: definition of the frequency.
             "images" (default): the share of the training images that contain the category.
@@ -83,6 +84,8 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         if counts not in ("images", "instances"):
             raise InvalidArgument("counts", '"images" or "instances"', counts)
         self.link, self.counts, self.allow_negative = link, counts, allow_negative
+        if num_images is not None:
+            num_images = check_integer("num_images", num_images, 1)
         name, values = ("image_counts", image_counts) if counts == "images" else ("instance_counts", instance_counts)
         found = category_values(name, values, num_classes)
         self._has_counts = found is not None and (counts == "instances" or num_images is not None)
@@ -90,6 +93,9 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         weights = torch.full((num_classes,), torch.nan, dtype=torch.float64)
         if found is not None and self._has_counts:
             found = found.clamp(min=1)
+            if counts == "images" and num_images is not None and found.max() > num_images:
+                advice = "image_counts contains numbers of images, not of instances."
+                raise InvalidArgument("num_images", f"an integer >= {found.max():g}", num_images, advice)
             weights = self._checked_weights(found, num_images if counts == "images" else found.sum())
         self.register_buffer("link_weights", weights)
 

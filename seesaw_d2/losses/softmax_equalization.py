@@ -34,7 +34,8 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
 
     Args:
         num_classes: number of classes C, >= 1.
-        image_frequency: (C,) f >= 0, share of the training images that belong to the class, or None for inference only.
+        image_frequency: (C,) f in [0, 1], share of the training images that belong to the class, or None for inference
+            only.
         lambda_: λ >= 0. Classes with a frequency below λ are tail classes. 4.3e-4 corresponds to 50 of the 115,846
             images of ImageNet-LT.
         gamma: γ in [0, 1]. 0 gives cross-entropy.
@@ -65,7 +66,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         super().__init__(num_classes, background=background)
         self.lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
         self.gamma = check_number("gamma", gamma, "a number in [0, 1]", lambda value: 0 <= value <= 1)
-        frequency = category_values("image_frequency", image_frequency, num_classes)
+        frequency = category_values("image_frequency", image_frequency, num_classes, shares=True)
         self.register_buffer("tail", None if frequency is None else frequency < self.lambda_, persistent=False)
         self.random = BatchRandom(seed)
 

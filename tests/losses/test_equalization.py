@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seesaw_d2.losses import EqualizationLoss
+from seesaw_d2.losses import EqualizationLoss, GumbelOptimizedLoss, SoftmaxEqualizationLoss
 from tests import golden
 from tests.losses.batches import assert_is_binary_cross_entropy, gradient, random_batch
 from tests.reference.equalization import equalization
@@ -78,8 +78,15 @@ def test_the_prior_is_the_first_probability():
 
 @pytest.mark.parametrize(
     ("frequency", "found"),
-    [([0.1] * 4, "4 "), ([0.1] * 3 + [-0.2, 0.1], "-0.2 .*3$"), ([0.1] * 4 + [float("nan")], "nan .*4$")],
+    [
+        ([0.1] * 4, "4 "),
+        ([0.1] * 3 + [-0.2, 0.1], "-0.2 .*3$"),
+        ([0.1] * 4 + [float("nan")], "nan .*4$"),
+        ([1, 50, 7, 1, 2], "50 .*1$"),
+    ],
 )
-def test_wrong_frequencies(frequency, found):
+@pytest.mark.parametrize("loss", [EqualizationLoss, GumbelOptimizedLoss, SoftmaxEqualizationLoss])
+def test_wrong_frequencies(loss, frequency, found):
+    """Test also counts of images in place of shares, with which no category would be a tail category."""
     with pytest.raises(ValueError, match=f"image_frequency: expected 5 .* found {found}"):
-        EqualizationLoss(C, image_frequency=frequency)
+        loss(C, image_frequency=frequency)

@@ -109,6 +109,13 @@ def test_the_config_and_its_refusal():
     assert torch.equal(loss.link_weights, make(counts="instances", link="base2").link_weights)
 
 
+@pytest.mark.parametrize("num_images", [0, max(IMAGES) - 1, 2.5, "900"])
+@pytest.mark.parametrize("link", ["smooth", "raw"])
+def test_a_category_is_in_at_most_all_images(link, num_images):
+    with pytest.raises(ValueError, match=rf"num_images: expected an integer >= .*, found {num_images!r}"):
+        make(num_images=num_images, link=link)
+
+
 @pytest.mark.parametrize("arguments", [{"link": "linear"}, {"counts": "boxes"}])
 def test_names_are_checked(arguments):
     ((name, value),) = arguments.items()
