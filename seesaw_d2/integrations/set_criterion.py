@@ -115,6 +115,11 @@ class LabelLoss:
         objects = [each if isinstance(each, Tensor) else _first(each, "labels", "class_labels") for each in targets]
         labels = query_labels(objects, indices, logits.shape[1], self.cls_loss.num_classes)
         weights = getattr(self, "empty_weight", None)
+        if weights is None and not args:
+            raise ConfigError(
+                "loss_labels: expected the number of objects as the fourth positional argument, found the keyword "
+                f"arguments {', '.join(kwargs) or 'none'}. For such a criterion, call query_loss."
+            )
         divisor = {"num_objects": args[0]} if weights is None else {"class_weights": weights}
         return {**losses, name: query_loss(self.cls_loss, logits, labels, **divisor)}
 

@@ -52,6 +52,12 @@ def outputs(num_logits, layers=2):
 SOFTMAX = [CrossEntropyLoss(C), SeesawLoss(C, p=0, q=0, background="class")]
 
 
+def test_a_number_of_objects_that_is_a_keyword_is_refused():
+    criterion = use_loss(DeformableDetrCriterion(C, match), FocalLoss(C))
+    with pytest.raises(ValueError, match=r"loss_labels: expected .* positional argument, found .* num_boxes"):
+        criterion.loss_labels(outputs(C), TARGETS, match(None, TARGETS), num_boxes=3)
+
+
 def test_weights_in_half_precision_are_summed_in_float32():
     labels = torch.tensor([C, C, C, 0, C, C, 1, C]).repeat(40, 50)
     logits = torch.randn(*labels.shape, C + 1, generator=torch.Generator().manual_seed(0)).bfloat16()
