@@ -114,7 +114,7 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
     scores = scores[:, :-1].masked_fill(~finite.unsqueeze(1), -math.inf)
     found = Boxes(boxes.reshape(-1, 4))
     found.clip(size)
-    found_boxes = found.tensor.view(boxes.shape[0], -1, 4)
+    found_boxes = found.tensor.view(boxes.shape[0], boxes.shape[1] // 4, 4)
     region, category = class_nms(found_boxes, scores, score_thresh, nms_thresh)
     chosen, best = scores[region, category].sort(descending=True, stable=True)
     if topk_per_image >= 0:

@@ -66,6 +66,22 @@ def test_an_image_without_detections(traced_on, tmp_path):
     assert max(difference(eager(model_of(cfg), images[0]), full).values()) <= 1e-5
 
 
+@pytest.mark.parametrize("head", ["normed_mask", "cascade", "pcb"])
+@pytest.mark.parametrize("size", [(96, 128), (16, 16)])
+def test_an_image_without_proposals(head, size, tmp_path):
+    """Test a file that is traced on an image with or without proposals, for both kinds of images."""
+    cfg = detector(tmp_path, *HEADS[head], "MODEL.PROPOSAL_GENERATOR.MIN_SIZE", "18", "INPUT.MIN_SIZE_TEST", "0")
+    written = export_model(cfg, str(tmp_path), "torchscript", picture=picture(*size, 1))
+    model, exported = model_of(cfg), ExportedModel(written.path)
+    for shape, some in (((96, 128, 1), True), ((16, 16, 1), False)):
+        expected, found = eager(model, image(*shape)), exported(image(*shape))
+        assert (len(expected["scores"]) > 0) is some
+        assert {name: values.shape for name, values in found.items()} == {
+            name: values.shape for name, values in expected.items()
+        }
+        assert max(difference(expected, found).values()) <= 1e-5
+
+
 def test_image_classifier(tmp_path):
     cfg = classifier(tmp_path)
     written = export_model(cfg, str(tmp_path), "torchscript", picture=picture(16, 20, 1))
