@@ -19,7 +19,7 @@ from seesaw_d2.export.onnx_requirements import need
 from seesaw_d2.export.supported_models import check_exportable, check_options
 from seesaw_d2.export.torchscript import METADATA_FILE, to_torchscript
 from seesaw_d2.export.verification import Tolerance, compare
-from seesaw_d2.predict.predictor import DTYPES, load_predictor, prepare
+from seesaw_d2.predict.predictor import DTYPES, check_channels, load_predictor, prepare
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.train.tasks import DETECTION, task_of
@@ -91,6 +91,7 @@ def export_model(
             outputs of the exported and the original model differ. No file is written in these cases.
     """
     check_options(file_format, dtype)
+    check_channels(cfg)
     if file_format == "onnx":
         need("onnx", "onnxscript", "onnxruntime")
         cfg.MODEL.DEVICE = "cpu"

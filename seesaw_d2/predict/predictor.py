@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
+from detectron2.modeling import GeneralizedRCNN
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from torch import Tensor, nn
@@ -47,20 +49,21 @@ class BatchPredictor:
         unknown_data: reason why the class names are unknown, or "" if they are known.
 
     Raises:
-        ConfigError: a value is out of range, or the config is not for a detector.
+        ConfigError: a value is out of range, the config is not for a detector, or INPUT.FORMAT is neither BGR nor RGB.
         WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
             orders.
     """
 
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
         check_batch_options(batch_size, dtype)
+        check_channels(cfg)
         if task_of(cfg) in (CLASSIFICATION, SEGMENTATION):
             kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "a model for semantic segmentation"
             raise ConfigError(
                 f"MODEL.META_ARCHITECTURE: expected a detector, found {kind} ({cfg.MODEL.META_ARCHITECTURE})"
             )
         self.cfg, self.batch_size, self.dtype = cfg, batch_size, DTYPES[dtype]
-        self.model, self.class_names, self.unknown_data = load_predictor(cfg)
+        self.model, self.class_names, self.unknown_data = load_predictor(cfg, _check_detector)
 
     def __call__(self, images: Iterable[np.ndarray]) -> Iterator[Instances]:
         """Yield the detections of each image, in the order of ``images``.
@@ -96,8 +99,8 @@ class BatchPredictor:
             images: resized images, (3, height, width) each.
             sizes: (height, width) of each input image.
         """
-        with torch.autocast(self.model.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            found = self.model.inference([{"image": image} for image in images], do_postprocess=False)
+        half = torch.autocast(self.model.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        found = _detect(self.model, [{"image": image} for image in images], half)
         for each in found:
             for name, value in each.get_fields().items():
                 if isinstance(value, Tensor) and value.is_floating_point():
@@ -119,6 +122,43 @@ class BatchPredictor:
         items = [waiting.pop(index) for index in indices]
         images, sizes = zip(*items, strict=True)
         done.update(zip(indices, self.predict(list(images), list(sizes)), strict=True))
+
+
+def _check_detector(cfg: CfgNode, model: nn.Module) -> None:
+    """Raise ConfigError if ``BatchPredictor`` does not support the model."""
+    if not isinstance(model, (GeneralizedRCNN, DenseDetector)):
+        raise ConfigError(
+            "MODEL.META_ARCHITECTURE: expected a detector, such as GeneralizedRCNN, PanopticFPN, RetinaNet, FCOS or a "
+            f"subclass, found {cfg.MODEL.META_ARCHITECTURE}"
+        )
+    if isinstance(model, GeneralizedRCNN) and model.proposal_generator is None:
+        raise ConfigError(
+            "MODEL.PROPOSAL_GENERATOR.NAME: expected a module that computes proposals of an image, such as RPN, found "
+            f"{cfg.MODEL.PROPOSAL_GENERATOR.NAME}"
+        )
+
+
+def check_channels(cfg: CfgNode) -> None:
+    """Raise ConfigError if ``prepare`` does not support INPUT.FORMAT."""
+    if cfg.INPUT.FORMAT not in ("BGR", "RGB"):
+        raise ConfigError(
+            f"INPUT.FORMAT: expected BGR or RGB, found {cfg.INPUT.FORMAT}. Prediction and export support no other value"
+        )
+
+
+def _detect(model: nn.Module, inputs: list[dict[str, Tensor]], half: torch.autocast) -> list[Instances]:
+    """Return the detections of a batch in pixels of the resized images. The layers run in the context ``half``."""
+    if not isinstance(model, DenseDetector):
+        with half:
+            found = model.inference(inputs, do_postprocess=False)
+        return found[0] if isinstance(found, tuple) else found  # PanopticFPN also returns semantic segmentations
+    with half:
+        images = model.preprocess_image(inputs)
+        maps = model.backbone(images.tensor)
+        features = [maps[name] for name in model.head_in_features]
+        predictions = model.head(features)
+    # Decode boxes in float32. FCOS would decode them in the dtype of its predictions.
+    return model.forward_inference(images, features, [[level.float() for level in each] for each in predictions])
 
 
 def check_batch_options(batch_size: int, dtype: str) -> None:
@@ -172,8 +212,8 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
     """Resize an image as in evaluation. Return a uint8 array (3, height, width) with the channels of INPUT.FORMAT.
 
     Args:
-        cfg: config of the model.
-        image: uint8 (height, width, 3) BGR.
+        cfg: config of the model, with an INPUT.FORMAT that ``check_channels`` accepts.
+        image: uint8 (height, width, 3) BGR. The result never shares its memory.
 
     Raises:
         DataError: the image has a wrong type or shape, or resizing would reduce its shorter side to 0 pixels.
@@ -203,4 +243,4 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
             "increase INPUT.MAX_SIZE_TEST"
         )
     resized = transform.apply_image(channels)
-    return np.ascontiguousarray(resized.transpose(2, 0, 1))
+    return resized.transpose(2, 0, 1).copy()

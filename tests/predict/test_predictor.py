@@ -7,8 +7,17 @@ import pytest
 import torch
 
 from seesaw_d2.errors import ConfigError, DataError
-from seesaw_d2.predict.predictor import BatchPredictor
-from tests.export.models import HEADS, classifier, detector, picture
+from seesaw_d2.predict.predictor import BatchPredictor, prepare
+from tests.export.models import HEADS, classifier, detector, model_of, picture
+
+ONE_STAGE = ("MODEL.RETINANET.IN_FEATURES", "['p2', 'p3', 'p4']", "MODEL.RETINANET.NUM_CLASSES", "7")
+ONE_STAGE += ("MODEL.ANCHOR_GENERATOR.SIZES", "[[24], [40], [60]]", "MODEL.RETINANET.SCORE_THRESH_TEST", "0.0")
+OTHERS = {  # meta-architectures without the method ``inference``, or with other results
+    "RetinaNet": ONE_STAGE,
+    "LongTailRetinaNet": (*ONE_STAGE, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "FocalLoss"),
+    "LongTailFCOS": (*ONE_STAGE, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "FocalLoss"),
+    "PanopticFPN": ("MODEL.SEM_SEG_HEAD.IN_FEATURES", "['p2', 'p3', 'p4']"),
+}
 
 # Image sizes. Some are padded to the same size, some are padded to different sizes.
 SIZES = [(96, 128), (64, 96), (96, 127), (96, 128), (33, 41), (128, 96), (90, 120), (95, 128), (64, 95), (96, 128)]
@@ -89,6 +98,55 @@ def test_detectron2s_own_padding_changes_detections(tmp_path):
         assert_same(beside, alone)
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_meta_architectures(name, tmp_path):
+    """Test that all detectors of Detectron2 are supported, with the detections of the model itself."""
+    cfg = detector(tmp_path, "MODEL.META_ARCHITECTURE", name, *OTHERS[name])
+    images = [picture(96, 128, seed) for seed in range(3)]
+    inputs = [{"image": torch.from_numpy(prepare(cfg, each)), "height": 96, "width": 128} for each in images]
+    with torch.no_grad():
+        expected = [each["instances"] for each in model_of(cfg)(inputs)]
+    found = list(BatchPredictor(cfg, 3)(images))
+    assert len(expected[0]) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert one.get_fields().keys() == other.get_fields().keys()
+        for field in other.get_fields():
+            pair = [getattr(each.get(field), "tensor", each.get(field)) for each in (one, other)]
+            torch.testing.assert_close(*pair)
+
+
+def test_one_stage_boxes_are_decoded_in_float32(tmp_path):
+    """Test the coordinates of a head whose predictions are exact in bfloat16, unlike coordinates of 1000 pixels."""
+    keys = ("MODEL.META_ARCHITECTURE", "LongTailFCOS", *OTHERS["LongTailFCOS"], "MODEL.RETINANET.NUM_CLASSES", "1")
+    all_boxes = ("MODEL.RETINANET.TOPK_CANDIDATES_TEST", "10000", "TEST.DETECTIONS_PER_IMAGE", "10000")
+    cfg = detector(tmp_path, *keys, *all_boxes, "MODEL.RETINANET.NMS_THRESH_TEST", "1.0")
+    boxes = []
+    for dtype in ("float32", "bfloat16"):
+        predictor = BatchPredictor(cfg, 1, dtype)
+        for layer in (predictor.model.head.cls_score, predictor.model.head.bbox_pred):
+            torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.constant_(predictor.model.head.bbox_pred.bias, 0.3125)
+        (found,) = predictor.predict([torch.zeros(3, 32, 1056)], [(32, 1056)])
+        boxes.append(torch.unique(found.pred_boxes.tensor, dim=0))
+    assert boxes[0].max() > 1000
+    torch.testing.assert_close(boxes[1], boxes[0], atol=1e-3, rtol=0)
+
+
+def test_the_memory_of_an_image_may_be_reused(tmp_path):
+    """Test a stream that writes each image to the same memory, in the layout of the model's inputs."""
+    predictor = BatchPredictor(detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0"), 2)
+    images = [picture(64, 96, seed) for seed in range(4)]
+    memory = np.empty((3, 64, 96), np.uint8).transpose(1, 2, 0)
+
+    def stream():
+        for image in images:
+            memory[:] = image
+            yield memory
+
+    for found, expected in zip(predictor(stream()), predictor(images), strict=True):
+        assert_same(found, expected, 0)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(dtype, tmp_path):
     """Test that detections are close to those in float32, and that boxes and masks are computed in float32."""
@@ -124,3 +182,10 @@ def test_wrong_turns(tmp_path):
         BatchPredictor(cfg, 1, "half")
     with pytest.raises(ConfigError, match=r"META_ARCHITECTURE: .*ImageClassifier"):
         BatchPredictor(classifier(tmp_path), 1)
+    for key, value in {
+        "MODEL.META_ARCHITECTURE": "ProposalNetwork",
+        "MODEL.PROPOSAL_GENERATOR.NAME": "PrecomputedProposals",
+        "INPUT.FORMAT": "YUV-BT.601",
+    }.items():
+        with pytest.raises(ConfigError, match=f"{key}: expected .*, found {value}"):
+            BatchPredictor(detector(tmp_path, key, value))
