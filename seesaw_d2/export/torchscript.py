@@ -1,4 +1,7 @@
-"""Export models to TorchScript by tracing."""
+"""Export models to TorchScript by tracing.
+
+Shapes: H x W image pixels.
+"""
 
 import io
 
@@ -14,7 +17,8 @@ def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.
     """Return the content of a TorchScript file with the model and its weights.
 
     Import torchvision before you load the file with ``torch.jit.load``. An exported detector accepts images of any
-    size, because ``traceable`` replaces the functions that depend on the size of the example.
+    size, because ``traceable`` replaces the functions that depend on the size of the example. An exported classifier
+    accepts only images of the same size as ``image``.
 
     Args:
         model: the model in evaluation mode. The exported model runs on the same device.
@@ -25,8 +29,31 @@ def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.
     Raises:
         ConfigError: the model cannot be traced.
     """
+    size = [] if getattr(model, "task", "detection") == "detection" else list(image.shape[1:])
     with capturing(model, "torchscript"):
-        traced = torch.jit.trace(Adapter(model, image, dtype), (image,), check_trace=False)
+        traced = torch.jit.trace(_Checked(Adapter(model, image, dtype), size), (image,), check_trace=False)
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer, _extra_files={METADATA_FILE: metadata})
     return buffer.getvalue()
+
+
+class _Checked(nn.Module):
+    """Apply ``_checked_image``, then ``model``. Broadcasting would accept inputs for which the model is wrong."""
+
+    def __init__(self, model: nn.Module, size: list[int]):
+        super().__init__()
+        self.model, self.size = model, size
+
+    def forward(self, image: Tensor):
+        return self.model(_checked_image(image, self.size))
+
+
+@torch.jit.script_if_tracing
+def _checked_image(image: Tensor, size: list[int]) -> Tensor:
+    """Return ``image``. Raise ValueError unless it is a uint8 tensor (3, H, W), with [H, W] = ``size`` if not empty."""
+    shape = str([3, size[0], size[1]]) if len(size) > 0 else "[3, H, W]"
+    if image.dtype != torch.uint8:
+        raise ValueError("image: expected dtype uint8, values from 0 to 255, found another dtype")
+    if image.dim() != 3 or image.size(0) != 3 or image.numel() == 0 or (len(size) > 0 and image.size()[1:] != size):
+        raise ValueError(f"image: expected shape {shape}, found shape {image.size()}")
+    return image

@@ -112,6 +112,22 @@ def test_outputs_are_without_gradients(tmp_path):
     assert [values.numpy().ndim for values in found] == [2, 1, 3, 1]
 
 
+@pytest.mark.parametrize(("kind", "shape"), [(detector, r"\[3, H, W\]"), (classifier, r"\[3, 8, 8\]")])
+def test_other_inputs_are_errors(kind, shape, tmp_path):
+    """Test that PyTorch does not broadcast or convert inputs for which the model is wrong, as with ONNX."""
+    path = export_model(kind(tmp_path), str(tmp_path / "a.ts"), "torchscript", picture=picture(96, 128, 1)).path
+    model = torch.jit.load(path)
+    good = torch.from_numpy(image(16, 16, 3)[:, :8, :8].copy())
+    assert torch.equal(model(good)[-1], model(good.flip(1).flip(1))[-1])
+    for bad in (good / 255, good.double(), good.long()):
+        with pytest.raises(torch.jit.Error, match="image: expected dtype uint8"):
+            model(bad)
+    small = [good[:, :4]] if kind is classifier else []
+    for bad in (good[:1], good[0], good[None], good.permute(1, 2, 0), good[:, :0], torch.cat([good, good]), *small):
+        with pytest.raises(torch.jit.Error, match=rf"image: expected shape {shape}, found shape \[[0-9, ]+\]"):
+            model(bad)
+
+
 def test_metadata(tmp_path):
     cfg = detector(tmp_path, "INPUT.FORMAT", "RGB", "TEST.DETECTIONS_PER_IMAGE", "7")
     path = export_model(cfg, str(tmp_path / "a.ts"), "torchscript", picture=picture(96, 128, 1)).path
