@@ -4,7 +4,10 @@ import json
 import os
 from typing import Any
 
-from seesaw_d2.errors import ConfigError
+import torch
+from torch import Tensor
+
+from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.weights.checkpoint_io import write_checkpoint, write_safetensors
 from seesaw_d2.weights.file_checks import download
@@ -32,7 +35,7 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
 
     Raises:
         ConfigError: ``target`` already exists or has another extension.
-        WeightsError: ``source`` is unreadable or not a weights file.
+        WeightsError: ``source`` is unreadable or not a weights file, or ``target`` cannot contain one of its tensors.
     """
     if not target.endswith((SAFETENSORS, ".pth")):
         raise ConfigError(f"output: expected a file name that ends in {SAFETENSORS} or .pth, found {target}")
@@ -43,12 +46,24 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     path = download(source) if "://" in source else source
     content = as_checkpoint(read_weights_file(path), path)
     model = content.pop("model")
+    if not model:
+        raise WeightsError(f"{path}: expected a dict of parameters, found an empty dict")
     kept = {key: content[key] for key in _KEPT if key in content}
     if target.endswith(SAFETENSORS):
+        _check_supported(model, path)
         write_safetensors(target, model, {key: _text(value) for key, value in kept.items()})
     else:
         write_checkpoint(target, {"model": dict(model), **kept})
     return len(model), sorted(str(key) for key in content.keys() - kept.keys())
+
+
+def _check_supported(model: dict[str, Tensor], path: str) -> None:
+    for name, value in model.items():
+        if value.layout != torch.strided or value.is_quantized or value.dtype in (torch.complex32, torch.complex128):
+            raise WeightsError(
+                f"{path}: {name}: expected a dense tensor of a data type that safetensors supports, found "
+                f"{value.dtype} with layout {value.layout}. Write a .pth file instead"
+            )
 
 
 def _text(value: Any) -> str:

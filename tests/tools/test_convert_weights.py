@@ -1,6 +1,7 @@
 """Test that converting weights to another format and back changes nothing."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -53,3 +54,18 @@ def test_wrong_turns_write_nothing(tmp_path, capsys, source, target, message):
     assert main([str(tmp_path / source), str(tmp_path / target)]) == 2
     assert message in capsys.readouterr().err
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, "expected a dict of parameters, found an empty dict"),
+        ({"w": torch.eye(2).to_sparse()}, "w: expected a dense tensor .*layout torch.sparse_coo"),
+        ({"w": torch.ones(2, dtype=torch.complex128)}, "w: expected .* found torch.complex128"),
+    ],
+)
+def test_weights_that_safetensors_cannot_hold(tmp_path, capsys, weights, message):
+    torch.save({"model": weights}, tmp_path / "a.pth")
+    assert main([str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 2
+    assert re.search(f"a.pth: {message}", capsys.readouterr().err)
+    assert not (tmp_path / "a.safetensors").exists()
