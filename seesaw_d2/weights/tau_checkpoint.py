@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -15,8 +16,9 @@ from torch import Tensor
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.modeling.calibration.tau_normalization import row_scales
-from seesaw_d2.train.tasks import CLASSIFICATION, task_of
-from seesaw_d2.utils.category_names import kept_entry
+from seesaw_d2.train.tasks import CLASSIFICATION, DETECTION, task_of
+from seesaw_d2.utils.category_names import Categories, entry_of, kept_entry
+from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
 
 # Classifier weights of Mask R-CNN (one box predictor), of Cascade R-CNN (numbered box predictors) and of
@@ -69,7 +71,7 @@ def normalize_checkpoint(
         these files.
 
     Raises:
-        ConfigError: a τ or an output path is invalid, or the classifier is not linear.
+        ConfigError: a τ or an output path is invalid, or the model or its classifier is not supported.
         WeightsError: the checkpoint is unreadable or does not fit the config.
     """
     _check_taus(taus)
@@ -79,11 +81,12 @@ def normalize_checkpoint(
     num_classes = _check_config(load_config(config_file or find_config(checkpoint)))
     state = read_checkpoint(checkpoint)
     model = state["model"]
-    names = _classifiers(model, num_classes, checkpoint)
+    _check_number(entry_of(state, checkpoint), num_classes)
+    names = _classifiers(model, num_classes, checkpoint, drop_bias)
     for tau, path in paths.items():
         changed = {name: tau_normalize(model[name], num_classes, tau) for name in names}
         for name in names if drop_bias else ():
-            bias = name.removesuffix("weight") + "bias"
+            bias = _bias(name)
             changed[bias] = torch.cat([torch.zeros_like(model[bias][:num_classes]), model[bias][num_classes:]])
         write_checkpoint(path, {"model": {**model, **changed}, "tau": tau} | kept_entry(state))
     return paths
@@ -113,6 +116,11 @@ def _check_config(cfg: CfgNode) -> int:
     """Check that the classifier in the config is linear, and return the number of categories."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     task = task_of(cfg)
+    if task not in (DETECTION, CLASSIFICATION):
+        raise ConfigError(
+            "MODEL.META_ARCHITECTURE: expected a detector with box heads or ImageClassifier, found "
+            f"{cfg.MODEL.META_ARCHITECTURE}"
+        )
     detectron2s = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
     ours = task is CLASSIFICATION or cfg.MODEL.ROI_HEADS.NAME not in detectron2s
     if ours and box_head.CLS_PREDICTOR.NAME != "Linear":
@@ -124,13 +132,30 @@ def _check_config(cfg: CfgNode) -> int:
     return task.num_classes(cfg)
 
 
-def _classifiers(model: dict[str, Tensor], num_classes: int, path: str) -> list[str]:
+def _check_number(categories: Categories | None, num_classes: int) -> None:
+    if categories is not None and len(categories.names) != num_classes:
+        raise WeightsError(
+            f"{categories.source}: expected {num_classes} categories, as in the config, found "
+            f"{len(categories.names)} categories"
+        )
+
+
+def _classifiers(model: dict[str, Any], num_classes: int, path: str, drop_bias: bool) -> list[str]:
     names = [name for name in model if _CLASSIFIER.search(name)]
     if not names:
         raise WeightsError(
             f"{path}: expected a parameter roi_heads.box_predictor.cls_score.weight or classifier.weight, found "
             "neither parameter"
         )
+    for name in [*names, *(_bias(name) for name in names if drop_bias)]:
+        value = model.get(name)
+        shape = ("rows", "features") if name in names else ("rows",)
+        if not isinstance(value, Tensor) or value.dim() != len(shape) or not value.is_floating_point():
+            found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
+            expected = f"a floating-point tensor ({', '.join(shape)})"
+            raise WeightsError(
+                f"{path}: {name}: expected {expected}, found {found if name in model else 'no such key'}"
+            )
     for name in names:
         rows = len(model[name])
         if not num_classes <= rows <= num_classes + 2:
@@ -140,6 +165,10 @@ def _classifiers(model: dict[str, Tensor], num_classes: int, path: str) -> list[
                 "BAGS has more rows and is not supported."
             )
     return names
+
+
+def _bias(name: str) -> str:
+    return name.removesuffix("weight") + "bias"
 
 
 def _path(output: str, tau: float) -> str:

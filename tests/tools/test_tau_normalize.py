@@ -134,12 +134,18 @@ class Dangerous:
             {"model": {f"{CLASSIFIER}.weight": torch.ones(C + 6, 4)}},
             f"{CLASSIFIER}.weight: expected {C} to {C + 2} rows, found {C + 6} rows",
         ),
+        (
+            {"model": {f"{CLASSIFIER}.weight": torch.ones(C + 2, 4)}, "categories": list("abcdefgh")},
+            f"model.pth: expected {C} categories, as in the config, found {C + 2} categories",
+        ),
+        ({"model": {f"{CLASSIFIER}.weight": torch.ones(C + 1)}}, f"{CLASSIFIER}.weight: expected a floating-point"),
+        ({"model": {f"{CLASSIFIER}.weight": [1.0] * C}}, f"{CLASSIFIER}.weight: expected a floating-point"),
         ({"weights": {}}, '"model"'),
         ({"model": Dangerous()}, "builtins.print"),
         (b"torn", "model.pth"),
         (None, "model.pth"),
     ],
-    ids=["no classifier", "other classifier", "no model", "code", "torn", "missing"],
+    ids=["no classifier", "other rows", "other categories", "vector", "list", "no model", "code", "torn", "missing"],
 )
 def test_mistakes_in_the_checkpoint(checkpoint, capsys, content, message):
     if isinstance(content, bytes):
@@ -155,8 +161,18 @@ def test_mistakes_in_the_checkpoint(checkpoint, capsys, content, message):
     assert not (checkpoint.parent / "out.pth").exists()
 
 
+def test_a_classifier_without_biases(checkpoint, capsys):
+    assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5", "--drop-bias"]) == 2
+    assert f"{CLASSIFIER}.bias: expected a floating-point tensor (rows), found no such key" in capsys.readouterr().err
+
+
 def test_classifiers_that_tau_is_not_for(checkpoint, capsys):
     config = checkpoint.parent / "config.yaml"
+    linear = config.read_text()
+    config.write_text("MODEL: {META_ARCHITECTURE: LongTailRetinaNet}\n")
+    assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5"]) == 2
+    assert "MODEL.META_ARCHITECTURE: expected " in capsys.readouterr().err
+    config.write_text(linear)
     config.write_text(config.read_text().replace("Linear", "NormedLinear"))
     assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5"]) == 2
     assert "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: " in capsys.readouterr().err
