@@ -1,7 +1,9 @@
 """Test that the programs in docs/deployment.md print the detections of the model."""
 
+import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -47,6 +49,28 @@ def test_the_program(tmp_path, monkeypatch, capsys):
     assert (names["pasted"] == expected.pred_masks[-1].numpy()).mean() > 0.98
 
 
+@pytest.mark.parametrize("size", [(3000, 4000), (4000, 3000), (479, 641), (20, 31)])
+def test_the_program_at_the_border_of_a_picture(size, tmp_path, monkeypatch, capsys):
+    """Test a box of the whole picture, whose size times the scale is not an integer. Replace only the model."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    about = {"min_size": 800, "max_size": 1333, "input_format": "BGR", "classes": ["all"]}
+
+    def run(names, inputs):
+        height, width = inputs["image"].shape[1:]
+        box = np.array([[0, 0, width, height]], np.float32)
+        return [box, np.array([0]), np.ones((1, 28, 28), np.float32), np.array([0.5], np.float32)]
+
+    meta = SimpleNamespace(custom_metadata_map={"seesaw_d2": json.dumps(about)})
+    session = SimpleNamespace(get_modelmeta=lambda: meta, run=run)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda path: session)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("picture.png", np.zeros((*size, 3), np.uint8))
+    names = {}
+    exec(PROGRAM, names)
+    assert capsys.readouterr().out == f"all 0.500 0 0 {size[1]} {size[0]}\n"
+    assert names["pasted"].all()
+
+
 def test_the_program_for_torchscript(tmp_path, monkeypatch):
     cfg = detector(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -58,6 +82,7 @@ def test_the_program_for_torchscript(tmp_path, monkeypatch):
     assert given.shape[1:] == prepare(cfg, picture(64, 96, 5)).shape[1:]
     expected = eager(model_of(cfg), given)
     found = {name: names[name].numpy() for name in expected}
+    found["boxes"] /= np.tile([96 / given.shape[2], 64 / given.shape[1]], 2)
     assert max(difference(expected, found).values()) <= 1e-5
     assert names["about"]["classes"][0] == "category 0"
 
