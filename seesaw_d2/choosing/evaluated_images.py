@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.category_frequency import frequency_letters
-from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE
+from seesaw_d2.evaluation.detection_metrics import detections_per_image
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import evaluate_detections
 from seesaw_d2.evaluation.ground_truth import subset
@@ -30,7 +30,7 @@ class EvaluatedImages:
 
     def __init__(self, cfg: CfgNode, dataset_name: str, image_ids: Sequence[int] | None = None):
         self._cfg, self._name, self._image_ids = cfg, dataset_name, image_ids
-        self._limit = min(cfg.TEST.DETECTIONS_PER_IMAGE, LVIS_DETECTIONS_PER_IMAGE)
+        self._limit = detections_per_image(cfg)
 
     @functools.cached_property
     def _ground_truth(self):

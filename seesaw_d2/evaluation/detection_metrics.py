@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from detectron2.config import CfgNode
 from lvis import LVIS
 
 from seesaw_d2.errors import ConfigError
@@ -41,6 +42,15 @@ spoon.n.01 stop_sign.n.01 surfboard.n.01 teddy.n.01 television_receiver.n.01 ten
 toilet.n.02 toothbrush.n.01 traffic_light.n.01 train.n.01 truck.n.01 umbrella.n.01 vase.n.01 wineglass.n.01 zebra.n.01
 """
 COCO_SYNSETS = frozenset(_COCO_NAMES.split())
+
+
+def detections_per_image(cfg: CfgNode) -> int:
+    """Return the number of detections per image to evaluate: TEST.DETECTIONS_PER_IMAGE, but at most LVIS's 300.
+
+    If TEST.DETECTIONS_PER_IMAGE is negative, Detectron2's models keep all detections, and the result is 300.
+    """
+    kept = cfg.TEST.DETECTIONS_PER_IMAGE
+    return LVIS_DETECTIONS_PER_IMAGE if kept < 0 else min(kept, LVIS_DETECTIONS_PER_IMAGE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -186,6 +186,8 @@ def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
 
 
 def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndarray:
+    if limit < 0:
+        raise ValueError(f"limit: expected a number of detections >= 0, found {limit}")
     order = np.lexsort((-scores, groups))  # lexsort is stable, and its last key is the primary key
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, dtype=int)

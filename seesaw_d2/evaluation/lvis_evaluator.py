@@ -21,7 +21,7 @@ from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.category_frequency import frequency_letters
-from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE
+from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE, detections_per_image
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
 from seesaw_d2.evaluation.ground_truth import GroundTruth
@@ -101,7 +101,7 @@ class LongTailEvaluator(LVISEvaluator):
             "dataset_name": dataset_name,
             "tasks": ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
             "output_dir": output_dir,
-            "max_dets_per_image": min(cfg.TEST.DETECTIONS_PER_IMAGE, LVIS_DETECTIONS_PER_IMAGE),
+            "max_dets_per_image": detections_per_image(cfg),
             "frequency": functools.partial(frequency_letters, cfg.clone(), dataset_name),
             "engine": added_value(cfg, "TEST.LVIS_ENGINE"),
             "extra_metrics": tuple(cfg.TEST.LVIS_METRICS),

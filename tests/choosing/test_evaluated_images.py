@@ -45,6 +45,23 @@ def test_some_images(recorded):
     assert whole.metrics(perfect)["AP"] < 100
 
 
+def test_a_negative_number_of_detections_means_no_limit_of_the_model(recorded):
+    """Test TEST.DETECTIONS_PER_IMAGE -1, with which Detectron2's models keep all detections."""
+    cfg, model, stored = recorded
+    found = []
+    for count in (300, -1):
+        cfg.TEST.DETECTIONS_PER_IMAGE = count
+        name = cfg.DATASETS.TEST[0]
+        expected = inference_on_dataset(model, build_test_loader(cfg, name), build_evaluator(cfg, name))["bbox"]
+        images = EvaluatedImages(cfg, name).metrics(all_detections(stored, scoring_of(model), limits_of(model)))
+        found += [expected, {key: images[key] for key in expected}]
+    assert found[0]["AP"] > 0
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], nan_ok=True, abs=0)
+    with pytest.raises(ValueError, match=r"limit: .* -1"):
+        Detections.empty(masks=False).best_per_image(-1)
+
+
 def perfect_detections(images, image_ids):
     """Return the ground-truth objects of the given images as detections."""
     truth, ids = images._ground_truth, images._category_ids.tolist()
