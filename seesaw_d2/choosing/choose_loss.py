@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from seesaw_d2.choosing.image_sets import annotations_of
 from seesaw_d2.choosing.loss_candidates import Candidate, Metrics, Trial, candidates_of
 from seesaw_d2.choosing.loss_comparison import Comparison, build_losses, by_candidate, run_trials
 from seesaw_d2.choosing.loss_results import ranked, tested
-from seesaw_d2.choosing.ranking import rank
+from seesaw_d2.choosing.ranking import Ranked, rank
 from seesaw_d2.choosing.recording import digest_of_model, limits_of
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data.records.statistics import training_statistics
@@ -107,7 +108,7 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
     workers = count_workers(options.workers) if cfg.MODEL.DEVICE == "cpu" else 1
     run = _Run(comparison, output / TRIALS, _digest(cfg, model, comparison), workers)
     results = run.trials([Trial(each, seed, seed) for each in candidates for seed in range(options.seeds)])
-    ranking = rank(by_candidate(results, primary))
+    ranking = _ranking(results, primary)
     best = [entry.candidate for entry in ranking[: options.report]]
     reported = run.trials([Trial(each, seed, None) for each in best for seed in range(options.seeds)])
     result = {
@@ -200,6 +201,17 @@ def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidat
             f"{', '.join(options.losses or ())}{reasons}"
         )
     return found, refused
+
+
+def _ranking(results: dict[Trial, Metrics], metric: str) -> list[Ranked]:
+    """Return the result of ``rank`` for a metric. Raise ConfigError if the metric is undefined for all candidates."""
+    found = rank(by_candidate(results, metric))
+    if not math.isfinite(found[0].mean):
+        raise ConfigError(
+            f"--metric: {metric} is undefined, because the held-out training images contain no objects of the "
+            f"categories that {metric} averages over. Choose another metric"
+        )
+    return found
 
 
 def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:

@@ -10,6 +10,10 @@ import numpy as np
 
 from seesaw_d2.choosing.loss_candidates import Candidate
 
+# Two-sided 5 % critical values of Student's t distribution with 1, 2, ..., 10 degrees of freedom. Differences over more
+# than 11 seeds use the last value, which is too strict for them by at most 12 %.
+_CRITICAL_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
@@ -41,7 +45,7 @@ class Difference:
     Attributes:
         mean, deviation: mean and standard deviation of the differences.
         wins: number of positive differences.
-        count: number of differences.
+        count: number of differences. Seeds without a value of both candidates have no difference.
     """
 
     mean: float
@@ -51,12 +55,19 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Return True if all differences are positive and their mean is more than two standard errors above 0."""
-        return self.wins == self.count > 1 and self.mean > 2 * self.deviation / self.count**0.5
+        """Return True if all differences are positive, and a t-test (two-sided, 5 %) finds that their mean is not 0."""
+        if not self.wins == self.count > 1:
+            return False
+        critical = _CRITICAL_T[min(self.count - 1, len(_CRITICAL_T)) - 1]
+        return self.mean > critical * self.deviation / self.count**0.5
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """Summarize the differences ``first - second`` of two arrays (S,) of metrics, paired by seed."""
-    values = first - second
+    """Summarize the differences ``first - second`` of two arrays (S,) of metrics, paired by seed.
+
+    Seeds for which a metric is NaN are ignored.
+    """
+    values = (first - second)[np.isfinite(first - second)]
+    mean = float(np.mean(values)) if len(values) else float("nan")
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-    return Difference(float(np.mean(values)), deviation, int((values > 0).sum()), len(values))
+    return Difference(mean, deviation, int((values > 0).sum()), len(values))

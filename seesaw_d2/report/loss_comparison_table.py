@@ -19,6 +19,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
     lines = [
         f"Held-out training images, mean ± standard deviation over {result['options']['seeds']} seeds:",
         *_table(result["ranking"], result["metric"]),
+        *_undefined(result["ranking"]),
         "",
         *_certainty(result),
         *_calibration(result),
@@ -54,6 +55,19 @@ def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]
     return lines
 
 
+def _undefined(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each metric that is undefined for some seeds, because then ``_table`` averages fewer values."""
+    lines = []
+    for name, values in rows[0]["metrics"].items():
+        count = max(row["metrics"][name].count(None) for row in rows)
+        if 0 < count < len(values):
+            lines.append(
+                f"{name} is undefined for {count} of {len(values)} seeds, because their images contain no objects of "
+                f"the categories that {name} averages over. The table shows the mean over the other seeds."
+            )
+    return lines
+
+
 def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return a copy of the rows. After each row with a calibration, insert a row with the calibrated metrics."""
     found: list[Mapping[str, Any]] = []
@@ -84,6 +98,8 @@ def _certainty(result: Mapping[str, Any]) -> list[str]:
     if found is None:
         return ["Only one method was trained, so there is no comparison."]
     first, second = result["ranking"][:2]
+    if not found["count"]:
+        return [f"{result['metric']} of {second['name']} is undefined for all seeds, so there is no comparison."]
     deviation = "" if found["deviation"] is None else f" ± {found['deviation']:.1f}"
     text = (
         f"{result['metric']} of {first['name']} minus {second['name']}: {found['mean']:+.1f}{deviation} over seeds, "

@@ -190,6 +190,15 @@ def test_mistakes(run, tmp_path, capsys, flags, words):
     assert not (tmp_path / "run/choose_loss/features").exists()
 
 
+def test_a_metric_without_objects(run, tmp_path, capsys):
+    """Test APf of a data set without frequent categories. The trainings are kept for a call with another metric."""
+    assert run("--metric", "APf", "--losses", "CrossEntropyLoss") == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("--metric", "APf is undefined"))
+    assert trainings(tmp_path / "run/choose_loss")
+    assert not (tmp_path / "run/choose_loss/choose_loss.json").exists()
+
+
 def test_heads_whose_features_depend_on_the_logits(run, capsys):
     overrides = ("MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False")
     assert run(overrides=overrides) == 2

@@ -1,5 +1,7 @@
 """Test the training of classifiers on stored features, the candidates from the loss registry, and the rankings."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ import torch
 from seesaw_d2.choosing.classifier_training import Samples, logits_of, shortened, train_classifier
 from seesaw_d2.choosing.loss_candidates import candidates_of
 from seesaw_d2.choosing.loss_comparison import build_losses
-from seesaw_d2.choosing.ranking import difference, rank
+from seesaw_d2.choosing.ranking import _CRITICAL_T, difference, rank
 from seesaw_d2.losses import CrossEntropyLoss
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.compared import TrainingData
+from seesaw_d2.report.loss_comparison_table import comparison_table
 from tests.modeling.tiny import NUM_CLASSES, tiny_config
 
 DATA = TrainingData(NUM_CLASSES, 1000, (10, 100), 800)
@@ -117,3 +120,42 @@ def test_a_ranking_and_its_certainty():
     assert clear.deviation == pytest.approx(0.1)
     assert not difference(np.array([3.0, 4.0, 2.0]), np.array([1.0, 2.0, 2.9])).clear
     assert not difference(np.array([3.0]), np.array([1.0])).clear
+
+
+def test_seeds_without_a_value_are_told_and_do_not_count():
+    """Test the table for a metric that is undefined for seed 1, whose held-out images have no object of a group."""
+    first, second = np.array([3.0, np.nan, 5.0]), np.array([1.0, np.nan, 2.9])
+    found = difference(first, second)
+    assert (found.mean, found.wins, found.count) == (pytest.approx(2.05), 2, 2)
+    undefined = difference(first * np.nan, second)
+    assert np.isnan(undefined.mean)
+    assert not undefined.clear
+    rows = [
+        {
+            "name": name,
+            "metrics": {"APr": [None if np.isnan(v) else v for v in values]},
+            "calibrated": None,
+            "config": {},
+        }
+        for name, values in (("A", first), ("B", second))
+    ]
+    result = {"options": {"seeds": 3}, "metric": "APr", "ranking": rows, "test": rows[:1], "output": "x", "refused": {}}
+    for compared in (found, undefined):
+        result["difference"] = {**dataclasses.asdict(compared), "clear": compared.clear}
+        lines = comparison_table(result).splitlines()
+        assert lines[2].split() == ["A", "4.0", "±", "1.4"]
+        assert "APr is undefined for 1 of 3 seeds" in lines[4]
+        assert ("positive for 2 of 2 seeds" in lines[6]) == (compared is found)
+        assert ("undefined for all seeds" in lines[6]) == (compared is undefined)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_clear_difference_passes_a_t_test(count):
+    stats = pytest.importorskip("scipy.stats")
+    spread = np.linspace(-1, 1, count)
+    for p_value in (0.049, 0.051):
+        values = spread + stats.t.ppf(1 - p_value / 2, count - 1) * stats.sem(spread)
+        assert (values > 0).all()
+        assert stats.ttest_1samp(values, 0).pvalue == pytest.approx(p_value)
+        assert difference(values, np.zeros(count)).clear == (p_value < 0.05)
+    np.testing.assert_allclose(_CRITICAL_T, stats.t.ppf(0.975, range(1, 11)), atol=5e-4)
