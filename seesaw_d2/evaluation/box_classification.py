@@ -18,9 +18,10 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils import comm
 from torch import nn
 
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.frequency_groups import GROUP_NAMES
+from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,9 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
     Returns:
         the predictions of all processes in the main process, and None in the other processes.
+
+    Raises:
+        DataError: a probability is not finite.
     """
     objects = {record["image_id"]: record.get("annotations", ()) for record in records}
     found = []
@@ -148,6 +152,12 @@ def _classify(model, inputs, proposals) -> tuple[np.ndarray, ...]:
     features = model.backbone(model.preprocess_image(inputs).tensor)
     probs = _probabilities(model.roi_heads, features, proposals).float().cpu()
     labels = cat([proposal.gt_classes for proposal in proposals]).cpu()
+    if not probs.isfinite().all():
+        raise DataError(
+            "TEST.CLASSIFICATION_ACCURACY: expected finite probabilities from the model, found NaN or infinite "
+            f"probabilities in the images with ids {first_few([item['image_id'] for item in inputs])}. Check "
+            "MODEL.WEIGHTS, because the training may have diverged"
+        )
     best, predicted = probs[:, :-1].max(dim=1)
     scores = probs[torch.arange(len(labels)), labels]
     return labels.numpy(), predicted.numpy(), (probs[:, -1] > best).numpy(), scores.double().numpy()

@@ -19,7 +19,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from seesaw_d2.data.records.statistics import training_statistics
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.classification_metrics import ClassificationResults
 from seesaw_d2.evaluation.metric_registry import compute_metrics
 from seesaw_d2.evaluation.results_files import write_csv
@@ -111,6 +111,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             the result is an empty dict.
 
         Raises:
+            ConfigError: the model has more classes than the data set.
             DataError: a probability is not finite.
         """
         rows, images = self._rows, self._images
@@ -130,6 +131,11 @@ class ClassificationEvaluator(DatasetEvaluator):
                 "diverged"
             )
         names = MetadataCatalog.get(self._dataset_name).thing_classes
+        if (largest := max(predicted for _, predicted, _ in rows)) >= len(names):
+            raise ConfigError(
+                f"MODEL.CLASSIFIER.NUM_CLASSES: expected predicted class indices below {len(names)}, found class index "
+                f"{largest}. Data set {self._dataset_name!r} has {len(names)} classes. Set NUM_CLASSES to {len(names)}"
+            )
         counts = self._train_count()
         groups = None if counts is None else frequency_groups(counts, self._thresholds)
         results = ClassificationResults(*map(np.array, zip(*rows, strict=True)), len(names), groups)

@@ -8,7 +8,7 @@ import torch
 from detectron2.modeling import build_model
 
 from seesaw_d2.data import build_test_loader, load_dataset, register_datasets
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.box_classification import Classification, check_heads, classify_ground_truth
 from seesaw_d2.train import load_config, main
 
@@ -53,6 +53,16 @@ def test_every_object_is_classified(config_file, heads):
     found = classify_ground_truth(model, build_test_loader(cfg, name), records)
     assert (found.predicted == 3).all()
     assert (found.scores[found.labels == 3] > found.scores[found.labels != 3].max()).all()
+
+
+def test_probabilities_that_are_not_finite(config_file):
+    cfg = load_config(str(config_file))
+    register_datasets(cfg)
+    name = cfg.DATASETS.TEST[0]
+    model = build_model(cfg)
+    torch.nn.init.constant_(model.roi_heads.box_predictor.cls_score.bias, float("nan"))
+    with pytest.raises(DataError, match=r"TEST\.CLASSIFICATION_ACCURACY: .* images with ids \d.*MODEL\.WEIGHTS"):
+        classify_ground_truth(model, build_test_loader(cfg, name), load_dataset(name))
 
 
 def test_written_beside_the_results(config_file):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from detectron2.data import MetadataCatalog
 
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation import ClassificationEvaluator
 from seesaw_d2.evaluation.classification_metrics import (
     calibration_bins,
@@ -78,3 +78,12 @@ def test_probabilities_that_are_not_finite(tmp_path, value):
     with pytest.raises(DataError, match=r"labelled_nan: .* 1\.png\."):
         evaluator.evaluate()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_with_more_classes_than_the_data_set():
+    """Test that predictions of class 2 of a data set with two classes do not count as predictions of other classes."""
+    MetadataCatalog.get("labelled_pair").set(thing_classes=list("ab"))
+    evaluator = ClassificationEvaluator("labelled_pair", train_count=lambda: None)
+    evaluator.process([{"label": 0}], [{"probabilities": torch.tensor([0.1, 0.2, 0.7])}])
+    with pytest.raises(ConfigError, match=r"MODEL\.CLASSIFIER\.NUM_CLASSES: .* below 2, found class index 2.*pair"):
+        evaluator.evaluate()
