@@ -178,8 +178,8 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
 
 
 def cell(values: list[float | None]) -> str:
-    """Return the mean ± standard deviation of the values as text, or a dash if a value is None."""
-    if None in values:
+    """Return the mean ± standard deviation of the values as text, or a dash if a value is None or without values."""
+    if None in values or not values:
         return "-"
     deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{deviation}"

@@ -1,5 +1,33 @@
 """Compute accuracies over the test images of several runs of image classifiers, for ``run_results.py pooled``."""
 
+from pathlib import Path
+
+from comparison_rows import fail
+
+
+def classifiers(runs: list[dict], rows: list[str], seed: int, path: Path) -> list[dict]:
+    """Return the run of each row with a seed, each row once.
+
+    Args:
+        runs: runs in the file ``path``.
+        rows: names of rows.
+        seed: the seed.
+        path: the file, for messages.
+
+    Raises:
+        ConfigError: a row has no run of an image classifier with this seed, or an earlier version wrote the run.
+    """
+    chosen = {run["row"]: run for run in runs if run["seed"] == seed and "classes" in run}
+    for name in rows:
+        if name not in chosen:
+            fail(f"--rows: row {name!r} has no run of an image classifier with seed {seed}")
+        if type(chosen[name].get("few_limit")) is not int:
+            fail(
+                f"{path}: row {name!r}, seed {seed}: the integer few_limit is missing, because an earlier version of "
+                "this program wrote the file. Use the command collect again."
+            )
+    return [chosen[name] for name in dict.fromkeys(rows)]
+
 
 def pooled(runs: list[dict]) -> str:
     """Return lines of text with the accuracies over the test images of all runs, in percent.

@@ -26,11 +26,13 @@ def parse_published(texts: list[str]) -> dict[str, float]:
     """Parse arguments ROW=VALUE. Return a dict from the name of a row to the value. The name may contain "=".
 
     Raises:
-        SeesawError: an argument is not ROW=NUMBER, or there are fewer than two different rows.
+        SeesawError: an argument is not ROW=NUMBER, a row has two values, or there are fewer than two rows.
     """
     found = {}
     for text in texts:
         row, _, value = text.rpartition("=")
+        if row in found:
+            fail(f"published: expected one value of each row, found a second value of row {row!r}: {text!r}")
         try:
             found[row] = float(value)
         except ValueError:
@@ -38,7 +40,7 @@ def parse_published(texts: list[str]) -> dict[str, float]:
         if not row or not math.isfinite(found[row]):
             fail(f"published: expected ROW=NUMBER, found {text!r}")
     if len(found) < 2:
-        fail(f"published: expected at least 2 different rows, found {len(found)}")
+        fail(f"published: expected at least 2 rows, found {len(found)}")
     return found
 
 

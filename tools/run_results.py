@@ -30,7 +30,7 @@ from pathlib import Path
 import command_line
 import compare
 from comparison_rows import fail
-from pooled_accuracy import pooled
+from pooled_accuracy import classifiers, pooled
 from published_order import order, parse_published
 
 # Columns of per_class.csv to store for each class.
@@ -42,7 +42,7 @@ def read_runs(path: Path) -> list[dict]:
     """Return the runs in a file that the command "collect" wrote, or [] if the file does not exist.
 
     Raises:
-        SeesawError: the file is not a list of runs.
+        SeesawError: the file is not a list of runs, or contains a row and seed twice.
     """
     from seesaw_d2.utils.json_reading import load_json
     from seesaw_d2.utils.own_files import check_no_link
@@ -56,7 +56,12 @@ def read_runs(path: Path) -> list[dict]:
         isinstance(run, dict) and all(type(run.get(key)) is kind for key, kind in kinds.items()) for run in runs
     ):
         fail(f"{path}: this file is not a list of runs that the command collect has written")
+    seen = set()
     for run in runs:
+        key = run["row"], run["seed"]
+        if key in seen:
+            fail(f"{path}: expected one run of row {key[0]!r} with seed {key[1]}, found several. Remove all but one.")
+        seen.add(key)
         compare.check_numbers(f"{path}: {run['row']}, seed {run['seed']}", run["metrics"])
     return runs
 
@@ -170,7 +175,8 @@ def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
 
     Args:
         rows: result of ``by_row``.
-        against: name of a row. The table contains the differences from this row. If None, it contains the values.
+        against: name of a row. The table contains the differences from this row, over the seeds of both rows. If None,
+            it contains the values.
     """
     from seesaw_d2.utils.escaping import markdown
 
@@ -178,10 +184,11 @@ def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
     header = ["", "seeds", *(f"{compare.METRICS[task][0]} {metric}".strip() for task, metric in columns)]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, runs in rows.items():
-        seeds = [seed for seed in runs if against is None or (name != against and seed in rows[against])]
-        if seeds:
-            values = [[_value(runs, rows, against, seed, *column) for seed in seeds] for column in columns]
-            lines.append("| " + " | ".join([markdown(name), str(len(seeds)), *map(compare.cell, values)]) + " |")
+        if name == against:
+            continue
+        seeds = [seed for seed in runs if against is None or seed in rows[against]]
+        values = [[_value(runs, rows, against, seed, *column) for seed in seeds] for column in columns]
+        lines.append("| " + " | ".join([markdown(name), str(len(seeds)), *map(compare.cell, values)]) + " |")
     return "\n".join(lines)
 
 
@@ -226,17 +233,7 @@ def main(arguments=None) -> None:
         fail(f"{args.file}: expected runs, found no runs. The command collect writes runs to this file.")
     if args.what == "pooled":
         by_row(runs, args.rows)  # raises an error for unknown names
-        chosen = {run["row"]: run for run in runs if run["seed"] == args.seed and "classes" in run}
-        absent = [name for name in args.rows if name not in chosen]
-        if absent:
-            fail(f"--rows: row {absent[0]!r} has no run of an image classifier with seed {args.seed}")
-        old = [name for name in args.rows if type(chosen[name].get("few_limit")) is not int]
-        if old:
-            fail(
-                f"{args.file}: row {old[0]!r}, seed {args.seed}: the integer few_limit is missing, because an earlier "
-                "version of this program wrote the file. Use the command collect again."
-            )
-        print(pooled([chosen[name] for name in dict.fromkeys(args.rows)]))
+        print(pooled(classifiers(runs, args.rows, args.seed, args.file)))
         return
     if args.what == "order":
         published = parse_published(args.published)

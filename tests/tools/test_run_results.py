@@ -98,6 +98,27 @@ def test_table(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3  # only seeds that both rows have
     assert "| B | 2 | 1.5 ± 0.7 |" in lines[2]
+    write_run(tmp_path, "D", 4, 99.0)
+    collect(tmp_path, "abc")
+    capsys.readouterr()
+    assert run_results.main(["table", str(tmp_path / "r.json"), "--against", "CE"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[3].startswith("| D | 0 | - |")  # no seed of CE
+
+
+def test_a_run_twice(tmp_path, capsys):
+    """Test a file in which two runs have the same row and seed, as after a merge of two versions of the file."""
+    write_run(tmp_path, "CE", 1, 70.0)
+    (run,) = collect(tmp_path, "abc")
+    text = json.dumps([run, {**run, "metrics": {"classification": {"overall": 80.0}}}])
+    (tmp_path / "r.json").write_text(text)
+    capsys.readouterr()
+    for arguments in (["table"], ["collect", str(tmp_path), "--commit", "def"]):
+        assert run_results.main([arguments[0], *arguments[1:2], str(tmp_path / "r.json"), *arguments[2:]]) == 2
+        error = capsys.readouterr().err
+        assert all(word in error for word in ("r.json", "'CE'", "seed 1"))
+    assert (tmp_path / "r.json").read_text() == text
 
 
 def test_wrong_rows_are_named(tmp_path, capsys):
@@ -168,7 +189,8 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
     assert lines == [["means", "τ", "=", "0.33"], ["seed", "1", "τ", "=", "1.00"], ["seed", "2", "τ", "=", "-1.00"]]
     for arguments, named in (
         (["classification", "overall", "A=1", "C"], "'C'"),
-        (["classification", "overall", "A=1", "A=2"], "found 1"),
+        (["classification", "overall", "A=1"], "found 1"),
+        (["classification", "overall", "A=1", "A=2", "C=3"], "'A=2'"),
         (["bbox", "AP", "A=1", "C=2"], "bbox AP"),
         (["classification", "AP", "A=1", "C=2"], "classification AP"),
     ):
