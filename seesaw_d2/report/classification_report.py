@@ -103,9 +103,11 @@ def _headline(runs: list[dict[str, Any]]) -> str:
 def _read(folder: str) -> dict[str, Any]:
     """Read the files that ``ClassificationEvaluator`` wrote. Raise DataError if a file is missing or invalid."""
     paths = {name: os.path.join(folder, name) for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE)}
+    per_class = read_results_table(paths[PER_CLASS_FILE], ("class", "shots"), (), ("train_images", "accuracy"))
     return {
         "metrics": _metrics(os.path.join(folder, "results.json")),
-        PER_CLASS_FILE: read_results_table(paths[PER_CLASS_FILE], ("class", "shots"), (), ("train_images", "accuracy")),
+        "shots_known": any(row["shots"] for row in per_class),
+        PER_CLASS_FILE: per_class,
         CONFUSION_FILE: read_results_table(paths[CONFUSION_FILE], ("class", "called"), ("images",)),
         CALIBRATION_FILE: read_results_table(paths[CALIBRATION_FILE], (), ("images",), ("confidence", "accuracy")),
     }
@@ -138,8 +140,8 @@ def _metrics(path: str) -> dict[str, float | None]:
 def _class_points(run: dict[str, Any]) -> list[tuple[float, float, str]]:
     points = []
     for row in run[PER_CLASS_FILE]:
-        if row["accuracy"] is not None:
-            images, accuracy = float(row["train_images"] or 0), float(row["accuracy"])
+        if None not in (row["accuracy"], row["train_images"]):
+            images, accuracy = float(row["train_images"]), float(row["accuracy"])
             points.append((images, accuracy, f"{row['class']}, {images:.0f} training images: {accuracy:.1f} %"))
     return points
 

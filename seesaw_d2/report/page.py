@@ -23,7 +23,6 @@ from seesaw_d2.evaluation.evaluate import evaluate_tasks
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import read_results
-from seesaw_d2.frequency_groups import NAME_OF_LETTER
 from seesaw_d2.report.confusions import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.rendering import check_page, render
@@ -92,7 +91,6 @@ def write_report(
         evaluated=evaluated,
         groups_known=ground_truth.groups_known,
         gallery=_gallery(files, ground_truth, evaluated, num_images),
-        group_names=NAME_OF_LETTER,
         **build_sections(runs, evaluated, ground_truth, ids, counts, files, cfg.DATASETS.FREQUENCY_THRESHOLDS),
     )
     write_text(path, text)

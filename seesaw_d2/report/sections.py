@@ -44,9 +44,10 @@ def build_sections(
         thresholds: DATASETS.FREQUENCY_THRESHOLDS. Charts over training images have vertical lines at these values.
     """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
+    groups = NAME_OF_LETTER if getattr(ground_truth, "groups_known", True) else dict.fromkeys(members, "all")
     names = {key: ground_truth.cats[key]["name"] for key in ids}
     answers = [entry["outcome"].groups(members) for entry in evaluated]
-    drawn = _answer_charts(answers, members, [run.name for run in runs])
+    drawn = _answer_charts(answers, {letter: groups[letter] for letter in members}, [run.name for run in runs])
     drawn |= _frequency_charts(runs, evaluated, ids, names, counts, thresholds)
     drawn |= _curve_charts(runs) | _ground_truth_box_charts(runs)
     tail = "r" if "r" in members else next(iter(members))
@@ -69,28 +70,30 @@ def build_sections(
         "with_crops": bool(files),
         "answers": answers,
         "members": members,
+        "group_names": groups,
         "charts": drawn,
         "confusions": confusions,
-        "tail_name": NAME_OF_LETTER[tail],
+        "tail_name": groups[tail],
         "categories": _category_table(evaluated, ids, ground_truth, counts),
     }
 
 
-def _answer_charts(answers, members, runs: list[str]) -> dict[str, Any]:
-    labels = [NAME_OF_LETTER[letter] for letter in members]
+def _answer_charts(answers, groups: dict[str, str], runs: list[str]) -> dict[str, Any]:
+    """Return the charts of ``Outcome.groups``. ``groups`` maps the letter of a frequency group to its name."""
+    labels = list(groups.values())
     found = {}
     for key, title in (
         ("right", "Objects predicted as their category"),
         ("wrong", "Objects predicted as another category"),
         ("none", "Objects without a detection"),
     ):
-        series = [[answer[letter][key] for letter in members] for answer in answers]
+        series = [[answer[letter][key] for letter in groups] for answer in answers]
         found[key] = charts.bars(title, labels, series, "% of objects", runs=runs, top=100)
     bins = [f"{low / 10:g}" for low in range(10)]
-    shares = {letter: [_shares(answer[letter]) for answer in answers] for letter in members}
+    shares = {letter: [_shares(answer[letter]) for answer in answers] for letter in groups}
     top = max((value for series in shares.values() for one in series for value in one), default=0) or None
     for letter, series in shares.items():  # all groups share the range of the y axis
-        title = f"Scores of right predictions, {NAME_OF_LETTER[letter]} categories"
+        title = f"Scores of right predictions, {groups[letter]} categories"
         found[f"scores_{letter}"] = charts.bars(
             title, bins, series, "% of objects", x_label="score, from", runs=runs, top=top
         )

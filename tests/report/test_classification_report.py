@@ -48,6 +48,23 @@ def test_page(tmp_path):
     assert table[2].split() == ["none", *"-----"]
 
 
+def test_unknown_numbers_of_training_images(tmp_path):
+    """Test a run without DATASETS.TRAIN: its classes have no place on the axis, and no class is known as few-shot."""
+    folders = {name: tmp_path / name for name in ("known", "unknown")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        make_run(folder, torch.tensor([500, 50, 5, 4]).numpy() if name == "known" else None, [0, 1, 2, 3], [0, 1, 2, 2])
+    write_classification_report({name: str(folder) for name, folder in folders.items()}, str(tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text()
+    assert len(re.findall(r"<title>known: [^<]* training images", text)) == 4
+    assert not re.findall(r"<title>unknown: [^<]* training images", text)
+    assert "unknown is not shown, because" in text
+    assert re.findall(r"<td>owl</td><td>4</td>|<td colspan=.4.>[^<]*", text) == [
+        "<td>owl</td><td>4</td>",
+        '<td colspan="4">unknown, as the numbers of training images',
+    ]
+
+
 def test_lines_are_at_the_thresholds_of_the_run(tmp_path):
     folder = tmp_path / "run/inference/labelled"
     folder.mkdir(parents=True)

@@ -193,6 +193,22 @@ def test_a_run_with_results_alone(runs):
         assert f"good: {name}" in text
 
 
+def test_unknown_frequency_groups(runs):
+    """Test that the page names no frequency group if DATASETS.TRAIN, which defines the groups, is empty."""
+    config = runs / "plain/config.yaml"
+    found = yaml.safe_load(config.read_text())
+    found["DATASETS"] |= {"TRAIN": [], "FREQUENCY_THRESHOLDS": [2, 5]}
+    config.write_text(yaml.safe_dump(found))
+    assert report.main([str(runs / "plain")]) == 0
+    text = (runs / "plain/report.html").read_text()
+    assert "which are unknown for this data set" in text
+    assert all(words in text for words in ("Most frequent confusions, all categories", "<figcaption>All categories<"))
+    answers = text[text.index("Predicted categories of objects") : text.index("Ground-truth boxes as proposals")]
+    charts = re.findall(r"<svg.*?</svg>", answers, re.DOTALL)
+    assert len(charts) == 3
+    assert all(">all<" in chart and "frequent" not in chart for chart in charts)
+
+
 def test_a_plain_run_on_data_that_its_own_code_registered(runs, config_file):
     """Test --config-file with DATASETS.REGISTER for a run whose config does not have this key."""
     config = runs / "plain/config.yaml"
