@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from seesaw_d2.evaluation.detection_metrics import (
     group_members,
 )
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.ground_truth import GroundTruth
+from seesaw_d2.evaluation.ground_truth import GroundTruth, counted_objects
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.evaluation.matching_engines import ENGINES
 from seesaw_d2.evaluation.metric_registry import METRIC_REGISTRY, compute_metrics
@@ -201,13 +200,14 @@ def evaluate_detections(
         - frequency: frequency group, "r", "c" or "f". None if ``groups_known`` is False.
         - image_count, instance_count: numbers of training images and training instances. None if the annotation file
           lacks these numbers.
-        - val_instances: number of objects in the ground truth, without ignored objects.
+        - val_instances: number of objects that count in AP, that is, without ignored objects. AP is NaN if it is 0.
         - AP, AP50, AP75: AP in percent.
     """
     groups = group_members(ground_truth) if groups_known else None
     results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
     metrics = compute_metrics("detection", results, tuple(extra))
-    return metrics, _category_rows(ground_truth, category_average_precision(results.curves), groups_known)
+    instances = counted_objects(ground_truth, iou_type)
+    return metrics, _category_rows(ground_truth, category_average_precision(results.curves), instances, groups_known)
 
 
 def average_precision(
@@ -235,10 +235,9 @@ def average_precision(
     return evaluate_detections(ground_truth, detections, iou_type, **options)[0]
 
 
-def _category_rows(ground_truth: LVIS, values: dict[str, np.ndarray], groups_known: bool) -> list[dict[str, Any]]:
-    instances = dict.fromkeys(ground_truth.cats, 0)
-    for item in itertools.chain.from_iterable(ground_truth.img_ann_map.values()):
-        instances[item["category_id"]] += not item.get("ignore", 0)
+def _category_rows(
+    ground_truth: LVIS, values: dict[str, np.ndarray], instances: dict[int, int], groups_known: bool
+) -> list[dict[str, Any]]:
     rows = []
     for index, key in enumerate(sorted(ground_truth.cats)):
         category = ground_truth.cats[key]

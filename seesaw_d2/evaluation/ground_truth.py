@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Field of annotations. The value is 1 if the mask cannot be read. Mask evaluation ignores these objects.
 NO_MASK = "mask_unknown"
+# End of lvis-api's largest range of areas, in pixels. Evaluation ignores larger objects.
+LARGEST_AREA = 1e10
 
 
 class GroundTruth(LVIS):
@@ -67,6 +69,19 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
     annotations = [item for item in data["annotations"] if item["image_id"] in keep]
     data = {"images": images, "categories": data["categories"], "annotations": annotations}
     return GroundTruth.from_data(data, coco=follows_coco(ground_truth))
+
+
+def counted_objects(ground_truth: LVIS, iou_type: str) -> dict[int, int]:
+    """Return a dict from category id to the number of objects that count in the AP of boxes or masks.
+
+    Ignored objects and objects outside of lvis-api's largest range of areas do not count.
+    """
+    masks, coco = iou_type == "segm", follows_coco(ground_truth)
+    counts = dict.fromkeys(ground_truth.cats, 0)
+    for item in itertools.chain.from_iterable(ground_truth.img_ann_map.values()):
+        ignored = item.get("ignore", 0) or (masks and item.get(NO_MASK, 0))
+        counts[item["category_id"]] += not ignored and (coco or item["area"] > 0) and item["area"] <= LARGEST_AREA
+    return counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,19 @@ from pycocotools.cocoeval import COCOeval
 
 from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.evaluation.detections import Detections, mask_areas
-from seesaw_d2.evaluation.ground_truth import NO_MASK, Curves, GroundTruth, RankedGroundTruth, follows_coco
+from seesaw_d2.evaluation.ground_truth import (
+    LARGEST_AREA,
+    NO_MASK,
+    Curves,
+    GroundTruth,
+    RankedGroundTruth,
+    follows_coco,
+)
 
 # Number of images per call of hotcoco. A larger number is faster, but needs more memory.
 _CHUNK = 500
-# Area outside of all size ranges. The largest range of lvis-api ends at 1e10 pixels.
-_OUTSIDE_EVERY_RANGE = 1e11
+# Area outside of all size ranges.
+_OUTSIDE_EVERY_RANGE = 10 * LARGEST_AREA
 # hotcoco's StreamingEval uses at most this number of detections per image.
 _STREAMING_LIMIT = 300
 _FIELDS = {"bbox": "bbox", "segm": "segmentation"}

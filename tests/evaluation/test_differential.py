@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import numpy as np
 import pytest
@@ -36,6 +37,8 @@ def check(data: dict, results: list[dict], reference) -> None:
             for name, value in expected.items():
                 np.testing.assert_allclose(metrics[name], value, rtol=0, atol=1e-9, err_msg=f"{engine} {task} {name}")
             assert [row["id"] for row in rows] == list(by_category)
+            defined = [not math.isnan(row["AP"]) for row in rows]
+            assert [row["val_instances"] > 0 for row in rows] == defined, f"{engine} {task}"
             found = [[row["AP"], row["AP50"], row["AP75"]] for row in rows]
             np.testing.assert_allclose(found, list(by_category.values()), rtol=0, atol=1e-9, err_msg=f"{engine} {task}")
 

@@ -8,8 +8,9 @@ from lvis import LVISResults
 
 from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.data import read_annotations
-from seesaw_d2.evaluation import Detections, average_precision
+from seesaw_d2.evaluation import Detections, average_precision, evaluate_detections
 from seesaw_d2.evaluation.detection_metrics import DetectionResults, average_precision_fixed, lvis_metrics
+from seesaw_d2.evaluation.ground_truth import NO_MASK
 from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
 from seesaw_d2.evaluation.matching_engines import hotcoco_curves, official_curves
 from seesaw_d2.evaluation.results_files import detections_from_results
@@ -96,3 +97,21 @@ def test_best_of_each_category():
     for key in np.unique(detections.category_ids):
         expected = sorted((r["score"] for r in results if r["category_id"] == key), reverse=True)[:5]
         assert best.scores[best.category_ids == key].tolist() == expected
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("engine", ["hotcoco", "official"])
+def test_objects_that_do_not_count(engine, iou_type):
+    """Test that ``val_instances`` is the number of objects in AP, without ignored objects and empty objects."""
+    ground_truth, results = generate(3)
+    objects = [item for item in ground_truth.dataset["annotations"] if item["category_id"] == 2]
+    for item, change in zip(objects, [{"ignore": 1}, {"area": 0}, {"area": 1e11}, {NO_MASK: 1}], strict=False):
+        item |= {"ignore": 0, "area": 400} | change
+    assert len(objects) > 4
+    for item in objects[4:]:
+        item["ignore"] = 1
+    detections = detections_from_results(results, ground_truth, "results")
+    rows = {row["id"]: row for row in evaluate_detections(ground_truth, detections, iou_type, engine=engine)[1]}
+    assert rows[2]["val_instances"] == (iou_type == "bbox")
+    for key, row in rows.items():
+        assert np.isnan(row["AP"]) == (row["val_instances"] == 0), key
