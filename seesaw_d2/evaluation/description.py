@@ -28,10 +28,11 @@ def describe(
         name: name of the data set.
         json_file: path of the annotation file.
         ground_truth, detections: as in ``evaluate_tasks``.
-        num_images: number of images on which the model ran. If None, use the number of images with detections.
+        num_images: number of images on which the model ran, or None if it is unknown, as for a results file.
 
     Returns:
-        a dict from a property, such as "images evaluated", to its value.
+        a dict from a property, such as "images evaluated", to its value. If ``num_images`` is None, the dict has
+        "images with detections" instead of "images evaluated".
     """
     images, counts = np.unique(detections.image_ids, return_counts=True)
     return {
@@ -39,7 +40,7 @@ def describe(
         "annotation file": os.path.abspath(json_file),
         "version": _version(ground_truth),
         "images in the annotation file": len(ground_truth.imgs),
-        "images evaluated": len(images) if num_images is None else num_images,
+        **({"images with detections": len(images)} if num_images is None else {"images evaluated": num_images}),
         "categories": len(ground_truth.cats),
         "detections": len(detections),
         "detections in an image, at most": int(counts.max()) if len(counts) else 0,

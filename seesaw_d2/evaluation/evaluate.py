@@ -144,7 +144,7 @@ def evaluate_tasks(
         tasks: "bbox", "segm" or both. Default: "bbox", and "segm" if the detections have masks. Tasks that the data do
             not support are omitted with a warning.
         engine, extra, max_dets_per_image: as in ``evaluate_detections``.
-        num_images: number of images on which the model ran. Default: the number of images with detections.
+        num_images: number of images on which the model ran. Default: unknown, as for a results file.
         settings: settings of the model to add to the description.
     """
     tasks = evaluable_tasks(name, file, detections, tasks)

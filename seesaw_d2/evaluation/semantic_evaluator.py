@@ -4,6 +4,7 @@ Shapes: C is the number of classes.
 """
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +44,8 @@ def class_groups(cfg: CfgNode) -> np.ndarray | None:
 def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
     """Compute mIoU (overall and by frequency group), mean class accuracy and pixel accuracy, in percent.
 
-    Classes without a pixel in the ground truth are omitted from all means. A mean over zero classes is NaN.
+    Classes without a pixel in the ground truth are omitted from all means. A mean over zero classes is NaN, as is pixel
+    accuracy without pixels.
 
     Args:
         confusion: (C, C) number of pixels by true class (row) and predicted class (column).
@@ -62,7 +64,8 @@ def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> di
     if groups is not None:
         metrics |= {f"mIoU_{name}": _mean(iou[groups == index]) for index, name in enumerate(GROUP_NAMES)}
     accuracy = np.where(present, 100 * right / np.maximum(true, 1), np.nan)
-    return {**metrics, "mACC": _mean(accuracy), "pACC": 100 * float(right.sum()) / max(int(true.sum()), 1)}
+    pixel_accuracy = 100 * float(right.sum()) / int(true.sum()) if present.any() else math.nan
+    return {**metrics, "mACC": _mean(accuracy), "pACC": pixel_accuracy}
 
 
 def _mean(values: np.ndarray) -> float:

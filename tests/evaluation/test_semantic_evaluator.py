@@ -30,6 +30,11 @@ def test_metrics():
     assert np.isnan(segmentation_metrics(CONFUSION, np.array([1, 1, 0, 1]))["mIoU_rare"])
 
 
+def test_no_labelled_pixels():
+    """Test images without labels: no metric is defined, and none is 0."""
+    assert np.isnan(list(segmentation_metrics(np.zeros((4, 4), int), np.array([1, 1, 0, 1])).values())).all()
+
+
 @pytest.fixture
 def image(tmp_path):
     """Write label maps of two images. Return scores whose confusion matrix is CONFUSION."""

@@ -29,6 +29,8 @@ def test_perfect_boxes(toy, capsys):
     assert evaluate_results.main(["--annotations", file, results, "--output", str(folder / "out")]) == 0
     text = capsys.readouterr().out
     assert "images in the annotation file     4" in text
+    assert "images with detections            4" in text
+    assert "images evaluated" not in text
     assert "AP 100.00" in " ".join(text.split())
     found = json.loads((folder / "out/evaluation.json").read_text())
     assert found["metrics"]["bbox"]["APr"] is None  # files in COCO format have no frequency groups
