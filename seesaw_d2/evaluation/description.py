@@ -24,6 +24,8 @@ def describe(
 ) -> dict[str, Any]:
     """Describe the evaluated data set and the detections. AP values are comparable only for the same data.
 
+    Log a warning if the model did not run once on each image.
+
     Args:
         name: name of the data set.
         json_file: path of the annotation file.
@@ -35,6 +37,12 @@ def describe(
         "images with detections" instead of "images evaluated".
     """
     images, counts = np.unique(detections.image_ids, return_counts=True)
+    if num_images is not None and num_images != len(ground_truth.imgs):
+        logger.warning(
+            "%s: expected each of the %d images of the annotation file once from the test loader, found %d images. AP "
+            "counts all objects in absent images as missed, and repeated detections as wrong",
+            *(name, len(ground_truth.imgs), num_images),
+        )
     return {
         "data set": name,
         "annotation file": os.path.abspath(json_file),

@@ -37,6 +37,17 @@ def test_worse_than_perfect(coco38, tmp_path):
     assert 0 < results["segm"]["AP"] < 95
 
 
+def test_absent_and_repeated_images_are_told(coco38, tmp_path, caplog):
+    """Test loaders that omit or repeat an image, as samplers that divide images evenly among processes do."""
+    records = load_dataset("coco38_eval_val")
+    for shown in (records, records[1:], [*records, records[0]]):
+        caplog.clear()
+        evaluate(build_evaluator(coco38, "coco38_eval_val", str(tmp_path)), shown)
+        warned = [record.getMessage() for record in caplog.records if "test loader" in record.getMessage()]
+        assert len(warned) == (len(shown) != len(records))
+        assert all(f"{len(records)} images" in text and f"found {len(shown)} images" in text for text in warned)
+
+
 def noisy(record):
     """Return predictions that are moved, duplicated or of a wrong class, with random scores."""
     parts = [predict(record, shift=shift, scores=torch.rand) for shift in (0.0, 2.0, 7.0)]
