@@ -12,6 +12,7 @@ from seesaw_d2.data.boxes_and_masks.areas import (
     has_unusable_polygons,
     is_odd_area,
 )
+from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.ground_truth import NO_MASK, GroundTruth
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.messages import first_few, warn_once
@@ -36,7 +37,10 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
     Args:
         file: the annotation file, with or without annotations.
         frequency: dict from category id to frequency group ("r", "c" or "f"). If None, use ``frequency`` of the
-            categories in the file. All categories must then have a ``frequency``.
+            categories in the file.
+
+    Raises:
+        DataError: a category has no frequency group, or another value than "r", "c" or "f".
     """
     everything = frozenset(file.category_ids)
     images = []
@@ -47,8 +51,12 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
         partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
         negative = everything if negative is None else frozenset(negative)
         images.append({**image, "neg_category_ids": negative, "not_exhaustive_category_ids": frozenset(partial)})
-    letters = frequency or {category["id"]: category["frequency"] for category in file.categories}
-    categories = [{**category, "frequency": letters[category["id"]]} for category in file.categories]
+    if frequency is None:
+        frequency = {category["id"]: category.get("frequency") for category in file.categories}
+    categories = [{**category, "frequency": frequency.get(category["id"])} for category in file.categories]
+    if wrong := [category for category in categories if category["frequency"] not in GROUP_LETTERS]:
+        ids, found = first_few([category["id"] for category in wrong]), wrong[0]["frequency"]
+        raise DataError(f"{file.path}: category ids {ids}: expected the frequency group r, c or f, found {found!r}")
     if file.format == "lvis":
         _warn_of_lists(file)
     data = {"images": images, "categories": categories, "annotations": _annotations(file)}
@@ -60,7 +68,7 @@ def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | N
 
     If ``frequency`` is None, ``groups_known`` is False, and APr, APc and APf are NaN.
     """
-    result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
+    result = lvis_ground_truth(file, dict.fromkeys(file.category_ids, "f") if frequency is None else frequency)
     result.groups_known = frequency is not None
     return result
 

@@ -10,9 +10,10 @@ from detectron2.data import MetadataCatalog
 from lvis import LVISResults
 
 from seesaw_d2.compat import lvis_eval_class
-from seesaw_d2.data import load_dataset
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.data import load_dataset, read_annotations
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation import build_evaluator
+from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from tests.data.toy import make_cfg, square, toy_data, write
 from tests.evaluation.predictions import evaluate
 from tests.shared import shared_path
@@ -89,6 +90,21 @@ def test_groups_unknown(toy, caplog):
     assert results["AP"] == pytest.approx(100)
     assert all(math.isnan(results[key]) for key in ("APr", "APc", "APf"))
     assert "DATASETS.TRAIN" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("frequency", "words"),
+    [
+        ({}, "3, 7.*None"),
+        ({3: "r"}, "7.*None"),
+        ({3: "rare", 7: "f"}, "3.*'rare'"),
+        ({"3": "r", "7": "f"}, "3, 7.*None"),
+    ],
+)
+def test_incomplete_groups_are_refused(tmp_path, frequency, words):
+    file = read_annotations(write(tmp_path, toy_data()))
+    with pytest.raises(DataError, match=rf"toy\.json: category ids {words}"):
+        ground_truth_with_groups(file, frequency)
 
 
 def test_without_annotations_the_submission_is_written(toy, tmp_path, caplog):
