@@ -1,6 +1,7 @@
 """Read and check the rows of a comparison for ``compare.py``."""
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -123,3 +124,19 @@ def _convert_problem(convert: str) -> str:
 
 
 _FIELDS = ("{weights}", "{output}", "{config}")
+
+
+def tell_mixed_commands(runs: list[dict]) -> None:
+    """Print a note to stderr for each row whose runs have different commands, apart from the seed.
+
+    Args:
+        runs: runs of ``run_results.py``, with "row", "seed" and "command".
+    """
+    commands: dict[str, dict[str, int]] = {}
+    for run in runs:
+        command = run["command"].replace(f" SEED {run['seed']}", "", 1)
+        commands.setdefault(run["row"], {}).setdefault(command, run["seed"])
+    for row, found in commands.items():
+        if len(found) > 1:
+            listed = "; ".join(f"seed {seed}: {command}" for command, seed in found.items())
+            print(f"note: row {row!r}: the runs differ in more than the seed. {listed}", file=sys.stderr)

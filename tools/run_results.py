@@ -29,7 +29,7 @@ from pathlib import Path
 
 import command_line
 import compare
-from comparison_rows import fail
+from comparison_rows import fail, tell_mixed_commands
 from pooled_accuracy import classifiers, pooled
 from published_order import order, parse_published
 
@@ -150,6 +150,8 @@ def machine() -> str:
 def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dict]]:
     """Return a dict from the name of a row to a dict from seed to metrics, in the order of ``names``.
 
+    Print a note to stderr for each of these rows whose runs have different commands.
+
     Raises:
         ConfigError: a row has no run.
     """
@@ -159,6 +161,7 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
     unknown = [name for name in names or () if name not in found]
     if unknown:
         fail(f"--rows or --against: expected names from {', '.join(map(repr, found))}, found {unknown[0]!r}")
+    tell_mixed_commands([run for run in runs if not names or run["row"] in names])
     return {name: found[name] for name in names} if names else found
 
 

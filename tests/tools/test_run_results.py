@@ -107,6 +107,21 @@ def test_table(tmp_path, capsys):
     assert lines[3].startswith("| D | 0 | - |")  # no seed of CE
 
 
+def test_runs_of_a_row_with_other_settings_are_noted(tmp_path, capsys):
+    """Test a row whose overrides have changed after the first seed. A mean over its seeds mixes two settings."""
+    for row, seed in (("CE", 1), ("CE", 2), ("B", 1), ("B", 2)):
+        run = write_run(tmp_path, row, seed, 70.0)
+    mark = run / "row.json"
+    mark.write_text(mark.read_text().replace('"1"', '"2"'))
+    collect(tmp_path, "abc")
+    for rows, noted in (([], True), (["--rows", "CE"], False)):
+        capsys.readouterr()
+        assert run_results.main(["table", str(tmp_path / "r.json"), *rows]) == 0
+        error = capsys.readouterr().err
+        assert all((word in error) == noted for word in ("'B'", "seed 1: ", "A.B 1", "seed 2: ", "A.B 2"))
+        assert "'CE'" not in error
+
+
 def test_a_run_twice(tmp_path, capsys):
     """Test a file in which two runs have the same row and seed, as after a merge of two versions of the file."""
     write_run(tmp_path, "CE", 1, 70.0)
@@ -196,40 +211,6 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
     ):
         assert run_results.main(["order", file, *arguments]) == 2
         assert named in capsys.readouterr().err
-
-
-def test_folds_are_pooled(tmp_path, capsys):
-    counts = (
-        {"row": "A", "few_limit": 5, "a": [5, 4, 3, 6], "b": [30, 10, 9, 8]},
-        {"row": "A, fold 1", "few_limit": 7, "a": [8, 2, 1, 2], "b": [0, 3, 0, 1]},
-    )
-    runs = [
-        {
-            "row": count.pop("row"),
-            "few_limit": count.pop("few_limit"),
-            "seed": 1,
-            "command": "",
-            "commit": "",
-            "machine": "",
-            "metrics": {},
-            "classes": count,
-        }
-        for count in counts
-    ]
-    (tmp_path / "runs.json").write_text(json.dumps(runs))
-    command = ["pooled", str(tmp_path / "runs.json"), "--rows", "A", "A, fold 1"]
-    assert run_results.main(command) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "68.4 % of 19" in lines[0]  # (3 + 9 + 1) / (4 + 10 + 2 + 3)
-    assert "42.9 % of 7" in lines[1]  # 3 / (4 + 3), including the class without training images
-    assert "42.9 % of 7" in lines[2]  # 3 / (6 + 1)
-    assert run_results.main([*command, "--seed", "2"]) == 2
-    assert "'A'" in capsys.readouterr().err
-    del runs[1]["few_limit"]
-    (tmp_path / "runs.json").write_text(json.dumps(runs))
-    assert run_results.main(command) == 2
-    error = capsys.readouterr().err
-    assert all(word in error for word in ("runs.json", "'A, fold 1'", "few_limit"))
 
 
 def test_few_shot_classes_of_a_pool_are_those_of_the_runs(tmp_path, capsys):
