@@ -17,7 +17,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from seesaw_d2.data.records.semantic import read_label_map, semantic_classes
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.frequency_groups import GROUP_NAMES, frequency_groups
 from seesaw_d2.utils.declared_keys import added_value
@@ -122,6 +122,7 @@ class SemanticEvaluator(DatasetEvaluator):
             outputs: dicts with "sem_seg", a tensor of scores (C, H, W).
 
         Raises:
+            ConfigError: the model has more classes than ``num_classes``.
             DataError: a label map and the scores of its image have different sizes, or a score is not finite.
         """
         for item, output in zip(inputs, outputs, strict=True):
@@ -132,6 +133,11 @@ class SemanticEvaluator(DatasetEvaluator):
                 raise DataError(
                     f"{path}: expected finite scores from the model, found NaN or infinite scores. Check "
                     "MODEL.WEIGHTS, because the training may have diverged"
+                )
+            if len(output["sem_seg"]) > self._num_classes:
+                raise ConfigError(
+                    f"MODEL.SEM_SEG_HEAD.NUM_CLASSES: expected scores of at most {self._num_classes} classes, found "
+                    f"{len(output['sem_seg'])} classes for {path}"
                 )
             if predicted.shape != labels.shape:
                 raise DataError(

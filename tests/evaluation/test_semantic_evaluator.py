@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.semantic_evaluator import PER_CLASS_FILE, SemanticEvaluator, segmentation_metrics
 
 # Each row is a true class. The IoUs are 6 / 10, 2 / 6, undefined (no pixels in the ground truth), and 3 / 6.
@@ -65,6 +65,9 @@ def test_wrong_values_and_sizes(image):
         SemanticEvaluator("unnamed", num_classes=3).process([item], [output])
     with pytest.raises(DataError, match=r"a\.png.*\(4, 5\)"):
         SemanticEvaluator("unnamed", num_classes=4).process([item], [{"sem_seg": output["sem_seg"][:, :3]}])
+    wide = torch.cat([output["sem_seg"], output["sem_seg"][:1] + 1])
+    with pytest.raises(ConfigError, match=r"NUM_CLASSES: .*at most 4 classes, found 5 classes for .*a\.png"):
+        SemanticEvaluator("unnamed", num_classes=4).process([item], [{"sem_seg": wide}])
     for value in (float("nan"), float("inf")):
         output["sem_seg"][2, 1, 1] = value
         with pytest.raises(DataError, match=r"a\.png: .*finite"):
