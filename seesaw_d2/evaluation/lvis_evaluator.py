@@ -224,7 +224,7 @@ class LongTailEvaluator(LVISEvaluator):
 
         Raises:
             ConfigError: the model has more classes than the data set has categories.
-            DataError: the annotation file lacks the image of a detection, or the score of a detection is not finite.
+            DataError: the annotation file lacks the image of a detection, or a score or box is not finite.
         """
         ids = np.array(category_ids(self._dataset_name, self._file), dtype=np.int64)
         wrong = (detections.category_ids < 0) | (detections.category_ids >= len(ids))
@@ -240,10 +240,11 @@ class LongTailEvaluator(LVISEvaluator):
                 f"{self._dataset_name}: expected detections with image ids of {self._file.path}, found detections with "
                 f"unknown image ids: {first_few(unknown)}"
             )
-        if not np.isfinite(detections.scores).all():
-            images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
+        finite = np.isfinite(np.column_stack([detections.scores, detections.boxes])).all(axis=1)
+        if not finite.all():
+            images = first_few(np.unique(detections.image_ids[~finite]))
             raise DataError(
-                f"{self._dataset_name}: expected finite scores from the model, found NaN or infinite scores in the "
-                f"images with ids {images}. Check MODEL.WEIGHTS, because the training may have diverged"
+                f"{self._dataset_name}: expected finite scores and boxes from the model, found NaN or infinite values "
+                f"in the images with ids {images}. Check MODEL.WEIGHTS, because the training may have diverged"
             )
         return detections.with_category_ids(ids[detections.category_ids])

@@ -15,7 +15,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from tests.data.toy import make_cfg, square, toy_data, write
-from tests.evaluation.predictions import evaluate
+from tests.evaluation.predictions import evaluate, predict
 from tests.shared import shared_path
 
 
@@ -143,6 +143,18 @@ def test_degenerate_ground_truth_is_missed(toy):
     data["annotations"].append({"id": 300, "image_id": 10, "category_id": 3, **square(1, 1, 0), "area": 4})
     cfg, name, records = toy(data)
     assert 50 < evaluate(build_evaluator(cfg, name), records)["bbox"]["AP"] < 100
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("field", ["scores", "boxes"])
+def test_values_that_are_not_finite(toy, value, field):
+    """Test that such a detection is not left out, as lvis-api leaves out detections without an area."""
+    cfg, name, (record, *_) = toy()
+    instances, evaluator = predict(record), build_evaluator(cfg, name)
+    (instances.pred_boxes.tensor if field == "boxes" else instances.scores).view(-1)[0] = value
+    evaluator.process([record], [{"instances": instances}])
+    with pytest.raises(DataError, match=rf"finite scores and boxes.* ids {record['image_id']}\."):
+        evaluator.evaluate()
 
 
 def test_class_that_the_data_set_lacks(toy):
