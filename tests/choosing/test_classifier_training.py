@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from seesaw_d2.choosing.classifier_training import Samples, logits_of, shortened, train_classifier
 from seesaw_d2.choosing.loss_candidates import candidates_of
@@ -151,7 +152,6 @@ def test_seeds_without_a_value_are_told_and_do_not_count():
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_a_clear_difference_passes_a_t_test(count):
-    stats = pytest.importorskip("scipy.stats")
     spread = np.linspace(-1, 1, count)
     for p_value in (0.049, 0.051):
         values = spread + stats.t.ppf(1 - p_value / 2, count - 1) * stats.sem(spread)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,7 +53,6 @@ def test_the_program(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("size", [(3000, 4000), (4000, 3000), (479, 641), (20, 31)])
 def test_the_program_at_the_border_of_a_picture(size, tmp_path, monkeypatch, capsys):
     """Test a box of the whole picture, whose size times the scale is not an integer. Replace only the model."""
-    onnxruntime = pytest.importorskip("onnxruntime")
     about = {"min_size": 800, "max_size": 1333, "input_format": "BGR", "classes": ["all"]}
 
     def run(names, inputs):
@@ -62,7 +62,7 @@ def test_the_program_at_the_border_of_a_picture(size, tmp_path, monkeypatch, cap
 
     meta = SimpleNamespace(custom_metadata_map={"seesaw_d2": json.dumps(about)})
     session = SimpleNamespace(get_modelmeta=lambda: meta, run=run)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda path: session)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=lambda path: session))
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("picture.png", np.zeros((*size, 3), np.uint8))
     names = {}
