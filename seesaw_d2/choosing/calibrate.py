@@ -136,10 +136,17 @@ def _store(cfg: CfgNode, model: nn.Module, images: ImageSet, folder: Path) -> St
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Return a dict from calibration to a list of its best candidates, one for each subset of the images.
+    """Choose the best candidate of each calibration on each subset of the images.
 
-    ``found`` maps the label of a candidate to a list of its metrics, one dict for each subset. If several candidates
-    have the same metric, the first is the best.
+    If several candidates have the same metric, the function chooses the first one.
+
+    Args:
+        candidates: candidates of all calibrations.
+        found: maps the label of a candidate to a list of dicts with its metrics, one dict for each subset.
+        metric: name of the metric to maximize.
+
+    Returns:
+        a dict from the name of a calibration to a list of candidates, one for each subset.
     """
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
         raise ConfigError(

@@ -1,1 +1,1 @@
-"""Draw detections and ground truth on images, and charts of sampling."""
+"""Draw detections and ground truth on images. Draw charts of sampling."""

@@ -94,7 +94,7 @@ _WARNINGS = {
 
 
 def _warn_of_lists(file: AnnotationFile) -> None:
-    """Log warnings about ``neg_category_ids`` that are empty in all images, or contain annotated categories."""
+    """Log a warning if ``neg_category_ids`` is empty in all images, or if it contains annotated categories."""
     name = '"neg_category_ids"'
     if not any(image.get("neg_category_ids", True) for image in file.images):
         text = "Evaluation ignores all detections of a category in images without an object of the category"

@@ -178,7 +178,7 @@ def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: 
 
 
 def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
-    """Return the ground truth. For "segm", set ``ignore`` of objects without a readable mask to 1."""
+    """Return the ground truth. If ``iou_type`` is "segm", objects without a readable mask have ``ignore`` 1."""
     data = ground_truth.dataset
     if iou_type != "segm" or not any(item.get(NO_MASK, 0) for item in data["annotations"]):
         return ground_truth

@@ -27,10 +27,10 @@ class EndsEarly(TrainerBase):
 
 
 def _end_workers(step: Any) -> None:
-    """Terminate the processes that load images. Otherwise the traceback of the error would keep them alive.
+    """End the worker processes that load images. The traceback of the error would otherwise keep them alive.
 
     Args:
-        step: Detectron2's ``SimpleTrainer``.
+        step: trainer that reads the batches, a subclass of Detectron2's ``SimpleTrainer``.
     """
     values = vars(step)
     # The first attribute exists in Detectron2's main branch, the second one in v0.6.

@@ -1,6 +1,6 @@
 """Report the losses and gradients of iterations. The device computes the values, and the host reads them later.
 
-In shapes, K is the number of losses, W the number of processes, and P the number of parameters with a gradient.
+Shapes: K losses, W processes, P parameters with a gradient.
 """
 
 import random

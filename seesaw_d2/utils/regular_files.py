@@ -45,7 +45,7 @@ def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the rest of a file in blocks of at most 256 kB, which is small enough for the processor's cache.
 
     Args:
-        file: binary file. ``buffering=0`` avoids a copy of each block.
+        file: binary file, opened for reading. Open it with ``buffering=0`` to avoid a copy of each block.
     """
     while block := file.read(1 << 18):
         yield block

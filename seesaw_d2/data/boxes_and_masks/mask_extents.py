@@ -32,7 +32,10 @@ def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarra
 
 
 def run_length_extents(masks: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return the extents of N valid run-length masks, compressed or not, (N, 4). The extents of empty masks are 0."""
+    """Return the extents (N, 4) of N valid run-length masks. The extents of empty masks are 0.
+
+    The masks may be compressed or uncompressed.
+    """
     compressed = [
         mask_utils.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask for mask in masks
     ]

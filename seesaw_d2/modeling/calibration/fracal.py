@@ -17,8 +17,8 @@ from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# Number n of images or instances of each category in the uniform distribution of the link "smooth", as in the reference
-# (see ``class_weights``).
+# With the link "smooth", FRACAL compares the data set to a uniform distribution, which has the same number n of images
+# or instances in each category. The numbers are those of the reference (see ``class_weights``).
 _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 

@@ -21,7 +21,8 @@ from seesaw_d2.version import __version__
 logger = logging.getLogger(__name__)
 
 _STEP = 3  # part of the seed of each step, so that steps and samplers draw different random numbers from one SEED
-# Required keys and the types of their values: _PLACE for the position of a loader, _KINDS for the whole state.
+# Required keys and the types of their values. _PLACE describes the position of a loader. _KINDS describes the whole
+# state.
 _PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
     "seed": (int,),

@@ -22,7 +22,7 @@ RESULTS = (
 )
 # Files that a run replaces atomically.
 _REPLACED = re.compile(r"last_checkpoint|model_(\d{7,}|final|best)\.pth|nonfinite_iter\d+(_rank\d+)?\.pth")
-# Files that a run writes in place.
+# Files that a run opens and extends or overwrites, instead of replacing them.
 _IN_PLACE = re.compile(
     r"run\.lock|metrics\.json|log\.txt(\.rank\d+)?|config\.yaml|events\.out\.tfevents\..*|nccl_trace_rank_\d+"
 )
