@@ -1,6 +1,8 @@
 """Train and evaluate candidates with several seeds, in parallel. An interrupted comparison can be resumed."""
 
 import functools
+import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,11 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import build_loss
+from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import worker_map
+from seesaw_d2.weights.checkpoint_io import not_finite
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +95,9 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
     Returns:
         a dict with these keys:
 
-        - "metrics": dict from the label of a calibration to a dict from metric to percent.
+        - "metrics": dict from the label of a calibration to a dict from metric to percent. If the training diverged,
+          all metrics that are not NaN are 0.
+        - "diverged": whether a trained classifier has NaN or infinite weights.
         - "seconds": duration of the trial.
     """
     started, threads = time.perf_counter(), torch.get_num_threads()
@@ -109,15 +117,22 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
         extra = ("fixed",) if trial.fold is None else ()
         variants = functools.partial(calibrated_variants, cfg, comparison.calibrations)
         metrics = data.metrics(classifiers, losses, trial.fold, extra=extra, calibrated=variants)
-        return {"metrics": metrics, "seconds": round(time.perf_counter() - started, 2)}
+        diverged = any(not_finite(classifier.state_dict()) for classifier in classifiers)
+        if diverged:  # NaN scores would count as predictions of the first class
+            metrics = {label: _zeros(found) for label, found in metrics.items()}
+        return {"metrics": metrics, "diverged": diverged, "seconds": round(time.perf_counter() - started, 2)}
     finally:
         torch.set_num_threads(threads)
+
+
+def _zeros(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value if math.isnan(value) else 0.0 for name, value in metrics.items()}
 
 
 def run_trials(
     comparison: Comparison, trials: Sequence[Trial], path: Path, settings: str, workers: int
 ) -> dict[Trial, Metrics]:
-    """Run trials in parallel, with a progress bar.
+    """Run trials in parallel, with a progress bar. Log a warning with the names of trials that diverged.
 
     Args:
         comparison: stored features and settings.
@@ -132,13 +147,20 @@ def run_trials(
     """
     cut_incomplete_line(path)
     rows = [row for row in complete_lines(path) if row["settings"] == settings]
-    finished = {row["trial"]: row["metrics"] for row in rows}
+    finished = {row["trial"]: row for row in rows}
     missing = [trial for trial in trials if trial.key not in finished]
     for trial, found in zip(missing, _run(comparison, missing, workers), strict=True):
-        finished[trial.key] = found["metrics"]
+        finished[trial.key] = found
         described = {"settings": settings, "trial": trial.key, "loss": trial.candidate.loss, **_described(trial)}
         append_line(path, {**described, **found})
-    return {trial: finished[trial.key] for trial in trials}
+    if diverged := [trial.key for trial in trials if finished[trial.key].get("diverged")]:
+        logger.warning(
+            "%d of %d trainings diverged to NaN or infinite weights. Their metrics count as 0: %s",
+            len(diverged),
+            len(trials),
+            first_few(diverged),
+        )
+    return {trial: finished[trial.key]["metrics"] for trial in trials}
 
 
 def _described(trial: Trial) -> dict[str, Any]:

@@ -77,9 +77,14 @@ def test_a_detector(run, tmp_path, capsys, monkeypatch):
     assert "features" in capsys.readouterr().err
 
 
+def numbers(values):
+    """Return a list of values, with None instead of NaN."""
+    return [None if value != value else value for value in values]
+
+
 def metrics_of(row, label):
     """Return the metrics that the table shows for one training, rounded."""
-    return [None if value != value else value for value in (row["metrics"][label][name] for name in ("AP", "APr"))]
+    return numbers(row["metrics"][label][name] for name in ("AP", "APr"))
 
 
 def total(metrics):
@@ -161,6 +166,22 @@ def test_an_image_classifier(tmp_path, capsys):
     assert all(row["calibrated"]["label"] in labels for row in result["ranking"])
     assert result["test"][0]["calibrated"]["metrics"].keys() == result["test"][0]["metrics"].keys()
     assert main(["--config-file", DIGITS, *FEW, *weights(DIGITS, tmp_path), *settings, "--metric"]) == 2
+
+
+@pytest.mark.parametrize("model", ["digits", "detector"])
+def test_diverged_trainings_count_as_0(run, tmp_path, caplog, model):
+    """With a learning rate of 1e38, all weights become NaN or infinite."""
+    overrides = ("SOLVER.BASE_LR", "1e38")
+    if model == "digits":
+        pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
+        settings = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "run"), *overrides]
+        assert main(["--config-file", DIGITS, *FEW, *weights(DIGITS, tmp_path), *settings]) == 0
+    else:
+        assert run(overrides=overrides) == 0
+    rows = trainings(tmp_path / "run/choose_loss")
+    assert all(row["diverged"] for row in rows)
+    assert all(value in (0, None) for row in rows for value in numbers(row["metrics"]["none"].values()))
+    assert any("CrossEntropyLoss" in text and "diverged" in text for text in caplog.messages)
 
 
 def test_counts_in_another_order_are_refused(tmp_path, capsys):
