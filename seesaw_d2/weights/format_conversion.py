@@ -13,14 +13,16 @@ from seesaw_d2.weights.checkpoint_io import write_checkpoint, write_safetensors
 from seesaw_d2.weights.file_checks import download
 from seesaw_d2.weights.safe_reading import (
     SAFETENSORS,
+    SCORE_SETTINGS,
     as_checkpoint,
     check_regular_file,
     read_weights_file,
 )
 
 # Entries that a converted file keeps in addition to the weights. The first two select how Detectron2 matches parameter
-# names. The value of ENTRY is the list of class names.
-_KEPT = ("__author__", "matching_heuristics", ENTRY)
+# names. The value of ENTRY is the list of class names. The value of SCORE_SETTINGS describes how the model computes
+# scores.
+_KEPT = ("__author__", "matching_heuristics", ENTRY, SCORE_SETTINGS)
 
 
 def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
@@ -67,4 +69,4 @@ def _check_supported(model: dict[str, Tensor], path: str) -> None:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, (list, tuple)) else str(value)
+    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else str(value)

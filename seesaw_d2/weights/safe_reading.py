@@ -26,6 +26,8 @@ from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 # Python's pickle. A config key would be unsafe: a config that is distributed with weights could declare them trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
+# Key of checkpoints. The value describes how the model computes scores (see ``weights.score_settings``).
+SCORE_SETTINGS = "score_settings"
 # Maximum number of unknown classes in a checkpoint of another program. MMDetection saves about ten.
 _MAX_IGNORED = 100
 
@@ -198,9 +200,9 @@ def _read_safetensors(path: str) -> dict[str, Any]:
         raise WeightsError(f"{path}: cannot read this file as safetensors: {shortened(str(error))}") from error
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
-    if ENTRY in metadata:
-        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text, which entry_of ignores
-            metadata[ENTRY] = json.loads(metadata[ENTRY])
+    for key in {ENTRY, SCORE_SETTINGS} & metadata.keys():
+        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text, which the readers of the keys ignore
+            metadata[key] = json.loads(metadata[key])
     return {**metadata, "model": model}
 
 

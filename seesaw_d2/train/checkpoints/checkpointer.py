@@ -21,7 +21,8 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.parameter_patterns import select
 from seesaw_d2.weights.checkpoint_io import not_finite, write_checkpoint
 from seesaw_d2.weights.file_checks import download
-from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
+from seesaw_d2.weights.safe_reading import SCORE_SETTINGS, as_checkpoint, read_weights_file
+from seesaw_d2.weights.score_settings import differing_settings, score_settings
 from seesaw_d2.weights.torchvision_backbones import (
     SCHEME,
     convert_resnet,
@@ -100,9 +101,13 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self.tag_last_checkpoint(f"{name}.pth")
 
     def model_state(self) -> dict[str, Any]:
-        """Return the entries of a checkpoint that describe the model: weights and, if known, class names."""
+        """Return the entries of a checkpoint that describe the model.
+
+        The entries are the weights, the settings that change scores (see ``score_settings``) and, if known, the class
+        names.
+        """
         known = {} if self.categories is None else {ENTRY: list(self.categories.names)}
-        return {"model": self.model.state_dict(), **known}
+        return {"model": self.model.state_dict(), SCORE_SETTINGS: score_settings(self.model), **known}
 
     def tag_last_checkpoint(self, last_filename_basename):
         write_pointer(self.save_dir, last_filename_basename)
@@ -134,6 +139,11 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint):
         self._check_categories(entry_of(checkpoint, self._path))
+        if self._must_fit and (differences := differing_settings(self.model, checkpoint)):
+            self.logger.warning(
+                f"{self._path}: the weights were trained with other settings, which can change the scores. Check the "
+                f"config. {differences}"
+            )
         state = self.model.state_dict()
         check_types(state, checkpoint["model"], self._path)
         before = not_finite(state)  # some models have infinite initial values
