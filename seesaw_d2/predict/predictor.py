@@ -3,6 +3,7 @@
 Shapes: H x W input image, h x w resized image.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -62,6 +63,8 @@ class BatchPredictor:
             raise ConfigError(
                 f"MODEL.META_ARCHITECTURE: expected a detector, found {kind} ({cfg.MODEL.META_ARCHITECTURE})"
             )
+        if cfg.TEST.AUG.ENABLED:
+            logging.getLogger(__name__).warning("TEST.AUG.ENABLED has no effect on predictions, only on evaluations")
         self.cfg, self.batch_size, self.dtype = cfg, batch_size, DTYPES[dtype]
         self.model, self.class_names, self.unknown_data = load_predictor(cfg, _check_detector)
 

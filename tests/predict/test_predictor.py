@@ -189,3 +189,9 @@ def test_wrong_turns(tmp_path):
     }.items():
         with pytest.raises(ConfigError, match=f"{key}: expected .*, found {value}"):
             BatchPredictor(detector(tmp_path, key, value))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_test_time_augmentation_is_not_ignored_without_a_word(tmp_path, caplog, enabled):
+    BatchPredictor(detector(tmp_path, "TEST.AUG.ENABLED", str(enabled)))
+    assert any("TEST.AUG.ENABLED" in text for text in caplog.messages) == enabled
