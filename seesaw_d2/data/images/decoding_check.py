@@ -59,9 +59,9 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # A decoder crashed and ended all workers. Find the image that caused the crash. Workers start the chunks in
-        # order, so the image is in one of the first unfinished chunks. Decode each image of these chunks in a separate
-        # process.
+        # Unfinished chunks in ``left`` mean that the decoder of an image crashed. Find this image. Workers start the
+        # chunks in order, so the image is in one of the first unfinished chunks. Decode each image of these chunks in a
+        # separate process.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []

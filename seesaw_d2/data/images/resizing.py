@@ -50,7 +50,7 @@ class PyTorchResizeTransform(T.ResizeTransform):
 
 
 class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
-    """Version of Detectron2's ``ResizeShortestEdge`` that returns a ``PyTorchResizeTransform``."""
+    """Version of Detectron2's ``ResizeShortestEdge`` that resizes with PyTorch (``PyTorchResizeTransform``)."""
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         plain = super().get_transform(image)

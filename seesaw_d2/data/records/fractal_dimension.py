@@ -97,7 +97,7 @@ def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
 
 
 def training_fractal_dimensions(cfg: CfgNode, num_classes: int) -> np.ndarray:
-    """Return the fractal dimension of each category in DATASETS.TRAIN, (num_classes,) float64.
+    """Return the fractal dimension of each category's box centres in DATASETS.TRAIN, (num_classes,) float64.
 
     Raises:
         ConfigError: a data set is not registered.

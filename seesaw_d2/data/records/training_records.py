@@ -101,7 +101,14 @@ def with_objects(records: Records) -> Records:
 
 
 def log_histogram(records: Records, classes: list[str]) -> None:
-    """Log the number of instances per category with Detectron2's ``print_instances_class_histogram``."""
+    """Log a table with the number of instances of each category, as Detectron2 does before a training.
+
+    The table comes from Detectron2's ``print_instances_class_histogram``.
+
+    Args:
+        records: dataset dicts.
+        classes: category names in the order of class indices.
+    """
     if not isinstance(records, list):
         # The creation of a dict for each image would be slow. Instead, count the instances of each category, and create
         # one dict per category with this number of instances. The logged histogram is the same.

@@ -45,7 +45,7 @@ class BatchPlan:
         place = formed = 0
         for number in itertools.count():
             indices = self._stream.epoch(number).numpy()
-            images = np.stack([indices, np.arange(place, place + len(indices))])  # (2, number of images in the epoch)
+            images = np.stack([indices, np.arange(place, place + len(indices))])  # indices, and positions in the stream
             place += len(indices)
             complete = self._form(images, waiting)
             for indices, places in complete[max(start - formed, 0) :]:

@@ -16,7 +16,9 @@ from seesaw_d2.data.records.records import images_of_categories
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.errors import DataError
 
-_BLOCK = 1024  # number of images in a row for which one random generator is seeded, like an epoch of other samplers
+# A new random generator is seeded for each block of this number of consecutive images. Therefore a resumed training
+# can start at any block without drawing the images before it.
+_BLOCK = 1024
 
 
 class ClassAwareSampler(EpochStream, Sampler):
@@ -48,8 +50,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         count = np.bincount(category)
         start = np.cumsum(count) - count
         self._image = torch.from_numpy(image)  # indices of the images with each category, sorted by category
-        # (K,) start index and length of each category's images in ``_image``, for the K categories with at least one
-        # image
+        # Start index and number of each category's images in ``_image``, (K,). Categories without images are omitted.
         self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()

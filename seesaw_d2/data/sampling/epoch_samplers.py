@@ -46,14 +46,20 @@ class EpochStream:
 
 
 class UniformStream(EpochStream, TrainingSampler):
-    """Version of Detectron2's ``TrainingSampler``. An epoch contains each image once, in random order."""
+    """Version of Detectron2's ``TrainingSampler`` that can start at any epoch.
+
+    An epoch contains each image once, in random order.
+    """
 
     def epoch(self, number: int) -> torch.Tensor:
         return torch.randperm(self._size, generator=self.generator(number))
 
 
 class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
-    """Version of Detectron2's ``RandomSubsetTrainingSampler``. An epoch contains each image of a fixed subset once."""
+    """Version of Detectron2's ``RandomSubsetTrainingSampler`` that can start at any epoch.
+
+    An epoch contains each image of a fixed random subset once, in random order.
+    """
 
     def epoch(self, number: int) -> torch.Tensor:
         part = torch.Generator().manual_seed(mixed_seed(self._seed, 0, _SUBSET))
@@ -62,9 +68,10 @@ class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
 
 
 class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
-    """Version of Detectron2's ``RepeatFactorTrainingSampler``. Repeat factors are randomly rounded in each epoch.
+    """Version of Detectron2's ``RepeatFactorTrainingSampler`` that can start at any epoch.
 
-    For example, an epoch contains an image with repeat factor 1.3 twice with probability 0.3, and once otherwise.
+    Repeat factors are randomly rounded in each epoch. For example, an epoch contains an image with repeat factor 1.3
+    twice with probability 0.3, and once otherwise.
     """
 
     def epoch(self, number: int) -> torch.Tensor:

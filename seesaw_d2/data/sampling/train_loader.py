@@ -99,7 +99,7 @@ class TrainLoader:
         return self.sampler.seed
 
     def __iter__(self) -> Iterator[list]:
-        """Yield an infinite sequence of batches, starting after the first ``num_images`` images of the training."""
+        """Yield an infinite sequence of batches. Skip the first ``num_images`` images, which are already loaded."""
         _mention_cores(self._options["num_workers"])
         loader = DataLoader(
             _Samples(self.records, self.mapper, self.seed),

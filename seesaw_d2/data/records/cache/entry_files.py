@@ -37,7 +37,9 @@ _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
 # Maximum time in seconds to wait for another process that compiles the same annotation file. After this time, this
 # process also compiles the file.
 _LONGEST_COMPILATION = 1800
-_NUMBER = 8  # bytes of the checksum and of the length. The arrays start at a multiple of this number
+# Size in bytes of the checksum and of the description's length, which come first in a compiled file. Spaces after the
+# description make its size a multiple of this number, to align the arrays.
+_NUMBER = 8
 
 
 class UnfitEntryError(Exception):
@@ -66,7 +68,7 @@ class MappedTables(dict):
 
     def __init__(self, path: str):
         self._path = path
-        data = np.memmap(path, np.uint8, mode="r").view(np.ndarray)  # slicing np.memmap objects is slower
+        data = np.memmap(path, np.uint8, mode="r").view(np.ndarray)  # slicing a memmap would be slower
         start = 2 * _NUMBER + int(data[_NUMBER : 2 * _NUMBER].view("<i8")[0])
         self.meta, layout = json.loads(data[2 * _NUMBER : start].tobytes())
         for name, kind, size in layout:

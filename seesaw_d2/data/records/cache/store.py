@@ -41,6 +41,7 @@ MIN_SIZE = 50_000_000
 # A file is kept in memory only if its last change is at least this number of seconds ago. A younger file could change
 # again without a different modification time, and the content in memory would be outdated.
 _SETTLED = 1.0
+# Folder of the source files that read annotation files, which ``_code_digest`` hashes.
 _RECORDS = Path(__file__).parents[1]
 
 # Cache of opened files and of the warnings about each file, in the order of opening. A key is ("compiled" or "whole",
@@ -163,7 +164,7 @@ def _code_digest() -> str:
 
 
 def _digest(path: str, dataset_format: str) -> str:
-    """Return the name of a compiled file, which is a hash of the annotation file, its format and the code."""
+    """Return the file name of a compiled file: a hash of the annotation file, its format and the code that reads it."""
     digest = xxhash.xxh3_128(f"{entry_files.VERSION} {_code_digest()} {dataset_format}\n".encode())
     with open_regular(path, "rb", buffering=0) as file:
         for block in read_blocks(file):
