@@ -55,15 +55,12 @@ def build_train_loader(
         options: further arguments of PyTorch's ``DataLoader``.
 
     Returns:
-        a ``TrainLoader``. A batch is a list of model inputs. The processes share SOLVER.IMS_PER_BATCH images equally.
-        If the sampler is not an ``EpochStream``, return Detectron2's loader, which cannot resume its image order.
+        a ``TrainLoader``. Its batches are lists of model inputs. The processes share SOLVER.IMS_PER_BATCH images
+        equally. If the sampler is no ``EpochStream``, Detectron2's loader, which cannot resume its image order.
 
     Raises:
-        ConfigError: DATASETS.TRAIN is empty, a data set is not registered, INPUT.MASK_FORMAT does not match the masks,
-            INPUT.RESIZE is invalid, or INPUT.COPY_PASTE.THRESHOLD is too low.
-        DataError: an annotation file is missing or invalid, image files are missing, no image has an object, or an
-            image has no annotated size for aspect ratio grouping. During iteration, the loader raises this error for an
-            image that cannot be decoded or does not have the annotated size.
+        ConfigError, DataError: the config or annotations are invalid, image files are missing, or no image has an
+            object. During iteration, DataError: an image cannot be decoded or does not have the annotated size.
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
