@@ -26,7 +26,7 @@ class SamplingAnalysis:
         statistics: numbers of images and instances of each category in the data set.
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
         repeat_threshold: threshold t of the repeat factors. If None, images are not repeated.
-        category_factors: (C,) repeat factors r(c) of the categories c.
+        category_factors: (C,) repeat factor of each category. If images are not repeated, all values are 1.
         epoch_images: dict from sampling method ("uniform", "stochastic" or "ceil") to the number of images per epoch.
             For "stochastic", this is the mean number. If ``repeat_threshold`` is None, the only key is "uniform".
         epoch_instances: dict from sampling method to the number of instances of each category per epoch, (C,).

@@ -34,9 +34,9 @@ class BatchPlan:
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield an infinite sequence of batches.
 
-        A batch is a pair of arrays (B,). The first array contains the indices of the images in the data set. The second
-        array contains the positions of these images in the sampler's sequence. A position counts all images of earlier
-        epochs.
+        A batch of B images is a pair of arrays (B,). The first array contains the indices of the images in the data
+        set. The second array contains the positions of these images in the sampler's sequence. A position counts all
+        images of earlier epochs.
 
         Args:
             start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.
@@ -61,7 +61,8 @@ class BatchPlan:
                 The dict is updated in place.
 
         Returns:
-            the K complete batches, (K, 2, B), sorted by the position of the last image in each batch.
+            the K complete batches of B images, (K, 2, B): image indices and positions. The batches are sorted by the
+            position of the last image in each batch.
         """
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []

@@ -52,7 +52,7 @@ class CompiledRecords(Sequence):
         tables: arrays of the annotation file, as listed in ``encoding.ARRAYS``.
         image_root: folder of the image files.
         categories: dict from category id to contiguous id, in ascending order of category ids.
-        indices: (I,) indices in the file of the images that this sequence contains. If None, use all images.
+        indices: (I,) indices in the file of the I images that this sequence contains. If None, use all images.
     """
 
     def __init__(
