@@ -17,19 +17,22 @@ Record = dict[str, Any]
 
 
 class ObjectSource(Protocol):
-    """Interface of samplers that choose the objects to paste, such as ``RareObjects``."""
+    """Interface of samplers that choose the objects to paste into an image, such as ``RareObjects``."""
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects to paste into one image. Return a list of pairs (record index, annotation index)."""
+        """Draw the objects to paste into one image.
+
+        Return a list with a pair (index of the object's dataset dict, index in its "annotations") for each object.
+        """
 
 
 class CopyPasteMapper:
-    """Mapper that pastes objects from the images of other records into the image of a record.
+    """Mapper that pastes objects from other images into the image of a dataset dict.
 
-    ``mapper`` augments both the image of the record and the images of the other records. Each object is pasted at a
-    random position inside the image. If an object is larger than the image, only the upper left part of the object is
-    pasted. Pasted pixels are removed from the masks of the covered objects, and the boxes of these objects shrink to
-    the remaining masks. Fully covered objects are removed.
+    ``mapper`` augments both the image and the other images. Each object is pasted at a random position inside the
+    image. If an object is larger than the image, only the upper left part of the object is pasted. Pasted pixels are
+    removed from the masks of the covered objects, and the boxes of these objects shrink to the remaining masks. Fully
+    covered objects are removed.
 
     In the paper, a random subset of an image's objects is pasted. This mapper pastes single objects of rare categories
     at random positions, without blending their edges. According to the paper, blending makes no difference.
@@ -39,7 +42,7 @@ class CopyPasteMapper:
     uninterrupted training.
 
     Args:
-        mapper: function that maps a record to model inputs with bitmasks, such as Detectron2's ``DatasetMapper``.
+        mapper: function that maps a dataset dict to model inputs with bitmasks, such as Detectron2's ``DatasetMapper``.
         records: dataset dicts with the objects to paste.
         objects: sampler of the objects to paste.
     """
@@ -48,7 +51,7 @@ class CopyPasteMapper:
         self.mapper, self.records, self.objects = mapper, records, objects
 
     def __call__(self, record: Record) -> Any:
-        """Return the model inputs of a record with pasted objects, or None if ``mapper`` returns None.
+        """Return the model inputs of a dataset dict with pasted objects, or None if ``mapper`` returns None.
 
         Raises:
             DataError: ``mapper`` does not return bitmasks.
@@ -63,23 +66,33 @@ class CopyPasteMapper:
         return result
 
     def _single(self, index: int, position: int) -> Record | None:
-        """Return the model inputs of a record with a single object.
+        """Return the model inputs of an image with only one of its objects.
 
         Return None if augmentation removes the object, or if the mapper replaces the image.
+
+        Args:
+            index: index of the image in ``records``.
+            position: index of the object in the "annotations" of the image.
         """
         record = self.records[index]
         source = self.mapper({**record, "annotations": [record["annotations"][position]]})
-        # The mapper may have replaced an unreadable image with the image of another record.
+        # The mapper may have replaced an unreadable image with another image, which does not contain the object.
         if source is None or source.get("image_id") != record.get("image_id") or len(source["instances"]) != 1:
             return None
         return source
 
 
 def paste(target: Record, source: Record) -> Record:
-    """Return a copy of ``target`` with the single object of ``source`` at a random position.
+    """Paste the single object of one image at a random position into another image.
+
+    Model inputs are dicts with "image" (channels, height, width) and "instances" with bitmasks.
 
     Args:
-        target, source: model inputs with "image" (channels, H, W) and "instances" with bitmasks.
+        target: model inputs of the image that receives the object. They are not modified.
+        source: model inputs of the image with the single object.
+
+    Returns:
+        the new model inputs.
     """
     pixels, mask = _cut_out(source["image"], _masks(source["instances"])[0], target["image"].shape[1:])
     if not mask.any():
@@ -97,7 +110,7 @@ def paste(target: Record, source: Record) -> Record:
 
 
 def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Crop an image (channels, H, W) and a mask (H, W) to the box around the mask.
+    """Crop an image (channels, H, W) and the mask (H, W) of an object to the box around the mask.
 
     If the box is larger than ``largest`` (height, width), keep only the upper left part of the box.
     """
@@ -114,8 +127,11 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
     """Remove covered pixels from the masks of instances, and remove fully covered instances.
 
-    The boxes of partly covered instances become the boxes of the remaining masks. ``cover`` is a bool tensor (H, W),
-    True for covered pixels.
+    The boxes of partly covered instances become the boxes around the remaining masks.
+
+    Args:
+        instances: N instances in an image of H x W pixels.
+        cover: (H, W) bool, True for covered pixels.
     """
     before = _masks(instances)
     masks = before & ~cover
@@ -131,7 +147,13 @@ def _uncovered(instances: Instances, cover: Tensor) -> Instances:
 
 
 def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> Instances:
-    """Return a copy of the instances with new masks (N, H, W), the boxes of these masks, and a new image size."""
+    """Return a copy of N instances with new masks, the boxes around these masks, and a new image size.
+
+    Args:
+        instances: the N instances.
+        masks: (N, H, W) bool, the new masks.
+        size: height H and width W of the image.
+    """
     result = Instances(size, **instances.get_fields())
     boxes = BitMasks(masks).get_bounding_boxes().tensor.to(instances.gt_boxes.tensor.dtype)
     result.gt_masks, result.gt_boxes = BitMasks(masks), Boxes(boxes)
@@ -139,7 +161,7 @@ def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> I
 
 
 def _masks(instances: Instances) -> Tensor:
-    """Return the bitmasks as a bool tensor (N, H, W). Raise DataError if the instances lack bitmasks."""
+    """Return the bitmasks of N instances as a bool tensor (N, H, W). Raise DataError if the instances lack bitmasks."""
     masks = instances.gt_masks if instances.has("gt_masks") else None
     if not isinstance(masks, BitMasks):
         found = "no masks" if masks is None else f"masks of type {type(masks).__name__}"

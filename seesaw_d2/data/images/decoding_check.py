@@ -16,20 +16,20 @@ from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
 from seesaw_d2.utils.messages import reason
 
-# Number of images that a worker process decodes per task.
+# A task of a worker process is a list (chunk) of at most this number of images.
 _CHUNK = 32
 
-# Path of an image file, and the annotated width and height of the image.
+# An image to decode: path of the file, and annotated (width, height). Values that are not annotated are None.
 _Task = tuple[str, tuple[int | None, int | None]]
 
 
 @dataclass(frozen=True)
 class Examined:
-    """Result of decoding an image file.
+    """Problem found while an image file was decoded, or no problem.
 
     Attributes:
         path: path of the file.
-        kind: kind of problem:
+        kind: type of problem:
 
             - "": the image has no problem.
             - "unreadable": the image cannot be decoded.
@@ -45,10 +45,10 @@ class Examined:
 
 
 def examine_images(records: Records, workers: int) -> Iterator[Examined]:
-    """Decode the image files of dataset dicts. Yield a result for each file, in arbitrary order.
+    """Decode the image files of dataset dicts. Yield an ``Examined`` for each file, in arbitrary order.
 
     Args:
-        records: dataset dicts. Records without a file are skipped.
+        records: dataset dicts. Dicts without "file_name" are skipped.
         workers: number of worker processes. If 1, decode in this process.
     """
     tasks = [(name, size) for name, size in files_with_sizes(records) if name is not None]
@@ -59,8 +59,9 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # Find the image whose decoder crashed. Workers start the chunks in order, so the image is in one of the first
-        # unfinished chunks. Decode each image of these chunks in a separate process.
+        # Unfinished chunks in ``left`` mean that the decoder of an image crashed. Find this image. Workers start the
+        # chunks in order, so the image is in one of the first unfinished chunks. Decode each image of these chunks in a
+        # separate process.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []
@@ -70,10 +71,15 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
 
 
 def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
-    """Decode the images of chunks in worker processes, and yield the results.
+    """Decode lists (chunks) of images in worker processes, and yield an ``Examined`` for each image.
 
     If a decoder crashes, ``ProcessPoolExecutor`` terminates all worker processes. This function then appends the
     unfinished chunks to ``left``, in order.
+
+    Args:
+        chunks: lists of images.
+        workers: number of worker processes.
+        left: empty list that receives the unfinished chunks.
     """
     with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
         futures = []
@@ -96,6 +102,7 @@ def _examine_all(tasks: list[_Task]) -> list[Examined]:
 
 
 def _examine(task: _Task) -> Examined:
+    """Read the header of an image, decode the image, and return the first problem found."""
     path, expected = task
     found, mode, several = read_header(path, expected)
     if isinstance(found, Exception):

@@ -1,4 +1,4 @@
-"""Read the format, size and depth of image files from their headers, without decoding pixels."""
+"""Read the format, size and bits per channel of image files from their headers, without decoding pixels."""
 
 import logging
 import os
@@ -14,15 +14,17 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Maximum number of files to open per data set. Opening 5000 files takes a second on a local disk, and less than a
-# minute on a network file system.
+# ``check_headers`` opens at most this number of files per data set. Opening 5000 files takes a second on a local disk,
+# and less than a minute on a network file system.
 MAX_OPENED = 5000
-_THREADS = 16
-_ORIENTATION = 0x0112
-DEEP_MODES = ("I", "F")
-# Formats that Pillow can decode only by running an external program.
+_THREADS = 16  # number of threads that read headers at the same time
+_ORIENTATION = 0x0112  # EXIF tag of the rotation or reflection with which an image is displayed
+DEEP_MODES = ("I", "F")  # first letters of Pillow's modes with more than 8 bits per channel
+# Formats that ``read_header`` refuses, because Pillow can decode them only by running an external program. The values
+# describe the formats in messages.
 _PROGRAMS = {"EPS": "a PostScript file", "WMF": "a Windows metafile"}
-# Formats of photos that can contain additional images, such as previews. These images are not frames or pages.
+# Formats whose files can contain a photo and additional images, such as previews. The additional images are not counted
+# as frames or pages.
 _PHOTO_FORMATS = ("MPO",)
 
 
@@ -31,13 +33,13 @@ class NotDecodedError(ValueError):
 
 
 class Header(NamedTuple):
-    """Information in the header of an image file.
+    """Size, mode and number of frames of an image file, read from its header.
 
     Attributes:
         size: width and height after the rotation that the EXIF data requires. Detectron2 also applies this rotation. If
             the header cannot be read, ``size`` is the error.
-        mode: Pillow's mode, or "" if the header cannot be read.
-        several: whether the file contains several frames or pages. The loaders read only the first frame or page.
+        mode: Pillow's mode, such as "RGB", or "" if the header cannot be read.
+        several: True if the file contains several frames or pages. The loaders read only the first frame or page.
     """
 
     size: tuple[int, int] | Exception
@@ -46,13 +48,13 @@ class Header(NamedTuple):
 
 
 def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn") -> None:
-    """Check that the files of a data set are images of the annotated size.
+    """Check that the image files of a data set are images and have the annotated sizes.
 
-    The function opens at most ``MAX_OPENED`` files, evenly distributed over the data set. Truncated files are not
-    detected, because their headers are valid. Files with several frames or pages cause a warning.
+    The function opens at most ``MAX_OPENED`` (5000) files, evenly distributed over the data set. Truncated files are
+    not detected, because their headers are valid. Files with several frames or pages cause a warning.
 
     Args:
-        records: dataset dicts whose files exist. Records without a file are skipped.
+        records: dataset dicts whose files exist. Dicts without "file_name" are skipped.
         name: name of the data set, for messages.
         skip: value of DATALOADER.SKIP_BAD_IMAGES. If False, raise DataError for files that are not images. If True,
             accept these files, because the loaders replace them.
@@ -65,7 +67,7 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
         DataError: a file is not an image (if ``skip`` is False), an image does not have the annotated size, or an image
             has more than 8 bits per channel (if ``deep`` is "refuse").
     """
-    # Round the step up, to open at most MAX_OPENED files.
+    # Read every n-th image. Round n up, to open at most MAX_OPENED files.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))
     opened = [(path, size) for path, size in files_with_sizes(chosen) if path is not None]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -96,6 +98,13 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
 
 
 def _check_depth(name: str, paths: list[str], deep: str) -> None:
+    """Log a warning, or raise DataError if ``deep`` is "refuse", because images have more than 8 bits per channel.
+
+    Args:
+        name: name of the data set.
+        paths: paths of the images with more than 8 bits per channel. If empty, do nothing.
+        deep: "warn" or "refuse".
+    """
     if not paths:
         return
     if deep == "refuse":
@@ -111,12 +120,15 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
 
 
 def is_image(path: str) -> bool:
-    """Return True if a file is an image of a format that Pillow decodes, even a damaged or very large image."""
+    """Return True if Pillow recognizes a file as an image and can decode its format.
+
+    Damaged and very large images also count as images.
+    """
     return not isinstance(read_header(path, (None, None)).size, (UnidentifiedImageError, NotDecodedError))
 
 
 def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
-    """Read the header of an image file. An error is not raised, but returned as ``Header.size``.
+    """Read the header of an image file. If this fails, return the error as ``Header.size`` instead of raising it.
 
     Args:
         path: path of the file.
@@ -133,8 +145,9 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(f"Pillow cannot decode the format {image.format}")
             width, height = image.size
-            # In PNG files, EXIF data can follow the pixels. Pillow then decodes the pixels before it reads the EXIF
-            # data, which is slow. Therefore read such EXIF data only if the size differs from the annotated size.
+            # In PNG files, EXIF data can follow the pixels. To read such EXIF data, Pillow first decodes the pixels,
+            # which is slow. Therefore read it only if the size differs from the annotated size, possibly because of a
+            # rotation.
             quick = image.format != "PNG" or "exif" in image.info
             turned = (quick or image.size != expected) and _is_turned(image)
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
@@ -146,7 +159,8 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
 def describe_size(path: str, expected: tuple[int | None, int | None], found: tuple[int, int]) -> str:
     """Describe the difference between an image's size and the annotated size, for messages.
 
-    The description says if a rotation by EXIF data is the reason for the difference.
+    For example: "annotated 640 x 480, found 480 x 640 after the rotation by the image's EXIF data. ...". A rotation is
+    mentioned only if it is the reason for the difference.
 
     Args:
         path: path of the image file.
@@ -176,6 +190,7 @@ def _opened(file: BinaryIO) -> Image.Image:
 
 
 def _is_turned(image: Image.Image) -> bool:
+    """Return True if EXIF data requires a rotation that swaps width and height."""
     try:
         return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
     except Exception:  # like Detectron2, assume no rotation

@@ -1,4 +1,4 @@
-"""Check the names of a data set's image files, and find missing files and files with the same content."""
+"""Check the names of a data set's image files, and find missing image files and files with the same content."""
 
 import hashlib
 import logging
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, path: str) -> None:
-    """Check that the file names in an annotation file are valid paths relative to the image folder.
+    """Check that the image file names in an annotation file are valid paths relative to the image folder.
 
     Args:
         names: file name of each image.
         ids: id of each image.
-        fields: fields of the annotation file that contain the names, for messages.
+        fields: names of the fields that contain the file names, such as '"file_name"', for messages.
         path: path of the annotation file, for messages.
 
     Raises:
@@ -52,7 +52,10 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
 
 
 def _is_file_name(name: str) -> bool:
-    """Return True if a string can be a file name. Unlike strings in JSON, file names have no unpaired surrogates."""
+    """Return True if the operating system can encode a string as a file name.
+
+    Strings in JSON can contain unpaired surrogates such as "\\ud800", which cannot be encoded.
+    """
     try:
         os.fsencode(name)
     except UnicodeError:
@@ -78,7 +81,7 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
 
 
 def missing_files(records: Records) -> list[str]:
-    """Return the image files that do not exist, in the order of the records. Skip records without a file.
+    """Return the image files that do not exist, in the order of the dataset dicts. Skip dicts without "file_name".
 
     Folders and pipes count as missing. Links are followed, even to files outside the image folder. Unlike paths in
     annotation files, links are trusted, because the owner of the image folder creates the links.
@@ -97,18 +100,18 @@ def missing_files(records: Records) -> list[str]:
             listings[folder] = _listing(folder)
         if path[len(folder) :] not in listings[folder]:
             suspects.append(name)
-    # Test each suspect, because some file systems ignore case or normalize Unicode: a file can be opened by a name that
-    # differs from the name in the listing.
+    # Test each file that is not in the listing of its folder. Some file systems ignore case or normalize Unicode, so
+    # the file may exist under a different spelling of its name.
     return [name for name in suspects if not PathManager.isfile(name)]
 
 
 def without_missing_images(records: Records, names: list[str], *, skip: bool) -> Records:
-    """Return the records whose image file exists.
+    """Return the dataset dicts whose image file exists.
 
     Args:
         records: dataset dicts.
         names: names of the data sets, for messages.
-        skip: if True, log a warning and omit records with missing images. If False, raise DataError for missing images.
+        skip: if True, log a warning and omit missing images. If False, raise DataError for missing images.
 
     Raises:
         DataError: image files are missing and ``skip`` is False, or all image files are missing.
@@ -130,9 +133,10 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Find the folders of missing files that do not exist either.
+    """Return the folders that do not exist among the folders of missing files.
 
-    Users of LVIS often lack the folder train2017 of COCO, which contains some validation images of LVIS.
+    Whole folders are often missing: users of LVIS may lack COCO's folder train2017, which contains some validation
+    images of LVIS.
 
     Args:
         missing: paths of the missing files.
@@ -145,9 +149,12 @@ def missing_folders(missing: list[str]) -> dict[str, int]:
 
 
 def same_content(paths: Sequence[str]) -> list[list[int]]:
-    """Find files with the same content. Return groups of at least two files, each a list of indices in ``paths``.
+    """Find files with the same content.
 
-    Only files whose size equals the size of another file are read.
+    To save time, only files whose size equals the size of another file are read.
+
+    Returns:
+        a list for each group of at least two equal files. The list contains the indices of these files in ``paths``.
     """
     sizes: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):
@@ -161,11 +168,12 @@ def same_content(paths: Sequence[str]) -> list[list[int]]:
 
 
 def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool = True) -> dict[str, str]:
-    """Find the files of ``second`` that are also in ``first``.
+    """Find the files in ``second`` that are also in ``first``, for example images in both training and test set.
 
     Args:
         first, second: paths of files.
-        contents: if True, compare the paths after resolving links, and the contents. If False, compare only the paths.
+        contents: if True, compare the paths and the contents. If False, compare only the paths. Links in paths are
+            always resolved.
 
     Returns:
         a dict from each shared path in ``second`` to the path of the same file in ``first``.

@@ -1,4 +1,4 @@
-"""List the files in a folder and its subfolders, and find existing files whose names resemble a missing file."""
+"""List the files in a folder and its subfolders, and find existing files with names similar to a missing file."""
 
 import contextlib
 import functools
@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 from seesaw_d2.utils.messages import first_few
 
+# File name extension of 1 to 5 letters and digits, with at least one letter. "1.25" has no extension.
 _EXTENSION = re.compile(r"\.(?=[0-9]*[A-Za-z])[0-9A-Za-z]{1,5}$")
 
 
-# Lowercase names of folders and files that operating systems and file servers create. For example, the folder __MACOSX
-# in zip archives contains the metadata of each file, and the folder @eaDir contains a thumbnail of each image.
+# Names (in lower case) of folders and files that operating systems and file servers create, and which ``is_hidden``
+# therefore treats as hidden. For example, the folder __MACOSX in zip archives contains the metadata of each file, and
+# the folder @eaDir contains a thumbnail of each image.
 _SYSTEM_FOLDERS = (
     "__macosx",
     "@eadir",
@@ -29,11 +31,12 @@ _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 
 
 class FilesBelow(NamedTuple):
-    """Sorted paths below a folder, relative to the folder and separated by "/".
+    """Files in a folder and its subfolders. Paths are sorted, relative to the folder, and separated by "/".
 
     Attributes:
         files: regular files.
-        hidden: files and folders for which ``is_hidden`` is True. The content of hidden folders is not listed.
+        hidden: files and folders whose name starts with "." or that operating systems create. The content of hidden
+            folders is not listed.
         other: broken links, pipes and devices, and folders whose content is not listed. Paths of folders end with "/".
     """
 
@@ -43,7 +46,10 @@ class FilesBelow(NamedTuple):
 
 
 def is_hidden(name: str) -> bool:
-    """Return True if a name starts with "." or is the name of a file or folder that operating systems create."""
+    """Return True if a name starts with ".", or if operating systems create files or folders with this name.
+
+    Examples of such names are "Thumbs.db" and "__MACOSX".
+    """
     return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS + _SYSTEM_FILES
 
 
@@ -84,12 +90,14 @@ def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBe
 
 
 def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]:
-    """Add a file to ``found``, or return a list with the path of a subfolder.
+    """Add a file to the list in ``found`` to which it belongs. For a subfolder, return a list with its path instead.
+
+    For files and hidden folders, the returned list is empty.
 
     Args:
         entry: file or subfolder.
         inside: path of the folder that contains ``entry``, with "/" at the end.
-        found: incomplete result of ``files_below``, which is modified in place.
+        found: incomplete return value of ``files_below``, which is modified in place.
     """
     path = f"{inside}{entry.name}"
     if is_hidden(entry.name):
@@ -140,7 +148,7 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
     """Return a sentence about similar files for a message about missing files, or "" if there are no similar files.
 
     Args:
-        near: result of ``near_files``.
+        near: dict from each missing file to a list of similar existing files, as returned by ``near_files``.
     """
     if not near:
         return ""
@@ -152,7 +160,14 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
 
 
 def _difference(name: str, path: str) -> str:
-    """Describe how two similar paths differ, such as "case" or "extension and Unicode form"."""
+    """Describe how the path of a missing file differs from the path of a similar file.
+
+    Examples are "case" and "extension and Unicode form".
+
+    Args:
+        name: path of the missing file.
+        path: path of the similar file.
+    """
     left, right = os.path.basename(name), os.path.basename(path)
     if folded(name) == folded(path):  # the folders differ at most in case or Unicode form, so compare whole paths
         left, right = name, path
@@ -173,13 +188,16 @@ def _extension(name: str) -> str:
 
 
 def _fold(name: str) -> str:
+    """Convert a name to lower case and Unicode form NFC."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """Return a dict from normalized name to the paths of the files and folders with this name in a folder.
+    """List a folder by normalized names, to find files and folders with similar names.
 
-    ``folded`` normalizes the names of files. Normalized names of folders keep the extension and end with "/".
+    Returns:
+        a dict from each normalized name to the paths of the files and folders with this normalized name. File names are
+        normalized by ``folded``, without extension. Normalized names of folders keep the extension and end with "/".
     """
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):
@@ -196,6 +214,7 @@ def _read_folder(folder: str) -> list[os.DirEntry]:
 
 
 def _is(test) -> bool:
+    """Call ``test``, such as the method ``is_file`` of an ``os.DirEntry``. Return False if it raises OSError."""
     try:
         return test()
     except OSError:  # such as the error for a link to itself

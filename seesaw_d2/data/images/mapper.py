@@ -1,4 +1,4 @@
-"""Report or replace unreadable images while records are mapped to model inputs.
+"""Report or replace unreadable images while dataset dicts are mapped to model inputs.
 
 Each mapper of this module wraps another mapper, such as Detectron2's DatasetMapper. If the wrapped mapper raises an
 error, the wrapper reads the image again. If reading fails, the image is the cause of the error.
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 Mapper = Callable[[Record], Record]
 
-# Number of consecutive unreadable images after which ReplacingMapper raises an error.
+# After this number of unreadable images in a row, ``ReplacingMapper`` raises an error instead of trying forever.
 _MAX_REPLACEMENTS = 100
 
 
@@ -32,7 +32,10 @@ class UnreadableImageError(DataError):
 
 
 class _WritableTransform(T.Transform):
-    """Transform that copies read-only arrays. PyTorch warns if a tensor shares memory with a read-only array."""
+    """Transform that copies read-only images and masks, and changes nothing else.
+
+    PyTorch warns if a tensor shares memory with a read-only array.
+    """
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         # Images with several channels need no copy here, because the mapper later copies them when it moves the
@@ -67,10 +70,10 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 
 
 class CheckedMapper:
-    """Wrapper of a mapper that names the image file in the error for an unreadable image.
+    """Mapper that calls another mapper, and raises an error with the file name if the image is unreadable.
 
     Args:
-        mapper: mapper to wrap.
+        mapper: the other mapper, a function that maps a dataset dict to model inputs.
     """
 
     _advice = ". Set DATALOADER.SKIP_BAD_IMAGES True to skip such images."
@@ -79,7 +82,7 @@ class CheckedMapper:
         self.mapper = with_writable_arrays(mapper)
 
     def __call__(self, record: Record) -> Record:
-        """Return the model inputs of a record.
+        """Return the model inputs of a dataset dict.
 
         Raises:
             UnreadableImageError: the image cannot be decoded.
@@ -92,6 +95,7 @@ class CheckedMapper:
             raise
 
     def _check_image(self, record: Record) -> None:
+        """Raise an error if the image of a dataset dict cannot be decoded or does not have the annotated size."""
         path = record.get("file_name")
         if path is None:  # the image is in memory, so there is no file to check
             return
@@ -110,15 +114,15 @@ class CheckedMapper:
 
 
 class ReplacingMapper(CheckedMapper):
-    """Wrapper of a mapper for training that replaces a record with an unreadable image by another record.
+    """Mapper for training that calls another mapper, and replaces an unreadable image by another image.
 
-    The other record depends only on the file name of the image. Therefore a resumed run chooses the same record. A
-    mapper of Detectron2 can also return None to skip a record, but Detectron2 0.6 then raises a TypeError with Python
-    3.11 or newer.
+    The other image depends only on the file name of the unreadable image. Therefore a resumed run chooses the same
+    image. A mapper of Detectron2 can also return None to skip an image, but Detectron2 0.6 then raises a TypeError with
+    Python 3.11 or newer.
 
     Args:
-        mapper: mapper to wrap.
-        records: records from which the other record is drawn.
+        mapper: the wrapped mapper, a function that maps a dataset dict to model inputs.
+        records: dataset dicts from which the other image is drawn.
     """
 
     _advice = ""
@@ -142,12 +146,12 @@ class ReplacingMapper(CheckedMapper):
 
 
 class BlankingMapper(CheckedMapper):
-    """Wrapper of a mapper for evaluation that replaces an unreadable image by a black image of the annotated size.
+    """Mapper for evaluation that calls another mapper, and replaces an unreadable image by a black image.
 
-    Evaluation counts the objects in an unreadable image as missed.
+    The black image has the annotated size. Evaluation counts the objects in an unreadable image as missed.
 
     Args:
-        mapper: mapper to wrap.
+        mapper: the wrapped mapper, a function that maps a dataset dict to model inputs.
     """
 
     _advice = ""
@@ -160,6 +164,7 @@ class BlankingMapper(CheckedMapper):
             return self._blank(record)
 
     def _blank(self, record: Record) -> Record:
+        """Return the model inputs of a dataset dict with a black image, augmented like other images."""
         channels = 1 if getattr(self.mapper, "image_format", None) == "L" else 3
         image = T.AugInput(np.zeros((record["height"], record["width"], channels), dtype=np.uint8))
         self.mapper.augmentations(image)

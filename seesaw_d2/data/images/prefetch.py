@@ -9,7 +9,9 @@ Batch = list[dict[str, Any]]
 
 
 def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Batch]]) -> Iterator[Batch]:
-    """Yield copies of the batches in order. The copy of a batch starts before the previous batch is yielded.
+    """Yield copies of the batches in order. Start to copy each batch before the previous copy is yielded.
+
+    Therefore a batch is copied to the GPU while the model trains on the previous batch.
 
     Args:
         batches: batches to copy.
@@ -29,8 +31,9 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 class ToDevice:
     """Callable that copies the tensors of a batch, such as images, from pinned memory to a GPU on a separate stream.
 
-    Pass an instance as argument ``send`` of ``prefetched``. Annotations are not copied, because they are small, and the
-    model copies them later.
+    Pass an instance as argument ``send`` of ``prefetched``. Calling the instance starts the copy and returns a
+    function, which waits for the copy and returns it. Annotations are not copied, because they are small, and the model
+    copies them later.
 
     Args:
         device: the GPU.
@@ -48,7 +51,7 @@ class ToDevice:
             current = torch.cuda.current_stream(self._device)
             current.wait_event(arrived)
             for value in (value for item in moved for value in item.values() if isinstance(value, torch.Tensor)):
-                value.record_stream(current)  # keep the allocator from reusing the memory while this stream reads it
+                value.record_stream(current)  # so that the memory is not reused before this stream has read it
             return moved
 
         return wait

@@ -18,7 +18,9 @@ from PIL import Image
 from seesaw_d2.data.images.semantic_mapper import SemanticMapper, has_semantic_head
 from seesaw_d2.errors import ConfigError
 
+# Allowed values of INPUT.RESIZE.
 PILLOW, PYTORCH, OPENCV = "pillow", "pytorch", "opencv"
+# OpenCV's constants for the interpolation methods that Detectron2 selects by Pillow's constants.
 _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
 
 
@@ -30,10 +32,10 @@ class PyTorchResizeTransform(T.ResizeTransform):
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize an image to the size that was passed to the constructor.
+        """Resize an image from (h, w) to (new_h, new_w), which are arguments of the constructor.
 
         Args:
-            img: (H, W) or (H, W, channels).
+            img: (h, w) or (h, w, channels).
             interp: Pillow's constant for the filter. If None, use the filter that was passed to the constructor.
         """
         if (self.interp if interp is None else interp) != Image.BILINEAR or img.dtype != np.uint8:
@@ -48,7 +50,7 @@ class PyTorchResizeTransform(T.ResizeTransform):
 
 
 class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
-    """Version of Detectron2's ``ResizeShortestEdge`` that returns a ``PyTorchResizeTransform``."""
+    """Version of Detectron2's ``ResizeShortestEdge`` that resizes with PyTorch (``PyTorchResizeTransform``)."""
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         plain = super().get_transform(image)
@@ -65,34 +67,35 @@ class OpenCVResizeTransform(T.ResizeTransform):
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize an image to the size that was passed to the constructor.
+        """Resize an image from (h, w) to (new_h, new_w), which are arguments of the constructor.
 
         Args:
-            img: (H, W) or (H, W, channels).
+            img: (h, w) or (h, w, channels).
             interp: Pillow's constant for the bilinear or nearest filter. If None, use the filter that was passed to the
                 constructor.
         """
         assert img.shape[:2] == (self.h, self.w)
         code = _CODES[self.interp if interp is None else interp]
         resized = cv2.resize(np.ascontiguousarray(img), (self.new_w, self.new_h), interpolation=code)
-        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])  # OpenCV removes a dimension of size 1
+        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])  # OpenCV omits the dimension of a single channel
 
     def inverse(self) -> "OpenCVResizeTransform":
         return OpenCVResizeTransform(self.new_h, self.new_w, self.h, self.w, self.interp)
 
 
 class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
-    """Version of Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform``.
+    """Version of Detectron2's ``ResizeShortestEdge`` that resizes with OpenCV and rounds new sizes like MMDetection.
 
-    New sizes are rounded as in MMDetection. Both Detectron2 and MMDetection scale an image of h x w pixels by the
-    factor min(short / min(h, w), long / max(h, w)). Here, "short" is the wanted length of the shorter edge, and "long"
-    is the maximum length of the longer edge. Detectron2 also rounds an intermediate result. Therefore the new sizes
-    differ by one pixel for about 3 in 10,000 image sizes.
+    Both Detectron2 and MMDetection scale an image of h x w pixels by the factor
+    min(short / min(h, w), long / max(h, w)).
+    Here, "short" is the wanted length of the shorter edge, and "long" is the maximum length of the longer edge.
+    Detectron2 also rounds an intermediate value. Therefore the new sizes differ by one pixel for about 3 in 10,000
+    image sizes.
     """
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         low, high = self.short_edge_length[0], self.short_edge_length[-1]
-        # With the same seed, this code draws the same sizes as Detectron2.
+        # Draw random numbers exactly like Detectron2's method, so that both draw the same sizes with the same seed.
         size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
         if size == 0:
             return T.NoOpTransform()
@@ -101,13 +104,21 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
 
     @staticmethod
     def get_output_shape(oldh: int, oldw: int, short_edge_length: int, max_size: int) -> tuple[int, int]:
-        """Return the new (height, width) in pixels, rounded like ``rescale_size`` of mmcv 2.1.0."""
+        """Return the new (height, width) in pixels, rounded like ``rescale_size`` of mmcv 2.1.0.
+
+        Args:
+            oldh, oldw: height and width of the image.
+            short_edge_length: wanted length of the shorter edge.
+            max_size: maximum length of the longer edge.
+        """
         scale = min(short_edge_length / min(oldh, oldw), max_size / max(oldh, oldw))
         return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
 
 
 def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> list[T.Augmentation]:
     """Replace ``ResizeShortestEdge`` in a list of augmentations with the implementation that INPUT.RESIZE selects.
+
+    Return a new list. The other augmentations stay unchanged.
 
     Raises:
         ConfigError: INPUT.RESIZE is invalid.
@@ -118,22 +129,30 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     resizing = PyTorchResizeShortestEdge
     if cfg.INPUT.RESIZE == OPENCV:
         resizing = OpenCVResizeShortestEdge
-        # Disable OpenCV's threads. A forked worker process does not inherit these threads and would wait for them
+        # Disable OpenCV's threads. A forked worker process does not inherit these threads, and would wait for them
         # forever.
         cv2.setNumThreads(0)
     return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 
 
 def _by(resizing: type[T.ResizeShortestEdge], plain: T.ResizeShortestEdge) -> T.ResizeShortestEdge:
+    """Return an augmentation of the class ``resizing`` with the settings of ``plain``."""
     style = "range" if plain.is_range else "choice"
     return resizing(plain.short_edge_length, plain.max_size, style, plain.interp)
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
-    """Build a mapper that resizes images with the library that INPUT.RESIZE selects.
+    """Build a mapper from dataset dicts to model inputs, with the library that INPUT.RESIZE selects for resizing.
 
     The mapper is a ``SemanticMapper`` for models with a semantic segmentation head, and Detectron2's ``DatasetMapper``
     for other models.
+
+    Args:
+        cfg: config of the model and of the augmentations.
+        is_train: if True, build the mapper for training. If False, build the mapper for evaluation.
+
+    Raises:
+        ConfigError: INPUT.RESIZE is invalid.
     """
     plain = DatasetMapper.from_config(cfg, is_train)["augmentations"]
     kind = SemanticMapper if has_semantic_head(cfg) else DatasetMapper
@@ -144,6 +163,6 @@ def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
 
 
 def validate_resizing(cfg: CfgNode) -> None:
-    """Raise ConfigError if INPUT.RESIZE is invalid."""
+    """Raise ConfigError if INPUT.RESIZE is not "pillow", "pytorch" or "opencv"."""
     if cfg.INPUT.RESIZE not in (PILLOW, PYTORCH, OPENCV):
         raise ConfigError(f'INPUT.RESIZE: expected "{PILLOW}", "{PYTORCH}" or "{OPENCV}", found {cfg.INPUT.RESIZE!r}')

@@ -1,4 +1,4 @@
-"""Find the images in a folder, and list the skipped files and folders by reason."""
+"""Find the images in a folder, and list the skipped files and folders with the reasons for skipping."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,21 +9,23 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# Files with these extensions count as images without being opened, because reading the headers of the 1.3 million files
-# of ImageNet would take minutes at every start. Later checks report invalid images. Files with other extensions are
-# opened, and count as images if Pillow recognizes the content.
+# Files with these extensions count as images without being opened. Opening the 1.3 million files of ImageNet would take
+# minutes at every start. Later checks report invalid images. Files with other extensions are opened, and count as
+# images if Pillow recognizes the content.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
-_THREADS = 16
+_THREADS = 16  # number of threads that read files at the same time
 
 
 class FolderScan(NamedTuple):
-    """Result of ``scan_folder``. All paths are sorted and relative to the folder.
+    """Images found in a folder, and skipped files. All paths are sorted and relative to the folder.
 
     Attributes:
-        images: paths of the images. Broken links with the extension of an image are included.
-        passed_over: dict from the reason for skipping to the paths of the skipped files and folders.
+        images: paths of the images. Broken links with the extension of an image are included, because a later check
+            reports them as missing images.
+        passed_over: dict from the reason for skipping, such as "hidden" or "not images", to the paths of the skipped
+            files and folders.
     """
 
     images: list[str]
@@ -31,7 +33,9 @@ class FolderScan(NamedTuple):
 
 
 def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
-    """Find the images in a folder. Images are recognized by an extension of ``IMAGE_EXTENSIONS`` or by their content.
+    """Find the images in a folder.
+
+    A file is an image if it has a usual extension, such as ".jpg" or ".PNG", or if Pillow recognizes its content.
 
     Args:
         folder: the folder.
@@ -57,10 +61,14 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
 
 
 def has_image_extension(path: str) -> bool:
-    """Return True if a file name has an extension of ``IMAGE_EXTENSIONS``, in upper or lower case."""
+    """Return True if a file name has a usual image extension, such as ".jpg", in upper or lower case."""
     return os.path.splitext(path)[1].lower() in IMAGE_EXTENSIONS
 
 
 def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
-    """Describe ``FolderScan.passed_over`` for a message: the number of paths and the first paths for each reason."""
+    """Describe skipped files for a message, such as "2 hidden (.a, .b); 1 not images (notes.txt)".
+
+    Args:
+        passed_over: dict from the reason for skipping to the paths of the skipped files and folders.
+    """
     return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())

@@ -1,4 +1,4 @@
-"""Map records to model inputs for semantic segmentation."""
+"""Map dataset dicts to model inputs for semantic segmentation."""
 
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ def has_semantic_head(cfg: CfgNode) -> bool:
 
 
 class SemanticMapper(DatasetMapper):
-    """Version of Detectron2's ``DatasetMapper`` for records with label maps of semantic segmentation.
+    """Version of Detectron2's ``DatasetMapper`` for images with label maps for semantic segmentation.
 
     In training, the mapper checks the pixel values of the label map. In evaluation, the mapper returns the path of the
     label map instead of the pixels, because the evaluator reads the label map in the original size.
@@ -32,10 +32,10 @@ class SemanticMapper(DatasetMapper):
     values: ClassVar[tuple[int, int]] = (0, 255)
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the model inputs of a record.
+        """Return the model inputs of a dataset dict.
 
         Raises:
-            DataError: in training, a pixel value is neither a class index nor the ignored value.
+            DataError: in training, a pixel value of the label map is neither a class index nor the ignored value.
         """
         result = super().__call__(record)
         path, labels = record["sem_seg_file_name"], result["sem_seg"]

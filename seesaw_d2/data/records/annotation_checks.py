@@ -1,7 +1,7 @@
-"""Check the fields, types, ids and references of an annotation file.
+"""Check the fields, types, ids and references in a parsed annotation file (COCO or LVIS format).
 
-Each check first tests the values of a field in all entries together, which is fast. If this test fails, a slower search
-finds the invalid entries.
+Each check first tests a field of all images, categories or annotations together, which is fast. If this test fails, a
+slower loop finds the invalid values.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = {int, float}
 _MISSING = object()
-# Maximum height and width of an image in pixels. This limit prevents overflows in computations with lengths and areas.
+# Larger image heights and widths in pixels are refused, because computations with lengths and areas could overflow.
 MAX_SIDE = 1_000_000
 
 
 def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
-    """Return the list ``data[key]``, and check that all entries of the list are JSON objects.
+    """Return the list ``data[key]`` of a parsed annotation file, for example ``data["images"]``.
 
     Raises:
-        DataError: the key is missing, the value is not a list, or an entry is not an object.
+        DataError: the key is missing, the value is not a list, or an element of the list is not a JSON object.
     """
     if key not in data:
         found = f"only the keys {first_few(sorted(data), limit=8)}{foreign_format(data)}" if data else "no keys"
@@ -45,11 +45,11 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
 
 
 def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
-    """Check that the values of categories can be displayed and written to files.
+    """Check that the names and all other values of categories can be printed and can be saved in files.
 
     Raises:
-        DataError: a string contains an unpaired surrogate ("\\ud800"), which UTF-8 cannot encode, an integer has more
-            than 64 bits, or "name" or "supercategory" is not a string.
+        DataError: "name" or "supercategory" is not a string, an integer has more than 64 bits, or a string contains an
+            unpaired surrogate ("\\ud800"), which UTF-8 cannot encode.
     """
     names = column(categories, "categories", "name", path)
     bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
@@ -66,17 +66,16 @@ def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
 
 
 def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list[Any]:
-    """Return the value of a field in every entry of a list.
+    """Return the values of one field, such as the "height" of all images, as a list.
 
     Args:
-        items: the entries.
-        key: name of the list in the file, for messages.
-        field: name of the field.
+        items: the images, categories or annotations of the file, which are parsed JSON objects.
+        key: name of the list ``items`` in the file, such as "images", for messages.
+        field: name of the field, such as "height".
         path: path of the file, for messages.
 
     Raises:
-        DataError: an entry lacks the field. The message lists the ids of the entries without the field or, if ids are
-            missing, the positions of these entries in the list.
+        DataError: an object lacks the field. The message lists the ids or list positions of such objects.
     """
     values = [item.get(field, _MISSING) for item in items]
     if type(_MISSING) in set(map(type, values)):
@@ -89,10 +88,12 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
 
 
 def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the value of an integer field in every entry, (len(items),) int64. See ``column`` for the arguments.
+    """Return the values of an integer field, such as the "height" of all images, (len(items),) int64.
+
+    ``items`` is the list ``key``, such as "images", of the file ``path``. ``field`` is the name of the field.
 
     Raises:
-        DataError: an entry lacks the field, or a value is not an integer with at most 64 bits.
+        DataError: an object lacks the field, or a value is not an integer with at most 64 bits.
     """
     values = column(items, key, field, path)
     if set(map(type, values)) <= {int}:
@@ -107,7 +108,11 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the result of ``integer_column``. Raise DataError if a value is not in [1, ``MAX_SIDE``]."""
+    """Return the values of a positive integer field, such as the "height" of all images, (len(items),) int64.
+
+    Raises:
+        DataError: an object lacks the field, or a value is not an integer from 1 to ``MAX_SIDE`` (a million).
+    """
     values = integer_column(items, key, field, path)
     bad = (values < 1) | (values > MAX_SIDE)
     if bad.any():
@@ -119,14 +124,14 @@ def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str
 
 
 def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
-    """Return the ids of the entries, (len(items),) int64. Raise DataError for missing, invalid or repeated ids."""
+    """Return the "id" of all objects, (len(items),) int64. Raise DataError for missing, invalid or repeated ids."""
     ids = integer_column(items, key, "id", path)
     check_unique(ids, key, path)
     return ids
 
 
 def check_unique(ids: np.ndarray, key: str, path: str) -> None:
-    """Raise DataError if an id occurs twice in the list ``key`` of a file."""
+    """Raise DataError if an id occurs twice in the list ``key``, such as "images", of the file ``path``."""
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         twice = first_few(values[counts > 1])
@@ -137,9 +142,9 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
     """Raise DataError if an annotation refers to an image or category that does not exist.
 
     Args:
-        ids: (M,) value of ``field`` in each of the M annotations.
-        field: "image_id" or "category_id".
-        targets: ids of all images or of all categories.
+        ids: (M,) the image id or the category id of each of the M annotations.
+        field: field with these ids, "image_id" or "category_id".
+        targets: ids of all images or of all categories in the file.
         key: "images" or "categories", for messages.
         path: path of the file, for messages.
         owners: (M,) ids of the annotations, for messages.
@@ -154,15 +159,14 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
 
 
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
-    """Check the lists of category ids in the entries of images, such as "neg_category_ids" in LVIS.
+    """Check a field of images that contains a list of category ids, such as "neg_category_ids" in LVIS.
 
-    Ids of unknown categories cause a warning instead of an error, because users remove categories from LVIS files
-    without changing these lists.
+    Unknown ids cause only a warning, because users often remove categories without updating these lists.
 
     Args:
-        images: entries of the images. Some entries may lack the list.
-        field: name of the list, one of ``ID_LISTS``.
-        category_ids: ids of the categories.
+        images: the images of the file, which are parsed JSON objects. Some images may lack the field.
+        field: name of the field, "neg_category_ids" or "not_exhaustive_category_ids".
+        category_ids: ids of all categories in the file.
         path: path of the file, for messages.
 
     Raises:
@@ -192,7 +196,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Raise DataError if an area is infinite or not numeric (a string). Missing, null and NaN areas are allowed."""
+    """Raise DataError if an annotation's "area" is infinite or not a number. Missing, null and NaN are allowed."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))
@@ -213,7 +217,7 @@ def count_nan_areas(data: dict[str, Any]) -> int:
 
 
 def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
-    """Raise DataError if a field of an entry is neither 0, 1, false, true nor missing."""
+    """Raise DataError if a field, such as "iscrowd", has a value other than 0, 1, false and true. It may be missing."""
     values = [item.get(field, 0) for item in items]
     if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
         return
@@ -223,11 +227,7 @@ def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) ->
 
 
 def float_array(numbers: list) -> np.ndarray:
-    """Convert a list to a float64 array. Integers that are too large for float64 become infinity.
-
-    Args:
-        numbers: numbers, or lists of numbers with equal lengths.
-    """
+    """Convert numbers, or lists of equal length, to float64. Integers beyond the range of float64 become infinity."""
     try:
         return np.array(numbers, dtype=np.float64)
     except OverflowError:
@@ -243,7 +243,7 @@ def _float(number: float) -> float:
 
 
 def _label(items: list[dict[str, Any]], indices) -> str:
-    """Name entries in a message by their ids ("ids 3, 7") or, if an id is missing, by their positions in the list."""
+    """Name the objects at ``indices`` in a message: by their ids ("ids 3, 7") or, without ids, by these indices."""
     ids = [items[index].get("id") for index in indices]
     if all(type(value) is int for value in ids):
         return f"ids {first_few(ids)}"

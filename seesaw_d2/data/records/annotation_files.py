@@ -1,6 +1,6 @@
-"""Read and check annotation files, and convert annotation files to Detectron2's dataset dicts.
+"""Read and check COCO and LVIS annotation files, and convert them to Detectron2's dataset dicts.
 
-``cache/part_reading.py`` checks large files faster, and uses ``AnnotationChecker`` for parts that it does not support.
+Large files are checked faster by ``cache/part_reading.py``, which uses ``AnnotationChecker`` only for unusual parts.
 """
 
 import dataclasses
@@ -25,20 +25,19 @@ from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
 
 @dataclass(frozen=True, eq=False)
 class AnnotationFile:
-    """Checked content of an annotation file. An entry is a parsed JSON object with all fields of the file.
+    """Checked content of an annotation file. Its images, categories and annotations are parsed JSON objects.
 
     Attributes:
         path: path of the file.
-        format: a key of ``FORMATS``.
-        images: entries of the images, sorted by id.
+        format: name of the file's format, "lvis", "coco" or another key of ``FORMATS``.
+        images: the images, sorted by id.
         image_files: file name of each image, relative to the image folder.
-        categories: entries of the categories, sorted by id. The index of an entry in this list is Detectron2's
-            contiguous id of the category.
-        annotations: entries of the M annotations for training, in the order of the file. Invalid polygons are removed.
-            If None, the file contains no annotations, like LVIS's test sets.
-        has_area: (M,) bool, whether the box of the annotation has a positive width and height.
-        ground_truth: entries of all annotations for evaluation, in the order of the file. Invalid polygons are kept. If
-            None, the file contains no annotations.
+        categories: the categories, sorted by id. The list index of a category is its contiguous id in Detectron2.
+        annotations: the M annotations for training, in the order of the file. Polygons that training cannot use are
+            removed. If None, the file contains no annotations, like LVIS's test sets.
+        has_area: (M,) bool, True if the box of the annotation has a positive width and height.
+        ground_truth: all annotations for evaluation, in the order of the file. Polygons that training cannot use are
+            kept. If None, the file contains no annotations.
     """
 
     path: str
@@ -59,7 +58,7 @@ class AnnotationFile:
         return [category["name"] for category in self.categories]
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> list[dict[str, Any]]:
-        """Return Detectron2's dataset dicts, sorted by image id.
+        """Return Detectron2's dataset dicts, one per image, sorted by image id.
 
         Objects whose box has zero width or height are omitted. Crowds (``iscrowd`` 1) are included, because
         Detectron2's mapper removes crowds. If the file contains no annotations, the dicts lack the key "annotations".
@@ -92,22 +91,25 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
     Args:
         path: path of the JSON file.
-        dataset_format: a key of ``FORMATS``, or "auto" to use the first format that matches the content of the file.
+        dataset_format: name of a format ("lvis", "coco" or another key of ``FORMATS``). "auto" selects the first format
+            that matches the content of the file.
 
     Raises:
-        DataError: the file is missing, ``annotation_checks`` or ``box_and_mask_checks`` finds invalid content, or the
-            content does not determine the format.
+        DataError: the file is missing, its content is invalid, or "auto" cannot determine the format.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
 
 def parse_annotations(path: str) -> dict[str, Any]:
-    """Parse an annotation file, and return the JSON object. Only the ``area`` of an annotation may be NaN."""
+    """Parse an annotation file, and return the JSON object. NaN is allowed only as the ``area`` of an annotation."""
     return load_json_object(path, count_nan=checks.count_nan_areas, describe=foreign_format)
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Check the parsed content of a file as in ``read_annotations``. Remove invalid polygons from ``data`` in place."""
+    """Check the parsed content ``data`` of the annotation file ``path``, and return the checked content.
+
+    Polygons that training cannot use are removed from ``data`` in place. ``dataset_format`` is a format name or "auto".
+    """
     found = find_format(dataset_format, data, path)
     if found.convert is not None:
         try:
@@ -118,7 +120,7 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
                 f"{error}). Check that the file has the format {found.name!r}."
             ) from error
     header = read_header(data, path, found)
-    # LVIS's test sets contain no annotations. ``check_annotated`` raises an error if such a file is used for training.
+    # LVIS's test sets contain no annotations. The check ``check_annotated`` refuses such a file only for training.
     if "annotations" not in data:
         return header
     checker = AnnotationChecker(header)
@@ -159,11 +161,13 @@ def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFo
 
 @dataclass(frozen=True, eq=False)
 class CheckedAnnotations:
-    """Result of ``AnnotationChecker.check``.
+    """All annotations of a file, or a part of them, after all checks.
 
     Attributes:
-        annotations, has_area, ground_truth: as in ``AnnotationFile``, but only for the checked annotations.
+        annotations: the M annotations for training, without polygons that training cannot use.
+        has_area: (M,) bool, True if the box of the annotation has a positive width and height.
         findings: problems that cause warnings instead of errors.
+        ground_truth: all annotations for evaluation, with all polygons.
     """
 
     annotations: list[dict[str, Any]]
@@ -173,10 +177,10 @@ class CheckedAnnotations:
 
 
 class AnnotationChecker:
-    """Checker for the annotations of a file. Several processes can each check a part of the annotations.
+    """Checker for the annotations of a file. Several processes can each check some of the annotations.
 
     Args:
-        header: result of ``read_header`` for the file, with I images and C categories.
+        header: the file's checked I images and C categories, as returned by ``read_header``.
 
     Attributes:
         path: path of the file.
@@ -188,18 +192,14 @@ class AnnotationChecker:
 
     def __init__(self, header: AnnotationFile):
         self.path = header.path
-        # Evaluation in COCO's format does not use "ignore".
+        # Only LVIS's evaluation reads the field "ignore". Other files may contain any value in this field.
         self.flags = ("iscrowd", "ignore") if header.format == "lvis" else ("iscrowd",)
         self.image_ids = np.array([image["id"] for image in header.images], np.int64)
         self.sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)
         self.category_ids = np.array(header.category_ids, np.int64)
 
     def check(self, annotations: list[dict[str, Any]]) -> CheckedAnnotations:
-        """Check all annotations of the file, or a part of the annotations.
-
-        Raises:
-            DataError: an annotation is invalid.
-        """
+        """Check all annotations of the file, or a part of them. Raise DataError if an annotation is invalid."""
         path = self.path
         ids = checks.id_column(annotations, "annotations", path)
         owners = self._references(annotations, "image_id", self.image_ids, "images", ids)
@@ -226,10 +226,10 @@ class AnnotationChecker:
         return CheckedAnnotations(kept, has_area[keep], findings, ground_truth)
 
     def finish(self, findings: Sequence[Findings]) -> None:
-        """Check that the annotation ids of the file are unique, and log warnings about the findings.
+        """Check that all annotation ids of the file are different, and log warnings about the findings.
 
         Args:
-            findings: findings in each part of the file.
+            findings: problems found by each call of ``check``, together for all annotations of the file.
 
         Raises:
             DataError: two annotations have the same id.

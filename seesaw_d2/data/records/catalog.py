@@ -21,7 +21,7 @@ from seesaw_d2.utils.messages import first_few, reason
 
 
 class LazyMetadata(Metadata):
-    """Subclass of Detectron2's ``Metadata`` that reads the categories from the annotation file at the first access."""
+    """Detectron2's ``Metadata``, extended to read the categories from the annotation file on first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
@@ -32,14 +32,20 @@ class LazyMetadata(Metadata):
         return super().__getattr__(key)
 
     def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
-        # Write to __dict__, because Detectron2's __setattr__ would access the old value and thereby read the file.
+        # Write to __dict__ directly. Detectron2's __setattr__ first compares with the old value, which would read the
+        # file.
         self.__dict__["thing_classes"] = file.category_names
         contiguous = {value: index for index, value in enumerate(file.category_ids)}
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
 def check_registered(name: str, key: str) -> None:
-    """Raise ConfigError if no data set has this name. ``key`` is the config key that contains the name."""
+    """Raise ConfigError if no data set with this name is registered in Detectron2's DatasetCatalog.
+
+    Args:
+        name: name of the data set.
+        key: config key that contains the name, such as "DATASETS.TRAIN", for messages.
+    """
     if name not in DatasetCatalog:
         near = map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5))
         hint = did_you_mean(near) or ". Add the data set to DATASETS.REGISTER."
@@ -47,10 +53,11 @@ def check_registered(name: str, key: str) -> None:
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:
-    """Return the dataset dicts of a registered data set, without checking the image files.
+    """Return the dataset dicts of a registered data set. Do not check whether the image files exist.
 
     Returns:
-        a list, or for a large annotation file a ``CompiledRecords``, which creates each dict on access.
+        a list of dicts. For a large annotation file, a ``CompiledRecords``, a sequence that creates each dict on
+        access.
 
     Raises:
         DataError: the annotation file is missing or invalid, or contains no images.
@@ -79,7 +86,7 @@ def _registered_dicts(name: str) -> list[dict[str, Any]]:
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
-    """Return the annotation file of a registered data set. Callers share the entries, so do not modify the entries.
+    """Return the annotation file of a registered data set. Do not modify the result, because all callers share it.
 
     Raises:
         ConfigError: the data set is not registered, or its metadata has no ``json_file``.
@@ -89,11 +96,12 @@ def read_annotation_file(name: str) -> AnnotationFile:
 
 
 def _annotation_file(name: str, read: Callable):
-    """Open the annotation file of a data set, and store the categories in Detectron2's metadata.
+    """Open the annotation file of a registered data set, and store its categories in Detectron2's metadata.
 
     Args:
         name: name of the data set.
-        read: function that opens the file, either ``open_annotations`` or ``open_whole``.
+        read: function that opens the file. ``open_annotations`` compiles large files to arrays on disk. ``open_whole``
+            reads the whole file into memory.
     """
     if name not in DatasetCatalog.list():
         raise ConfigError(
@@ -107,7 +115,8 @@ def _annotation_file(name: str, read: Callable):
             "path of the annotation file."
         )
     path = PathManager.get_local_path(metadata.json_file)
-    # The metadata of Detectron2's built-in data sets lacks ``dataset_format``, so use the evaluator type.
+    # Only data sets of this package have the metadata ``dataset_format``. For Detectron2's built-in data sets, derive
+    # the format from the evaluator type.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):
@@ -118,7 +127,7 @@ def _annotation_file(name: str, read: Callable):
 
 
 def category_ids(name: str, file: AnnotationFile) -> list[int]:
-    """Return the category ids of a data set, sorted by Detectron2's contiguous ids.
+    """Return the category ids of a data set, in the order of Detectron2's contiguous ids (class indices).
 
     Args:
         name: name of the data set.
@@ -129,19 +138,19 @@ def category_ids(name: str, file: AnnotationFile) -> list[int]:
 
 
 def class_names(name: str) -> list[str] | None:
-    """Return the category names of a registered data set, sorted by index, or None if the names are unknown."""
+    """Return the category names of a registered data set in the order of class indices, or None if unknown."""
     return MetadataCatalog.get(name).get("thing_classes")
 
 
 def categories_of(name: str, key: str) -> Categories | None:
-    """Return the categories of a data set, sorted by index, or None if the categories are unknown.
+    """Return the category names of a data set in the order of class indices, or None if the names are unknown.
 
-    The names of a COCO data set are read from the annotation file, because Detectron2's metadata contains the names
-    only after the data set is loaded.
+    For data sets of ``register_coco_instances``, read the names from the annotation file, because Detectron2's metadata
+    contains the names only after the data set is loaded.
 
     Args:
         name: name of the data set.
-        key: config key that contains the name, for messages.
+        key: config key that contains the name, such as "DATASETS.TRAIN", for messages.
 
     Raises:
         DataError: the annotation file is missing or invalid.
@@ -156,15 +165,14 @@ def categories_of(name: str, key: str) -> Categories | None:
 
 
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
-    """Return a dict from category id to Detectron2's contiguous id.
+    """Return a dict from each category id of a data set to Detectron2's contiguous id (class index).
 
-    If the metadata of the data set contains this dict, return the dict in the metadata. The metadata of Detectron2's
-    built-in LVIS data sets contains a list of category names instead. If this list equals the names in the file, the
-    contiguous id of a category is its index in ``file.category_ids``. Otherwise, the contiguous id is the category id
-    minus 1.
+    The dict comes from the metadata of the data set. The metadata of Detectron2's built-in LVIS data sets contains only
+    the category names. If these names equal the names in the file, the contiguous id of a category is its index in
+    ``file.category_ids``. Otherwise, the contiguous id is the category id minus 1.
 
     Raises:
-        DataError: the dict lacks a category id of the file.
+        DataError: the file contains a category id that is not in the dict.
     """
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")

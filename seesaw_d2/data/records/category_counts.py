@@ -18,7 +18,7 @@ class CategoryStatistics:
     """Numbers of images and instances of each category. Crowds are not counted.
 
     Attributes:
-        names: C category names, ordered by index.
+        names: names of the C categories, in the order of class indices.
         num_images: number of all images.
         num_annotated_images: number of images with at least one instance.
         image_count: (C,) int64, number of images with at least one instance of each category.
@@ -35,15 +35,15 @@ class CategoryStatistics:
     def from_dataset_dicts(
         cls, dicts: Sequence[dict[str, Any]], num_classes: int, names: Sequence[str] | None = None
     ) -> "CategoryStatistics":
-        """Count the objects of Detectron2's dataset dicts.
+        """Count the images and instances of each category in Detectron2's dataset dicts.
 
         Args:
             dicts: dataset dicts. A dict without the key "annotations" counts as an image without instances.
             num_classes: number of categories C.
-            names: C category names. If None, use the indices as names.
+            names: C category names. If None, use the class indices as names.
 
         Raises:
-            DataError: a category index is not in [0, C).
+            DataError: a ``category_id`` in the dicts is not in [0, C).
         """
         annotated, image_count, instance_count = 0, np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
         for objects in map(ObjectColumns.without_crowds, object_columns(dicts)):
@@ -66,10 +66,10 @@ class CategoryStatistics:
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
-        """Return the statistics of the union of two disjoint sets of images.
+        """Return the sums of all counts, for example for two training sets. No image may be in both data sets.
 
         Raises:
-            ConfigError: the categories differ.
+            ConfigError: the category names differ.
         """
         if self.names != other.names:
             raise ConfigError(
@@ -86,7 +86,7 @@ class CategoryStatistics:
 
 
 def first_difference(first: Sequence[str], second: Sequence[str]) -> str:
-    """Describe the first difference between the category names of two data sets, for messages."""
+    """Describe for messages the first index at which two lists of category names differ, or the different lengths."""
     for index, (left, right) in enumerate(zip(first, second, strict=False)):
         if left != right:
             return f"the category with index {index} is {left!r} in the first data set and {right!r} in the second"
@@ -95,5 +95,5 @@ def first_difference(first: Sequence[str], second: Sequence[str]) -> str:
 
 def _read_only(array: np.ndarray) -> np.ndarray:
     array = array.astype(np.int64)
-    array.flags.writeable = False  # callers share these arrays through a cache
+    array.flags.writeable = False  # the statistics are cached, so a write would affect all callers
     return array

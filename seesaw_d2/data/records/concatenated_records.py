@@ -1,4 +1,4 @@
-"""Concatenate the records of several data sets into one sequence."""
+"""Concatenate the dataset dicts of several data sets into one sequence, without creating the dicts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from seesaw_d2.data.records.records import ObjectColumns, Records, file_names, i
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """Concatenate sequences of records. Return a list if all sequences are lists, and a ``Joined`` otherwise."""
+    """Concatenate sequences of dataset dicts. Return a list if all sequences are lists, and a ``Joined`` otherwise."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):
@@ -17,15 +17,15 @@ def join(parts: Sequence[Records]) -> Records:
 
 
 class Joined(Sequence):
-    """Concatenation of several sequences of records. The records are not copied.
+    """Concatenation of several sequences of dataset dicts, which are not copied.
 
     Args:
-        parts: sequences of records.
+        parts: the sequences to concatenate.
     """
 
     def __init__(self, parts: Sequence[Records]):
         self._parts = list(parts)
-        # start index of each part, followed by the total length
+        # Start index of each sequence in the concatenation, followed by the total length.
         self._starts = np.cumsum([0, *map(len, self._parts)])
 
     def __len__(self) -> int:
@@ -39,26 +39,26 @@ class Joined(Sequence):
         return self._parts[part][position - int(self._starts[part])]
 
     def take(self, positions: np.ndarray) -> "Joined":
-        """Return the records at ``positions``, which are indices into this sequence."""
+        """Return the dataset dicts at ``positions``, an integer array of indices into this sequence."""
         part = self._part(positions)
         borders = np.flatnonzero(np.diff(part)) + 1
         pieces = zip(np.split(positions - self._starts[part], borders), np.split(part, borders), strict=True)
         return Joined([take(self._parts[of[0]], own) for own, of in pieces if len(own)])
 
     def _part(self, position):
-        """Return the index of the part that contains the record at ``position``."""
+        """Return which of the concatenated sequences contains ``position``. Arrays of positions are also accepted."""
         return np.searchsorted(self._starts[1:], position, side="right")
 
     def file_names(self) -> Iterator[str | None]:
-        """Yield the path of each record's image file, or None for a record without a file."""
+        """Yield the path of each image file, or None for a dataset dict without "file_name"."""
         return (name for part in self._parts for name in file_names(part))
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return the value of "image_id", "height" or "width" in each record."""
+        """Return the value of ``name`` ("image_id", "height" or "width") in all dataset dicts as an array."""
         return np.concatenate([np.zeros(0, np.int64), *(image_column(part, name) for part in self._parts)])
 
     def objects_of(self) -> ObjectColumns:
-        """Return the columns of the objects of all records."""
+        """Return arrays with the image, category, crowd flag and kind of mask of all objects."""
         objects = [objects_of(part) for part in ([], *self._parts)]
         starts = [0, *self._starts.tolist()]
         moved = [each._replace(image=each.image + start) for each, start in zip(objects, starts, strict=False)]

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-# Pairs of the name of a format, and keys that identify a JSON object of this format.
+# Known formats that training cannot read: the name of each format, and keys with which ``foreign_format`` recognizes a
+# JSON object of this format.
 _OBJECTS = (
     ("VGG Image Annotator (VIA)", {"_via_img_metadata"}),
     ("VGG Image Annotator (VIA)", {"regions", "filename"}),
@@ -20,8 +21,8 @@ def foreign_format(content: Any) -> str:
     """Return a sentence for error messages that names the format of a file, or "" if the format is unknown.
 
     Args:
-        content: the parsed JSON file, which has neither the COCO nor the LVIS format. If the content is a list or a
-            dict, its first value can also identify the format.
+        content: a parsed JSON file that has neither the COCO nor the LVIS format. Some formats are recognized by the
+            first value in a list or dict instead.
     """
     values = list(content.values()) if isinstance(content, dict) else content if isinstance(content, list) else []
     for item in (content, *values[:1]):

@@ -1,4 +1,4 @@
-"""Define the formats of annotation files. To support another format, add an entry to ``FORMATS``."""
+"""Define the formats of annotation files, such as LVIS and COCO. ``FORMATS`` maps each name to its format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,17 +8,22 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
 AUTO = "auto"
-# Fields with lists of category ids in the image entries of LVIS files.
+# Fields of the images in LVIS files. Each field contains a list of category ids: categories that are surely absent in
+# the image, and categories of which not all instances are annotated.
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
 def _lvis_file(image: dict[str, Any]) -> Any:
+    """Return "folder/name" from the end of an LVIS image's "coco_url", or else the "file_name" of the image."""
     url = image.get("coco_url")
     return "/".join(url.split("/")[-2:]) if isinstance(url, str) and url else image.get("file_name")
 
 
 def has_id_lists(image: dict[str, Any]) -> bool:
-    """Return True if an image entry has a field of ``ID_LISTS``. Only the LVIS format has these fields."""
+    """Return True if an image of an annotation file has "neg_category_ids" or "not_exhaustive_category_ids".
+
+    Only the LVIS format has these fields.
+    """
     return any(field in image for field in ID_LISTS)
 
 
@@ -36,10 +41,11 @@ class AnnotationFormat:
     """Format of annotation files. The attributes describe the differences from the COCO format.
 
     Attributes:
-        name: value of FORMAT in DATASETS.REGISTER.
-        file_name: function that maps an entry of "images" to the file name relative to the image folder.
+        name: value of FORMAT in DATASETS.REGISTER that selects this format.
+        file_name: function that maps an element of "images" to the file name relative to the image folder.
         file_fields: the fields that ``file_name`` reads, for messages.
-        federated: whether the fields ``ID_LISTS`` of image entries are copied to the dataset dicts.
+        federated: if True, copy the fields "neg_category_ids" and "not_exhaustive_category_ids" of images to the
+            dataset dicts.
         matches: function that returns True if FORMAT "auto" selects this format for the parsed content of a file. The
             content may lack annotations.
         convert: function that converts the parsed content of a file to the structure of COCO files. If None, the
@@ -62,8 +68,13 @@ FORMATS = {each.name: each for each in (LVIS, COCO)}
 def find_format(name: str, data: dict[str, Any], path: str) -> AnnotationFormat:
     """Return the format called ``name``. For "auto", return the first format that matches ``data``, or else COCO.
 
+    Args:
+        name: a key of ``FORMATS``, or "auto".
+        data: parsed content of the annotation file.
+        path: path of the file, for messages.
+
     Raises:
-        DataError: the name is "auto", and only some images have the lists of the LVIS format.
+        DataError: the name is "auto", and only some images have the lists of category ids of the LVIS format.
     """
     if name != AUTO:
         return FORMATS[name]
@@ -76,7 +87,8 @@ def find_format(name: str, data: dict[str, Any], path: str) -> AnnotationFormat:
 def _check_complete(images: list[dict[str, Any]], path: str) -> None:
     """Raise DataError if an image of an LVIS file lacks ``neg_category_ids``.
 
-    Without this list, all categories count as annotated in the image, and evaluation counts more false positives.
+    Without this list, LVIS evaluation would treat the image as checked for all categories, and would count more false
+    positives.
     """
     lacking = [image.get("id") for image in images if ID_LISTS[0] not in image]
     if lacking:

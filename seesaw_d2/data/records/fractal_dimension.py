@@ -13,15 +13,18 @@ from detectron2.structures import BoxMode
 from seesaw_d2.data.records.catalog import check_registered, load_dataset
 from seesaw_d2.errors import DataError
 
+# Bounds of ``fractal_dimension``: the maximum number of cells per side, and the minimum number of boxes for which a
+# dimension is computed.
 _LARGEST_GRID = 64
 _FEWEST_BOXES = 4
 
 
 def occupied_cells(centres: np.ndarray, grid: int) -> int:
-    """Divide the image into ``grid`` x ``grid`` cells, and return the number of cells that contain a centre.
+    """Divide the image into ``grid`` x ``grid`` cells, and return the number of cells that contain a box centre.
 
     Args:
-        centres: (M, 2) x and y, divided by the image's width and height. Centres outside [0, 1) are ignored.
+        centres: (M, 2) x and y of M box centres, divided by the image's width and height. Centres outside [0, 1) are
+            ignored.
         grid: number of cells per side, >= 1. Cell i covers the half-open interval [i / grid, (i + 1) / grid).
     """
     # Use i * (1 / grid), as the reference implementation does, because i / grid rounds differently.
@@ -35,8 +38,8 @@ def fractal_dimension(centres: np.ndarray) -> float:
     """Return the box-counting dimension of the box centres of one category, clamped to at least 1.
 
     The dimension is the slope of the least-squares line through the points (log G, log N(G)). G is the number of cells
-    per side, and N(G) is the number of occupied cells. The line uses all G <= 64 with G² <= M. For fewer than 4
-    centres, the dimension is 1.
+    per side, and N(G) is the number of cells with a box centre. The line uses all G <= 64 with G² <= M, where M is the
+    number of centres. For fewer than 4 centres, the dimension is 1.
 
     Args:
         centres: (M, 2) x and y, divided by the image's width and height.
@@ -53,9 +56,11 @@ def fractal_dimension(centres: np.ndarray) -> float:
 
 
 def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the box centres (M, 2) and the category indices (M,) of all objects that are not crowds.
+    """Return the box centres and category indices of all M objects that are not crowds.
 
-    The centres are x and y, divided by the image's width and height.
+    Returns:
+        a pair of arrays: the centres (M, 2), which are x and y divided by the image's width and height, and the
+        category indices (M,).
 
     Raises:
         DataError: an image has no width or height.
@@ -80,7 +85,8 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
 def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
     """Return the centre (x, y) of a box in double precision.
 
-    For boxes (x, y, width, height), the order of operations gives the same rounding as the reference implementation.
+    For boxes (x, y, width, height), the order of operations gives the same rounding as the reference implementation of
+    fractal dimensions (Alexandridis et al., CVPR 2025).
     """
     if mode == BoxMode.XYWH_ABS:
         x, y, width, height = box
@@ -91,7 +97,7 @@ def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
 
 
 def training_fractal_dimensions(cfg: CfgNode, num_classes: int) -> np.ndarray:
-    """Return the fractal dimension of each category in DATASETS.TRAIN, (num_classes,) float64.
+    """Return the fractal dimension of each category's box centres in DATASETS.TRAIN, (num_classes,) float64.
 
     Raises:
         ConfigError: a data set is not registered.

@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_header(names: Sequence[str], categories: Sequence[dict[str, Any]], path: str) -> None:
-    """Log a warning if several images have the same file, or if a name or a frequency of a category is unusual.
+    """Log a warning if several images have the same file, or if a category has an unusual name or frequency.
 
-    A name is unusual if it differs from another name only in case, spaces or Unicode form. A frequency is unusual if it
-    is not "r", "c" or "f".
+    A name is unusual if it differs from another category's name only in case, spaces or Unicode form. A frequency is
+    unusual if it is not "r" (rare), "c" (common) or "f" (frequent).
 
     Args:
         names: file name of each image.
-        categories: checked categories.
+        categories: the categories of the file, which are JSON objects whose names are strings.
         path: path of the annotation file, for messages.
     """
     _warn_of_repetitions(names, categories, path)

@@ -11,12 +11,15 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
-# The only class in files of proposals, Detectron2's enumeration of box formats, is loaded as an integer.
+# ``load_plain_pickle`` refuses classes. The only class in pickled proposals is Detectron2's enumeration of box formats,
+# whose values are loaded as integers.
 _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
 def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    """Add precomputed proposals to records. The result is that of Detectron2's ``load_proposals_into_dataset``.
+    """Add precomputed proposals (boxes and objectness scores) to dataset dicts.
+
+    The returned dicts equal those of Detectron2's ``load_proposals_into_dataset``.
 
     Args:
         records: dataset dicts.
@@ -33,8 +36,8 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
-        # Detectron2 reads a new pickle of the checked content, because NumPy's unpickling would trust the types and
-        # sizes in the original file.
+        # Write the checked content to a new pickle, and let Detectron2 read this copy. In the original file, NumPy's
+        # unpickling would trust unchecked types and sizes of arrays.
         with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
             pickle.dump(content, copy)
             copy.flush()

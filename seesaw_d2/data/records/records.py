@@ -1,4 +1,4 @@
-"""Read the file names, sizes and objects of a sequence of records. A record is a dataset dict of Detectron2.
+"""Read the file names, sizes and objects of many dataset dicts at once. A "record" is a Detectron2 dataset dict.
 
 A column is an array with one value for each record or for each object. A sequence that implements ``RecordColumns``
 returns columns without creating the dicts. For other sequences, such as lists, the functions of this module read each
@@ -18,20 +18,20 @@ from pycocotools import mask as mask_utils
 
 Records = Sequence[dict[str, Any]]
 
-# Kinds of masks in ``ObjectColumns``.
+# Values of ``ObjectColumns.mask``: the object has no mask, polygons or a run-length mask.
 NO_MASK, POLYGONS, RUN_LENGTHS = range(3)
-# Maximum number of images whose objects are in memory at the same time.
+# Functions that read all objects process the images in groups of this size, to limit memory use.
 STRETCH = 50_000
 
 
 class ObjectColumns(NamedTuple):
-    """Arrays with one value per object. The objects are sorted by image.
+    """Arrays with one value for each of the M objects in a sequence of dataset dicts. The objects are sorted by image.
 
     Attributes:
-        image: (M,) int64, index of the object's record in the sequence of records.
+        image: (M,) int64, index of the object's dataset dict in the sequence.
         category: (M,) int64, category index of the object.
-        crowd: (M,) bool, whether the object is a crowd (``iscrowd`` 1).
-        mask: (M,) int8, kind of the object's mask, ``NO_MASK``, ``POLYGONS`` or ``RUN_LENGTHS``.
+        crowd: (M,) bool, True if the object is a crowd (``iscrowd`` 1).
+        mask: (M,) int8, type of the object's mask: ``NO_MASK``, ``POLYGONS`` or ``RUN_LENGTHS``.
     """
 
     image: np.ndarray
@@ -45,7 +45,12 @@ class ObjectColumns(NamedTuple):
 
 
 def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]:
-    """Convert a checked annotation entry of a file to an object of Detectron2's dataset dicts."""
+    """Convert an annotation of an annotation file to an element of "annotations" in Detectron2's dataset dicts.
+
+    Args:
+        annotation: the annotation, a JSON object that has passed all checks.
+        category_index: Detectron2's contiguous id of the category.
+    """
     result = {"bbox": annotation["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
     if "iscrowd" in annotation:
         result["iscrowd"] = annotation["iscrowd"]
@@ -63,21 +68,21 @@ def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]
 
 @runtime_checkable
 class RecordColumns(Protocol):
-    """Interface of sequences of records that return columns without creating the dicts."""
+    """Interface of sequences of dataset dicts that return values of all images without creating the dicts."""
 
     def take(self, positions: np.ndarray) -> Records:
-        """Return the records at ``positions``, which are indices into this sequence."""
+        """Return the dataset dicts at ``positions``, an integer array of indices into this sequence."""
 
     def objects_of(self) -> ObjectColumns:
-        """Return the columns of the objects of all records."""
+        """Return arrays with the image, category, crowd flag and type of mask of all objects."""
 
     def file_names(self) -> Iterator[str | None]:
-        """Yield the path of each record's image file, or None for a record without a file."""
+        """Yield the path of each image file, or None for a dataset dict without "file_name"."""
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return the value of a key in each record, (I,).
+        """Return the value of one key in each of the I dataset dicts, as an array (I,).
 
-        The data type is int64. If records can lack the key, the data type is object, and missing values are None.
+        The data type is int64. If dicts can lack the key, the data type is object, and missing values are None.
 
         Args:
             name: the key, which is "image_id", "height" or "width".
@@ -85,7 +90,7 @@ class RecordColumns(Protocol):
 
 
 class _Dicts:
-    """Implementation of ``RecordColumns`` for any sequence of dicts."""
+    """Implementation of ``RecordColumns`` for lists and other sequences of dicts. It reads each dict."""
 
     def __init__(self, records: Records):
         self._records = records
@@ -120,40 +125,49 @@ def _columns(records: Records) -> RecordColumns:
 
 
 def take(records: Records, positions) -> Records:
-    """Return the records at ``positions``. If ``records`` implements ``RecordColumns``, the result does too."""
+    """Return the dataset dicts at the indices ``positions``.
+
+    If ``records`` implements ``RecordColumns``, the returned sequence implements it too.
+    """
     return _columns(records).take(np.asarray(positions, np.int64))
 
 
 def objects_of(records: Records) -> ObjectColumns:
-    """Return the columns of the objects of all records."""
+    """Return arrays with the image, category, crowd flag and type of mask of all objects."""
     return _columns(records).objects_of()
 
 
 def object_columns(records: Records) -> Iterator[ObjectColumns]:
-    """Yield the objects of all records in order. To limit memory use, each item covers at most ``STRETCH`` records."""
+    """Yield an ``ObjectColumns`` for each group of at most 50,000 (``STRETCH``) dataset dicts, in order.
+
+    The groups limit memory use. In each group, ``image`` contains indices into the whole sequence ``records``.
+    """
     for start in range(0, len(records), STRETCH):
         objects = objects_of(take(records, range(start, min(start + STRETCH, len(records)))))
         yield objects._replace(image=objects.image + start)
 
 
 def file_names(records: Records) -> Iterator[str | None]:
-    """Yield the path of each record's image file, or None for a record without a file."""
+    """Yield the path of each image file, or None for a dataset dict without "file_name"."""
     return _columns(records).file_names()
 
 
 def image_column(records: Records, name: str) -> np.ndarray:
-    """Return the value of "image_id", "height" or "width" in each record, as in ``RecordColumns.image_column``."""
+    """Return the value of ``name`` ("image_id", "height" or "width") in each dataset dict, as an array.
+
+    The data type is int64, or object if dicts can lack the key. Missing values are None.
+    """
     return _columns(records).image_column(name)
 
 
 def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int | None, int | None]]]:
-    """Yield the path of each record's image file and the annotated (width, height)."""
+    """Yield each image file's path and annotated (width, height). Missing values are None."""
     sizes = (image_column(records, name).tolist() for name in ("width", "height"))
     return zip(file_names(records), zip(*sizes, strict=True), strict=True)
 
 
 def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images (P,) and categories (P,) of the P distinct pairs (image, category), sorted by image.
+    """Return the P distinct pairs (image, category) of objects as two arrays (P,), sorted by image, then by category.
 
     The stable sort is fast, because the objects are almost sorted. For LVIS, ``np.unique`` takes 50 times as long.
     """
@@ -163,12 +177,13 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the categories (P,) and images (P,) of the P distinct pairs (category, image), sorted by category.
+    """Return the P distinct pairs (category, image) of all objects as two arrays (P,), sorted by category.
 
-    LVIS has a million pairs. Therefore both arrays have short integer types, which save memory.
+    The first array contains category indices, and the second array contains indices of dataset dicts. LVIS has a
+    million pairs. Therefore both arrays have short integer types, which save memory.
 
     Args:
-        records: I records.
+        records: dataset dicts.
         crowds: if True, include crowds. If False, ignore crowds.
     """
     stretches = (objects if crowds else objects.without_crowds() for objects in object_columns(records))

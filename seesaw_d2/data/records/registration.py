@@ -32,13 +32,13 @@ _KNOWN = (*_REQUIRED, "FORMAT", *SEMANTIC_KEYS)
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """Validated entry of DATASETS.REGISTER that describes a detection data set.
+    """Detection data set that DATASETS.REGISTER describes, after checks of all values.
 
     Attributes:
         name: name under which the data set is registered.
         json_file: absolute path of the annotation file.
         image_root: absolute path of the image folder.
-        format: a key of ``FORMATS``, or "auto" to detect the format.
+        format: "lvis", "coco" or another key of ``FORMATS``, or "auto" to detect the format.
         semantic: label maps for semantic segmentation. If None, the data set has no label maps.
     """
 
@@ -76,16 +76,18 @@ _registered: dict[str, DatasetEntry | LabelledImages] = {}
 def register_datasets(cfg: CfgNode) -> None:
     """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
 
-    This function checks that the files exist, but does not read them. Registering the same entry again has no effect.
+    This function checks that the files exist, but does not read them. Registering a data set again with the same values
+    has no effect.
 
     Raises:
-        ConfigError: an entry is not a mapping, a key is missing or unknown, a file or folder does not exist, or a name
-            is already registered. The message contains ``DATASETS.REGISTER[i].KEY``.
+        ConfigError: an element of the list is not a mapping, a key is missing or unknown, a file or folder does not
+            exist, or a name is already registered with other values. The message starts with the position in the list,
+            such as ``DATASETS.REGISTER[0].NAME``.
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(added_value(cfg, _KEY))]
     for index, entry in enumerate(entries):
         # Refuse names that contain paths, such as "../x". Results are written to a folder with the name of the data
-        # set.
+        # set, which would then be outside the output folder.
         below("", entry.name, f"{_KEY}[{index}].NAME")
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
@@ -99,7 +101,7 @@ def register_datasets(cfg: CfgNode) -> None:
 
 
 def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
-    """Register one data set. If the same entry is already registered, do nothing."""
+    """Register one data set in Detectron2's catalogs, unless it is already registered with the same values."""
     if entry.name in DatasetCatalog and _registered.get(entry.name) == entry:
         return
     DatasetCatalog.register(entry.name, entry.load)
@@ -110,8 +112,8 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
 def provide_names(cfg: CfgNode) -> None:
     """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to the DatasetCatalog.
 
-    Detectron2's DefaultPredictor and Visualizer can then use the class names of these data sets. Invalid entries, for
-    example with missing files, are skipped with a warning.
+    Detectron2's DefaultPredictor and Visualizer can then show the class names of these data sets. If a data set is
+    invalid, for example because files are missing, log a warning and skip it.
     """
     for index, value in enumerate(added_value(cfg, _KEY)):
         try:
@@ -124,7 +126,12 @@ def provide_names(cfg: CfgNode) -> None:
 
 
 def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
-    """Check an entry of DATASETS.REGISTER, and make its paths absolute. ``where`` is the entry's key in messages."""
+    """Check one element of the list DATASETS.REGISTER, and make its paths absolute.
+
+    Args:
+        value: the element, a mapping with keys such as NAME, JSON and IMAGES.
+        where: position of the element for messages, such as "DATASETS.REGISTER[0]".
+    """
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: expected a mapping with the keys {', '.join(_KNOWN)}, found {value!r}")
     if any(key in SOURCES for key in value):

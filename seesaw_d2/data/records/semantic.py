@@ -23,10 +23,10 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class SemanticClasses:
-    """Semantic classes of a data set.
+    """Classes of a data set for semantic segmentation.
 
     Attributes:
-        names: name of each class. The pixel values of label maps are indices of this tuple.
+        names: name of each class. Class i has the pixel value i in the label maps.
         image_count: number of training images that contain each class. If None, these numbers are unknown.
     """
 
@@ -36,11 +36,11 @@ class SemanticClasses:
 
 @dataclass(frozen=True)
 class SemanticLabels:
-    """Paths of the label maps and semantic classes of a data set.
+    """Paths of the label maps and of the class names of a data set for semantic segmentation.
 
     Attributes:
-        folder: folder of the label maps, which are 8-bit greyscale PNG files. The label map of the image
-            IMAGES/a/1.jpg is ``folder``/a/1.png.
+        folder: folder of the label maps, which are 8-bit greyscale PNG files. The label map of the image ``a/1.jpg`` in
+            the image folder is ``a/1.png`` in this folder.
         classes_file: JSON file with the classes.
     """
 
@@ -48,7 +48,12 @@ class SemanticLabels:
     classes_file: str
 
     def added_to(self, records: Sequence[dict[str, Any]], image_root: str) -> list[dict[str, Any]]:
-        """Return copies of the dataset dicts with the path of the label map as ``sem_seg_file_name``."""
+        """Return copies of the dataset dicts that contain the path of the label map as ``sem_seg_file_name``.
+
+        Args:
+            records: dataset dicts.
+            image_root: folder of the images. Label maps have the same relative paths, with the extension ".png".
+        """
         return [{**record, "sem_seg_file_name": self._path(record["file_name"], image_root)} for record in records]
 
     def _path(self, image: str, image_root: str) -> str:
@@ -56,11 +61,11 @@ class SemanticLabels:
 
 
 def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | None:
-    """Parse the ``SEMANTIC_KEYS`` of an entry of DATASETS.REGISTER. Return None if the entry has neither key.
+    """Read the keys SEM_SEG and SEM_SEG_CLASSES of a data set in DATASETS.REGISTER. Return None if both are missing.
 
     Args:
-        value: the entry, whose values are strings.
-        where: config key of the entry, for messages.
+        value: the data set's keys and values. All values are strings.
+        where: position in the config for messages, such as "DATASETS.REGISTER[0]".
 
     Raises:
         ConfigError: only one of the two keys is set, or the folder or file does not exist.
@@ -87,7 +92,7 @@ def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | Non
 
 @functools.cache
 def read_classes(path: str) -> SemanticClasses:
-    """Read the JSON file of SEM_SEG_CLASSES.
+    """Read the class names and optional image counts from the JSON file of SEM_SEG_CLASSES.
 
     Raises:
         DataError: the file is missing, is not JSON, or lacks valid classes.
@@ -124,7 +129,7 @@ def semantic_classes(name: str) -> SemanticClasses | None:
 
 
 def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
-    """Check that each record has a label map of the same size as the image. Only the headers of the files are read.
+    """Check that each image has a label map of the same size. Read only the headers of the label maps.
 
     Args:
         records: dataset dicts.
@@ -142,6 +147,7 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
 
 
 def _problem(record: dict[str, Any]) -> str:
+    """Describe what is wrong with the label map of a dataset dict, or return "" for a valid label map."""
     path = record.get("sem_seg_file_name")
     if path is None:
         return "records without sem_seg_file_name. Set SEM_SEG in DATASETS.REGISTER to the folder of the label maps"
@@ -159,12 +165,12 @@ def _problem(record: dict[str, Any]) -> str:
 
 
 def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
-    """Read and check a label map of H x W pixels. Return the pixel values, (H, W) uint8.
+    """Read a label map, and check its pixel values. Return the pixel values, (height, width) uint8.
 
     Args:
         path: path of the label map.
         num_classes: number of classes.
-        ignored: value of pixels without a class.
+        ignored: value of pixels without a class (MODEL.SEM_SEG_HEAD.IGNORE_VALUE).
 
     Raises:
         DataError: a pixel value is neither in [0, num_classes) nor ``ignored``.

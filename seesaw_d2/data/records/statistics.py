@@ -1,4 +1,4 @@
-"""Compute the category statistics of registered data sets."""
+"""Count the images and instances of each category in registered data sets."""
 
 import logging
 from collections.abc import Sequence
@@ -19,11 +19,15 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
+# Results of ``dataset_statistics``. A key consists of the data set's name, its load function, and the modification time
+# and size of its annotation file.
 _cache: dict[tuple, "CategoryStatistics"] = {}
 
 
 def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None) -> CategoryStatistics:
-    """Return the category statistics of a registered data set. The result is cached until the annotation file changes.
+    """Count the images and instances of each category in a registered data set.
+
+    Later calls return the cached counts until the annotation file changes.
 
     Args:
         name: name of the data set.
@@ -41,9 +45,9 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """Return the category statistics of all data sets in DATASETS.TRAIN together.
+    """Count the images and instances of each category in all data sets of DATASETS.TRAIN together.
 
-    Images that training omits are also counted.
+    The counts include images that training omits, such as images without objects.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
@@ -64,7 +68,7 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
     """Return the frequency group of each category in DATASETS.TRAIN (0: rare, 1: common, 2: frequent).
 
     Args:
-        cfg: config with the data sets and DATASETS.FREQUENCY_THRESHOLDS.
+        cfg: config with the data sets, and with the boundaries of the groups in DATASETS.FREQUENCY_THRESHOLDS.
         num_classes: number of categories of the model. If None, use MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:

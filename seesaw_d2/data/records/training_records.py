@@ -1,4 +1,4 @@
-"""Load, check and select the records for training."""
+"""Load the dataset dicts for training, check them, and omit images that training does not use."""
 
 import logging
 
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 def load_training_dicts(cfg: CfgNode) -> Records:
     """Load and check all data sets in DATASETS.TRAIN, and return the concatenated dataset dicts for training.
 
+    Images that training does not use, such as images without objects, are omitted.
+
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or INPUT.MASK_FORMAT does not match the
             masks.
@@ -60,7 +62,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """Return the records that training uses, with the filters of Detectron2's ``get_detection_dataset_dicts``.
+    """Return the dataset dicts that training uses, filtered like in Detectron2's ``get_detection_dataset_dicts``.
 
     If DATALOADER.FILTER_EMPTY_ANNOTATIONS is True, images without objects are omitted. If the model detects keypoints,
     images with fewer than MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE annotated keypoints are omitted.
@@ -83,7 +85,7 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
 
 
 def with_objects(records: Records) -> Records:
-    """Return the records with at least one object that is not a crowd.
+    """Return the dataset dicts of the images with at least one object that is not a crowd.
 
     For lists, this function calls Detectron2's ``filter_images_with_only_crowd_annotations``. For other sequences, it
     applies the same criterion without creating dataset dicts.
@@ -99,9 +101,17 @@ def with_objects(records: Records) -> Records:
 
 
 def log_histogram(records: Records, classes: list[str]) -> None:
-    """Log the number of instances per category with Detectron2's ``print_instances_class_histogram``."""
+    """Log a table with the number of instances of each category, as Detectron2 does before a training.
+
+    The table comes from Detectron2's ``print_instances_class_histogram``.
+
+    Args:
+        records: dataset dicts.
+        classes: category names in the order of class indices.
+    """
     if not isinstance(records, list):
-        # Create one dict per category with all instances of the category. Creating the dicts of all images is slow.
+        # The creation of a dict for each image would be slow. Instead, count the instances of each category, and create
+        # one dict per category with this number of instances. The logged histogram is the same.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))
@@ -112,7 +122,12 @@ def log_histogram(records: Records, classes: list[str]) -> None:
 
 
 def check_any_left(records: Records, names: list[str]) -> None:
-    """Raise DataError if no records are left for training."""
+    """Raise DataError if no images are left for training.
+
+    Args:
+        records: dataset dicts after images without objects were omitted.
+        names: names of the training sets, for the message.
+    """
     if not records:
         raise DataError(
             f"DATASETS.TRAIN: expected images with objects, found only images without objects in {', '.join(names)}. "
@@ -121,7 +136,7 @@ def check_any_left(records: Records, names: list[str]) -> None:
 
 
 def check_annotated(name: str, records: Records) -> None:
-    """Raise DataError if the annotation file of a training set contains no annotations, like LVIS's test sets."""
+    """Raise DataError if the annotation file of a training set has no key "annotations", like LVIS's test sets."""
     if "annotations" not in records[0]:
         raise DataError(
             f'DATASETS.TRAIN: the annotation file of data set {name!r} contains no "annotations". This data set may be '
@@ -130,7 +145,12 @@ def check_annotated(name: str, records: Records) -> None:
 
 
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
-    """Check that a data set has the annotations that the model needs for training.
+    """Check that a data set has the annotations that training needs: annotations at all, and suitable masks.
+
+    Args:
+        cfg: config of the training.
+        name: name of the data set, for messages.
+        records: dataset dicts of the data set.
 
     Raises:
         DataError: the data set has no annotations, or MODEL.MASK_ON is True and an object has no mask.
@@ -153,14 +173,14 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
 
 
 def _images_with_masks(records: Records, *kinds: int) -> list[list]:
-    """Return the image id of each object with a given kind of mask. Crowds are ignored.
+    """Return the image ids of the objects that have a certain type of mask, or no mask. Crowds are ignored.
 
     Args:
         records: dataset dicts.
-        kinds: kinds of masks, such as ``NO_MASK``.
+        kinds: types of masks, ``NO_MASK``, ``POLYGONS`` or ``RUN_LENGTHS``.
 
     Returns:
-        a list of image ids for each kind.
+        a list for each value of ``kinds``. The list contains the image id of each object with this type of mask.
     """
     found = [[np.zeros(0, np.int64)] for _ in kinds]
     for objects in map(ObjectColumns.without_crowds, object_columns(records)):

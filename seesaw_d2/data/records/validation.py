@@ -29,8 +29,8 @@ def validate_datasets(
 ) -> None:
     """Check the annotation files, images and categories of the data sets of a detection job.
 
-    The function reads annotation files and image headers, but decodes no images. ``training_statistics`` later reuses
-    the category counts.
+    The function reads annotation files and image headers, but decodes no images. The category counts are cached for
+    later calls of ``training_statistics``.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
@@ -52,7 +52,8 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # Data sets without an annotation file have a custom loader, and their mapper may read other files.
+        # Check image sizes only for data sets with an annotation file. Other data sets have a custom loader, and their
+        # mapper may read other files than "file_name".
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 
@@ -67,10 +68,12 @@ def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the images and label maps of the data sets of a semantic segmentation job.
 
     Args:
-        cfg, training: as in ``validate_datasets``.
+        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST.
 
     Raises:
-        ConfigError: as in ``validate_datasets`` and ``validate_label_maps``.
+        ConfigError: a list of data sets is empty, a name is unknown, the data sets and the model have different
+            classes, or INPUT.RESIZE is invalid.
         DataError: an annotation file, an image file or a label map is missing or invalid.
     """
     validate_resizing(cfg)
@@ -85,7 +88,8 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
     """Check that every image has a label map, and that the model and the data sets have the same number of classes.
 
     Args:
-        cfg, training: as in ``validate_datasets``.
+        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST.
 
     Raises:
         ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES differs from the number of classes in a data set, or the data sets
@@ -112,7 +116,7 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
-    """Return a pair (config key, name) for each data set that a job uses.
+    """Return the data sets that a job uses, as pairs such as ("DATASETS.TRAIN", "lvis_v1_train").
 
     Args:
         cfg: a config whose data sets are registered.
@@ -123,7 +127,7 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
         ConfigError: the list of data sets is empty, a name is unknown, DATASETS.FREQUENCY_THRESHOLDS is invalid, or a
             data set does not fit the model (detection or classification).
     """
-    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # raises ConfigError for invalid thresholds
+    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # only to raise ConfigError for invalid thresholds
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
     used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
     needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
@@ -142,16 +146,16 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
 
 
 def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
-    """Load a data set, and check that its image files exist.
+    """Load a data set, check that its image files exist, and count the images and instances of each category.
 
     Args:
         cfg: a config whose data sets are registered.
         name: name of the data set.
-        check: function for further checks. The arguments are ``cfg``, ``name`` and the records whose image file exists.
-            If None, there are no further checks.
+        check: function for further checks, called as ``check(cfg, name, records)``. It receives only the dataset dicts
+            whose image file exists. If None, there are no further checks.
 
     Returns:
-        the category statistics, or None if the data set has no category names.
+        the counts, or None if the data set has no category names.
     """
     records = load_dataset(name)
     present = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -167,8 +171,8 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
 
     Args:
         cfg: a config whose data sets are registered.
-        used: result of ``used_datasets``.
-        key_of_number: config key with the model's number of categories.
+        used: pairs (config key, name of the data set), as returned by ``used_datasets``.
+        key_of_number: config key with the model's number of categories, such as "MODEL.ROI_HEADS.NUM_CLASSES".
     """
     known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
     if not known:
@@ -191,13 +195,14 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
 
 
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
-    """Raise ConfigError if a category has different indices in a training set and in the evaluated data set.
+    """Raise ConfigError if a category has different class indices in a training set and in the evaluated data set.
 
-    If names differ without a change of order, log a warning. Training sets that cannot be read are skipped.
+    If category names differ, but no name has moved to another index, log a warning. Training sets that cannot be read
+    are skipped.
 
     Args:
         cfg: config with the training sets in DATASETS.TRAIN.
-        tested: categories of the evaluated data set.
+        tested: category names of the evaluated data set, in the order of class indices.
         ids: category ids of ``tested``. If a training set has another number of categories, compare only the categories
             whose ids occur in both data sets. If None, skip training sets with another number of categories.
     """
@@ -217,7 +222,17 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
 
 
 def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
-    """Return the training categories and the evaluated categories whose ids occur in both data sets."""
+    """Restrict the category names of two data sets to the categories whose ids occur in both data sets.
+
+    Args:
+        name: name of the training set.
+        trained: categories of the training set.
+        tested: categories of the evaluated data set.
+        ids: category ids of ``tested``, in the same order.
+
+    Returns:
+        a list with the remaining training categories and the remaining evaluated categories.
+    """
     index_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id") or {}
     pairs = [(trained.names[index_of[key]], tested.names[place]) for place, key in enumerate(ids) if key in index_of]
     sides = zip(*pairs, strict=True) if pairs else ((), ())

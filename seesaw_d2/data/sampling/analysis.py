@@ -1,4 +1,4 @@
-"""Compute how often training samples the images and instances of each category.
+"""Compute how often training samples the images and instances of each category in an epoch.
 
 Shapes: C is the number of categories, and I is the number of images.
 """
@@ -13,23 +13,23 @@ from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, frequency_groups
 
-# Sampling methods. "uniform" samples each image once per epoch. The other methods are repeat factor sampling with
-# "stochastic" or "ceil" rounding of the repeat factors.
+# Sampling methods that ``analyze_sampling`` compares. "uniform" samples each image once per epoch. "stochastic" and
+# "ceil" are repeat factor sampling with random or upward rounding of the repeat factors.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 
 
 @dataclass(frozen=True, eq=False)
 class SamplingAnalysis:
-    """Result of ``analyze_sampling``.
+    """Numbers of images and instances of each of C categories that training samples in an epoch.
 
     Attributes:
-        statistics: numbers of images and instances of each category.
+        statistics: numbers of images and instances of each category in the data set.
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
         repeat_threshold: threshold t of the repeat factors. If None, images are not repeated.
-        category_factors: (C,) repeat factors r(c) of the categories c.
-        epoch_images: dict from a sampling method in ``SAMPLINGS`` to the number of images per epoch. For "stochastic",
-            this is the mean number. If ``repeat_threshold`` is None, the only key is "uniform".
-        epoch_instances: dict from a sampling method to the number of instances of each category per epoch, (C,).
+        category_factors: (C,) repeat factor of each category. If images are not repeated, all values are 1.
+        epoch_images: dict from sampling method ("uniform", "stochastic" or "ceil") to the number of images per epoch.
+            For "stochastic", this is the mean number. If ``repeat_threshold`` is None, the only key is "uniform".
+        epoch_instances: dict from sampling method to the number of instances of each category per epoch, (C,).
     """
 
     statistics: CategoryStatistics
@@ -40,15 +40,20 @@ class SamplingAnalysis:
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """Return the shares (3,) of rare, common and frequent categories in the instances of an epoch, in [0, 1]."""
+        """Return which fractions of the instances in an epoch belong to rare, common and frequent categories, (3,).
+
+        Args:
+            sampling: sampling method, "uniform", "stochastic" or "ceil".
+        """
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 
     def summary(self, *samplings: str) -> str:
-        """Return a summary for the log, with a line for each sampling method.
+        """Return a text for the log: the numbers of images and instances, and a line for each sampling method.
 
         Args:
-            samplings: sampling methods to describe. Default: all keys of ``epoch_images``.
+            samplings: sampling methods to describe, "uniform", "stochastic" or "ceil". Default: all keys of
+                ``epoch_images``.
         """
         counts = self.statistics
         groups = np.bincount(self.groups, minlength=len(GROUP_NAMES))
@@ -81,15 +86,16 @@ def analyze_sampling(
     groups: np.ndarray | None = None,
     **options,
 ) -> SamplingAnalysis:
-    """Compute how often training samples the images and instances of each category.
+    """Compute how often training samples the images and instances of each category in an epoch.
 
     Args:
         records: I dataset dicts with "annotations", without the images that training omits.
         num_classes: number of categories C.
         repeat_threshold: threshold t >= 0 of the repeat factors. If None, images are not repeated.
         names: C category names. If None, use the indices as names.
-        groups: (C,) frequency groups. If None, use LVIS's thresholds and the image counts of ``records``.
-        options: further arguments of ``image_repeat_factors``.
+        groups: (C,) frequency groups (0: rare, 1: common, 2: frequent). If None, use LVIS's thresholds and the image
+            counts of ``records``.
+        options: further arguments of ``image_repeat_factors``, such as ``frequency``.
     """
     statistics = CategoryStatistics.from_dataset_dicts(records, num_classes, names)
     weights = {"uniform": np.ones(len(records))}

@@ -1,4 +1,4 @@
-"""Choose the images of each batch from a stream of image indices, without loading images.
+"""Choose the images of each batch from the sampler's infinite sequence of image indices, without loading images.
 
 Shapes: I is the number of images in the data set. B is the number of images in a batch over all processes.
 """
@@ -14,16 +14,16 @@ from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
-    """Composition of all batches of a training: the same batches as in Detectron2 with a single process.
+    """The image indices of all batches of a training: the same batches as in Detectron2 with a single process.
 
-    Without groups, a batch contains the next B images of the stream. With groups, as in Detectron2's aspect ratio
-    grouping, a batch contains the next B images of one group.
+    Without groups, a batch contains the next B images of the sampler's sequence. With groups, as in Detectron2's aspect
+    ratio grouping, a batch contains the next B images of one group.
 
     All processes compose the same batches, and each process loads a contiguous part of each batch. Therefore the
     batches do not depend on the number of processes. In Detectron2, each process composes its own batches.
 
     Args:
-        stream: stream of image indices.
+        stream: sampler that gives the image indices of each epoch.
         batch_size: number of images B in a batch over all processes, >= 1.
         groups: (I,) integers, the group of each image. If None, images are not grouped.
     """
@@ -34,7 +34,9 @@ class BatchPlan:
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield an infinite sequence of batches.
 
-        A batch is a pair of arrays (B,): the image indices, and the positions of these images in the stream.
+        A batch of B images is a pair of arrays (B,). The first array contains the indices of the images in the data
+        set. The second array contains the positions of these images in the sampler's sequence. A position counts all
+        images of earlier epochs.
 
         Args:
             start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.
@@ -43,7 +45,7 @@ class BatchPlan:
         place = formed = 0
         for number in itertools.count():
             indices = self._stream.epoch(number).numpy()
-            images = np.stack([indices, np.arange(place, place + len(indices))])  # (2, number of images in the epoch)
+            images = np.stack([indices, np.arange(place, place + len(indices))])  # indices, and positions in the stream
             place += len(indices)
             complete = self._form(images, waiting)
             for indices, places in complete[max(start - formed, 0) :]:
@@ -51,15 +53,16 @@ class BatchPlan:
             formed += len(complete)
 
     def _form(self, images: np.ndarray, waiting: dict[int, np.ndarray]) -> np.ndarray:
-        """Compose batches from the images of one epoch.
+        """Compose batches from the images of one epoch and the images left over from earlier epochs.
 
         Args:
-            images: (2, M), image indices and positions in the stream for the M images of the epoch.
-            waiting: dict from group to an array (2, number of images), the images of the group's incomplete batch. The
-                dict is updated in place.
+            images: (2, M), the image indices and the positions in the sampler's sequence for the M images of the epoch.
+            waiting: dict from group to an array (2, number of images) with the images of the group's incomplete batch.
+                The dict is updated in place.
 
         Returns:
-            the K complete batches, (K, 2, B), sorted by the stream position of the last image in each batch.
+            the K complete batches of B images, (K, 2, B): image indices and positions. The batches are sorted by the
+            position of the last image in each batch.
         """
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []
@@ -75,7 +78,7 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Return the aspect ratio group of each image, (I,) int64: 1 if width > height, else 0, as in Detectron2.
+    """Return the aspect ratio group of each of the I images, (I,) int64: 1 if width > height, else 0, as in Detectron2.
 
     Raises:
         DataError: an image has no annotated width or height.

@@ -16,7 +16,9 @@ from seesaw_d2.data.records.records import images_of_categories
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.errors import DataError
 
-_BLOCK = 1024  # number of consecutive images that are drawn with one random generator
+# A new random generator is seeded for each block of this number of consecutive images. Therefore a resumed training
+# can start at any block without drawing the images before it.
+_BLOCK = 1024
 
 
 class ClassAwareSampler(EpochStream, Sampler):
@@ -27,12 +29,12 @@ class ClassAwareSampler(EpochStream, Sampler):
     shuffled lists of categories and images. This sampler draws each image independently, which needs no state and has
     the same expected frequencies.
 
-    The stream of images is infinite. As in Detectron2's samplers, all processes draw the same stream, and each process
-    uses every world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
+    The sequence of images is infinite. As in Detectron2's samplers, all processes draw the same sequence, and each
+    process uses every world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
 
     Args:
         records: dataset dicts.
-        seed: seed of the stream, equal in all processes. If None, draw a random seed that all processes share.
+        seed: seed of the image order, equal in all processes. If None, draw a random seed that all processes share.
 
     Raises:
         DataError: no image has an object.
@@ -47,8 +49,8 @@ class ClassAwareSampler(EpochStream, Sampler):
             )
         count = np.bincount(category)
         start = np.cumsum(count) - count
-        self._image = torch.from_numpy(image)  # sorted by category
-        # (K,) start and length of each category's part of ``_image``
+        self._image = torch.from_numpy(image)  # indices of the images with each category, sorted by category
+        # Start index and number of each category's images in ``_image``, (K,). Categories without images are omitted.
         self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
@@ -57,21 +59,24 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the image indices (1024,) int64 of block ``number`` of the infinite stream. Blocks replace epochs."""
+        """Return the image indices (1024,) int64 of block ``number`` of the infinite sequence.
+
+        A block contains 1,024 consecutive images. Blocks take the place of epochs, because this sampler has no epochs.
+        """
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
-        fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
+        fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1), selects an image
         return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
-        """Draw the categories of a block of images.
+        """Draw the categories of a block of 1,024 consecutive images.
 
         Args:
             generator: random generator of the block.
-            position: position of the block's first image in the stream.
+            position: position of the block's first image in the infinite sequence.
 
         Returns:
-            (_BLOCK,) indices in [0, K) of the categories with at least one image.
+            (1024,) indices in [0, K), which count only the K categories with at least one image.
         """
         return torch.randint(len(self._count), (_BLOCK,), generator=generator)
 
@@ -90,14 +95,16 @@ class SquareRootSampler(ClassAwareSampler):
 class ProgressivelyBalancedSampler(ClassAwareSampler):
     """Class-aware sampler that changes gradually from instance-balanced to class-balanced sampling during training.
 
-    Source: Kang et al., ICLR 2020, equation 2. The probability of drawing category j is
-    p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB. The first term p_j^IB is proportional to the number of images with category
-    j, and p_j^CB is the same for all categories. The position in the stream is t, and T is ``length``. After T images,
-    sampling is class-balanced. In the paper, t/T changes every epoch. In this sampler, t/T changes every 1,024 images.
+    Source: Kang et al., ICLR 2020, equation 2. The probability of drawing category j after t drawn images is
+    p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB.
+    The instance-balanced probability p_j^IB is proportional to the number of images with category j. The class-balanced
+    probability p_j^CB is the same for all categories. T is ``length``. After T images, sampling is class-balanced. In
+    the paper, t/T changes every epoch. In this sampler, t/T changes every 1,024 images.
 
     Args:
-        records, seed: as in ``ClassAwareSampler``.
+        records: dataset dicts.
         length: number of images T that the whole training draws, >= 1.
+        seed: seed of the image order, equal in all processes. If None, draw a random seed that all processes share.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], *, length: int, seed: int | None = None):

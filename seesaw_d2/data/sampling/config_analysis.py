@@ -1,4 +1,4 @@
-"""Compute how often a training with a given config samples each category."""
+"""Compute how often a training with a given config samples each category in an epoch."""
 
 from detectron2.config import CfgNode
 
@@ -12,13 +12,14 @@ from seesaw_d2.frequency_groups import frequency_groups
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
-    """Compute how often training samples each category of DATASETS.TRAIN. Image files are not checked.
+    """Compute how often training samples each category of DATASETS.TRAIN in an epoch. Do not check image files.
 
     As in training, images without objects are omitted if DATALOADER.FILTER_EMPTY_ANNOTATIONS is True.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        repeat_threshold: threshold t of the repeat factors. If None, use DATALOADER.REPEAT_THRESHOLD.
+        repeat_threshold: threshold t of the repeat factors max(1, sqrt(t / f)), where f is a category's frequency. If
+            None, use DATALOADER.REPEAT_THRESHOLD.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.

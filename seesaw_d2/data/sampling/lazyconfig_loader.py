@@ -40,10 +40,12 @@ def build_repeat_factor_loader(
 
     Args:
         names: names of registered data sets. Images without objects are omitted.
-        mapper: function that maps a record to the model's input, such as Detectron2's ``DatasetMapper``.
-        repeat_threshold: threshold t >= 0 of the repeat factors. If 0, images are not repeated.
-        rounding: rounding of the repeat factors, "stochastic" or "ceil". See ``image_repeat_factors``.
-        frequency: frequency in the repeat factors, "images" or "instances". See ``category_repeat_factors``.
+        mapper: function that maps a dataset dict to the model's input, such as Detectron2's ``DatasetMapper``.
+        repeat_threshold: threshold t >= 0 of the repeat factors max(1, sqrt(t / f)), where f is a category's frequency.
+            If 0, images are not repeated.
+        rounding: rounding of an image's repeat factor. "stochastic": round randomly in each epoch. "ceil": round up.
+        frequency: definition of f. "images": fraction of images with the category. "instances": geometric mean of the
+            category's fractions of images and of instances.
         copy_paste_threshold: threshold of Copy-Paste, as in INPUT.COPY_PASTE.THRESHOLD. For Copy-Paste, ``mapper`` must
             return bitmasks. If None, do not paste objects.
         total_batch_size: number of images in a batch over all processes, a multiple of the number of processes.

@@ -1,4 +1,4 @@
-"""Build the training and test loaders of detection data sets."""
+"""Build the training loader and the test loader of detection data sets from a config."""
 
 import logging
 from collections.abc import Sequence
@@ -48,19 +48,19 @@ def build_train_loader(
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        mapper: function that maps a record to model inputs. If None, use ``build_mapper(cfg, is_train=True)``.
+        mapper: function that maps a dataset dict to model inputs. If None, use ``build_mapper(cfg, is_train=True)``.
         sampler: sampler of the images. If None, build the sampler that DATALOADER.SAMPLER_TRAIN selects.
         records: dataset dicts. If None, use ``load_training_dicts(cfg)``.
-        aspect_ratio_grouping: whether to group images by aspect ratio. If None, use DATALOADER.ASPECT_RATIO_GROUPING.
+        aspect_ratio_grouping: if True, group images by aspect ratio. If None, use DATALOADER.ASPECT_RATIO_GROUPING.
         options: further arguments of PyTorch's ``DataLoader``.
 
     Returns:
-        a ``TrainLoader``. A batch is a list of model inputs. The processes share SOLVER.IMS_PER_BATCH images equally.
-        If the sampler is not an ``EpochStream``, return Detectron2's loader, which cannot resume its image order.
+        a ``TrainLoader``. Its batches are lists of model inputs. The processes share SOLVER.IMS_PER_BATCH images
+        equally. If the sampler is no ``EpochStream``, Detectron2's loader, which cannot resume its image order.
 
     Raises:
-        ConfigError, DataError: as in ``load_training_dicts`` and ``aspect_groups``. During iteration, the loader raises
-            DataError for an image that cannot be decoded or does not have the annotated size.
+        ConfigError, DataError: the config or annotations are invalid, image files are missing, or no image has an
+            object. During iteration, DataError: an image cannot be decoded or does not have the annotated size.
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
@@ -70,7 +70,7 @@ def build_train_loader(
     grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
     groups = aspect_groups(dataset) if grouping else None
     digests = {"digest": digest_of(dataset), "labels": labels_digest(dataset)}
-    if isinstance(dataset, list):  # serialize the records once, because the loader and some mappers read records
+    if isinstance(dataset, list):  # serialize once, for the loader and for mappers that read other images
         dataset = DatasetFromList(dataset, copy=False)
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
@@ -94,7 +94,13 @@ def build_train_loader(
 
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
-    """Wrap a mapper to report or replace unreadable images and, if configured, to paste objects (Copy-Paste)."""
+    """Wrap a mapper, so that it reports or replaces unreadable images and, if configured, pastes objects (Copy-Paste).
+
+    Args:
+        cfg: config with DATALOADER.SKIP_BAD_IMAGES and INPUT.COPY_PASTE.
+        mapper: function that maps a dataset dict to model inputs.
+        records: dataset dicts of the other images that can replace an image or provide objects.
+    """
     skip = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES")
     checked = ReplacingMapper(mapper, records) if skip else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
@@ -103,7 +109,10 @@ def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
 
 
 def _prefetching_device(cfg: CfgNode) -> torch.device | None:
-    """Return this process's GPU if DATALOADER.PIN_MEMORY is True and MODEL.DEVICE is a GPU, and None otherwise."""
+    """Return the GPU to which the loader copies images in advance, or None if images are not copied in advance.
+
+    Images are copied if DATALOADER.PIN_MEMORY is True and MODEL.DEVICE is a GPU.
+    """
     if not cfg.DATALOADER.PIN_MEMORY:
         return None
     if not cfg.MODEL.DEVICE.startswith("cuda"):
@@ -114,7 +123,10 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:
-    """Log the category counts of the training data. For repeat factor sampling, also log the counts in an epoch."""
+    """Log the numbers of images, categories and instances in the training data.
+
+    For repeat factor sampling, also log the number of images and the shares of instances in an epoch.
+    """
     names = class_names(cfg.DATASETS.TRAIN[0]) if cfg.DATASETS.TRAIN else None
     if names is None or not comm.is_main_process():
         return
@@ -139,7 +151,7 @@ def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequen
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
         name: name of the data set.
-        mapper: function that maps a record to model inputs. If None, use ``build_mapper(cfg, is_train=False)``.
+        mapper: function that maps a dataset dict to model inputs. If None, use ``build_mapper(cfg, is_train=False)``.
         image_ids: ids of the images to load, in this order. If None, load all images.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Sample the rare objects that Copy-Paste adds to training images."""
+"""Choose the objects of rare categories that Copy-Paste adds to training images."""
 
 import logging
 
@@ -14,19 +14,20 @@ logger = logging.getLogger(__name__)
 
 
 class RareObjects:
-    """Sampler of the objects to paste. An epoch contains each object of category c on average r(c) times.
+    """Sampler of the objects to paste. With them, an object of category c occurs r(c) times per epoch on average.
 
-    The repeat factor of category c is r(c) = max(1, sqrt(t / f(c))), where f(c) is the fraction of images with the
-    category, and t is ``threshold``. The original object occurs once, and its pasted copies r(c) - 1 times on average.
-    Crowds and objects without a mask are not pasted.
+    The repeat factor of category c is r(c) = max(1, sqrt(t / f(c))). Here, f(c) is the fraction of images with the
+    category, and t is ``threshold``. The original object occurs once, so it is pasted r(c) - 1 times per epoch on
+    average. Crowds and objects without a mask are not pasted.
 
     Args:
         records: dataset dicts with "annotations".
         threshold: threshold t >= 0 of the repeat factors.
 
     Attributes:
-        image: (M,) int64, record index of each of the M objects that can be pasted, whose categories have r(c) > 1.
-        position: (M,) int64, index of each object in the annotations of its record.
+        image: (M,) int64, index in ``records`` of the image of each of the M objects that can be pasted. These are the
+            objects of categories with r(c) > 1.
+        position: (M,) int64, index of each object in the "annotations" of its image.
         weight: (M,) float64, r(c) - 1 for the category c of each object.
         mean: mean number of objects to paste into an image.
         num_categories: number of categories with r(c) > 1.
@@ -51,7 +52,7 @@ class RareObjects:
     def draw(self) -> list[tuple[int, int]]:
         """Draw the objects to paste into one image, with random numbers of NumPy's global generator.
 
-        Return a pair (record index, annotation index) for each object.
+        Return a list with a pair (index of the object's dataset dict, index in its "annotations") for each object.
         """
         count = int(self.mean + np.random.random_sample())  # noqa: NPY002
         places = np.random.random_sample(count) * self._cumulative[-1:]  # noqa: NPY002
@@ -60,7 +61,7 @@ class RareObjects:
 
 
 def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
-    """Build the object sampler that INPUT.COPY_PASTE configures, and log the mean number of pasted objects per image.
+    """Build the sampler of objects for Copy-Paste from INPUT.COPY_PASTE, and log the mean number of pasted objects.
 
     Raises:
         ConfigError: INPUT.COPY_PASTE.THRESHOLD is so low that no object would be pasted.

@@ -1,4 +1,4 @@
-"""Compute repeat factors, build the sampler of a config, and compute the number of images in an epoch.
+"""Compute repeat factors, build the sampler that a config selects, and compute the number of images in an epoch.
 
 Shapes: C is the number of categories, and I is the number of images.
 """
@@ -13,21 +13,24 @@ from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, Progressively
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
 from seesaw_d2.errors import ConfigError
 
+# Names of samplers, which are values of DATALOADER.SAMPLER_TRAIN.
 UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
 SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
 SUBSET = "RandomSubsetTrainingSampler"
-# Samplers for which ``epoch_length`` is defined.
+# Samplers for which ``epoch_length`` defines the number of images in an epoch.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
-# Values of DATALOADER.SAMPLER_TRAIN that work with all versions of Detectron2.
+# Samplers that work with all versions of Detectron2.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
-# Values of DATALOADER.SAMPLER_TRAIN that work only with Detectron2's main branch. These samplers have no state, so a
-# resumed training restarts the image order from the beginning.
+# Samplers that work only with Detectron2's main branch. A resumed training with these samplers restarts the image order
+# from the beginning.
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
-# Dict from sampler to the config keys that only this sampler reads. Some keys exist only in Detectron2's main branch.
+# Config keys that only one sampler reads. Keys of the dict are samplers. Some of the config keys exist only in
+# Detectron2's main branch.
 SAMPLER_KEYS = {
     REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
 }
+# Allowed values of DATALOADER.REPEAT_ROUNDING and DATALOADER.REPEAT_FREQUENCY.
 ROUNDINGS = ("stochastic", "ceil")
 FREQUENCIES = ("images", "instances")
 
@@ -46,7 +49,8 @@ def category_repeat_factors(
     In this formula, t is ``threshold``, and f(c) is the frequency of category c.
 
     Args:
-        image_count: (C,) number of images with each category. The repeat factor of a category without images is 1.
+        image_count: (C,) number of images with each of the C categories. The repeat factor of a category without images
+            is 1.
         num_images: number of all images, >= 1.
         threshold: threshold t >= 0.
         sqrt: if True, use the formula above. If False, use max(1, t / f(c)), an option of Detectron2's main branch.
@@ -72,21 +76,21 @@ def category_repeat_factors(
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """Return the repeat factor of each image, (I,) float32: the mean number of times that an epoch contains the image.
+    """Return the repeat factor of each of the I images, (I,) float32: how often an epoch contains the image on average.
 
     The repeat factor of an image is the maximum of r(c) over the categories c in the image, or 1 without annotations.
-    ``category_repeat_factors`` defines r(c). Earlier releases of MMDetection skip images without annotations, which
-    shifts the repeat factors of all later images (mmengine's pull request 1048).
+    r(c) is the repeat factor of category c (``category_repeat_factors``). Earlier releases of MMDetection skip images
+    without annotations, which shifts the repeat factors of all later images (mmengine's pull request 1048).
 
     Args:
         records: I dataset dicts with "annotations". Crowds count as objects, as in Detectron2.
-        threshold: threshold t >= 0.
+        threshold: threshold t >= 0 in r(c) = max(1, sqrt(t / f(c))), where f(c) is the frequency of category c.
         rounding: how to round the repeat factors:
 
-            - "stochastic": do not round here, because the sampler randomly rounds in each epoch. The result equals
-              Detectron2's ``repeat_factors_from_category_frequency``.
+            - "stochastic": do not round here, because the sampler randomly rounds in each epoch. The returned values
+              equal those of Detectron2's ``repeat_factors_from_category_frequency``.
             - "ceil": round the repeat factors up, like MMDetection's ``ClassBalancedDataset``.
-        options: further arguments of ``category_repeat_factors``.
+        options: further arguments of ``category_repeat_factors``, such as ``frequency``.
     """
     category, image = images_of_categories(records, crowds=True)
     factors = np.ones(len(records))
@@ -105,12 +109,12 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
     """Build the sampler that DATALOADER.SAMPLER_TRAIN selects.
 
     Args:
-        cfg: config with the keys in ``SAMPLER_KEYS``.
+        cfg: config with DATALOADER.SAMPLER_TRAIN and the keys that this sampler reads.
         records: dataset dicts.
         seed: seed of the image order, equal in all processes.
 
     Returns:
-        the sampler, or None for ``MAIN_SAMPLERS``, which only Detectron2's loader supports.
+        the sampler, or None for the samplers in ``MAIN_SAMPLERS``, which only Detectron2's loader supports.
     """
     node = cfg.DATALOADER
     builders = {
@@ -128,11 +132,11 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
 
 
 def epoch_length(cfg: CfgNode, records) -> float:
-    """Return the number of images in an epoch of the configured sampler.
+    """Return the number of images in an epoch of the sampler that DATALOADER.SAMPLER_TRAIN selects.
 
-    For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this sum is the
-    mean number of images in an epoch. For other samplers, the result is the number of records. Class-aware samplers
-    have no epochs of their own. The class-aware configs of EQL v2 also define an epoch as ``len(records)`` images.
+    For repeat factor sampling, this is the sum of the images' repeat factors. With "stochastic" rounding, this sum is
+    the mean number of images in an epoch. For other samplers, it is the number of dataset dicts. Class-aware samplers
+    have no epochs of their own, but the class-aware configs of EQL v2 also count ``len(records)`` images as an epoch.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))

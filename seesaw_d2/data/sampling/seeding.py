@@ -1,4 +1,4 @@
-"""Compute seeds from integers, and seed or restore the global random generators."""
+"""Derive random seeds from integers, and seed or restore the global random generators."""
 
 import random
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ import torch
 
 def mixed_seed(*numbers: int) -> int:
     """Combine integers >= 0 into a seed in [0, 2^63). Different sequences of integers give independent seeds."""
-    # Add the number of integers, because SeedSequence ignores trailing zeros.
+    # SeedSequence ignores trailing zeros. Without the number of integers, (1,) and (1, 0) would give the same seed.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the global CPU generators of Python, NumPy and PyTorch in a ``with`` block, then restore their states.
+    """Seed the global CPU generators of Python, NumPy and PyTorch for a ``with`` block, then restore their states.
 
     Detectron2's augmentations use NumPy's generator, and torchvision's augmentations use PyTorch's generator.
     """
@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Restore the states of the global CPU generators of Python, NumPy and PyTorch at the end of a ``with`` block."""
+    """Restore the states of the global CPU generators of Python, NumPy and PyTorch after a ``with`` block."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield

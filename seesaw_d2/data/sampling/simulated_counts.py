@@ -1,4 +1,4 @@
-"""Simulate dataset dicts with given category counts, to analyze sampling without a data set.
+"""Create dataset dicts with given category counts, to analyze sampling without a data set.
 
 Shapes: C is the number of categories, and I is the number of images.
 """
@@ -13,17 +13,17 @@ _NEEDED = 'a list of categories with "name", "image_count" and "instance_count"'
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
-    """Create dataset dicts with the given category counts by distributing the categories randomly over images.
+    """Create dataset dicts that have the given category counts, by distributing categories randomly over images.
 
     First, each annotated image gets one category. Then the remaining images and instances of each category are drawn
     randomly. Unlike in real images, the categories in an image are independent of each other.
 
     Args:
-        image_count: (C,) number of images with each category, at most ``num_annotated``.
+        image_count: (C,) number of images with each of the C categories, at most ``num_annotated``.
         instance_count: (C,) number of instances of each category, at least ``image_count``.
         num_images: number of images I.
         num_annotated: number of images with an object, at most I and at most the sum of ``image_count``. These images
-            come first in the result.
+            come first in the returned list.
         seed: seed of the random numbers.
 
     Returns:
@@ -53,7 +53,7 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
         free[own] = False
         others = rng.choice(np.flatnonzero(free), image_count[category] - len(own), replace=False)
         images = np.concatenate([own, others])
-        item = {"category_id": category}  # shared by all instances of the category
+        item = {"category_id": category}  # one dict for all instances of the category, to save memory
         for image in (*images, *rng.choice(images, instance_count[category] - len(images))):
             annotations[image].append(item)
     return [{"image_id": index, "annotations": items} for index, items in enumerate(annotations)]

@@ -1,4 +1,4 @@
-"""Load training batches, starting at any batch. A batch depends only on the seed and the number of the batch."""
+"""Load training batches, starting at any batch. A batch depends only on the seed and on the number of the batch."""
 
 import hashlib
 import logging
@@ -22,12 +22,14 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Constants that distinguish the two seeds of an image: one for the augmentation, and one for choosing another record if
-# the mapper returns None.
+# Each image needs two independent seeds: one for its augmentation, and one for choosing another image if the mapper
+# returns None. These constants make the two seeds different.
 _AUGMENTATION, _REPLACEMENT = 1, 2
+# After this number of images in a row for which the mapper returns None, raise an error instead of trying forever.
 _MAX_REPLACEMENTS = 100
 
-# Maps the keys of a loader's state that determine the batches to descriptions for messages.
+# The values in a loader's saved state that determine its batches. Keys are the keys of the state. Values are
+# descriptions for messages of ``differences``.
 _DIFFERENCES = {
     "seed": "seed",
     "batch_size": "number of images in a batch",
@@ -37,13 +39,14 @@ _DIFFERENCES = {
     "digest": "hash of the training images' names",
     "labels": "hash of the training images' categories and boxes",
 }
+# Maximum number of images whose boxes ``labels_digest`` reads, because reading all boxes is slow for large data sets.
 _MAX_IMAGES_WITH_BOXES = 2000
 
 Record = dict[str, Any]
 
 
 class TrainLoader:
-    """Infinite iterable over the training batches of this process. A batch is a list of results of ``mapper``.
+    """Infinite iterable over the training batches of this process. A batch is a list of the mapper's return values.
 
     The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch. They are
     the same for any number of worker processes and training processes. Therefore the loader can start at any batch
@@ -51,15 +54,17 @@ class TrainLoader:
 
     Args:
         records: I dataset dicts.
-        mapper: function that maps a record to model inputs. Augmentations may use the global generators of Python,
-            NumPy and PyTorch. If the function returns None, the loader maps another random record instead.
-        sampler: stream of image indices. The loader also uses the sampler's seed for the augmentation.
+        mapper: function that maps a dataset dict to model inputs. Augmentations may use the global generators of
+            Python, NumPy and PyTorch. If the function returns None, the loader maps another random dataset dict
+            instead.
+        sampler: sampler that gives the image indices of each epoch. The loader also uses the sampler's seed for the
+            augmentation.
         batch_size: number of images in a batch over all processes, a multiple of the number of processes.
         groups: (I,) integers, the group of each image. All images of a batch belong to one group. If None, images are
             not grouped.
         num_workers: number of worker processes. If 0, load images in this process.
-        digest: hash of the images, the result of ``digest_of``.
-        labels: hash of the annotations, the result of ``labels_digest``.
+        digest: hash of the images from ``digest_of``. With this hash, a resumed training can detect changed images.
+        labels: hash of the annotations from ``labels_digest``, for the same purpose.
         device: GPU to which images are copied from pinned memory while the model trains on the previous batch. If None,
             images are not copied.
         options: further arguments of PyTorch's ``DataLoader``.
@@ -85,7 +90,8 @@ class TrainLoader:
         if device is not None:
             self._options["pin_memory"] = True
         self.digest, self.labels, self._device = digest, labels, device
-        # Number of images in all batches drawn so far, summed over processes.
+        # Number of images in all batches so far, summed over processes. A resumed training continues after these
+        # images.
         self.num_images = 0
 
     @property
@@ -93,14 +99,15 @@ class TrainLoader:
         return self.sampler.seed
 
     def __iter__(self) -> Iterator[list]:
-        """Yield an infinite sequence of batches, starting after the first ``num_images`` images of the training."""
+        """Yield an infinite sequence of batches. Skip the first ``num_images`` images, which are already loaded."""
         _mention_cores(self._options["num_workers"])
         loader = DataLoader(
             _Samples(self.records, self.mapper, self.seed),
             batch_sampler=_Shares(
                 BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
             ),
-            # With its own generator, DataLoader does not use the global generator to draw the seeds of the workers.
+            # DataLoader draws the seeds of its workers from this generator. By default, it would use the global
+            # generator, and the random numbers of the training would change.
             generator=torch.Generator(),
             **self._options,
         )
@@ -111,7 +118,7 @@ class TrainLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loader and the values that determine the batches."""
+        """Return the number of loaded images, and the values that determine the batches, such as the seed."""
         return {
             "seed": self.seed,
             "images": self.num_images,
@@ -124,19 +131,19 @@ class TrainLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
-        """Continue at the position in ``state``. Call this method before the iteration starts.
+        """Continue after the images that a saved loader has loaded. Call this method before the iteration starts.
 
         Args:
-            state: result of ``state_dict``.
+            state: saved state, the return value of ``state_dict``.
             seed: new seed. If None, use the seed in the state.
         """
         self.sampler.seed = state["seed"] if seed is None else seed
         self.num_images = state["images"]
 
     def differences(self, state: dict[str, Any]) -> list[str]:
-        """Describe differences from another state that change the batches, such as "seed 1 before, 2 now".
+        """List the differences from a saved ``state_dict`` that change the batches, such as "seed 1 before, 2 now".
 
-        Only the values in ``state`` are compared, because states of earlier versions lack some values.
+        Values that ``state`` lacks are not compared, because earlier versions saved fewer values.
         """
         mine = self.state_dict()
         return [
@@ -147,6 +154,7 @@ class TrainLoader:
 
 
 def _mention_cores(num_workers: int) -> None:
+    """Log a hint if there are more worker processes than CPU cores, because the additional workers only use memory."""
     cores = count_workers(None)
     if num_workers > cores:
         warn_once(
@@ -158,7 +166,7 @@ def _mention_cores(num_workers: int) -> None:
 
 
 def digest_of(records: Sequence[Record]) -> str:
-    """Return a hash of the file names and ids of all images, in the order of the records."""
+    """Return a hash of the file names and ids of all images, in the order of the dataset dicts."""
     digest = hashlib.sha256()
     for name, number in zip(file_names(records), image_column(records, "image_id").tolist(), strict=True):
         digest.update(f"{name}\n{number}\n".encode(errors="surrogateescape"))
@@ -182,7 +190,11 @@ def labels_digest(records: Sequence[Record]) -> str:
 
 
 class _Samples(Dataset):
-    """Data set of model inputs. A key is a pair of a record index and a position in the stream of image indices."""
+    """PyTorch data set of model inputs.
+
+    A key is a pair (index of the dataset dict, position in the training sequence). The position determines the seed of
+    the augmentation, so that an image gets a different augmentation in each epoch.
+    """
 
     def __init__(self, records: Sequence[Record], mapper: Callable[[Record], Any], seed: int):
         self._records, self._mapper, self._seed = records, mapper, seed
@@ -191,14 +203,15 @@ class _Samples(Dataset):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
-        """Return the model inputs of a batch. PyTorch calls this method instead of ``__getitem__``.
+        """Return the model inputs of several keys. PyTorch calls this method once per batch instead of ``__getitem__``.
 
-        The states of the global random generators are saved and restored once per batch, not once per image.
+        Therefore the states of the global random generators are saved and restored once per batch, not once per image.
         """
         with generators_kept():
             return [self._sample(index, place) for index, place in items]
 
     def _sample(self, index: int, place: int) -> Any:
+        """Return the model inputs of dataset dict ``index``. The position ``place`` determines the random numbers."""
         rng = None
         seed_cpu(mixed_seed(self._seed, place, _AUGMENTATION))
         for _ in range(_MAX_REPLACEMENTS):
@@ -214,10 +227,12 @@ class _Samples(Dataset):
 
 
 class _Shares:
-    """Iterable over this process's part of each batch. A part is a list of keys of ``_Samples``.
+    """PyTorch batch sampler that yields this process's share of each batch.
+
+    A share is a list of pairs (index of the dataset dict, position in the training sequence).
 
     Args:
-        plan: sequence of the batches over all processes.
+        plan: composition of the batches over all processes.
         start: number of batches to skip.
     """
 

@@ -1,8 +1,8 @@
-"""Encode the records of an annotation file as JSON, and as columns for functions that read all records.
+"""Convert the dataset dicts of an annotation file to arrays that are stored on disk.
 
-The objects are sorted by image. Some arrays contain the concatenated values of all images. For each of these arrays,
-another array, whose name ends with ``_end``, contains the end index of each image's values. The values of an image
-start where the values of the previous image end.
+Some arrays, such as "texts" with the JSON of all images, contain the concatenated values of all images. Another array,
+such as "text_end", contains the end index of each image's values. The values of an image start where the values of the
+previous image end. The objects are sorted by image.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,10 @@ from seesaw_d2.data.records.records import ObjectColumns
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Data type of each array. "names" contains the characters of each image's file name. "texts" contains a JSON object
-# with the other fields of each image. "category", "crowd" and "mask" are columns of ``ObjectColumns``.
+# Names and NumPy data types of the stored arrays. "names" contains the bytes of all file names. "texts" contains a JSON
+# object for each image, with the annotations and the LVIS lists of category ids. The arrays ending with "_end" contain
+# the index at which the values of each image end. "category", "crowd" and "mask" contain one value per object, as in
+# ``ObjectColumns``.
 ARRAYS = {
     **dict.fromkeys(("image_id", "height", "width", "name_end", "text_end", "object_end"), "i8"),
     "category": "i4",
@@ -28,17 +30,19 @@ ARRAYS = {
     "texts": "u1",
 }
 Tables = dict[str, np.ndarray]
-# File names can contain bytes that are not valid UTF-8. Python represents such bytes by surrogates.
+# Error handler of ``str.encode`` for file names with bytes that are not valid UTF-8. Python represents such bytes by
+# surrogates.
 _ERRORS = "surrogateescape"
 
 
 class Part(NamedTuple):
-    """Objects in a part of an annotation file.
+    """Encoded objects of some of an annotation file's annotations. Large files are read in such parts.
 
     Attributes:
-        columns: columns of the objects. "image" and "category" are indices into the sorted ids of the file.
-        texts: JSON of each object, as a list or as newline-separated bytes. If None, the unparsed JSON in the file is
-            used instead.
+        columns: image, category, crowd flag and type of mask of each object. Images and categories are represented by
+            their indices in the sorted image ids and category ids of the file.
+        texts: JSON of each object, as a list or as newline-separated bytes. If None, the caller must use the JSON of
+            the annotations in the file instead.
     """
 
     columns: ObjectColumns
@@ -50,7 +54,7 @@ def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
 
     Args:
         file: the annotation file. The content of ``file.annotations`` is ignored, but if ``file.annotations`` is None,
-            the records have no key "annotations".
+            the dataset dicts have no key "annotations".
         parts: the objects of the file. ``texts`` must not be None in any part.
     """
     columns = ObjectColumns(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))
@@ -84,5 +88,5 @@ def to_tables(file: "AnnotationFile", parts: Sequence[Part]) -> Tables:
 
 
 def to_name(characters) -> str:
-    """Decode the characters of a file name in the array "names"."""
+    """Convert bytes of the array "names" to a file name."""
     return str(characters, "utf-8", _ERRORS)

@@ -24,46 +24,51 @@ from seesaw_d2.data.records.cache.encoding import Tables
 from seesaw_d2.utils.file_locks import lock_or_wait
 from seesaw_d2.utils.regular_files import irregular, open_regular, read_blocks
 
-VERSION = 4  # version of the file format
+VERSION = 4  # version of the file format. After a change of the format, increase it to compile all files again
 SUFFIX = ".records"
-# Prefix of incomplete files.
+# Prefix of the names of incomplete files. ``write_entry`` gives a file its final name when it is complete.
 _UNFINISHED = "tmp-"
-# Names of files that this module creates. The name of a complete file is a hash and the suffix. The name of an
-# incomplete file is the prefix, 8 random characters of ``tempfile`` and the suffix. Earlier versions created folders,
-# whose names lack the suffix.
+# Names of files that this module creates, which ``tidy`` may remove. The name of a complete file is a hash and the
+# suffix. The name of an incomplete file is the prefix, 8 random characters of ``tempfile`` and the suffix. Earlier
+# versions created folders, whose names lack the suffix.
 _ENTRY = re.compile(rf"(?:[0-9a-f]{{32}}|{_UNFINISHED}\w{{8}})({re.escape(SUFFIX)})?", re.ASCII)
-# Age in seconds at which ``tidy`` removes unused and incomplete files.
+# Age in seconds at which ``tidy`` removes files: 60 days without use, or a day for incomplete files.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
-# Maximum time in seconds to wait for another process that compiles the same file. After this time, this process also
-# compiles the file.
+# Maximum time in seconds to wait for another process that compiles the same annotation file. After this time, this
+# process also compiles the file.
 _LONGEST_COMPILATION = 1800
-_NUMBER = 8  # size in bytes of the checksum and of the length, and alignment of the arrays
+# Size in bytes of the checksum and of the description's length, which come first in a compiled file. Spaces after the
+# description make its size a multiple of this number, to align the arrays.
+_NUMBER = 8
 
 
 class UnfitEntryError(Exception):
-    """Raised if a compiled file cannot be used. The message is the reason."""
+    """Raised if a compiled annotation file cannot be used. The message is the reason."""
 
 
 def cache_folder() -> str | None:
-    """Return the folder of compiled files, or None if the environment variable SEESAW_D2_CACHE disables compiling."""
+    """Return the folder of compiled annotation files, or None if SEESAW_D2_CACHE is empty, which disables compiling.
+
+    SEESAW_D2_CACHE is an environment variable. By default, the folder is in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
     return os.path.join(os.path.abspath(root), "annotations") if root else None
 
 
 class MappedTables(dict):
-    """Dict from array name to memory-mapped array of a compiled file. Pickling stores only the path of the file.
+    """Dict from name to memory-mapped array of a compiled annotation file. Pickling stores only the file's path.
 
     Args:
         path: path of the compiled file.
 
     Attributes:
-        meta: the description that ``write_entry`` wrote.
+        meta: description of the file, the argument ``meta`` of ``write_entry`` plus the file's own name as "name".
     """
 
     def __init__(self, path: str):
         self._path = path
-        data = np.memmap(path, np.uint8, mode="r").view(np.ndarray)  # slicing np.memmap objects is slower
+        data = np.memmap(path, np.uint8, mode="r").view(np.ndarray)  # slicing a memmap would be slower
         start = 2 * _NUMBER + int(data[_NUMBER : 2 * _NUMBER].view("<i8")[0])
         self.meta, layout = json.loads(data[2 * _NUMBER : start].tobytes())
         for name, kind, size in layout:
@@ -75,7 +80,9 @@ class MappedTables(dict):
 
 
 def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
-    """Write a compiled file atomically, with permissions for this user only. Then call ``tidy``.
+    """Write a compiled annotation file, which only this user can access. Then remove old files (``tidy``).
+
+    Other processes see either the complete file or no file.
 
     Args:
         path: path of the compiled file.
@@ -85,7 +92,7 @@ def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    arrays = sorted(tables.items(), key=lambda item: -item[1].itemsize)  # large items first, to align all arrays
+    arrays = sorted(tables.items(), key=lambda item: -item[1].itemsize)  # large data types first, to align all arrays
     layout = [(name, array.dtype.str, array.nbytes) for name, array in arrays]
     head = json.dumps([{**meta, "name": os.path.basename(path)}, layout]).encode()
     head += b" " * (-len(head) % _NUMBER)
@@ -109,7 +116,7 @@ def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
 
 
 def load_entry(path: str) -> MappedTables | None:
-    """Return the arrays in a compiled file, or None if the file does not exist.
+    """Return the arrays in a compiled annotation file, or None if the file does not exist.
 
     Raises:
         UnfitEntryError: other users can write to the file, or the file differs from the output of ``write_entry``.
@@ -132,8 +139,8 @@ def load_entry(path: str) -> MappedTables | None:
     tables = MappedTables(path)
     if tables.meta["name"] != os.path.basename(path):
         raise UnfitEntryError(f"the content belongs to another compiled file, {tables.meta['name']}")
-    # Mark the file as recently used, to keep ``tidy`` from removing the file. Without write permission, ``os.utime``
-    # fails, but ``tidy`` cannot remove the file either.
+    # Set the modification time to now, because ``tidy`` removes files that were not used for 60 days. Without write
+    # permission, ``os.utime`` fails, but ``tidy`` cannot remove the file either.
     with contextlib.suppress(OSError):
         os.utime(path)
     return tables
@@ -159,8 +166,11 @@ def foreign_owner(path: str) -> str:
 
 
 def _is_private_group(group: int) -> bool:
-    """Return True if a group is this user's primary group, has the user's name, and has no other members."""
-    import grp  # import inside the function, because Windows lacks both modules
+    """Return True if ``group`` is the id of this user's private group.
+
+    A private group is the user's primary group, has the user's name, and has no other members.
+    """
+    import grp  # imported inside the function, because Windows lacks the modules grp and pwd
     import pwd
 
     try:
@@ -171,7 +181,7 @@ def _is_private_group(group: int) -> bool:
 
 
 def make_private(cache: str) -> None:
-    """Create a folder that only this user can access, or check an existing folder.
+    """Create the folder ``cache``, which only this user can access, or check an existing folder.
 
     Raises:
         OSError: the folder cannot be created, or other users can write to the folder.
@@ -185,7 +195,17 @@ def make_private(cache: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Context manager that holds an exclusive lock on a compiled file. If the process dies, the lock is released."""
+    """Hold an exclusive lock during a ``with`` block, so that only one process compiles an annotation file.
+
+    The lock is the file ``{path}.lock``. It is released if the process dies. After half an hour of waiting, continue
+    without the lock.
+
+    Args:
+        path: path of the compiled file.
+
+    Raises:
+        OSError: the lock file cannot be opened, or is not a regular file.
+    """
     if kind := irregular(f"{path}.lock"):
         raise OSError(errno.EINVAL, f"{path}.lock: expected a regular file, found {kind}")
     with open(f"{path}.lock", "a") as file:
@@ -194,7 +214,10 @@ def locked(path: str) -> Iterator[None]:
 
 
 def tidy(cache: str) -> None:
-    """Remove compiled files that were not used for 60 days, and incomplete files older than a day. Ignore errors."""
+    """Remove old files from the folder ``cache`` of compiled files. Ignore errors.
+
+    Old files are compiled files that were not used for 60 days, and incomplete files older than a day.
+    """
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(cache) as found:
         for entry in found:
@@ -206,7 +229,7 @@ def tidy(cache: str) -> None:
 
 
 def _is_entry(entry: os.DirEntry) -> bool:
-    """Return True if a directory entry has the name of a compiled file, or is a folder of an earlier version."""
+    """Return True if ``entry`` is a compiled file, or a folder of compiled arrays that an earlier version created."""
     name = _ENTRY.fullmatch(entry.name)
     if name is None or entry.is_symlink():
         return False

@@ -1,6 +1,6 @@
-"""Create each dataset dict of a compiled annotation file on access, from the arrays of the compiled file.
+"""Create each dataset dict of a large annotation file on access, from arrays on disk.
 
-Shapes: I is the number of records.
+Shapes: I is the number of dataset dicts.
 """
 
 import os
@@ -18,7 +18,7 @@ from seesaw_d2.data.records.records import ObjectColumns
 
 
 class _Object(TypedDict, total=False):
-    """Stored fields of an object, the type of an entry of "annotations" in ``_Record``.
+    """Type of the objects in stored JSON, which become elements of "annotations" in a dataset dict.
 
     The type ``float`` makes msgspec convert integer coordinates to floats. With integers, Detectron2 would truncate the
     coordinates of resized polygons.
@@ -31,7 +31,7 @@ class _Object(TypedDict, total=False):
 
 
 class _Record(TypedDict, total=False):
-    """Fields of an image in a JSON object of the array "texts"."""
+    """Type of the JSON object that the array "texts" contains for each image."""
 
     neg_category_ids: list[int]
     not_exhaustive_category_ids: list[int]
@@ -42,16 +42,17 @@ _decode = msgspec.json.Decoder(_Record).decode
 
 
 class CompiledRecords(Sequence):
-    """Sequence of the dataset dicts of an annotation file. Each dict is created on access.
+    """Sequence of the dataset dicts of an annotation file. Each dict is created on access from arrays.
 
-    The dicts are equal to the dicts of ``AnnotationFile.to_dataset_dicts``. The sequence implements ``RecordColumns``.
-    All processes share the memory-mapped arrays.
+    The dicts are equal to the dicts of ``AnnotationFile.to_dataset_dicts``. All processes share the memory-mapped
+    arrays. The sequence implements ``RecordColumns``, so file names, sizes and categories can be read without creating
+    the dicts.
 
     Args:
-        tables: arrays of the compiled file, as described in ``encoding.ARRAYS``.
+        tables: arrays of the annotation file, as listed in ``encoding.ARRAYS``.
         image_root: folder of the image files.
         categories: dict from category id to contiguous id, in ascending order of category ids.
-        indices: (I,) indices of the images of this sequence in the file. If None, use all images.
+        indices: (I,) indices in the file of the I images that this sequence contains. If None, use all images.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class CompiledRecords(Sequence):
         return record
 
     def take(self, positions: np.ndarray) -> "CompiledRecords":
-        """Return the records at ``positions``, which are indices into this sequence."""
+        """Return the dataset dicts at ``positions``, an integer array of indices into this sequence."""
         return CompiledRecords(self._tables, self._image_root, self._categories, indices=self._indices[positions])
 
     def file_names(self) -> Iterator[str]:
-        """Yield the path of each record's image file."""
+        """Yield the path of each image file."""
         names = memoryview(self._tables["names"])
         for start in range(0, len(self), columns.STRETCH):
             starts, ends = self._ranges("name_end", self._indices[start : start + columns.STRETCH])
@@ -95,16 +96,16 @@ class CompiledRecords(Sequence):
                 yield self._folder + to_name(names[first:end])
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return the value of "image_id", "height" or "width" in each record, (I,)."""
+        """Return the value of ``name`` ("image_id", "height" or "width") in each of the I dataset dicts, (I,) int64."""
         return self._tables[name][self._indices]
 
     def objects_of(self) -> ObjectColumns:
-        """Return the columns of the objects of all records."""
+        """Return arrays with the image, category, crowd flag and type of mask of all objects."""
         tables = self._tables
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts
         categories = np.array(list(self._categories.values()), np.int64)
-        # indices of the objects in the arrays
+        # Index of each object of this sequence in the arrays of the file.
         number = np.arange(count.sum()) + np.repeat(ends - np.cumsum(count), count)
         return ObjectColumns(
             image=np.repeat(np.arange(len(self)), count),
@@ -114,7 +115,7 @@ class CompiledRecords(Sequence):
         )
 
     def _range(self, ends: str, index: int) -> slice:
-        """Return the slice of a concatenated array that belongs to an image.
+        """Return the slice of one image's values in an array that contains the values of all images.
 
         Args:
             ends: name of the array with the end index of each image's values, such as "name_end".
@@ -124,7 +125,12 @@ class CompiledRecords(Sequence):
         return slice(int(array[index - 1]) if index else 0, int(array[index]))
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the starts and the ends of the slices of several images. The arguments are as in ``_range``."""
+        """Return the start index and the end index of the values of several images, as two arrays.
+
+        Args:
+            ends: name of the array with the end index of each image's values, such as "name_end".
+            indices: indices of the images in the file.
+        """
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 
@@ -134,8 +140,11 @@ class CompiledFile:
     """Content of a checked annotation file, stored in arrays.
 
     Attributes:
-        path, format, category_ids, category_names: as in ``AnnotationFile``.
-        tables: the arrays, as described in ``encoding.ARRAYS``.
+        path: path of the annotation file.
+        format: name of the file's format, such as "lvis".
+        category_ids: category ids in ascending order.
+        category_names: category names in the order of ``category_ids``.
+        tables: arrays with the images and objects, as listed in ``encoding.ARRAYS``.
     """
 
     path: str
@@ -145,7 +154,12 @@ class CompiledFile:
     tables: Tables
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
-        """Return the dicts of ``AnnotationFile.to_dataset_dicts`` as a sequence. Each dict is created on access."""
+        """Return Detectron2's dataset dicts, sorted by image id. Each dict is created on access.
+
+        Args:
+            image_root: folder of the image files.
+            contiguous_ids: dict from category id to contiguous id. If None, use the indices in ``category_ids``.
+        """
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         categories = {value: contiguous[value] for value in self.category_ids}
         return CompiledRecords(self.tables, image_root, categories)

@@ -1,4 +1,4 @@
-"""Split an annotation file into parts, and parse the parts in worker processes.
+"""Split the annotations of a large file into parts, and parse the parts in worker processes.
 
 The Python objects of millions of annotations need gigabytes of memory. To save memory, each process keeps only the
 objects of one part at a time.
@@ -20,7 +20,7 @@ from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.utils.repeated_keys import may_repeat_keys
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-# Number of annotations in a part. The Python objects of a part need about 10 MB of memory.
+# Number of annotations that a worker process parses at a time. Their Python objects need about 10 MB of memory.
 PART = 10_000
 # Maximum number of workers. More workers are not faster, because a single process concatenates all results.
 MAX_WORKERS = 8
@@ -29,11 +29,15 @@ T = TypeVar("T")
 
 
 class UnusualFileError(Exception):
-    """Raised if a file cannot be parsed in parts, because its content is not a JSON object or may repeat a key."""
+    """Raised if a file cannot be parsed in parts.
+
+    This is the case if the content is not a JSON object of the expected structure or may repeat a key. The caller then
+    parses the whole file at once.
+    """
 
 
 class _File(msgspec.Struct, gc=False):
-    """Annotation file. The list of images, the list of categories and each annotation are unparsed JSON."""
+    """Annotation file. The images, the categories and each annotation are unparsed JSON."""
 
     images: msgspec.Raw | UnsetType = UNSET
     categories: msgspec.Raw | UnsetType = UNSET
@@ -41,14 +45,14 @@ class _File(msgspec.Struct, gc=False):
 
 
 def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
-    """Split an annotation file. Parse the lists of images and categories, but not the annotations.
+    """Parse the images and categories of an annotation file, and split the annotations without parsing them.
 
     Returns:
-        a dict with the parsed lists of images and categories, and a list with the unparsed JSON of each annotation. If
-        the file contains no annotations, the second value is None.
+        a dict with the keys "images" and "categories", and a list with the unparsed JSON of each annotation. If the
+        file contains no annotations, the second value is None.
 
     Raises:
-        UnusualFileError: the file cannot be split.
+        UnusualFileError: the file cannot be read or split, or may repeat a key.
     """
     try:
         with open_regular(path, "rb") as file:
@@ -61,12 +65,19 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         if may_repeat_keys(frame, orjson.loads(frame)) or any(may_repeat_keys(lists[key], data[key]) for key in lists):
             raise UnusualFileError
         return data, None if texts.annotations is UNSET else texts.annotations
-    except (OSError, ValueError, RecursionError) as error:  # the errors of msgspec and orjson are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # msgspec and orjson raise subclasses of ValueError
         raise UnusualFileError from error
 
 
 def _without_lists(content: bytes, texts: _File) -> bytes:
-    """Return the content of a file without its images, categories and annotations, to check the other keys."""
+    """Return the JSON of an annotation file, with 0 in place of the images, categories and annotations.
+
+    The short result allows a fast check of the file's other keys.
+
+    Args:
+        content: content of the file.
+        texts: the parts of the content to replace.
+    """
     start = _address(content)
     spans = [(text, text) for text in (texts.images, texts.categories) if text is not UNSET]
     spans += [(texts.annotations[0], texts.annotations[-1])] if texts.annotations else []
@@ -78,28 +89,36 @@ def _without_lists(content: bytes, texts: _File) -> bytes:
 
 
 def _address(text: bytes | msgspec.Raw) -> int:
-    """Return the address of the first byte. The texts that msgspec returns are views of the decoded content."""
+    """Return the memory address of the first byte.
+
+    For a ``msgspec.Raw``, which is a view of the decoded content, the difference to the content's address is the
+    position in the content.
+    """
     return np.frombuffer(text, np.uint8).__array_interface__["data"][0]
 
 
-# Arguments of ``read_parts``. Forked workers inherit this list. Sending gigabytes to the workers would be slow.
+# Stack of the parts and the function ``read`` of running ``read_parts`` calls. Forked worker processes inherit this
+# list, because sending gigabytes to the workers would be slow.
 _inherited: list[tuple[list[list[msgspec.Raw]], Callable[[bytes], Any]]] = []
 
 
 def read_parts(
     texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str
 ) -> Iterator[tuple[list[msgspec.Raw], T]]:
-    """Split annotations into parts, and read each part. If there are several parts, worker processes read the parts.
+    """Split annotations into parts of at most ``PART`` (10,000) annotations, and read each part with ``read``.
+
+    If there are several parts, worker processes read the parts.
 
     Args:
         texts: unparsed JSON of each annotation. An empty list gives one empty part.
-        read: function that reads a part. The argument is an unparsed JSON list of at most ``PART`` annotations.
+        read: function that receives the unparsed JSON list of a part's annotations.
         path: path of the file, for messages.
 
     Yields:
-        a pair (texts of the part, result of ``read``) for each part, in order.
+        a pair (unparsed JSON of each annotation in the part, return value of ``read``) for each part, in order.
 
     Raises:
+        UnusualFileError: an annotation is not JSON, or may have a key twice.
         SeesawError: a worker process died.
     """
     parts = [texts[start : start + PART] for start in range(0, max(len(texts), 1), PART)]
@@ -119,6 +138,7 @@ def read_parts(
 
 
 def _read_part(number: int) -> Any:
+    """Check and read one part. Worker processes call this function with the index of the part in ``_inherited``."""
     parts, read = _inherited[-1]
     text = b"[" + b",".join(parts[number]) + b"]"
     _check_keys(parts[number], text)
@@ -126,10 +146,14 @@ def _read_part(number: int) -> Any:
 
 
 def _check_keys(texts: list[msgspec.Raw], text: bytes) -> None:
-    """Raise UnusualFileError if an annotation of a part may have a key twice.
+    """Raise UnusualFileError if an annotation may have a key twice.
 
-    To save time, the annotations are parsed only if their mean number of keys differs from that of the first one. A
-    repeated key is therefore not found if another annotation of the part lacks an optional key.
+    To save time, the annotations are parsed only if their mean number of keys differs from that of the first
+    annotation. A repeated key is therefore not found if another annotation of the part lacks an optional key.
+
+    Args:
+        texts: unparsed JSON of each annotation in a part.
+        text: unparsed JSON list of the same annotations.
     """
     first = bytes(memoryview(texts[0])) if texts else b"{}"
     try:

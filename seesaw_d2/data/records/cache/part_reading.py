@@ -1,8 +1,8 @@
-"""Check and encode the annotations in a part of a file.
+"""Check some of the annotations of a large file, and encode them as arrays and JSON.
 
-``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. ``AnnotationChecker``
-checks parts with other annotations, and reports errors and warnings. It takes twice as long, because it needs a dict
-for each annotation.
+``_simple_part`` is fast, but supports only valid annotations with polygons or without masks. Other annotations are
+checked by ``AnnotationChecker``, which also reports errors and warnings. It takes twice as long, because it needs a
+dict for each annotation.
 """
 
 import itertools
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class _Annotation(msgspec.Struct, gc=False):
     """Annotation whose values have exactly the declared types. For other types, msgspec raises an error.
 
-    For example, true and 1.0 are not int. A missing field has the value ``UNSET``. ``_simple_part`` checks that the ids
-    exist.
+    For example, true and 1.0 are not accepted as int. A missing field has the value ``UNSET``. ``_simple_part`` later
+    checks that the image ids and category ids exist in the file.
     """
 
     category_id: int
@@ -49,11 +49,14 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings]:
-    """Check a part of a file. Return the objects, and the problems that cause warnings.
+    """Check and encode some of the annotations of a file.
 
     Args:
         checker: checker for the annotations of the file.
-        text: unparsed JSON list of the annotations in the part.
+        text: unparsed JSON list of the annotations.
+
+    Returns:
+        the encoded objects, and the problems that cause warnings.
 
     Raises:
         DataError: an annotation is invalid.
@@ -71,11 +74,12 @@ def read_part(checker: "AnnotationChecker", text: bytes) -> tuple[Part, Findings
 
 
 def encode(annotations: Iterable[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray) -> Part:
-    """Encode checked annotations as columns and as lines of JSON.
+    """Encode checked annotations as arrays and as lines of JSON.
 
     Args:
-        annotations: annotation entries of the file.
-        image_ids, category_ids: sorted ids of the images and of the categories in the file.
+        annotations: annotations of the file, which are parsed JSON objects.
+        image_ids: sorted ids of all images in the file.
+        category_ids: sorted ids of all categories in the file.
     """
     kept = list(annotations)
     objects = [to_object(item, item["category_id"]) for item in kept]
@@ -88,14 +92,14 @@ def encode(annotations: Iterable[dict[str, Any]], image_ids: np.ndarray, categor
 
 
 def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findings] | None:
-    """Check and encode valid annotations with polygons or without masks.
+    """Check and encode some of the annotations of a file, if all of them are valid and have polygons or no mask.
 
     Args:
-        text: unparsed JSON list of annotations.
+        text: unparsed JSON list of the annotations.
         checker: checker for the annotations of the file.
 
     Returns:
-        the objects and the findings, or None if an annotation is invalid or unsupported.
+        the encoded objects and the problems that cause warnings, or None if an annotation is invalid or unsupported.
     """
     try:
         found = _decode(text)
@@ -133,7 +137,10 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
 
 
 def _short(annotations: list[_Annotation]) -> bytes:
-    """Encode annotations without masks as lines of JSON, with only the fields that records need, to save disk space."""
-    for each in annotations:  # msgspec does not encode UNSET
+    """Encode annotations without masks as lines of JSON.
+
+    To save disk space, omit the fields that dataset dicts do not need: id, image_id, area and ignore.
+    """
+    for each in annotations:  # msgspec omits fields with the value UNSET
         each.id = each.image_id = each.area = each.ignore = UNSET
     return _encode_lines(annotations)

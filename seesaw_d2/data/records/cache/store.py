@@ -35,22 +35,30 @@ from seesaw_d2.utils.regular_files import open_regular, read_blocks
 
 logger = logging.getLogger(__name__)
 
-# Size in bytes from which an annotation file is compiled and cached on disk. Parsing a smaller file takes at most about
-# a second. Smaller files are kept in memory, up to the same number of bytes in total.
+# Annotation files of at least this size in bytes are compiled to arrays on disk. Parsing a smaller file takes at most
+# about a second. Smaller files are kept in memory, up to the same number of bytes in total.
 MIN_SIZE = 50_000_000
-# Minimum age in seconds of files to keep in memory. A younger file could change again with the same modification time.
+# A file is kept in memory only if its last change is at least this number of seconds ago. A younger file could change
+# again without a different modification time, and the content in memory would be outdated.
 _SETTLED = 1.0
+# Folder of the source files that read annotation files, which ``_code_digest`` hashes.
 _RECORDS = Path(__file__).parents[1]
 
-# Opened files and their warnings, in the order of opening. Keys are ("compiled" or "whole", path, format, fingerprint).
+# Cache of opened files and of the warnings about each file, in the order of opening. A key is ("compiled" or "whole",
+# path, format, (modification time, size)).
 _opened: dict[tuple, tuple[AnnotationFile | CompiledFile, list[str]]] = {}
 
 
 def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | CompiledFile:
-    """Read and check an annotation file, or return the result of an earlier call if the file has not changed.
+    """Read and check an annotation file, or return the content from an earlier call if the file has not changed.
 
     Args:
-        path, dataset_format: as in ``read_annotations``.
+        path: path of the annotation file.
+        dataset_format: "lvis", "coco" or another key of ``FORMATS``, or "auto" to detect the format.
+
+    Returns:
+        a ``CompiledFile``, which reads arrays on disk, for a file of at least 50 MB. An ``AnnotationFile`` for a
+        smaller file, or if compiling is disabled.
 
     Raises:
         DataError: the file is missing or invalid.
@@ -63,7 +71,7 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
         try:
             entry = os.path.join(cache, _digest(path, dataset_format) + entry_files.SUFFIX)
         except OSError:
-            return read_annotations(path, dataset_format)  # raises DataError with the reason
+            return read_annotations(path, dataset_format)  # ``path`` cannot be read, so raise DataError with the reason
         with collected_warnings() as messages:
             file = _from_cache(path, dataset_format, entry, state)
         _opened[key] = file, messages
@@ -71,9 +79,16 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
 
 
 def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Return the result of ``read_annotations`` for a file. The results for small files are cached in memory.
+    """Read and check an annotation file, without compiling it. Keep the content of small files in memory.
 
-    Do not modify the entries of the result, because all callers share these entries.
+    Do not modify the returned images, categories and annotations, because all callers share them.
+
+    Args:
+        path: path of the annotation file.
+        dataset_format: "lvis", "coco" or another key of ``FORMATS``, or "auto" to detect the format.
+
+    Raises:
+        DataError: the file is missing or invalid.
     """
     state = fingerprint(path)
     if state is None or state[1] >= MIN_SIZE or time.time() - state[0] / 1e9 < _SETTLED or not os.path.isfile(path):
@@ -88,7 +103,10 @@ def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
 
 def _take_opened(key: tuple) -> Any:
-    """Return an opened file, and repeat the warnings about this file for callers that collect warnings."""
+    """Return the opened file with this key of ``_opened``. Pass its warnings to ``warn_once`` again.
+
+    ``warn_once`` does not log a warning twice, but functions that collect warnings receive it each time.
+    """
     file, messages = _opened[key]
     for message in messages:
         warn_once(logger, message)
@@ -96,7 +114,7 @@ def _take_opened(key: tuple) -> Any:
 
 
 def _make_room(size: int) -> None:
-    """Remove the oldest files from memory, to keep the total with a new file of ``size`` bytes within ``MIN_SIZE``."""
+    """Remove the oldest files from memory, so that the rest and a new file of ``size`` bytes fit in 50 MB."""
     kept = [key for key in _opened if key[0] == "whole"]
     while kept and sum(state[1] for *_, state in kept) + size > MIN_SIZE:
         del _opened[kept.pop(0)]
@@ -106,9 +124,10 @@ def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> Com
     """Load the compiled file of an annotation file. If no usable compiled file exists, compile the annotation file.
 
     Args:
-        path, dataset_format: as in ``read_annotations``.
+        path: path of the annotation file.
+        dataset_format: format of the annotation file, or "auto".
         entry: path of the compiled file.
-        state: fingerprint (modification time, size) of the annotation file before it was hashed.
+        state: modification time and size of the annotation file before it was hashed.
     """
     try:
         entry_files.make_private(os.path.dirname(entry))
@@ -132,7 +151,7 @@ def _warn_not_kept(path: str, entry: str, error: OSError) -> None:
 
 @functools.cache
 def _code_digest() -> str:
-    """Return a hash of the source files that read and check annotation files. Skip files that cannot be read."""
+    """Return a hash of the code that reads and checks annotation files. Skip source files that cannot be read."""
     digest = hashlib.sha256()
     data = _RECORDS.parent
     readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "image_files.py"]
@@ -145,7 +164,7 @@ def _code_digest() -> str:
 
 
 def _digest(path: str, dataset_format: str) -> str:
-    """Return the name of a compiled file, which is a hash of the annotation file, its format and the code."""
+    """Return the file name of a compiled file: a hash of the annotation file, its format and the code that reads it."""
     digest = xxhash.xxh3_128(f"{entry_files.VERSION} {_code_digest()} {dataset_format}\n".encode())
     with open_regular(path, "rb", buffering=0) as file:
         for block in read_blocks(file):
@@ -156,8 +175,8 @@ def _digest(path: str, dataset_format: str) -> str:
 def _compile(path: str, dataset_format: str, entry: str | None, state: tuple) -> CompiledFile:
     """Parse an annotation file, and store the arrays in the compiled file ``entry``.
 
-    The arrays stay in memory if ``entry`` is None, or if the fingerprint of the annotation file differs from ``state``.
-    In the second case, the annotation file has changed since it was hashed.
+    The arrays stay in memory if ``entry`` is None, or if the annotation file has changed since it was hashed. ``state``
+    is its modification time and size before it was hashed.
     """
     later = f". Later runs load the result from {entry}" if entry else ""
     logger.info(f"{path}: parsing and checking the annotations{later}")
@@ -178,6 +197,10 @@ def _compile(path: str, dataset_format: str, entry: str | None, state: tuple) ->
 
 
 def _load(entry: str, path: str) -> CompiledFile | None:
+    """Load the compiled file ``entry`` of the annotation file ``path``, and log its warnings again.
+
+    Return None if the compiled file does not exist or cannot be used.
+    """
     try:
         tables = entry_files.load_entry(entry)
     except entry_files.UnfitEntryError as error:
@@ -194,7 +217,8 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     """Read and check an annotation file, and convert the content to arrays.
 
     Returns:
-        the file and the arrays. The ``annotations`` of the file may be empty, because the arrays contain all objects.
+        the annotation file and the arrays. The list ``annotations`` of the annotation file may be empty, because the
+        arrays contain all objects.
 
     Raises:
         DataError: the file is missing or invalid.
@@ -202,7 +226,8 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     try:
         file, parts = _read_in_parts(path, dataset_format)
     except (UnusualFileError, DataError):
-        # Read the whole file at once. Error messages then list the invalid entries of all parts.
+        # Read the whole file at once. For an invalid file, the error message then lists the invalid values of the whole
+        # file, not only of one part.
         file = read_annotations(path, dataset_format)
         ids = [image["id"] for image in file.images], file.category_ids
         parts = [encode(itertools.compress(file.annotations or [], file.has_area), *map(np.array, ids))]
