@@ -123,7 +123,7 @@ def _near(path: str, known: list[str]) -> str:
     """
 
     def likeness(other: str) -> float:
-        """Return how similar ``other`` is to ``path``, in [0, 1]. The file name or the full path decides."""
+        """Return the similarity of ``other`` to ``path`` in [0, 1], by file name or by full path (the larger value)."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

@@ -16,7 +16,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Convert text to one printable line. If the text is longer than ``MAX_LENGTH``, replace the middle by "…"."""
+    """Convert text to one printable line. If it has more than 1,800 characters, replace the middle by an ellipsis."""
     return _bounded(printable(re.sub(r"\s*\n\s*", " ", _bounded(text))))
 
 

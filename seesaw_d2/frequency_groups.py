@@ -10,7 +10,7 @@ import numpy as np
 from seesaw_d2.errors import ConfigError
 
 GROUP_NAMES = ("rare", "common", "frequent")
-# Values of the field "frequency" of a category in the annotation files of LVIS.
+# LVIS's annotation files store the group of a category in the field "frequency", with these values.
 GROUP_LETTERS = ("r", "c", "f")
 # In image classification, the groups rare, common and frequent have these names. A shot is a training image.
 SHOT_NAMES = ("few", "medium", "many")

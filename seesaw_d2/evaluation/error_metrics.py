@@ -75,7 +75,7 @@ def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Det
 
 
 def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove detections that overlap a ground-truth object of another category, but no object of their own category.
+    """Remove detections that overlap a ground-truth object, but no object of their predicted category.
 
     A detection and an object overlap if their IoU is at least 0.5. ``iou_type`` is "bbox" or "segm".
     """

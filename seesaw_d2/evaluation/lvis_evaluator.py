@@ -41,7 +41,7 @@ class LongTailEvaluator(LVISEvaluator):
     The metrics are AP, AP50, AP75, APs, APm, APl, APr, APc and APf in percent, for boxes and, if requested, for masks.
     APr, APc and APf average over rare, common and frequent categories. Differences from Detectron2's LVISEvaluator:
 
-    - Any category ids are valid. A dict or a function can define the frequency groups. COCO's rules apply to COCO data.
+    - Any category ids and any frequency groups are valid. In COCO format, crowds are treated as in pycocotools.
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
     - The output files are ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics),
       ``categories.json`` and ``categories.csv`` (AP by category). ``instances_predictions.pth`` is not written.

@@ -1,7 +1,4 @@
-"""Define the inputs and outputs of exported models, and capture a model as a graph.
-
-Shapes: N detections in an image, C categories, M x M mask pixels, H x W image pixels.
-"""
+"""Define the inputs and outputs of exported models, and capture a model as a graph."""
 
 import warnings
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
         image: example input, uint8 with 3 channels, height and width. The exported model does not depend on its pixel
             values.
         metadata: text to store in the file under the metadata key ``METADATA_KEY``.
-        half: if True, convolutions and linear layers run in float16. If False, they run in float32.
+        half: if True, convolutions and linear layers with stored weights run in float16. If False, in float32.
 
     Raises:
         ConfigError: onnx or onnxscript is not installed, or the exporter cannot capture the model.

@@ -5,8 +5,7 @@ these expressions, and tracing would record their values for the traced image as
 use only tensor operations. For a single image, they return the same boxes and scores as Detectron2, in the same order,
 even if there are no detections.
 
-Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a
-level, P x P pooled grid.
+Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), A anchors of a pyramid level.
 """
 
 import math

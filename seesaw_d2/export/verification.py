@@ -1,7 +1,4 @@
-"""Compare the outputs of an exported model with the outputs of the original model.
-
-Shapes: N detections, M x M mask pixels, H x W image pixels.
-"""
+"""Compare the outputs of an exported model with the outputs of the original model."""
 
 from dataclasses import dataclass
 

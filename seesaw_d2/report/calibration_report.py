@@ -1,4 +1,4 @@
-"""Write the HTML report of a calibration of class scores, which needs no training.
+"""Write the HTML report of ``calibrate``, which corrects the class scores of a trained detector without training.
 
 The report shows metrics with and without calibration, and AP for each value of the calibration's parameter.
 """
@@ -58,7 +58,7 @@ def _cell(value: float | None) -> str:
 
 
 def write_calibration_report(result: dict[str, Any], path: str) -> None:
-    """Write the HTML report of a calibration of class scores.
+    """Write the HTML report of a calibration, which corrects the class scores of a trained detector.
 
     Args:
         result: the dict that ``calibrate`` returns.

@@ -174,7 +174,7 @@ def _confusions(run: dict[str, Any]) -> list[dict[str, str]]:
     Each dict contains a row of confusion.csv, and the row of per_class.csv for the true class.
 
     Args:
-        run: result of ``_read`` with the rows of both files.
+        run: dict with the rows of both files, as returned by ``_read``.
     """
     per_class = {row["class"]: row for row in run[PER_CLASS_FILE]}
     rows = [{**per_class[row["class"]], **row} for row in run[CONFUSION_FILE] if row["class"] in per_class]

@@ -23,7 +23,7 @@ from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
 SCALE = 3.0  # images are enlarged by this factor, so that boxes and masks on small images have smooth edges
-PANEL = 3.4  # side length of an image in inches
+PANEL = 3.4  # side length of each image in the figure, in inches
 MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? ", "#c0c0c0"), MISSED: ("", "#ffee00")}
 
 

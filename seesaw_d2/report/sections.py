@@ -1,7 +1,4 @@
-"""Build the charts and tables of the detection report.
-
-Shapes: C categories, in the order of the model's class indices.
-"""
+"""Build the charts and tables of the detection report."""
 
 import os
 from collections.abc import Sequence
