@@ -21,11 +21,11 @@ renamed_modules.install()
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Delay SIGINT (Ctrl-C) until the end of this context.
+    """Return a context manager that delays SIGINT (Ctrl-C) until the ``with`` block ends.
 
     A SIGINT that arrives during the import of PyTorch can be lost or crash the process.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if not hasattr(signal, "pthread_sigmask"):  # Windows cannot delay signals
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -36,9 +36,9 @@ def _interrupt_held() -> Iterator[None]:
 
 
 def register() -> None:
-    """Register the heads, backbones and path handlers in Detectron2. Repeated calls have no effect."""
+    """Register this project's heads, backbones and path handlers in Detectron2. Repeated calls have no effect."""
     with _interrupt_held(), warnings.catch_warnings():
-        # Importing Detectron2 calls torch.jit.script, which is deprecated. Users cannot change this call.
+        # Importing Detectron2 calls the deprecated torch.jit.script. Hide the warning, because users cannot avoid it.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # this import also registers the heads
@@ -56,8 +56,11 @@ def register() -> None:
 def _is_program() -> bool:
     """Return whether this process runs a program of this project, such as ``train_net.py``.
 
-    Programs call ``register`` after parsing their arguments. Spawned worker processes do not count as programs. They
-    have the same ``sys.argv`` as the program, but a different ``sys.orig_argv``.
+    If True, importing the package does not call ``register``. The program itself calls ``register`` after it has parsed
+    its arguments, so that ``--help`` does not wait for the import of Detectron2.
+
+    For a worker process that the program spawns, the result is False. Such a process has the same ``sys.argv`` as the
+    program, but a different ``sys.orig_argv``.
     """
     if sys.argv[:1] == ["-m"]:
         return ("-m", "seesaw_d2") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)

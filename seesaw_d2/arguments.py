@@ -62,7 +62,8 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     add("--config-file", default="", metavar="FILE", help="path of a config, or its name in seesaw_d2.model_zoo")
     add("--resume", action="store_true", help=f"resume the run in {words['folder']} from its last checkpoint")
     add("--eval-only", action="store_true", help="evaluate the weights without training")
-    # The default is None and not 1 as in Detectron2, because torchrun or srun may have started several processes.
+    # The default of Detectron2 is 1. None means that the user gave no number. Then the number can come from torchrun or
+    # srun, which may have started several processes.
     add("--num-gpus", type=int, default=None, help="number of GPUs to use on this machine")
     processes = f"number of CPU processes on this machine, with {words['device']}. For GPUs use --num-gpus"
     add("--num-processes", type=int, default=None, help=processes)
@@ -81,12 +82,12 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
 
 
 def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argparse.Namespace:
-    """Parse the command line of a program. If an argument is invalid, print an error and exit with status 2.
+    """Parse ``sys.argv`` and return the arguments. If an argument is invalid, print an error and exit with status 2.
 
     A config file that does not exist and an override without a value are also errors.
 
     Args:
-        parser: result of ``argument_parser``.
+        parser: parser that ``argument_parser`` returned.
         lazy: If True, the config is a LazyConfig with overrides KEY=VALUE. If False, the config is a YAML file with
             overrides KEY VALUE.
     """
@@ -108,7 +109,12 @@ NO_CONFIG = "--config-file: expected a config file or config overrides, found no
 
 
 def check_pairs(config_file: str, overrides: Sequence[Any]) -> None:
-    """Raise ConfigError if the number of overrides is odd, because overrides must be pairs KEY VALUE."""
+    """Raise ConfigError if the number of words in ``overrides`` is odd, because overrides are pairs KEY VALUE.
+
+    Args:
+        config_file: value of ``--config-file``, "" if the user did not set it. Only the hint in the message uses it.
+        overrides: the config overrides, a list KEY, VALUE, KEY, VALUE, ....
+    """
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
         hint = f". Options such as {flags[0]} must precede the first KEY." if flags else ""
@@ -148,7 +154,7 @@ def demo_parser() -> argparse.ArgumentParser:
 
 
 class _DemoParser(argparse.ArgumentParser):
-    """Argument parser that prints an error and a correct command line in one line."""
+    """Argument parser of ``demo.py``. It prints an error and an example of a correct command line in one line."""
 
     def parse_args(self, args=None, namespace=None):
         parsed, rest = self.parse_known_args(args, namespace)

@@ -1,4 +1,7 @@
-"""Support several versions of Detectron2, lvis and NumPy. Each docstring names the versions that differ."""
+"""Functions that work with several versions of Detectron2, lvis, NumPy and PyTorch.
+
+The docstrings name the versions that differ. "main" is Detectron2's main branch.
+"""
 
 import builtins
 import datetime
@@ -20,7 +23,7 @@ from seesaw_d2.errors import ConfigError
 
 
 class _NumpyWithFloat(types.ModuleType):
-    """Proxy of the module numpy with the additional attribute ``float``, which NumPy 1.24 removed."""
+    """Module with all attributes of numpy, and ``float``, which NumPy 1.24 removed but lvis-api still uses."""
 
     float = float
 
@@ -43,25 +46,34 @@ def lvis_eval_class() -> type:
 
 
 def loads_lvis_json(load_function: Any) -> bool:
-    """Return whether ``register_lvis_instances`` registered ``load_function`` in Detectron2's DatasetCatalog.
+    """Return whether a function in DatasetCatalog comes from Detectron2's ``register_lvis_instances``.
 
-    Such functions (in v0.6 and main) raise AssertionError for an invalid polygon, KeyError for missing annotations and
-    ValueError for the name of a dataset that is not LVIS.
+    This project replaces these functions by its own reader. In Detectron2 v0.6 and main, these functions raise
+    AssertionError for an invalid polygon, KeyError for missing annotations, and ValueError for a dataset that is not
+    LVIS.
+
+    Args:
+        load_function: function in DatasetCatalog that returns the dataset dicts of a dataset.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
 
 
 def loads_coco_json(load_function: Any) -> bool:
-    """Return whether ``register_coco_instances`` registered ``load_function`` in Detectron2's DatasetCatalog.
+    """Return whether a function in DatasetCatalog comes from Detectron2's ``register_coco_instances``.
 
-    Such functions (in v0.6 and main) accept any path as the file name of an image.
+    In Detectron2 v0.6 and main, these functions do not check that the images are inside the image folder. Therefore,
+    this project checks the image paths that these functions return.
+
+    Args:
+        load_function: function in DatasetCatalog that returns the dataset dicts of a dataset.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.coco"
 
 
 def repeat_factor_options(cfg: Any) -> dict[str, Any]:
-    """Return the values of DATALOADER.REPEAT_FREQUENCY and REPEAT_SQRT as keyword arguments ``frequency`` and ``sqrt``.
+    """Return the keyword arguments ``frequency`` and ``sqrt`` for repeat factor sampling.
 
+    ``frequency`` is the value of DATALOADER.REPEAT_FREQUENCY, and ``sqrt`` is the value of DATALOADER.REPEAT_SQRT.
     Detectron2 v0.6 does not have REPEAT_SQRT. In this case, the result has no ``sqrt``.
     """
     sqrt = {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
@@ -69,10 +81,13 @@ def repeat_factor_options(cfg: Any) -> dict[str, Any]:
 
 
 def create_local_process_group(local_size: int) -> None:
-    """Create Detectron2's process group of the ``local_size`` processes on this machine.
+    """Create Detectron2's local process group, which contains the processes on this machine.
 
     This is a collective operation: every process must call this function. Detectron2's main branch has a function of
     the same name. Detectron2 v0.6 creates the group only in ``launch``, which this project does not call.
+
+    Args:
+        local_size: number of processes on each machine.
     """
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
@@ -86,9 +101,11 @@ def create_local_process_group(local_size: int) -> None:
 def set_object_group(timeout: datetime.timedelta) -> None:
     """Create the gloo process group in which Detectron2 gathers Python objects, with the given timeout.
 
-    If the default group already uses gloo, Detectron2 gathers objects in the default group. This is a collective
-    operation: every process must call this function. Without this call, Detectron2 (v0.6 and main) creates the group at
-    the first use, with PyTorch's default timeout of 30 minutes.
+    Without this call, Detectron2 (v0.6 and main) creates the group at its first use, with PyTorch's default timeout of
+    30 minutes. If the default group already uses gloo, this function creates no group, and Detectron2 gathers objects
+    in the default group.
+
+    This is a collective operation: every process must call this function.
     """
     group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=timeout)
     comm._get_global_gloo_group = lambda: group
@@ -97,7 +114,8 @@ def set_object_group(timeout: datetime.timedelta) -> None:
 def has_fast_bfloat16() -> bool:
     """Return whether oneDNN computes bfloat16 convolutions on this CPU without slow emulation.
 
-    The answer comes from a private function of PyTorch. The result is True if a version of PyTorch lacks this function.
+    The answer comes from a private function of PyTorch. If a version of PyTorch lacks this function, the result is
+    True.
     """
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -123,10 +141,10 @@ def lazy_config(name: str) -> Any:
 
 
 def load_lazy(path: str) -> Any:
-    """Call ``LazyConfig.load`` and restore Python's ``__import__`` afterwards.
+    """Load a LazyConfig file with ``LazyConfig.load``, and restore Python's ``__import__`` afterwards.
 
-    Detectron2 (v0.6 and main) replaces ``__import__`` during the call. If the config raises an error, Detectron2 does
-    not restore the original function.
+    ``LazyConfig.load`` (v0.6 and main) replaces ``__import__`` while it loads the file. If the config raises an error,
+    Detectron2 does not restore the original function.
     """
     original = builtins.__import__
     try:
@@ -170,7 +188,7 @@ def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.T
     Returns:
         the scores and the int64 indices, each (B, count).
     """
-    if hasattr(comm, "create_local_process_group"):  # Detectron2's main branch
+    if hasattr(comm, "create_local_process_group"):  # only Detectron2's main branch has this function
         return scores.topk(count, dim=1)
     found, index = scores.sort(descending=True, dim=1)
     return found[:, :count], index[:, :count]

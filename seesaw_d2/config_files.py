@@ -91,7 +91,10 @@ def find_config_file(path: str) -> str:
 
 
 def find_lazy_config(path: str) -> str:
-    """Return the path of the LazyConfig that ``--config-file`` names. ``path`` is as in ``find_config_file``.
+    """Return the path of the LazyConfig that ``--config-file`` names.
+
+    Args:
+        path: path of a ``.py`` file, or a name in ``config_names()`` with or without a leading ``configs/``.
 
     Raises:
         ConfigError: the config does not exist, or is not a ``.py`` file.
@@ -110,10 +113,17 @@ def _refuse_folder(path: str, names: list[str]) -> NoReturn:
 
 
 def _near(path: str, known: list[str]) -> str:
-    """Return a suggestion (``did_you_mean``) of up to three names in ``known`` that are similar to ``path``."""
+    """Return the end of an error message that suggests up to three names similar to a misspelled path.
+
+    The result is text such as ". Did you mean A or B?", or "" if no name is similar.
+
+    Args:
+        path: the misspelled path.
+        known: all valid paths.
+    """
 
     def likeness(other: str) -> float:
-        """Return the similarity of ``other`` to ``path``, the maximum over the file names and the full paths."""
+        """Return the similarity of ``other`` to ``path`` in [0, 1], by file name or by full path (the larger value)."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

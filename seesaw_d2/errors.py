@@ -2,11 +2,12 @@
 
 import re
 
-# Control characters except tab and line feed, characters that change the direction of text, and surrogates.
+# Characters that ``printable`` replaces by escapes: control characters except tab and line feed, characters that change
+# the direction of text, and surrogates.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Maximum number of characters of an error message.
+# Longer error messages are shortened to this number of characters. The middle is replaced by an ellipsis.
 MAX_LENGTH = 1800
-_END = 400  # number of characters after the ellipsis in a shortened message
+_END = 400  # a shortened message keeps this number of characters after the ellipsis
 
 
 def printable(text: str) -> str:
@@ -15,7 +16,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Convert text to one printable line. If the text is longer than ``MAX_LENGTH``, replace the middle by "…"."""
+    """Convert text to one printable line. If it has more than 1,800 characters, replace the middle by an ellipsis."""
     return _bounded(printable(re.sub(r"\s*\n\s*", " ", _bounded(text))))
 
 
@@ -36,7 +37,7 @@ class SeesawError(ValueError):
 
     def __init__(self, message: object = ""):
         text = str(message).rstrip()
-        if "Original Traceback" in text:  # PyTorch has added the traceback of a data loader worker
+        if "Original Traceback" in text:  # the error of a data loader worker: keep only the message at the end
             text = text.rpartition("\n")[2].partition(": ")[2]
         super().__init__(one_line(text))
 

@@ -1,6 +1,6 @@
 """Define the three frequency groups of categories: 0 rare, 1 common, 2 frequent.
 
-Shapes: C categories.
+Shapes: C is the number of categories.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import numpy as np
 from seesaw_d2.errors import ConfigError
 
 GROUP_NAMES = ("rare", "common", "frequent")
-# Values of the field "frequency" of a category in the annotation files of LVIS.
+# LVIS's annotation files store the group of a category in the field "frequency", with these values.
 GROUP_LETTERS = ("r", "c", "f")
-# Names of the groups in image classification, where training images are called shots.
+# In image classification, the groups rare, common and frequent have these names. A shot is a training image.
 SHOT_NAMES = ("few", "medium", "many")
 NAME_OF_LETTER = dict(zip(GROUP_LETTERS, GROUP_NAMES, strict=True))
 # Thresholds of LVIS (Gupta et al., CVPR 2019): categories with at most 10 training images are rare, and categories with
@@ -21,15 +21,15 @@ LVIS_THRESHOLDS = (10, 100)
 
 
 def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_THRESHOLDS) -> np.ndarray:
-    """Return the group of each category: 0 rare, 1 common, 2 frequent.
+    """Return the frequency group of each category: 0 rare, 1 common, 2 frequent.
 
     Args:
-        image_count: (C,), number of training images with the category.
+        image_count: (C,), number of training images that contain each of C categories.
         thresholds: (a, b), 1 <= a < b. Categories with 0 to a images are rare, categories with a + 1 to b images are
             common, and categories with more than b images are frequent.
 
     Returns:
-        (C,) int64.
+        (C,) int64, the group of each category.
 
     Raises:
         ConfigError: the thresholds are not two integers with 1 <= a < b.

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Import names of the packages that this project requires.
+# Import names of the packages that this project requires. If one of them is missing, ``exit_if_missing`` prints an
+# error in one line. For other missing modules, Python prints its usual traceback.
 REQUIRED = (
     "torch",
     "torchvision",
@@ -31,7 +32,10 @@ REQUIRED = (
 
 @contextmanager
 def exit_if_missing() -> Iterator[None]:
-    """Print an error in one line and exit with status 2 if the block cannot import a package of ``REQUIRED``."""
+    """Print an error in one line and exit with status 2 if the ``with`` block cannot import a required package.
+
+    ``REQUIRED`` lists the required packages. If another module is missing, ModuleNotFoundError is raised as usual.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

@@ -6,7 +6,7 @@ from seesaw_d2.config_files import config_folder, config_names, find_config_file
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.weights.published import FILES, SCHEME, published_url
 
-if TYPE_CHECKING:  # at run time, finding a config must not require Detectron2
+if TYPE_CHECKING:  # not imported at run time, so that finding a config does not require Detectron2
     from detectron2.config import CfgNode
     from omegaconf import DictConfig
     from torch import nn
@@ -26,7 +26,7 @@ __all__ = [
 def get_cfg(name: str) -> "CfgNode | DictConfig":
     """Load a config. Return an unfrozen CfgNode for a YAML file, or a LazyConfig for a ``.py`` file.
 
-    ``MODEL.DEVICE: auto`` is replaced by cuda or cpu, because Detectron2's programs do not support auto.
+    In a CfgNode, ``MODEL.DEVICE: auto`` is replaced by cuda or cpu, because Detectron2's programs do not support auto.
 
     Args:
         name: a name in ``config_names()``.
@@ -50,8 +50,8 @@ def get_cfg(name: str) -> "CfgNode | DictConfig":
 def get_checkpoint_url(name: str) -> str:
     """Return the URL of the weights that MMDetection has published for a config.
 
-    The file has MMDetection's format. With ``trained=True``, ``get`` and ``get_config`` convert the file. This project
-    does not publish weights.
+    The file has MMDetection's format. ``get(name, trained=True)`` and ``get_config(name, trained=True)`` convert the
+    file to this project's format. This project does not publish weights.
 
     Args:
         name: a name in ``config_names()``.
@@ -63,7 +63,7 @@ def get_checkpoint_url(name: str) -> str:
 
 
 def get_config(name: str, trained: bool = False) -> "CfgNode | DictConfig":
-    """Load a config and set MODEL.WEIGHTS, like ``detectron2.model_zoo.get_config``.
+    """Load a config and set MODEL.WEIGHTS, like ``detectron2.model_zoo.get_config``. A LazyConfig stays unchanged.
 
     Args:
         name: a name in ``config_names()``.
@@ -91,7 +91,9 @@ def get(name: str, trained: bool = False, device: str | None = None) -> "nn.Modu
     """Build the model of a YAML config and load its weights, like ``detectron2.model_zoo.get``.
 
     Args:
-        name, trained: as in ``get_config``.
+        name: a name in ``config_names()``.
+        trained: If True, use the weights that MMDetection has published. If False, use the ImageNet weights that the
+            config names, if any.
         device: device of the model. Default: MODEL.DEVICE, or cpu if no GPU is available.
 
     Raises:

@@ -7,7 +7,8 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# Maps old names to new names. The modules were renamed in 0.2. The old names will be removed in 0.3.
+# Maps the old name of each renamed module to its new name. The modules were renamed in version 0.2. Version 0.3 will
+# remove the old names.
 RENAMED = {
     "seesaw_d2.conversion": "seesaw_d2.weights.converters",
     "seesaw_d2.data.exports": "seesaw_d2.data.labelling_tools.prepare_export",

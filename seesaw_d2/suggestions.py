@@ -17,15 +17,20 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
 
 
 def did_you_mean(names: Iterable[str]) -> str:
-    """Return the end of an error message: ". Did you mean A or B?" for names A and B, or "" without names."""
+    """Return the end of an error message: ". Did you mean A or B?" for the names A and B, or "" without names."""
     listed = " or ".join(names)
     return f". Did you mean {listed}?" if listed else ""
 
 
 def key_suggestion(key: str, known: Iterable[str]) -> str:
-    """Return ``did_you_mean`` with the config key in ``known`` that is most similar to ``key``.
+    """Return the end of an error message that suggests a similar config key, such as ". Did you mean SOLVER.BASE_LR?".
 
-    If no full key is similar, compare only the parts after the last dot, because the nodes before it may be wrong.
+    If no full key is similar, compare only the names after the last dot, such as "BASE_LR". The node before the dot may
+    be wrong. If these names also differ, return "".
+
+    Args:
+        key: the misspelled config key.
+        known: all valid config keys.
     """
     keys = list(known)
     leaves = {each.rsplit(".", 1)[-1]: each for each in keys}

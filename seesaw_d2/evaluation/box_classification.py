@@ -1,6 +1,6 @@
 """Measure the accuracy of a detector's box classifier, with ground-truth boxes as proposals (Seesaw paper, Figure 1).
 
-Shapes: G is the number of objects, and C is the number of categories.
+Shapes: G is the number of ground-truth objects.
 """
 
 import logging
@@ -45,16 +45,15 @@ class Classification:
     scores: np.ndarray
 
     def summary(self, names: Sequence[str], groups: np.ndarray | None, pairs: int = 200) -> dict[str, Any]:
-        """Summarize the classification by frequency group, by category and by pair of confused categories.
+        """Summarize the predictions by frequency group, by category and by pair of confused categories.
 
         Args:
-            names: C category names.
-            groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent). None if the groups are
-                unknown.
+            names: name of each category.
+            groups: frequency group of each category (0: rare, 1: common, 2: frequent). None if the groups are unknown.
             pairs: maximum number of pairs of confused categories to return. The most frequent pairs come first.
 
         Returns:
-            a dict with three entries:
+            a dict with three keys:
 
             - ``groups``: a dict from the name of a group to a dict with ``objects``, ``accuracy``, ``background`` and
               ``histogram``. The names are "all" and, if ``groups`` is not None, "rare", "common" and "frequent".
@@ -101,7 +100,7 @@ def _percent(values: np.ndarray) -> float:
 
 @torch.no_grad()
 def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, Any]]) -> Classification | None:
-    """Classify all objects, except crowds, with their ground-truth boxes as proposals.
+    """Predict the category of each ground-truth object, except crowds, with the ground-truth boxes as proposals.
 
     The model must be a GeneralizedRCNN with Detectron2's StandardROIHeads, CascadeROIHeads or Res5ROIHeads, or with a
     subclass of these ROI heads. In a cascade, all stages classify the same ground-truth boxes, and their probabilities
@@ -109,11 +108,11 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
     Args:
         model: the detector. The function sets the model to evaluation mode, and restores the mode at the end.
-        loader: test loader of the data set.
+        loader: test loader of the data set. In distributed evaluation, each process loads a part of the images.
         records: dataset dicts of the same data set, with "annotations".
 
     Returns:
-        the predictions of all processes in the main process, and None in the other processes.
+        in the main process, the predictions for the objects of all processes. None in the other processes.
 
     Raises:
         DataError: a probability is not finite.
@@ -137,7 +136,13 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
 
 def _ground_truth(item: dict[str, Any], annotations, device) -> Instances:
-    """Convert the annotations of an image, except crowds, to proposals in pixels of the resized image."""
+    """Convert the annotations of an image, except crowds, to proposals in pixels of the resized image.
+
+    Args:
+        item: dict of the test loader with the resized "image", and "width" and "height" before resizing.
+        annotations: annotations of the image, in pixels before resizing.
+        device: device of the proposals.
+    """
     height, width = item["image"].shape[-2:]
     kept = [entry for entry in annotations if not entry.get("iscrowd", 0)]
     boxes = [BoxMode.convert(entry["bbox"], entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
@@ -164,17 +169,22 @@ def _classify(model, inputs, proposals) -> tuple[np.ndarray, ...]:
 
 
 def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposals: list[Instances]) -> torch.Tensor:
-    """Return the probabilities of the categories and of background for each proposal, (G, C + 1).
+    """Return the classification probabilities of all proposals, (number of proposals, number of categories + 1).
 
     The last column is background.
+
+    Args:
+        heads: the ROI heads of the model.
+        features: feature maps of the backbone.
+        proposals: proposals in each image.
     """
     check_heads(heads)
     boxes = [proposal.proposal_boxes for proposal in proposals]
-    if hasattr(heads, "_shared_roi_transform"):  # Res5ROIHeads
+    if hasattr(heads, "_shared_roi_transform"):  # only Res5ROIHeads have this method
         shared = heads._shared_roi_transform([features[name] for name in heads.in_features], boxes)
         return torch.cat(heads.box_predictor.predict_probs(heads.box_predictor(shared.mean(dim=[2, 3])), proposals))
     pooled = heads.box_pooler([features[name] for name in heads.box_in_features], boxes)
-    if hasattr(heads, "average_probs"):  # cascade heads of this project
+    if hasattr(heads, "average_probs"):  # only the cascade heads of this project have this method
         stages = zip(heads.box_head, heads.box_predictor, strict=True)
         return torch.cat(heads.average_probs([predictor(head(pooled)) for head, predictor in stages], proposals))
     cascade = isinstance(heads.box_predictor, nn.ModuleList)
@@ -188,11 +198,15 @@ def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposal
 def write_box_classification(
     found: Classification, names: Sequence[str], groups: np.ndarray | None, folder: str
 ) -> None:
-    """Write the result of ``Classification.summary`` to ``classification.json``, and log the accuracy of each group.
+    """Write ``classification.json``, and log the accuracy of each frequency group.
+
+    ``Classification.summary`` describes the content of the file: accuracies by frequency group and by category, and
+    confused categories.
 
     Args:
-        found: result of ``classify_ground_truth``.
-        names, groups: as in ``Classification.summary``.
+        found: predictions that ``classify_ground_truth`` returned.
+        names: name of each category.
+        groups: frequency group of each category (0: rare, 1: common, 2: frequent). None if the groups are unknown.
         folder: folder of the file.
     """
     summary = found.summary(names, groups)
@@ -206,10 +220,10 @@ def write_box_classification(
 
 
 def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError if ``classify_ground_truth`` does not support the ROI heads.
+    """Raise ConfigError if ``classify_ground_truth`` does not support the type of a model's ROI heads.
 
     Args:
-        heads: the ROI heads, or the class of the ROI heads.
+        heads: the ROI heads, or their class.
     """
     from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
 

@@ -22,8 +22,8 @@ from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from seesaw_d2.utils.untrusted_paths import below
 
-# Dict from ``evaluator_type`` in the metadata of a data set to the function that builds the evaluator. The arguments of
-# the function are config, data set name and output folder.
+# Dict from ``evaluator_type``, a field of the metadata of a data set, to the function that builds the evaluator. The
+# arguments of the function are the config, the name of the data set and the output folder.
 EVALUATORS = {
     "lvis": LongTailEvaluator,
     "classification": ClassificationEvaluator,
@@ -34,11 +34,20 @@ EVALUATORS = {
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }
-SEMANTIC = "sem_seg"  # Detectron2's ``evaluator_type`` of data sets that have only label maps
+SEMANTIC = "sem_seg"  # Detectron2's ``evaluator_type`` of data sets for semantic segmentation, without objects
 
 
 def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> str:
-    """Return the folder for the results of a data set, OUTPUT_DIR/``kind``/``dataset_name``."""
+    """Return the folder for the results of a data set, such as "output/inference/lvis_v1_val".
+
+    Args:
+        cfg: config with OUTPUT_DIR, the first part of the path.
+        dataset_name: name of the data set, the last part of the path.
+        kind: name of the folder inside OUTPUT_DIR.
+
+    Raises:
+        ConfigError: the name of the data set cannot be the name of a subfolder, like "../other".
+    """
     return below(os.path.join(cfg.OUTPUT_DIR, kind), dataset_name, "DATASETS.TEST")
 
 
@@ -46,7 +55,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     """Build the evaluator of a registered data set.
 
     ``evaluator_type`` in the metadata of the data set selects the evaluator: ``LongTailEvaluator`` for LVIS and the
-    detection data sets of DATASETS.REGISTER, ``ClassificationEvaluator`` for data sets of labelled images, and
+    detection data sets of DATASETS.REGISTER, ``ClassificationEvaluator`` for data sets for image classification, and
     Detectron2's evaluators for other built-in data sets. If the model has a semantic segmentation head, a
     ``SemanticEvaluator`` is added. If the model detects no objects, or if the data set has only label maps, the
     ``SemanticEvaluator`` is the only evaluator.

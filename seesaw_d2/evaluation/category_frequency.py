@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 
 
 def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFile) -> dict[int, str] | None:
-    """Return the frequency group of each category, for computing APr, APc and APf.
+    """Return the frequency group (rare, common or frequent) of each category, for computing APr, APc and APf.
 
-    If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
-    return this ``frequency``. In LVIS's files, the ``frequency`` depends on the whole training set of LVIS. Otherwise,
-    compute the groups from the images of DATASETS.TRAIN.
+    If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have the field
+    ``frequency``, this field is the group. In LVIS's files, ``frequency`` depends on the whole training set of LVIS.
+    Otherwise, the group depends on the number of images in DATASETS.TRAIN that contain the category.
 
     Args:
         cfg: a config with DATASETS.TRAIN and DATASETS.FREQUENCY_THRESHOLDS.
@@ -29,8 +29,9 @@ def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFi
         file: annotation file of the evaluated data set.
 
     Returns:
-        a dict from category id to "r", "c" or "f". If DATASETS.TRAIN is empty, cannot be read, or has other categories
-        than the evaluated data set, log a warning and return None.
+        a dict from category id to "r" (rare), "c" (common) or "f" (frequent). None, with a warning in the log, if the
+        group depends on DATASETS.TRAIN, but DATASETS.TRAIN is empty, cannot be read, or has other categories than the
+        evaluated data set.
     """
     thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
     own = file_frequency(file)

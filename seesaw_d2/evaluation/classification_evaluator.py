@@ -1,7 +1,4 @@
-"""Evaluate image classifiers: accuracy by number of training images ("shots") of a class, and calibration error.
-
-Shapes: N is the number of images, and C is the number of classes.
-"""
+"""Evaluate image classifiers: accuracy by number of training images ("shots") of a class, and calibration error."""
 
 import itertools
 import logging
@@ -39,8 +36,8 @@ class ClassificationEvaluator(DatasetEvaluator):
     """Compute top-1 accuracy, overall and by shots, and the expected calibration error of image classifiers.
 
     The shots of a class are the number of its training images. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], a class
-    with more than 100 training images is "many", with 20 to 100 "medium", and with fewer "few" (Kang et al., ICLR
-    2020).
+    with more than 100 training images belongs to the group "many". A class with 20 to 100 images belongs to "medium",
+    and a class with fewer images to "few" (Kang et al., ICLR 2020).
 
     ``evaluate()`` returns {"classification": metrics}, where ``metrics`` is a dict with the keys "overall", "many",
     "medium", "few" (accuracies) and "ECE" (expected calibration error), all in percent.
@@ -54,11 +51,11 @@ class ClassificationEvaluator(DatasetEvaluator):
 
     Args:
         dataset_name: name of a registered data set of labelled images.
-        train_count: function without arguments that returns the number of training images of each class, (C,), or None
-            if these numbers are unknown.
+        train_count: function without arguments that returns an array with the number of training images of each class,
+            or None if these numbers are unknown.
         thresholds: maximum number of training images of a class in the group "few", and in the group "medium".
         output_dir: folder of the files. If None, the evaluator writes no files.
-        distributed: whether to gather the predictions of all processes.
+        distributed: if True, gather the predictions of all processes. If False, evaluate only those of this process.
     """
 
     @configurable
@@ -96,7 +93,7 @@ class ClassificationEvaluator(DatasetEvaluator):
 
         Args:
             inputs: dicts with the true class "label" and, optionally, "image_id".
-            outputs: dicts with "probabilities", a tensor (C,).
+            outputs: dicts with "probabilities", a tensor with the probability of each class.
         """
         confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
         labels = [item["label"] for item in inputs]
@@ -104,11 +101,11 @@ class ClassificationEvaluator(DatasetEvaluator):
         self._images += [item.get("image_id", "") for item in inputs]
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Compute the metrics, and write the files.
+        """Compute the metrics of the stored predictions, and write the CSV files to ``output_dir``.
 
         Returns:
-            {"classification": metrics} in the main process, and None in the other processes. If no image was processed,
-            the result is an empty dict.
+            {"classification": metrics} in the main process, where ``metrics`` maps "overall", "many", "medium", "few"
+            and "ECE" to percent. None in the other processes. If no image was processed, an empty dict.
 
         Raises:
             ConfigError: the model has more classes than the data set.
@@ -147,7 +144,13 @@ class ClassificationEvaluator(DatasetEvaluator):
         return {"classification": metrics}
 
     def _write(self, names: list[str], counts: np.ndarray | None, results: ClassificationResults) -> None:
-        """Write the files per_class.csv, confusion.csv and calibration.csv."""
+        """Write the files per_class.csv, confusion.csv and calibration.csv to the output folder.
+
+        Args:
+            names: class names.
+            counts: number of training images of each class, or None if unknown.
+            results: true and predicted classes of all images.
+        """
         groups, confusion, bins = results.groups, results.confusion, results.bins
         tested, called, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
         rows = [

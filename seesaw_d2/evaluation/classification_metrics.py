@@ -1,6 +1,6 @@
 """Compute metrics of image classifiers: accuracy by number of training images ("shots"), and calibration error.
 
-Shapes: N is the number of images, C is the number of classes, and K is the number of bins.
+Shapes: N is the number of images, and C is the number of classes.
 """
 
 import functools
@@ -19,9 +19,9 @@ class ClassificationResults:
     Attributes:
         labels, predicted: (N,) int64, true class and predicted class of each image.
         confidence: (N,) probability of the predicted class, in [0, 1].
-        num_classes: number of classes C.
-        groups: (C,) group of each class by number of training images (0: few, 1: medium, 2: many). None if the groups
-            are unknown.
+        num_classes: number of classes.
+        groups: group of each class by its number of training images (0: few, 1: medium, 2: many), one value per class.
+            None if the groups are unknown.
     """
 
     labels: np.ndarray
@@ -32,22 +32,22 @@ class ClassificationResults:
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        """Return the confusion matrix, (C, C) int64.
+        """Return the confusion matrix, int64 (C, C) for C classes.
 
-        Entry [i, j] is the number of images of class i that are predicted as class j.
+        The value at [i, j] is the number of images of class i that are predicted as class j.
         """
         size = self.num_classes
         return np.bincount(self.labels * size + self.predicted, minlength=size**2).reshape(size, size)
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        """Return the number of images, mean confidence and accuracy of each calibration bin, (K, 3)."""
+        """Return the number of images, mean confidence and accuracy in each bin of confidence, (number of bins, 3)."""
         return calibration_bins(self.confidence, self.labels == self.predicted)
 
 
 @register_metric("shots", "classification")
 def accuracy_by_shots(results: ClassificationResults) -> dict[str, float]:
-    """Return the metrics "overall", "many", "medium" and "few" of ``shot_accuracy``."""
+    """Return top-1 accuracy in percent, "overall" and for classes with "many", "medium" and "few" training images."""
     return shot_accuracy(results.confusion, results.groups)
 
 
@@ -58,14 +58,14 @@ def calibration_error(results: ClassificationResults) -> dict[str, float]:
 
 
 def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
-    """Compute top-1 accuracy in percent, overall and by shots.
+    """Compute top-1 accuracy in percent, overall and by shots, the number of training images of a class.
 
     "overall" is the accuracy over all images. "many", "medium" and "few" are the mean accuracies of the classes in
     these groups. Classes without test images are omitted. Source: Kang et al., ICLR 2020 (``shot_acc`` in
     classifier-balancing).
 
     Args:
-        confusion: (C, C) number of images by true class (row) and predicted class (column).
+        confusion: number of images by true class (row) and predicted class (column), (C, C) for C classes.
         groups: (C,) group of each class by number of training images (0: few, 1: medium, 2: many). None if the groups
             are unknown.
 
@@ -85,16 +85,16 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
 def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> np.ndarray:
     """Compute mean confidence and accuracy in bins of confidence. Source: Guo et al., ICML 2017, equations 2 and 3.
 
-    The bins are K intervals of equal width in [0, 1]. A confidence on the border of two bins belongs to the lower bin.
+    The bins are intervals of equal width in [0, 1]. A confidence on the border of two bins belongs to the lower bin.
 
     Args:
-        confidence: (N,) probability of the predicted class.
-        correct: (N,) bool, whether each prediction is correct.
-        num_bins: number of bins K.
+        confidence: probability of the predicted class of each of N images, (N,).
+        correct: (N,) bool, True for each correct prediction.
+        num_bins: number of bins.
 
     Returns:
-        an array (K, 3) with the number of images, the mean confidence and the accuracy of each bin. For a bin without
-        images, all three values are 0.
+        an array (num_bins, 3) with the number of images, the mean confidence and the accuracy (both in [0, 1]) of each
+        bin. For a bin without images, all three values are 0.
     """
     index = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(index, minlength=num_bins)
@@ -106,10 +106,11 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int 
 def expected_calibration_error(bins: np.ndarray) -> float:
     """Compute the expected calibration error in percent: 100 · Σ_b n_b / N · |accuracy_b - confidence_b|.
 
-    The sum is over the bins b, and n_b is the number of images in bin b. Source: Guo et al., ICML 2017, equation 5.
+    The sum is over the bins b of confidence, n_b is the number of images in bin b, and N is the number of all images.
+    Source: Guo et al., ICML 2017, equation 5.
 
     Args:
-        bins: (K, 3) result of ``calibration_bins``.
+        bins: (number of bins, 3), number of images, mean confidence and accuracy of each bin.
     """
     count, confidence, accuracy = bins.T
     return 100 * float((count * np.abs(accuracy - confidence)).sum() / max(count.sum(), 1))

@@ -22,14 +22,16 @@ logger = logging.getLogger(__name__)
 def describe(
     name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
 ) -> dict[str, Any]:
-    """Describe the evaluated data set and the detections. AP values are comparable only for the same data.
+    """Return a description of the evaluated data set and of the detections, for ``evaluation.json``.
 
-    Log a warning if the model did not run once on each image.
+    The description shows whether two AP values are comparable. Log a warning if the model did not run once on each
+    image.
 
     Args:
         name: name of the data set.
         json_file: path of the annotation file.
-        ground_truth, detections: as in ``evaluate_tasks``.
+        ground_truth: the content of the annotation file.
+        detections: detections of the model on this data set.
         num_images: number of images on which the model ran, or None if it is unknown, as for a results file.
 
     Returns:
@@ -57,14 +59,14 @@ def describe(
 
 
 def count_beyond_limit(name: str, detections: Detections, limit: int) -> int:
-    """Return the number of detections that are not counted, because only the best of each image are counted.
+    """Return the number of detections that the evaluation ignores, because their images have too many detections.
 
     Log a warning if the number is not 0.
 
     Args:
         name: name of the data set, for the warning.
-        detections: the detections.
-        limit: maximum number of detections per image.
+        detections: the detections of all images.
+        limit: number of detections that the evaluation uses per image. The others have lower scores.
     """
     counts = np.unique(detections.image_ids, return_counts=True)[1]
     beyond = counts[counts > limit] - limit
@@ -78,9 +80,9 @@ def count_beyond_limit(name: str, detections: Detections, limit: int) -> int:
 
 
 def _version(ground_truth: LVIS) -> str:
-    """Determine the LVIS version from the number of categories, because annotation files may state a wrong version.
+    """Return "LVIS v1", "LVIS v0.5", or "own" for any other data set.
 
-    Return "own" if the data set is not LVIS.
+    The number of categories determines the version, because annotation files may state a wrong version.
     """
     synsets = all("synset" in category for category in ground_truth.cats.values())
     return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
@@ -89,7 +91,7 @@ def _version(ground_truth: LVIS) -> str:
 def evaluable_tasks(
     name: str, file: AnnotationFile, detections: Detections, tasks: Sequence[str] | None = None
 ) -> list[str]:
-    """Return the tasks that the ground truth and the detections support. Log a warning for each omitted task.
+    """Return the tasks ("bbox", "segm") that ground truth and detections support. Log a warning for each omitted task.
 
     Args:
         name: name of the data set, for the warnings.
@@ -119,6 +121,9 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations, except crowds, without masks. Such annotations make mask evaluation impossible."""
+    """Return the ids of annotations that have no mask and are not crowds.
+
+    If there are such annotations, masks cannot be evaluated.
+    """
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

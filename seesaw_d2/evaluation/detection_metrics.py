@@ -1,6 +1,6 @@
 """Compute LVIS's metrics and optional metrics of detections.
 
-Shapes: C is the number of categories. ``Curves`` describes the shapes of precision and recall.
+``Curves`` describes the shapes of precision and recall.
 """
 
 import functools
@@ -20,16 +20,17 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# LVIS evaluates at most this number of detections per image, which are those with the highest scores.
+# LVIS evaluates only this number of detections per image, those with the highest scores.
 LVIS_DETECTIONS_PER_IMAGE = 300
-# AP_fixed evaluates at most this number of detections per category in the whole data set (Dave et al., "Evaluating
-# Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
+# The metric AP_fixed evaluates only this number of detections per category in the whole data set, those with the
+# highest scores (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
 FIXED_DETECTIONS_PER_CATEGORY = 10_000
 
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _SIZES = {"s": 1, "m": 2, "l": 3}
 _GROUP_METRICS = ("AP", "APr", "APc", "APf")
-# WordNet synsets of COCO's 80 categories, in the notation of LVIS (lvis-api's data/coco_to_synset.json).
+# WordNet synsets of COCO's 80 categories, in the notation of LVIS (lvis-api's data/coco_to_synset.json). The metric
+# AP_coco finds by them the LVIS categories that COCO also contains.
 _COCO_NAMES = """
 airplane.n.01 apple.n.01 backpack.n.01 bag.n.04 bag.n.06 ball.n.06 banana.n.02 baseball_bat.n.01 baseball_glove.n.01
 bear.n.01 bed.n.01 beef.n.01 bench.n.01 bicycle.n.01 bird.n.01 boat.n.01 book.n.01 bottle.n.01 bowl.n.03 broccoli.n.01
@@ -58,10 +59,11 @@ class DetectionResults:
     """Detections and ground truth. The detection metrics take this object as their only argument.
 
     Attributes:
-        ground_truth: result of ``lvis_ground_truth``.
-        detections: all detections of the model, without the limit ``max_dets_per_image``.
+        ground_truth: ground truth as an lvis-api object, created by ``lvis_ground_truth``.
+        detections: all detections of the model, also those beyond ``max_dets_per_image``.
         iou_type: "bbox" or "segm".
-        engine: function in ``ENGINES`` that computes precision and recall.
+        engine: function that computes precision and recall from ground truth, detections and ``iou_type``, with hotcoco
+            or with lvis-api (a value of ``ENGINES``).
         max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
         groups: dict from frequency group ("r", "c" or "f") to the ids of the categories in this group. None if the
             groups are unknown.
@@ -91,7 +93,7 @@ def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
 
 @register_metric("lvis")
 def lvis_metrics(results: DetectionResults) -> dict[str, float]:
-    """Compute LVIS's thirteen metrics in percent. ``METRICS`` and ``RECALLS`` list the names of these metrics."""
+    """Compute LVIS's thirteen metrics in percent: AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR, ARs, ARm, ARl."""
     return summarize(results.curves, results.groups)
 
 
@@ -107,7 +109,11 @@ def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
 
 
 def minival_image_ids(ground_truth: LVIS) -> list[int]:
-    """Return the ids of the images that COCO's val2017 also contains. Raise ConfigError if there are none."""
+    """Return the ids of the images of LVIS minival, which COCO's val2017 also contains.
+
+    Raises:
+        ConfigError: the data set has no such image.
+    """
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
     if not ids:
         raise ConfigError(
@@ -131,7 +137,11 @@ def average_precision_minival(results: DetectionResults) -> dict[str, float]:
 
 
 def coco_category_ids(ground_truth: LVIS) -> set[int]:
-    """Return the ids of categories with the WordNet synset of a COCO category. Raise ConfigError if there are none."""
+    """Return the ids of the categories that have the WordNet synset of a COCO category.
+
+    Raises:
+        ConfigError: the data set has no such category.
+    """
     ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
     if not ids:
         raise ConfigError(
@@ -152,7 +162,8 @@ def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict
 
     Args:
         curves: precision and recall of all categories.
-        groups: as in ``DetectionResults``. If None, APr, APc and APf are NaN.
+        groups: dict from frequency group ("r", "c" or "f") to the ids of the categories in this group. If None, APr,
+            APc and APf are NaN.
 
     Returns:
         a dict from metric to percent. A metric is NaN if the ground truth has no object of the metric's size or
@@ -176,7 +187,8 @@ def category_average_precision(curves: Curves) -> dict[str, np.ndarray]:
     """Compute AP, AP50 and AP75 of each category.
 
     Returns:
-        a dict from "AP", "AP50" and "AP75" to an array (C,) in percent, with NaN for categories without objects.
+        a dict from "AP", "AP50" and "AP75" to an array with a value in percent for each category, in ascending order of
+        category ids. The value is NaN for categories without objects.
     """
     precision = np.where(curves.precision[..., 0] > -1, curves.precision[..., 0], np.nan)
     rows = {"AP": precision, "AP50": precision[:1], "AP75": precision[5:6]}
@@ -184,13 +196,20 @@ def category_average_precision(curves: Curves) -> dict[str, np.ndarray]:
 
 
 def mean_of_categories(curves: Curves, category_ids: Collection[int]) -> float:
-    """Return AP over the given categories in percent, or NaN if these categories have no objects."""
+    """Return the mean AP of the given categories in percent, or NaN if these categories have no objects."""
     chosen = np.array([key in category_ids for key in curves.category_ids], dtype=bool)
     return _mean(curves.precision[:, :, chosen, 0])
 
 
 def group_metrics(curves: Curves, groups: dict[str, set[int]] | None, suffix: str) -> dict[str, float]:
-    """Compute AP, APr, APc and APf in percent. The names of the metrics end with "_" and ``suffix``."""
+    """Compute AP, APr, APc and APf in percent, under names with a suffix, such as "AP_fixed" for the suffix "fixed".
+
+    Args:
+        curves: precision and recall of all categories.
+        groups: dict from frequency group ("r", "c" or "f") to the ids of the categories in this group. If None, APr,
+            APc and APf are NaN.
+        suffix: end of the names of the metrics.
+    """
     found = summarize(curves, groups)
     return {f"{name}_{suffix}": found[name] for name in _GROUP_METRICS}
 

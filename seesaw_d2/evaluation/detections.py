@@ -19,10 +19,10 @@ from seesaw_d2.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Boxes, masks, scores and categories of N detections.
+    """Boxes, masks, scores and categories of N detections, in one or more images.
 
     Attributes:
-        image_ids, category_ids: (N,) int64, image and category ids of the annotation file.
+        image_ids, category_ids: (N,) int64, image id and category id of each detection, as in the annotation file.
         scores: (N,) float64, score of each detection.
         boxes: (N, 4) float64, x, y, width, height in pixels. None if the detections have no boxes.
         sizes: (N, 2) int32, height and width of each mask in pixels. None if the detections have no masks.
@@ -45,7 +45,7 @@ class Detections:
 
     @property
     def kind(self) -> str:
-        """Return the fields of the detections as text, "boxes", "masks" or "boxes with masks"."""
+        """Return "boxes", "masks" or "boxes with masks", the data that the detections have, for messages."""
         if not self.has_masks:
             return "boxes"
         return "masks" if self.boxes is None else "boxes with masks"
@@ -72,7 +72,8 @@ class Detections:
         boxes = BoxMode.convert(instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
         sizes = counts = None
         if instances.has("pred_masks"):
-            # Encode one mask at a time, because a copy of all masks in Fortran order would double the memory.
+            # Convert and encode one mask at a time. pycocotools requires Fortran order, and converting all masks at
+            # once would need twice the memory.
             planes = (np.asfortranarray(mask, dtype=np.uint8) for mask in instances.pred_masks)
             counts = [mask_utils.encode(plane)["counts"] for plane in planes]
             sizes = np.tile(np.array(instances.image_size, dtype=np.int32), (count, 1))
@@ -87,11 +88,10 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
-        """Concatenate detections. Empty parts are ignored.
+        """Concatenate several ``Detections`` objects. Objects without a detection are ignored.
 
         Raises:
-            ValueError: some parts have masks and other parts lack masks, or some parts have boxes and other parts lack
-                boxes.
+            ValueError: some objects have masks (or boxes) and others do not.
         """
         filled = [part for part in parts if len(part)]
         if not filled:
@@ -110,7 +110,10 @@ class Detections:
         )
 
     def __getitem__(self, index: np.ndarray) -> "Detections":
-        """Select detections by an array of positions or by a bool array (N,). Positions also define the order."""
+        """Select detections by an array of indices, or by a bool array with one value per detection.
+
+        With indices, the result has the order of the indices.
+        """
         positions = np.flatnonzero(index) if index.dtype == bool else index
         masks = self.has_masks
         return Detections(
@@ -126,30 +129,30 @@ class Detections:
         return dataclasses.replace(self, category_ids=category_ids)
 
     def best_per_image(self, limit: int) -> np.ndarray:
-        """Return the positions of the ``limit`` highest-scoring detections of each image.
+        """Return the indices of the ``limit`` highest-scoring detections of each image.
 
-        The positions are sorted by image id, then by descending score. Equal scores keep the order of the detections.
+        The indices are sorted by image id, then by descending score. Equal scores keep the order of the detections.
         """
         return _best_of_each(self.image_ids, self.scores, limit)
 
     def best_per_category(self, limit: int) -> np.ndarray:
-        """Return the positions of the ``limit`` highest-scoring detections of each category over all images.
+        """Return the indices of the ``limit`` highest-scoring detections of each category over all images.
 
-        The positions are sorted by category id, then by descending score. Equal scores keep the order of the
-        detections.
+        The indices are sorted by category id, then by descending score. Equal scores keep the order of the detections.
         """
         return _best_of_each(self.category_ids, self.scores, limit)
 
     def rles(self) -> list[dict[str, Any]]:
-        """Return the N masks as dicts in COCO's run-length format, with "size" and compressed "counts"."""
+        """Return the masks as dicts in COCO's run-length format, with "size" and compressed "counts"."""
         return [{"size": size, "counts": counts} for size, counts in zip(self.sizes.tolist(), self.counts, strict=True)]
 
     def to_json(self) -> bytes:
         """Return the detections as JSON in LVIS's results format. Scores and boxes must be finite.
 
-        The result equals ``orjson.dumps(self.to_results())``, but this method is four times as fast.
+        ``orjson.dumps(self.to_results())`` would give the same result, but take four times as long.
         """
-        # Compressed run lengths are printable ASCII text without quotation marks, so JSON escapes only the backslash.
+        # The masks need no JSON encoder. Compressed run lengths are printable ASCII text without quotation marks, so
+        # JSON escapes only the backslash.
         ids = zip(self.image_ids.tolist(), self.category_ids.tolist(), strict=True)
         rows = [b'{"image_id":%d,"category_id":%d' % pair for pair in ids]
         if self.boxes is not None:
@@ -178,7 +181,12 @@ class Detections:
 
 
 def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
-    """Convert each row of an array to JSON without brackets. ``separator`` is the JSON between two rows."""
+    """Convert each row of an array to JSON without brackets. For example, the row [1.5, 2.0] becomes "1.5,2.0".
+
+    Args:
+        values: array with one or two dimensions.
+        separator: JSON between two rows: "," for one dimension, "],[" for two dimensions.
+    """
     if not len(values):
         return []
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -197,11 +205,11 @@ def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndar
 
 
 def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
-    """Return the area in pixels of each mask in COCO's compressed run-length format, (N,).
+    """Return the area of each mask in pixels, (N,) float64 for N masks.
 
     Args:
-        rles: N masks with "size" and "counts".
-        source: file name for the error message.
+        rles: masks in COCO's compressed run-length format, dicts with "size" and "counts".
+        source: name of the file that contains the masks, for the error message.
 
     Raises:
         DataError: a mask has a negative run length, or its run lengths cover more pixels than the image has.

@@ -24,14 +24,14 @@ MIN_IOU = 0.5
 def average_precision_without_errors(results: DetectionResults) -> dict[str, float]:
     """Compute AP, APr, APc and APf after correcting each type of error.
 
-    The name of a metric ends with the correction, which a function of this module computes:
+    The name of a metric, such as "AP_relabelled", ends with the correction:
 
-    - "_relabelled": ``relabelled``
-    - "_no_confusion": ``without_confusions``
-    - "_no_background": ``without_background``
-    - "_ranked": ``ranked``
+    - "_relabelled": wrong categories are corrected, and duplicates removed (see ``relabelled``).
+    - "_no_confusion": detections of objects of other categories are removed (see ``without_confusions``).
+    - "_no_background": detections that overlap no object are removed (see ``without_background``).
+    - "_ranked": all correct detections get higher scores than all wrong detections (see ``ranked``).
 
-    For example, the model loses AP_no_background - AP by detections of background.
+    For example, AP_no_background - AP is the AP that the model loses by detections of background.
     """
     counted = results.detections[results.detections.best_per_image(results.max_dets_per_image)]
     found = group_metrics(ranked(results.curves), results.groups, "ranked")
@@ -43,9 +43,10 @@ def average_precision_without_errors(results: DetectionResults) -> dict[str, flo
 
 
 def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Assign detections to overlapping objects, correct the categories of the detections, and remove duplicates.
+    """Assign detections to ground-truth objects, correct the categories of the detections, and remove duplicates.
 
-    A detection and an object overlap if their IoU is at least 0.5. Ignored objects are excluded.
+    A detection and an object overlap if their IoU is at least 0.5. Ignored objects are excluded. ``iou_type`` is "bbox"
+    or "segm".
 
     - A detection that overlaps objects of its predicted category is assigned to the object of this category with the
       largest IoU.
@@ -74,9 +75,9 @@ def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Det
 
 
 def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove detections that overlap an object of another category, but no object of their predicted category.
+    """Remove detections that overlap a ground-truth object, but no object of their predicted category.
 
-    A detection and an object overlap if their IoU is at least 0.5.
+    A detection and an object overlap if their IoU is at least 0.5. ``iou_type`` is "bbox" or "segm".
     """
     keep = np.zeros(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -88,9 +89,9 @@ def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def without_background(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove detections of background, whose IoU with each object of any category is below 0.5.
+    """Remove detections of background, whose IoU with each ground-truth object of any category is below 0.5.
 
-    Detections that overlap an ignored object remain.
+    Ignored objects count as objects here. ``iou_type`` is "bbox" or "segm".
     """
     keep = np.zeros(len(detections), dtype=bool)
     for _, _, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -101,8 +102,8 @@ def without_background(ground_truth: LVIS, detections: Detections, iou_type: str
 def ranked(curves: Curves) -> Curves:
     """Return precision and recall as if all correct detections had higher scores than all wrong detections.
 
-    Precision is then 1 up to the maximum recall of the detections, and 0 above the maximum recall. Therefore AP equals
-    the maximum recall, rounded to a recall level.
+    Precision is then 1 up to the maximum recall of the detections, and 0 above the maximum recall. AP, the mean
+    precision over the recall levels 0, 0.01, ..., 1, is then about the maximum recall.
     """
     levels = np.linspace(0, 1, curves.precision.shape[1])[:, None, None]
     recall = curves.recall[:, None]

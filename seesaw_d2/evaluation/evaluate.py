@@ -29,8 +29,7 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Maps each file that ``Evaluation.write`` creates to text that the file contains. Files without the text are not
-# overwritten.
+# Maps each file of ``Evaluation.write`` to text that it contains. Programs do not replace a file without this text.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 
@@ -41,8 +40,8 @@ class Evaluation:
     Attributes:
         description: dict from a property of the data set, the model or the evaluation to its value.
         metrics: dict from task ("bbox" or "segm") to a dict from metric to percent.
-        categories: dict from task to a list with one dict per category. ``evaluate_detections`` lists the keys of these
-            dicts.
+        categories: dict from task to a list with one dict per category, which contains its id, name, frequency group,
+            numbers of images and objects, AP, AP50 and AP75. ``evaluate_detections`` lists the keys.
     """
 
     description: dict[str, Any]
@@ -50,7 +49,7 @@ class Evaluation:
     categories: dict[str, list[dict[str, Any]]]
 
     def reported(self, task: str) -> dict[str, float]:
-        """Return the metrics of a task without ``RECALLS``, because Detectron2's LVISEvaluator returns no recalls."""
+        """Return the metrics of "bbox" or "segm" without AR, because Detectron2's LVISEvaluator returns no AR."""
         return {name: value for name, value in self.metrics[task].items() if name not in RECALLS}
 
     def write(self, folder: str) -> None:
@@ -97,7 +96,9 @@ def evaluate_file(
         file: annotation file with the ground truth.
         frequency: dict from category id to frequency group ("r", "c" or "f"). If None, APr, APc and APf are NaN.
         name: name of the data set in the description. Default: the name of the annotation file.
-        engine, extra, max_dets_per_image: as in ``evaluate_detections``.
+        engine: "hotcoco" or "official" (lvis-api or pycocotools).
+        extra: names of optional metrics, such as "fixed" (see ``evaluate_detections``).
+        max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
 
     Raises:
         ConfigError: an argument is invalid, or the data set does not support an optional metric.
@@ -139,11 +140,12 @@ def evaluate_tasks(
     Args:
         name: name of the data set.
         file: annotation file.
-        ground_truth: result of ``ground_truth_with_groups`` for ``file``.
+        ground_truth: ground truth in ``file``, converted by ``ground_truth_with_groups``.
         detections: detections with the ids of the annotation file.
         tasks: "bbox", "segm" or both. Default: "bbox", and "segm" if the detections have masks. Tasks that the data do
             not support are omitted with a warning.
-        engine, extra, max_dets_per_image: as in ``evaluate_detections``.
+        engine, extra, max_dets_per_image: engine ("hotcoco" or "official"), names of optional metrics and maximum
+            number of detections per image (see ``evaluate_detections``).
         num_images: number of images on which the model ran. Default: unknown, as for a results file.
         settings: settings of the model to add to the description.
     """
@@ -183,11 +185,11 @@ def evaluate_detections(
     """Compute the metrics and the AP of each category, for boxes or masks. The arguments are not modified.
 
     Args:
-        ground_truth: result of ``lvis_ground_truth``.
+        ground_truth: ground truth created by ``lvis_ground_truth``.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm".
         max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
-        engine: a name in ``ENGINES``.
+        engine: "hotcoco" or "official" (lvis-api or pycocotools).
         extra: names of optional metrics: "fixed", "minival" and "coco" (see ``detection_metrics``), "errors" (see
             ``error_metrics``), or metrics that you registered.
         groups_known: if True, ``frequency`` of each category is the category's frequency group. If False, APr, APc and
@@ -200,7 +202,7 @@ def evaluate_detections(
         - frequency: frequency group, "r", "c" or "f". None if ``groups_known`` is False.
         - image_count, instance_count: numbers of training images and training instances. None if the annotation file
           lacks these numbers.
-        - val_instances: number of objects that count in AP, that is, without ignored objects. AP is NaN if it is 0.
+        - val_instances: number of objects that count in AP, without ignored objects. If it is 0, AP is NaN.
         - AP, AP50, AP75: AP in percent.
     """
     groups = group_members(ground_truth) if groups_known else None
@@ -220,16 +222,15 @@ def average_precision(
     """Compute LVIS's thirteen metrics for boxes or masks. The arguments are not modified.
 
     Args:
-        ground_truth: result of ``lvis_ground_truth``. ``frequency`` of each category is the category's frequency group.
+        ground_truth: ground truth created by ``lvis_ground_truth``, with the frequency group of each category.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm". APs, APm and APl use the area of the boxes or of the masks, respectively.
         max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
-        engine: a name in ``ENGINES``.
+        engine: "hotcoco" or "official" (lvis-api or pycocotools).
 
     Returns:
-        a dict from each name in ``METRICS`` and ``RECALLS`` to percent. A metric is NaN if the ground truth has no
-        object of the metric's size or frequency group. A metric is 0 if there are objects, but no detection matches
-        one of these objects.
+        a dict from metric ("AP", "AP50", ..., "ARl") to percent. A metric is NaN if no object has the metric's size or
+        frequency group. A metric is 0 if there are such objects, but no detection matches one of them.
     """
     options = {"max_dets_per_image": max_dets_per_image, "engine": engine}
     return evaluate_detections(ground_truth, detections, iou_type, **options)[0]

@@ -18,13 +18,13 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# File that records settings of an evaluation that differ from those of the run. The file exists only in folders whose
-# results do not belong to the run's config.yaml.
+# This file in a results folder lists the settings in which the evaluation differs from the training run. The file
+# exists only if the results do not belong to the run's config.yaml.
 SETTINGS_FILE = "evaluation_settings.json"
 Differences = dict[str, tuple[str, str]]
 _FINAL = "model_final.pth"
-# Keys of YAML configs and LazyConfigs that change the results of an evaluation. A node stands for all keys in this
-# node.
+# Config keys that change the results of an evaluation. Only these keys of the run and of the evaluation are compared. A
+# node, such as "MODEL", stands for all keys in this node. Keys in lower case are keys of LazyConfigs.
 _USED = (
     "MODEL",
     "INPUT",
@@ -35,7 +35,7 @@ _USED = (
     "dataloader.test",
     "dataloader.evaluator",
 )
-# Keys and nodes in the nodes of ``_USED`` that do not change the results of an evaluation.
+# Exceptions from ``_USED``: config keys and nodes that do not change the results. These keys are not compared.
 _UNUSED = (
     *("MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "MODEL.DEVICE", "MODEL.FREEZE", "MODEL.COMPILE", "MODEL.CHANNELS_LAST"),
     *("MODEL.DOWNLOAD_TIMEOUT", "MODEL.DOWNLOAD_TIME_LIMIT", "MODEL.ROI_ALIGN_GRADIENT", "MODEL.BACKBONE.FREEZE_AT"),
@@ -50,17 +50,17 @@ _UNUSED = (
     ),
     *("TEST.CLASSIFICATION_ACCURACY", "TEST.LVIS_ENGINE", "TEST.LVIS_METRICS", "dataloader.test.num_workers"),
 )
-_SCHEDULE = (".START_ITER", ".START_EPOCH")  # endings of keys of losses that have no effect in an evaluation
+_SCHEDULE = (".START_ITER", ".START_EPOCH")  # keys with these endings change only the training loss: not compared
 
 
 def other_settings(folder: str, config: str, weights: str, *, augmented: bool = False) -> Differences:
-    """Compare the settings of an evaluation with the settings of the run in a folder.
+    """Return the settings in which an evaluation differs from the training run in the same folder.
 
     Args:
         folder: OUTPUT_DIR of the evaluation, which is also the folder of the run.
         config: config of the evaluation as YAML.
         weights: path of the evaluated weights.
-        augmented: whether the evaluation uses test-time augmentation (TEST.AUG).
+        augmented: True if the evaluation uses test-time augmentation. Only then are the keys of TEST.AUG compared.
 
     Returns:
         a dict from each differing config key to (value in the run, value in the evaluation). MODEL.WEIGHTS differs if
@@ -86,14 +86,16 @@ def other_settings(folder: str, config: str, weights: str, *, augmented: bool = 
 
 @contextlib.contextmanager
 def recorded_settings(folders: Collection[str], found: Differences | None) -> Iterator[None]:
-    """Record differences in the results folders of the evaluation that runs in a ``with`` block.
+    """Record in the results folders that an evaluation has other settings than the training run.
 
-    Differences are written before the block. Without differences, the records of an earlier evaluation are removed
-    after the block, which has replaced the results of the earlier evaluation.
+    Run the evaluation in the ``with`` block of this context manager. If settings differ, each folder gets the file
+    ``SETTINGS_FILE`` before the block. If no settings differ, this file of an earlier evaluation is removed after the
+    block, because the block has replaced the results of the earlier evaluation.
 
     Args:
-        folders: results folders.
-        found: result of ``other_settings``, or None if there are no differences.
+        folders: results folders of the evaluation.
+        found: dict from each differing config key to (value in the run, value in the evaluation), as returned by
+            ``other_settings``. None if no settings differ.
     """
     for folder in folders if found else ():
         write_json(os.path.join(folder, SETTINGS_FILE), found)
@@ -104,10 +106,14 @@ def recorded_settings(folders: Collection[str], found: Differences | None) -> It
 
 
 def read_settings(folder: str) -> Differences:
-    """Return the differences that ``recorded_settings`` wrote, or an empty dict if there is no record.
+    """Read from a results folder in which settings the evaluation differs from the training run.
+
+    Returns:
+        a dict from each differing config key to (value in the run, value in the evaluation). The dict is empty if the
+        folder has no file ``SETTINGS_FILE``.
 
     Raises:
-        DataError: the record is damaged.
+        DataError: the file is damaged.
     """
     path = os.path.join(folder, SETTINGS_FILE)
     if not os.path.isfile(path):
@@ -120,12 +126,19 @@ def read_settings(folder: str) -> Differences:
 
 
 def describe_settings(found: Differences) -> str:
-    """Format differences as one line, such as "TEST.DETECTIONS_PER_IMAGE 300 in the run, 100 in the evaluation"."""
+    """Format settings as one line, such as "TEST.DETECTIONS_PER_IMAGE 300 in the run, 100 in the evaluation".
+
+    ``found`` maps each differing config key to (value in the run, value in the evaluation).
+    """
     return describe(found, "in the run", "in the evaluation")
 
 
 def tell_replaced_results(folder: str) -> Differences:
-    """Return the settings in which the results of a folder differ from its config.yaml. Log a warning if any differ."""
+    """Log a warning if the results in a folder come from an evaluation with other settings than the run's config.yaml.
+
+    Returns:
+        a dict from each differing config key to (value in the run, value in the evaluation).
+    """
     found = read_settings(folder)
     if found:
         warn_once(

@@ -1,7 +1,7 @@
-"""Store ground truth as an lvis-api object, and convert the ground truth to the input of an evaluation engine.
+"""Store ground truth as an lvis-api object, and convert it to the input of hotcoco, lvis-api or pycocotools.
 
-Shapes: I is the number of images, C is the number of categories, T is the number of IoU thresholds, R is the number of
-recall levels, and A is the number of object sizes (all, small, medium, large).
+Shapes: C is the number of categories, T is the number of IoU thresholds, R is the number of recall levels, and A is the
+number of object sizes (all, small, medium, large).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from seesaw_d2.utils.messages import first_few
 if TYPE_CHECKING:
     from seesaw_d2.evaluation.detections import Detections
 
-# Field of annotations. The value is 1 if the mask cannot be read. Mask evaluation ignores these objects.
+# Field that this project adds to annotations. The value is 1 if the mask of the object cannot be read. Then evaluation
+# of masks ignores the object.
 NO_MASK = "mask_unknown"
-# End of lvis-api's largest range of areas, in pixels. Evaluation ignores larger objects.
+# Evaluation ignores objects with a larger area in pixels, as lvis-api does.
 LARGEST_AREA = 1e10
 
 
@@ -32,9 +33,9 @@ class GroundTruth(LVIS):
     """lvis-api's ``LVIS`` object, created from parsed data in LVIS or COCO format.
 
     Attributes:
-        coco: if True, COCO's rules for crowds and for objects without an area apply. If False, LVIS's rules apply.
-        groups_known: if True, ``frequency`` of each category is the category's frequency group. If False,
-            ``frequency`` has no meaning.
+        coco: if True, evaluation treats crowds and objects without an area as COCO does. If False, as LVIS does.
+        groups_known: if True, the field ``frequency`` of each category is its frequency group, "r", "c" or "f". If
+            False, the groups are unknown, and ``frequency`` has no meaning.
     """
 
     coco = False
@@ -46,7 +47,7 @@ class GroundTruth(LVIS):
 
         Args:
             dataset: dict with "images", "categories" and "annotations".
-            coco: value of the attribute ``coco``.
+            coco: if True, evaluation treats crowds and objects without an area as COCO does. If False, as LVIS does.
         """
         result = cls.__new__(cls)
         result.coco = coco
@@ -57,12 +58,15 @@ class GroundTruth(LVIS):
 
 
 def follows_coco(ground_truth: LVIS) -> bool:
-    """Return True if COCO's rules apply to the ground truth, and False for lvis-api's own ``LVIS`` objects."""
+    """Return True if evaluation treats crowds and objects without an area as COCO does, and False if as LVIS does.
+
+    For lvis-api's own ``LVIS`` objects, the result is False.
+    """
     return getattr(ground_truth, "coco", False)
 
 
 def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
-    """Return the ground truth of the images with the given ids."""
+    """Return ground truth that contains only the images with the given ids, and their annotations."""
     keep = set(image_ids)
     data = ground_truth.dataset
     images = [image for image in data["images"] if image["id"] in keep]
@@ -72,9 +76,15 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
 
 
 def counted_objects(ground_truth: LVIS, iou_type: str) -> dict[int, int]:
-    """Return a dict from category id to the number of objects that count in the AP of boxes or masks.
+    """Return a dict from category id to the number of ground-truth objects that count in AP.
 
-    Ignored objects and objects outside of lvis-api's largest range of areas do not count.
+    Ignored objects and objects with an area above ``LARGEST_AREA`` do not count. With LVIS's rules, objects without an
+    area also do not count.
+
+    Args:
+        ground_truth: the ground truth.
+        iou_type: "bbox" for the AP of boxes, or "segm" for the AP of masks, which also ignores objects without a
+            readable mask.
     """
     masks, coco = iou_type == "segm", follows_coco(ground_truth)
     counts = dict.fromkeys(ground_truth.cats, 0)
@@ -86,11 +96,12 @@ def counted_objects(ground_truth: LVIS, iou_type: str) -> dict[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall that an evaluation engine computed.
+    """Precision and recall at T IoU thresholds, for C categories and A object sizes (all, small, medium, large).
 
     Attributes:
-        precision: (T, R, C, A) float64, precision in [0, 1], or -1 for a category without objects of a size.
-        recall: (T, C, A) float64, maximum recall in [0, 1], or -1 for a category without objects of a size.
+        precision: (T, R, C, A) float64, precision in [0, 1] at R recall levels. The value is -1 for a category without
+            objects of a size.
+        recall: (T, C, A) float64, maximum recall in [0, 1]. The value is -1 for a category without objects of a size.
         category_ids: the C category ids in ascending order.
     """
 
@@ -100,19 +111,19 @@ class Curves:
 
 
 class RankedGroundTruth:
-    """Ground truth with small integers ("ranks") instead of ids, as input of an evaluation engine.
+    """Ground truth with small integers ("ranks") instead of ids, as input of hotcoco or pycocotools.
 
-    The rank of an image or a category is the position of its id in ascending order, starting at 0. The ranks of objects
-    start at 1. Engines that store ids as float64 would round ids of more than 53 bits, but represent ranks exactly.
+    The rank of an image or a category is the index of its id in ascending order, starting at 0. The ranks of objects
+    start at 1. hotcoco stores ids as float64, which would round ids of more than 53 bits, but represents ranks exactly.
 
     Args:
         ground_truth: the ground truth with ids.
         iou_type: "bbox" or "segm".
 
     Attributes:
-        image_ids: (I,) int64, image ids in ascending order.
-        category_ids: the C category ids in ascending order.
-        coco: as in ``GroundTruth``.
+        image_ids: int64 array of all image ids in ascending order.
+        category_ids: list of all category ids in ascending order.
+        coco: if True, evaluation treats crowds and objects without an area as COCO does. If False, as LVIS does.
     """
 
     def __init__(self, ground_truth: LVIS, iou_type: str):
@@ -131,7 +142,10 @@ class RankedGroundTruth:
         ]
 
     def images(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the images with the given ranks as dicts in LVIS's format, with ranks instead of ids."""
+        """Return some images as dicts in LVIS's format, with ranks instead of ids.
+
+        ``ranks`` are the indices of the images in ascending order of image ids.
+        """
         found = []
         for rank in ranks:
             image = self._ground_truth.imgs[int(self.image_ids[rank])]
@@ -142,9 +156,10 @@ class RankedGroundTruth:
         return found
 
     def objects(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the objects in the images with the given ranks as dicts in LVIS's format, with ranks instead of ids.
+        """Return the annotations of some images as dicts in LVIS's format, with ranks instead of ids.
 
-        ``ignore`` of an object is 1 if evaluation ignores the object.
+        ``ranks`` are the indices of the images in ascending order of image ids. The field ``ignore`` of an annotation
+        is 1 if evaluation ignores the object.
         """
         masks, found = self._iou_type == "segm", []
         for rank in ranks:
@@ -163,7 +178,7 @@ class RankedGroundTruth:
         return found
 
     def detections(self, detections: Detections) -> Detections:
-        """Replace the image and category ids of detections by ranks.
+        """Replace the image and category ids of detections by ranks, the indices of the ids in ascending order.
 
         Raises:
             DataError: the ground truth does not contain the image or the category of a detection.
@@ -176,9 +191,9 @@ class RankedGroundTruth:
         )
 
     def _ranks_of(self, category_ids: Iterable[int]) -> list[int]:
-        """Return the ranks of category ids. Skip unknown ids.
+        """Return the ranks of category ids, their indices in ascending order. Skip unknown ids.
 
-        If ``category_ids`` contains all categories, cache the ranks, because many images share this collection.
+        If ``category_ids`` contains all categories, cache the result, because many images share this collection.
         """
         key = id(category_ids)
         if key not in self._lists:
@@ -191,15 +206,15 @@ class RankedGroundTruth:
 
 
 def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
-    """Return the position of each id in ``known``.
+    """Return the index of each id in the sorted array ``known``.
 
     Args:
         ids: ids to look up.
-        known: known ids in ascending order.
-        name: kind of the ids for messages, such as "image".
+        known: all valid ids in ascending order.
+        name: "image" or "category", for the error message.
 
     Raises:
-        DataError: an id is unknown.
+        DataError: an id is not in ``known``.
     """
     found = np.searchsorted(known, ids)
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)

@@ -1,4 +1,7 @@
-"""Convert annotation files in LVIS or COCO format to ground truth with the same results in both evaluation engines."""
+"""Convert annotation files in LVIS or COCO format to ground truth, for evaluation with hotcoco or lvis-api.
+
+Both libraries then give the same results.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Convert an annotation file to an lvis-api object.
+    """Convert an annotation file to ground truth, an lvis-api object.
 
     In COCO format, all objects are annotated, so a category without annotations in an image is absent from the image.
     In LVIS format, the annotations of an image can be incomplete. If the image has ``neg_category_ids``, only these
@@ -45,8 +48,8 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
     everything = frozenset(file.category_ids)
     images = []
     for image in file.images:
-        # Use sets, because lvis-api often tests membership. All images share one set of all C ids, because a set per
-        # image of LVIS would need gigabytes.
+        # Use sets, because lvis-api often tests whether a category is in these collections. All images share one set of
+        # all category ids, because a set for each image of LVIS would need gigabytes.
         negative = image.get("neg_category_ids") if file.format == "lvis" else None
         partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
         negative = everything if negative is None else frozenset(negative)
@@ -64,9 +67,15 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
 
 def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Return the result of ``lvis_ground_truth`` with the attribute ``groups_known``.
+    """Convert an annotation file to ground truth, also if the frequency groups of the categories are unknown.
 
-    If ``frequency`` is None, ``groups_known`` is False, and APr, APc and APf are NaN.
+    Args:
+        file: the annotation file, with or without annotations.
+        frequency: dict from category id to frequency group ("r", "c" or "f"). If None, the groups are unknown. Then the
+            attribute ``groups_known`` of the result is False, and evaluation returns NaN for APr, APc and APf.
+
+    Raises:
+        DataError: ``frequency`` lacks a category, or has another value than "r", "c" or "f".
     """
     result = lvis_ground_truth(file, dict.fromkeys(file.category_ids, "f") if frequency is None else frequency)
     result.groups_known = frequency is not None
@@ -74,15 +83,16 @@ def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | N
 
 
 def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
-    """Return a dict from category id to ``frequency`` in the file ("r", "c" or "f").
+    """Return the frequency groups that an annotation file contains, a dict from category id to "r", "c" or "f".
 
-    Return None if a category has no valid ``frequency``.
+    Return None if a category lacks the field ``frequency`` or if the field has another value.
     """
     letters = {category["id"]: category.get("frequency") for category in file.categories}
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-# Maps the reason for correcting, omitting or ignoring an annotation to the text of the warning.
+# Texts of warnings about annotations that evaluation corrects, omits or ignores. The keys are the return values of
+# ``_correct_mask``, ``_correct_ignore`` and ``_correct_area``.
 _WARNINGS = {
     "area_computed": '"area" is missing or not positive. Evaluation computes the area from the mask or the box',
     "left_out": '"area" is not positive. Evaluation omits these objects, as lvis-api does',
@@ -94,7 +104,10 @@ _WARNINGS = {
 
 
 def _warn_of_lists(file: AnnotationFile) -> None:
-    """Log a warning if ``neg_category_ids`` is empty in all images, or if it contains annotated categories."""
+    """Log a warning about wrong lists ``neg_category_ids``, which name the categories that are absent from an image.
+
+    The lists are wrong if they are empty in all images, or if an image has an annotation of a category in its list.
+    """
     name = '"neg_category_ids"'
     if not any(image.get("neg_category_ids", True) for image in file.images):
         text = "Evaluation ignores all detections of a category in images without an object of the category"
@@ -108,13 +121,16 @@ def _warn_of_lists(file: AnnotationFile) -> None:
 
 
 def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
-    """Return corrected copies of the annotations, and log a warning for each kind of correction."""
+    """Return copies of the annotations with corrected mask, ``ignore`` and area.
+
+    Log one warning for each kind of correction, with the ids of the corrected annotations.
+    """
     sizes = {image["id"]: (image["height"], image["width"]) for image in file.images}
     coco = file.format == "coco"
     ids: dict[str, list[int]] = {reason: [] for reason in _WARNINGS}
     annotations = []
     for found in file.ground_truth or ():
-        annotation = dict(found)  # a copy, because lvis-api modifies annotations
+        annotation = dict(found)  # a copy, because this function and lvis-api modify annotations
         size = sizes[annotation["image_id"]]
         for reason in (
             _correct_mask(annotation, size),
@@ -130,7 +146,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     if annotations and all(annotation.get("ignore") for annotation in annotations):
         text = f"each AP is NaN, because all {len(annotations)} objects are crowds or ignored"
         warn_once(logger, f"{file.path}: {text}")
-    # lvis-api marks an unmatched detection by the object id 0, so no object may have the id 0.
+    # lvis-api stores the object id 0 for a detection that matches no object, so no object may have the id 0.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
             annotation["id"] = number
@@ -138,11 +154,17 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 
 
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
-    """Correct a mask with unusable polygons. If no polygon remains, use the box as the mask, and set ``NO_MASK``.
+    """Correct the mask of an annotation in place, if the mask has unusable polygons.
 
-    Mask evaluation ignores objects with ``NO_MASK``. A crowd without a mask also gets its box as the mask.
+    If no polygon remains, the box becomes the mask, and the field ``NO_MASK`` is set to 1, so that mask evaluation
+    ignores the object. A crowd without a mask also gets its box as the mask.
 
-    Return the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
+    Args:
+        annotation: the annotation.
+        size: height and width of the image.
+
+    Returns:
+        the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
     """
     segmentation = annotation.get("segmentation")
     reason = None
@@ -157,9 +179,16 @@ def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | No
 
 
 def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
-    """Set ``ignore`` of crowds to 1. In COCO format, set ``ignore`` of other objects to 0, as pycocotools does.
+    """Set the field ``ignore`` of a crowd to 1. In COCO format, set ``ignore`` of other objects to 0.
 
-    Return the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
+    pycocotools also ignores crowds, and counts all other objects.
+
+    Args:
+        annotation: the annotation, which is modified in place.
+        coco: True for COCO format, False for LVIS format.
+
+    Returns:
+        the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
     """
     crowd, ignore = bool(annotation.get("iscrowd", 0)), annotation.get("ignore", 0)
     if coco:
@@ -173,7 +202,14 @@ def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
 def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool) -> str | None:
     """Compute the area of an annotation if the area is missing or, in COCO format, not positive.
 
-    Return the key of a warning in ``_WARNINGS``, or None if no warning is necessary.
+    Args:
+        annotation: the annotation, which is modified in place.
+        size: height and width of the image.
+        coco: True for COCO format, False for LVIS format.
+
+    Returns:
+        the key of a warning in ``_WARNINGS``, or None if no warning is necessary. A warning is also necessary if the
+        area does not fit the box.
     """
     area = annotation.get("area")
     if area is None or (coco and not area > 0):

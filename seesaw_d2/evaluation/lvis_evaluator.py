@@ -41,7 +41,7 @@ class LongTailEvaluator(LVISEvaluator):
     The metrics are AP, AP50, AP75, APs, APm, APl, APr, APc and APf in percent, for boxes and, if requested, for masks.
     APr, APc and APf average over rare, common and frequent categories. Differences from Detectron2's LVISEvaluator:
 
-    - Any category ids are valid. A dict or a function can define the frequency groups. COCO's rules apply to COCO data.
+    - Any category ids and any frequency groups are valid. In COCO format, crowds are treated as in pycocotools.
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
     - The output files are ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics),
       ``categories.json`` and ``categories.csv`` (AP by category). ``instances_predictions.pth`` is not written.
@@ -68,18 +68,18 @@ class LongTailEvaluator(LVISEvaluator):
         Args:
             dataset_name: name of a registered data set with an annotation file in LVIS or COCO format.
             tasks: "bbox", "segm" or both. Default: "bbox", and "segm" if the predictions have masks.
-            distributed: whether to gather the predictions of all processes.
+            distributed: if True, evaluate the predictions of all processes. If False, only those of this process.
             output_dir: folder of the output files. If None, the evaluator writes no files.
             max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are
                 evaluated. If this number differs from LVIS's 300, the evaluator logs a warning.
-            frequency: dict from category id to "r", "c" or "f", or a function that maps the ``AnnotationFile`` to this
-                dict, or to None if the groups are unknown. Default: ``frequency`` in the annotation file.
+            frequency: dict from category id to frequency group ("r", "c" or "f"), or a function that returns it for an
+                ``AnnotationFile`` (None for unknown groups). Default: ``frequency`` in the annotation file.
             engine: "hotcoco" or "official" (lvis-api).
-            extra_metrics: names of optional metrics. ``evaluate_detections`` lists the names.
-            settings: settings of the model, written to ``evaluation.json``.
+            extra_metrics: names of optional metrics: "fixed", "minival", "coco", "errors" or registered metrics.
+            settings: settings of the model to write to ``evaluation.json``, a dict from name to value.
         """
-        # Do not call the constructor of the base class, which supports only LVIS's files and reads them in each
-        # process.
+        # Do not call the constructor of LVISEvaluator. It supports only LVIS's own annotation files, and reads the file
+        # in each process.
         check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
@@ -108,7 +108,7 @@ class LongTailEvaluator(LVISEvaluator):
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
                 "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in a training, the initial weights
+                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in training: the weights at the start
             },
         }
 
@@ -123,7 +123,7 @@ class LongTailEvaluator(LVISEvaluator):
 
     @property
     def _do_evaluation(self) -> bool:
-        # Without annotations, as in LVIS's test sets, only LVIS's evaluation server can evaluate the results.
+        # LVIS's test sets have no annotations. Only LVIS's evaluation server can evaluate results on these sets.
         return bool(self._file.ground_truth)
 
     def reset(self) -> None:
@@ -135,8 +135,8 @@ class LongTailEvaluator(LVISEvaluator):
         """Store the detections of a batch as arrays, with run-length encoded masks.
 
         Args:
-            inputs: dataset dicts of the images.
-            outputs: outputs of a Detectron2 model, with "instances" or "proposals".
+            inputs: dataset dicts of the images, with "image_id".
+            outputs: for each image, the dict that a Detectron2 model returns, with "instances" or "proposals".
         """
         for record, output in zip(inputs, outputs, strict=True):
             self._image_count += 1
@@ -209,7 +209,7 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the requested optional metrics that the data set supports. Log a warning for each other metric."""
+        """Return the names in ``extra_metrics`` that the data set supports. Log a warning for each other name."""
         found = []
         for name in self._extra:
             try:
@@ -220,7 +220,7 @@ class LongTailEvaluator(LVISEvaluator):
         return found
 
     def _with_dataset_ids(self, detections: Detections) -> Detections:
-        """Replace contiguous category indices by category ids of the annotation file.
+        """Replace the class indices that the model predicts by the category ids of the annotation file.
 
         Raises:
             ConfigError: the model has more classes than the data set has categories.

@@ -23,11 +23,12 @@ from seesaw_d2.evaluation.ground_truth import (
     follows_coco,
 )
 
-# Number of images per call of hotcoco. A larger number is faster, but needs more memory.
+# Number of images that one call of hotcoco evaluates. A larger number is faster, but needs more memory.
 _CHUNK = 500
-# Area outside of all size ranges.
+# Ignored objects get this area in pixels, because hotcoco ignores objects outside of all size ranges.
 _OUTSIDE_EVERY_RANGE = 10 * LARGEST_AREA
-# hotcoco's StreamingEval uses at most this number of detections per image.
+# hotcoco's StreamingEval uses at most this number of detections per image. If an image has more detections, all images
+# are evaluated in one call without StreamingEval.
 _STREAMING_LIMIT = 300
 _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
 
@@ -35,10 +36,10 @@ _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
 def hotcoco_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
     """Compute precision and recall with hotcoco, which needs less time and memory than lvis-api and pycocotools.
 
-    Arguments and results are the same as those of ``official_curves``. This function compensates for the following
-    differences between hotcoco 1.3 and lvis-api:
+    This function compensates for the following differences between hotcoco 1.3 and lvis-api:
 
-    - hotcoco stores the ids of detections as float64. Therefore this function passes ranks instead of ids.
+    - hotcoco stores ids as float64, which would round large ids. Therefore this function replaces image ids and
+      category ids by their indices in ascending order of ids.
     - hotcoco does not read ``ignore``, and treats ``iscrowd`` as COCO does. With LVIS's rules, this function gives an
       ignored object an area outside of all size ranges, because hotcoco ignores objects outside of a size range.
     - hotcoco's ``StreamingEval`` evaluates images in chunks, but uses at most 300 detections per image, which is too
@@ -48,6 +49,14 @@ def hotcoco_curves(ground_truth: LVIS, detections: Detections, iou_type: str) ->
       and detections.
     - hotcoco computes the size of a detection from its box. For masks, this function passes a box with the area of the
       mask. This box has no other effect, because hotcoco computes the IoU of masks from their pixels.
+
+    Args:
+        ground_truth: ground truth as an lvis-api object, created by ``lvis_ground_truth``.
+        detections: detections to evaluate. The caller must apply limits per image or per category before the call.
+        iou_type: "bbox" or "segm".
+
+    Raises:
+        DataError: the ground truth does not contain the image or the category of a detection.
     """
     ranked = RankedGroundTruth(ground_truth, iou_type)
     found = ranked.detections(detections)
@@ -86,7 +95,15 @@ def _evaluate_at_once(ranked: RankedGroundTruth, found: Detections, iou_type: st
 
 
 def _objects(ranked: RankedGroundTruth, ranks: range) -> list[dict[str, Any]]:
-    """Return the objects in the images with the given ranks, adapted to hotcoco as ``hotcoco_curves`` describes."""
+    """Return the annotations of some images in the form in which hotcoco ignores the same objects as lvis-api.
+
+    hotcoco does not read ``ignore``. With COCO's rules, ignored objects get ``iscrowd`` 1. With LVIS's rules, ignored
+    objects get an area outside of all size ranges, and objects without an area are dropped.
+
+    Args:
+        ranked: ground truth with indices instead of ids.
+        ranks: indices of the images, in ascending order of image ids.
+    """
     objects = ranked.objects(ranks)
     if ranked.coco:
         for item in objects:
@@ -101,11 +118,16 @@ def _objects(ranked: RankedGroundTruth, ranks: range) -> list[dict[str, Any]]:
 
 
 def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarray, dict[str, list]]:
-    """Convert N detections to the input of hotcoco.
+    """Convert detections to the input of hotcoco.
+
+    Args:
+        detections: N detections with image and category indices instead of ids.
+        iou_type: "bbox" or "segm".
+        coco: if False, LVIS's rules apply, and detections without an area are omitted. If True, COCO's rules apply.
 
     Returns:
-        an array (N, 7) with image, box (4 values), score and category of each detection, and a dict with the masks.
-        The dict is empty for boxes. With LVIS's rules, detections without an area are omitted.
+        an array (N, 7) with image, box (x, y, width, height), score and category of each detection, and a dict with the
+        list of masks as "segmentation". For "bbox", the dict is empty.
     """
     if iou_type == "bbox":
         boxes, masks = detections.boxes, []
@@ -124,11 +146,11 @@ def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarra
 def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
     """Compute precision and recall with lvis-api, or with pycocotools if the ground truth follows COCO's rules.
 
-    The results of this engine are the reference for ``hotcoco_curves``. This engine is about 20 times slower than
+    The results of this function are the reference for ``hotcoco_curves``. This function is about 20 times slower than
     hotcoco, and needs gigabytes of memory for LVIS.
 
     Args:
-        ground_truth: result of ``lvis_ground_truth``.
+        ground_truth: ground truth as an lvis-api object, created by ``lvis_ground_truth``.
         detections: detections to evaluate. The caller must apply limits per image or per category before the call.
         iou_type: "bbox" or "segm".
 
@@ -147,16 +169,23 @@ def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -
 
 
 def _results(detections: Detections, iou_type: str) -> list[dict[str, Any]]:
-    """Return the detections in LVIS's results format, with boxes for "bbox" or masks for "segm".
+    """Return the detections as dicts in LVIS's results format, with only boxes ("bbox") or only masks ("segm").
 
-    With both fields, lvis-api and pycocotools would compute the size of a detection from the box instead of the mask.
+    With boxes and masks, lvis-api and pycocotools would compute the size of a detection from the box instead of the
+    mask.
     """
     fields = ("image_id", "category_id", "score", _FIELDS[iou_type])
     return [{key: result[key] for key in fields} for result in detections.to_results()]
 
 
 def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: str) -> Curves:
-    """Compute precision and recall with pycocotools. ``found`` contains ranks instead of ids."""
+    """Compute precision and recall with pycocotools.
+
+    Args:
+        ranked: ground truth with indices instead of ids.
+        found: detections with the same image and category indices.
+        iou_type: "bbox" or "segm".
+    """
     ranks = range(len(ranked.image_ids))
     images, categories, objects = ranked.images(ranks), ranked.categories(), ranked.objects(ranks)
     for item in objects:
@@ -165,7 +194,7 @@ def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: 
         truth, results = COCO(), COCO()
         truth.dataset = {"images": images, "categories": categories, "annotations": objects}
         truth.createIndex()
-        if len(found):  # loadRes does not accept an empty list
+        if len(found):  # loadRes raises an error for an empty list
             results = truth.loadRes(_results(found, iou_type))
         else:
             results.dataset = {**truth.dataset, "annotations": []}
@@ -178,7 +207,10 @@ def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: 
 
 
 def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
-    """Return the ground truth. If ``iou_type`` is "segm", objects without a readable mask have ``ignore`` 1."""
+    """Return the ground truth unchanged or, for "segm", with ``ignore`` 1 for each object without a readable mask.
+
+    lvis-api then ignores these objects.
+    """
     data = ground_truth.dataset
     if iou_type != "segm" or not any(item.get(NO_MASK, 0) for item in data["annotations"]):
         return ground_truth
@@ -187,7 +219,8 @@ def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
 
 
 def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResults:
-    # Pass ground truth without annotations, because LVISResults would copy all annotations and then discard the copy.
+    # LVISResults copies the annotations of the ground truth, and then discards the copy. Pass ground truth without
+    # annotations to save time and memory.
     frame = LVIS.__new__(LVIS)
     frame.dataset = {**ground_truth.dataset, "annotations": []}
     if results:
@@ -200,7 +233,7 @@ def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResu
     return empty
 
 
-# Dict from the value of TEST.LVIS_ENGINE to the engine.
+# Dict from the value of TEST.LVIS_ENGINE to the function that computes precision and recall.
 ENGINES: dict[str, Callable[[LVIS, Detections, str], Curves]] = {
     "hotcoco": hotcoco_curves,
     "official": official_curves,

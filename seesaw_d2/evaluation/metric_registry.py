@@ -9,12 +9,12 @@ F = TypeVar("F", bound=Callable[[Any], dict[str, float]])
 
 @dataclass(frozen=True)
 class Metric:
-    """Function that computes a metric, with the conditions for its use.
+    """Registered metric: the function that computes it, and the conditions for its use.
 
     Attributes:
-        compute: function that computes the metric. The argument is the result of an evaluation (see
-            ``register_metric``). The function returns a dict from metric name to percent, with NaN for undefined
-            metrics.
+        compute: function that computes the metric. The argument is a ``DetectionResults`` object for detectors, or a
+            ``ClassificationResults`` object for image classifiers. The function returns a dict from metric name to
+            percent, with NaN for undefined metrics.
         check: function that takes the ground truth, and raises ConfigError if the data set does not support the metric.
             The evaluator calls ``check`` before ``compute``. If None, all data sets support the metric.
         optional: if True, the metric is computed only if TEST.LVIS_METRICS contains its name. If False, the metric is
@@ -26,8 +26,8 @@ class Metric:
     optional: bool = False
 
 
-# Dict from task ("detection" or "classification") to a dict from name to metric. Results list the metrics in this
-# order.
+# All registered metrics: a dict from task ("detection" or "classification") to a dict from name to metric. The results
+# of an evaluation list the metrics in this order.
 METRIC_REGISTRY: dict[str, dict[str, Metric]] = {"detection": {}, "classification": {}}
 
 
@@ -39,8 +39,10 @@ def register_metric(
     Args:
         name: name of the metric in the registry and, if the metric is optional, in TEST.LVIS_METRICS.
         task: "detection" for a function that takes ``DetectionResults``, or "classification" for a function that takes
-            ``ClassificationResults``.
-        check, optional: as in ``Metric``.
+            ``ClassificationResults``. The function returns a dict from metric name to percent.
+        check: function that takes the ground truth, and raises ConfigError if the data set does not support the metric.
+            If None, all data sets support the metric.
+        optional: if True, the metric is computed only if TEST.LVIS_METRICS contains its name.
 
     Raises:
         KeyError: a metric of this name is already registered for the task.

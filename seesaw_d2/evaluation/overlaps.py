@@ -1,6 +1,6 @@
-"""Compute the IoU between detections and objects of any category in the same image.
+"""Compute the IoU between detections and ground-truth objects of any category in the same image.
 
-Shapes: D is the number of detections and G is the number of objects in an image.
+Shapes: D is the number of detections and G is the number of ground-truth objects in an image.
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,17 @@ from seesaw_d2.evaluation.ground_truth import NO_MASK
 def overlaps(
     ground_truth: LVIS, detections: Detections, iou_type: str = "bbox"
 ) -> Iterator[tuple[int, list[dict[str, Any]], np.ndarray, np.ndarray]]:
-    """Compute the IoU between all detections and all objects of each image, in ascending order of image ids.
+    """Compute the IoU between all detections and all ground-truth objects of each image.
 
     Args:
-        ground_truth, detections: as in ``DetectionResults``.
+        ground_truth: ground truth as an lvis-api object.
+        detections: detections in all images.
         iou_type: "bbox" or "segm". If the detections have no boxes, "bbox" uses the bounding boxes of the masks. With
             "segm", the IoU of an object without a readable mask is 0.
 
     Yields:
-        the image id, the list of the G objects in the image, the positions (D,) of the image's detections in
-        ``detections``, and the IoU (D, G).
+        for each image, in ascending order of image ids, a tuple with the image id, the list of the annotations of the
+        G objects in the image, the indices (D,) in ``detections`` of the D detections in the image, and the IoU (D, G).
     """
     masks = iou_type == "segm"
     found = detections.rles() if masks else _boxes(detections)

@@ -1,4 +1,4 @@
-"""Read and check results files, and write results, JSON and CSV files atomically."""
+"""Read and check files of detections, and write detections, JSON files and CSV files atomically."""
 
 import csv
 import dataclasses
@@ -28,7 +28,7 @@ from seesaw_d2.utils.messages import first_few, json_type, one_line
 logger = logging.getLogger(__name__)
 
 SUBMISSION_FILE = "lvis_submission.json"
-# Number of detections that are converted to JSON at once. A larger number needs more memory.
+# ``write_results`` converts this number of detections to JSON at once. A larger number needs more memory.
 CHUNK = 100_000
 
 
@@ -54,7 +54,10 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
 
 
 def write_results(path: str, detections: Detections) -> None:
-    """Write detections as a JSON file in LVIS's results format, atomically and in chunks."""
+    """Write detections as a JSON file in LVIS's results format. The file is written atomically.
+
+    The detections are converted to JSON in chunks, which needs less memory.
+    """
     with atomic_file(path) as file:
         for start in range(0, len(detections), CHUNK):
             part = detections[np.arange(start, min(start + CHUNK, len(detections)))]
@@ -92,7 +95,9 @@ def write_submission(folder: str | None, name: str, detections: Detections) -> N
 
 
 def read_results(path: str, ground_truth: LVIS) -> Detections:
-    """Read and check a results file in LVIS's or COCO's format. ``warn_of_results`` describes the possible warnings.
+    """Read and check a results file in LVIS's or COCO's format.
+
+    Log a warning about repeated detections, scores outside [0, 1] and boxes that are not x, y, width, height.
 
     Args:
         path: path of a JSON file with a list of detections. A detection is a dict with the keys image_id, category_id,
@@ -116,12 +121,12 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
     """Check detections in LVIS's results format and convert them to arrays.
 
     Args:
-        results: list of detections, as in the files of ``read_results``.
-        ground_truth: as in ``read_results``.
+        results: list of dicts with image_id, category_id, score, and at least one of bbox and segmentation.
+        ground_truth: ground truth with the images and categories of the detections.
         source: path of the file, for messages.
 
     Raises:
-        DataError: a detection is invalid, as in ``read_results``.
+        DataError: a field of a detection is missing or invalid, or its image or category is unknown.
     """
     if not results:
         return Detections.empty(masks=True)
@@ -146,7 +151,12 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
 
 
 def _first_of(values: list[Any], bad: list[int]) -> str:
-    """Describe invalid values for a message: the first invalid value, and the indices of the other invalid values."""
+    """Return text for a message, such as "'x' in detection 3 (also wrong: detections 5, 8)".
+
+    Args:
+        values: a value for each detection.
+        bad: indices of the detections whose values are invalid.
+    """
     others = f" (also wrong: detections {first_few(bad[1:])})" if bad[1:] else ""
     return f"{reprlib.repr(values[bad[0]])} in detection {bad[0]}{others}"
 
@@ -179,7 +189,7 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
 def _numbers(values: list[Any], field: str, source: str, width: int | None = None) -> np.ndarray:
     expected = "a finite number" if width is None else f"{width} finite numbers"
     try:
-        array = float_array(values)  # also converts strings such as "1.5", so check types below
+        array = float_array(values)  # also converts strings such as "1.5". Therefore, the next lines check the types
         types = set(map(type, values if width is None else itertools.chain.from_iterable(values)))
         wrong = not types <= {int, float}
         wrong |= array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width)
@@ -222,7 +232,15 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
 
 
 def _check_complete(sizes: np.ndarray, counts: list[bytes], source: str) -> None:
-    """Raise DataError if the run lengths of a mask do not cover the image. Pycocotools does not check this."""
+    """Raise DataError if the sum of a mask's run lengths is not the number of pixels of the image.
+
+    pycocotools does not check this.
+
+    Args:
+        sizes: (N, 2), height and width of each of N masks.
+        counts: N masks as compressed run lengths.
+        source: path of the file, for messages.
+    """
     found, expected = count_pixels(counts), sizes.prod(axis=1, dtype=np.int64)
     for index in np.flatnonzero(found != expected)[:1].tolist():
         height, width = sizes[index].tolist()

@@ -12,7 +12,7 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# The boxes of this number of detections are checked, starting with the highest scores.
+# To save time, only the boxes of this number of detections are checked, those with the highest scores.
 SAMPLE = 1000
 _NEEDED = "Box AP requires x, y, width, height in pixels"
 
@@ -38,7 +38,7 @@ def _repeated(detections: Detections) -> str:
     else:
         columns.append(np.fromiter(map(hash, detections.counts), np.int64, len(detections)))
     keys = np.zeros(len(detections), np.uint64)
-    for column in columns:  # hash each detection, because comparing the rows would take too long
+    for column in columns:  # hash each detection, because comparing the fields one by one would take too long
         keys = (keys ^ (keys >> np.uint64(29)) ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     count = len(keys) - len(np.unique(keys))
     if not count:
@@ -69,7 +69,14 @@ def _boxes(detections: Detections, ground_truth: LVIS) -> str:
 
 
 def _beside_masks(part: Detections, frames: np.ndarray) -> str:
-    """Return the text of a warning if most boxes fit their masks only in another box convention, and "" otherwise."""
+    """Return a warning if most boxes fit their masks in another convention, such as x1, y1, x2, y2.
+
+    Return "" if no warning is necessary.
+
+    Args:
+        part: detections with boxes and masks.
+        frames: width, height, width, height of the image of each detection.
+    """
     objects = Objects(part.boxes, run_length_extents(part.rles()), frames)
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] > objects.extents[:, :2]).all(axis=1)))
     fitting = int(objects.agree(corners_of(objects.boxes)).sum())
@@ -84,7 +91,14 @@ def _beside_masks(part: Detections, frames: np.ndarray) -> str:
 
 
 def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
-    """Return the text of a warning if at least 10 % of the boxes do not fit their images, and "" otherwise."""
+    """Return a warning if at least 10 % of the boxes do not fit their images as x, y, width, height in pixels.
+
+    Return "" if no warning is necessary.
+
+    Args:
+        boxes: (N, 4), boxes of N detections.
+        frames: (N, 4), width, height, width, height of the image of each detection.
+    """
     corners = corners_of(boxes)
     centres = (corners[:, :2] + corners[:, 2:]) / 2
     fractions = (boxes >= -0.1).all(axis=1) & (boxes <= 1.1).all(axis=1) & (frames[:, :2] > 10).all(axis=1)

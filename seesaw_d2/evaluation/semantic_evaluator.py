@@ -28,7 +28,7 @@ PER_CLASS_FILE = "semantic_per_class.csv"
 
 
 def class_groups(cfg: CfgNode) -> np.ndarray | None:
-    """Return the frequency group of each class (0: rare, 1: common, 2: frequent), (C,).
+    """Return the frequency group of each class (0: rare, 1: common, 2: frequent), as an array with one value per class.
 
     The group of a class depends on the number of images in DATASETS.TRAIN that contain the class. If these numbers are
     unknown, the result is None.
@@ -44,17 +44,17 @@ def class_groups(cfg: CfgNode) -> np.ndarray | None:
 def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
     """Compute mIoU (overall and by frequency group), mean class accuracy and pixel accuracy, in percent.
 
-    Classes without a pixel in the ground truth are omitted from all means. A mean over zero classes is NaN, as is pixel
-    accuracy without pixels.
+    Classes without a pixel in the ground truth are omitted from all means. A mean over zero classes is NaN. If the
+    ground truth has no pixel, pixel accuracy is also NaN.
 
     Args:
-        confusion: (C, C) number of pixels by true class (row) and predicted class (column).
+        confusion: number of pixels by true class (row) and predicted class (column), (C, C) for C classes.
         groups: (C,) frequency group of each class (0: rare, 1: common, 2: frequent). If None, mIoU by group is not
             computed.
 
     Returns:
-        a dict with the keys "mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "mACC" (mean class accuracy) and
-        "pACC" (pixel accuracy).
+        a dict with the keys "mIoU", "mACC" (mean class accuracy) and "pACC" (pixel accuracy). If ``groups`` is not
+        None, the dict also has the keys "mIoU_rare", "mIoU_common" and "mIoU_frequent".
     """
     right, true = confusion.diagonal(), confusion.sum(axis=1)
     present = true > 0
@@ -76,14 +76,16 @@ def _mean(values: np.ndarray) -> float:
 class SemanticEvaluator(DatasetEvaluator):
     """Compute mIoU, mean class accuracy and pixel accuracy over all labelled pixels of a data set.
 
-    ``evaluate()`` returns {"sem_seg": result of ``segmentation_metrics``} in the main process, and None in the other
-    processes. ``evaluate()`` also writes ``semantic_per_class.csv`` (the IoU of each class) to ``output_dir``.
+    ``evaluate()`` returns {"sem_seg": metrics} in the main process, and None in the other processes. ``metrics`` maps
+    "mIoU", "mACC" (mean class accuracy) and "pACC" (pixel accuracy) to percent. If ``groups`` is not None, ``metrics``
+    also contains "mIoU_rare", "mIoU_common" and "mIoU_frequent". ``evaluate()`` also writes the IoU of each class to
+    ``semantic_per_class.csv`` in ``output_dir``.
 
     Args:
         dataset_name: name of a registered data set with label maps.
-        num_classes: number of classes C.
+        num_classes: number of classes.
         ignored: value of pixels without a label. Evaluation ignores these pixels.
-        groups: as in ``segmentation_metrics``.
+        groups: frequency group of each class (0: rare, 1: common, 2: frequent), or None if unknown.
         output_dir: folder of the file. If None, the evaluator writes no file.
     """
 
@@ -119,7 +121,7 @@ class SemanticEvaluator(DatasetEvaluator):
 
         Args:
             inputs: dicts with "sem_seg_file_name", the path of a label map of H x W pixels.
-            outputs: dicts with "sem_seg", a tensor of scores (C, H, W).
+            outputs: dicts with "sem_seg", a tensor of scores (number of classes, H, W).
 
         Raises:
             ConfigError: the model has more classes than ``num_classes``.
@@ -167,7 +169,10 @@ class SemanticEvaluator(DatasetEvaluator):
         return {"sem_seg": metrics}
 
     def _write(self, confusion: np.ndarray) -> None:
-        """Write ``semantic_per_class.csv``."""
+        """Write ``semantic_per_class.csv``: group, true pixels, predicted pixels and IoU of each class.
+
+        ``confusion`` is the number of pixels by true class (row) and predicted class (column).
+        """
         classes = semantic_classes(self._dataset_name)
         names = classes.names if classes else range(len(confusion))
         right, true, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)

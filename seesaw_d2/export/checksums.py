@@ -13,13 +13,14 @@ from seesaw_d2.weights.torch_files import check_archive, seal
 
 _KEY = b"seesaw_d2_crc32"
 _DIGITS = 8
-# Protobuf bytes that start a metadata entry at the end of an ONNX file (field 14 of ModelProto, metadata_props): the
-# key (field 1), and the tag and length of the value (field 2). The value, 8 hexadecimal digits, follows these bytes.
+# The checksum of an ONNX file is a metadata entry at the end of the file. The checksum (8 hexadecimal digits) follows
+# these Protobuf bytes: tag and length of field 14 of ModelProto (metadata_props), the key of the entry (field 1), and
+# tag and length of its value (field 2).
 _ENTRY = bytes([114, 4 + len(_KEY) + _DIGITS, 10, len(_KEY)]) + _KEY + bytes([18, _DIGITS])
 
 
 def with_checksum(content: bytes) -> bytes:
-    """Return the content of a TorchScript or ONNX file with a checksum appended."""
+    """Append a checksum to the content of a TorchScript or ONNX file. Return the new content."""
     if not is_torchscript(content):
         return content + _ENTRY + _digits(content)
     file = io.BytesIO(content)
@@ -28,10 +29,18 @@ def with_checksum(content: bytes) -> bytes:
 
 
 def check_content(content: bytes, name: str) -> None:
-    """Raise WeightsError, or an exception of ``zipfile``, if the content of a file does not match the checksum.
+    """Check that the content of a TorchScript or ONNX file matches the checksum in the content.
 
-    This function accepts files of earlier versions: ONNX files without a checksum, and TorchScript archives that have
-    only the checksums of the zip format. ``name`` is the file name in the error message.
+    Earlier versions of this project wrote no checksum. Their ONNX files are accepted unchecked. Of their TorchScript
+    files, only the checksums of the zip format are checked.
+
+    Args:
+        content: content of the file.
+        name: name of the file, for the error message.
+
+    Raises:
+        WeightsError: the content does not match its checksum. For a TorchScript file, which is a zip archive,
+            exceptions of ``zipfile`` are also possible.
     """
     if is_torchscript(content):
         with io.BytesIO(content) as file, zipfile.ZipFile(file) as archive:

@@ -24,12 +24,13 @@ class ExportedModel:
     """Load a TorchScript or ONNX file written by ``tools/export.py``. Call the object to run the model on an image.
 
     Args:
-        source: path or content of the file.
+        source: path of the file, or its content as bytes.
         threads: number of threads of onnxruntime. If None, onnxruntime chooses the number. TorchScript ignores this
             argument and uses PyTorch's number of threads.
 
     Attributes:
-        metadata: the metadata in the file. ``docs/deployment.md`` describes the keys.
+        metadata: dict with the metadata in the file, such as class names and image size. ``docs/deployment.md``
+            describes the keys.
 
     Raises:
         WeightsError: the file was not written by ``tools/export.py``, or is damaged.
@@ -56,10 +57,12 @@ class ExportedModel:
             raise WeightsError(f"{name}: metadata: {problem}")
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Run the model on an image. Return a dict with an array for each name in ``metadata["outputs"]``.
+        """Run the model on an image. Return a dict from the name of each output, such as "boxes", to an array.
+
+        ``metadata["outputs"]`` describes the outputs.
 
         Args:
-            image: uint8 (3, H, W), resized as described in ``metadata``.
+            image: uint8 (3, height, width), resized as described in ``metadata``.
 
         Raises:
             DataError: the image has a wrong dtype or shape.

@@ -27,18 +27,18 @@ from seesaw_d2.utils.atomic_files import atomic_file, check_writable
 from seesaw_d2.utils.own_files import check_replaceable
 
 SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
-# Text in each exported file. --overwrite replaces only files that contain this text.
+# Each exported file contains this text. --overwrite replaces a file only if it contains the text.
 _MARKS = {"torchscript": f"extra/{METADATA_FILE}", "onnx": METADATA_KEY}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
     ("onnx", "float32"): Tolerance(),
-    # The original model runs under the same autocast. The results still differ, because PyTorch fuses layers of the
-    # exported model, and a fused layer rounds differently.
+    # Both models run under autocast. The results still differ, because PyTorch fuses layers of the exported model, and
+    # a fused layer rounds differently.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # The original model runs in float32. Half precision adds or removes detections near a threshold. With own=1.0,
-    # differences up to the difference between float32 and bfloat16 are also allowed. bfloat16 has 3 bits less precision
-    # than float16.
+    # The original model runs in float32, the exported model in float16. Therefore, detections near a threshold, such as
+    # the score threshold, can appear or disappear. With own=1.0, a difference is also allowed if it is not larger than
+    # the difference between float32 and bfloat16, which has 3 bits less precision than float16.
     ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
@@ -53,7 +53,7 @@ class Exported:
         images: (height, width) of each image in the comparison.
         detections: number of detections of the original model in each image.
         differences: dict from the name of an output to the largest difference over all images (see ``compare``).
-        unknown_data: reason why the class names are unknown, or "" if they are known.
+        unknown_data: reason why the names of the classes are unknown, or "" if they are known.
     """
 
     path: str
@@ -87,8 +87,8 @@ def export_model(
         overwrite: if True, replace an existing file. If False, raise an error if the file exists.
 
     Raises:
-        SeesawError: the config, the weights or ``output`` is wrong, a part of the model cannot be exported, or the
-            outputs of the exported and the original model differ. No file is written in these cases.
+        SeesawError: the config, the weights or ``output`` is wrong, a module of the model cannot be exported, or the
+            outputs of the exported and the original model differ too much. No file is written in these cases.
     """
     check_options(file_format, dtype)
     check_channels(cfg)
@@ -124,7 +124,16 @@ def export_model(
 
 
 def _target(output: str, file_format: str, overwrite: bool) -> str:
-    """Return the path of the exported file. Raise an error if the file cannot be written or must not be replaced."""
+    """Return the path of the exported file.
+
+    Args:
+        output: path of the file, or of a folder in which to write ``model.ts`` or ``model.onnx``.
+        file_format: "torchscript" or "onnx".
+        overwrite: if True, an existing file that this program exported may be replaced.
+
+    Raises:
+        SeesawError: the file cannot be written, has a wrong extension, or exists and must not be replaced.
+    """
     suffix = SUFFIXES[file_format]
     path = output if output.endswith(suffix) else os.path.join(output, f"model{suffix}")
     other = os.path.splitext(output)[1]
@@ -145,9 +154,14 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
 
 
 def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
-    """Return three images for the comparison, (3, H, W) each: the image, a crop, and the vertically flipped negative.
+    """Return three images for the comparison of the models: an image, a crop, and the vertically flipped negative.
 
-    A classifier has a fixed image size. Therefore, its second image is mirrored instead of cropped.
+    Each image is uint8 (3, height, width). A classifier has a fixed image size. Therefore, its second image is mirrored
+    instead of cropped.
+
+    Args:
+        cfg: config of the model. The image is resized as in evaluation.
+        picture: uint8 (height, width, 3) BGR. If None, the image is noise.
     """
     if picture is None:
         picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
@@ -163,10 +177,10 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """Return the outputs of the model for each image, computed in channels-last memory format.
+    """Return the outputs of the original model for each image, computed in channels-last memory format.
 
     This format changes the order of additions and so the rounding errors. From the changes of the outputs, ``compare``
-    estimates the size of the rounding errors.
+    estimates the size of the rounding errors. ``dtype`` is the dtype of the layers, such as "float32".
     """
     model.to(memory_format=torch.channels_last)
     try:

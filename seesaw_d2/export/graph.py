@@ -1,7 +1,4 @@
-"""Define the inputs and outputs of exported models, and capture a model as a graph.
-
-Shapes: N detections in an image, C categories, M x M mask pixels, H x W image pixels.
-"""
+"""Define the inputs and outputs of exported models, and capture a model as a graph."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,7 +12,9 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.traceable import traceable
 
 INPUT = "image"
-# Name and description of each output, for each task. The names are sorted, like the outputs of TracingAdapter.
+# Names and descriptions of the outputs of an exported model, for each task. N is the number of detections in the image,
+# M is the side length of a mask in pixels, and C is the number of classes. The names are sorted, because TracingAdapter
+# sorts the outputs by name.
 OUTPUTS = {
     "detection": {
         "boxes": "float32 (N, 4), x0, y0, x1, y1 in pixels of the input",
@@ -28,18 +27,24 @@ OUTPUTS = {
 
 
 def outputs_of(model: nn.Module) -> dict[str, str]:
-    """Return the outputs of an exported ``model``, as a dict from name to description."""
+    """Return the outputs that an exported model has, as a dict from name to description.
+
+    For example, only a model with a mask head has the output "masks". ``model`` is the original model.
+    """
     task = getattr(model, "task", "detection")
     masks = task != "detection" or model.roi_heads.mask_on
     return {name: text for name, text in OUTPUTS[task].items() if masks or name != "masks"}
 
 
 def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Run the model on an image. Return the outputs with the names in ``OUTPUTS``.
+    """Run the original model on an image. Return a dict with the outputs that the exported model will have.
+
+    A detector returns "boxes", "classes", "scores" and, with a mask head, "masks". An image classifier returns
+    "probabilities".
 
     Args:
         model: the model in evaluation mode.
-        image: uint8 (3, H, W), channels in the order of INPUT.FORMAT.
+        image: uint8 (3, height, width), channels in the order of INPUT.FORMAT.
         dtype: dtype of the layers. With float16 and bfloat16, the model runs under autocast. Floating-point outputs are
             always float32.
     """
@@ -56,7 +61,15 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
 
 
 class Adapter(TracingAdapter):
-    """Map an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``, as returned by ``predict``."""
+    """Module that maps an image tensor to a tuple of output tensors, as the exporters require.
+
+    The outputs are those of ``predict``, such as boxes, classes, masks and scores, sorted by name.
+
+    Args:
+        model: the model in evaluation mode.
+        image: example input, uint8 (3, height, width).
+        dtype: dtype of the layers.
+    """
 
     def __init__(self, model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32):
         super().__init__(model, (image,), lambda inner, *inputs: predict(inner, *inputs, dtype))
@@ -65,7 +78,14 @@ class Adapter(TracingAdapter):
 
 @contextmanager
 def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
-    """Return a context manager that applies ``traceable`` and suppresses PyTorch's warnings about tracing.
+    """Return a context manager in which PyTorch can capture a model as a graph.
+
+    The context manager replaces the functions of Detectron2 that cannot be captured (see ``traceable``), and suppresses
+    PyTorch's warnings about tracing.
+
+    Args:
+        model: the model, for the error message.
+        file_format: "torchscript" or "onnx", for the error message.
 
     Raises:
         ConfigError: the exporter raised an error. The message contains the first line of the exporter's message.
@@ -80,7 +100,10 @@ def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
 
 
 def _reason(model: nn.Module, file_format: str, error: Exception) -> str:
-    """Return an error message with the names of the model's classes and the first line of the exporter's error."""
+    """Return an error message with the class names of the model and its ROI heads, and the exporter's error.
+
+    Of the exporter's message, only the first line is used. ``file_format`` is "torchscript" or "onnx".
+    """
     names = [type(model).__name__]
     if hasattr(model, "roi_heads"):
         names.append(type(model.roi_heads).__name__)

@@ -19,8 +19,8 @@ def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> di
     Args:
         cfg: config of the model.
         model: the exported model.
-        dtype: see ``export_model``.
-        names: C class names.
+        dtype: dtype of the exported layers: "float32", "float16" or "bfloat16".
+        names: class names.
     """
     classification = task_of(cfg) is CLASSIFICATION
     common = {

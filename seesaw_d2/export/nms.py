@@ -5,7 +5,7 @@ torchvision adds a different offset to the coordinates of each category. A singl
 time grows with the square of the number of boxes: it takes minutes for the 100,000 boxes above LVIS's score threshold.
 Second, the offsets of 1203 categories reach a million pixels, where float32 has a resolution of only 0.1 pixels.
 
-Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), N detections after NMS.
+Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic).
 """
 
 import torch
@@ -14,15 +14,21 @@ from torchvision.ops import nms
 
 
 def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -> tuple[Tensor, Tensor]:
-    """Apply NMS separately to each category. Return the regions and the categories of the kept detections, int64 (N,).
+    """Apply non-maximum suppression (NMS) separately to each category.
 
     Args:
-        boxes: (R, K, 4).
-        scores: (R, C).
+        boxes: (R, K, 4), boxes of R regions. A region has one box for each of K = C categories, or K = 1 box for all
+            categories.
+        scores: (R, C), scores of the C categories.
         min_score: remove detections with a score of at most ``min_score``.
         max_iou: remove a detection if its IoU with a higher-scoring detection of the same category exceeds ``max_iou``.
+
+    Returns:
+        the region index and the category index of each kept detection, two int64 tensors.
     """
-    if torch.compiler.is_exporting():  # the batch dimension of ONNX's operator indexes the K boxes of each region
+    # ONNX's operator shares the boxes of a batch item among its categories. With a box per category, each category is
+    # one batch item. With one box for all categories, there is a single batch item.
+    if torch.compiler.is_exporting():
         shared = boxes.shape[1] == 1
         columns = scores.t().unsqueeze(0 if shared else 1)
         batch, column, region = torch.ops.seesaw_d2.onnx_nms(
@@ -37,9 +43,12 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
 
 @torch.jit.script_if_tracing
 def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float) -> Tensor:
-    """Run NMS separately for each category. Return the indices (N,) of the kept boxes.
+    """Run NMS for one category after the other. Return the indices of the kept boxes.
 
-    All inputs have M rows: boxes (M, 4), scores (M,), category (M,).
+    Args:
+        boxes: (M, 4), M boxes.
+        scores, category: (M,), score and category index of each box.
+        max_iou: remove a box if its IoU with a higher-scoring box of the same category exceeds ``max_iou``.
     """
     kept = torch.zeros_like(category, dtype=torch.bool)
     for each in torch.unique(category):
@@ -50,15 +59,16 @@ def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float
 
 @torch.library.custom_op("seesaw_d2::onnx_nms", mutates_args=())
 def onnx_nms(boxes: Tensor, scores: Tensor, max_iou: float, min_score: float) -> Tensor:
-    """Represent ONNX's operator NonMaxSuppression in a graph of torch.export.
+    """Stand for ONNX's operator NonMaxSuppression in a graph of torch.export. PyTorch itself cannot run this operator.
 
     Args:
-        boxes: (B, R, 4), for B batch entries.
-        scores: (B, J, R), for J categories in each batch entry.
-        max_iou, min_score: see ``class_nms``.
+        boxes: (B, R, 4), R boxes in each of B batch items.
+        scores: (B, J, R), scores of the boxes for J categories in each batch item.
+        max_iou: remove a box if its IoU with a higher-scoring box of the same category exceeds ``max_iou``.
+        min_score: remove a box with a score of at most ``min_score``.
 
     Returns:
-        int64 (N, 3): batch index, category index in [0, J) and region of each kept box.
+        int64 (number of kept boxes, 3): batch index, category index in [0, J), and index in [0, R) of each kept box.
     """
     raise NotImplementedError("seesaw_d2::onnx_nms: only onnxruntime can run this operator")
 

@@ -17,7 +17,7 @@ from seesaw_d2.export.onnx_half import layers_in_half
 from seesaw_d2.export.onnx_requirements import need
 
 METADATA_KEY = "seesaw_d2"
-OPSET = 18  # RoIAlign with aligned=True requires at least opset 16
+OPSET = 18  # version of ONNX's operators. RoIAlign with aligned=True requires at least 16
 
 
 def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = False) -> bytes:
@@ -28,9 +28,10 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
     Args:
         model: the model, on the CPU, in evaluation mode.
-        image: uint8 (3, H, W), example input. The exported model does not depend on its pixel values.
+        image: example input, uint8 with 3 channels, height and width. The exported model does not depend on its pixel
+            values.
         metadata: text to store in the file under the metadata key ``METADATA_KEY``.
-        half: if True, layers run in float16 (see ``layers_in_half``). If False, layers run in float32.
+        half: if True, convolutions and linear layers with stored weights run in float16. If False, in float32.
 
     Raises:
         ConfigError: onnx or onnxscript is not installed, or the exporter cannot capture the model.
@@ -60,7 +61,10 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
 
 def _translations() -> dict:
-    """Return ONNX implementations of two operators that the exporter does not support: ``onnx_nms`` and stable sort."""
+    """Return a dict from two PyTorch operators that the exporter does not support to their ONNX implementations.
+
+    The operators are ``onnx_nms`` (non-maximum suppression) and stable sort.
+    """
     from onnxscript import opset18 as op
 
     def nms(boxes, scores, max_iou: float, min_score: float):
@@ -74,7 +78,10 @@ def _translations() -> dict:
 
 
 def _remove_notes(proto) -> None:
-    """Remove source locations, in place. Source locations contain local paths and make the file five times larger."""
+    """Remove the source locations of nodes and values from an ONNX model, in place.
+
+    Source locations contain paths of this computer, and make the file five times larger.
+    """
     graphs = [proto.graph, *proto.functions]
     for graph in graphs:
         for node in graph.node:
@@ -83,14 +90,14 @@ def _remove_notes(proto) -> None:
             graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
         for values in ("value_info", "input", "output", "initializer"):
             for each in getattr(graph, values, ()):
-                if not isinstance(each, str):  # inputs and outputs of functions are strings
+                if not isinstance(each, str):  # inputs and outputs of ONNX functions are names, without metadata
                     each.ClearField("metadata_props")
                     each.ClearField("doc_string")
 
 
 @contextlib.contextmanager
 def _quiet():
-    """Suppress the exporter's output and log messages."""
+    """Return a context manager that suppresses the output and the log messages of PyTorch's ONNX exporter."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

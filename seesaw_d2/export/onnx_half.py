@@ -16,8 +16,11 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def layers_in_half(proto) -> None:
     """Convert the layers of an ONNX model to float16, in place.
 
-    This function adds a cast to float16 before each layer and a cast to float32 after each layer. Weights that only
-    layers use are stored in float16.
+    Layers are convolutions and linear layers with stored weights. This function adds a cast to float16 before each
+    layer and a cast to float32 after each layer. Weights that only layers use are stored in float16.
+
+    Args:
+        proto: the model, an ``onnx.ModelProto``.
     """
     from onnx import TensorProto, helper
 
@@ -37,13 +40,13 @@ def layers_in_half(proto) -> None:
         (output,) = node.output
         node.output[0] = f"{output}_float16_layer"
         nodes += [node, helper.make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT)]
-    changed = type(graph)(node=nodes)  # copies the nodes
+    changed = type(graph)(node=nodes)  # copies the nodes, so that ClearField does not delete them
     graph.ClearField("node")
     graph.MergeFrom(changed)
 
 
 def _float_layers(graph) -> set[int]:
-    """Return the positions in ``graph.node`` of float32 layers whose weights are stored in the file."""
+    """Return the indices in ``graph.node`` of convolutions and linear layers in float32 whose weights are stored."""
     from onnx import TensorProto
 
     weights = {each.name for each in graph.initializer if each.data_type == TensorProto.FLOAT}
@@ -56,7 +59,12 @@ def _float_layers(graph) -> set[int]:
 
 
 def _store_weights(graph, layers: set[int]) -> list[str]:
-    """Convert the weights that only ``layers`` use to float16, in place. Return the names of these weights."""
+    """Convert the weights that only layers use to float16, in place. Return the names of these weights.
+
+    Args:
+        graph: graph of the ONNX model.
+        layers: indices of the layers in ``graph.node``.
+    """
     from onnx import numpy_helper
 
     uses, inside = Counter(), Counter()

@@ -6,7 +6,7 @@ from seesaw_d2.errors import ConfigError
 
 
 def need(*names: str) -> None:
-    """Raise ConfigError if a package in ``names`` is not installed. The packages belong to the extra ``export``."""
+    """Raise ConfigError if a package in ``names`` is not installed. ``pip install -e .[export]`` installs them all."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ConfigError(

@@ -14,11 +14,11 @@ from seesaw_d2.modeling import ImageClassifier
 from seesaw_d2.predict.predictor import DTYPES
 
 FORMATS = ("torchscript", "onnx")
-MAX_ONNX_BYTES = 2**31  # protobuf's limit
+MAX_ONNX_BYTES = 2**31  # protobuf, the format of ONNX files, does not support larger files
 
 
 def check_options(file_format: str, dtype: str) -> None:
-    """Raise ConfigError if the format or the dtype is unknown, or if the format does not support the dtype."""
+    """Raise ConfigError if the file format or the dtype is unknown, or if the format does not support the dtype."""
     for name, value, known in (("--format", file_format, FORMATS), ("--dtype", dtype, tuple(DTYPES))):
         if value not in known:
             raise ConfigError(f"{name}: expected one of {', '.join(known)}, found {value!r}")
@@ -30,7 +30,7 @@ def check_options(file_format: str, dtype: str) -> None:
 
 
 def check_exportable(cfg: CfgNode, model: nn.Module, file_format: str = "torchscript") -> None:
-    """Raise ConfigError if a part of the model cannot be exported. The message names the config key of the part."""
+    """Raise ConfigError if the model, or one of its modules, cannot be exported. The message names the config key."""
     if file_format == "onnx":
         _check_size(model)
     if cfg.TEST.AUG.ENABLED:

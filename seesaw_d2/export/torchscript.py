@@ -1,7 +1,4 @@
-"""Export models to TorchScript by tracing.
-
-Shapes: H x W image pixels.
-"""
+"""Export models to TorchScript by tracing."""
 
 import io
 
@@ -22,9 +19,9 @@ def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.
 
     Args:
         model: the model in evaluation mode. The exported model runs on the same device.
-        image: uint8 (3, H, W), example input.
-        metadata: text to store as ``METADATA_FILE`` in the archive.
-        dtype: dtype of the layers. See ``predict``.
+        image: example input, uint8 with 3 channels, height and width.
+        metadata: text to store as the file ``METADATA_FILE`` in the TorchScript archive.
+        dtype: dtype of the layers. With float16 or bfloat16, the exported model runs under autocast.
 
     Raises:
         ConfigError: the model cannot be traced.
@@ -38,7 +35,14 @@ def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.
 
 
 class _Checked(nn.Module):
-    """Apply ``_checked_image``, then ``model``. Broadcasting would accept inputs for which the model is wrong."""
+    """Model that checks its input image before it runs. Without this check, wrong inputs would give wrong outputs.
+
+    For example, broadcasting would accept an image with one channel.
+
+    Args:
+        model: the model to run.
+        size: [height, width] of valid images, or [] for images of any size.
+    """
 
     def __init__(self, model: nn.Module, size: list[int]):
         super().__init__()
@@ -50,7 +54,12 @@ class _Checked(nn.Module):
 
 @torch.jit.script_if_tracing
 def _checked_image(image: Tensor, size: list[int]) -> Tensor:
-    """Return ``image``. Raise ValueError unless it is a uint8 tensor (3, H, W), with [H, W] = ``size`` if not empty."""
+    """Return ``image`` unchanged. Raise ValueError if it is not a uint8 tensor (3, height, width) of the right size.
+
+    Args:
+        image: the image.
+        size: the right [height, width], or [] for any size.
+    """
     shape = str([3, size[0], size[1]]) if len(size) > 0 else "[3, H, W]"
     if image.dtype != torch.uint8:
         raise ValueError("image: expected dtype uint8, values from 0 to 255, found another dtype")

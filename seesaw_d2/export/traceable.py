@@ -5,8 +5,7 @@ these expressions, and tracing would record their values for the traced image as
 use only tensor operations. For a single image, they return the same boxes and scores as Detectron2, in the same order,
 even if there are no detections.
 
-Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a
-level, P x P pooled grid.
+Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), A anchors of a pyramid level.
 """
 
 import math
@@ -35,14 +34,18 @@ _LEN_IN = ("seesaw_d2.modeling.box_predictor",)
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """Return a context manager that replaces functions of Detectron2 by the traceable functions of this module."""
+    """Return a context manager that replaces functions of Detectron2, so that a model can be exported as a graph.
+
+    The replacements use only tensor operations, and no ``if`` or ``len`` on intermediate results.
+    """
     replaced = {
         "detectron2.modeling.proposal_generator.rpn.find_top_rpn_proposals": select_proposals,
         **{f"{module}.fast_rcnn_inference": select_detections for module in _INFERENCE_IN},
     }
     with ExitStack() as stack:
         stack.enter_context(patch_builtin_len(_LEN_IN))
-        # Disable the check that all fields of Instances have the same length, because a graph does not know the length.
+        # Instances checks that all its fields have the same length. Disable this check, because the lengths are unknown
+        # when a graph is captured.
         stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))
@@ -58,7 +61,7 @@ def traceable() -> Iterator[None]:
 
 
 def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=None) -> ImageList:
-    """Pad a single image (3, H, W). This function replaces ``ImageList.from_tensors``."""
+    """Pad a list of one image tensor. This function replaces ``ImageList.from_tensors`` and has the same arguments."""
     (image,) = tensors
     height, width = image.shape[-2:]
     square = (padding_constraints or {}).get("square_size", 0)
@@ -71,18 +74,19 @@ def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=N
 def select_proposals(
     proposals, pred_objectness_logits, image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training
 ) -> list[Instances]:
-    """Return the proposals of a single image. This function replaces ``find_top_rpn_proposals``.
+    """Return the proposals of a single image. This function replaces Detectron2's ``find_top_rpn_proposals``.
 
     Args:
-        proposals: boxes (1, A, 4) of each of L levels.
-        pred_objectness_logits: logits (1, A) of each level.
-        image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training: as in Detectron2.
+        proposals: for each pyramid level, the boxes of its A anchors, (1, A, 4).
+        pred_objectness_logits: for each pyramid level, the logits of its A anchors, (1, A).
+        image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training: the arguments of
+            ``find_top_rpn_proposals``.
     """
     (size,) = image_sizes
     boxes, scores = [], []
     for level_boxes, logits in zip(proposals, pred_objectness_logits, strict=True):
         count = _smaller(logits.shape[1], pre_nms_topk)
-        # Like Detectron2, sort instead of calling topk, which may select any of several equal scores.
+        # Sort the scores as Detectron2 does. topk is faster, but may select any of several equal scores.
         ordered, index = logits[0].sort(descending=True)
         level_scores, found = ordered[:count], Boxes(level_boxes[0][index[:count]])
         finite = found.tensor.isfinite().all(dim=1) & level_scores.isfinite()
@@ -100,14 +104,16 @@ def select_proposals(
 
 
 def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
-    """Return the detections of a single image, and the region index of each detection.
-
-    This function replaces ``fast_rcnn_inference``.
+    """Return the detections of a single image. This function replaces Detectron2's ``fast_rcnn_inference``.
 
     Args:
-        boxes: list of one tensor (R, 4 K).
-        scores: list of one tensor (R, C + 1), background last.
-        image_shapes, score_thresh, nms_thresh, topk_per_image: as in Detectron2.
+        boxes: list of one tensor with the boxes of R regions, (R, 4 K). A region has one box for each of K = C
+            categories, or K = 1 box for all categories.
+        scores: list of one tensor with the scores of the C categories and of background (last), (R, C + 1).
+        image_shapes, score_thresh, nms_thresh, topk_per_image: the arguments of ``fast_rcnn_inference``.
+
+    Returns:
+        a list of one ``Instances``, and a list of one tensor with the region index of each detection.
     """
     (size,), (scores,), (boxes,) = image_shapes, scores, boxes
     finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
@@ -128,12 +134,15 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
 
 
 def hold(self: Boxes, tensor: Tensor) -> None:
-    """Convert boxes (R, 4) to float32 and store them, without checks. This function replaces ``Boxes.__init__``."""
+    """Store boxes as float32 without checking their shape. This function replaces ``Boxes.__init__``."""
     self.tensor = tensor.to(torch.float32)
 
 
 def clip(self: Boxes, box_size) -> None:
-    """Clip boxes to an image of size (height, width), without a check for NaN, in place of ``Boxes.clip``."""
+    """Clip boxes to an image of ``box_size`` (height, width). This function replaces ``Boxes.clip``.
+
+    Unlike ``Boxes.clip``, it does not check for NaN.
+    """
     height, width = box_size
     x0, y0, x1, y1 = self.tensor.unbind(dim=1)
     x0, x1 = (x.clamp(min=0).clamp(max=width) for x in (x0, x1))
@@ -142,12 +151,17 @@ def clip(self: Boxes, box_size) -> None:
 
 
 def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
-    """Pool R boxes of a single image from L feature maps with D channels. Return features (R, D, P, P).
+    """Pool the features of all boxes of a single image. This function replaces ``ROIPooler.forward``.
 
-    This function replaces ``ROIPooler.forward``.
+    Args:
+        x: feature maps of all pyramid levels, (1, channels, height, width) each.
+        box_lists: list of one ``Boxes`` object.
+
+    Returns:
+        features, (number of boxes, channels, output height, output width).
     """
     boxes = box_lists[0].tensor
-    regions = F.pad(boxes, (1, 0))  # prepend the image index 0
+    regions = F.pad(boxes, (1, 0))  # ROIAlign expects the index of the image, here 0, before each box
     if len(self.level_poolers) == 1:
         return self.level_poolers[0](x[0], regions)
     limits = (self.min_level, self.max_level, self.canonical_box_size, self.canonical_level)
@@ -160,7 +174,10 @@ def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
 
 
 def convolve(self: Conv2d, x: Tensor) -> Tensor:
-    """Apply convolution, norm and activation, without a check for empty inputs, in place of ``Conv2d.forward``."""
+    """Apply convolution, norm and activation. This function replaces ``Conv2d.forward`` of Detectron2.
+
+    Unlike ``Conv2d.forward``, it does not check for empty inputs.
+    """
     x = self._conv_forward(x, self.weight, self.bias)
     x = x if self.norm is None else self.norm(x)
     return x if self.activation is None else self.activation(x)

@@ -1,7 +1,4 @@
-"""Compare the outputs of an exported model with the outputs of the original model.
-
-Shapes: N detections, M x M mask pixels, H x W image pixels.
-"""
+"""Compare the outputs of an exported model with the outputs of the original model."""
 
 from dataclasses import dataclass
 
@@ -15,15 +12,15 @@ class Tolerance:
     """Define the allowed differences between the outputs of an exported model and of the original model.
 
     Attributes:
-        values: allowed difference of scores, masks and probabilities.
+        values: allowed difference of scores, mask probabilities and class probabilities.
         boxes: allowed difference of coordinates in pixels, for images of up to 100 pixels. For larger images, the
             allowed difference is proportional to the longer side.
         unmatched: allowed fraction of detections that only one of the models has. NMS, top-k and the score threshold
             compare numbers that differ by rounding. Therefore, a few of many thousand comparisons can differ.
         mean_masks: if True, compare the mean difference over the pixels of each mask. If False, compare the largest
             difference. In half precision, a normalized predictor is inaccurate at pixels whose features are almost 0.
-        own: also allow differences of up to ``own`` times the rounding error of the original model, which ``compare``
-            estimates.
+        own: a larger difference is also allowed if it is at most ``own`` times the rounding error of the original
+            model. ``compare`` estimates the rounding error.
     """
 
     values: float = 1e-4
@@ -34,7 +31,7 @@ class Tolerance:
 
 
 UNMATCHED = "unmatched detections"
-_SAME_BOX = 1.0  # largest difference of the coordinates of matching boxes, in pixels
+_SAME_BOX = 1.0  # two boxes match only if their coordinates differ by at most this number of pixels
 
 
 def difference(
@@ -42,13 +39,18 @@ def difference(
 ) -> dict[str, float]:
     """Return the largest absolute difference of each output and, for a detector, the number of unmatched detections.
 
-    Detections with equal scores can have any order. Therefore, this function compares the pairs of detections that
-    ``match`` returns.
+    Detections with equal scores can have any order. Therefore, this function compares each detection of one model with
+    the nearest detection of the other model (see ``match``).
 
     Args:
-        expected: outputs of the original model.
-        found: outputs of the exported model.
-        mean_masks: see ``Tolerance``.
+        expected: outputs of the original model, a dict from name to array.
+        found: outputs of the exported model, with the same names.
+        mean_masks: if True, compare the mean difference over the pixels of each mask. If False, compare the largest
+            difference.
+
+    Returns:
+        a dict from the name of an output to the difference, and from "unmatched detections" to the number of detections
+        that only one of the models has.
     """
     result = {}
     if "classes" in expected:
@@ -67,8 +69,12 @@ def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.n
     Each detection in ``expected`` matches the nearest unmatched detection of the same class in ``found``, if the boxes
     differ by at most one pixel.
 
+    Args:
+        expected: outputs of the original model, with the arrays "boxes", "classes" and "scores".
+        found: outputs of the exported model, with the same arrays.
+
     Returns:
-        int64 (number of pairs, 2): index in ``expected`` and index in ``found``.
+        int64 (number of pairs, 2): index of a detection in ``expected``, and index of its match in ``found``.
     """
     pairs = []
     free = np.ones(len(found["classes"]), dtype=bool)
@@ -88,7 +94,7 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
 
     Args:
         exported: callable that maps an image to the outputs of the exported model.
-        images: images, each uint8 (3, H, W).
+        images: images, each uint8 (3, height, width).
         expected: outputs of the original model for each image.
         again: outputs of the original model with different rounding, for each image. The difference between ``again``
             and ``expected`` is an estimate of the original model's rounding error. The rounding error grows with the

@@ -26,12 +26,18 @@ from seesaw_d2.utils.plain_values import encodable
 
 
 def main(arguments=None) -> int:
-    """Parse the command line, and call ``start``. Return the exit status."""
+    """Parse the command line of ``demo.py`` and run the demo. Return the exit status, 0 or 2.
+
+    ``arguments`` are the command-line arguments. If None, use ``sys.argv``.
+    """
     return start(demo_parser().parse_args(arguments))
 
 
 def start(args) -> int:
-    """Run the demo with parsed arguments. Return the exit status: 0, or 2 after printing a SeesawError."""
+    """Draw the detections on the input images or video. Return the exit status: 0, or 2 after a printed error.
+
+    ``args`` are the arguments that ``demo_parser`` parsed.
+    """
     try:
         check_batch_options(args.batch_size, args.dtype)
         if not 0 <= args.confidence_threshold <= 1:
@@ -61,20 +67,21 @@ def start(args) -> int:
     return 0
 
 
-# Extensions of image formats that cannot store the colours of drawings.
+# Drawings are not written in formats with these extensions, because the formats cannot store colours.
 _WITHOUT_COLORS = (".pbm", ".pgm")
 Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
 
 def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painter:
-    """Return a function that draws detections on images, from an iterable of uint8 arrays (height, width, 3) in BGR.
+    """Return a function that detects objects in images, and draws the detections.
 
-    The function enlarges images whose longer side has fewer than READABLE_SIZE pixels.
+    The function maps an iterable of images to an iterator of drawings. Images and drawings are uint8 arrays (height,
+    width, 3) in BGR. Images whose longer side has fewer than 512 pixels (``READABLE_SIZE``) are enlarged.
 
     Args:
         cfg: config of the model.
         predictor: a ``BatchPredictor`` of the model.
-        min_score: minimum score of drawn detections.
+        min_score: minimum score of drawn detections, in [0, 1].
     """
     names = predictor.class_names
     if predictor.unknown_data:
@@ -103,9 +110,11 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 def image_targets(paths: list[str], output: str) -> list[str]:
     """Return the path of the output file for each image.
 
-    For a single image, ``output`` is the output file if it has an extension and is not a folder. In all other cases,
-    ``output`` is the output folder, and an output file has the name of its image. If OpenCV cannot write colours in the
-    format of an image, ".png" is appended to the name.
+    Args:
+        paths: paths of the input images.
+        output: value of ``--output``. For a single image, this is the output file if it has an extension and is not a
+            folder. In all other cases, this is the output folder, and an output file has the name of its image. If
+            OpenCV cannot write colours in the format of an image, ".png" is appended to the name.
 
     Raises:
         ConfigError: OpenCV cannot write the format, two images have the same name, or an output file is an input.
@@ -142,16 +151,21 @@ def _is_writable(name: str) -> bool:
 
 
 def check_encodable(key: str, paths: list[str]) -> None:
-    """Raise ConfigError if a path is not valid UTF-8, because OpenCV would terminate the process.
+    """Raise ConfigError if a path is not valid UTF-8, because such a path would make OpenCV terminate the process.
 
-    ``key`` is the option that sets the paths, for the message.
+    ``key`` is the command-line option that sets the paths, for the message.
     """
     if wrong := [path for path in paths if not encodable(path)]:
         raise ConfigError(f"{key}: expected file names in UTF-8, found {shortened(ascii(wrong[0]))}")
 
 
 def check_targets(targets: list[str], *, overwrite: bool) -> None:
-    """Raise ConfigError if an output file exists. With ``overwrite``, accept existing files that demo.py wrote."""
+    """Raise ConfigError if an output file exists and must not be replaced.
+
+    Args:
+        targets: paths of the output files.
+        overwrite: if True, files that demo.py wrote may be replaced. If False, no file may be replaced.
+    """
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
         raise ConfigError(
@@ -173,7 +187,7 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
     Args:
         paths: paths of the images.
         targets: path of the output file for each image.
-        draw: result of ``painter``.
+        draw: function that maps an iterable of images to drawings with detections (see ``painter``).
     """
     make_folder(os.path.dirname(os.path.abspath(targets[0])))
     drawings = draw(map(read_image, paths))
@@ -189,9 +203,12 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
 
 
 def video_target(video: Video, output: str) -> str:
-    """Return the path of the output video: ``output`` if it has a video extension, or an .mp4 file in this folder.
+    """Return the path of the output video.
 
-    In a folder, the output video has the name of the input video.
+    Args:
+        video: the input video.
+        output: value of ``--output``. If it has a video extension, this is the output video. Otherwise, this is a
+            folder, and the output video has the name of the input video with the extension .mp4.
 
     Raises:
         ConfigError: the output file is the input file.
@@ -211,7 +228,7 @@ def draw_video(video: Video, target: str, draw: Painter) -> str:
     Args:
         video: the input video.
         target: path of the output video.
-        draw: result of ``painter``.
+        draw: function that maps an iterable of frames to drawings with detections (see ``painter``).
     """
     make_folder(os.path.dirname(os.path.abspath(target)))
     writer, count = VideoWriter(target, video.rate), 0

@@ -1,4 +1,4 @@
-"""Find and read the images and videos for ``demo.py``, and write videos."""
+"""Find and read the input images and videos of ``demo.py``, and write videos."""
 
 import glob
 import logging
@@ -24,7 +24,9 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 def find_images(inputs: Sequence[str]) -> list[str]:
-    """Return the paths of all input images. Log a warning with the number of skipped subfolders and other files.
+    """Return the paths of all input images. Files in folders that are not images, and subfolders, are skipped.
+
+    Log a warning with the number of skipped files and subfolders.
 
     Args:
         inputs: image files, folders of images, and glob patterns.
@@ -58,10 +60,10 @@ def _images_in(folder: str) -> list[str]:
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Check the headers of all images, before any image is drawn.
+    """Check the headers of all input images, so that ``demo.py`` finds unreadable images before it draws the first one.
 
-    This function logs two warnings. The first lists images with more than 8 bits per channel, in which values above 255
-    are drawn as white. The second lists images with several frames or pages, of which only the first is drawn.
+    Log a warning that lists images with more than 8 bits per channel, because values above 255 are drawn as white. Log
+    a warning that lists images with several frames or pages, because only the first is drawn.
 
     Raises:
         DataError: the header of an image cannot be read.
@@ -119,13 +121,14 @@ class Video:
 
     def __init__(self, path: str):
         self.path = path
-        if not os.path.isfile(path):  # OpenCV would wait for a pipe or download a URL
+        if not os.path.isfile(path):  # given a pipe or a URL, OpenCV would wait or download
             raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'nothing at this path'}")
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             raise DataError(f"--input {path}: expected a video, found a file that OpenCV cannot read")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        # The number of frames in the file header may be wrong. Only the progress bar and a warning use it.
+        # Number of frames, or None if unknown. This number comes from the header of the file and may be wrong.
+        # Therefore, only the progress bar and a warning use it.
         self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -150,8 +153,8 @@ class Video:
 class VideoWriter:
     """Write frames of equal size to a video file. Each frame is a uint8 array (height, width, 3) in BGR.
 
-    ``write`` appends a frame to a temporary file. The first call of ``write`` raises OutputError if OpenCV cannot write
-    the file. ``close`` renames the temporary file to ``path``.
+    ``write`` appends a frame to a temporary file, and ``close`` renames the temporary file to ``path``. If OpenCV
+    cannot write the file, the first call of ``write`` raises OutputError.
 
     Args:
         path: path of the video file. The extension selects the file format.
@@ -174,7 +177,7 @@ class VideoWriter:
         self._writer.write(frame)
 
     def close(self, *, complete: bool = True) -> None:
-        """Rename the temporary file to ``path`` if the video is complete, or remove the temporary file if not."""
+        """If the video is complete, rename the temporary file to ``path``. Otherwise, remove the temporary file."""
         if self._writer is not None:
             self._writer.release()
             if complete:

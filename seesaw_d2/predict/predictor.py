@@ -1,7 +1,4 @@
-"""Run inference with a trained model in batches, in full or half precision.
-
-Shapes: H x W input image, h x w resized image.
-"""
+"""Run inference with a trained model in batches, in full or half precision."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -27,15 +24,15 @@ from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 from seesaw_d2.utils.messages import shown
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_LOOKAHEAD = 4  # maximum number of batches to read ahead, to find images with the same padded size
+_LOOKAHEAD = 4  # read at most this number of batches ahead, to find images with the same padded size
 
 
 class BatchPredictor:
     """Detect objects in images, in batches. The detections do not depend on the batch size.
 
-    Detectron2 pads all images of a batch to a common size. This additional padding would change the features and the
-    detections of smaller images. Therefore, a batch contains only images that have the same padded size in a batch of
-    one image. Batches of several images are faster only if most images have the same size, like video frames.
+    Detectron2 pads all images of a batch to a common size. The additional padding of smaller images would change their
+    features and detections. Therefore, a batch contains only images with the same padded size. Batches of several
+    images are faster only if most images have the same size, like video frames.
 
     Args:
         cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error. Detectron2's
@@ -76,7 +73,7 @@ class BatchPredictor:
         Args:
             images: images, each uint8 (height, width, 3) BGR. This method reads at most 4 batches of images ahead.
         """
-        waiting: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # in the order of ``images``
+        waiting: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # image index: (resized image, input size)
         done: dict[int, Instances] = {}
         given = 0
         for index, image in enumerate(images):
@@ -111,13 +108,16 @@ class BatchPredictor:
         return [detector_postprocess(each, *size).to("cpu") for each, size in zip(found, sizes, strict=True)]
 
     def _padded(self, item) -> tuple[int, int]:
-        """Return the padded (height, width) of a resized image, in units of the backbone's ``size_divisibility``."""
+        """Return the padded (height, width) of the resized image ``item[0]``, in multiples of ``size_divisibility``."""
         step = max(self.model.backbone.size_divisibility, 1)
         height, width = item[0].shape[1:]
         return -(-height // step), -(-width // step)
 
     def _run_first(self, waiting, done) -> None:
-        """Process the first waiting image, together with all waiting images of the same padded size."""
+        """Run the model on the first image in ``waiting``, and on all others with the same padded size.
+
+        Remove these images from the dict ``waiting``, and add their detections to the dict ``done``.
+        """
         first = self._padded(next(iter(waiting.values())))
         self._run([index for index, item in waiting.items() if self._padded(item) == first], waiting, done)
 
@@ -128,7 +128,7 @@ class BatchPredictor:
 
 
 def _check_detector(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError if ``BatchPredictor`` does not support the model."""
+    """Raise ConfigError if the model is not a detector that ``BatchPredictor`` supports."""
     if not isinstance(model, (GeneralizedRCNN, DenseDetector)):
         raise ConfigError(
             "MODEL.META_ARCHITECTURE: expected a detector, such as GeneralizedRCNN, PanopticFPN, RetinaNet, FCOS or a "
@@ -142,7 +142,7 @@ def _check_detector(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def check_channels(cfg: CfgNode) -> None:
-    """Raise ConfigError if ``prepare`` does not support INPUT.FORMAT."""
+    """Raise ConfigError if INPUT.FORMAT is neither BGR nor RGB, the only formats that ``prepare`` supports."""
     if cfg.INPUT.FORMAT not in ("BGR", "RGB"):
         raise ConfigError(
             f"INPUT.FORMAT: expected BGR or RGB, found {cfg.INPUT.FORMAT}. Prediction and export support no other value"
@@ -150,7 +150,7 @@ def check_channels(cfg: CfgNode) -> None:
 
 
 def _detect(model: nn.Module, inputs: list[dict[str, Tensor]], half: torch.autocast) -> list[Instances]:
-    """Return the detections of a batch in pixels of the resized images. The layers run in the context ``half``."""
+    """Return the detections of a batch in pixels of the resized images. ``half`` is the layers' autocast context."""
     if not isinstance(model, DenseDetector):
         with half:
             found = model.inference(inputs, do_postprocess=False)
@@ -160,12 +160,13 @@ def _detect(model: nn.Module, inputs: list[dict[str, Tensor]], half: torch.autoc
         maps = model.backbone(images.tensor)
         features = [maps[name] for name in model.head_in_features]
         predictions = model.head(features)
-    # Decode boxes in float32. FCOS would decode them in the dtype of its predictions.
+    # Convert the predictions to float32, because FCOS would decode boxes in the dtype of its predictions. In half
+    # precision, the coordinates would be too coarse.
     return model.forward_inference(images, features, [[level.float() for level in each] for each in predictions])
 
 
 def check_batch_options(batch_size: int, dtype: str) -> None:
-    """Raise ConfigError if a value is invalid. The message names the command-line option."""
+    """Raise ConfigError if the batch size is below 1 or the dtype is unknown. The message names the program option."""
     if batch_size < 1:
         raise ConfigError(f"--batch-size: expected an integer >= 1, found {batch_size}")
     if dtype not in DTYPES:
@@ -186,7 +187,8 @@ def load_predictor(
         replaced by "category 0", "category 1", ....
 
     Raises:
-        ConfigError: training set, test set or the calibration's file of counts have different category orders.
+        ConfigError: the category orders of the training set, the test set and the calibration's file of class counts
+            differ.
         WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
             orders.
     """
@@ -216,7 +218,7 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
 
     Args:
         cfg: config of the model, with an INPUT.FORMAT that ``check_channels`` accepts.
-        image: uint8 (height, width, 3) BGR. The result never shares its memory.
+        image: uint8 (height, width, 3) BGR. The result does not share memory with this array.
 
     Raises:
         DataError: the image has a wrong type or shape, or resizing would reduce its shorter side to 0 pixels.

@@ -1,4 +1,4 @@
-"""List the parts of the architecture in which the compared runs differ."""
+"""List the config keys of the model's architecture in which the compared training runs differ."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,8 @@ from seesaw_d2.report.setting_differences import ARCHITECTURE, config_value, dif
 _LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 _BACKGROUND = f"{_LOSS}.BACKGROUND"
 _CLASSIFIER = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
-# Detectron2's ROI heads. They ignore CLS_LOSS and CLS_PREDICTOR, and use a linear classifier with a background logit.
+# Detectron2's own ROI heads. They ignore the config keys CLS_LOSS and CLS_PREDICTOR, and always use a linear classifier
+# with a background logit. For these heads, the report shows what they use, and not the config values.
 _PLAIN_HEADS = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
 
 
@@ -17,8 +18,8 @@ def architecture_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[st
     """Return the config keys of the architecture whose values differ between the configs.
 
     Returns:
-        tuples (config key, values as text, in the order of ``configs``). For CLS_LOSS.BACKGROUND "auto", the value is
-        the kind of background that the loss uses.
+        a list of tuples (config key, list of its values as text, in the order of ``configs``). If CLS_LOSS.BACKGROUND
+        is "auto", its value is how the loss represents background, such as "class" for a background logit.
     """
     return differing((key, [_value(config, key) for config in configs]) for key in ARCHITECTURE)
 

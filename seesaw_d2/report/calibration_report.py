@@ -1,4 +1,7 @@
-"""Write the HTML report of a calibration: metrics with and without calibration, and AP for each parameter value."""
+"""Write the HTML report of ``calibrate``, which corrects the class scores of a trained detector without training.
+
+The report shows metrics with and without calibration, and AP for each value of the calibration's parameter.
+"""
 
 from typing import Any
 
@@ -10,15 +13,15 @@ _SHOWN = ("AP", "APr", "APc", "APf")
 
 
 def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the report: "none", the scores without calibration, and one row for each calibration.
+    """Return the rows of the report's table: first the model without calibration, then one row for each calibration.
 
     Args:
-        result: result of ``calibrate``.
+        result: the dict that ``calibrate`` returns.
 
     Returns:
         a list of dicts with these keys:
 
-        - "name": name of the calibration.
+        - "name": name of the calibration, or "none" for the model without calibration.
         - "value": name of the parameter and its chosen values, as text. "" without calibration.
         - "metrics": box metrics on the test set.
         - "masks": mask metrics on the test set, or None if masks were not evaluated.
@@ -32,12 +35,12 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def calibration_table(result: dict[str, Any], task: str = "metrics") -> str:
-    """Return a text table of AP on the test set, with the rows of ``calibration_rows``.
+    """Return a text table of AP on the test set, without calibration and with each calibration.
 
     Each column shows two values, such as AP / AP_fixed. AP_fixed does not limit the number of detections per image.
 
     Args:
-        result: result of ``calibrate``.
+        result: the dict that ``calibrate`` returns.
         task: "metrics" for boxes, "masks" for masks.
     """
     rows = calibration_rows(result)
@@ -55,10 +58,10 @@ def _cell(value: float | None) -> str:
 
 
 def write_calibration_report(result: dict[str, Any], path: str) -> None:
-    """Write the HTML report of a calibration.
+    """Write the HTML report of a calibration, which corrects the class scores of a trained detector.
 
     Args:
-        result: result of ``calibrate``.
+        result: the dict that ``calibrate`` returns.
         path: path of the HTML file.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 44, 34, 10
-# Number of colours that the style sheet defines for runs.
+# The style sheet defines this number of colours for runs. With more runs, the colours repeat.
 COLORS = 8
 
 
@@ -57,13 +57,24 @@ def _axes(x: _Scale, y: _Scale) -> list[str]:
 
 
 def _tip(text: str, runs: Sequence[str], index: int) -> str:
-    """Return a tooltip as SVG. If the chart shows several runs, the tooltip starts with the name of the run."""
+    """Return a tooltip as SVG. If the chart shows several runs, the tooltip starts with the name of the run.
+
+    Args:
+        text: text of the tooltip. If "", and there is only one run, the result is "".
+        runs: names of the runs in the chart.
+        index: index of the run to which the tooltip belongs.
+    """
     text = f"{runs[index]}: {text}" if len(runs) > 1 else text
     return f"<title>{escape(text)}</title>" if text else ""
 
 
 def _guide(x: _Scale, value: float) -> str:
-    """Return a vertical line at an x value as SVG, or "" if the value lies outside the x axis."""
+    """Return a vertical line as SVG, or "" if the line would lie outside the chart.
+
+    Args:
+        x: scale of the x axis.
+        value: position of the line, in units of the data.
+    """
     place = f"{x(value):.1f}"
     inside = min(x.start, x.end) <= x(value) <= max(x.start, x.end)
     line = f'<line class="guide" x1="{place}" x2="{place}" y1="{TOP + 22}" y2="{HEIGHT - BOTTOM}"/>'
@@ -82,7 +93,7 @@ def scatter(
     log_y: bool = False,
     diagonal: bool = False,
 ) -> Markup:
-    """Return a scatter plot as SVG, or "" if there are no points.
+    """Return a scatter plot as SVG, or "" if there are no points. The points of each run have the colour of the run.
 
     Args:
         title: description for screen readers.
@@ -90,8 +101,8 @@ def scatter(
         x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
         guides: x values at which to draw vertical lines.
-        log_x, log_y: whether the x axis and the y axis are logarithmic.
-        diagonal: whether to draw the line from (0, 0) to (1, 1).
+        log_x, log_y: if True, the x axis or the y axis is logarithmic.
+        diagonal: if True, draw the line from (0, 0) to (1, 1).
     """
     points = [point for one in series for point in one]
     if not points:
@@ -122,7 +133,7 @@ def lines(
 ) -> Markup:
     """Return a line chart as SVG, or "" if there are no points.
 
-    The chart has one line for each run. If a run has 600 points or more, the line shows only every n-th point.
+    The chart has one line for each run. To keep the page small, a line with 600 points or more shows only every n-th.
 
     Args:
         title: description for screen readers.
@@ -158,7 +169,7 @@ def bars(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Return a bar chart as SVG. Each name has a group of bars, and each group has a bar for each run.
+    """Return a bar chart as SVG. The chart has a group of bars for each name, and a group has a bar for each run.
 
     Args:
         title: description for screen readers.

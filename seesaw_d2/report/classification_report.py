@@ -44,7 +44,7 @@ def shots_table(runs: Mapping[str, dict]) -> str:
 
 
 def write_classification_report(folders: Mapping[str, str], path: str) -> None:
-    """Write an HTML page that compares runs by accuracy, confusions of few-shot classes, and calibration.
+    """Write an HTML page that compares image classifiers by accuracy, confusions of few-shot classes, and calibration.
 
     Args:
         folders: dict from the title of a run to the folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.
@@ -90,7 +90,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
 
 
 def _headline(runs: list[dict[str, Any]]) -> str:
-    """Return the few-shot accuracy of the first and the last run as text, such as "few 20.1 → 25.3 %".
+    """Return the accuracy of few-shot classes in the first and the last run as text, such as "few 20.1 → 25.3 %".
 
     Return "" if one of these accuracies is undefined.
     """
@@ -101,7 +101,15 @@ def _headline(runs: list[dict[str, Any]]) -> str:
 
 
 def _read(folder: str) -> dict[str, Any]:
-    """Read the files that ``ClassificationEvaluator`` wrote. Raise DataError if a file is missing or invalid."""
+    """Read the result files of ``ClassificationEvaluator`` in a folder.
+
+    Returns:
+        a dict with "metrics" (dict from metric to percent), "shots_known" (True if the groups many, medium and few are
+        known), and the rows of per_class.csv, confusion.csv and calibration.csv under the names of these files.
+
+    Raises:
+        DataError: a file is missing or invalid.
+    """
     paths = {name: os.path.join(folder, name) for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE)}
     per_class = read_results_table(paths[PER_CLASS_FILE], ("class", "shots"), (), ("train_images", "accuracy"))
     return {
@@ -114,13 +122,17 @@ def _read(folder: str) -> dict[str, Any]:
 
 
 def _config(folder: str) -> dict[str, Any]:
-    """Return the config of the run that wrote the evaluation folder, or {} if the run folder has no config."""
+    """Return the parsed config.yaml of the run whose evaluation is in ``folder``.
+
+    ``folder`` has the path OUTPUT_DIR/inference/<data set>. If the path is different, or if OUTPUT_DIR has no
+    config.yaml, return {}.
+    """
     inference, _ = os.path.split(os.path.abspath(folder))
     return read_config(os.path.dirname(inference))[1] if os.path.basename(inference) == "inference" else {}
 
 
 def _thresholds(config: dict[str, Any]) -> tuple[float, ...]:
-    """Return DATASETS.FREQUENCY_THRESHOLDS of a config, or () if the config has no valid numbers for this key."""
+    """Return the value of DATASETS.FREQUENCY_THRESHOLDS in a parsed config, or () if it is missing or invalid."""
     values = config_value(config, "DATASETS.FREQUENCY_THRESHOLDS")
     valid = isinstance(values, list) and all(type(value) in (int, float) and 0 < value < 1e9 for value in values)
     return tuple(values) if valid else ()
@@ -157,7 +169,13 @@ def _calibration_points(run: dict[str, Any]) -> list[tuple[float, float, str, fl
 
 
 def _confusions(run: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the rows of confusion.csv whose true class is few-shot, in descending order of the number of images."""
+    """Return the confusions of few-shot classes, in descending order of the number of images.
+
+    Each dict contains a row of confusion.csv, and the row of per_class.csv for the true class.
+
+    Args:
+        run: dict with the rows of both files, as returned by ``_read``.
+    """
     per_class = {row["class"]: row for row in run[PER_CLASS_FILE]}
     rows = [{**per_class[row["class"]], **row} for row in run[CONFUSION_FILE] if row["class"] in per_class]
     return sorted((row for row in rows if row["shots"] == "few"), key=lambda row: -row["images"])

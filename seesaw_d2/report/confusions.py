@@ -1,4 +1,4 @@
-"""Find the predicted category of each object in the detections of a model."""
+"""Find out which category a model predicts for each ground-truth object, from its detections."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,14 @@ MIN_IOU, MIN_SCORE = 0.5, 0.05
 class Outcome:
     """Store the predicted category of each of G ground-truth objects.
 
+    The prediction for an object is the detection with the highest score that overlaps the object (see ``outcomes``).
+
     Attributes:
         image_ids, labels: (G,) image id and true category id of each object.
         answers: (G,) predicted category id of each object, or -1 for an object without a prediction.
         scores: (G,) score of the prediction, or 0 for an object without a prediction.
         answered: (G,) bool, True if the object has a prediction.
-        boxes: (G, 4) XYWH boxes of the objects in pixels.
+        boxes: (G, 4) boxes of the objects, x, y, width, height in pixels.
     """
 
     image_ids: np.ndarray
@@ -34,17 +36,17 @@ class Outcome:
 
     @property
     def right(self) -> np.ndarray:
-        """Return a bool for each object, whether its predicted category equals its true category."""
+        """Return a bool array with True for each object whose predicted category is its true category."""
         return self.answered & (self.answers == self.labels)
 
     def groups(self, members: dict[str, set[int]]) -> dict[str, dict[str, Any]]:
         """Summarize the predictions for the objects of each frequency group.
 
         Args:
-            members: dict from a group ("r", "c" or "f") to the ids of its categories.
+            members: dict from a frequency group ("r", "c" or "f") to the ids of its categories.
 
         Returns:
-            dict from a group to a dict with these keys:
+            a dict from a group to a dict with these keys:
 
             - "objects": number of objects.
             - "right": percentage of objects with a correct prediction. None if the group has no objects.
@@ -66,11 +68,15 @@ class Outcome:
         return found
 
     def confusions(self, category_ids: set[int], limit: int = 15) -> list[tuple[int, int, int, int]]:
-        """Return the most frequent confusions of objects whose true category is in ``category_ids``.
+        """Return the pairs of categories that the model confuses most often.
+
+        Args:
+            category_ids: return only pairs whose true category is in this set.
+            limit: maximum number of pairs.
 
         Returns:
-            at most ``limit`` tuples (true category, predicted category, number of confused objects, number of objects
-            of the true category), in descending order of the number of confused objects.
+            tuples (true category id, predicted category id, number of confused objects, number of all objects of the
+            true category), in descending order of the number of confused objects.
         """
         wrong = self.answered & ~self.right & np.isin(self.labels, list(category_ids))
         pairs, counts = np.unique(

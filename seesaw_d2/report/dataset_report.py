@@ -1,7 +1,4 @@
-"""Report how often the categories of a data set are sampled, as text and as a CSV file.
-
-Shapes: C categories.
-"""
+"""Report how often training samples each category of a data set, as text and as a CSV file."""
 
 import csv
 
@@ -20,9 +17,10 @@ HEADER = ("category", "group", "images", "instances", "repeat factor")
 
 
 def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
-    """Return one row per category, in descending order of the number of images.
+    """Return one tuple per category, in descending order of the number of images.
 
-    The columns are those in ``HEADER``, followed by the number of sampled instances per epoch for each sampling method.
+    A tuple contains name, frequency group, number of images, number of instances and repeat factor of the category, and
+    for each sampling method, such as repeat factor sampling, the number of sampled instances per epoch.
     """
     counts = analysis.statistics
     order = np.lexsort((-counts.instance_count, -counts.image_count))
@@ -42,11 +40,14 @@ def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
 def sampling_report(analysis: SamplingAnalysis, num_categories: int = 10) -> str:
     """Return a text with a table of frequency groups and a table of categories.
 
-    The table of frequency groups shows the share of each group in the sampled instances, for each sampling method.
+    The table of frequency groups shows which share of the sampled instances belongs to each group, for each sampling
+    method. The table of categories shows the numbers of images and instances, the repeat factor and the number of
+    sampled instances per epoch.
 
     Args:
         analysis: the sampling analysis of a data set.
-        num_categories: number n of categories. The table lists the n most frequent and the n least frequent categories.
+        num_categories: the table lists this number of the most frequent categories, and the same number of the least
+            frequent categories.
     """
     counts, samplings = analysis.statistics, list(analysis.epoch_images)
     lines = [analysis.summary(), ""]
@@ -80,7 +81,12 @@ def _line(first, *others) -> str:
 
 
 def write_categories(analysis: SamplingAnalysis, path: str) -> None:
-    """Write the rows of ``category_rows`` to a CSV file."""
+    """Write a CSV file with one row per category: counts, repeat factor and sampled instances per epoch.
+
+    Args:
+        analysis: the sampling analysis of a data set.
+        path: path of the CSV file.
+    """
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*HEADER, *(f"instances an epoch, {name}" for name in analysis.epoch_instances)])
@@ -88,9 +94,10 @@ def write_categories(analysis: SamplingAnalysis, path: str) -> None:
 
 
 def write_statistics(cfg: CfgNode, path: str) -> None:
-    """Write the counts and the fractal dimension of each category of DATASETS.TRAIN to a CSV file.
+    """Write the numbers of images and instances and the fractal dimension of each category to a CSV file.
 
-    The category ids in the file are 1 to C, in the order of the model's classes.
+    The categories are those of DATASETS.TRAIN. Their ids in the file are 1, 2, 3, ..., in the order of the model's
+    classes.
     """
     counts = training_statistics(cfg)
     dimensions = training_fractal_dimensions(cfg, len(counts.names))

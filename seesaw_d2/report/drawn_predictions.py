@@ -22,14 +22,14 @@ from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-SCALE = 3.0  # magnification of the images, so that boxes and masks on small images have smooth edges
-PANEL = 3.4  # side length of an image in inches
+SCALE = 3.0  # images are enlarged by this factor, so that boxes and masks on small images have smooth edges
+PANEL = 3.4  # side length of each image in the figure, in inches
 MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? ", "#c0c0c0"), MISSED: ("", "#ffee00")}
 
 
 @plain_text()
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
-    """Draw the ground truth and the detections of models on images of a data set.
+    """Draw the ground truth and the detections of one or more models on images of a data set.
 
     Each image has one panel with the ground truth, and one panel for each results file. A panel with detections marks
     each detection as right or wrong, and each object without a detection as missed. The images are evenly spaced in the
@@ -96,14 +96,15 @@ def _count(judged: dict[int, list[Shown]]) -> str:
 
 
 def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
-    """Draw an image with boxes, masks and labels. The labels are Matplotlib text, which stays sharp, unlike pixels.
+    """Draw an image with boxes, masks and labels. The labels are Matplotlib text, so that they stay sharp.
 
     Args:
         ax: Matplotlib axes.
         record: dataset dict of the image.
-        shown: objects or detections to draw.
+        shown: ground-truth objects or detections to draw.
         metadata: Detectron2's metadata of the data set.
-        groups: as in ``draw_predictions``.
+        groups: frequency group of each category (0: rare, 1: common, 2: frequent), or None if unknown. The group
+            selects the colour of ground-truth labels.
     """
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
     colors = [_color(each, groups) for each in shown]
@@ -148,7 +149,15 @@ def _truths(record) -> list[Shown]:
 
 
 def _judged_categories(record, index_of) -> set[int] | None:
-    """Return the class indices whose objects in the image are all annotated, or None if this holds for all classes."""
+    """Return the indices of the classes for which all objects in the image are annotated, or None for all classes.
+
+    In LVIS, the annotations of an image are complete only for some classes. Detections of other classes are not counted
+    as wrong.
+
+    Args:
+        record: dataset dict of the image.
+        index_of: dict from category id to class index.
+    """
     if record.get("neg_category_ids") is None:
         return None
     partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ()) if i in index_of}
@@ -157,13 +166,17 @@ def _judged_categories(record, index_of) -> set[int] | None:
 
 
 def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
-    """Read the detections to draw from a results file. Return a dict from image id to detections, best score first.
+    """Read the detections to draw from a results file.
 
     Args:
-        file: path of the results file.
+        file: path of a file in LVIS's results format.
         min_score: minimum score of the detections.
-        records: dataset dicts of the drawn images.
+        records: dataset dicts of all images of the data set.
         index_of: dict from category id to class index.
+
+    Returns:
+        a dict from image id to the detections in the image, best score first. Detections that overlap a better
+        detection with an IoU above 0.7 are omitted.
     """
     tell_replaced_results(os.path.dirname(file))
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)

@@ -1,4 +1,4 @@
-"""Build the gallery of the detection report: small JPEGs with boxes of the ground truth and the detections."""
+"""Build the gallery of the detection report: small JPEGs, with the boxes of ground truth and detections."""
 
 import base64
 import io
@@ -16,8 +16,8 @@ from seesaw_d2.report.confusions import Outcome
 # Length of an image's longer side in pixels, and JPEG quality. With these values, 1,000 images need about 12 MB.
 SIDE, QUALITY = 320, 60
 MIN_SCORE = 0.3
-# Number of crops per confusion, side length of a resized crop in pixels, and ratio of the side length before resizing
-# to the longer side of the object's box.
+# Crops that show confused objects: number of crops for each pair of confused categories, side length of a resized crop
+# in pixels, and ratio of the side length before resizing to the longer side of the object's box.
 _CROPS, _CROP_SIDE, _CONTEXT = 3, 44, 1.4
 _MOST_DETECTIONS = 30
 
@@ -25,11 +25,11 @@ _MOST_DETECTIONS = 30
 def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: int) -> list[int]:
     """Choose the images in which the runs missed or misclassified the most objects.
 
-    The count weights objects by their frequency group: frequent categories have the weight 1, common categories 1,000
-    and rare categories 1,000,000.
+    Objects of rare categories count most. An object of a frequent category has the weight 1, of a common category
+    1,000, and of a rare category 1,000,000.
 
     Args:
-        outcomes: predictions of each run.
+        outcomes: for each run, the predicted categories of all objects.
         members: dict from a frequency group ("r", "c" or "f") to the ids of its categories.
         limit: maximum number of images.
 
@@ -51,13 +51,13 @@ def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: 
 def gallery_entry(
     image_id: int, file_name: str, ground_truth: LVIS, runs: list[tuple[Detections, Outcome]]
 ) -> dict[str, Any] | None:
-    """Return the template variables for an image and its boxes, or None if the image file is unreadable.
+    """Return the variables of the HTML template for an image and its boxes, or None if the image is unreadable.
 
     Args:
         image_id: id of the image.
         file_name: path of the image.
         ground_truth: ground truth of the data set.
-        runs: for each run, all its detections, and the predicted categories of all objects.
+        runs: for each run, all its detections, and the predicted categories of all ground-truth objects.
     """
     try:
         pixels = read_image(file_name, "RGB")
@@ -97,15 +97,15 @@ def gallery_entry(
 def confusion_crops(
     outcome: Outcome, pairs: list[tuple[int, int]], files: dict[int, str]
 ) -> dict[tuple[int, int], list[str]]:
-    """Crop the first objects of each confusion from their images.
+    """Crop up to three confused objects of each pair of confused categories from their images.
 
     Args:
-        outcome: predictions of a run.
+        outcome: predicted categories of all objects.
         pairs: pairs (true category id, predicted category id).
-        files: dict from image id to the path of the image. If empty, this function returns no crops.
+        files: dict from image id to the path of the image. If the dict is empty, this function returns no crops.
 
     Returns:
-        dict from a pair to a list of small JPEGs as base64 text.
+        a dict from a pair to a list of small JPEGs as base64 text.
     """
     chosen = {
         pair: np.flatnonzero((outcome.labels == pair[0]) & (outcome.answers == pair[1]))[:_CROPS].tolist()

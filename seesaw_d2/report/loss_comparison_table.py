@@ -1,4 +1,4 @@
-"""Format the result of a comparison of losses as text.
+"""Format the result of ``choose_loss``, a comparison of losses, as text.
 
 A method is a loss with values of its parameters, together with a linear or a normalized classifier.
 """
@@ -10,10 +10,13 @@ import numpy as np
 
 
 def comparison_table(result: Mapping[str, Any]) -> str:
-    """Return the ranking of the methods, its reliability, the test results and the config of the best method as text.
+    """Return a comparison of methods as text. A method is a loss with values of its parameters, and a classifier.
+
+    The text contains the ranking of the methods, whether the best method is clearly better than the second, the metrics
+    on test images, and the config of the best method.
 
     Args:
-        result: result of ``choosing.choose_loss``.
+        result: the dict that ``choose_loss`` returns.
     """
     best = result["ranking"][0]
     lines = [
@@ -35,10 +38,12 @@ def comparison_table(result: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]:
-    """Return the lines of a table with one row per method.
+    """Return the lines of a text table with one row per method (loss and classifier).
 
-    If ``calibrated`` is the name of a metric, an additional column shows this metric with the best calibration of each
-    method.
+    Args:
+        rows: for each method, a dict with "name", "metrics" (dict from metric to its values for all seeds) and
+            "calibrated" (metrics with the best calibration of the scores, or None).
+        calibrated: metric that an additional column shows with the best calibration of each method. "": no such column.
     """
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)
@@ -56,7 +61,13 @@ def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]
 
 
 def _undefined(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line for each metric that is undefined for some seeds, because then ``_table`` averages fewer values."""
+    """Return a line for each metric that is undefined (None) for some seeds, but not for all.
+
+    The line tells readers that the table shows the mean over the other seeds.
+
+    Args:
+        rows: for each method, a dict with "metrics", a dict from metric to its values for all seeds.
+    """
     lines = []
     for name, values in rows[0]["metrics"].items():
         count = max(row["metrics"][name].count(None) for row in rows)
@@ -69,7 +80,11 @@ def _undefined(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return a copy of the rows. After each row with a calibration, insert a row with the calibrated metrics."""
+    """Return a copy of the table rows, with an additional row for the metrics of each method after calibration.
+
+    ``rows`` are dicts with "name", "metrics" and "calibrated" (label and metrics of the best calibration, or None). The
+    additional row follows the row of its method. If the label is "none", no calibration is better, and no row is added.
+    """
     found: list[Mapping[str, Any]] = []
     for row in rows:
         calibrated = row["calibrated"]
@@ -80,7 +95,10 @@ def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def _calibration(result: Mapping[str, Any]) -> list[str]:
-    """Return a list of one line about the best method after calibration, or [] if no calibration was evaluated."""
+    """Return a list of one line about the method that is best after calibration of its scores.
+
+    ``result`` is the dict that ``choose_loss`` returns. If no calibration was evaluated, return [].
+    """
     rows = [row for row in result["ranking"] if row["calibrated"]]
     if not rows:
         return []

@@ -32,7 +32,7 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import Categories, check_order
 
 logger = logging.getLogger(__name__)
-# Columns of the results table: AP of the frequency groups first.
+# Columns of the results table. APr, APc and APf come first, because the report is about long-tailed data.
 _METRICS = ("APr", "APc", "APf", *(metric for metric in METRICS if metric not in ("APr", "APc", "APf")))
 
 
@@ -49,7 +49,7 @@ def write_report(
     """Write the detection report of one or more runs.
 
     Args:
-        folders: OUTPUT_DIR of each training, with this project or with Detectron2. The first run is the baseline.
+        folders: OUTPUT_DIR of each training run, with this project or with Detectron2. The first run is the baseline.
         path: path of the HTML file.
         dataset: name of the data set on which the runs were evaluated. Default: DATASETS.TEST[0] of the first run.
         config_file: config whose DATASETS.REGISTER contains the data set. Set this argument for runs of plain
@@ -59,7 +59,7 @@ def write_report(
         title: title of the page.
 
     Returns:
-        a dict from "run: section" to the reason why this section does not show this run.
+        a dict with the data that the report lacks, from "name of the run: name of the section" to the reason.
 
     Raises:
         ConfigError, DataError: an argument or the results of a run are invalid. No page is written in this case.
@@ -124,10 +124,14 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return ``names`` or, without names, the last components of each folder's path, as few as make the names differ.
+    """Return a different name for each run: ``names`` or, by default, the end of the path of each folder.
+
+    By default, a name consists of as few path components as possible. For example, the names of "a/seesaw" and "a/ce"
+    are "seesaw" and "ce", and those of "a/run1" and "b/run1" are "a/run1" and "b/run1".
 
     Raises:
-        ConfigError: ``folders`` is empty or contains a folder twice, or ``names`` are not one different name per run.
+        ConfigError: ``folders`` is empty or contains a folder twice, or ``names`` contains a name twice, or has another
+            length than ``folders``.
     """
     if not folders:
         raise ConfigError("runs: expected at least one run folder, found no folder")
@@ -169,7 +173,15 @@ def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: Ground
 def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[str, list[int]] | None:
     """Return the numbers of training images and training instances of each category, or None if unknown.
 
-    The result is a dict with the lists "images" and "instances", in the order of ``ids``.
+    The numbers come from the annotation file of the test set or, if it lacks them, from DATASETS.TRAIN.
+
+    Args:
+        cfg: config with DATASETS.TRAIN.
+        ground_truth: ground truth of the test set.
+        ids: category ids in the order of the model's classes.
+
+    Returns:
+        a dict with the lists "images" and "instances", in the order of ``ids``.
     """
     categories = [ground_truth.cats[key] for key in ids]
     counts = [c.get(name) for c in categories for name in ("image_count", "instance_count")]

@@ -17,7 +17,7 @@ def check_page(path: str) -> None:
 
 
 def render(name: str, **context: Any) -> str:
-    """Render the template ``name`` in the folder templates/ with the given variables."""
+    """Return an HTML page: the template ``name`` in the folder templates/, filled with the variables ``context``."""
     loader = PackageLoader("seesaw_d2.report")
     environment = Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
     return printable(environment.get_template(name).render(context))

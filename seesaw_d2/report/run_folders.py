@@ -1,4 +1,4 @@
-"""Read run folders (OUTPUT_DIR of a training) that this project or plain Detectron2 has written."""
+"""Read run folders (OUTPUT_DIR of a training run) that this project or plain Detectron2 has written."""
 
 import contextlib
 import glob
@@ -21,20 +21,20 @@ from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
-_LARGEST = 1e30  # the charts cannot draw larger numbers
+_LARGEST = 1e30  # larger numbers are ignored, because the charts cannot draw them
 
 
 class _NamesAsText(yaml.SafeLoader):
-    """Load YAML configs of Detectron2 without constructing Python objects.
+    """YAML loader that reads configs of Detectron2 without constructing Python objects.
 
-    Detectron2 uses YAML's Python tags for tuples and, in LazyConfigs, for classes, functions and objects. This loader
-    reads a tuple as a list, and a class, function or object as its name.
+    Detectron2 writes YAML tags of Python for tuples and, in LazyConfigs, for classes, functions and objects. This
+    loader reads a tuple as a list, and a class, function or object as its name.
     """
 
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-# Read config values that look like dates as text.
+# Config values that look like dates, such as 2024-01-01, stay text.
 _NamesAsText.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 for _tag in ("name:", "object:", "object/new:"):
     _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
@@ -42,18 +42,18 @@ for _tag in ("name:", "object:", "object/new:"):
 
 @dataclass
 class Run:
-    """Store the content of a run folder. C is the number of categories.
+    """Content of a run folder (OUTPUT_DIR of a training run) for the report. C is the number of categories.
 
     Attributes:
         name: name of the run in the report.
         folder: path of the run folder.
         config, config_text: parsed content and text of config.yaml.
         results_file: path of the detections in LVIS's results format.
-        curves: for each line of metrics.json, a dict with the numbers in the line.
-        classification: content of classification.json, the accuracy on ground-truth boxes.
-        weight_norms: (C,) L2 norm of each row of the classifier's weight.
-        class_counts: (C,) class counts that the loss accumulated in training.
-        categories: categories that model_final.pth contains.
+        curves: for each line of metrics.json, a dict from name to number, such as "iteration" and "total_loss".
+        classification: content of classification.json, the accuracy with ground-truth boxes as proposals.
+        weight_norms: L2 norm of each of the C rows of the classifier's weight.
+        class_counts: C class counts that the loss, such as Seesaw Loss, accumulated in training.
+        categories: class names that model_final.pth contains.
         environment: versions of the software, from log.txt.
         command: command line of the training, from log.txt.
         missing: dict from a section of the report to the reason why the run has no data for this section.
@@ -105,7 +105,7 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 
 
 def read_config(folder: str) -> tuple[str, dict[str, Any]]:
-    """Return the text and the parsed content of a run's config.yaml. Both are empty if the file does not exist.
+    """Return the text and the parsed content of config.yaml in a run folder. Both are empty if the file does not exist.
 
     Raise DataError if the folder does not exist or the file is not valid YAML.
     """
@@ -122,9 +122,9 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
 
 
 def run_datasets(folder: str) -> dict[str, Any]:
-    """Return the keys REGISTER, TRAIN, TEST and FREQUENCY_THRESHOLDS of DATASETS that a run's config.yaml contains.
+    """Return REGISTER, TRAIN, TEST and FREQUENCY_THRESHOLDS below DATASETS in a run's config.yaml, as a dict.
 
-    Raise DataError if a value has the wrong type.
+    Keys that the file lacks are omitted. Raise DataError if a value has the wrong type.
     """
     path = os.path.join(folder, "config.yaml")
     names = {"REGISTER": (dict, "mappings"), "TRAIN": (str, "names"), "TEST": (str, "names")}
@@ -138,9 +138,9 @@ def run_datasets(folder: str) -> dict[str, Any]:
 
 
 def find_results(folder: str, dataset: str) -> str:
-    """Return the path of a run's results file in ``inference/<data set>`` (this project) or ``inference`` (Detectron2).
+    """Return the path of the detections on a data set, ``lvis_instances_results.json`` in a run folder.
 
-    Raise DataError if the run has no results of the data set.
+    This project writes to ``inference/<data set>``, Detectron2 to ``inference``. Raise DataError if both lack the file.
     """
     places = [os.path.join(folder, "inference", dataset, _RESULTS), os.path.join(folder, "inference", _RESULTS)]
     for path in places:
@@ -174,7 +174,7 @@ def _read_curves(run: Run) -> None:
 
 
 def _numbers(line: Any) -> dict[str, float]:
-    """Return the entries of a line of metrics.json whose values are numbers that charts can draw."""
+    """Return the numbers in a parsed line of metrics.json, a dict from name to number. Drop what charts cannot draw."""
     return {key: value for key, value in line.items() if _is_number(value)} if isinstance(line, dict) else {}
 
 
@@ -220,12 +220,12 @@ def _read_weights(run: Run, num_classes: int) -> None:
     path = os.path.join(run.folder, "model_final.pth")
     try:
         content = as_checkpoint(read_weights_file(path), path)
-    except WeightsError:  # the other sections of the report do not need the weights
+    except WeightsError:  # no error, because the other sections of the report need no weights
         reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is missing")
         run.missing["norms"] = run.missing["counts"] = reason
         return
     weights, run.categories = content["model"], entry_of(content, path)
-    # If the model is a cascade, the report shows the classifier of the last stage.
+    # A cascade has several classifiers. The report shows the classifier of the last stage.
     classifier = _last(weights, r"box_predictor(\.\d+)?\.cls_score\.weight$", num_classes)
     if classifier is not None and classifier.dim() > 1:
         run.weight_norms = classifier.float().flatten(1).norm(dim=1).tolist()

@@ -1,7 +1,4 @@
-"""Build the charts and tables of the detection report.
-
-Shapes: C categories, in the order of the model's class indices.
-"""
+"""Build the charts and tables of the detection report."""
 
 import os
 from collections.abc import Sequence
@@ -30,17 +27,18 @@ def build_sections(
     files: dict[int, str],
     thresholds: Sequence[int],
 ) -> dict[str, Any]:
-    """Return the variables of the page template for the charts and tables.
+    """Return the variables of the HTML template for the charts and tables.
 
     Args:
-        runs: the runs.
-        evaluated: evaluation of each run, a dict with "metrics", "rows", "outcome" and "description".
+        runs: the compared runs.
+        evaluated: for each run, a dict with "metrics", "rows" (AP of each category), "outcome" (predicted category of
+            each object) and "description" of its evaluation.
         ground_truth: ground truth of the data set.
         ids: category id of each class index.
-        counts: dict with "images" and "instances", the number of training images and training instances of each class.
+        counts: dict with "images" and "instances", the numbers of training images and training instances of each class.
             None if unknown.
         files: dict from image id to the path of the image. The report shows crops of confused objects from these
-            images. If empty, the report shows no crops.
+            images. If the dict is empty, the report shows no crops.
         thresholds: DATASETS.FREQUENCY_THRESHOLDS. Charts over training images have vertical lines at these values.
     """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
@@ -79,7 +77,14 @@ def build_sections(
 
 
 def _answer_charts(answers, groups: dict[str, str], runs: list[str]) -> dict[str, Any]:
-    """Return the charts of ``Outcome.groups``. ``groups`` maps the letter of a frequency group to its name."""
+    """Return charts of the predictions for objects of each frequency group, a dict from chart name to SVG.
+
+    Args:
+        answers: for each run, the result of ``Outcome.groups``: percentages of right, wrong and missing predictions in
+            each group.
+        groups: dict from the letter of a frequency group ("r", "c" or "f") to its name.
+        runs: names of the runs.
+    """
     labels = list(groups.values())
     found = {}
     for key, title in (
@@ -92,7 +97,7 @@ def _answer_charts(answers, groups: dict[str, str], runs: list[str]) -> dict[str
     bins = [f"{low / 10:g}" for low in range(10)]
     shares = {letter: [_shares(answer[letter]) for answer in answers] for letter in groups}
     top = max((value for series in shares.values() for one in series for value in one), default=0) or None
-    for letter, series in shares.items():  # all groups share the range of the y axis
+    for letter, series in shares.items():  # all groups share the range of the y axis, to be comparable
         title = f"Scores of right predictions, {groups[letter]} categories"
         found[f"scores_{letter}"] = charts.bars(
             title, bins, series, "% of objects", x_label="score, from", runs=runs, top=top
@@ -101,7 +106,10 @@ def _answer_charts(answers, groups: dict[str, str], runs: list[str]) -> dict[str
 
 
 def _shares(answer: dict[str, Any]) -> list[float]:
-    """Return a histogram of the scores of correct predictions, in percent of all objects of the frequency group."""
+    """Return the histogram of the scores of correct predictions, in percent of all objects of the frequency group.
+
+    ``answer`` has the number of objects ("objects") and the number of correct predictions in each bin ("histogram").
+    """
     return [100 * count / max(answer["objects"], 1) for count in answer["histogram"]]
 
 
@@ -132,7 +140,7 @@ def _curve_charts(runs: list[Run]) -> dict[str, Any]:
     for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in GROUP_NAMES)):
         series = [[(line["iteration"], line[key]) for line in run.curves if key in line] for run in runs]
         if any(series):
-            # All accuracies share the range of the y axis.
+            # All charts of accuracy share the range of the y axis, so that readers can compare them.
             label, top = ("accuracy", 1) if "accuracy" in title else ("", None)
             names = [run.name for run in runs]
             found[f"curve_{title}"] = charts.lines(

@@ -1,4 +1,4 @@
-"""List the settings of data, schedule and evaluation in which the compared runs differ."""
+"""List the settings of data, schedule and evaluation in which the compared training runs differ."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from seesaw_d2.config.differences import flat_values, within
 from seesaw_d2.report.run_folders import Run
 
-# Keys of the architecture. ``architectures.py`` lists their differences separately.
+# Config keys of the model's architecture. The report lists their differences in a separate table (architectures.py).
 ARCHITECTURE = (
     "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
     "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
@@ -22,16 +22,17 @@ ARCHITECTURE = (
     "MODEL.ROI_MASK_HEAD.NAME",
     "MODEL.ROI_MASK_HEAD.PER_STAGE",
 )
-# Keys and nodes that define the compared methods, that is, the loss and the classifier.
+# Config keys and nodes of the loss and the classifier, which define the compared methods. Differences in these keys are
+# intended, and therefore not listed.
 _METHOD = (
     *("MODEL.ROI_BOX_HEAD.CLS_LOSS", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR", "MODEL.ROI_MASK_HEAD.TEMPERATURE"),
     *("MODEL.RETINANET.FOCAL_LOSS_ALPHA", "MODEL.RETINANET.FOCAL_LOSS_GAMMA"),
 )
-# Keys in LazyConfigs that define the compared methods. Keys of the box predictor that start with test_, such as
-# test_score_thresh, are settings of the evaluation and therefore do not match.
+# Pattern of the keys of LazyConfigs that define the compared methods. Keys of the box predictor that start with test_,
+# such as test_score_thresh, are settings of the evaluation. Therefore, the pattern does not match these keys.
 _LAZY_METHOD = re.compile(r"model\.roi_heads\.(_target_$|box_predictors?\.(?!(\d+\.)?test_))")
-# Keys and nodes of paths, logs, checkpoints, speed and randomness. If two runs differ only in these, neither has an
-# advantage over the other.
+# Config keys and nodes of paths, logs, checkpoints, speed and random seeds. Differences in these keys are not listed,
+# because they give no run an advantage.
 _WITHOUT_EFFECT = (
     *("VERSION", "OUTPUT_DIR", "SEED", "VIS_PERIOD", "CUDNN_BENCHMARK", "GLOBAL", "LOGGING"),
     *("DATALOADER.NUM_WORKERS", "DATALOADER.PIN_MEMORY", "MODEL.DEVICE", "MODEL.CHANNELS_LAST", "MODEL.COMPILE"),
@@ -47,10 +48,14 @@ _ORDER = ("DATASETS", "SOLVER", "DATALOADER", "INPUT", "TEST", "MODEL")
 
 
 def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return the differences between the configs and between the evaluated IoU types of the runs.
+    """Return the settings in which the runs differ: config keys, and whether boxes or masks were evaluated.
+
+    Args:
+        runs: the compared runs.
+        evaluated: for each run, a dict whose "description" contains "IoU types", such as "bbox and segm".
 
     Returns:
-        tuples (config key or "evaluated IoU types", values as text, in the order of ``runs``).
+        a list of tuples (config key or "evaluated IoU types", list of its values as text, in the order of ``runs``).
     """
     found = config_differences([run.config for run in runs])
     tasks = [str(entry["description"].get("IoU types", "unknown")) for entry in evaluated]
@@ -58,13 +63,13 @@ def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]
 
 
 def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return the config keys of settings whose values differ between the configs.
+    """Return the config keys of data, schedule and evaluation whose values differ between configs.
 
-    The result does not contain keys that define the method, keys in ``ARCHITECTURE``, and keys that do not change the
-    results. Keys of data and schedule come first.
+    Keys of the loss, the classifier and the architecture are omitted, and keys that do not change the results, such as
+    OUTPUT_DIR. Keys of data and schedule come first.
 
     Returns:
-        tuples (config key, values as text, in the order of ``configs``).
+        a list of tuples (config key, list of its values as text, in the order of ``configs``).
     """
     flat = [flat_values(config, "config.yaml") for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if _is_setting(key)]
@@ -80,9 +85,9 @@ def _is_setting(key: str) -> bool:
 
 
 def differing(found: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[str]]]:
-    """Return the pairs (key, values) of ``found`` whose known values differ, with the values as text.
+    """Return the pairs (key, values) of ``found`` whose values differ, with the values as text.
 
-    A value of None is unknown and becomes "unknown".
+    None stands for an unknown value. It does not count as a difference, and becomes the text "unknown".
     """
     differences = []
     for key, values in found:
@@ -101,7 +106,10 @@ def config_value(config: dict[str, Any], key: str) -> Any:
 
 
 def _used_entries(config: dict[str, Any]) -> list[Any] | None:
-    """Return the entries of DATASETS.REGISTER that the run trains or tests on, or None if no such entry exists."""
+    """Return the dicts in DATASETS.REGISTER whose data sets are in DATASETS.TRAIN or DATASETS.TEST, sorted by name.
+
+    Return None if there are none.
+    """
     train, test, entries = (config_value(config, f"DATASETS.{key}") for key in ("TRAIN", "TEST", "REGISTER"))
     if not isinstance(entries, list):
         return None

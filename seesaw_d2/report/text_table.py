@@ -1,4 +1,4 @@
-"""Format LVIS metrics as text."""
+"""Format LVIS metrics as a text table."""
 
 METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 TASKS = {"bbox": "box", "segm": "mask"}
