@@ -77,7 +77,9 @@ def yaml_values(
 
     Args:
         text: the YAML text.
-        path, loader, error: arguments of ``read_yaml_file``.
+        path: path of the file, for messages.
+        loader: a safe loader of PyYAML.
+        error: the exception type to raise.
 
     Raises:
         error: the text is not YAML with plain values, a mapping has a key twice, a value does not match its tag
