@@ -56,9 +56,9 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
         - "before": dict from metric to percent, for boxes on the test set without calibration.
         - "after": dict from calibration name to the same metrics with this calibration.
         - "masks": dict from calibration name to mask metrics on the test set, or {} without ``options.masks``.
-        - "curves": dict from calibration name to [value, metrics] of each tried parameter value, on the first set.
+        - "curves": dict from calibration name to [value, metrics] of each tried value, on the images of the choice.
         - "parameters": dict from calibration name to the name of its parameter, such as "GAMMA".
-        - "chosen": dict from calibration name to its chosen values: one for each fold, then one for all images.
+        - "chosen": dict from calibration name to its chosen values: one per fold of ``fold_count``, one for all images.
         - "best": name of the best calibration.
         - "config": the overrides KEY, VALUE, ... that select the best calibration.
 

@@ -85,7 +85,7 @@ def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageS
     ``take_folder`` stores and compares these settings, so that a call only resumes with the same settings.
 
     Args:
-        cfg, model: config and model of the detector. The path of the weights and the calibration do not count.
+        cfg, model: config and model of the detector. MODEL.WEIGHTS and the name of the calibration are not included.
         chosen, tested: images on which the calibration is chosen, and images of the test set.
     """
     own = cfg.clone()

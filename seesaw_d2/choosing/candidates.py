@@ -46,7 +46,7 @@ class Candidate:
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
     """Add calibrations to a function that computes scores from logits (``Scoring``).
 
-    To save time, only every third value of each calibration's parameter grid is used, beginning with the second value.
+    To save time, only every third value of each calibration's parameter grid is used, beginning with the second.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
@@ -54,7 +54,7 @@ def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> d
         plain: the function without a calibration.
 
     Returns:
-        a dict from name and parameter value of a calibration, such as "NorCal 0.6", to the function with it.
+        a dict from name and parameter value of a calibration, such as "NorCal 0.6", to the calibrated function.
     """
     found = {}
     for name in names:
@@ -68,8 +68,8 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
     """Return the config overrides KEY, VALUE, ... that select a calibration and the value of its parameter.
 
     Args:
-        cfg: config of the model. Other keys of the calibration that this config changes from their defaults are
-            included in the overrides.
+        cfg: config of the model. If it sets other keys of this calibration to non-default values, the overrides also
+            contain these keys.
         label: name and parameter value of the calibration, such as "NorCal 0.6", or "none" (see ``Candidate.label``).
     """
     name, _, value = label.partition(" ")
@@ -85,7 +85,7 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
 
 
 def check_names(option: str, names: Sequence[str], registry: Registry = CALIBRATION_REGISTRY) -> None:
-    """Raise ConfigError if a name is not in the registry.
+    """Raise ConfigError if a name of a loss or calibration is not in its registry.
 
     Args:
         option: command-line option with the names, such as "--losses", for the message.

@@ -84,11 +84,11 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
     Returns:
         the content of ``choose_loss.json``, a dict with these keys:
 
-        - "ranking": a row for each method (loss and classifier) with its best parameters, the best method first.
-        - "candidates": a row for each candidate (a method with parameters).
-        - "config": dict from config key to value, which selects the best candidate.
-        - "difference": dict of the metric difference between the best two methods (see ``Difference``), or None.
-        - "test": metrics of the best methods on the test images.
+        - "ranking": list of dicts (name, config, metrics), one for each loss with each type of classifier, best first.
+        - "candidates": list of such dicts, one for each combination of loss, classifier and hyperparameters.
+        - "config": dict from config key to value, which selects the best combination.
+        - "difference": dict of the metric difference between the first two in "ranking" (see ``Difference``), or None.
+        - "test": list of dicts with the metrics of the first ones in "ranking" on the test images.
 
     Raises:
         ConfigError, DataError, WeightsError: the config, the data, the weights, an option or the output folder is

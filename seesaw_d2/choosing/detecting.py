@@ -81,7 +81,13 @@ def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], l
 
 
 def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
-    """Select the detections of an image as ``selected`` does, and rescale their boxes to pixels of the image file."""
+    """Select the detections of an image from its stored proposals, with boxes in pixels of the image file.
+
+    Args:
+        image: stored boxes and logits of the proposals of the image.
+        scoring: function from a list with the logits of each stage to scores, such as a ``Scoring``.
+        limits: score threshold, NMS threshold and maximum number of detections.
+    """
     return detector_postprocess(selected(image, scoring, limits), *image.output_size)
 
 

@@ -15,7 +15,7 @@ _CRITICAL_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """A loss with its rank metric.
+    """A loss and its values of the metric that ranks the losses.
 
     Attributes:
         candidate: the loss with hyperparameters and a type of classifier.

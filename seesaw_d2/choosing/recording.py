@@ -39,7 +39,10 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
 
 
 def limits_of(model: nn.Module) -> Limits:
-    """Return score threshold, NMS threshold and maximum number of detections of a detector, those of its last stage."""
+    """Return the score threshold, NMS threshold and maximum number of detections of a detector.
+
+    In a cascade, the box predictor of the last stage defines these values.
+    """
     last = box_predictors(model)[-1]
     return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
 
@@ -174,9 +177,9 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """In this context, each forward pass records the box predictors. Masks and keypoints are disabled to save time.
+        """Record the inputs and outputs of the box predictors in each forward pass within this context.
 
-        At the end, restore the box predictors and the mask and keypoint heads.
+        The heads for masks and keypoints are disabled in the context to save time.
         """
         heads, before = self._model.roi_heads, {}
         handles = []

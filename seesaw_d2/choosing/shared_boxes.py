@@ -95,7 +95,7 @@ def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_th
     alive = scores > score_thresh
     order = scores.argsort(dim=2, descending=True, stable=True)
     for rank in range(int(alive.sum(dim=2).max()) if alive.numel() else 0):
-        box = order[:, :, rank : rank + 1]  # (I, C, 1)
+        box = order[:, :, rank : rank + 1]  # (I, C, 1), the proposal with this rank in each image and category
         hidden = close.gather(1, box.expand(-1, -1, boxes.shape[1]))
         alive &= ~(hidden & alive.gather(2, box))
     return alive
