@@ -124,7 +124,7 @@ def _free(folder: str) -> int | None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file atomically (see ``atomic_file``)."""
+    """Write a text file atomically: after a failure, an existing file keeps its old content. See ``atomic_file``."""
     with atomic_file(path) as file:
         file.write(text.encode())
 

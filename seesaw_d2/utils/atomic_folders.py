@@ -61,7 +61,7 @@ def read_record(root: Path, layout: FolderLayout) -> dict | None:
 def _fits(value: Any, example: Any) -> bool:
     """Return whether a value from a JSON file has the same keys and types as an example, also in nested values.
 
-    The key "" in the example stands for any keys. A list in the example has one element, for all elements of the value.
+    The key "" in the example stands for any keys. A list in the example has one element, which all elements must match.
     """
     if isinstance(example, Mapping):
         if not isinstance(value, dict) or (value.keys() != example.keys() and "" not in example):
@@ -73,7 +73,7 @@ def _fits(value: Any, example: Any) -> bool:
 
 
 def _check_replaceable(root: Path, layout: FolderLayout) -> None:
-    """Raise DataError if replacing the folder would delete a file that does not belong to the data set."""
+    """Raise DataError if replacing the folder would delete a file that does not match ``layout``, such as a user's."""
     read_record(root, layout)
     for folder, inner, files in os.walk(root):
         links = [name for name in inner if os.path.islink(os.path.join(folder, name))]

@@ -30,8 +30,8 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
     Args:
         component: the class or function.
-        others: declarations for classes and functions without the attribute ``config_keys``, a dict from their name to
-            their keys.
+        others: keys of classes and functions without the attribute ``config_keys``, such as Detectron2's. A dict from
+            their name to their keys.
     """
     found: list[str] = []
     for each in getattr(component, "__mro__", (component,)):

@@ -63,7 +63,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
                     put(b"")
                 except Exception as error:
                     put(error)
-        except Exception:  # after a timeout, this error is not important
+        except Exception:  # contents no longer waits for this download
             logger.debug("The download was abandoned.", exc_info=True)
 
     threading.Thread(target=talk, name="download", daemon=True).start()

@@ -26,7 +26,7 @@ _HTML = (b"<!", b"<html", b"<head", b"<body", b"<?xml")
 
 
 def limits_of(cfg: CfgNode) -> Limits:
-    """Return the download limits in a config."""
+    """Return the time limits for downloads in a config (MODEL.DOWNLOAD_TIMEOUT and MODEL.DOWNLOAD_TIME_LIMIT)."""
     return Limits(cfg.MODEL.DOWNLOAD_TIMEOUT, cfg.MODEL.DOWNLOAD_TIME_LIMIT)
 
 

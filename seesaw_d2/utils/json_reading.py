@@ -136,7 +136,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def fingerprint(path: str | None) -> tuple[int, int] | None:
-    """Return a pair that changes with the file: modification time in nanoseconds, size in bytes. None if missing."""
+    """Return the modification time in ns and the size in bytes of a file, to notice changes. None if missing."""
     try:
         status = os.stat(path) if path else None
     except OSError:

@@ -64,7 +64,9 @@ def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], ki
 
 
 def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Raise ConfigError if ``claim_folder`` cannot claim a folder for a program. Do not write to the folder.
+    """Raise ConfigError if a program must not write to a folder, because it contains files of users or other programs.
+
+    The folder may be missing or empty, or contain the file ``mark``. This function does not write to the folder.
 
     Args:
         folder: folder to which the program writes, directly or in subfolders.

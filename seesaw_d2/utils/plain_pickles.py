@@ -133,8 +133,8 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
         extra: further allowed functions and classes, a dict from "module.name" to the replacement to call instead.
 
     Raises:
-        pickle.UnpicklingError: the pickle contains a class or function that is not allowed, or ``check_pickle`` raises
-            this error. In the first case, the message ends with ``module.name``.
+        pickle.UnpicklingError: the pickle contains a class or function that is not allowed, or dangerous values, such
+            as deep nesting (see ``check_pickle``). In the first case, the message ends with ``module.name``.
         Exception: the file is corrupt. The exception can have any type.
     """
     start = file.tell()

@@ -44,7 +44,7 @@ class RepeatedKeyError(Exception):
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a dict with the given items. This function is an ``object_pairs_hook`` for ``json.loads``.
+    """Return a dict with the items of a JSON object. Pass this function as ``object_pairs_hook`` to ``json.loads``.
 
     Raises:
         RepeatedKeyError: a key occurs twice.
