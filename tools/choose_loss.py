@@ -7,10 +7,10 @@
         MODEL.WEIGHTS output/model_final.pth
 
 The model runs over the training and test images, and the program stores the inputs of the classifier. On these inputs,
-the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. Each
-combination is a method. The program ranks the methods on held-out training images, and then evaluates the best method
-on the test images. AP is box AP. If the program is interrupted, run the same command again to continue.
-docs/choosing.md explains the method.
+the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. A method
+is a loss with a type of classifier. The program ranks the methods, each with its best parameters, on held-out training
+images, and then evaluates the best method on the test images. AP is box AP. If the program is interrupted, run the same
+command again to continue. docs/choosing.md explains the procedure.
 """
 
 import argparse
