@@ -33,7 +33,7 @@ CATEGORIES = 1203
 
 
 def write(path, num_images, seed=0, outlines=True):
-    """Write an annotation file. Write it image by image, because the file may be larger than the memory.
+    """Write a random annotation file in LVIS format, object by object, because it may be larger than the memory.
 
     Args:
         path: path of the file.
@@ -86,7 +86,7 @@ def own_memory():
 
 
 def peak_from_now():
-    """Reset the peak memory of this process, and return the resident memory in GB.
+    """Reset the peak memory of this process to the memory in use, and return this memory in GB.
 
     The reset is necessary because a forked process inherits the peak memory of its parent process.
     """
@@ -96,7 +96,7 @@ def peak_from_now():
 
 
 def highest_memory():
-    """Return the maximum resident memory in GB, including mapped files."""
+    """Return the maximum resident memory of this process in GB, including memory-mapped files."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e6
 

@@ -23,9 +23,15 @@ from published_order import kendall  # noqa: E402
 
 
 def columns_of(methods: dict[str, dict], metric: str) -> dict[str, dict[str, float]]:
-    """Return a dict from a ranking to a dict from a method to the value of the metric.
+    """Return the metric values with which the tool ranks the methods (losses with a type of classifier).
 
-    Add the ranking "held out, mean" if there are several seeds.
+    Args:
+        methods: dict from the name of a method to its metrics, as in choosing.json.
+        metric: name of the metric, such as "AP".
+
+    Returns:
+        a dict from the name of a ranking, such as "held out, seed 0", to a dict from method to the metric. If there are
+        several seeds, the ranking "held out, mean" is added.
     """
     found: dict[str, dict[str, float]] = {}
     for name, method in methods.items():
@@ -40,10 +46,10 @@ def columns_of(methods: dict[str, dict], metric: str) -> dict[str, dict[str, flo
 
 
 def interval(full: list[float], tool: list[float], samples: int = 2000) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % quantiles of τ over ``samples`` bootstrap samples of the methods.
+    """Return the 95 % bootstrap interval of Kendall's τ between two rankings of the same methods.
 
     Args:
-        full, tool: metric of each method, in full trainings and in the tool.
+        full, tool: metric of each method in full trainings, and in the tool.
         samples: number of bootstrap samples.
     """
     generator, pairs, found = random.Random(0), list(zip(full, tool, strict=True)), []

@@ -40,7 +40,7 @@ FILES = {
 
 
 def pictures(cfg, count):
-    """Return ``count`` images of random squares, uint8 (H, W, 3), with the size of the model's resized inputs."""
+    """Return ``count`` images of random squares, uint8 arrays (height, width, 3), as large as the model's inputs."""
     random = np.random.default_rng(0)
     height, width = cfg.INPUT.MIN_SIZE_TEST, min(cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST * 4 // 3)
     small = random.integers(0, 256, (count, height // 16, width // 16, 3), dtype=np.uint8)

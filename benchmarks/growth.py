@@ -54,7 +54,10 @@ def report(num_categories: int, what: str, functions: dict, args) -> None:
 
 
 def box_predictors(num_categories: int, device: str):
-    """Return a dict from the name of a box predictor to a function that runs one forward and backward pass."""
+    """Return a dict from the name of a box predictor to a function that runs its forward and backward pass.
+
+    The input has 512 proposals, a quarter of which are foreground.
+    """
     shape = ShapeSpec(channels=WIDTH)
     common = {"box2box_transform": Box2BoxTransform((10, 10, 5, 5)), "num_classes": num_categories}
     theirs = FastRCNNOutputLayers(shape, **common)

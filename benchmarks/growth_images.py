@@ -22,7 +22,7 @@ from measuring import header, row
 
 
 def measure(path: str, masks: bool) -> None:
-    """Run the steps at the start of a training, and print the CPU seconds and the memory of each step as JSON.
+    """Run the data steps at the start of a training, and print the CPU seconds and the memory of each step as JSON.
 
     Args:
         path: path of the annotation file.
@@ -85,7 +85,7 @@ def main():
             write(path, count, outlines=not args.boxes)
             environment = {**os.environ, "SEESAW_D2_CACHE": os.path.join(folder, "cache"), "OMP_NUM_THREADS": "1"}
             command = [sys.executable, __file__, "--measure", path, *["--boxes"] * args.boxes]
-            for _ in range(2):  # the first process writes the cache
+            for _ in range(2):  # the first process writes the cache, and the second one is reported
                 output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
             found, peak = json.loads(output.splitlines()[-1])
             for name, (seconds, gigabytes) in found.items():

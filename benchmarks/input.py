@@ -52,9 +52,9 @@ RESIZES = (PILLOW, PYTORCH, OPENCV)
 
 
 def make_photos(folder: Path, count: int, size=(640, 480), seed: int = 0) -> list[Path]:
-    """Write ``count`` JPEGs of noise at several scales, about as large as photos, and return their paths.
+    """Write ``count`` random JPEG files to ``folder``, and return their paths. ``size`` is (width, height) in pixels.
 
-    ``size`` is (width, height) in pixels.
+    The images are noise at several scales, so that the files have about as many bytes as photos.
     """
     rng, paths = np.random.default_rng(seed), []
     for number in range(count):

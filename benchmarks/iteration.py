@@ -125,7 +125,7 @@ def ours(args, overrides=()):
 
 
 def training(trainer):
-    """Return a function that runs one training iteration."""
+    """Return a function that runs one training iteration of a trainer."""
     trainer.iter, storage = 0, EventStorage(0)
 
     def step():

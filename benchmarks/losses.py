@@ -37,9 +37,9 @@ def reference(logits, labels, counts):
     """Return Seesaw Loss as MMDetection computes it.
 
     Args:
-        logits: (N, C + 2).
+        logits: (N, C + 2), logits of N proposals for C categories, foreground and background.
         labels: (N,) in [0, C], where C is background.
-        counts: (C + 1,) float32 class counts, updated in place.
+        counts: (C + 1,) float32 class counts, which this function updates in place.
     """
     num_classes = logits.shape[1] - 2
     for label in labels.unique():
@@ -88,7 +88,7 @@ def batch(num_classes, num_foreground, device, rows=1024):
 
 
 def contestants(name, num_classes, num_foreground, device):
-    """Return a dict from the name of a loss to a function that runs one forward and backward pass.
+    """Return a dict from the name of each compared loss to a function that runs its forward and backward pass.
 
     Args:
         name: name of the measured loss.

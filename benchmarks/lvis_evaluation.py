@@ -34,7 +34,10 @@ CATEGORIES, OBJECTS, DETECTIONS, HEIGHT, WIDTH = 1203, 12, 300, 480, 640
 
 
 def shapes(rng, count=400, variants=5):
-    """Return up to ``count`` random blobs. Each blob is a list of overlapping variants (run lengths, box, area)."""
+    """Return up to ``count`` random shapes for masks of objects and detections.
+
+    Each shape is a list of overlapping variants. A variant is a tuple: mask as COCO's run lengths, box, and area.
+    """
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     found = []
     for _ in range(count):
@@ -52,9 +55,13 @@ def shapes(rng, count=400, variants=5):
 
 
 def make(num_images: int, folder: str, rank: int, processes: int):
-    """Return the generated detections of the images of process ``rank``, a list of ``Detections``, one per image.
+    """Generate annotations and detections of ``num_images`` images.
 
-    The process of rank 0 also writes the annotation file val.json to ``folder``.
+    The process with rank 0 writes the annotations to val.json in ``folder``. Each of the ``processes`` gets the
+    detections of every ``processes``-th image.
+
+    Returns:
+        the detections of the images of process ``rank``, a list of ``Detections``, one per image.
     """
     from seesaw_d2.evaluation import Detections
 

@@ -50,7 +50,7 @@ def interleaved(functions: Mapping[str, Callable[[], object]], repetitions: int,
 def ratio(times: list[float], reference: list[float]) -> str:
     """Return the median and the quartiles of the ratios ``times`` / ``reference`` of the repetitions as text.
 
-    A ratio depends little on the load of the machine, because the load affects both times.
+    Example: "1.20 (1.15-1.31)". A ratio depends little on the load of the machine, because the load affects both times.
     """
     ratios = sorted(a / b for a, b in zip(times, reference, strict=True))
     if len(ratios) < 2:

@@ -21,7 +21,7 @@ def random_detector(cfg: CfgNode, image: np.ndarray) -> nn.Module:
 
     Args:
         cfg: config of a detector.
-        image: uint8 (3, H, W).
+        image: uint8 array (3, height, width), the image whose statistics are used.
     """
     torch.manual_seed(0)
     model = build_model(cfg).eval()

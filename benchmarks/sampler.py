@@ -63,7 +63,7 @@ def compiled(records: list[dict], folder: str):
 
 
 def reference_class_aware(records: list[dict], count: int) -> list[int]:
-    """Return ``count`` image indices, sampled like CASDataset of the EQL v2 reference.
+    """Return ``count`` image indices, drawn by class-aware sampling as in CASDataset of the EQL v2 reference.
 
     Each step takes the next category of a shuffled list, and the next image of this category's shuffled list of images.
     A list is shuffled again after its last element.

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, parser_of, refuse_options
 
-# Texts about categories without a training image, and about categories without a validation image.
+# What it means if a category occurs in no training image, and in no validation image. The program prints these texts
+# after the number of such categories, as in "3 without a training image, so ...".
 CONSEQUENCES = (
     "training image, so the model cannot learn these categories",
     "validation image, so these categories have no AP",

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, literals
 
-# Key: option. Value: (field of GlyphConfig, description).
+# Options with an integer. Key: option. Value: (field of GlyphConfig that the option sets, description for --help).
 NUMBERS = {
     "categories": ("num_categories", "number of categories"),
     "train-images": ("num_train_images", "number of training images"),

@@ -53,7 +53,7 @@ def parse_arguments(arguments):
     return parser.parse_args(arguments)
 
 
-# Key: option. Value: field of TileSettings or CropSettings.
+# Options of tiles, and of crops. Key: option. Value: field of TileSettings or CropSettings that the option sets.
 TILE_OPTIONS = {"scale": "scale", "tile": "tile", "overlap": "overlap", "visible": "visible"}
 CROP_OPTIONS = {"crop_size": "size", "context": "context"}
 

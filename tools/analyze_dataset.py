@@ -53,7 +53,11 @@ def parse(arguments) -> argparse.Namespace:
 
 
 def analyze(args):
-    """Return the name of the data, the sampling analysis, and the config. With --counts, the config is None."""
+    """Analyze the data set, or the simulated images of --counts, that the command line selects.
+
+    Returns:
+        the name of the data, the result of the analysis, and the config, which is None with --counts.
+    """
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config

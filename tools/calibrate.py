@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Choose a calibration for a trained detector without training, and evaluate this calibration on other images.
+"""Choose a calibration (a rescaling of the class scores) for a trained detector, and evaluate it on other images.
 
     python tools/calibrate.py --config-file configs/quickstart/mask_rcnn_glyphs_ce.yaml \\
         MODEL.WEIGHTS output/quickstart_ce/model_final.pth
@@ -7,12 +7,12 @@
         MODEL.WEIGHTS output/model_final.pth
     python tools/calibrate.py --config-file my.yaml --folds 5 MODEL.WEIGHTS output/model_final.pth
 
-The model runs once over the images. The program stores the proposals, and evaluates each calibration on the stored
-proposals. By default, it chooses parameters on training images. With --choose-on, it chooses them on another data set.
-With --folds, it splits the test set into folds, and chooses the parameters for each fold on the other folds. The
-program never chooses parameters on the images whose AP it reports. The reported AP is box AP. With --masks, the program
-also reports mask AP. If the program is interrupted, run the same command again to continue. docs/choosing.md explains
-the method.
+The program trains nothing. The model runs once over the images. The program stores the proposals, and evaluates each
+calibration on the stored proposals. By default, it chooses the parameter of a calibration on training images. With
+--choose-on, it chooses the parameter on another data set. With --folds, it splits the test set into folds, and chooses
+the parameter for each fold on the other folds. The program never chooses parameters on the images whose AP it reports.
+The reported AP is box AP. With --masks, the program also reports mask AP. If the program is interrupted, run the same
+command again to continue. docs/choosing.md explains the method.
 """
 
 import argparse

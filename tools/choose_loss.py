@@ -7,10 +7,10 @@
         MODEL.WEIGHTS output/model_final.pth
 
 The model runs over the training and test images, and the program stores the inputs of the classifier. On these inputs,
-the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. Each
-combination is a method. The program ranks the methods on held-out training images, and then evaluates the best method
-on the test images. AP is box AP. If the program is interrupted, run the same command again to continue.
-docs/choosing.md explains the method.
+the program trains a linear and a normalized classifier with each loss and a few values of the loss parameters. A method
+is a loss with a type of classifier. The program ranks the methods, each with its best parameters, on held-out training
+images, and then evaluates the best method on the test images. AP is box AP. If the program is interrupted, run the same
+command again to continue. docs/choosing.md explains the procedure.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--config-file", required=True, help="config of the model")
     add("--output", help="output folder (default: choose_loss in OUTPUT_DIR)")
     add("--losses", nargs="+", metavar="LOSS", help="losses to compare (default: all that the model supports)")
-    add("--seeds", type=int, default=3, help="number of trainings per method (default: %(default)s)")
+    add("--seeds", type=int, default=3, help="number of trainings per candidate (default: %(default)s)")
     add("--iterations", type=int, help="iterations per training (default: SOLVER.MAX_ITER, at most 2000)")
     add("--metric", help="metric of the ranking: AP, APr, ... for detectors, classes, few, ... for image classifiers")
     add("--report", type=int, default=1, help="number of best methods to evaluate on the test images")

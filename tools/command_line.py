@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-# By default, waiting OpenMP threads spin, and slow down small models. PyTorch reads this variable when it starts its
-# threads.
+# Let idle OpenMP threads sleep. By default, they wait in busy loops, which slow down small models. PyTorch reads this
+# variable when it starts its threads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -25,10 +25,10 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 
 def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentParser:
-    """Return a parser with the arguments checkpoint, output and --overwrite.
+    """Return a parser for a program that converts a checkpoint, with the arguments checkpoint, output and --overwrite.
 
     Args:
-        description: description of the program.
+        description: description of the program, for --help.
         checkpoint: help text of the argument checkpoint.
     """
     parser = parser_of(description)
@@ -39,11 +39,11 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) -> None:
-    """Raise ConfigError if the command line contains one of the options ``names``.
+    """Raise ConfigError if the command line contains an option that would have no effect.
 
     Args:
         args: parsed arguments. An option that is not in the command line is None.
-        names: options that have no effect.
+        names: names of the options without effect, such as "val_share".
         needed: condition under which these options have an effect, such as "without --val".
     """
     from seesaw_d2.errors import ConfigError

@@ -30,12 +30,12 @@ import command_line
 from comparison_changes import ROOT, SAVED, check_source, check_unchanged, config_of, is_finished
 from comparison_rows import choose, fail, read_rows, words_of
 
-# File in each run folder that stores the row of the comparison.
+# File in each run folder that stores the row of the comparison as JSON, to recognize a run of another row.
 MARK = "row.json"
 _LOG = "stdout.txt"
 # First line of each table. The program does not overwrite files without this line.
 _TABLE = "<!-- Made by tools/compare.py. -->"
-# Key: task in results.json. Value: name of the task in the table, and names of the metrics.
+# Columns of the table. Maps a task in results.json to its name in the header, and to the names of its metrics.
 METRICS = {
     "bbox": ("box", ("AP", "APr", "APc", "APf")),
     "segm": ("mask", ("AP", "APr", "APc", "APf")),
@@ -51,14 +51,14 @@ _OWN_TABLE = re.compile(
 
 
 def folder_of(name: str, seed: int, output: Path) -> Path:
-    """Return the folder of a run: OUTPUT/<row>/seed<seed>."""
+    """Return the folder of a run, ``output``/<row>/seed<seed>. In the name of the row, "_" replaces punctuation."""
     from seesaw_d2.utils.untrusted_paths import below
 
     return Path(below(str(output.absolute()), re.sub(r"\W+", "_", name).strip("_"), "name of a row"), f"seed{seed}")
 
 
 def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
-    """Return the commands that train and evaluate a run, each a list of arguments of Python.
+    """Return the commands that train and evaluate the model of a row with a seed, each a list of arguments of Python.
 
     The commands must run in the root folder of the project.
     """
@@ -76,7 +76,7 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 
 
 def train(row: dict, seed: int, output: Path) -> dict:
-    """Return the results of a run, as ``read_results`` does. If the run is not finished, first run its commands."""
+    """Train and evaluate the model of a row with a seed, unless this is done. Return a dict from task to metrics."""
     folder = folder_of(row["name"], seed, output)
     if "after" in row:
         check_source(row, folder, folder_of(row["after"], seed, output) / "model_final.pth")
@@ -116,7 +116,7 @@ def read_results(folder: Path) -> dict:
 
 
 def check_numbers(place: str, results: dict) -> None:
-    """Raise ConfigError if a metric of a task in ``METRICS`` is neither a number nor None."""
+    """Raise ConfigError if a metric of a task in ``METRICS`` is neither a number nor None. ``place`` is the file."""
     from seesaw_d2.utils.messages import json_type, shown
 
     for task in METRICS.keys() & results.keys():
@@ -128,7 +128,7 @@ def check_numbers(place: str, results: dict) -> None:
 
 
 def claim(row: dict, seed: int, output: Path) -> None:
-    """Create the folder of a run, and write the row and its config to it.
+    """Create the folder for the run of a row with a seed, and write the row and its config to it.
 
     Raises:
         ConfigError: the folder belongs to another row, another program created the folder, or the config has changed.
@@ -186,13 +186,16 @@ def cell(values: list[float | None]) -> str:
 
 
 def columns_of(results: list[dict]) -> list[tuple[str, str]]:
-    """Return (task, metric) for each column of a table, with all tasks that occur in the results."""
+    """Return (task, metric) for each column of a table: all metrics of the tasks that occur in one of the results."""
     found = {task: metrics for task, (_, metrics) in METRICS.items() if any(task in result for result in results)}
     return [(task, metric) for task, metrics in found.items() for metric in metrics]
 
 
 def table(results: dict[str, list[dict]]) -> str:
-    """Return the result of ``run_all`` as a Markdown table."""
+    """Return a Markdown table with a line per row: mean ± standard deviation of each metric over the seeds.
+
+    ``results`` maps the name of a row to the results of each seed, which are dicts from task to metrics.
+    """
     from seesaw_d2.utils.escaping import markdown
 
     columns = columns_of([run for runs in results.values() for run in runs])

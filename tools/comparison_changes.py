@@ -39,15 +39,15 @@ def _config_of(file: str, overrides: tuple[str, ...]) -> str:
 
 
 def check_unchanged(row: dict, folder: Path, config: str) -> None:
-    """Raise ConfigError if the config of a row differs from the config of the run in the folder.
+    """Raise ConfigError if the config of a row has changed since the run in the folder, so that a table would mix both.
 
-    The file ``SAVED`` contains the config of the run. Earlier versions did not write this file. For their runs, this
-    function reads config.yaml, which contains resolved values.
+    The file row_config.yaml contains the config of the run. Earlier versions did not write this file. For their runs,
+    this function reads config.yaml, in which a training has replaced some values, such as SOLVER.STEPS.
 
     Args:
-        row: the row.
+        row: row of the comparison, a dict that describes a model.
         folder: folder of the run.
-        config: result of ``config_of``.
+        config: present config of the row as YAML text.
     """
     from seesaw_d2.config.differences import describe, differences, flat_config
 
@@ -61,7 +61,8 @@ def check_unchanged(row: dict, folder: Path, config: str) -> None:
         resolves = ("EPOCHS", "REFERENCE_BATCH_SIZE", "REFERENCE_WORLD_SIZE")
         ignored += _RESOLVED * any(now.get(f"SOLVER.{name}") not in ("0", "0.0") for name in resolves)
     found = differences(before, now, ignored)
-    # Ignore keys that a later version has added. Keep entries of lists, which have numbers in their keys.
+    # Ignore keys that a later version of the project has added. Do not ignore elements that were added to a list. Their
+    # keys contain a number, such as "DATASETS.REGISTER.0.NAME".
     found = {key: pair for key, pair in found.items() if key in before or re.search(r"\.\d+(\.|$)", key)}
     if found:
         first = describe(dict(list(found.items())[:5])) + (f"; … ({len(found)} keys in all)" if len(found) > 5 else "")
@@ -72,15 +73,15 @@ def check_unchanged(row: dict, folder: Path, config: str) -> None:
 
 
 def check_source(row: dict, folder: Path, weights: Path) -> None:
-    """Raise ConfigError if the run of a row with "after" started from other weights than ``weights``.
+    """Raise ConfigError if a run started from other weights than ``weights``.
 
-    If the run has no checkpoint yet, write the hash of ``weights`` to the file ``SOURCE``. Folders of earlier versions
-    lack this file, and are not checked.
+    If the run has no checkpoint yet, write the hash of ``weights`` to the file row_source.txt. Folders of earlier
+    versions lack this file, and are not checked.
 
     Args:
-        row: a row with "after".
+        row: row of the comparison with the key "after", the name of the row from whose weights it starts.
         folder: folder of the run.
-        weights: final weights of the row "after".
+        weights: file with the final weights of the row "after", from a run with the same seed.
     """
     from seesaw_d2.utils.atomic_files import write_text
     from seesaw_d2.utils.own_files import check_no_link
@@ -99,7 +100,7 @@ def check_source(row: dict, folder: Path, weights: Path) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether a run folder has the final weights and results that are not from an earlier iteration."""
+    """Return whether a run folder contains the final weights, and results that do not belong to earlier weights."""
     from seesaw_d2.evaluation.evaluation_settings import read_settings
 
     records = [read_settings(str(path.parent)) for path in folder.glob("inference/*/results.json")]

@@ -1,4 +1,4 @@
-"""Read and check the rows of a comparison for ``compare.py``."""
+"""Read and check the rows (models) of a comparison for ``compare.py``."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TOOLS = Path(__file__).resolve().parent
-# Keys that the program sets in each run.
+# Config keys that the program sets in each run, so that the overrides of a row must not contain them.
 _OWN_KEYS = ("OUTPUT_DIR", "SEED")
 
 
@@ -19,7 +19,11 @@ def fail(message: str) -> NoReturn:
 
 
 def read_rows(path: Path, comparison: str) -> list[dict]:
-    """Read a comparison from a YAML file.
+    """Read the rows of a comparison from a YAML file. Each row describes a model to train.
+
+    Args:
+        path: the YAML file.
+        comparison: name of a comparison in the file.
 
     Returns:
         a list of rows, dicts with the keys "name", "config" and "overrides" (a list of words), and the optional keys
@@ -48,9 +52,14 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
-    """Return the rows with the given names, and all rows from whose weights they start, directly or indirectly.
+    """Return the rows with the given names, and the rows from whose weights they start, directly or indirectly.
 
-    The result has the order of ``rows``. If ``names`` is None, the result contains all rows.
+    Args:
+        rows: all rows of the comparison, dicts with "name" and, if a row starts from another row's weights, "after".
+        names: names of rows, or None for all rows.
+
+    Returns:
+        the selected rows, in the order of ``rows``.
     """
     if not names:
         return rows
@@ -66,13 +75,21 @@ def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
 
 
 def words_of(convert: str, fields: dict[str, str]) -> list[str]:
-    """Split a command of tools/ into words. Replace ``{weights}``, ``{output}`` and ``{config}`` by ``fields``."""
+    """Split a command of tools/ into words, such as "tau_normalize.py {weights} {output} --tau 0.5".
+
+    ``fields`` maps the words ``{weights}``, ``{output}`` and ``{config}`` to the paths that replace them.
+    """
     program, *words = convert.split()
     return [f"tools/{program}", *(fields.get(word, word) for word in words)]
 
 
 def _checked_rows(place: str, rows: Any) -> list[dict]:
-    """Return the rows of a comparison. Raise ConfigError if a type is wrong or a name occurs twice."""
+    """Check ``rows``, the rows of a comparison in a YAML file, and return them.
+
+    Raises:
+        ConfigError: a type is wrong, a key is missing, or a name occurs twice. The message begins with ``place``, the
+            file and the name of the comparison.
+    """
     from seesaw_d2.utils.messages import shown
 
     if not isinstance(rows, list) or not rows:
@@ -130,7 +147,7 @@ def tell_mixed_commands(runs: list[dict]) -> None:
     """Print a note to stderr for each row whose runs have different commands, apart from the seed.
 
     Args:
-        runs: runs of ``run_results.py``, with "row", "seed" and "command".
+        runs: dicts with the keys "row" (name of the row), "seed" and "command", as ``run_results.py`` stores them.
     """
     commands: dict[str, dict[str, int]] = {}
     for run in runs:

@@ -49,7 +49,12 @@ def main(arguments=None) -> None:
 
 
 def print_evaluation(done, output: str) -> None:
-    """Print the command that evaluates the converted model, and the published AP of the model."""
+    """Print the command that evaluates the converted model, and the published AP of the model, if it is known.
+
+    Args:
+        done: result of ``convert_mmdet_file``, with the config and the properties of the model.
+        output: path of the converted checkpoint.
+    """
     import torch  # imported late, to keep --help fast
 
     if done.device.startswith("cuda") and not torch.cuda.is_available():

@@ -22,7 +22,15 @@ DETECTIONS = Path("inference", DATASET, "lvis_instances_results.json")
 
 
 def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
-    """Return a dict from the name of a run to its results file. Omit results files that are older than the data set."""
+    """Return the results files (JSON lists of detections) of the runs. Omit files that are older than the data set.
+
+    Args:
+        runs: dict from the name of a run to its folder.
+        data: folder of the glyph data set.
+
+    Returns:
+        a dict from the name of a run to its results file.
+    """
     files = {name: folder / DETECTIONS for name, folder in runs.items()}
     made = (data / "glyphs.json").stat().st_mtime
     return {name: file for name, file in files.items() if file.is_file() and file.stat().st_mtime > made}

@@ -12,7 +12,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)#]+)(#[^)]*)?\)")
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Replace links to files outside ``docs/`` by their text, because the pages do not include these files."""
+    """Replace links to files outside ``docs/`` by their text, because the website does not contain these files."""
     docs = ROOT / "docs"
     folder = docs / Path(page.file.src_uri).parent
 

@@ -33,8 +33,13 @@ def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], nu
 def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[dict[str, str]]]:
     """Read predictions.csv of the two runs.
 
+    Args:
+        folders: folders of the two runs.
+        dataset: name of the data set with the predicted images.
+
     Returns:
-        the rows of the first file, and for each run a dict from image id to predicted class.
+        the rows of the first file, dicts with the keys "image", "class" (the true class) and "called" (the predicted
+        class), and for each run a dict from image id to predicted class.
 
     Raises:
         DataError: the runs have predictions for different images, or different true classes of an image.

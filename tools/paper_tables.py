@@ -23,18 +23,19 @@ FILE = Path(__file__).with_suffix(".yaml")
 
 @dataclass(frozen=True)
 class Row:
-    """Describe a row of a table.
+    """A model in a table of the Seesaw Loss paper or in MMDetection's model zoo.
 
     Attributes:
-        table: name of the table.
-        number: number of the row, from 1.
-        name: name of the row.
-        config: path of the config file.
+        table: number of the table in the paper, such as "2", or "zoo".
+        number: number of the row in the table, from 1.
+        name: name of the model.
+        config: path of this project's config file for the model.
         overrides: config overrides KEY, VALUE, ....
         output: output folder. Rows with the same training have the same output folder.
         before: command to run first, or "" if no other command is necessary.
         eval_only: if True, the command only evaluates the weights in ``output``. If False, it trains a model.
-        published: published metrics.
+        published: published metrics in percent: AP, APr, APc, APf and, if it is published, box AP. In the table "zoo",
+            box AP and mask AP.
     """
 
     table: str
@@ -48,7 +49,7 @@ class Row:
     published: tuple[float, ...]
 
     def command(self, num_gpus: int = 8) -> str:
-        """Return the command that trains or evaluates the row."""
+        """Return the command that trains or evaluates the model with ``num_gpus`` GPUs."""
         words = ["python", "train_net.py", "--config-file", self.config, "--num-gpus", str(num_gpus)]
         if self.eval_only:
             words += ["--eval-only", "MODEL.WEIGHTS", f"{self.output}/model_final.pth"]
@@ -59,10 +60,10 @@ def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
     """Return a dict from the name of a table ("1" to "8", "zoo") to its rows."""
     import yaml
 
-    folders = {}  # maps the config and the overrides of a run to the output folder
+    folders = {}  # maps config and overrides of a training to its output folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
-        outputs = {}  # maps the name of a row in this table to the output folder
+        outputs = {}  # maps the name of a row in this table to its output folder
         tables[key.removeprefix("table")] = rows = []
         for entry in entries:
             overrides = entry.get("overrides") or {}
@@ -98,7 +99,7 @@ def _quote(word: str) -> str:
 
 
 def describe(row: Row, num_gpus: int) -> str:
-    """Return a comment with the name and the published metrics of a row, followed by its commands."""
+    """Return a shell comment with the name and the published metrics of a model, followed by its commands."""
     if row.table == "zoo":
         title, names = "zoo", ("box AP", "mask AP")
     else:

@@ -23,12 +23,12 @@ from command_line import command, parser_of
 
 logger = logging.getLogger("seesaw_d2")
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
-COUNTS = ("image_count", "instance_count")  # training counts of a category
+COUNTS = ("image_count", "instance_count")  # keys of a category with its numbers of training images and objects
 _MARK = "pooled_folds.txt"  # file that identifies an output folder of this program
 
 
 def check_counts(file) -> None:
-    """Raise DataError if a training count of a category is not a number >= 0."""
+    """Raise DataError if "image_count" or "instance_count" of a category in an annotation file is not a number >= 0."""
     from seesaw_d2.errors import DataError
     from seesaw_d2.utils.messages import shown
 
@@ -50,7 +50,9 @@ def group_of(images: float) -> str:
 
 
 def check_groups(files, index: int) -> None:
-    """Log a warning for each file in which a category has another frequency group than LVIS's thresholds define.
+    """Log a warning for each file in which the "frequency" of a category contradicts its number of training images.
+
+    In LVIS, categories in at most 10 training images are rare, and categories in at most 100 are common.
 
     Args:
         files: annotation files with the same categories.
@@ -70,10 +72,13 @@ def check_groups(files, index: int) -> None:
 
 
 def pooled_categories(files) -> list[dict]:
-    """Return the categories of the first file, with the mean training counts over all files.
+    """Return the categories of the first file, with the mean numbers of training images and objects over all files.
 
     If the frequency group of a category differs between the files, the mean number of training images defines the
     group.
+
+    Args:
+        files: annotation files of the folds.
 
     Raises:
         DataError: the categories differ, a training count is not a number, or the frequency group of a category differs
@@ -111,9 +116,12 @@ def pooled_categories(files) -> list[dict]:
 
 
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
-    """Give new consecutive ids to the images and objects of an annotation file.
+    """Give new consecutive ids to the images and objects of an annotation file, so that no two folds share an id.
 
-    Image ids begin with ``start``, and object ids begin with ``first_object``.
+    Args:
+        file: the annotation file.
+        start: new id of the first image.
+        first_object: new id of the first object.
 
     Returns:
         a dict from the old to the new image ids, the images with new ids, and the objects with new ids.
@@ -186,7 +194,9 @@ def check_different_files(folds: list[tuple[str, str]]) -> None:
 
 
 def check_same_fields(parts, paths: list[str]) -> None:
-    """Raise DataError if only some of the results contain boxes, or only some contain masks. Ignore empty results.
+    """Raise DataError if the results of the folds have different fields (boxes, masks or both).
+
+    Folds without detections are ignored.
 
     Args:
         parts: detections of each fold.

@@ -6,13 +6,13 @@ from comparison_rows import fail
 
 
 def classifiers(runs: list[dict], rows: list[str], seed: int, path: Path) -> list[dict]:
-    """Return the run of each row with a seed, each row once.
+    """Return the run of each of the given rows (models) with the given seed.
 
     Args:
-        runs: runs in the file ``path``.
-        rows: names of rows.
-        seed: the seed.
-        path: the file, for messages.
+        runs: all runs in the file ``path``, as ``run_results.read_runs`` returns them.
+        rows: names of rows. A name that occurs twice counts once.
+        seed: seed of the runs.
+        path: file with the runs, for messages.
 
     Raises:
         ConfigError: a row has no run of an image classifier with this seed, or an earlier version wrote the run.
@@ -30,7 +30,10 @@ def classifiers(runs: list[dict], rows: list[str], seed: int, path: Path) -> lis
 
 
 def pooled(runs: list[dict]) -> str:
-    """Return lines of text with the accuracies over the test images of all runs, in percent.
+    """Return three lines of text with accuracies over the test images of all runs together, in percent.
+
+    The lines contain the accuracy over all images, the accuracy over images of few-shot classes, and the precision of
+    predictions of few-shot classes.
 
     Args:
         runs: runs of image classifiers, each a dict with these keys:

@@ -10,7 +10,7 @@ from comparison_rows import fail
 def kendall(first: list[float], second: list[float]) -> float:
     """Return Kendall's rank correlation τ_b of two lists of equal length (Kendall, 1945).
 
-    Return NaN if all values of a list are equal.
+    The result is 1 for the same order, -1 for the reverse order, and NaN if all values of a list are equal.
     """
     pairs = list(itertools.combinations(zip(first, second, strict=True), 2))
     signs = [(_sign(a[0] - b[0]), _sign(a[1] - b[1])) for a, b in pairs]
@@ -23,7 +23,9 @@ def _sign(value: float) -> int:
 
 
 def parse_published(texts: list[str]) -> dict[str, float]:
-    """Parse arguments ROW=VALUE. Return a dict from the name of a row to the value. The name may contain "=".
+    """Parse arguments ROW=VALUE, such as "CE=7.7". Return a dict from the name of a row to its published value.
+
+    The name of a row may contain "=".
 
     Raises:
         SeesawError: an argument is not ROW=NUMBER, a row has two values, or there are fewer than two rows.
@@ -51,8 +53,8 @@ def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: l
     run of every row have no line.
 
     Args:
-        rows: dict from the name of a row to a dict from seed to metrics, in the order of ``published``.
-        task, metric: task and metric in results.json.
+        rows: dict from the name of a row (a model) to a dict from seed to results, in the order of ``published``.
+        task, metric: the metric to compare, such as "bbox" and "AP", as in results.json.
         published: published value of each row.
 
     Raises:

@@ -33,7 +33,7 @@ from comparison_rows import fail, tell_mixed_commands
 from pooled_accuracy import classifiers, pooled
 from published_order import order, parse_published
 
-# Columns of per_class.csv to store for each class.
+# Columns of per_class.csv, a file of the evaluation of an image classifier. "collect" stores them for each class.
 COUNTS = ("train_images", "test_images", "correct", "predicted")
 COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
 
@@ -67,9 +67,9 @@ def read_runs(path: Path) -> list[dict]:
 
 
 def read_run(folder: Path) -> dict | None:
-    """Return a dict with the row, seed, command and metrics of a run, or None if the run is not finished.
+    """Return a dict with the row, seed, command and metrics of the run in a folder, or None if it is not finished.
 
-    For an image classifier, the dict also contains the counts of each class.
+    For an image classifier, the dict also contains "classes" and "few_limit" (see ``_add_classes``).
 
     Raises:
         SeesawError: a file of the run is damaged.
@@ -95,9 +95,9 @@ def read_run(folder: Path) -> dict | None:
 
 
 def _add_classes(run: dict, path: Path) -> None:
-    """Add the counts of each class and the metrics that are computed from these counts to a run, in place.
+    """Add "few_limit", "classes" (a dict from class name to ``COUNTS``) and two metrics to a run of a classifier.
 
-    The entry "few_limit" is the largest number of training images of a few-shot class, or -1 without few-shot classes.
+    "few_limit" is the largest number of training images of a few-shot class, or -1 without few-shot classes.
     """
     from seesaw_d2.utils.text_tables import read_results_table
 
@@ -115,7 +115,7 @@ def _add_classes(run: dict, path: Path) -> None:
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
-    """Return the earlier runs ``kept`` and the finished runs in a folder, by row and seed. Print unfinished runs.
+    """Return the earlier runs ``kept`` and the finished runs in a folder, by row and seed. Print unfinished ones.
 
     Raises:
         SeesawError: the folder has no finished run, two folders contain the same row and seed, or a file of a run is
@@ -148,7 +148,7 @@ def machine() -> str:
 
 
 def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dict]]:
-    """Return a dict from the name of a row to a dict from seed to metrics, in the order of ``names``.
+    """Return a dict from the name of a row to a dict from seed to results. ``names`` selects and sorts the rows.
 
     Print a note to stderr for each of these rows whose runs have different commands.
 
@@ -177,9 +177,9 @@ def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
     """Return a Markdown table with mean ± standard deviation over the seeds.
 
     Args:
-        rows: result of ``by_row``.
+        rows: dict from the name of a row to a dict from seed to results (dicts from task to metrics).
         against: name of a row. The table contains the differences from this row, over the seeds of both rows. If None,
-            it contains the values.
+            the table contains the metrics themselves.
     """
     from seesaw_d2.utils.escaping import markdown
 

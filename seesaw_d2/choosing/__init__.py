@@ -1,1 +1,1 @@
-"""Choose a calibration or a loss for a trained model, with stored proposals or features instead of a full training."""
+"""Choose a calibration or a loss for a trained model from its stored proposals or features, without a full training."""

@@ -1,4 +1,4 @@
-"""Choose a calibration and its parameter for a trained detector, and report metrics on the test images."""
+"""Choose a calibration (a rescaling of the class scores, such as NorCal) for a trained detector, and evaluate it."""
 
 import dataclasses
 import os
@@ -39,25 +39,26 @@ RESULT, PAGE = "calibration.json", "calibration.html"
 
 
 def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
-    """Choose the best calibration of a detector on one set of images, and evaluate the calibrations on another set.
+    """Choose the best calibration of a detector on one set of images, and evaluate the calibrations on the test set.
 
-    This function runs the model once on each image, stores the proposals, and writes ``calibration.json`` and
+    A calibration rescales the class scores of a trained detector, and has a parameter, such as gamma of NorCal. This
+    function runs the model once on each image, stores the proposals, and writes ``calibration.json`` and
     ``calibration.html``. To resume an interrupted call, call this function again with the same arguments.
 
     Args:
-        config_file: config of the detector.
+        config_file: path of the config of the detector.
         overrides: config overrides, a list KEY, VALUE, ....
-        options: see ``Options``.
+        options: data sets, calibrations and metric of the choice, and the output folder.
 
     Returns:
         the content of ``calibration.json``, and the output folder as "output". The main keys are:
 
-        - "before": box metrics on the test set without calibration.
-        - "after": dict from calibration to box metrics on the test set.
-        - "masks": dict from calibration to mask metrics on the test set.
-        - "curves": dict from calibration to [value, metrics] of each tried value, on the images of the first set.
-        - "parameters": dict from calibration to the name of the parameter, the last component of the config key.
-        - "chosen": dict from calibration to the chosen parameter values: one for each fold, then one for all images.
+        - "before": dict from metric to percent, for boxes on the test set without calibration.
+        - "after": dict from calibration name to the same metrics with this calibration.
+        - "masks": dict from calibration name to mask metrics on the test set, or {} without ``options.masks``.
+        - "curves": dict from calibration name to [value, metrics] of each tried value, on the images of the choice.
+        - "parameters": dict from calibration name to the name of its parameter, such as "GAMMA".
+        - "chosen": dict from calibration name to its chosen values: one per fold of ``fold_count``, one for all images.
         - "best": name of the best calibration.
         - "config": the overrides KEY, VALUE, ... that select the best calibration.
 
@@ -102,7 +103,7 @@ def _test_set(cfg: CfgNode) -> str:
 
 def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
     if options.fold_count:
-        folds(tested.image_ids, options.fold_count)  # check fold_count before the model runs
+        folds(tested.image_ids, options.fold_count)  # raise the error for a wrong number before the model runs
         return tested
     name = chosen_set(cfg, options.choose_on)
     check_disjoint(name, tested.dataset)
@@ -110,7 +111,14 @@ def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
 
 
 def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates, ``NONE`` first, and a dict from the name of each unsupported calibration to the reason."""
+    """List the calibrations to try, each with each value of its parameter.
+
+    A calibration that the model does not support is skipped. If ``options`` names the calibrations or gives the values,
+    raise ConfigError instead.
+
+    Returns:
+        the list, scores without calibration first, and a dict from the name of each skipped calibration to the reason.
+    """
     plain = scoring_of(model, calibrated=False)
     found, refused = [Candidate(NONE, "", 0.0, plain)], {}
     for name in options.calibrations or [name for name, _ in CALIBRATION_REGISTRY]:
@@ -124,7 +132,12 @@ def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[
 
 
 def _store(cfg: CfgNode, model: nn.Module, images: ImageSet, folder: Path) -> Stored:
-    """Store the proposals of the images in a folder, and return the settings for evaluating these proposals."""
+    """Run the detector on the images, and store the proposals in ``folder``. Skip images that are already stored.
+
+    Returns:
+        the location of the proposals, and the thresholds for evaluating them. At least 2000 detections per image are
+        kept, because AP_fixed does not limit the detections per image.
+    """
     inputs = images.inputs(cfg)
     shown = tqdm(inputs, total=len(images.image_ids), desc=f"proposals of {images.dataset}", unit="image", disable=None)
     record(model, shown, folder, {"images": digest_of(images)})
@@ -136,17 +149,20 @@ def _store(cfg: CfgNode, model: nn.Module, images: ImageSet, folder: Path) -> St
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Choose the best candidate of each calibration on each subset of the images.
+    """Choose the parameter value of each calibration that has the highest metric, on each subset of the images.
 
-    If several candidates have the same metric, the function chooses the first one.
+    If several values give the same metric, choose the first one.
 
     Args:
-        candidates: candidates of all calibrations.
-        found: maps the label of a candidate to a list of dicts with its metrics, one dict for each subset.
-        metric: name of the metric to maximize.
+        candidates: all calibrations, each with each value of its parameter.
+        found: maps ``Candidate.label``, such as "NorCal 0.6", to a list of metrics, one dict for each subset.
+        metric: name of the metric to maximize, such as "AP".
 
     Returns:
-        a dict from the name of a calibration to a list of candidates, one for each subset.
+        a dict from the name of a calibration to its chosen candidates, one for each subset.
+
+    Raises:
+        ConfigError: the metric is NaN on a subset.
     """
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
         raise ConfigError(
@@ -166,7 +182,18 @@ def _choices(
 def _report(
     stored: Stored, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds], workers: int
 ) -> dict[str, Metrics]:
-    """Return the metrics of each calibration on the test set. The images of a part use the parameter of this part."""
+    """Evaluate each calibration on the test set, with the parameter value that was chosen for each image.
+
+    Args:
+        stored: proposals of the test set.
+        choices: dict from calibration name to its chosen candidates.
+        parts: image ids of each cross-validation fold, or all image ids as a single part. The candidate with index i
+            scores the images ``parts[i]``.
+        workers: number of processes.
+
+    Returns:
+        a dict from calibration name to a dict from metric to percent, over the images of all parts.
+    """
     works = [
         Work([each.scoring for each in chosen[: len(parts)]], [list(enumerate(parts))]) for chosen in choices.values()
     ]
@@ -177,7 +204,11 @@ def _report(
 def _masks(
     stored: Stored, model: nn.Module, tested: ImageSet, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds]
 ) -> dict[str, Metrics]:
-    """Return the mask metrics of each calibration on the test set, with TEST.DETECTIONS_PER_IMAGE as the limit."""
+    """Return a dict from calibration name to mask metrics in percent on the test set (``tested``).
+
+    The candidate ``choices[name][i]`` scores the images ``parts[i]``, as in ``_report``. Each image has at most
+    TEST.DETECTIONS_PER_IMAGE detections.
+    """
     fold_of = {key: index for index, ids in enumerate(parts) for key in ids}
     scorings = {name: lambda key, chosen=chosen: chosen[fold_of[key]].scoring for name, chosen in choices.items()}
     images, inputs = EvaluatedImages(stored.cfg, stored.dataset), tested.inputs(stored.cfg)
@@ -187,7 +218,15 @@ def _masks(
 
 
 def _result(config_file, cfg, options, chosen, tested, candidates, found, choices, reported, refused) -> dict[str, Any]:
-    """Return the content of ``calibration.json`` without the mask metrics."""
+    """Return the content of ``calibration.json`` without the mask metrics: settings, metrics and the best calibration.
+
+    Args:
+        config_file, cfg, options: arguments of ``calibrate``, and its config.
+        chosen, tested: images on which the parameters are chosen, and images of the test set.
+        candidates, found, choices: see ``_choices``. The last subset consists of all images in ``chosen``.
+        reported: dict from calibration name to its box metrics on the test set.
+        refused: dict from the name of each calibration that the model does not support to the reason.
+    """
     final = {name: each[-1] for name, each in choices.items()}
     best = max(final, key=lambda name: found[final[name].label][-1][options.metric])
     curves: dict[str, list] = {}

@@ -1,4 +1,4 @@
-"""Define the options for choosing a calibration, and check the output folder."""
+"""Define the options of ``tools/calibrate.py``, and check that its output folder has no results of other settings."""
 
 import hashlib
 import json
@@ -21,25 +21,25 @@ from seesaw_d2.utils.own_files import claim_folder
 from seesaw_d2.utils.worker_processes import count_workers
 
 SETTINGS, MARK = "settings.json", "calibration.txt"
-# Maximum number of detections per image in AP_fixed. AP_fixed is defined without such a limit, but the limit saves
-# memory. AP uses TEST.DETECTIONS_PER_IMAGE.
+# For AP_fixed, at most this number of detections per image is evaluated. AP_fixed is defined without a limit per image,
+# but a limit saves memory. For AP, the limit is TEST.DETECTIONS_PER_IMAGE.
 FIXED_DETECTIONS_PER_IMAGE = 2000
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options for choosing a calibration.
+    """Options for choosing a calibration, a rescaling of the class scores of a trained detector.
 
     Attributes:
         output: output folder. Default: OUTPUT_DIR/calibration.
-        calibrations: names in the registry. Default: all calibrations that the model supports.
-        values: values of the calibration parameter to try. Default: the grid of each calibration.
+        calibrations: names of the calibrations to try, such as "NorCal". Default: all that the model supports.
+        values: values of the calibration parameter to try. Default: the values that each calibration class defines.
         choose_on: name of the data set on which the calibration is chosen. Default: DATASETS.TRAIN.
-        images: maximum number of images on which the calibration is chosen.
+        images: maximum number of images, drawn at random, on which the calibration is chosen.
         fold_count: number of folds (>= 2) for cross-validation on the test set. Each fold is evaluated with the
             parameter that is best on the other folds. If 0, the calibration is chosen on ``choose_on``.
-        metric: the metric to maximize, one of ``METRICS``.
-        workers: number of processes. Default: one process per core.
+        metric: the metric to maximize, such as "AP" or "APr_fixed" (``METRICS`` lists all).
+        workers: number of processes that evaluate. Default: one process per core.
         masks: whether to also evaluate masks. This requires another pass of the model over the test set.
     """
 
@@ -55,7 +55,7 @@ class Options:
 
 
 def numbers(text: str, name: str) -> list[float]:
-    """Parse numbers separated by commas. ``name`` is the name of the argument, for the error message."""
+    """Parse numbers separated by commas, such as "0.5,1". ``name`` is the argument's name, for the error message."""
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
@@ -63,7 +63,7 @@ def numbers(text: str, name: str) -> list[float]:
 
 
 def check_options(options: Options) -> None:
-    """Raise ConfigError if the value of an option is invalid, or if options exclude each other."""
+    """Raise ConfigError if the value of an option is invalid, or if both ``fold_count`` and ``choose_on`` are set."""
     check_names("--calibrations", options.calibrations or ())
     count_workers(options.workers)
     if options.metric not in METRICS:
@@ -80,7 +80,14 @@ def check_options(options: Options) -> None:
 
 
 def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageSet) -> dict[str, Any]:
-    """Return a dict of JSON values that identify config, weights, annotations and images of the output files."""
+    """Return the settings on which the results depend, as a dict of hashes and other JSON values.
+
+    ``take_folder`` stores and compares these settings, so that a call only resumes with the same settings.
+
+    Args:
+        cfg, model: config and model of the detector. MODEL.WEIGHTS and the name of the calibration are not included.
+        chosen, tested: images on which the calibration is chosen, and images of the test set.
+    """
     own = cfg.clone()
     own.defrost()
     own.MODEL.WEIGHTS, own.MODEL.ROI_HEADS.CALIBRATION.NAME = "", ""
@@ -102,7 +109,15 @@ def digest_of(images: ImageSet) -> str:
 
 
 def take_folder(output: Path, settings: dict[str, Any]) -> None:
-    """Create the output folder, and write the settings. Raise ConfigError if the folder contains other settings."""
+    """Create the output folder with a file of the settings. A later call can then resume, but not mix settings.
+
+    Args:
+        output: path of the folder.
+        settings: the settings on which the results depend (see ``settings_of``).
+
+    Raises:
+        ConfigError: the folder contains results of other settings, or files of another program.
+    """
     claim_folder(output, MARK)
     path = output / SETTINGS
     found = load_json_object(str(path), "expected the settings of a calibration") if path.exists() else {}

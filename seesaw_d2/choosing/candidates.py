@@ -1,4 +1,4 @@
-"""List the calibrations to try: each registered calibration with each value of its parameter grid."""
+"""List the calibrations (rescalings of class scores) to try: each class with each value of its parameter grid."""
 
 import contextlib
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ _NODE = "MODEL.ROI_HEADS.CALIBRATION"
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A calibration with one value of its parameter, or the scores without a calibration (``NONE``).
+    """A calibration (rescaling of class scores) with one value of its parameter, or the scores without calibration.
 
     Attributes:
-        name: name in the registry, or ``NONE``.
-        key: config key of the parameter, or "" for ``NONE``.
+        name: name of the calibration, such as "NorCal", or ``NONE`` for scores without calibration.
+        key: config key of the parameter, such as "MODEL.ROI_HEADS.CALIBRATION.GAMMA", or "" for ``NONE``.
         value: value of the parameter, 0 for ``NONE``.
         scoring: function that computes calibrated scores from logits.
     """
@@ -38,21 +38,23 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Return text that identifies the candidate: name and value, or only the name for ``NONE``."""
+        """Return text that identifies the candidate: name and parameter value, such as "NorCal 0.6", or "none"."""
         short = f"{self.value:g}"
         return f"{self.name} {short if float(short) == self.value else self.value}" if self.key else self.name
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return scorings with each calibration, for every third value of its parameter grid to save time.
+    """Add calibrations to a function that computes scores from logits (``Scoring``).
+
+    To save time, only every third value of each calibration's parameter grid is used, beginning with the second.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
-        names: names in the registry. Calibrations that the loss does not support are skipped.
-        plain: scoring without a calibration.
+        names: names of calibrations, such as "NorCal". Calibrations that the loss does not support are skipped.
+        plain: the function without a calibration.
 
     Returns:
-        a dict from the label of a candidate to its scoring.
+        a dict from name and parameter value of a calibration, such as "NorCal 0.6", to the calibrated function.
     """
     found = {}
     for name in names:
@@ -63,12 +65,12 @@ def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> d
 
 
 def overrides_of(cfg: CfgNode, label: str) -> list[str]:
-    """Return the config overrides KEY, VALUE, ... that select a candidate.
+    """Return the config overrides KEY, VALUE, ... that select a calibration and the value of its parameter.
 
     Args:
-        cfg: config of the model. If other keys of the calibration have no default values in this config, the overrides
-            also include these keys.
-        label: ``Candidate.label``.
+        cfg: config of the model. If it sets other keys of this calibration to non-default values, the overrides also
+            contain these keys.
+        label: name and parameter value of the calibration, such as "NorCal 0.6", or "none" (see ``Candidate.label``).
     """
     name, _, value = label.partition(" ")
     if name == NONE:
@@ -83,7 +85,13 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
 
 
 def check_names(option: str, names: Sequence[str], registry: Registry = CALIBRATION_REGISTRY) -> None:
-    """Raise ConfigError if a name is not in the registry. The message contains the command-line option ``option``."""
+    """Raise ConfigError if a name of a loss or calibration is not in its registry.
+
+    Args:
+        option: command-line option with the names, such as "--losses", for the message.
+        names: the names to check.
+        registry: registry of losses or calibrations.
+    """
     known = sorted(name for name, _ in registry)
     for name in names:
         if name not in known:
@@ -92,13 +100,13 @@ def check_names(option: str, names: Sequence[str], registry: Registry = CALIBRAT
 
 
 def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[float] | None = None) -> list[Candidate]:
-    """Return a candidate for each value of the parameter of a calibration.
+    """Return one ``Candidate`` for each value of a calibration's parameter.
 
     Args:
         cfg: config of the model. ``name`` replaces the value of MODEL.ROI_HEADS.CALIBRATION.NAME, and ``values``
             replace the value of the parameter. The other keys of MODEL.ROI_HEADS.CALIBRATION apply.
-        plain: scoring of the model without a calibration.
-        name: name in the registry.
+        plain: function that computes the model's scores from its logits, without a calibration.
+        name: name of the calibration, such as "NorCal".
         values: values of the parameter. Default: the grid that ``Calibration.tried`` returns.
 
     Raises:

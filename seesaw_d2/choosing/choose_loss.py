@@ -47,15 +47,16 @@ class Options:
 
     Attributes:
         output: output folder. Default: OUTPUT_DIR/choose_loss.
-        losses: names in the registry. Default: all losses that fit the model.
-        seeds: number of trainings of each candidate, >= 1. Each training holds out another part of the training images.
+        losses: names of the losses to compare, such as "SeesawLoss". Default: all losses that support the model.
+        seeds: number of trainings of each candidate (a loss with hyperparameters and a type of classifier), >= 1. Each
+            training holds out another part of the training images.
         iterations: number of iterations of each training. Default: SOLVER.MAX_ITER, but at most 2000.
         metric: the metric that ranks the methods. A method is a loss with a type of classifier. Default: AP for
             detectors, mean accuracy over classes for image classifiers.
         workers: number of processes. Default: one process per core on a CPU, and a single process on a GPU.
         report: number of best methods to evaluate on the test images.
-        calibrations: names in the registry of calibrations. Each trained classifier is also evaluated with each
-            calibration.
+        calibrations: names of calibrations, which rescale class scores after training, such as "NorCal". Each trained
+            classifier is evaluated without and with each calibration.
     """
 
     output: str | None = None
@@ -71,23 +72,23 @@ class Options:
 def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
     """Store the features of a trained model, train classifiers on these features with each loss, and rank the losses.
 
-    The ranking uses held-out parts of the training images. After the ranking, only the best methods are evaluated on
-    the test images. The result is written to ``choose_loss.json``. To resume an interrupted call, call this function
-    again with the same arguments.
+    A feature is the input of the classifier, the last layer. The ranking uses held-out parts of the training images.
+    Only the best losses are then evaluated on the test images. The result is written to ``choose_loss.json``. To resume
+    an interrupted call, call this function again with the same arguments.
 
     Args:
-        config_file: config of the model.
+        config_file: path of the config of the model.
         overrides: config overrides, a list KEY, VALUE, ....
-        options: see ``Options``.
+        options: losses to compare, number and length of the trainings, and output folder.
 
     Returns:
         the content of ``choose_loss.json``, a dict with these keys:
 
-        - "ranking": a row for each method (loss and classifier) with its best parameters, the best method first.
-        - "candidates": a row for each candidate (a method with parameters).
-        - "config": dict from config key to value, which selects the best candidate.
-        - "difference": metric difference between the best two methods (see ``Difference``), or None for one method.
-        - "test": metrics of the best methods on the test images.
+        - "ranking": list of dicts (name, config, metrics), one for each loss with each type of classifier, best first.
+        - "candidates": list of such dicts, one for each combination of loss, classifier and hyperparameters.
+        - "config": dict from config key to value, which selects the best combination.
+        - "difference": dict of the metric difference between the first two in "ranking" (see ``Difference``), or None.
+        - "test": list of dicts with the metrics of the first ones in "ranking" on the test images.
 
     Raises:
         ConfigError, DataError, WeightsError: the config, the data, the weights, an option or the output folder is
@@ -176,7 +177,11 @@ def _comparison(cfg: CfgNode, model: nn.Module, folder: Path, options: Options) 
 
 
 def _metric(comparison: Comparison, options: Options) -> str:
-    """Return the name of the metric that ranks the methods."""
+    """Return ``options.metric`` or, if it is None, the default metric of the model, such as "AP" for detectors.
+
+    Raises:
+        ConfigError: the metric is unknown for this type of model.
+    """
     shown = comparison.kind.shown
     if options.metric not in (None, *shown):
         raise ConfigError(f"--metric: expected one of {', '.join(shown)}, found {options.metric!r}")
@@ -184,7 +189,14 @@ def _metric(comparison: Comparison, options: Options) -> str:
 
 
 def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates that fit the model, and a dict from the name of each other candidate to the reason."""
+    """List the combinations of loss, hyperparameters and type of classifier (candidates) that support the model.
+
+    Returns:
+        the list, and a dict from the name of each candidate that does not support the model to the reason.
+
+    Raises:
+        ConfigError: no candidate supports the model.
+    """
     cfg, detector = comparison.cfg, comparison.limits is not None
     num_classes = task_of(cfg).num_classes(cfg)
     images = training_statistics(cfg).num_annotated_images
@@ -204,7 +216,15 @@ def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidat
 
 
 def _ranking(results: dict[Trial, Metrics], metric: str) -> list[Ranked]:
-    """Return the result of ``rank`` for a metric. Raise ConfigError if the metric is undefined for all candidates."""
+    """Rank the methods (loss and type of classifier) by a metric. Each method is represented by its best candidate.
+
+    Args:
+        results: metrics of each training on held-out images.
+        metric: name of the metric, such as "AP".
+
+    Raises:
+        ConfigError: the metric is NaN for all trainings.
+    """
     found = rank(by_candidate(results, metric))
     if not math.isfinite(found[0].mean):
         raise ConfigError(
@@ -215,7 +235,10 @@ def _ranking(results: dict[Trial, Metrics], metric: str) -> list[Ranked]:
 
 
 def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:
-    """Return a hash of all settings, weights and data on which the result of a trial depends."""
+    """Return a hash of all settings, weights and data on which the metrics of a training depend.
+
+    Stored metrics with the same hash are reused when an interrupted comparison resumes.
+    """
     numbers = [comparison.iterations, comparison.batch, comparison.folds, data_digest(cfg), digest_of_model(model)]
     text = f"{numbers}{comparison.calibrations}{annotations_of(cfg)}{cfg.SOLVER.dump()}{cfg.TEST.dump()}"
     return hashlib.sha256(text.encode()).hexdigest()

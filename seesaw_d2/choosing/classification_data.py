@@ -31,7 +31,8 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
     Args:
         cfg, model: config and model of a trained image classifier.
         folder: output folder. The subfolders "train" and "test" each contain features.npy, (N, D) float16, and
-            labels.npy, (N,) int64.
+            labels.npy, (N,) int64, for N images with D features each.
+        _: not used. ``record_detection`` has the same signature.
         progress: function that takes an iterable, its length and a text, and returns the iterable with a progress bar.
     """
     model.eval()
@@ -50,15 +51,21 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
 
 
 class ClassificationData:
-    """Data for training and evaluating classifiers on the features that ``record_classification`` has stored.
+    """Reader of the features of an image classifier, for training and evaluating new classifiers on these features.
 
-    This class has the same methods as ``DetectionData``. The folds are stratified: the share of each class is about the
-    same in all folds.
+    The folds are stratified: the share of each class is about the same in all folds. ``DetectionData`` has the same
+    methods for detectors.
 
     Args:
         cfg: config of the image classifier.
-        folder: the folder of ``record_classification``.
-        folds: number of parts into which the training images are split.
+        folder: folder in which ``record_classification`` has stored the features.
+        folds: number of parts (folds) into which the training images are split.
+
+    Attributes:
+        shown: names of the metrics. The first one, the mean accuracy over classes, ranks the losses by default.
+        has_background: False, because an image classifier has no class for background.
+        num_stages: 1, the number of classifiers of the model.
+        num_classes: number of classes.
     """
 
     shown = ("classes", "overall", "many", "medium", "few")
@@ -69,7 +76,10 @@ class ClassificationData:
         self.num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training images outside of ``fold``. If ``fold`` is None, return all training images."""
+        """Return features and labels of the training images outside of ``fold``, or of all if ``fold`` is None.
+
+        The argument ``stage`` is not used. It exists because ``DetectionData`` has the stages of a cascade.
+        """
         features, labels = self._part("train")
         return Samples(features, labels, np.flatnonzero(self._fold_of != (-1 if fold is None else fold)))
 
@@ -82,10 +92,17 @@ class ClassificationData:
         calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
         **_,
     ) -> dict[str, dict[str, float]]:
-        """Compute the metrics of a new classifier.
+        """Compute the accuracy of a new classifier from the stored features.
 
-        The metrics are "classes", the mean accuracy over classes, and the metrics of ``shot_accuracy``. The arguments
-        and the result are as in ``DetectionData.metrics``.
+        Args:
+            classifiers, losses: lists with one item, the classifier and the loss that it was trained with.
+            fold: fold of the training images to evaluate. If None, this method evaluates the test images.
+            calibrated: function that adds calibrations. It takes a ``Scoring`` (a function from logits to
+                probabilities), and returns a dict from the label of a calibration to a calibrated ``Scoring``.
+
+        Returns:
+            a dict from the label of a calibration, or "none", to a dict from metric to percent. The metrics are
+            "classes", the mean accuracy over classes, and "overall", "many", "medium" and "few" of ``shot_accuracy``.
         """
         features, labels = self._part("test" if fold is None else "train")
         if fold is not None:
@@ -106,7 +123,7 @@ class ClassificationData:
 
     @functools.cached_property
     def _fold_of(self) -> np.ndarray:
-        """Return the index of the fold of each training image, (N,) int64. The folds are the same in every run."""
+        """Return the index of the fold of each training image, an int64 array. The folds are the same in every run."""
         labels, generator = self._part("train")[1], np.random.default_rng(0)
         order = generator.permutation(len(labels))
         order = order[np.argsort(labels[order], kind="stable")]

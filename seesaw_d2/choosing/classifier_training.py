@@ -19,12 +19,12 @@ from seesaw_d2.train.preflight.schedule import WITH_START
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Training samples: a subset of stored features and labels.
+    """Training samples for a classifier: a subset of N stored samples.
 
     Attributes:
-        features: (N, D) float16 array, possibly memory-mapped.
-        labels: (N,) integers.
-        chosen: indices of the samples to train on.
+        features: (N, D) float16 array of D features for each stored sample, possibly memory-mapped.
+        labels: (N,) integers, the class of each stored sample.
+        chosen: indices of the stored samples to train on.
     """
 
     features: np.ndarray
@@ -39,7 +39,7 @@ class Samples:
             seed: seed of the shuffling.
 
         Yields:
-            features (size, D) float32 and labels (size,).
+            a pair of tensors: features (size, D) float32, and labels (size,).
         """
         generator, waiting = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
         while True:
@@ -52,7 +52,8 @@ class Samples:
 def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
     """Return a copy of a config with the training schedule scaled to another number of iterations.
 
-    The learning rate steps, the warm-up and the keys START_ITER of the losses are scaled by the same factor.
+    The factor ``iterations / SOLVER.MAX_ITER`` also scales the learning rate steps, the warm-up, and START_ITER, the
+    iteration at which some losses change (LDAM starts re-weighting, PCB starts to use soft labels).
     """
     scale = iterations / cfg.SOLVER.MAX_ITER
     found = cfg.clone()
@@ -68,12 +69,12 @@ def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
 
 
 def train_classifier(cfg: CfgNode, loss: ClassificationLoss, samples: Samples, batch: int, seed: int) -> nn.Linear:
-    """Train a new classifier with a loss for SOLVER.MAX_ITER iterations, and return it in evaluation mode.
+    """Train a new classifier (one linear layer) for SOLVER.MAX_ITER iterations, and return it in evaluation mode.
 
     Args:
-        cfg: config with MODEL.ROI_BOX_HEAD.CLS_PREDICTOR, SOLVER and MODEL.DEVICE.
-        loss: the loss. Training updates its statistics, such as class counts.
-        samples: the training samples.
+        cfg: config that defines the type of classifier (MODEL.ROI_BOX_HEAD.CLS_PREDICTOR), SOLVER and MODEL.DEVICE.
+        loss: the loss to minimize. Training updates its statistics, such as class counts.
+        samples: features and labels to train on.
         batch: number of samples in a batch.
         seed: seed of the initial weights and of the shuffling.
     """
@@ -95,7 +96,16 @@ def train_classifier(cfg: CfgNode, loss: ClassificationLoss, samples: Samples, b
 
 @torch.no_grad()
 def logits_of(classifier: nn.Linear, features: np.ndarray, rows: int = 16384) -> np.ndarray:
-    """Return the logits (N, L) float32 of stored features (N, D), computed in chunks of ``rows`` samples."""
+    """Compute the logits of stored features.
+
+    Args:
+        classifier: linear layer from D features to L logits.
+        features: (N, D) array, the features of N samples.
+        rows: maximum number of samples that are computed at once, to limit the memory.
+
+    Returns:
+        (N, L) float32.
+    """
     device = classifier.weight.device
     parts = np.array_split(np.arange(len(features)), max(1, -(-len(features) // rows)))
     found = [classifier(torch.from_numpy(features[part].astype(np.float32)).to(device)).cpu().numpy() for part in parts]

@@ -20,7 +20,7 @@ from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
 from seesaw_d2.modeling.cascade import mean_of_stages
 
-_MOST_LOGITS = 2**22  # maximum number of logits per stage that ``batch_detections`` processes at once
+_MOST_LOGITS = 2**22  # to limit memory, ``batch_detections`` processes at most this number of logits at once
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """Compute scores from logits: calibrated probabilities, averaged over the stages of a cascade.
+    """Function that computes class scores from logits: calibrated probabilities, averaged over the cascade stages.
 
     Attributes:
-        losses: the loss of each stage.
-        calibrations: the calibration of each stage, or None for a stage without calibration.
-        classifiers: the classifier of each stage.
+        losses: the loss of each stage, which defines how its logits are converted to probabilities.
+        calibrations: the calibration of each stage, which rescales the probabilities, or None for no calibration.
+        classifiers: the classifier of each stage. Some calibrations use its weights.
     """
 
     losses: Sequence[ClassificationLoss]
@@ -53,7 +53,11 @@ class Scoring:
     classifiers: Sequence[nn.Linear]
 
     def __call__(self, logits: Sequence[Tensor]) -> Tensor:
-        """Return scores (R, C + 1) for a list with the logits (R, L) of each stage."""
+        """Return the scores (R, C + 1) of R proposals for C categories and background.
+
+        Args:
+            logits: list with the logits (R, L) of each stage. The loss defines the number L of logits per proposal.
+        """
         stages = zip(logits, self.losses, self.calibrations, self.classifiers, strict=True)
         return mean_of_stages([class_probabilities(*stage) for stage in stages])
 
@@ -62,12 +66,13 @@ def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], l
     """Select the detections of an image from its stored proposals, as the ROI heads do.
 
     Args:
-        image: stored proposals of the image.
-        scoring: a ``Scoring``, or another function from a list with the logits of each stage to scores (R, C + 1).
-        limits: thresholds.
+        image: stored boxes and logits of the R proposals of the image.
+        scoring: function that takes a list with the logits of each stage, and returns the scores (R, C + 1) for C
+            categories and background, such as a ``Scoring``.
+        limits: score threshold, NMS threshold and maximum number of detections.
 
     Returns:
-        the detections, with boxes in pixels of the resized image.
+        the detections, with boxes in pixels of the resized image (the input of the model).
     """
     scores = scoring([_tensor(each) for each in image.logits])
     thresholds = (limits.score_thresh, limits.nms_thresh, limits.topk)
@@ -76,14 +81,26 @@ def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], l
 
 
 def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
-    """Return the detections of ``selected``, with boxes rescaled to pixels of the image file."""
+    """Select the detections of an image from its stored proposals, with boxes in pixels of the image file.
+
+    Args:
+        image: stored boxes and logits of the proposals of the image.
+        scoring: function from a list with the logits of each stage to scores, such as a ``Scoring``.
+        limits: score threshold, NMS threshold and maximum number of detections.
+    """
     return detector_postprocess(selected(image, scoring, limits), *image.output_size)
 
 
 def all_detections(
     images: Sequence[ImageProposals], scoring: Callable[[list[Tensor]], Tensor], limits: Limits
 ) -> Detections:
-    """Process one image at a time, and return the detections of all images with contiguous category indices."""
+    """Return the detections of all images, with contiguous category indices, selected one image at a time.
+
+    Args:
+        images: stored boxes and logits of each image.
+        scoring: function from a list with the logits of each stage to scores, such as a ``Scoring``.
+        limits: score threshold, NMS threshold and maximum number of detections per image.
+    """
     with torch.no_grad():
         found = [Detections.from_instances(detections_of(image, scoring, limits), image.image_id) for image in images]
     return Detections.concatenate(found) if found else Detections.empty(masks=False)
@@ -95,12 +112,15 @@ def batch_detections(
     scoring: Callable[[list[Tensor]], Tensor],
     limits: Limits,
 ) -> Detections:
-    """Return the same detections as ``all_detections``, but process many images at once.
+    """Return the detections of all images, with contiguous category indices, but process many images at once.
+
+    The detections are the same as those of ``all_detections``, which takes more time.
 
     Args:
-        images: stored images with P proposals in total.
-        logits: logits (P, L) of each stage, which replace the stored logits.
-        scoring, limits: see ``selected``.
+        images: stored boxes of each image, P boxes (proposals) in total.
+        logits: for each stage, the L logits of each proposal, (P, L). They are used instead of the stored logits.
+        scoring: function from a list with the logits of each stage to scores, such as a ``Scoring``.
+        limits: score threshold, NMS threshold and maximum number of detections per image.
     """
     counts = [len(image.columns["boxes"]) for image in images]
     ends, fast, parts = np.cumsum(counts), applicable(images), []

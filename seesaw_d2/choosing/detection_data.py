@@ -1,4 +1,4 @@
-"""Store the proposals of a detector, and compute AP of new classifiers from these proposals.
+"""Store the proposals of a detector with their features, and compute AP of new classifiers from these features.
 
 Shapes: P proposals, D features, L logits, C categories.
 """
@@ -29,7 +29,7 @@ from seesaw_d2.modeling.iterative_heads import IterativeROIHeads
 
 
 def check_detector(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that new classifiers can be trained on stored features of a detector.
+    """Check that ``tools/choose_loss.py`` can train new classifiers on stored features of the detector.
 
     Raises:
         ConfigError: the detector is not supported, DATASETS.TRAIN or DATASETS.TEST is not a single data set, or both
@@ -64,7 +64,8 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
         folder: output folder with three subfolders. "train" contains proposals of the training images, sampled as in
             training. "held_out" contains the inference proposals of the training images, and "test" those of the test
             images.
-        made_from: see ``ProposalWriter``.
+        made_from: JSON values that identify the proposals, such as hashes of the weights and of the config. If the
+            folder contains proposals with other values, ``ProposalWriter`` raises ConfigError.
         progress: function that takes an iterable, its length and a text, and returns the iterable with a progress bar.
     """
     batches = _Epoch(cfg)
@@ -78,7 +79,10 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
 
 
 class _Epoch:
-    """Iterable over the complete batches of one training epoch."""
+    """Iterable over the batches of one training epoch without the incomplete last batch, but at least one batch.
+
+    The batches are the same in every run, because a negative SEED in the config is replaced by 0.
+    """
 
     def __init__(self, cfg: CfgNode):
         self._cfg = cfg.clone()
@@ -94,22 +98,24 @@ class _Epoch:
 
 
 class DetectionData:
-    """Data for training and evaluating classifiers on the proposals that ``record_detection`` has stored.
+    """Reader of the proposals of a detector, for training and evaluating new classifiers on the stored features.
 
     Args:
         cfg: config of the detector.
-        limits: thresholds of the detector.
+        limits: score threshold, NMS threshold and maximum number of detections per image.
         average_logits: whether the detector is a cascade that averages the logits of its stages. If False, the detector
             averages the probabilities of its stages, or has one stage.
-        folder: the folder of ``record_detection``.
-        folds: number of parts into which the training images are split.
+        folder: folder in which ``record_detection`` has stored the proposals.
+        folds: number of parts (folds) into which the training images are split.
 
     Attributes:
-        num_classes: C.
-        num_stages: number of classifiers.
+        shown: names of the metrics to report.
+        has_background: True, because the losses of a detector model background.
+        num_classes: number of foreground categories.
+        num_stages: number of classifiers, one for each stage of a cascade.
     """
 
-    shown = ("AP", "APr", "APc", "APf")  # the first metric ranks the methods by default
+    shown = ("AP", "APr", "APc", "APf")  # the first metric ranks the losses by default
     has_background = True
 
     def __init__(self, cfg: CfgNode, limits: Limits, average_logits: bool, folder: Path, folds: int):
@@ -119,7 +125,10 @@ class DetectionData:
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the samples of a stage from training images outside of ``fold``, or from all if ``fold`` is None."""
+        """Return the features and labels of the training proposals of a cascade stage, to train its classifier.
+
+        The proposals belong to the training images outside of ``fold``, or to all if ``fold`` is None.
+        """
         stored = self._stage(stage)
         of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
         kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)
@@ -134,21 +143,22 @@ class DetectionData:
         extra: Sequence[str] = (),
         calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
     ) -> dict[str, dict[str, float]]:
-        """Compute AP, APr, APc and APf of new classifiers.
+        """Compute AP, APr, APc and APf of new classifiers from the stored proposals.
 
         Args:
             classifiers, losses: the classifier and the loss of each stage.
             fold: fold of the training images to evaluate. If None, this method evaluates the test images.
-            extra: names of optional metrics of the registry.
-            calibrated: function that takes a scoring and returns its calibrated variants, a dict from label to scoring.
+            extra: names of further metrics, such as "fixed" for AP_fixed.
+            calibrated: function that adds calibrations. It takes a ``Scoring`` (a function from logits to scores), and
+                returns a dict from the label of a calibration to a calibrated ``Scoring``.
 
         Returns:
-            a dict from label to a dict from metric to percent. The labels are those of the calibrated variants, and
-            ``NONE`` for the scores without calibration.
+            a dict from the label of a calibration to a dict from metric to percent. The label "none" stands for the
+            scores without calibration.
         """
         images, evaluated = self._evaluated(fold)
         logits = [logits_of(each, self._features(fold, stage)) for stage, each in enumerate(classifiers)]
-        if self._average_logits:  # like the cascade, apply the last stage to the mean logits
+        if self._average_logits:  # as in inference, score the mean logits with the last stage
             logits, losses, classifiers = [np.mean(logits, axis=0)], losses[-1:], classifiers[-1:]
         own = [each.cpu() for each in classifiers]
         plain = Scoring([loss.cpu().eval() for loss in losses], [None] * len(losses), own)
@@ -159,7 +169,10 @@ class DetectionData:
         return result
 
     def _features(self, fold: int | None, stage: int) -> np.ndarray:
-        """Return the features (P, D) of the proposals in ``fold``, or in the test images if ``fold`` is None."""
+        """Return the features of the inference proposals in a fold of the training images, one row per proposal.
+
+        ``stage`` is the index of the cascade stage. If ``fold`` is None, return the features in the test images.
+        """
         stored = self._part("test" if fold is None else "held_out")
         features = stored.column(f"features{stage}")
         if fold is None:
@@ -168,7 +181,7 @@ class DetectionData:
 
     @functools.cached_property
     def _fold_of(self) -> dict[int, int]:
-        """Return a dict from the id of a training image to its fold."""
+        """Return a dict from the id of a training image to its random fold, which is the same in every run."""
         ids = np.sort(self._part("held_out").image_ids)
         order = np.random.default_rng(0).permutation(len(ids))
         return {int(ids[place]): number % self._folds for number, place in enumerate(order)}

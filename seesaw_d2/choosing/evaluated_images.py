@@ -1,4 +1,4 @@
-"""Evaluate detections in a subset of the images of a registered data set."""
+"""Evaluate detections on a subset of the images of a registered data set, for example on one fold."""
 
 import functools
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 
 
 class EvaluatedImages:
-    """Compute the metrics of ``LongTailEvaluator`` on a subset of the images in a data set.
+    """Compute LVIS's metrics, such as AP and APr, on a subset of the images in a data set.
 
     Args:
-        cfg: see ``LongTailEvaluator.from_config``.
+        cfg: config with DATASETS.TRAIN, which can define the frequency groups, and TEST.
         dataset_name: name of a registered data set with annotations in LVIS or COCO format.
         image_ids: ids of the images to evaluate. Default: all images.
 
@@ -59,7 +59,7 @@ class EvaluatedImages:
         Args:
             detections: detections with contiguous category indices.
             iou_type: "bbox" or "segm".
-            extra: names of optional metrics of the registry.
+            extra: names of further metrics to compute, such as "fixed" for AP_fixed.
 
         Returns:
             a dict from metric to percent.

@@ -1,4 +1,4 @@
-"""Store the features that a trained model computes for the training and test images."""
+"""Store the inputs of a trained model's classifier (features) for the training and test images."""
 
 import hashlib
 import json
@@ -18,14 +18,14 @@ from seesaw_d2.utils.atomic_files import write_text
 
 
 def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
-    """Store the features of the training and test images. If the folder already contains these features, do nothing.
+    """Store the inputs of the classifier (features) for the training and test images, unless they are already stored.
 
     Args:
         cfg, model: config and model of a trained detector or image classifier.
-        folder: output folder.
+        folder: output folder. Its file complete.json identifies the weights, data and settings of the features.
 
     Raises:
-        ConfigError: the folder contains features that depend on other weights, data or settings.
+        ConfigError: the folder contains features that were computed with other weights, data or settings.
     """
     made_from = {"config": data_digest(cfg), "annotations": annotations_of(cfg), "model": digest_of_model(model)}
     path, text = folder / "complete.json", json.dumps(made_from, indent=1)
@@ -45,7 +45,10 @@ def _shown(iterable, total: int, text: str):
 
 
 def data_digest(cfg: CfgNode) -> str:
-    """Return a hash of the config keys on which the stored features depend."""
+    """Return a hash of the config keys on which the stored features depend.
+
+    MODEL.WEIGHTS is not one of them, because ``digest_of_model`` identifies the weights independently of their path.
+    """
     own = cfg.clone()
     own.defrost()
     own.MODEL.WEIGHTS = ""

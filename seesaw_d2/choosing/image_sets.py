@@ -1,4 +1,4 @@
-"""Select the images on which a parameter is chosen, and other images on which metrics are reported."""
+"""Select the images on which a calibration parameter is chosen, and other images on which metrics are reported."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class ImageSet:
     seen: bool = False
 
     def inputs(self, cfg: CfgNode) -> Iterator[dict[str, Any]]:
-        """Yield the model input of each image, a dict in Detectron2's format."""
+        """Yield the model input of each image, a dict in Detectron2's format, in the order of ``image_ids``."""
         loaded = cfg.clone()
         loaded.defrost()
         if cfg.MODEL.LOAD_PROPOSALS and self.dataset in cfg.DATASETS.TRAIN:
@@ -45,12 +45,15 @@ class ImageSet:
 
 
 def whole_set(name: str) -> ImageSet:
-    """Return all images of a data set."""
+    """Return an ``ImageSet`` with all images of the registered data set ``name``."""
     return ImageSet(name, tuple(image_column(load_dataset(name), "image_id").tolist()))
 
 
 def sampled_set(cfg: CfgNode, name: str, count: int, seed: int = 0) -> ImageSet:
-    """Draw at most ``count`` images of a data set at random, and return them in the order of the data set."""
+    """Draw at most ``count`` images of the data set ``name`` at random, and return them in the data set's order.
+
+    ``ImageSet.seen`` is True if the data set is one of DATASETS.TRAIN.
+    """
     ids = np.array(whole_set(name).image_ids)
     if count < len(ids):
         ids = ids[np.sort(np.random.default_rng(seed).permutation(len(ids))[:count])]
@@ -58,7 +61,9 @@ def sampled_set(cfg: CfgNode, name: str, count: int, seed: int = 0) -> ImageSet:
 
 
 def chosen_set(cfg: CfgNode, name: str | None) -> str:
-    """Return the data set on which parameters are chosen: ``name``, or by default the only data set in DATASETS.TRAIN.
+    """Return the name of the data set on which the parameter of a calibration is chosen.
+
+    It is ``name``, the value of the option --choose-on. If ``name`` is None, it is the only data set in DATASETS.TRAIN.
 
     Raises:
         ConfigError: the data set is not registered, or DATASETS.TRAIN does not have exactly one data set.
@@ -75,7 +80,12 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
 
 
 def check_disjoint(chosen: str, reported: str) -> None:
-    """Raise ConfigError if the data set ``chosen`` and the test set ``reported`` share an annotation or image file."""
+    """Raise ConfigError if two data sets share an annotation file or an image file.
+
+    Args:
+        chosen: name of the data set on which the parameter is chosen.
+        reported: name of the test set. Parameters chosen on test images would make the test metrics too high.
+    """
     common = common_files(chosen, reported)
     if common:
         raise ConfigError(
@@ -86,9 +96,13 @@ def check_disjoint(chosen: str, reported: str) -> None:
 
 
 def common_files(first: str, second: str) -> str:
-    """Return the files that two data sets share, as text: the first image files, or else the annotation file.
+    """Return the paths of files that two data sets share, as text for an error message, or "" if there are none.
 
-    If the data sets share no file, return "".
+    The text contains the first shared image files. If the data sets share only the annotation file, the text contains
+    the path of this file.
+
+    Args:
+        first, second: names of the registered data sets.
     """
     files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
     paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
@@ -98,6 +112,9 @@ def common_files(first: str, second: str) -> str:
 
 def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int, ...]]:
     """Split images at random into ``count`` disjoint folds, whose sizes differ by at most 1.
+
+    Returns:
+        the sorted image ids of each fold.
 
     Raises:
         ConfigError: ``count`` is less than 2 or more than the number of images.
@@ -114,10 +131,12 @@ def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int
 def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
     """Return a dict from each data set in DATASETS to a fingerprint of its annotations.
 
-    If CALIBRATION.COUNTS is a file, the dict also has the fingerprint of this file.
+    A fingerprint changes if the file changes: it is the modification time and the size of the annotation file, or a
+    hash of the data set of an image classifier. Stored results are reused only if the fingerprints are equal. If
+    MODEL.ROI_HEADS.CALIBRATION.COUNTS is a file, the dict also contains the fingerprint of this file.
 
     Args:
-        cfg: the config.
+        cfg: config with the data sets.
         names: names of further data sets to include.
     """
     register_datasets(cfg)

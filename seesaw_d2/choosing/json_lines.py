@@ -9,9 +9,12 @@ from seesaw_d2.errors import DataError, OutputError
 
 
 def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Return the values of the complete lines of a file, or [] if the file does not exist.
+    """Return the JSON values in a file with one value per line, or [] if the file does not exist.
 
-    Ignore an incomplete last line, which a killed process may leave. Raise DataError if the file or a line is invalid.
+    An incomplete last line, which a killed process may leave, is ignored.
+
+    Raises:
+        DataError: the file cannot be read, or a complete line is not valid JSON.
     """
     if not os.path.lexists(path):
         return []
@@ -24,7 +27,7 @@ def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def cut_incomplete_line(path: str | os.PathLike) -> None:
-    """Remove an incomplete last line from a file. ``append_line`` then starts a new line."""
+    """Remove an incomplete last line, which a killed process may leave, so that ``append_line`` starts a new line."""
     if os.path.isfile(path):
         os.truncate(path, len(_complete(Path(path).read_bytes())))
 

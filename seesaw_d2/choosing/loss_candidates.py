@@ -1,7 +1,4 @@
-"""List the candidates of a comparison: the losses that fit a model, with hyperparameters and types of classifiers.
-
-Shapes: C categories.
-"""
+"""List the candidates of a loss comparison: losses that support a model, with hyperparameters and classifier types."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -18,18 +15,19 @@ from seesaw_d2.utils.declared_keys import lookup
 
 BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 CLASSIFIERS = {"Linear": "linear", "NormedLinear": "normalized"}
-# Maps the label of a calibration (see ``candidates.Candidate.label``) to a dict from metric to percent.
+# Metrics of a training: a dict from the label of a calibration, such as "NorCal 0.6", or "none" for the scores without
+# calibration, to a dict from metric to percent.
 Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A loss with hyperparameters, and a type of classifier.
+    """One candidate of a loss comparison: a loss with hyperparameters, and a type of classifier.
 
     Attributes:
-        loss: name in the registry.
-        classifier: a key of ``CLASSIFIERS``.
-        values: dict from config key below CLS_LOSS, such as "SEESAW.P", to value.
+        loss: name of the loss, such as "SeesawLoss".
+        classifier: type of the classifier, "Linear" or "NormedLinear".
+        values: dict from config key below MODEL.ROI_BOX_HEAD.CLS_LOSS, such as "SEESAW.P", to value.
     """
 
     loss: str
@@ -38,12 +36,12 @@ class Candidate:
 
     @property
     def method(self) -> tuple[str, str]:
-        """Return the names of loss and classifier. Candidates of the same method differ only in hyperparameters."""
+        """Return the method: loss name and classifier type. Its candidates differ only in hyperparameters."""
         return self.loss, self.classifier
 
     @property
     def name(self) -> str:
-        """Return a name that is unique among the candidates of a comparison."""
+        """Return a name that is unique in a comparison, such as "SeesawLoss, P 0.8, normalized"."""
         texts = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in self.values.items()}
         values = (f"{key.rpartition('.')[2]} {text}" for key, text in texts.items())
         return ", ".join([self.loss, *values, CLASSIFIERS[self.classifier]])
@@ -59,7 +57,7 @@ class Candidate:
         }
 
     def config(self, cfg: CfgNode) -> CfgNode:
-        """Return a copy of a config with ``overrides`` applied."""
+        """Return a copy of a config with the loss, hyperparameters and classifier of this candidate."""
         found = cfg.clone()
         found.defrost()
         for key, value in self.overrides().items():
@@ -70,10 +68,10 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One training of a candidate.
+    """One training with a loss in a comparison of losses.
 
     Attributes:
-        candidate: the candidate.
+        candidate: the loss with its hyperparameters, and the type of classifier to train.
         seed: seed of the training.
         fold: fold of the training images to hold out and evaluate. If None, the trial trains on all training images and
             evaluates the test images.
@@ -85,7 +83,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Return a name that is unique among the trials of a comparison."""
+        """Return a name that is unique among the trainings of a comparison, to find its metrics in a file."""
         part = "test" if self.fold is None else f"fold {self.fold}"
         return f"{self.candidate.name}; seed {self.seed}; {part}"
 
@@ -93,18 +91,18 @@ class Trial:
 def candidates_of(
     data: TrainingData, detector: bool, build: Callable[[Candidate], object], losses: Sequence[str] | None = None
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """List the candidates for a model.
+    """List the combinations of loss, hyperparameters and type of classifier (candidates) to compare for a model.
 
     Args:
-        data: properties of the training data.
+        data: properties of the training data. Losses select the hyperparameter values to compare with them.
         detector: whether the model is a detector, whose loss models background. If False, the model is an image
             classifier.
-        build: function that builds the losses of a candidate, or raises SeesawError.
-        losses: names in the registry. Default: all losses.
+        build: function that builds the loss of a candidate. It raises SeesawError if the model is not supported.
+        losses: names of the losses to compare, such as "SeesawLoss". Default: all losses.
 
     Returns:
-        a list of the candidates that ``build`` accepts, and a dict from the name of each rejected candidate to the
-        reason.
+        a list of the candidates that ``build`` accepts, and a dict from the name of each other candidate to the error
+        message of ``build``.
     """
     found, refused = [], {}
     for name, loss_class in sorted(LOSS_REGISTRY):
@@ -122,12 +120,18 @@ def candidates_of(
 
 
 def _settings(loss_class: type[ClassificationLoss], data: TrainingData, detector: bool) -> list[dict[str, Any]]:
-    """Return the settings of a loss to compare: all combinations of hyperparameters and ways to model background.
+    """Return all combinations of the hyperparameter values of a loss and its ways to model background.
 
-    Each setting is a dict from config key below CLS_LOSS to value.
+    Args:
+        loss_class: the loss.
+        data: properties of the training data, with which the loss selects the values to compare.
+        detector: whether the model is a detector. If False, the model is an image classifier, without background.
+
+    Returns:
+        a list of dicts from config key below MODEL.ROI_BOX_HEAD.CLS_LOSS, such as "SEESAW.P", to value.
     """
     backgrounds = backgrounds_for(loss_class, detector)
-    if "loss" in loss_class.config_keys:  # the wrapped loss defines how background is modelled
+    if "loss" in loss_class.config_keys:  # a loss that wraps another one, which defines how background is modelled
         backgrounds = backgrounds[:1]
     compared = {loss_class.config_keys[name]: values for name, values in loss_class.compared_values(data).items()}
     if len(backgrounds) != 1:

@@ -1,4 +1,4 @@
-"""Train and evaluate candidates with several seeds, in parallel. An interrupted comparison can be resumed."""
+"""Train classifiers with each loss and several seeds in parallel, and evaluate them. Resume after an interruption."""
 
 import functools
 import logging
@@ -34,18 +34,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Stored features, and the settings for training candidates on these features.
+    """Settings for comparing losses: each training trains a new classifier on the stored features of a model.
 
     Attributes:
         cfg: config of the trained model.
         folder: folder of the stored features.
-        folds: number of parts into which the training images are split.
+        folds: number of parts (folds) into which the training images are split.
         iterations: number of iterations of each training.
-        batch: number of samples in a batch.
-        limits: thresholds of the detector, or None if the model is an image classifier.
-        average_logits: see ``DetectionData``.
-        calibrations: names of calibrations. Each trained classifier is evaluated with a few parameter values of each
-            calibration.
+        batch: number of samples (proposals or images) in a batch.
+        limits: score and NMS thresholds of the detector, or None if the model is an image classifier.
+        average_logits: whether the model is a cascade that averages the logits of its stages, not the probabilities.
+        calibrations: names of calibrations, such as "NorCal". Each trained classifier is evaluated with a few parameter
+            values of each calibration.
     """
 
     cfg: CfgNode
@@ -59,11 +59,11 @@ class Comparison:
 
     @property
     def kind(self) -> type[DetectionData] | type[ClassificationData]:
-        """Return the class that reads the stored features of this type of model."""
+        """Return the class that reads the stored features: ``DetectionData`` or ``ClassificationData``."""
         return ClassificationData if self.limits is None else DetectionData
 
     def open(self) -> DetectionData | ClassificationData:
-        """Return the reader of the stored features."""
+        """Open the stored features of the detector or image classifier for training and evaluation."""
         if self.limits is None:
             return ClassificationData(self.cfg, self.folder, self.folds)
         return DetectionData(self.cfg, self.limits, self.average_logits, self.folder, self.folds)
@@ -73,7 +73,7 @@ def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) ->
     """Build the loss of the config for each stage of a model.
 
     Args:
-        cfg: config with the loss and the training data.
+        cfg: config with the loss and the training data. Some losses need the class counts of the training data.
         num_classes: number of classes.
         stages: number of stages, 1 except for cascades.
         detector: whether the losses model background. If False, the model is an image classifier, without background.
@@ -85,20 +85,25 @@ def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) ->
     ]
 
 
-# The reader of the last folder, which the next trials of the process reuse.
+# Maps the last folder of stored features to its reader. All trainings of a worker process share the reader, because
+# reading the annotations takes time.
 _opened: dict[Path, DetectionData | ClassificationData] = {}
 
 
 def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
-    """Train and evaluate the classifiers of a trial.
+    """Train a classifier for each stage of the model, and evaluate these classifiers.
+
+    Args:
+        comparison: settings of all trainings.
+        trial: loss, seed and held-out fold of this training.
 
     Returns:
         a dict with these keys:
 
-        - "metrics": dict from the label of a calibration to a dict from metric to percent. If the training diverged,
-          all metrics that are not NaN are 0.
+        - "metrics": dict from the label of a calibration, or "none", to a dict from metric to percent. If the training
+          diverged, all metrics that are not NaN are 0.
         - "diverged": whether a trained classifier has NaN or infinite weights.
-        - "seconds": duration of the trial.
+        - "seconds": duration of training and evaluation.
     """
     started, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)  # one thread per process, because there is one process per core
@@ -132,18 +137,18 @@ def _zeros(metrics: Mapping[str, float]) -> dict[str, float]:
 def run_trials(
     comparison: Comparison, trials: Sequence[Trial], path: Path, settings: str, workers: int
 ) -> dict[Trial, Metrics]:
-    """Run trials in parallel, with a progress bar. Log a warning with the names of trials that diverged.
+    """Run trainings in parallel, with a progress bar. Log a warning with the names of trainings that diverged.
 
     Args:
-        comparison: stored features and settings.
-        trials: the trials.
-        path: file to which this function appends finished trials. If the file already contains a trial with the same
-            ``settings``, this trial is skipped.
-        settings: digest of all settings, weights and data on which the results depend.
+        comparison: settings of all trainings.
+        trials: loss, seed and held-out fold of each training.
+        path: file to which this function appends finished trainings. Trainings that the file already contains with the
+            same ``settings`` are skipped.
+        settings: hash of all settings, weights and data on which the metrics depend.
         workers: number of processes.
 
     Returns:
-        a dict from trial to metrics.
+        a dict from trial to its metrics: a dict from the label of a calibration to a dict from metric to percent.
     """
     cut_incomplete_line(path)
     rows = [row for row in complete_lines(path) if row["settings"] == settings]
@@ -180,7 +185,15 @@ def _run(comparison: Comparison, trials: Sequence[Trial], workers: int) -> Itera
 
 
 def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate, np.ndarray]:
-    """Return a dict from candidate to an array (S,) of its metric ``name`` without calibration, one value per seed."""
+    """Collect the values of a metric without calibration for each candidate (a loss with hyperparameters).
+
+    Args:
+        results: metrics of each training.
+        name: name of the metric, such as "AP".
+
+    Returns:
+        a dict from candidate to an array with one value for each seed, in the order of the seeds.
+    """
     found: dict[str, list[tuple[int, float]]] = {}
     candidates = {}
     for trial, metrics in results.items():

@@ -1,4 +1,4 @@
-"""Build the content of choose_loss.json: a row for each method with its metrics, with and without calibration.
+"""Build the content of choose_loss.json: the metrics of each loss with each type of classifier, also with calibration.
 
 Shapes: S seeds.
 """
@@ -23,10 +23,10 @@ def ranked(
 
     Args:
         cfg: config of the trained model.
-        ranking: best candidate of each method, in descending order.
-        results: metrics of all candidates on held-out training images.
-        shown: names of the metrics in a row.
-        metric: name of the metric that chooses calibrations.
+        ranking: best candidate (a loss with hyperparameters) of each method (loss and classifier), the best one first.
+        results: metrics of each training on held-out training images.
+        shown: names of the metrics to include, such as "AP" and "APr".
+        metric: name of the metric with which the calibration of each method is chosen.
     """
     best = [entry.candidate for entry in ranking]
     found = {
@@ -43,11 +43,12 @@ def ranked(
 
 
 def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) -> list[dict[str, Any]]:
-    """Return a row for each method that was evaluated on the test images.
+    """Return a dict for each loss that was evaluated on the test images, with its name, config and test metrics.
 
     Args:
-        rows: rows of the ranking, which determine the calibration of each method.
-        results: metrics on the test images.
+        rows: the value of "ranking" in choose_loss.json. It determines the calibration of each loss, so that no
+            calibration is chosen on test images.
+        results: metrics of each training on the test images.
     """
     found = []
     for candidate in dict.fromkeys(trial.candidate for trial in results):
@@ -63,16 +64,18 @@ def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) 
 
 
 def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], str]:
-    """Choose calibrations by the mean of a metric over seeds: one calibration for each seed, and one for all seeds.
+    """Choose the calibration with the highest mean metric over the seeds: once for each seed, and once for all seeds.
 
-    The choice for a seed uses only the other seeds. If several calibrations are equal, the first is chosen.
+    The choice for a seed uses only the metrics of the other seeds, because the metric of a calibration that was chosen
+    on the same images would be too high. If several calibrations are equally good, the first one is chosen.
 
     Args:
-        trials: S >= 2 results of one candidate, one per seed. Each seed was evaluated on different images.
-        metric: the metric to maximize.
+        trials: metrics of S >= 2 trainings with the same loss, one for each seed, from the label of a calibration
+            ("none" or, for example, "NorCal 0.6") to a dict of metrics. Each seed was evaluated on different images.
+        metric: name of the metric to maximize, such as "AP".
 
     Returns:
-        a list of S labels of calibrations, and the label for all seeds.
+        a list of S labels, one for each seed, and the label for all seeds.
     """
     values = np.array([[trial[label][metric] for label in trials[0]] for trial in trials], np.float64)
     values[~np.isfinite(values)] = -1

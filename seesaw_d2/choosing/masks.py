@@ -1,4 +1,4 @@
-"""Compute mask AP of stored proposals for several scorings, with another pass of the model over the images."""
+"""Compute mask AP of stored proposals with several calibrations, with another pass of the model over the images."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -22,18 +22,19 @@ def mask_metrics(
     limits: Limits,
     images: EvaluatedImages,
 ) -> dict[str, dict[str, float]]:
-    """Predict and evaluate masks for the detections that each scoring selects. The backbone runs once per image.
+    """Predict and evaluate the masks of the detections that each calibration gives. The backbone runs once per image.
 
     Args:
-        model: the detector.
+        model: the detector, with a mask head.
         inputs: model inputs in Detectron2's format, one per stored image, in the order of ``stored``.
-        stored: stored proposals of the images.
-        scorings: dict from name to a function that takes an image id and returns the scoring for this image.
-        limits: thresholds of the detector.
-        images: evaluator of the images.
+        stored: boxes and logits of the proposals of the images.
+        scorings: dict from calibration name to a function that takes an image id, and returns the function that
+            computes calibrated scores from the logits in this image. With cross-validation, it depends on the fold.
+        limits: score threshold, NMS threshold and maximum number of detections per image.
+        images: computes the metrics on these images.
 
     Returns:
-        a dict from name to a dict from metric to percent.
+        a dict from calibration name to a dict from metric, such as "AP", to percent.
     """
     found: dict[str, list[Detections]] = {name: [] for name in scorings}
     with torch.no_grad(), inference_context(model):

@@ -1,7 +1,4 @@
-"""Rank candidates, and test whether the best candidate is better than the second.
-
-Shapes: S seeds.
-"""
+"""Rank the compared losses by a metric, and test whether the best one is better than the second."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,26 +7,39 @@ import numpy as np
 
 from seesaw_d2.choosing.loss_candidates import Candidate
 
-# Two-sided 5 % critical values of Student's t distribution with 1, 2, ..., 10 degrees of freedom. Differences over more
-# than 11 seeds use the last value, which is too strict for them by at most 12 %.
+# Two-sided 5 % critical values of Student's t distribution with 1, 2, ..., 10 degrees of freedom, for the t-test in
+# ``Difference.clear``. With more than 11 seeds, the test uses the last value, which exceeds the exact critical value by
+# at most 14 %.
 _CRITICAL_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """A candidate and its values (S,) of the metric that ranks the candidates, one per seed."""
+    """A loss and its values of the metric that ranks the losses.
+
+    Attributes:
+        candidate: the loss with hyperparameters and a type of classifier.
+        values: the metric that ranks the losses, such as AP, an array with one value for each seed. NaN if undefined.
+    """
 
     candidate: Candidate
     values: np.ndarray
 
     @property
     def mean(self) -> float:
-        """Return the mean over the seeds, ignoring NaN, or -inf if all values are NaN."""
+        """Return the mean of ``values`` over the seeds, ignoring NaN, or -inf if all values are NaN."""
         return float(np.nanmean(self.values)) if np.isfinite(self.values).any() else float("-inf")
 
 
 def rank(found: Mapping[Candidate, np.ndarray]) -> list[Ranked]:
-    """Return the candidate of each method with the highest mean over the seeds, in descending order of the means."""
+    """Rank the methods (pairs of loss and type of classifier) by the mean of a metric over the seeds.
+
+    Args:
+        found: dict from candidate (a method with hyperparameters) to an array of the metric, one value for each seed.
+
+    Returns:
+        the best candidate of each method, in descending order of the means.
+    """
     best: dict[tuple[str, str], Ranked] = {}
     for candidate, values in found.items():
         entry = Ranked(candidate, values)
@@ -40,12 +50,12 @@ def rank(found: Mapping[Candidate, np.ndarray]) -> list[Ranked]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Summary of the metric differences between two candidates, paired by seed.
+    """Summary of the metric differences between two losses that were trained with the same seeds.
 
     Attributes:
-        mean, deviation: mean and standard deviation of the differences.
-        wins: number of positive differences.
-        count: number of differences. Seeds without a value of both candidates have no difference.
+        mean, deviation: mean and standard deviation of the differences over the seeds.
+        wins: number of seeds with a positive difference.
+        count: number of seeds with a difference. Seeds for which a metric is NaN are not counted.
     """
 
     mean: float
@@ -55,7 +65,7 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Return True if all differences are positive, and a t-test (two-sided, 5 %) finds that their mean is not 0."""
+        """Return True if the first loss wins with every seed, and its lead is significant (two-sided t-test at 5 %)."""
         if not self.wins == self.count > 1:
             return False
         critical = _CRITICAL_T[min(self.count - 1, len(_CRITICAL_T)) - 1]
@@ -63,9 +73,10 @@ class Difference:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """Summarize the differences ``first - second`` of two arrays (S,) of metrics, paired by seed.
+    """Summarize the differences ``first - second`` of a metric over the seeds. Seeds with NaN are ignored.
 
-    Seeds for which a metric is NaN are ignored.
+    Args:
+        first, second: arrays with the metric of two losses, one value for each seed, in the same order of the seeds.
     """
     values = (first - second)[np.isfinite(first - second)]
     mean = float(np.mean(values)) if len(values) else float("nan")

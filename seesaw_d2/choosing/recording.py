@@ -1,4 +1,4 @@
-"""Run inference, and store the logits and boxes of all proposals of each image before score threshold and NMS.
+"""Run a detector, and store the logits and boxes of all proposals of each image, before score threshold and NMS.
 
 Shapes: R proposals of an image, L logits, D features of the box head.
 """
@@ -24,7 +24,7 @@ from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
 
 
 def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
-    """Return the box predictors of a model, one per stage.
+    """Return the box predictors of a two-stage detector: one, or one for each stage of a cascade.
 
     Raises:
         ConfigError: the model is not a two-stage detector with this project's box predictor.
@@ -39,20 +39,25 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
 
 
 def limits_of(model: nn.Module) -> Limits:
-    """Return the thresholds that select the detections of a model. A cascade uses the thresholds of its last stage."""
+    """Return the score threshold, NMS threshold and maximum number of detections of a detector.
+
+    In a cascade, the box predictor of the last stage defines these values.
+    """
     last = box_predictors(model)[-1]
     return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
 
 
 def scoring_of(model: nn.Module, calibrated: bool = True) -> Scoring:
-    """Return the scoring of a model, with copies of its losses and classifiers on the CPU.
+    """Return the function with which a detector computes scores from logits, as a ``Scoring``.
+
+    The function uses copies of the detector's losses, calibrations and classifiers on the CPU.
 
     Args:
         model: a two-stage detector.
-        calibrated: whether to include the calibration of the model.
+        calibrated: whether the function applies the calibration of the model. If False, it computes plain scores.
     """
     predictors = box_predictors(model)
-    if getattr(model.roi_heads, "average", "") == "logits":  # the last predictor scores the mean logits
+    if getattr(model.roi_heads, "average", "") == "logits":  # then only the last predictor converts logits to scores
         predictors = predictors[-1:]
     return Scoring(
         [_on_cpu(each.cls_loss) for each in predictors],
@@ -66,7 +71,7 @@ def _on_cpu(module):
 
 
 def digest_of_model(model: nn.Module) -> str:
-    """Return a hash of all parameters and persistent buffers of a model."""
+    """Return a hash of all parameters and persistent buffers of a model, which identifies its weights."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
@@ -82,20 +87,23 @@ def record(
     *,
     features: bool = False,
 ) -> StoredProposals:
-    """Run a model on images and store the proposals. To resume an interrupted call, call this function again.
+    """Run a model on images, and store the logits and boxes of all proposals.
 
-    ROI heads of other projects may compute scores in a different way. Therefore this function checks the first image:
-    it compares the scores of the model's detections with scores computed from the stored logits.
+    To resume an interrupted call, call this function again. ROI heads of other projects may compute scores in a
+    different way. Therefore this function checks the first image: it compares the scores of the model's detections with
+    scores computed from the stored logits.
 
     Args:
         model: a two-stage detector. This function sets the model to evaluation mode and restores the mode at the end.
             The stored logits do not depend on the calibration of the model.
         inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify the images and their
             order.
-        folder: output folder, as in ``ProposalWriter``.
-        made_from: see ``ProposalWriter``. This function adds the digest of the model.
-        features: if True, also store two columns for each stage i. ``features{i}``, (R, D) float16, are the inputs of
-            the classifier. ``rois{i}``, (R, 4), are the pooled boxes in pixels of the resized image.
+        folder: output folder. It is new or empty, or contains proposals of an interrupted call.
+        made_from: JSON values that identify the proposals, to recognize an interrupted call. This function adds a hash
+            of the model.
+        features: if True, also store two arrays for the R proposals of an image and each stage i. ``features{i}``,
+            (R, D) float16, are the D inputs of the classifier. ``rois{i}``, (R, 4), are the boxes from which the model
+            pooled these features, in pixels of the resized image.
 
     Raises:
         ConfigError: the model is not supported, or ``folder`` contains other files or other proposals.
@@ -119,6 +127,11 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
     """Raise ConfigError if scores computed from the stored logits differ from the scores of the model's detections.
 
     Boxes are not compared, because rounding errors on a GPU can change the order of detections with similar scores.
+
+    Args:
+        image: logits and boxes of the proposals of an image.
+        expected: the model's detections in this image.
+        model: the detector.
     """
     found = detections_of(image, scoring_of(model), limits_of(model)).scores
     number = min(len(found), len(expected))
@@ -132,7 +145,13 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
 
 
 class _Recorder:
-    """Record the inputs (features, boxes) and outputs (logits, boxes) of the box predictors in a forward pass."""
+    """Record what the box predictors of a detector read and return in a forward pass: features, logits and boxes.
+
+    Args:
+        model: a two-stage detector.
+        features: whether to record the inputs of the box predictors, too (features and boxes of the proposals). If
+            False, only the logits of each stage and the predicted boxes are recorded.
+    """
 
     def __init__(self, model: nn.Module, features: bool):
         self._model, self._features = model, features
@@ -141,7 +160,11 @@ class _Recorder:
         self._size = (0, 0)
 
     def run(self, each: dict[str, Any]) -> tuple[ImageProposals, Any]:
-        """Run the model on a model input of one image. Return the proposals and the detections of the image."""
+        """Run the model on one image, given as a dict in Detectron2's format. Call this method within ``watching``.
+
+        Returns:
+            the recorded proposals, and the detections of the model.
+        """
         self._columns.clear()
         output = self._model([each])[0]["instances"].to("cpu")
         columns = {name: self._array(name, value) for name, value in self._columns.items()}
@@ -154,7 +177,10 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Record the box predictors in this context, and disable the model's masks and keypoints."""
+        """Record the inputs and outputs of the box predictors in each forward pass within this context.
+
+        The heads for masks and keypoints are disabled in the context to save time.
+        """
         heads, before = self._model.roi_heads, {}
         handles = []
         try:
@@ -177,7 +203,7 @@ class _Recorder:
                 setattr(heads, name, value)
 
     def _watch(self, predictor: SeesawBoxPredictor) -> None:
-        """Replace ``predict_probs`` and ``predict_boxes`` of a box predictor by versions that record their values."""
+        """Replace the methods ``predict_probs`` and ``predict_boxes`` by versions that record logits and boxes."""
         probs, boxes = predictor.predict_probs, predictor.predict_boxes
 
         def predict_probs(predictions, proposals):

@@ -12,27 +12,34 @@ from torch import Tensor
 from seesaw_d2.choosing.stored_proposals import ImageProposals
 from seesaw_d2.evaluation.detections import Detections
 
-# The NMS in this module compares all pairs of proposals of an image. With more proposals per image, torchvision's NMS
-# is faster.
+# This module's NMS is used only for images with at most this number of proposals, because it compares all pairs of
+# proposals. With more proposals, torchvision's NMS is faster.
 MOST_PROPOSALS = 128
 
 
 def applicable(images: Sequence[ImageProposals]) -> bool:
-    """Return True if box regression is class-agnostic and each image has at most MOST_PROPOSALS proposals."""
+    """Return True if ``shared_box_detections`` supports the images.
+
+    All categories must share one box per proposal (class-agnostic box regression), and each image must have at most
+    MOST_PROPOSALS proposals.
+    """
     return all(len(each.columns["boxes"]) <= MOST_PROPOSALS and each.columns["boxes"].shape[1] == 4 for each in images)
 
 
 def shared_box_detections(
     images: Sequence[ImageProposals], scores: Tensor, score_thresh: float, nms_thresh: float, topk: int
 ) -> Detections:
-    """Return the same detections as ``fast_rcnn_inference`` and ``detector_postprocess``, for many images at once.
+    """Return the same detections as Detectron2's ``fast_rcnn_inference``, but process many images at once.
 
-    IoUs can differ by rounding errors, because torchvision's ``batched_nms`` shifts the boxes of each category.
+    The boxes are in pixels of the image files, as after ``detector_postprocess``. IoUs can differ from Detectron2's by
+    rounding errors, because torchvision's ``batched_nms`` shifts the boxes of each category.
 
     Args:
-        images: images for which ``applicable`` returns True.
-        scores: (P, C + 1) scores of the proposals of all images, background last.
-        score_thresh, nms_thresh, topk: see ``Limits``.
+        images: images with one box per proposal, for which ``applicable`` returns True.
+        scores: (P, C + 1) scores of the P proposals of all images for C categories and, in the last column, background.
+        score_thresh: minimum score of a detection.
+        nms_thresh: IoU threshold of NMS.
+        topk: maximum number of detections per image. If negative, all detections are kept.
 
     Returns:
         detections with contiguous category indices.
@@ -45,7 +52,16 @@ def shared_box_detections(
 
 
 def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return clipped boxes (I, R, 4) and scores (I, C, R). Padding and proposals with NaN or infinity have score -1."""
+    """Copy the boxes and scores of all images to one tensor each. Images with fewer proposals are padded.
+
+    Args:
+        images: I images with a box for each proposal.
+        rows: scores (number of proposals, C + 1) of each image, for C categories and background.
+
+    Returns:
+        boxes (I, R, 4), clipped to the image, and scores (I, C, R), where R is the largest number of proposals.
+        Padding, and proposals with NaN or infinity, have the score -1.
+    """
     largest = max(len(each) for each in rows)
     boxes = torch.zeros(len(images), largest, 4)
     scores = torch.full((len(images), rows[0].shape[1] - 1, largest), -1.0)
@@ -60,15 +76,16 @@ def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[T
 
 
 def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_thresh: float) -> Tensor:
-    """Return the scores that NMS keeps. NMS runs separately for each image and category.
+    """Run NMS separately for each image and category, on all images and categories at once.
 
     Args:
-        boxes: (I, R, 4) XYXY boxes, shared by all categories.
-        scores: (I, C, R).
-        score_thresh, nms_thresh: see ``Limits``.
+        boxes: (I, R, 4) XYXY boxes of R proposals in each of I images, shared by all categories.
+        scores: (I, C, R) scores of the proposals for C categories.
+        score_thresh: scores up to this value are discarded before NMS.
+        nms_thresh: a proposal is discarded if its IoU with a proposal of higher score is larger than this value.
 
     Returns:
-        (I, C, R) bool, True for the scores above ``score_thresh`` that NMS keeps.
+        (I, C, R) bool, True for the scores that are kept.
     """
     low, high = (combine(boxes[:, :, None], boxes[:, None]) for combine in (torch.maximum, torch.minimum))
     sides = (high[..., 2:] - low[..., :2]).clamp(min=0)
@@ -78,7 +95,7 @@ def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_th
     alive = scores > score_thresh
     order = scores.argsort(dim=2, descending=True, stable=True)
     for rank in range(int(alive.sum(dim=2).max()) if alive.numel() else 0):
-        box = order[:, :, rank : rank + 1]  # (I, C, 1)
+        box = order[:, :, rank : rank + 1]  # (I, C, 1), the proposal with this rank in each image and category
         hidden = close.gather(1, box.expand(-1, -1, boxes.shape[1]))
         alive &= ~(hidden & alive.gather(2, box))
     return alive
@@ -87,7 +104,11 @@ def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_th
 def _best(images: Sequence[ImageProposals], boxes: Tensor, scores: Tensor, topk: int) -> Detections:
     """Return the ``topk`` highest-scoring detections of each image, with boxes in pixels of the image files.
 
-    Scores below 0 mark proposals without a detection. If ``topk`` is negative, return all detections.
+    Args:
+        images: I images.
+        boxes: (I, R, 4) boxes of R proposals in pixels of the resized images.
+        scores: (I, C, R) scores of the proposals for C categories. Negative scores are not detections.
+        topk: maximum number of detections per image. If negative, return all detections.
     """
     flat = scores.flatten(1)
     found, place = flat.topk(flat.shape[1] if topk < 0 else min(topk, flat.shape[1]))

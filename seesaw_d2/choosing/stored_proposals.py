@@ -29,9 +29,10 @@ class ImageProposals:
         image_id: id in the annotation file.
         size: (height, width) of the resized image.
         output_size: (height, width) of the image file.
-        columns: dict from name to array (R, width). "boxes", (R, 4 K) float32, are XYXY boxes in pixels of the resized
-            image, not clipped to the image. "logits0", "logits1", ..., each (R, L), are the logits of the stages.
-            The docstrings of ``record`` and ``record_training`` describe the other columns.
+        columns: dict from name to array with a row for each of R proposals. "boxes", (R, 4 K) float32, are K XYXY boxes
+            per proposal (1, or one per category) in pixels of the resized image, not clipped to the image. "logits0",
+            "logits1", ..., each (R, L), are the L logits of each cascade stage. The docstrings of ``record`` and
+            ``record_training`` describe the other columns.
     """
 
     image_id: int
@@ -41,17 +42,25 @@ class ImageProposals:
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """Return the logits of each stage, a list of arrays (R, L)."""
+        """Return the logits of each cascade stage, a list of arrays (number of proposals, number of logits)."""
         return [self.columns[name] for name in _stages(self.columns)]
 
 
 def _stages(columns: Iterable[str]) -> list[str]:
-    """Return the names of the columns with logits, in order of the stages."""
+    """Return the column names "logits0", "logits1", ... among ``columns``, one for each cascade stage, in order."""
     return sorted(name for name in columns if name.removeprefix("logits").isdigit())
 
 
 class StoredProposals(Sequence[ImageProposals]):
-    """Sequence of the images that ``ProposalWriter`` has written to a folder, with memory-mapped arrays.
+    """Read the proposals that ``ProposalWriter`` has written to a folder, as a sequence of images.
+
+    The arrays are memory-mapped, so that data sets larger than the memory can be read.
+
+    Args:
+        folder: the folder.
+
+    Attributes:
+        description: content of proposals.json: columns, identification of the proposals, and settings of the writer.
 
     Raises:
         DataError: the folder contains no stored proposals, or the files are inconsistent.
@@ -89,11 +98,18 @@ class StoredProposals(Sequence[ImageProposals]):
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """Return the stored logits of each stage, memory-mapped arrays (P, L)."""
+        """Return the logits of each cascade stage, memory-mapped arrays (number of all proposals, number of logits)."""
         return [self.column(name) for name in _stages(self.description["columns"])]
 
     def column(self, name: str) -> np.ndarray:
-        """Return a column for the proposals of all images, a memory-mapped array (P, width)."""
+        """Return one kind of data for the proposals of all images, a memory-mapped array with one row per proposal.
+
+        Args:
+            name: name of the data, such as "boxes" or "logits0" (see ``ImageProposals.columns``).
+
+        Raises:
+            DataError: the file is missing or too short.
+        """
         if name not in self._columns:
             dtype, width = self.description["columns"][name]
             rows, path = int(self._starts[-1]), _file(self.folder, name)
@@ -107,14 +123,14 @@ class StoredProposals(Sequence[ImageProposals]):
 
 
 class ProposalWriter:
-    """Append the proposals of images to a folder.
+    """Append the proposals of images to a folder. ``StoredProposals`` reads the folder.
 
     To resume an interrupted program, create a new writer. The writer continues after the last complete image.
 
     Args:
         folder: a new or empty folder, or a folder that another writer with the same ``made_from`` has created.
-        made_from: JSON values that identify the proposals, such as digests of the weights and of the image ids.
-        settings: JSON values to store in ``StoredProposals.description``.
+        made_from: JSON values that identify the proposals, such as hashes of the weights and of the image ids.
+        settings: further JSON values to store in proposals.json (``StoredProposals.description``).
 
     Attributes:
         written: number of complete images in the folder.
@@ -136,7 +152,11 @@ class ProposalWriter:
             self._continue()
 
     def _continue(self) -> None:
-        """Check that the folder contains proposals of the same ``made_from``, and remove an incomplete last image."""
+        """Continue a folder of an interrupted program: remove its incomplete last image, and count its images.
+
+        Raises:
+            ConfigError: the folder contains other files, or proposals with another ``made_from``.
+        """
         try:
             found = _read_description(self.folder)
         except DataError as error:
@@ -158,7 +178,12 @@ class ProposalWriter:
             os.truncate(_file(self.folder, name), rows * width * np.dtype(dtype).itemsize)
 
     def add(self, image: ImageProposals) -> None:
-        """Append an image. Raise OutputError if the folder cannot be written, for example because the disk is full."""
+        """Append the proposals of an image.
+
+        Raises:
+            OutputError: the folder cannot be written, for example because the disk is full.
+            ValueError: the names, types or widths of the columns differ from those of the first image.
+        """
         columns = {name: [str(array.dtype), array.shape[1]] for name, array in image.columns.items()}
         if self._description["columns"] is None:
             self._description["columns"] = columns
@@ -196,9 +221,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def _read_images(folder: Path) -> list[dict[str, Any]]:
-    """Return the entries that ``ProposalWriter.add`` has written, one per image.
+    """Return a dict for each stored image: image id, size, output size, and number of proposals.
 
-    Ignore an incomplete last line, which a killed process may leave.
+    An incomplete last line, which a killed process may leave, is ignored.
     """
     path = folder / _IMAGES
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Evaluate stored proposals in parallel with several ways to compute scores (``Scoring``)."""
+"""Evaluate stored proposals in parallel with several calibrations, which rescale the class scores."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.utils.worker_processes import worker_map
 
-# Metrics to compute and store. Tables list them in this order.
+# Metrics in percent that are computed for each calibration and stored in calibration.json. Tables use this order.
 METRICS = ("AP", "APr", "APc", "APf", "AP_fixed", "APr_fixed", "APc_fixed", "APf_fixed")
 Metrics = dict[str, float]
 ImageIds = tuple[int, ...]
@@ -26,13 +26,13 @@ ImageIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stored:
-    """Stored proposals of a data set, and the settings for evaluating these proposals.
+    """Location of the stored proposals of a data set, and the settings for evaluating these proposals.
 
     Attributes:
         cfg: config of the detector.
-        dataset: name of the data set.
+        dataset: name of the registered data set, with ground truth.
         folder: folder of the stored proposals.
-        limits: thresholds that select detections.
+        limits: score threshold, NMS threshold and maximum number of detections per image.
     """
 
     cfg: CfgNode
@@ -43,13 +43,13 @@ class Stored:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Task for a worker process: compute detections with several scorings, and evaluate them.
+    """Task for a worker process: compute detections with one or more score functions, and evaluate them.
 
     Attributes:
-        scorings: S ways to compute scores from the stored proposals.
-        results: the evaluations to compute. Each evaluation is a list of pairs (index of a scoring, image ids). The
-            scoring of a pair is used for the images of this pair. The metrics are computed over the images of all
-            pairs.
+        scorings: functions that compute scores from the stored logits.
+        results: the evaluations to compute. Each evaluation is a list of pairs (index of a score function, image ids).
+            The score function of a pair is used for the images of this pair. The metrics are computed over the images
+            of all pairs. Example: ``[[(0, ids)]]`` evaluates the first score function on the images ``ids``.
     """
 
     scorings: Sequence[Scoring]
@@ -57,7 +57,15 @@ class Work:
 
 
 def compute(stored: Stored, work: Work) -> list[Metrics]:
-    """Return the metrics of each evaluation in ``work.results``, in percent, or NaN for groups without objects."""
+    """Compute the metrics of each evaluation in ``work.results``. Worker processes call this function.
+
+    Args:
+        stored: location of the stored proposals, and evaluation settings.
+        work: the score functions, and the images to evaluate with each of them.
+
+    Returns:
+        for each evaluation, a dict from metric to percent. Metrics of frequency groups without objects are NaN.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one thread per process, because there is one process per core
     try:
@@ -80,7 +88,7 @@ _read_once: dict[tuple, EvaluatedImages] = {}
 
 
 def _evaluated(stored: Stored, image_ids: ImageIds) -> EvaluatedImages:
-    """Return an evaluator of the images. The last evaluator is cached, to avoid reading the ground truth repeatedly."""
+    """Return the evaluation of the images. The last result is cached, to avoid reading the ground truth repeatedly."""
     key = (stored.folder, stored.dataset, image_ids)
     if key not in _read_once:
         _read_once.clear()
@@ -89,7 +97,14 @@ def _evaluated(stored: Stored, image_ids: ImageIds) -> EvaluatedImages:
 
 
 def run_all(stored: Stored, works: Sequence[Work], workers: int, title: str) -> Iterator[list[Metrics]]:
-    """Run ``compute`` for each task in parallel, and yield the results in order, with a progress bar."""
+    """Run ``compute`` for each task in parallel, and yield the metrics of each task in order, with a progress bar.
+
+    Args:
+        stored: location of the stored proposals, and evaluation settings.
+        works: the tasks.
+        workers: maximum number of processes.
+        title: text of the progress bar.
+    """
     workers = min(workers, max(len(works), 1))
     with worker_map(workers, fork=False) as parallel:
         results = parallel(compute, [stored] * len(works), works)
@@ -99,18 +114,18 @@ def run_all(stored: Stored, works: Sequence[Work], workers: int, title: str) -> 
 def sweep(
     stored: Stored, candidates: Sequence[Candidate], subsets: Sequence[ImageIds], path: str | Path, workers: int
 ) -> dict[str, list[Metrics]]:
-    """Evaluate each candidate on each subset of the images, in parallel.
+    """Evaluate each candidate (a calibration with one parameter value) on each subset of the images, in parallel.
 
     Args:
-        stored: stored proposals.
-        candidates: the candidates.
+        stored: location of the stored proposals, and evaluation settings.
+        candidates: the calibrations to evaluate, each with each value of its parameter.
         subsets: image ids of each subset.
-        path: file to which this function appends finished candidates. Candidates that the file already contains are
-            skipped.
+        path: file to which this function appends the metrics of each candidate. Candidates that the file already
+            contains, after an interruption, are skipped.
         workers: number of processes.
 
     Returns:
-        a dict from the label of a candidate to its metrics on each subset.
+        a dict from ``Candidate.label``, such as "NorCal 0.6", to a list of metrics, one dict for each subset.
     """
     cut_incomplete_line(path)
     finished = {row["label"]: row["metrics"] for row in complete_lines(path)}

@@ -37,14 +37,14 @@ def record_training(
 
     Args:
         model: a two-stage detector.
-        predictors: result of ``box_predictors``.
+        predictors: the box predictors of the model, one for each stage of a cascade (see ``box_predictors``).
         batches: batches of the training loader, with ground truth. ``made_from`` must identify the images in order.
-        folder: output folder with a subfolder of stored proposals for each stage. The columns are:
+        folder: output folder with a subfolder for each stage. For the R proposals of an image, it stores:
 
             - "boxes": (R, 4) float32, the proposals in pixels of the resized image.
-            - "features": (R, D) float16, the inputs of the classifier.
-            - "labels": (R, 1) int64, the category index, or C for background.
-        made_from: see ``ProposalWriter``.
+            - "features": (R, D) float16, the D inputs of the classifier.
+            - "labels": (R, 1) int64, the category index, or the number of categories for background.
+        made_from: JSON values that identify the proposals, to recognize an interrupted call.
         seed: seed for sampling proposals.
 
     Returns:
@@ -84,9 +84,10 @@ def _split(batch, features, proposals) -> list[ImageProposals]:
 
 @contextlib.contextmanager
 def _labelling(model: nn.Module) -> Iterator[None]:
-    """Set the model to training mode in this context, and disable its masks and keypoints.
+    """Set the model to training mode in this context, so that it samples and labels proposals.
 
-    Batch normalization and dropout are in evaluation mode.
+    Batch normalization and dropout are in evaluation mode, so that they do not change buffers and features. The heads
+    for masks and keypoints are disabled to save time.
     """
     modes = {module: module.training for module in model.modules()}
     heads = model.roi_heads
@@ -108,9 +109,11 @@ def _labelling(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watching(predictors: Sequence[SeesawBoxPredictor]) -> Iterator[list[list[Any]]]:
-    """Record the inputs of the box predictors in this context, and disable their losses.
+    """Record the features and labelled proposals of each stage in this context, and disable the losses.
 
-    Yield a list with an entry for each stage: a list of the features (N, D) and the proposals of the last batch.
+    Yields:
+        a list with a pair for each stage, which each forward pass replaces: the features of the sampled proposals of
+        the batch, one row per proposal, and the proposals with labels, one ``Instances`` per image.
     """
     found: list[list[Any]] = [[None, None] for _ in predictors]
     handles = []

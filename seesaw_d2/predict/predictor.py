@@ -35,8 +35,7 @@ class BatchPredictor:
     images are faster only if most images have the same size, like video frames.
 
     Args:
-        cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error. Detectron2's
-            DefaultPredictor only logs a warning.
+        cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error.
         batch_size: maximum number of images in a batch, >= 1.
         dtype: autocast dtype of the layers, "float32", "bfloat16" or "float16". Weights, box decoding, NMS and mask
             pasting always use float32, because bfloat16 is too coarse for coordinates.

@@ -1,4 +1,4 @@
-"""Check the sizes in an archive of NumPy arrays before unpacking the archive."""
+"""Check the sizes in an archive of NumPy arrays (.npz) before unpacking it, so that a small file cannot fill memory."""
 
 import zipfile
 
@@ -10,15 +10,15 @@ from seesaw_d2.utils.messages import shown
 # Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. Without a
 # limit, a small file could fill the memory, because deflate compresses an array of zeros by a factor of 1030.
 MAX_RATIO = 200
-_ALWAYS = 64 << 20  # unpacked size in bytes up to which any ratio is accepted
+_ALWAYS = 64 << 20  # an archive with at most this unpacked size in bytes is accepted with any ratio
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
-    """Check the sizes in a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
+    """Check that a .npz file can be unpacked without filling the memory, and that its arrays match their headers.
 
     Args:
-        archive: the open file.
+        archive: the open file, written by ``numpy.savez`` or ``numpy.savez_compressed``.
         path: path of the file, for messages.
 
     Raises:

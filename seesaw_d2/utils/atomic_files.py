@@ -52,7 +52,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
                 os.fsync(file.fileno())
             umask = os.umask(0)
             os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp allows only the owner to read
+            os.chmod(temporary, 0o666 & ~umask)  # only the owner can read files of mkstemp
             os.replace(temporary, path)
             temporary = None
             _sync_folder(folder)
@@ -95,9 +95,10 @@ def _sync_folder(folder: str) -> None:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the exception itself if it is an OSError, or the OSError that caused a RuntimeError, or None.
+    """Return the OSError behind an exception, such as a full disk, or None if there is none.
 
-    For example, ``torch.save`` raises a RuntimeError that an OSError caused.
+    It is the exception itself, or the cause of a RuntimeError. For example, ``torch.save`` raises a RuntimeError if
+    writing raises an OSError.
     """
     while error is not None and not isinstance(error, OSError):
         error = (error.__cause__ or error.__context__) if isinstance(error, RuntimeError) else None
@@ -123,7 +124,7 @@ def _free(folder: str) -> int | None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file atomically (see ``atomic_file``)."""
+    """Write a text file atomically: after a failure, an existing file keeps its old content. See ``atomic_file``."""
     with atomic_file(path) as file:
         file.write(text.encode())
 

@@ -16,13 +16,15 @@ from seesaw_d2.utils.json_reading import load_json_object
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Description of the files in the folder of a generated data set. Programs recognize such a folder by its files.
+    """Description of the files in the folder of a generated data set.
+
+    A program replaces a folder only if all its files match this description, so that it never deletes users' files.
 
     Attributes:
-        record: name of the record file, a JSON file with the entries "settings" and "contents".
+        record: name of the record file, a JSON file with the keys "settings" and "contents" at the top level.
         kind: name of the data set, for messages.
-        contents: example of the entry "contents" in the record file. The entry must have the same keys and types as the
-            example. The key "" in the example stands for any keys.
+        contents: example of the value of "contents" in the record file. The value must have the same keys and types as
+            the example. The key "" in the example stands for any keys.
         files: pattern that matches the relative path of every file in the folder.
     """
 
@@ -34,6 +36,10 @@ class FolderLayout:
 
 def read_record(root: Path, layout: FolderLayout) -> dict | None:
     """Return the content of the record file in a folder, or None if the folder does not exist or is empty.
+
+    Args:
+        root: the folder of a generated data set.
+        layout: name and required content of the record file.
 
     Raises:
         DataError: the folder is not empty, but has no valid record file, or ``root`` is not a folder.
@@ -53,7 +59,10 @@ def read_record(root: Path, layout: FolderLayout) -> dict | None:
 
 
 def _fits(value: Any, example: Any) -> bool:
-    """Return whether a value from a JSON file has the same keys and types as an example."""
+    """Return whether a value from a JSON file has the same keys and types as an example, also in nested values.
+
+    The key "" in the example stands for any keys. A list in the example has one element, which all elements must match.
+    """
     if isinstance(example, Mapping):
         if not isinstance(value, dict) or (value.keys() != example.keys() and "" not in example):
             return False
@@ -64,7 +73,7 @@ def _fits(value: Any, example: Any) -> bool:
 
 
 def _check_replaceable(root: Path, layout: FolderLayout) -> None:
-    """Raise DataError if replacing the folder would delete a file that does not belong to the data set."""
+    """Raise DataError if replacing the folder would delete a file that does not match ``layout``, such as a user's."""
     read_record(root, layout)
     for folder, inner, files in os.walk(root):
         links = [name for name in inner if os.path.islink(os.path.join(folder, name))]
@@ -76,10 +85,14 @@ def _check_replaceable(root: Path, layout: FolderLayout) -> None:
 
 @contextmanager
 def atomic_folder(root: Path, layout: FolderLayout) -> Iterator[Path]:
-    """Yield a temporary folder, and rename it to ``root`` after the ``with`` block.
+    """Yield a temporary folder for the files of a data set, and rename it to ``root`` after the ``with`` block.
 
     If the block raises an exception, the temporary folder is removed, and ``root`` stays unchanged. If the process is
-    killed, the temporary folder can remain. Its name starts with a dot.
+    killed, the temporary folder can remain next to ``root``. Its name starts with a dot.
+
+    Args:
+        root: the folder to create or replace.
+        layout: description of the files that an existing folder may contain.
 
     Raises:
         DataError: ``root`` is neither missing, nor an empty folder, nor a folder with this layout.
@@ -91,7 +104,7 @@ def atomic_folder(root: Path, layout: FolderLayout) -> Iterator[Path]:
         fresh = work / "new"
         fresh.mkdir()
         yield fresh
-        _check_replaceable(root, layout)  # check again, because another process may have written to the folder
+        _check_replaceable(root, layout)  # check again, because the folder may have changed since
         if root.exists():
             root.rename(work / "old")
         os.replace(fresh, root)

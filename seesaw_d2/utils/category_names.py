@@ -49,7 +49,7 @@ def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
 
 
 def kept_entry(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict with only the class names of a checkpoint, or {} if the checkpoint has no class names."""
+    """Return a dict with only the class names of a checkpoint, to copy them to another file, or {} without names."""
     return {ENTRY: content[ENTRY]} if ENTRY in content else {}
 
 
@@ -62,9 +62,9 @@ def check_order(
     contains two such names, only identical names are considered equal.
 
     Args:
-        first, second: the class names.
+        first, second: the two lists of class names.
         error: the exception type to raise.
-        other_data: whether the lists may contain different classes, for example because a training starts from weights
+        other_data: whether the lists may contain different classes. This is the case if a training starts from weights
             for another data set.
 
     Returns:
@@ -95,18 +95,20 @@ def check_order(
 
 
 def check_checkpoint(found: Categories | None, expected: Categories | None, *, must_fit: bool = True) -> str:
-    """Compare the class names of a checkpoint with the class names of a data set. See ``check_order``.
+    """Check that the class names of a checkpoint have the same order as those of a data set.
 
     Args:
         found: class names of the checkpoint, or None if unknown.
         expected: class names of the data set, or None if unknown. Unknown names are not compared.
-        must_fit: whether all weights are used, so that a different number of classes is an error.
+        must_fit: whether both must have the same number of classes, because all weights of the checkpoint are used. If
+            False, the checkpoint may belong to another data set.
 
     Returns:
         a warning if names differ, but this is not an error. Otherwise, an empty string.
 
     Raises:
-        WeightsError: ``check_order`` finds an error, or ``must_fit`` is True and the numbers of classes differ.
+        WeightsError: a name has different indices in the two lists (see ``check_order``), or ``must_fit`` is True and
+            the numbers of classes differ.
     """
     if found is None or expected is None:
         return ""

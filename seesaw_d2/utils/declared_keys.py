@@ -1,7 +1,7 @@
 """Declare the config keys that a class or function reads, in the attribute ``config_keys`` of the class or function.
 
 A declaration is a full key such as "MODEL.MASK_ON", or a prefix followed by ``*``, which stands for all keys that begin
-with the prefix.
+with the prefix. The check before training uses the declarations to find keys that no part of the model reads.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def reads(*keys: str) -> Callable[[Function], Function]:
-    """Return a decorator that declares the config keys that a function reads."""
+    """Return a decorator that declares the config keys that a function reads, such as ``@reads("MODEL.MASK_ON")``."""
 
     def declare(function: Function) -> Function:
         vars(function)["config_keys"] = keys
@@ -23,12 +23,15 @@ def reads(*keys: str) -> Callable[[Function], Function]:
 
 
 def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None) -> tuple[str, ...]:
-    """Return the keys that a function declares, or that a class and its base classes declare.
+    """Return the config keys that a function reads, or that a class and its base classes read.
+
+    The keys are declared in the attribute ``config_keys``. A key that ends in ``*`` stands for all keys that begin with
+    the text before it.
 
     Args:
         component: the class or function.
-        others: declarations for classes and functions without the attribute ``config_keys``, a dict from their name to
-            their keys.
+        others: keys of classes and functions without the attribute ``config_keys``, such as Detectron2's. A dict from
+            their name to their keys.
     """
     found: list[str] = []
     for each in getattr(component, "__mro__", (component,)):
@@ -37,7 +40,7 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
 
 def covered(patterns: Iterable[str], key: str) -> bool:
-    """Return whether a config key equals one of the patterns, or begins with a pattern that ends in ``*``."""
+    """Return whether a pattern is the config key ``key``, or matches it, as "MODEL.FPN.*" matches "MODEL.FPN.NORM"."""
     return any(each == key or (each.endswith("*") and key.startswith(each[:-1])) for each in patterns)
 
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-# Pair: K names, and a tensor (K,) with their values.
+# The names of scalars, such as "loss_cls", and a tensor with one value for each name.
 Scalars = tuple[Sequence[str], Tensor]
 
 _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=None)
@@ -17,7 +17,7 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 def kept_scalars() -> Iterator[list[Scalars]]:
     """Make ``put_scalars`` append scalars to the yielded list in this context, without copying them to the host.
 
-    Pass the scalars in the list to ``store_scalars`` later.
+    A copy would make the host wait for the GPU. Pass the scalars in the list to ``store_scalars`` later.
     """
     kept: list[Scalars] = []
     token = _KEPT.set(kept)
@@ -31,19 +31,19 @@ def put_scalars(names: Sequence[str], values: Tensor) -> None:
     """Put scalars into the event storage or, in the context ``kept_scalars``, append them to the list of the context.
 
     Args:
-        names: K names.
-        values: (K,) values. NaN marks undefined values, which are not stored.
+        names: names of the scalars, such as "loss_cls".
+        values: 1-D tensor with one value for each name. NaN marks undefined values, which are not stored.
     """
     kept = _KEPT.get()
     if kept is None:
-        store_scalars(names, values.tolist())  # one transfer from the device
+        store_scalars(names, values.tolist())  # a single transfer from the device for all values
     else:
-        prefix = get_event_storage()._current_prefix  # when the scalars are stored, the name_scope has ended
+        prefix = get_event_storage()._current_prefix  # the name_scope ends before store_scalars
         kept.append(([prefix + name for name in names], values.detach()))
 
 
 def store_scalars(names: Sequence[str], values: Sequence[float]) -> None:
-    """Put numbers into the current event storage. Skip NaN, which marks undefined values."""
+    """Put named numbers into Detectron2's current event storage. Skip NaN, which marks undefined values."""
     storage = get_event_storage()
     for name, value in zip(names, values, strict=True):
         if value == value:

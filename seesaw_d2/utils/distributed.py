@@ -29,7 +29,7 @@ def rank() -> int:
 def all_reduce_sum(tensor: Tensor) -> Tensor:
     """Sum ``tensor`` over all processes in place, and return ``tensor``. The operation is not differentiable."""
     if world_size() > 1:
-        whole = tensor.contiguous()  # gloo ignores the strides of a view
+        whole = tensor.contiguous()  # because gloo ignores the strides of a view
         dist.all_reduce(whole)
         if whole is not tensor:
             tensor.copy_(whole)
@@ -70,8 +70,9 @@ def broadcast_buffers(model: nn.Module) -> None:
 def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
     """Return ``count`` of this process divided by the mean of ``count`` over all processes.
 
-    Multiply the mean loss over the samples of a process by this share. DistributedDataParallel then computes the
-    gradients of the mean loss over the samples of all processes. All processes must call this function.
+    For example, two processes with the counts 10 and 30 get the shares 0.5 and 1.5. Multiply the mean loss over the
+    samples of a process by this share. DistributedDataParallel then computes the gradients of the mean loss over the
+    samples of all processes. All processes must call this function.
 
     Args:
         count: >= 0, number of samples of this process, a number or a scalar tensor.

@@ -37,13 +37,13 @@ class Limits:
 
 
 def contents(url: str, limits: Limits) -> Iterator[bytes]:
-    """Download the file at a URL, and yield its content in pieces.
+    """Download the file at a URL, and yield its content in pieces of bytes.
 
     A thread communicates with the server, because urllib has no timeout for name resolution, handshakes, or headers
     that arrive byte by byte. After a timeout, this function no longer waits for the thread.
 
     Raises:
-        OSError: the download failed. See ``downloads.fetch`` for the reasons.
+        OSError: the server cannot be reached, sends an error or a wrong file, or exceeds one of the limits.
     """
     pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
     given_up = threading.Event()
@@ -63,7 +63,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
                     put(b"")
                 except Exception as error:
                     put(error)
-        except Exception:  # an error after the download was abandoned
+        except Exception:  # contents no longer waits for this download
             logger.debug("The download was abandoned.", exc_info=True)
 
     threading.Thread(target=talk, name="download", daemon=True).start()
@@ -74,11 +74,16 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
 
 
 class _GivenUp(Exception):
-    """Raised in the thread of an abandoned download to end the thread."""
+    """Raised in the thread of a download to end the thread, if ``contents`` no longer waits for it."""
 
 
 def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the pieces of a file from a queue until an empty piece arrives.
+    """Yield the pieces of a file from a queue until an empty piece arrives, which marks the end of the file.
+
+    Args:
+        pieces: queue that the download thread fills with the content of the file, or with an exception.
+        url: URL of the file, for messages.
+        limits: limits on time and size.
 
     Raises:
         OSError: a time limit was reached, or the file is too large.
@@ -114,14 +119,14 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Handler that leaves redirections to ``_open``, because urllib would read the content of each redirection."""
+    """urllib handler that follows no redirections. ``_open`` follows them, because urllib would read their content."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _open(url: str, timeout: float) -> Any:
-    """Open a URL, and follow redirections.
+    """Open a URL, and follow at most 10 redirections. ``timeout`` in seconds applies to each wait for a server.
 
     Raises:
         OSError: the server sent an error, too many redirections, or a redirection from https to another scheme.

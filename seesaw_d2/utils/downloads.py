@@ -26,7 +26,7 @@ _HTML = (b"<!", b"<html", b"<head", b"<body", b"<?xml")
 
 
 def limits_of(cfg: CfgNode) -> Limits:
-    """Return the download limits in a config."""
+    """Return the time limits for downloads in a config (MODEL.DOWNLOAD_TIMEOUT and MODEL.DOWNLOAD_TIME_LIMIT)."""
     return Limits(cfg.MODEL.DOWNLOAD_TIMEOUT, cfg.MODEL.DOWNLOAD_TIME_LIMIT)
 
 
@@ -41,7 +41,7 @@ def cached_download(url: str, *, force: bool = False, limits: Limits | None = No
         limits: limits on time and size. If None, use ``Limits()``.
 
     Raises:
-        OSError: the download failed. See ``fetch`` for the reasons.
+        OSError: the server cannot be reached, sends an error or a wrong file, or exceeds one of the limits.
         OutputError: the file cannot be written.
     """
     path, limits = cached_path(url), limits or Limits()
@@ -88,13 +88,13 @@ def fetch(url: str, path: str, limits: Limits, *, digest: str = "", force: bool 
             _save(contents(url, limits), url, path, digest)
         except (OSError, OutputError):
             raise
-        except Exception as error:  # urllib raises many types
+        except Exception as error:  # urllib raises many types of exceptions
             raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager
 def _removed_if_empty(folder: str) -> Iterator[None]:
-    """Remove a folder after the block if the folder is empty."""
+    """Remove a folder after the ``with`` block if the folder is empty, because the download failed."""
     try:
         yield
     finally:

@@ -29,11 +29,13 @@ def load_json_object(
     """Return the content of a JSON file whose top level is an object.
 
     Args:
-        path, expected, count_nan: arguments of ``load_json``.
-        describe: function that returns the end of the error message for a value that is not an object.
+        path: path of the file.
+        expected: text for messages, such as "expected an annotation file in LVIS or COCO format".
+        count_nan: function that counts the allowed NaN values in the parsed object. If None, no NaN is allowed.
+        describe: function that takes a value that is not an object, and returns text for the end of the error message.
 
     Raises:
-        DataError: the top level is not an object, or ``load_json`` raises this error.
+        DataError: the file cannot be read or is not valid JSON (see ``load_json``), or the top level is not an object.
     """
     value = load_json(path, expected, count_nan)
     if not isinstance(value, dict):
@@ -85,7 +87,7 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
         value = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         if not may_repeat_keys(content, value):
             return value
-        del value  # to free memory for the next parser
+        del value  # free its memory, because the next parser reads the text again
     if packed := next((name for start, name in _PACKED.items() if content.startswith(start)), None):
         raise DataError(f"{path}: {expected}, found a file in {packed} format. Unpack this file")
     # Unlike orjson, the json module finds repeated keys and reads integers of more than 64 bits, and its errors contain
@@ -112,7 +114,7 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
         raise DataError(f"{path}: {error}") from None
     except DataError:
         raise
-    except ValueError as error:  # an integer with thousands of digits
+    except ValueError as error:  # Python refuses integers with thousands of digits
         raise DataError(f"{path}: cannot read a number: {error}") from None
     except RecursionError:
         raise DataError(f"{path}: {expected}, found values that are nested too deeply to be parsed") from None
@@ -134,7 +136,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def fingerprint(path: str | None) -> tuple[int, int] | None:
-    """Return the modification time in nanoseconds and the size in bytes of a file, or None for a missing file."""
+    """Return the modification time in ns and the size in bytes of a file, to notice changes. None if missing."""
     try:
         status = os.stat(path) if path else None
     except OSError:

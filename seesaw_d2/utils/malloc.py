@@ -4,7 +4,9 @@ import ctypes
 import os
 import platform
 
-# Parameters of the function mallopt in glibc's malloc.h, and values of these parameters in bytes.
+# Parameters of mallopt, with their numbers in glibc's malloc.h. glibc returns free memory at the end of the heap to the
+# kernel above the trim threshold, requests the top pad in addition to the needed memory, and returns freed blocks above
+# the mmap threshold. The values below are in bytes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEVER = 2**31 - 1
 _LARGEST_BLOCK, _LARGEST_BLOCK_BEFORE_2_35 = 2**30, 2**25

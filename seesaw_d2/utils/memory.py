@@ -4,8 +4,8 @@ import contextlib
 import sys
 from pathlib import Path
 
-# For each version of cgroups: the file with the memory limit, the file with the memory usage, and the key of the
-# reclaimable page cache in memory.stat.
+# Arguments of ``_rest`` for each version of Linux's cgroups: the file with the memory limit, the file with the memory
+# usage, and the key of the reclaimable page cache in the file memory.stat.
 _CGROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 _CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
@@ -17,7 +17,7 @@ def available_memory(root: Path = Path("/")) -> int | None:
     MemAvailable and of the unused memory in each cgroup of the process that has a limit.
 
     Args:
-        root: folder that contains the folders ``proc`` and ``sys``.
+        root: folder that contains the folders ``proc`` and ``sys``. Tests pass a folder with simulated files.
     """
     try:
         fields = _fields((root / "proc/meminfo").read_text())
@@ -51,7 +51,7 @@ def _fields(text: str) -> dict[str, int]:
 
 
 def reset_peak_memory() -> None:
-    """Reset the peak memory that the kernel records for this process to the memory in use. On Linux only."""
+    """Reset the peak memory of this process (see ``peak_memory``) to the memory in use. Do nothing outside of Linux."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -28,7 +28,7 @@ def shortened(text: str, limit: int = 200) -> str:
 
 
 def reason(error: object) -> str:
-    """Format the error message of another library as one line of at most 500 characters."""
+    """Format the error message of another library, such as PyYAML, as one line of at most 500 characters."""
     return shortened(" ".join(str(error).split()), 500)
 
 

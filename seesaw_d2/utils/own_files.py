@@ -8,8 +8,8 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-# Bytes at the end of images and videos that this project draws. Readers of images and videos ignore these bytes, which
-# form an MP4 box of type "free".
+# Bytes at the end of images and videos that this project draws, so that ``is_drawn`` recognizes these files. Readers of
+# images and videos ignore the bytes, which form an MP4 box of type "free".
 _DRAWN = b"drawn by seesaw_d2"
 DRAWN = (8 + len(_DRAWN)).to_bytes(4, "big") + b"free" + _DRAWN
 
@@ -29,7 +29,7 @@ def is_plain_file(path: str | os.PathLike) -> bool:
 
 
 def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -> None:
-    """Raise ConfigError if the path exists and is a link, or another kind of file than expected.
+    """Raise ConfigError if the path to write exists, and is a link or another kind of file than expected.
 
     Args:
         path: path of the file or folder to write.
@@ -64,7 +64,9 @@ def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], ki
 
 
 def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Raise ConfigError if ``claim_folder`` cannot claim a folder for a program. Do not write to the folder.
+    """Raise ConfigError if a program must not write to a folder, because it contains files of users or other programs.
+
+    The folder may be missing or empty, or contain the file ``mark``. This function does not write to the folder.
 
     Args:
         folder: folder to which the program writes, directly or in subfolders.
@@ -87,7 +89,9 @@ def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") ->
     """Create the folder, and in it the empty file ``mark``, which shows that the folder belongs to a program.
 
     Args:
-        folder, mark, key: arguments of ``check_claimable``.
+        folder: folder to which the program writes. An existing folder must be empty or contain ``mark``.
+        mark: name of the file, such as "calibration.txt".
+        key: argument that sets the folder, for the message.
 
     Raises:
         ConfigError: the folder contains files, but not the file ``mark``, or the folder or ``mark`` is a link.
@@ -100,7 +104,7 @@ def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") ->
 
 
 def holds_other(path: Path, text: str) -> bool:
-    """Return whether the file exists, and has another content than ``text``.
+    """Return whether the file ``path`` exists, and its content differs from ``text``, which a program would write.
 
     Raises:
         ConfigError: the path is a folder, a link or another kind of file.

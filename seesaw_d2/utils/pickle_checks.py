@@ -22,9 +22,10 @@ class _Machine:
     """Simulated unpickler: its stack and its memo, with the operations that change them.
 
     Attributes:
-        stack: values on the stack. A value is a plain value, a ``Node`` or the mark.
-        memo: dict from memo index to value.
-        storages: ids of the tensor storages that a file of PyTorch contains.
+        stack: values on the stack. A value is a plain value, a ``Node`` (placeholder for a container or object) or the
+            mark, which separates the elements of a container from older values.
+        memo: dict from memo index to a value that the pickle uses several times.
+        storages: the persistent id of each tensor storage in a file of PyTorch, as the list of its elements.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class _Machine:
         return self.stack.pop()
 
     def slice(self) -> list:
-        """Remove and return the values above the last mark."""
+        """Remove and return the values above the last mark: the elements of a container to create."""
         index = len(self.stack) - 1
         while self.stack[index] is not _MARK:
             index -= 1  # without a mark, this loop raises IndexError
@@ -54,7 +55,7 @@ class _Machine:
 
     def set_items(self, items: list) -> None:
         check_keys(items[::2])
-        # A value of kind "object" can be an OrderedDict.
+        # An OrderedDict, which also accepts items, is a value of kind "object".
         is_dict = isinstance(self.stack[-1], Node) and self.stack[-1].kind == "dict"
         self.node("dict" if is_dict else "object").count(items)
 
@@ -174,8 +175,8 @@ def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
         file: file, open for reading, positioned at the start of the pickle.
 
     Returns:
-        the value that the pickle describes, as a plain value or a ``Node``, and the ids of the tensor storages that a
-        file of PyTorch contains.
+        the value that the pickle describes, as a plain value or a ``Node`` (placeholder), and the persistent ids of the
+        tensor storages in a file of PyTorch, as lists.
 
     Raises:
         pickle.UnpicklingError: in one of these cases:

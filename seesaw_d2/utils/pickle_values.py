@@ -49,7 +49,7 @@ class Node:
 
 
 def described(value: Any) -> str:
-    """Return the kind of a plain value or a ``Node`` as text, such as "int" or "list"."""
+    """Return the kind of a plain value or a ``Node`` (placeholder) as text, such as "int" or "list"."""
     return value.kind if isinstance(value, Node) else type(value).__name__
 
 

@@ -18,7 +18,7 @@ from seesaw_d2.utils.messages import shortened, shown
 from seesaw_d2.utils.pickle_checks import check_pickle
 from seesaw_d2.utils.pickle_values import MAX_DEPTH
 
-_KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
+_KINDS = "biufcSU"  # allowed values of dtype.kind: bool, integers, floats, complex numbers, bytes, text
 
 
 class _Type:
@@ -81,11 +81,13 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
-    # Pickles of Python 2 contain text. For an integer n, raise an error, because bytes(n) would allocate n bytes.
+    # Pickles of Python 2 contain bytes as text. For an integer n, join raises an error, but bytes(n) would allocate n
+    # bytes.
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
-# Maps the names "module.name" in pickles of NumPy 1 and 2 to replacements.
+# Maps the functions and classes in pickles of NumPy 1 and 2, as "module.name", to the replacements that are called
+# instead of them.
 STAND_INS: dict[str, Any] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
@@ -110,7 +112,7 @@ _CONTAINERS: dict[str, Any] = {
 
 class _PlainUnpickler(pickle.Unpickler):
     def __init__(self, file: IO[bytes], extra: Mapping[str, Any]):
-        super().__init__(file, encoding="latin1")  # for text of Python 2
+        super().__init__(file, encoding="latin1")  # decodes every byte string of Python 2
         self.known = {**STAND_INS, **_CONTAINERS, **extra}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -128,11 +130,11 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
     Args:
         file: seekable file, open for reading, positioned at the start of the pickle.
-        extra: a dict from further allowed names "module.name" to replacements.
+        extra: further allowed functions and classes, a dict from "module.name" to the replacement to call instead.
 
     Raises:
-        pickle.UnpicklingError: the pickle contains a class or function that is not allowed, or ``check_pickle`` raises
-            this error. In the first case, the message ends with ``module.name``.
+        pickle.UnpicklingError: the pickle contains a class or function that is not allowed, or dangerous values, such
+            as deep nesting (see ``check_pickle``). In the first case, the message ends with ``module.name``.
         Exception: the file is corrupt. The exception can have any type.
     """
     start = file.tell()
@@ -142,7 +144,7 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
 
 def finish(content: Any) -> Any:
-    """Replace the placeholders in the content of a pickle by arrays and data types. Change lists and dicts in place.
+    """Replace ``_Array`` and ``_Type`` in the content of a pickle by arrays and data types, in place where possible.
 
     Raises:
         pickle.UnpicklingError: ``content`` is nested more than 100 levels deep.

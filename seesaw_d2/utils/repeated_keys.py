@@ -8,10 +8,11 @@ _SPACES = b" \t\r\n"
 
 
 def may_repeat_keys(content: bytes, value: Any) -> bool:
-    """Return True if a key may occur twice in an object of a JSON text. A parser with ``unique_keys`` gives certainty.
+    """Return False if no object of a JSON text has a key twice, or True if an object may have a key twice.
 
     The function compares the number of ``":`` in the text with the number of keys in the parsed value. If the numbers
-    are equal, no key is repeated, and the result is False. The comparison takes 5 % of the parsing time.
+    are equal, no key is repeated. The comparison takes 5 % of the parsing time. If the result is True, parse the text
+    again with ``unique_keys`` to find the key.
 
     Args:
         content: the JSON text.
@@ -43,7 +44,7 @@ class RepeatedKeyError(Exception):
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a dict with the given items. This function is an ``object_pairs_hook`` for ``json.loads``.
+    """Return a dict with the items of a JSON object. Pass this function as ``object_pairs_hook`` to ``json.loads``.
 
     Raises:
         RepeatedKeyError: a key occurs twice.

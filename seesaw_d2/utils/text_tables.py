@@ -40,8 +40,8 @@ def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, 
         for each row, a pair of its position "<path>, line <number>" and a dict from column to field.
 
     Raises:
-        DataError: ``read_lines`` raises this error, the file is not a CSV file, a column is missing or occurs twice in
-            the header, or a row and the header have different numbers of fields.
+        DataError: the file cannot be read or is not a CSV file in UTF-8, a column is missing or occurs twice in the
+            header, or a row and the header have different numbers of fields.
     """
     reader, rows = csv.DictReader(read_lines(path)), []
     try:
@@ -76,7 +76,8 @@ def read_results_table(
         for each row, a dict from column to value.
 
     Raises:
-        DataError: ``read_rows`` raises this error, or a field is not a number in [0, 2^53].
+        DataError: the file cannot be read, is not a CSV file with these columns, or has text or a number outside of
+            [0, 2^53] in a column of numbers.
     """
     found: list[dict[str, Any]] = []
     for where, row in read_rows(path, [*texts, *numbers, *maybe]):

@@ -16,7 +16,7 @@ def leads_outside(name: str) -> bool:
 
 
 def below(folder: str, name: str, what: str = "name") -> str:
-    """Return the path of a file or folder below ``folder``.
+    """Join a folder and an untrusted name, and return the path. It cannot lead out of the folder.
 
     Args:
         folder: the folder that must contain the path.

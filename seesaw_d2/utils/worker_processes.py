@@ -48,7 +48,7 @@ def worker_map(workers: int, *, fork: bool = True):
     try:
         yield pool.map
     except KeyboardInterrupt:
-        for process in multiprocessing.active_children():  # because the current tasks may take minutes
+        for process in multiprocessing.active_children():  # do not wait minutes for their tasks
             process.terminate()
         raise
     finally:

@@ -22,7 +22,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
         error: the exception type to raise.
 
     Raises:
-        error: the file is missing, not a regular file, too large or not UTF-8, or ``yaml_values`` raises this error.
+        error: the file is missing, not a regular file, too large, not UTF-8, or not YAML with plain values.
     """
     if kind := irregular(path):
         raise error(f"{path}: expected a YAML file, found {kind}")
@@ -44,7 +44,10 @@ class _RepeatedKeyError(Exception):
 
 
 def _with_unique_keys(loader: type[yaml.SafeLoader]) -> type[yaml.SafeLoader]:
-    """Return a subclass of a loader that raises _RepeatedKeyError. Without it, PyYAML keeps the last value of a key."""
+    """Return a subclass of a loader that raises _RepeatedKeyError for a key that occurs twice in a mapping.
+
+    PyYAML's loaders keep only the last value of such a key, which hides mistakes in configs.
+    """
 
     class UniqueKeys(loader):
         def compose_mapping_node(self, anchor):
@@ -77,7 +80,9 @@ def yaml_values(
 
     Args:
         text: the YAML text.
-        path, loader, error: arguments of ``read_yaml_file``.
+        path: path of the file, for messages.
+        loader: a safe loader of PyYAML.
+        error: the exception type to raise.
 
     Raises:
         error: the text is not YAML with plain values, a mapping has a key twice, a value does not match its tag
