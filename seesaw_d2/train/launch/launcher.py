@@ -212,7 +212,7 @@ def waited_for(error: BaseException, world: ProcessLayout, group: Group) -> str:
     Args:
         error: exception that ended this process.
         world: layout of the job with the rank of this process.
-        group: settings with which the processes communicate. The line contains the timeout.
+        group: settings with which the processes communicate, such as the timeout.
     """
     if not _is_timeout(error):
         return ""

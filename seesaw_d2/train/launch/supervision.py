@@ -29,7 +29,7 @@ class RankFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Failure:
-    """Report of a failed process, which the process sends to its parent process.
+    """Report of a failed process. The process sends it, or the parent process creates it for a killed process.
 
     Args:
         rank: rank of the process.
@@ -110,7 +110,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
                 process.start()
                 theirs.close()
                 ranks.append(_Rank(first_rank + number, process, reports))
-                if received:  # the process was not in ``ranks`` yet, and has not received the signal
+                if received:  # the signal may have come before the process was in ``ranks``
                     raise Stopped(received[0])
             outcome = _first_outcome(ranks)
         finally:
