@@ -83,7 +83,7 @@ def try_compiler(device: torch.device) -> None:
     """
     try:
         torch.compile(lambda x: x.sin() + x)(torch.ones(8, device=device))
-    except Exception as error:  # raised by the compiler or by Triton
+    except Exception as error:  # the compiler and Triton can raise any error
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
@@ -140,9 +140,9 @@ def precision_warnings(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.optim.Optimizer:
-    """Select the optimizer's implementation in SOLVER.OPTIMIZER_IMPLEMENTATION, such as "fused". Return the optimizer.
+    """Make an optimizer use the implementation in SOLVER.OPTIMIZER_IMPLEMENTATION, such as "fused".
 
-    With "auto", the optimizer stays unchanged.
+    With "auto", the optimizer stays unchanged. The function changes the optimizer in place, and returns it.
 
     Raises:
         ConfigError: the value is not "auto", but the optimizer's class has only one implementation.

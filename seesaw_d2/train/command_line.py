@@ -74,7 +74,7 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]) -> Group:
-    """Check SOLVER for this number of processes, and return the settings with which the processes communicate.
+    """Check that SOLVER fits the number of processes, and return the settings with which the processes communicate.
 
     Args:
         args: parsed arguments of the command line.

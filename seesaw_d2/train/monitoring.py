@@ -54,7 +54,8 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                # Pass the device for the groups. A resumed run logs before the first forward pass has cached them.
+                # Pass the device, on which the first call computes the groups. In a resumed run, this may be the first
+                # call, before any forward pass.
                 find = getattr(module, "frequency_groups", None)
                 _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 

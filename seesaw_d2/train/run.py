@@ -30,7 +30,7 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds that a process waits for the checks before it prints a message
+_PATIENCE = 60.0  # seconds after which a process prints that it still waits for the checks
 
 
 def run(cfg: CfgNode, args) -> None:

@@ -196,7 +196,7 @@ class Step(SimpleTrainer):
         self.optimizer.step()
 
     def _refuse(self, measured: StepReport) -> None:
-        """Skip the step of this report, and log a warning. After too many skipped steps, raise NonFiniteError."""
+        """Skip the step that ``measured`` describes, and log a warning. Raise NonFiniteError after too many skips."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:
             self._undo()

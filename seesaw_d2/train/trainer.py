@@ -206,7 +206,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def signalled(self) -> bool:
         """Return whether any process has received SIGTERM or SIGINT. The value is equal in all processes.
 
-        A signal counts after the host has read the losses of an iteration, with which the processes exchange it.
+        The processes exchange the value together with their losses. It changes when the host reads the losses.
         """
         return self._trainer.signalled
 
@@ -227,7 +227,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     def state_dict(self):
         state = super().state_dict()
-        # Detectron2 v0.6 does not save the optimizer state, so that a resumed run would lose the momentum.
+        # Detectron2 v0.6 does not save the optimizer state. Save it, because a resumed run needs the momentum.
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
 

@@ -31,13 +31,15 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError if a floating-point parameter of the model is, for example, sparse or quantized in the file.
+    """Check that the values for floating-point parameters of a model are dense floating-point tensors.
 
     Args:
         state: state dict of the model.
-        loaded: dict from parameter name to tensor in the file. The value for a floating-point parameter must be a dense
-            floating-point tensor with data.
+        loaded: dict from parameter name to tensor in the file.
         path: path of the file, for messages.
+
+    Raises:
+        WeightsError: a value is, for example, an integer, sparse or quantized tensor.
     """
     for name, value in loaded.items():
         if name in state and state[name].is_floating_point():

@@ -80,7 +80,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
     if part.number == 0:
         _decide(store, part, given, timeout)
         return
-    # Add _READ seconds, because part 0 may have started to wait later than this part.
+    # Wait _READ seconds longer than machine (or process) 0, which may have started to wait later.
     deadline = Deadline(timeout, f"{part.name} 0 or another {part.name}", said=said, grace=_READ)
     try:
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
@@ -90,7 +90,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
             f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
             f"({first_line(error)}). See the output of {part.name} 0."
         ) from error
-    # Compare in this part, too, because part 0 does not know this part if part 0 was started for fewer parts.
+    # Compare here, too. If machine (or process) 0 was started with a smaller number of machines (or processes), it does
+    # not compare its values with those of this one.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:

@@ -96,7 +96,8 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
         size: number of processes in the job on all machines, for messages.
 
     Raises:
-        SeesawError, Stopped: a process reported this exception.
+        SeesawError: a process reported a mistake in the input.
+        Stopped: a signal stopped the processes.
         RankFailed: a process failed or was killed, and the other processes were terminated.
     """
     context = multiprocessing.get_context("spawn")

@@ -119,7 +119,7 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def run(args) -> None:
-    """Check the job, then train or evaluate. Each process of the job calls this function."""
+    """Load and check the LazyConfig, then train or evaluate its model. Each process of the job calls this function."""
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
         preflight = LazyPreflight(cfg, **options_of(args))
@@ -143,7 +143,7 @@ def run(args) -> None:
 
 
 def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | None:
-    """Evaluate on ``dataloader.test``, and write ``results.json``. Without ``dataloader.evaluator``, do nothing.
+    """Evaluate a model on ``dataloader.test``, and write results.json. Without ``dataloader.evaluator``, do nothing.
 
     Args:
         cfg: the LazyConfig.

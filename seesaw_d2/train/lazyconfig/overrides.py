@@ -69,7 +69,7 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
                 hint = did_you_mean([yaml_names[key]])
             raise ConfigError(f"overrides: unknown config key {key}{hint or '.'} To add a new key, use +{key}=VALUE")
         else:
-            return  # node is a value without keys, so LazyConfig.apply_overrides raises an error
+            return  # node is a value without keys, for which LazyConfig.apply_overrides raises an error
         path += f"{part}."
 
 

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class LazyPreflight(Preflight):
-    """Checks of a job with a LazyConfig. Unlike ``Preflight`` for YAML configs, this class loads no weights.
+    """Checks of a job with a LazyConfig. Unlike the checks of YAML configs, they load no weights into the model.
 
     Args:
         lazy: the LazyConfig.

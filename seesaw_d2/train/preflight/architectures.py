@@ -72,7 +72,7 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if keys for precomputed proposals contradict each other, or the number of files is wrong."""
+    """Raise ConfigError if keys for precomputed proposals contradict each other, or not each data set has one file."""
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     key, name = PRECOMPUTED
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME

@@ -94,11 +94,11 @@ def check_recorded_counts(cfg: CfgNode) -> None:
 
 
 def check_calibration_counts(cfg: CfgNode, categories: Categories | None) -> None:
-    """Raise ConfigError if the file MODEL.ROI_HEADS.CALIBRATION.COUNTS lists the categories in another order.
+    """Raise ConfigError if the file MODEL.ROI_HEADS.CALIBRATION.COUNTS has its categories in another order.
 
     Args:
         cfg: the config.
-        categories: class names of the model in the order of its logits, or None if unknown.
+        categories: class names of the model in the correct order, that of its logits. None if unknown.
     """
     node = cfg.MODEL.ROI_HEADS.CALIBRATION
     if not node.NAME or node.COUNTS == "dataset" or categories is None:

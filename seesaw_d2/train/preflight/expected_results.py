@@ -92,7 +92,7 @@ def known_metrics(cfg: CfgNode, name: str) -> dict[str, tuple[str, ...]] | None:
         return semantic
     if kind == "classification":
         return {"classification": _metrics("classification")}
-    if kind != "lvis":  # Detectron2's evaluators
+    if kind != "lvis":  # Detectron2's own evaluators, whose metrics are unknown
         return None
     if any(issubclass(each, ProposalNetwork) for each in types):
         return {"box_proposals": ()}

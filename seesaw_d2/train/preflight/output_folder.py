@@ -75,8 +75,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
             "with --overwrite, or set OUTPUT_DIR to another folder."
         )
-    # If this process holds the lock, skip is_run, which reads the lock file: the file describes this job, and closing
-    # the file would release the lock.
+    # If this process holds the lock, skip is_run, which opens and closes the lock file. Closing the file would release
+    # the lock, and the file describes this job instead of the earlier run.
     if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "

@@ -164,7 +164,7 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
         scaled_from: number of processes that the config was written for, or 0 if it was not scaled. Only for messages.
 
     Raises:
-        ConfigError: the steps do not increase.
+        ConfigError: the iterations in STEPS do not increase.
     """
     num_images = images_per_epoch = None
     if cfg.SOLVER.EPOCHS > 0 and records is not None:
@@ -184,7 +184,7 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
 
 
 def _steps_within(schedule: Schedule) -> tuple[int, ...]:
-    """Return the steps that are less than MAX_ITER, and log a warning about the other steps.
+    """Return the steps of the learning rate that are less than MAX_ITER, and log a warning about the other steps.
 
     Detectron2 ignores steps greater than MAX_ITER, and raises an error for a step equal to MAX_ITER.
 

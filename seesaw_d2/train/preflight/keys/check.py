@@ -49,7 +49,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
     - The choice is not strict, the file is a ``_BASE_``, and the key belongs to Detectron2 or is a preset for derived
       configs (``Need.preset``).
     - The file also sets the choice, and Detectron2's trainer ignores the choice and reads the key (``Need.beside``).
-    - The file is a complete config that a run saved. If the choice is strict, the saved config must not read the key.
+    - The file is a complete config that a run saved. With a strict choice, the key must have had no effect in that run.
 
     Args:
         cfg: the merged config of the layers. Keys of components that are not registered are not checked.
@@ -73,7 +73,9 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
-    """Yield the keys without effect that ``check_written`` rejects, each with the last file that sets the key.
+    """Yield the keys without effect that ``check_written`` rejects.
+
+    Each key is reported for the command line or the last file that sets the key.
 
     Args:
         cfg: the merged config.
@@ -119,7 +121,7 @@ def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
 
 
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
-    """Return an unmet condition for which ``check_written`` rejects a key, or None if the key is accepted.
+    """Return the condition that the config does not meet if ``check_written`` must reject a key. Otherwise return None.
 
     Args:
         cfg: the merged config of the layers.
