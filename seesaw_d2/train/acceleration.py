@@ -17,21 +17,24 @@ logger = logging.getLogger(__name__)
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 # Maps each value of SOLVER.TF32 to a pair of booleans: whether matrix products use TF32, and whether convolutions do.
 TF32 = {"convolutions": (False, True), "all": (True, True), "none": (False, False)}
-# Maps values of SOLVER.OPTIMIZER_IMPLEMENTATION to arguments of PyTorch's optimizers. The value "auto" is not in this
-# dict, because it leaves Detectron2's optimizer unchanged.
+# Maps values of SOLVER.OPTIMIZER_IMPLEMENTATION to keyword arguments of PyTorch's optimizers. The dict has no "auto",
+# because "auto" leaves the optimizer as Detectron2 has built it.
 IMPLEMENTATIONS = {
     "for-loop": {"foreach": False, "fused": None},
     "foreach": {"foreach": True, "fused": None},
     "fused": {"foreach": None, "fused": True},
 }
-WRITERS_PERIOD = 20  # number of iterations between two writes of metrics by Detectron2's trainer
+# Detectron2's trainer writes metrics every 20 iterations. SOLVER.METRICS_PERIOD must divide this number, so that all
+# losses have been read from the device when the trainer writes them.
+WRITERS_PERIOD = 20
 
 
 def check_acceleration(cfg: CfgNode) -> None:
-    """Check the options for faster training that do not depend on the model.
+    """Check the config keys for faster training, such as SOLVER.AMP.DTYPE. ``check_compilation`` checks MODEL.COMPILE.
 
     Raises:
-        ConfigError: a value is not allowed, or two options exclude each other.
+        ConfigError: a value is not allowed, or SOLVER.METRICS_PERIOD is above 1 without the fused optimizer or with
+            float16.
     """
     _one_of("SOLVER.AMP.DTYPE", cfg.SOLVER.AMP.DTYPE, DTYPES)
     _one_of("MODEL.ROI_ALIGN_GRADIENT", cfg.MODEL.ROI_ALIGN_GRADIENT, ("torchvision", "products"))
@@ -56,10 +59,10 @@ def check_acceleration(cfg: CfgNode) -> None:
 
 
 def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that the model contains the modules in MODEL.COMPILE, and that torch.compile works on this machine.
+    """Check that the model contains the modules named in MODEL.COMPILE, and that torch.compile works on this machine.
 
     Raises:
-        ConfigError: a module does not exist, or the compilation of a small function fails.
+        ConfigError: the model has no module with one of the names, or torch.compile fails for a small function.
     """
     parts = dict(model.named_modules())
     for name in cfg.MODEL.COMPILE:
@@ -73,14 +76,14 @@ def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def try_compiler(device: torch.device) -> None:
-    """Compile and run a small function with torch.compile.
+    """Compile and run a small function, to find out before a training whether torch.compile works on ``device``.
 
     Raises:
         ConfigError: the compilation fails. The message contains the compiler's error.
     """
     try:
         torch.compile(lambda x: x.sin() + x)(torch.ones(8, device=device))
-    except Exception as error:  # raised by the compiler or by Triton
+    except Exception as error:  # the compiler and Triton can raise any error
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
@@ -90,10 +93,10 @@ def try_compiler(device: torch.device) -> None:
 
 
 def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
-    """Apply the options for faster training to ``model`` in place, and return ``model``.
+    """Apply the config keys for faster training, such as MODEL.COMPILE, to ``model`` in place, and return ``model``.
 
-    The state dict of the model stays the same. Two options affect the whole process: TF32 on a GPU, and the handling of
-    freed memory on a CPU (``keep_freed_memory``).
+    The state dict of the model stays the same. Two changes affect the whole process, not only the model. On a GPU, the
+    function sets PyTorch's TF32 flags. On a CPU, it makes the C library keep freed memory for later tensors.
     """
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
@@ -112,7 +115,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
 
 
 def set_tf32(cfg: CfgNode) -> None:
-    """Enable or disable TF32 in this process as SOLVER.TF32 selects. On a CPU, SOLVER.TF32 has no effect."""
+    """Set PyTorch's TF32 flags for matrix products and convolutions from SOLVER.TF32. On a CPU, change no flag."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
             logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32} has no effect on the CPU. Only GPUs support TF32")
@@ -137,10 +140,12 @@ def precision_warnings(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.optim.Optimizer:
-    """Apply SOLVER.OPTIMIZER_IMPLEMENTATION to all parameter groups of an optimizer, and return the optimizer.
+    """Make an optimizer use the implementation in SOLVER.OPTIMIZER_IMPLEMENTATION, such as "fused".
+
+    With "auto", the optimizer stays unchanged. The function changes the optimizer in place, and returns it.
 
     Raises:
-        ConfigError: the key is not "auto", but the optimizer's class has only one implementation.
+        ConfigError: the value is not "auto", but the optimizer's class has only one implementation.
     """
     name = cfg.SOLVER.OPTIMIZER_IMPLEMENTATION
     if name == "auto":
@@ -152,17 +157,19 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
         )
     for group in (optimizer.defaults, *optimizer.param_groups):
         group.update(IMPLEMENTATIONS[name])
-    # Do not set optimizer._step_supports_amp_scaling, because the kernel would then unscale the gradients after
-    # Detectron2 has clipped them.
+    # Do not set optimizer._step_supports_amp_scaling. With this attribute, the fused kernel would unscale the gradients
+    # of mixed precision only after Detectron2 has clipped them.
     return optimizer
 
 
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Initialize missing momentum buffers of SGD with zeros. SOLVER.METRICS_PERIOD above 1 needs this function.
+    """Set missing momentum buffers of SGD to zero, before the first step with SOLVER.METRICS_PERIOD above 1.
 
-    PyTorch's fused kernel leaves new buffers uninitialized if it skips the first step. Buffers of zeros do not change
-    the first step: without a buffer, PyTorch uses the gradient as the first momentum, which equals momentum * 0 +
-    gradient. With dampening, the two values differ, so parameter groups with dampening are left unchanged.
+    If the fused kernel skips the first step because of a non-finite gradient, it leaves new buffers uninitialized.
+
+    Zeros do not change the first step. Without a buffer, PyTorch uses the gradient as the first momentum, which equals
+    momentum * 0 + gradient. With dampening, the two values differ. Therefore the function skips parameter groups with
+    dampening.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):

@@ -21,7 +21,8 @@ from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
 from seesaw_d2.utils.escaping import printable
 
-# Tuple: the function to run in each process, the communication settings, and the arguments of the function.
+# The program that ``launch_job`` starts, as a tuple: the function to run in each process, the settings with which the
+# processes communicate, and the arguments of the function.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
@@ -29,7 +30,10 @@ def main(arguments=None) -> int:
     """Parse the command line, check the job, and train or evaluate in the requested processes.
 
     With torchrun or srun, every process calls this function. If the launcher restarts the job (torchrun's
-    ``--max-restarts``, Slurm's requeue), the job resumes its own run.
+    ``--max-restarts``, Slurm's requeue), the job continues its own run, as with ``--resume``.
+
+    Args:
+        arguments: list of command-line arguments. If None, those of this program.
 
     Returns:
         the exit status: 0 for success, 1 if a spawned process failed, 2 for a mistake in the input, 143 after SIGTERM,
@@ -39,12 +43,23 @@ def main(arguments=None) -> int:
 
 
 def start(args) -> int:
-    """Launch the job that the parsed arguments describe, and return its exit status (see ``main``)."""
+    """Launch the job that the parsed arguments describe. Return its exit status, 0 for success (see ``main``)."""
     return launch_job(args, prepare)
 
 
 def prepare(args, world: ProcessLayout) -> Program:
-    """Load the config, and return the program to launch: ``run`` with this config."""
+    """Load the config, and return the program to launch: the function ``run`` with this config as argument.
+
+    Args:
+        args: parsed arguments of the command line.
+        world: number and ranks of the job's processes.
+
+    Returns:
+        (function to run in each process, communication settings, arguments of the function).
+
+    Raises:
+        ConfigError: the command line has neither a config file nor keys, or a value in the config is invalid.
+    """
     if not args.config_file and not args.opts:
         raise ConfigError(NO_CONFIG)
     cfg = load_config(args.config_file, args.opts)
@@ -59,11 +74,13 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]) -> Group:
-    """Check the config keys that are needed to start processes, and return the communication settings.
+    """Check that SOLVER fits the number of processes, and return the settings with which the processes communicate.
 
     Args:
-        cfg: a config whose MODEL.DEVICE is resolved.
-        values: a dict from config key to value. The values must be equal on all machines.
+        args: parsed arguments of the command line.
+        world: number and ranks of the job's processes.
+        cfg: a config whose MODEL.DEVICE is a device, not ``auto``.
+        values: a dict from config key to value. The processes check later that all machines have equal values.
     """
     scaled = cfg.clone()  # keep ``cfg`` unchanged, because each process scales ``cfg`` later
     scale_to_processes(scaled, world.size)
@@ -73,7 +90,7 @@ def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]
 
 
 def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
-    """Return the options that must be equal on all machines, as a dict from option to value."""
+    """Return the command-line options that must be equal on all machines, such as {"--resume": "True"}."""
     given = {f"--{name.replace('_', '-')}": str(getattr(args, name)) for name in ("eval_only", "resume", "overwrite")}
     given["--num-machines"] = str(world.size // world.local_size)
     given["--num-gpus or --num-processes"] = str(world.local_size)
@@ -81,9 +98,15 @@ def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
 
 
 def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
-    """Set ``args`` to resume the run in ``folder`` if a launcher restarted this job after the job had started the run.
+    """Make a restarted training resume its own run: set ``args.resume`` to True and ``args.overwrite`` to False.
 
-    If another job started the run, ``args`` stay unchanged, and the user must pass --resume or --overwrite.
+    The function changes ``args`` only if a launcher such as torchrun has restarted this job, and this job itself has
+    started the run in ``folder``. If another job has started the run, the user must pass --resume or --overwrite.
+
+    Args:
+        args: parsed arguments of the command line, changed in place.
+        world: layout of the job's processes, with the number of restarts.
+        folder: OUTPUT_DIR.
     """
     if world.restarts and not args.eval_only and begun_by_this_job(folder):
         args.resume, args.overwrite = True, False
@@ -94,10 +117,11 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
 
     Args:
         args: parsed arguments of ``argument_parser``.
-        prepare: function that maps ``args`` and the process layout to the program to launch.
+        prepare: function that maps ``args`` and the process layout to the program: (function to run in each process,
+            communication settings, arguments of the function).
 
     Returns:
-        the exit status (see ``main``).
+        the exit status: 0 for success, another value after an error or a signal (see ``main``).
     """
     world = ProcessLayout()
     try:

@@ -1,4 +1,4 @@
-"""End a training early, after an error or a signal."""
+"""End a training after an error or a signal: write the metrics, and skip all other hooks."""
 
 from typing import Any
 
@@ -9,7 +9,10 @@ from seesaw_d2.train.launch.signals import STOP
 
 
 class EndsEarly(TrainerBase):
-    """Mixin that runs only the metric writers if a training stops early. List it first among the base classes."""
+    """Mixin for trainers of Detectron2. If a training stops early, only the hooks that write metrics run at its end.
+
+    List this class first among the base classes, so that its ``after_train`` replaces the method of the trainer.
+    """
 
     def after_train(self):
         """Run all hooks if the training has finished. If an error or a signal has ended it, only write metrics."""
@@ -27,13 +30,13 @@ class EndsEarly(TrainerBase):
 
 
 def _end_workers(step: Any) -> None:
-    """End the worker processes that load images. The traceback of the error would otherwise keep them alive.
+    """End the worker processes that load images. Otherwise the traceback of the error would keep the workers alive.
 
     Args:
-        step: trainer that reads the batches, a subclass of Detectron2's ``SimpleTrainer``.
+        step: trainer that reads the batches from the data loader, a subclass of Detectron2's ``SimpleTrainer``.
     """
     values = vars(step)
-    # The first attribute exists in Detectron2's main branch, the second one in v0.6.
+    # Detectron2's main branch stores the iterator over the batches in the first attribute, v0.6 in the second one.
     batches = values.get("_data_loader_iter_obj") or values.get("_data_loader_iter")
-    if hasattr(batches, "close"):  # a generator, such as that of TrainLoader
+    if hasattr(batches, "close"):  # close a generator, such as TrainLoader's, to end its workers
         batches.close()

@@ -1,8 +1,8 @@
 """Replace non-finite boxes during a forward pass in training, so that the forward pass completes.
 
 Detectron2 raises an error for non-finite boxes. If one process left its forward pass with this error, the other
-processes would wait forever in a collective. Therefore the process replaces the boxes, records the error and continues.
-All processes then skip the step.
+processes would wait forever in a collective operation. Therefore the process replaces the boxes, records the error and
+continues. All processes then skip the optimizer's step.
 """
 
 import functools
@@ -18,21 +18,22 @@ _CASCADE_ERROR = "Predicted boxes of a cascade stage contain Inf or NaN."
 
 
 def box_predictors(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that raise an error for non-finite boxes: RPNs and cascade heads."""
+    """Return the modules of a model that raise an error for non-finite boxes: RPNs and cascade heads."""
     return [module for module in model.modules() if isinstance(module, (RPN, CascadeROIHeads))]
 
 
 @contextmanager
 def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
-    """Replace non-finite boxes that the modules ``parts`` predict in the ``with`` block.
+    """Replace non-finite boxes that the modules ``parts`` predict in the ``with`` block, instead of raising an error.
 
-    After an error in an RPN, the ROI heads get zero features, because non-finite features could raise another error.
+    An RPN drops non-finite boxes. In cascade heads, NaN and infinite coordinates become 0. After an error in an RPN,
+    the ROI heads get zero features, because non-finite features could raise another error.
 
     Args:
-        parts: modules that predict boxes, the result of ``box_predictors``.
+        parts: the RPNs and cascade heads of the model, as ``box_predictors`` returns them.
 
     Yields:
-        a list of Detectron2's error messages. The list is empty while all boxes are finite.
+        a list to which the modules append Detectron2's error messages. The list is empty while all boxes are finite.
     """
     errors: list[str] = []
     with ExitStack() as stack:
@@ -49,7 +50,7 @@ def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
 
 @contextmanager
 def _replaced(part: nn.Module, name: str, method) -> Iterator[None]:
-    """Replace the method ``name`` of a module in the ``with`` block."""
+    """Replace the method ``name`` of the module ``part`` by the function ``method`` in the ``with`` block."""
     setattr(part, name, method)
     try:
         yield
@@ -63,7 +64,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
         return propose(rpn, *args, **kwargs)
     except FloatingPointError as error:
         errors.append(str(error))
-    rpn.training = False  # in evaluation mode, Detectron2 drops non-finite boxes
+    rpn.training = False  # in evaluation mode, Detectron2 drops non-finite boxes without an error
     try:
         return propose(rpn, *args, **kwargs)
     finally:
@@ -73,7 +74,8 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
 def _without_features(errors: list[str], rpn: RPN, inputs: tuple, outputs) -> None:
     if errors:
         features = inputs[1]
-        # Multiply by 0 instead of creating zeros, because DistributedDataParallel needs a gradient for each parameter.
+        # Multiply by 0 instead of creating zeros, so that the backbone's parameters still get gradients.
+        # DistributedDataParallel waits for a gradient of each parameter.
         features.update({name: 0 * each.nan_to_num(0, 0, 0) for name, each in features.items()})
 
 

@@ -19,10 +19,10 @@ _COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 class _Printable(logging.Formatter):
-    """Formatter that escapes control codes in the output of another formatter.
+    """Formatter that escapes control codes in log messages, because terminals would execute these codes.
 
     Args:
-        formatter: the other formatter.
+        formatter: formatter of Detectron2, whose output this formatter escapes.
         colors: whether to keep color codes, which only terminals display.
     """
 
@@ -31,7 +31,7 @@ class _Printable(logging.Formatter):
         self._formatter, self._colors = formatter, colors
 
     def format(self, record: logging.LogRecord) -> str:
-        pieces = _COLOR.split(self._formatter.format(record))  # text, code, text, ...
+        pieces = _COLOR.split(self._formatter.format(record))  # texts alternate with color codes
         pieces[::2] = map(printable, pieces[::2])
         return "".join(pieces if self._colors else pieces[::2])
 
@@ -44,7 +44,13 @@ def log_to_console() -> None:
 
 
 def set_up_run(cfg: Any, args: Any, folder: str) -> None:
-    """Set up a run with Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), and log to ``folder``."""
+    """Set up a training with Detectron2's ``default_setup`` (config.yaml, seeds), and log to log.txt in ``folder``.
+
+    Args:
+        cfg: a YAML config or a LazyConfig.
+        args: parsed arguments of the command line, which ``default_setup`` logs.
+        folder: OUTPUT_DIR.
+    """
     # Set up the loggers first, so that color codes are also removed from the messages of default_setup.
     setup_logger(folder, distributed_rank=comm.get_rank(), name="fvcore")
     setup_logger(folder, distributed_rank=comm.get_rank())
@@ -58,7 +64,7 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
 
 
 def _make_printable() -> None:
-    """Make all handlers escape control codes, and remove color codes unless the output is a terminal."""
+    """Make all log handlers escape control codes in messages. Remove color codes unless the output is a terminal."""
     for handler in (each for name in _NAMES for each in logging.getLogger(name).handlers):
         stream = getattr(handler, "stream", None)
         if handler.formatter is not None and not isinstance(handler.formatter, _Printable):
@@ -68,11 +74,11 @@ def _make_printable() -> None:
 
 @contextmanager
 def own_logs() -> Iterator[None]:
-    """Restore the loggers after the ``with`` block, and suppress a warning of PyTorch in the block.
+    """Restore the loggers after the ``with`` block, and suppress PyTorch's warning about many workers in the block.
 
     If the loggers were not restored, the next job in the same process would print each line twice, and write to the
-    log.txt of the previous job. The suppressed warning is about loaders with many worker processes. PyTorch prints this
-    warning for each loader, whereas ``TrainLoader`` logs a similar warning once.
+    log.txt of the previous job. PyTorch prints the suppressed warning for each data loader with many worker processes,
+    whereas ``TrainLoader`` logs a similar warning once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

@@ -36,11 +36,12 @@ def check_monitoring(cfg: CfgNode) -> None:
 class ClassCountHook(HookBase):
     """Hook that logs the class counts of the loss: sum, minimum, maximum, and each frequency group's share of the sum.
 
-    The hook ignores losses without a buffer ``class_counts``. The hook logs shares only if the frequency groups (rare,
-    common, frequent) of the classes are known. For a cascade, the hook logs the values of the last stage.
+    A loss such as Seesaw Loss stores the number of training samples of each class in its buffer ``class_counts``. The
+    hook ignores losses without this buffer. It logs shares only if the frequency groups (rare, common, frequent) of the
+    classes are known. For a cascade, it logs the values of the last stage.
 
     Args:
-        model: model whose modules may have a ``cls_loss``.
+        model: model whose modules have the loss in the attribute ``cls_loss``.
         period: number of iterations between two logs.
     """
 
@@ -53,7 +54,8 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                # Pass the device, because a resumed run logs before the first forward pass has cached the groups.
+                # Pass the device, on which the first call computes the groups. In a resumed run, this may be the first
+                # call, before any forward pass.
                 find = getattr(module, "frequency_groups", None)
                 _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 
@@ -73,17 +75,17 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 
 
 class PredictionImages(HookBase):
-    """Hook that draws detections on the first test images for TensorBoard. Detectron2 draws only proposals.
+    """Hook that draws detections on the first 4 test images for TensorBoard. Detectron2 draws only proposals.
 
     The hook does not affect the training. While the hook runs, the model is in evaluation mode, and the states of the
     random number generators do not change.
 
     Args:
         model: the trained model, possibly in DistributedDataParallel.
-        build_loader: function that returns the test loader.
-        names: class names.
+        build_loader: function without arguments that returns the test loader.
+        names: class names, in the order of class indices.
         period: VIS_PERIOD, number of iterations between two drawings.
-        image_format: INPUT.FORMAT.
+        image_format: INPUT.FORMAT, the order of the color channels.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class PredictionImages(HookBase):
             return
         if self._inputs is None:
             self._inputs = []
-            with torch.random.fork_rng(devices=[]):  # creating a loader's iterator draws a random seed for workers
+            with torch.random.fork_rng(devices=[]):  # restore the generator after the loader has drawn a seed
                 for batch in self._build_loader():
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:
@@ -121,9 +123,14 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """Return the hooks of this module that the config enables. The hooks must run before the event writers.
+    """Return the hooks that log class counts and, if VIS_PERIOD > 0, images with detections.
 
-    ``build_loader`` takes the name of a data set and returns its test loader.
+    The hooks must run before the event writers, which write the logged values.
+
+    Args:
+        cfg: the config.
+        model: the trained model, possibly in DistributedDataParallel.
+        build_loader: function that maps the name of a data set to its test loader.
     """
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
@@ -152,7 +159,7 @@ class WandbWriter(EventWriter):
         storage = get_event_storage()
         new = {key: value for key, (value, step) in storage.latest_with_smoothing_hint(20).items() if step > self._last}
         for name, image, _ in storage._vis_data:
-            # Detectron2's mask head stores tensors without detaching them.
+            # Detach, because Detectron2's mask head stores tensors that still require a gradient.
             pixels = torch.as_tensor(image).detach().cpu().numpy()
             new[name] = self._wandb.Image(pixels.transpose(1, 2, 0))
         if new:
@@ -166,7 +173,7 @@ class WandbWriter(EventWriter):
 def extra_writers(cfg: CfgNode) -> list[EventWriter]:
     """Return a list with the ``WandbWriter`` of the run, or an empty list if LOGGING.WANDB_PROJECT is empty.
 
-    The writer must run before TensorBoard's writer, which deletes the images of the iteration.
+    The writer must run before TensorBoard's writer, which deletes the logged images.
     """
     if not cfg.LOGGING.WANDB_PROJECT:
         return []

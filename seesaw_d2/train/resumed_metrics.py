@@ -12,26 +12,26 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Detectron2's writers log the median of the last 20 values of a scalar.
+# Detectron2's writers log the median of the last 20 values of a scalar. Therefore checkpoints contain these values.
 _WINDOW = 20
 
 
 def file_size(writer: JSONWriter) -> int | None:
-    """Return the current size of the writer's file in bytes, or None if the file is not local."""
+    """Return the current size in bytes of the file that ``writer`` writes, or None if the file is not local."""
     path = writer._file_handle.name
     return os.path.getsize(path) if os.path.isfile(path) else None
 
 
 def cut_back(writer: JSONWriter, size: int, start: int) -> None:
-    """Truncate the writer's file to ``size`` bytes, so that the writer appends new metrics at this position.
+    """Remove the lines that metrics.json got after the checkpoint: truncate the file to ``size`` bytes.
 
     If the file is shorter than ``size``, or its first ``size`` bytes end inside a line, the checkpoint belongs to
     another file. In this case, leave the file unchanged, and log a warning.
 
     Args:
-        writer: writer of metrics.json.
+        writer: writer of metrics.json, which appends new lines after the truncation.
         size: size of the file in bytes when the checkpoint was written.
-        start: iteration at which the training continues, for the log.
+        start: iteration at which the training continues, for the log message.
     """
     path = writer._file_handle.name
     with open_regular(path, "rb+") as file:
@@ -48,12 +48,12 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     again = sum(iteration >= start for iteration in _iterations(removed))
     if again:
         logger.info(f"{path}: removed {again} lines of iterations from {start} on, because these iterations run again")
-    # Detectron2's writer skips all iterations up to _last_write.
+    # Detectron2's writer skips all iterations up to _last_write. Set this to the last iteration left in the file.
     writer._last_write = max(_iterations(lines), default=-1)
 
 
 def _iterations(lines: bytes) -> list[int]:
-    """Return the iteration of each line. Ignore an incomplete last line, which a killed run may leave."""
+    """Return the number "iteration" of each line of metrics.json. Skip invalid lines, which a killed run may leave."""
     found = []
     for line in lines.splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
@@ -79,7 +79,7 @@ def recent_scalars(storage: EventStorage) -> dict[str, Any]:
 
 
 def put_back(storage: EventStorage, scalars: dict[str, Any]) -> None:
-    """Add the scalars that ``recent_scalars`` returned to ``storage``. The iteration of ``storage`` stays the same."""
+    """Put the values that ``recent_scalars`` returned into ``storage``, each with the iteration that logged it."""
     iteration = storage.iter
     for name, scalar in scalars.items():
         for value, storage.iter in scalar["values"]:

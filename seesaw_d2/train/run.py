@@ -30,14 +30,14 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds that a process waits for the checks before it prints a message
+_PATIENCE = 60.0  # seconds after which a process prints that it still waits for the checks
 
 
 def run(cfg: CfgNode, args) -> None:
     """Check a job with a YAML config, then train or evaluate.
 
     Args:
-        cfg: config, not frozen, because the checks resolve values such as the device in place.
+        cfg: config, not frozen, because the checks replace values such as MODEL.DEVICE auto in place.
         args: parsed arguments of ``argument_parser``.
     """
     preflight = Preflight(cfg, written=written_layers(args.config_file, args.opts), **options_of(args))
@@ -53,7 +53,7 @@ def run(cfg: CfgNode, args) -> None:
 
 
 def options_of(args) -> dict[str, Any]:
-    """Return the keyword arguments of ``Preflight`` that come from the command line and the process group."""
+    """Return the keyword arguments of ``Preflight`` for this process: command-line options and number of processes."""
     return {
         **{name: getattr(args, name) for name in ("eval_only", "resume", "overwrite")},
         "world_size": comm.get_world_size(),
@@ -64,7 +64,11 @@ def options_of(args) -> dict[str, Any]:
 def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
     """Check the job, then call ``work(job)`` in every process.
 
-    The first process of each machine runs the checks. The main process also locks OUTPUT_DIR for a training.
+    The first process of each machine runs the checks. For a training, the main process also locks OUTPUT_DIR.
+
+    Args:
+        preflight: checks of the job, not run yet.
+        work: function that trains or evaluates with the checked settings.
     """
     lock = RunLock(preflight.cfg.OUTPUT_DIR)
     try:
@@ -78,8 +82,8 @@ def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
 def agreed(find: Callable[[], Found]) -> Found:
     """Call ``find`` in the first process of each machine, and return rank 0's result in every process.
 
-    If ``find`` raises a SeesawError in a process, the process raises this error, and all other processes raise
-    ``Elsewhere``, which ends them with exit status 2.
+    If ``find`` raises a SeesawError in a process, this process raises the error again. All processes without an error
+    raise ``Elsewhere``, which ends them with exit status 2.
     """
     outcome = None
     waits = threading.Timer(_PATIENCE, _say_waiting)
@@ -121,7 +125,7 @@ def train(job: Job, preflight: Preflight, args) -> None:
     """Train the model, and evaluate it every TEST.EVAL_PERIOD iterations and at the end.
 
     Args:
-        job: the training.
+        job: checked settings of the training.
         preflight: checks of the job, which may have built the model.
         args: parsed arguments of ``argument_parser``.
     """
@@ -139,6 +143,10 @@ def evaluate(job: Job, preflight: Preflight) -> None:
     """Evaluate ``MODEL.WEIGHTS`` or, with ``--resume``, the last checkpoint on ``DATASETS.TEST``.
 
     If OUTPUT_DIR contains a run, the evaluation does not change the run's config.yaml and log.txt.
+
+    Args:
+        job: checked settings of the evaluation.
+        preflight: checks of the job, which may have built the model.
     """
     cfg = job.cfg
     log_to_console()
@@ -157,15 +165,15 @@ def evaluate(job: Job, preflight: Preflight) -> None:
 
 
 def tell_other_settings(job: Job, config: str, *, augmented: bool = False) -> Differences:
-    """Return the settings in which an evaluation differs from the run in OUTPUT_DIR, and log a warning about them.
+    """Return the settings in which an evaluation differs from the run in OUTPUT_DIR, and log a warning if any differ.
 
     Args:
-        job: the evaluation.
+        job: checked settings of the evaluation.
         config: config of the evaluation as YAML.
         augmented: whether the evaluation uses test-time augmentation (TEST.AUG).
 
     Returns:
-        the result of ``other_settings``.
+        a dict from each differing config key to (value in the run, value in the evaluation).
     """
     folder, found = job.cfg.OUTPUT_DIR, resume_file(job.cfg.OUTPUT_DIR) if job.resume else None
     weights = found.path if found else job.cfg.MODEL.WEIGHTS

@@ -39,13 +39,13 @@ logger = logging.getLogger(__name__)
 class Step(SimpleTrainer):
     """Trainer that skips the update if losses or gradients are not finite. It replaces SimpleTrainer and AMPTrainer.
 
-    If a loss or a gradient of any process is not finite, all processes skip the step. Parameters, optimizer state and
+    If a loss or a gradient of any process is not finite, all processes skip the step: parameters, optimizer state and
     buffers (class counts, batch normalization) keep their values. With float16, only losses are checked, because the
     gradient scaler handles overflow. After more than ``max_skipped`` skipped steps, NonFiniteError ends the training.
 
-    With ``metrics_period`` > 1, steps do not synchronize host and device. The fused kernel of the optimizer decides on
-    the device whether to skip a step. The host reads the losses only at the end of each period and in ``settle``.
-    Therefore, after more than ``max_skipped`` skipped steps, the device skips the remaining steps of the period, too.
+    With ``metrics_period`` > 1, the host does not wait for the device in each step. The optimizer's fused kernel skips
+    steps on the device. The host reads the losses only at the end of each period, and can raise NonFiniteError only
+    then. Until then, the device skips all further steps after more than ``max_skipped`` skipped steps.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
@@ -69,7 +69,7 @@ class Step(SimpleTrainer):
         amp: torch.dtype | None = None,
         metrics_period: int = 1,
     ):
-        with signals_blocked():  # Detectron2 v0.6 starts the loader's workers here
+        with signals_blocked():  # Detectron2 v0.6 starts the workers here, which must ignore stop signals
             super().__init__(model, data_loader, optimizer)
         self.amp, self.metrics_period = amp, metrics_period
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
@@ -84,11 +84,10 @@ class Step(SimpleTrainer):
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
-        # Tensor on the device, the number of steps with a non-finite loss or gradient. None before the first step, and
-        # if metrics_period is 1.
+        # Scalar tensor, number of non-finite steps so far. None before the first step, and if metrics_period is 1.
         self._refused: Tensor | None = None
         self._started = False
-        # Whether any process received a stop signal in an iteration whose losses the host has read.
+        # Whether any process has received a stop signal. The method ``settle`` updates this value in all processes.
         self.signalled = False
 
     def run_step(self) -> None:
@@ -142,9 +141,9 @@ class Step(SimpleTrainer):
         with nullcontext() if self.amp is None else self._autocast():
             try:
                 losses = self.model(data)
-            except FloatingPointError as error:  # raised by a custom model
+            except FloatingPointError as error:  # a custom model may raise this error
                 return self._without_losses(data, generators, error)
-            if isinstance(losses, Tensor):  # returned by a custom meta-architecture
+            if isinstance(losses, Tensor):  # a custom meta-architecture may return one loss
                 losses = {"total_loss": losses}
             total = sum(losses.values())
         self.optimizer.zero_grad()
@@ -152,9 +151,10 @@ class Step(SimpleTrainer):
         return losses
 
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
-        """Return a NaN loss, because the forward pass raised ``error``.
+        """Return a NaN loss for the batch ``data``, because the forward pass raised ``error``.
 
         With several processes, raise NonFiniteError, because another process may wait for this process in a collective.
+        ``generators`` are the states of the random number generators before the iteration, for the saved report.
         """
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
@@ -181,7 +181,10 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """Update the model on the device. If ``bad`` is True or too many steps were skipped, undo the iteration."""
+        """Update the model on the device. Undo the iteration if ``bad`` or after too many skipped steps.
+
+        ``bad`` is a scalar tensor: whether any process has a non-finite loss or gradient.
+        """
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -193,7 +196,7 @@ class Step(SimpleTrainer):
         self.optimizer.step()
 
     def _refuse(self, measured: StepReport) -> None:
-        """Skip the step, and log a warning. After too many skipped steps, save the state and raise NonFiniteError."""
+        """Skip the step that ``measured`` describes, and log a warning. Raise NonFiniteError after too many skips."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:
             self._undo()
@@ -212,7 +215,7 @@ class Step(SimpleTrainer):
         self.optimizer.zero_grad()
 
     def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
-        """Save the state, and raise NonFiniteError. If there are reports of several processes, only rank 0 saves."""
+        """Save model, optimizer and ``reports``, and raise NonFiniteError. Only rank 0 saves reports of all ranks."""
         path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
         if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()

@@ -1,4 +1,4 @@
-"""Report the losses and gradients of iterations. The device computes the values, and the host reads them later.
+"""Report the losses and gradients of training iterations. The device computes them, and the host reads them later.
 
 Shapes: K losses, W processes, P parameters with a gradient.
 """
@@ -28,15 +28,16 @@ class StepReport:
     Args:
         iteration: number of the iteration.
         names: names of the K losses.
-        values: float64 (2 + K + W,) for K losses and W processes, equal in all processes. The values are the number of
-            processes with a non-finite loss or gradient, the number of processes that received a stop signal, the sum
-            of each loss over the processes, and the time in seconds that each process waited for data.
+        values: float64 (2 + K + W,) for K losses and W processes, equal in all processes. In this order: number of
+            processes with a non-finite loss or gradient, number of processes that received a stop signal, sum of each
+            loss over the processes, and time in seconds that each process waited for data.
         losses: (K,) losses of this process.
-        norms: largest absolute value of the gradient of each trained parameter, or None if not computed.
+        norms: (P,), largest absolute value of the gradient of each of the P parameters with a gradient. None if not
+            computed.
         images: file names and ids of the images in this process's batch.
         generators: states of the random number generators before the iteration.
-        scalars: scalars that the model logged and that are still on the device.
-        errors: messages of Detectron2 about non-finite boxes.
+        scalars: values that the model logged, as pairs (names, tensor on the device).
+        errors: Detectron2's error messages about non-finite boxes in this iteration.
     """
 
     iteration: int
@@ -51,9 +52,9 @@ class StepReport:
 
 
 def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: bool = False) -> Tensor:
-    """Compute ``StepReport.values`` with one collective and without host-device synchronization.
+    """Sum losses, flags and data times over all processes with one all-reduce and without host-device synchronization.
 
-    All processes must call this function, with losses of the same names.
+    All processes must call this function, with the same number of losses in the same order.
 
     Args:
         losses: float64 (K,), the K losses of this process.
@@ -62,7 +63,9 @@ def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: 
         signalled: whether this process has received a stop signal.
 
     Returns:
-        float64 (2 + K + W,) on the device of the losses, for W processes.
+        float64 (2 + K + W,) for W processes, on the device of the losses. In this order: number of processes whose
+            ``finite`` is False, number of processes whose ``signalled`` is True, sum of each loss over the processes,
+            and ``data_time`` of each process.
     """
     own = torch.zeros(2 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
     own[0] = ~finite
@@ -79,17 +82,17 @@ def images_of(batch: Any) -> list[dict[str, Any]]:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the largest absolute value of each gradient, or NaN for a gradient with NaN, as a float32 tensor."""
+    """Return a float32 tensor with the largest absolute value of each gradient, or NaN for a gradient with NaN."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
 def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
-    """Copy the numbers of all reports from the device to the host with one transfer.
+    """Copy the tensors ``values`` and ``scalars`` of all reports from the device to the host with one transfer.
 
     Returns:
-        for each report, a list of its ``values`` followed by its ``scalars``.
+        a list for each report, with the numbers in its ``values``, followed by those in its ``scalars``.
     """
     parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
     if not parts:
@@ -106,11 +109,11 @@ def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
 def store_report(report: StepReport, row: Sequence[float]) -> None:
     """Log the metrics of an iteration as Detectron2's SimpleTrainer does.
 
-    The function logs the mean of each loss over the processes. data_time is the longest wait of any process.
+    The function logs the mean of each loss over the processes, and the longest time that a process waited for data.
 
     Args:
         report: report of the iteration.
-        row: numbers that ``read_reports`` returned for this report.
+        row: the numbers in ``report.values`` and ``report.scalars``, as ``read_reports`` returned them.
     """
     values, scalars = row[: len(report.values)], row[len(report.values) :]
     storage = get_event_storage()
@@ -126,7 +129,7 @@ def store_report(report: StepReport, row: Sequence[float]) -> None:
 
 
 def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
-    """Convert the report of a non-finite iteration to plain values and tensors, which a checkpoint can contain.
+    """Convert the report of an iteration with non-finite losses or gradients to a dict that a checkpoint can contain.
 
     Args:
         report: report of the iteration.
@@ -134,8 +137,8 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
             parameters. The function then computes the norms.
 
     Returns:
-        a dict with the images, the losses, the names of parameters with a non-finite gradient, the states of the random
-        number generators, and the error messages.
+        a dict with "images", "losses" (from name to value), "gradients" (names of the parameters with a non-finite
+        gradient), "generators" (states of the random number generators) and "errors" (messages).
     """
     norms = report.norms
     if norms is None:
@@ -152,9 +155,10 @@ def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> 
 
 
 def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
-    """Describe a non-finite iteration: a title, and one line with losses, gradients and images for each process.
+    """Describe an iteration with non-finite losses or gradients: a title, and a line for each process.
 
-    ``reports`` are results of ``report_of``, in the order of ranks.
+    Each line contains the losses, the parameters with a non-finite gradient, and the images of the batch. ``reports``
+    contains one dict of ``report_of`` for each process, in the order of ranks.
     """
     lines = ["a loss or a gradient is not finite"]
     for number, report in enumerate(reports):
@@ -170,7 +174,10 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
 
 
 def generator_states(device: torch.device | None = None) -> dict[str, Any]:
-    """Return the states of all random number generators on the CPU and, if ``device`` is a GPU, on this GPU."""
+    """Return the states of Python's, NumPy's and PyTorch's random number generators, as a dict from library to state.
+
+    The dict contains the generators of the CPU. If ``device`` is a GPU, the key "cuda" contains the state on this GPU.
+    """
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 (augmentations use the global generator)
     return {
         "python": random.getstate(),
@@ -181,7 +188,7 @@ def generator_states(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def restore_generators(states: dict[str, Any]) -> None:
-    """Restore the random number generators on the CPU to ``states``, a result of ``generator_states``."""
+    """Set the random number generators of the CPU to ``states``, the dict that ``generator_states`` returned."""
     name, keys, *rest = states["numpy"]
     random.setstate(states["python"])
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

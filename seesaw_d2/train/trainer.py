@@ -48,7 +48,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def __init__(self, cfg, model: nn.Module | None = None):
         # Do not call DefaultTrainer.__init__, which supports several processes only on GPUs.
         TrainerBase.__init__(self)
-        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # the caller has not set up logging
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # the program has not set up logging
             setup_logger()
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg, model)
@@ -77,7 +77,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @staticmethod
     def auto_scale_workers(cfg, num_workers):
-        """Return the config scaled to ``num_workers`` processes, or ``cfg`` itself if nothing changes."""
+        """Return a copy of the config with batch size and schedule scaled to ``num_workers`` processes.
+
+        Return ``cfg`` itself if SOLVER.REFERENCE_WORLD_SIZE requires no scaling.
+        """
         scaled = cfg.clone()
         scaled.defrost()
         if not scale_to_processes(scaled, num_workers):
@@ -88,10 +91,12 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg, model: nn.Module | None = None):
-        """Return the model of the config after ``accelerate``, frozen according to MODEL.FREEZE.
+        """Build the model, freeze the parameters that MODEL.FREEZE selects, and apply the keys for faster training.
 
         Args:
-            model: a built and frozen model. If None, the function builds and freezes a model.
+            cfg: the config.
+            model: a built and frozen model, which this method then only prepares for faster training. If None, the
+                method builds and freezes a model.
         """
         if model is None:
             with own_program():
@@ -124,10 +129,13 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None, settings: Differences | None = None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        If the evaluation is not part of the run in OUTPUT_DIR, pass the result of ``other_settings`` as ``settings``.
-
         The statistics of batch normalization differ between processes. Therefore all processes use the buffers of the
         main process, which checkpoints also contain. Evaluators get the model without DistributedDataParallel.
+
+        Args:
+            cfg, model, evaluators: as in Detectron2's ``DefaultTrainer.test``.
+            settings: differences between this evaluation and the run in OUTPUT_DIR, a dict from config key to (value in
+                the run, value in the evaluation). The method stores them beside the results. None if nothing differs.
         """
         model = unwrapped(model)
         with STOP.at_once():
@@ -142,9 +150,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def test_with_TTA(cls, cfg, model, settings: Differences | None = None):
-        """Evaluate with test-time augmentation (TEST.AUG), as Detectron2's train_net.py does.
+        """Evaluate with test-time augmentation (TEST.AUG), and write results to the folder ``inference_TTA``.
 
-        Write files to the folder ``inference_TTA``. The names of the returned metrics end in "_TTA".
+        As in Detectron2's train_net.py, "_TTA" is appended to the names in the returned results, as in "bbox_TTA".
+        ``settings`` are differences from the run in OUTPUT_DIR, as in ``test``.
         """
         augmented = GeneralizedRCNNWithTTA(cfg, unwrapped(model))
         kind = "inference_TTA"
@@ -173,7 +182,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         hooks.insert(place, saves)
         if self.cfg.TEST.AUG.ENABLED and self.cfg.DATASETS.TEST:
             place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook)) + 1
-            hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))  # only at the end
+            hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))  # 0: only at the end
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
         extra.insert(0, UnfinishedResults.of(self.cfg))
         if solver.CHECKPOINT_BEST:
@@ -195,7 +204,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @property
     def signalled(self) -> bool:
-        """Return whether any process received a stop signal in an iteration whose losses the host has read."""
+        """Return whether any process has received SIGTERM or SIGINT. The value is equal in all processes.
+
+        The processes exchange the value together with their losses. It changes when the host reads the losses.
+        """
         return self._trainer.signalled
 
     def resume_or_load(self, resume=True):
@@ -215,14 +227,14 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     def state_dict(self):
         state = super().state_dict()
-        # Detectron2 v0.6 does not save the optimizer state, so that a resumed run would lose the momentum.
+        # Detectron2 v0.6 does not save the optimizer state. Save it, because a resumed run needs the momentum.
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
 
     def load_state_dict(self, state_dict):
         optimizer_state, base_lrs = state_dict.get("_trainer"), self.scheduler.base_lrs
         TrainerBase.load_state_dict(self, state_dict)
-        self.scheduler.base_lrs = base_lrs  # keep the values of this config
+        self.scheduler.base_lrs = base_lrs  # keep the learning rates of this config, instead of the checkpoint's
         if optimizer_state is None:
             logging.getLogger(__name__).warning(
                 "The checkpoint has no optimizer state, because Detectron2 v0.6 does not save it. Momentum starts at 0"

@@ -1,7 +1,7 @@
-"""Record in the results folders of a run that the results are from an earlier iteration than the end of the training.
+"""Record in the results folders of a run that the results come from an iteration before the end of the training.
 
-This is the case in two situations. A job was killed after it had saved model_final.pth, but before the end of the last
-evaluation. Or a run was resumed, and has not been evaluated since.
+Such results remain in two situations. A job was killed after it had saved model_final.pth, but before the end of the
+last evaluation. Or a run was resumed, and has not been evaluated since.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from seesaw_d2.evaluation.results_files import write_json
 
 
 class UnfinishedResults(HookBase):
-    """Hook that records in the results folders which iteration the results are from, until the training has ended.
+    """Hook that records in the results folders after how many iterations the run was evaluated.
 
     Register this hook after the evaluation hook. The evaluation at the end of the training removes the record.
 
     Args:
-        folders: folders of results.
+        folders: folders that contain a results.json after an evaluation.
         period: number of iterations between evaluations. 0 means that the trainer evaluates only at the end.
-        key: config key of the number of iterations.
+        key: config key with the number of iterations of the whole training, for the record.
     """
 
     def __init__(self, folders: Sequence[str], period: int, key: str = "SOLVER.MAX_ITER"):
@@ -34,7 +34,7 @@ class UnfinishedResults(HookBase):
 
     @classmethod
     def of(cls, cfg: CfgNode) -> UnfinishedResults:
-        """Return the hook of a YAML config."""
+        """Return the hook for a YAML config, with the results folders of all data sets in DATASETS.TEST."""
         kinds = ("inference", "inference_TTA")
         folders = [results_folder(cfg, name, kind) for name in cfg.DATASETS.TEST for kind in kinds]
         return cls(folders, cfg.TEST.EVAL_PERIOD)

@@ -1,4 +1,4 @@
-"""Compare a checkpoint with a model: categories, data types, shapes and missing parameters."""
+"""Compare the parameters of a checkpoint with those of a model: names, shapes, data types and classifiers."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses.base import ClassificationLoss
 
-# Modules whose parameters and buffers have one row for each category.
+# Matches names of parameters and buffers that have one row for each category, such as "classifier.weight".
 _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predictor|classifier|cls_loss)\.")
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether the order of the categories matters when a checkpoint is loaded into a model.
+    """Return whether a checkpoint and a model must have the same order of categories.
 
-    The order matters if the checkpointer loads a tensor of a classifier or a loss with one row for each category.
+    They must if the checkpointer loads a tensor of a classifier or a loss with one row for each category.
 
     Args:
         state: state dict of the model.
-        left_out: names of the parameters and buffers that are not loaded.
+        left_out: names of the parameters and buffers that the checkpointer does not load.
         num_classes: number of categories in the checkpoint.
     """
     left_out = set(left_out)
@@ -31,12 +31,15 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError unless the values for floating-point parameters of the model are dense floating-point tensors.
+    """Check that the values for floating-point parameters of a model are dense floating-point tensors.
 
     Args:
         state: state dict of the model.
         loaded: dict from parameter name to tensor in the file.
         path: path of the file, for messages.
+
+    Raises:
+        WeightsError: a value is, for example, an integer, sparse or quantized tensor.
     """
     for name, value in loaded.items():
         if name in state and state[name].is_floating_point():
@@ -49,12 +52,16 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def find_problems(incompatible) -> dict[str, str]:
-    """Return the missing parameters and those with wrong shapes, as a dict from name to a description of the problem.
+    """Return the parameters of the model that the checkpoint lacks or has with another shape.
 
-    Missing batch counters and missing buffers of losses are ignored, because predictions do not depend on them.
+    The function ignores missing batch counters of batch normalization and missing buffers of losses, because
+    predictions do not depend on them.
 
     Args:
-        incompatible: fvcore's report on a loaded checkpoint.
+        incompatible: fvcore's report on a loaded checkpoint (``_IncompatibleKeys``).
+
+    Returns:
+        a dict from parameter name to problem, such as "not in the file".
     """
     problems = {
         name: "not in the file"
@@ -65,11 +72,11 @@ def find_problems(incompatible) -> dict[str, str]:
 
 
 def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> None:
-    """Raise WeightsError if a frozen parameter of the model was not loaded.
+    """Raise WeightsError if a frozen parameter of the model was not loaded, and would thus keep its random value.
 
     Args:
         model: the model, with ``requires_grad`` False for frozen parameters.
-        problems: result of ``find_problems``, possibly with further parameters that were not loaded.
+        problems: the parameters that were not loaded, a dict from name to reason.
         path: path of the checkpoint, for messages.
     """
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
@@ -85,13 +92,13 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
     """Raise WeightsError unless the file contains exactly the layers of the model's ResNet.
 
     Args:
-        incompatible: fvcore's report on the loaded file.
-        prefix: beginning of the names of the ResNet's layers in the model.
+        incompatible: fvcore's report on the loaded file (``_IncompatibleKeys``).
+        prefix: beginning of the names of the ResNet's layers in the model, such as "backbone.bottom_up.".
         path: path of the file, for messages.
     """
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
     layers = [name for name in incompatible.missing_keys if name.startswith((f"{prefix}stem.", f"{prefix}res"))]
-    # Ignore batch counters, which converted files lack.
+    # Ignore the batch counters of batch normalization, which converted files lack.
     lines += [f"{name}: not in the file" for name in layers if not name.endswith("num_batches_tracked")]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
     if lines:
@@ -102,7 +109,7 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
 
 
 def describe_classifier(model: nn.Module) -> str:
-    """Describe the classification loss of a model, with its numbers of logits and categories, for messages.
+    """Describe the classification loss of a model for a message: its class, numbers of logits and of categories.
 
     If the model uses no loss of this project, return the class name of its ROI heads or, without ROI heads, of the
     model.
@@ -117,13 +124,13 @@ def describe_classifier(model: nn.Module) -> str:
 
 
 def first_lines(lines: list[str], count: int, between: str = "\n  ") -> str:
-    """Join the first ``count`` lines. If there are further lines, append the number of further lines."""
+    """Join the first ``count`` lines with the separator ``between``. For further lines, append "and <number> more"."""
     more = [f"and {len(lines) - count} more"] if len(lines) > count else []
     return between.join([*lines[:count], *more])
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
-    """Return the parameters with wrong shapes in fvcore's report, a dict from name to a text with both shapes."""
+    """Return a dict with the parameters of wrong shape in fvcore's report, from name to a text with both shapes."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

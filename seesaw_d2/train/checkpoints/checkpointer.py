@@ -33,22 +33,23 @@ from seesaw_d2.weights.torchvision_backbones import (
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
-    """Checkpointer that checks whether weights match the model, and that converts the weights of torchvision's ResNets.
+    """Checkpointer that checks whether weights match the model. It also loads the weights of torchvision's ResNets.
 
     A training may start from weights that match only a part of the model, such as the weights of a COCO model for
     another data set. In this case, a warning lists the parameters that keep their initial values. In an evaluation, in
     a resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
 
-    The weights of a torchvision ResNet come from a file, or from an address such as ``torchvision://resnet50``. These
-    weights must match all layers of the backbone. The other parts of the model keep their initial values.
+    The weights of a torchvision ResNet come from a file, or from an address such as ``torchvision://resnet50``. The
+    checkpointer converts them to Detectron2's format. These weights must match all layers of the backbone. The other
+    parts of the model keep their initial values.
 
     Args:
-        strict: whether a mismatch also raises WeightsError when the initial weights of a training are loaded, which is
-            the call ``load(path, checkpointables=[])``.
-        left_out: name patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that are not loaded
-            from the initial weights and keep their initial values.
-        categories: class names of the model's data set. The checkpointer saves them, and compares them with the class
-            names in loaded checkpoints (``check_checkpoint``).
+        strict: whether a mismatch always raises WeightsError. If False, it causes only a warning when a training loads
+            its initial weights with ``load(path, checkpointables=[])``.
+        left_out: MODEL.WEIGHTS_EXCEPT, names or patterns of the parameters and buffers that are not loaded from the
+            initial weights. They keep the values with which the model was built.
+        categories: class names of the model's data set. The checkpointer saves them in each checkpoint, and compares
+            them with the class names in loaded checkpoints.
 
     Attributes:
         loaded_categories: class names in the last loaded checkpoint, or None if it contains no class names.
@@ -66,7 +67,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path, self.incompatible, self._backbone = path, None, None
-        # Reset this attribute of Detectron2's main branch, which would reject all loads after a failed load.
+        # Reset this attribute of Detectron2's main branch. After a failed load, it would make all further loads fail.
         self._parsed_url_during_load = None
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
@@ -76,8 +77,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
             raise WeightsError(f"{path}: no such file")
         if self._must_fit or not path:
             return super().load(path, checkpointables)
-        # Load all values, then restore the initial values. Removing entries from the checkpoint would not work, because
-        # FrozenBatchNorm2d resets missing statistics.
+        # Load all values, then restore the initial values of the excluded parameters. Removing them from the checkpoint
+        # would not work, because FrozenBatchNorm2d resets statistics that a checkpoint lacks.
         state = self.model.state_dict()
         initial = {name: state[name].clone() for name in sorted(self.left_out)}
         extra = super().load(path, checkpointables)
@@ -101,10 +102,11 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self.tag_last_checkpoint(f"{name}.pth")
 
     def model_state(self) -> dict[str, Any]:
-        """Return the entries of a checkpoint that describe the model.
+        """Return the part of a checkpoint that describes the model.
 
-        The entries are the weights, the settings that change scores (see ``score_settings``) and, if known, the class
-        names.
+        Returns:
+            a dict with the weights at "model", the result of ``score_settings`` at "score_settings" and, if the class
+            names are known, a list of them at "categories".
         """
         known = {} if self.categories is None else {ENTRY: list(self.categories.names)}
         return {"model": self.model.state_dict(), SCORE_SETTINGS: score_settings(self.model), **known}
@@ -113,7 +115,10 @@ class SeesawCheckpointer(DetectionCheckpointer):
         write_pointer(self.save_dir, last_filename_basename)
 
     def resume_or_load(self, path, *, resume=True):
-        """Load a checkpoint as Detectron2 does. If ``resume`` is True but no checkpoint exists, also log a warning."""
+        """Load the last checkpoint if ``resume`` is True, or the weights in ``path``, as Detectron2 does.
+
+        If ``resume`` is True but no checkpoint exists, load ``path`` and log a warning.
+        """
         if resume and not self.has_checkpoint():
             start = f"the weights in {path}" if path else "the initial weights of the model"
             self.logger.warning(f"--resume: {self.save_dir} has no checkpoint. Starting at iteration 0 from {start}")
@@ -123,7 +128,10 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return resume_file(self.save_dir) is not None
 
     def get_checkpoint_file(self):
-        """Return the path of the checkpoint to resume from (see ``resume_file``), or "" if no checkpoint exists."""
+        """Return the path of the checkpoint to resume from, or "" if the run has not saved a checkpoint yet.
+
+        The result is the last checkpoint or, if this file is damaged, the latest intact one.
+        """
         found = resume_file(self.save_dir)
         for problem in found.problems if found else ():
             self.logger.warning(f"{problem}. Resuming from {found.path} instead")

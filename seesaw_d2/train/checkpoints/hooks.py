@@ -25,8 +25,8 @@ class CheckpointHook(HookBase):
     """Hook that saves checkpoints every ``period`` iterations, at the end of the training, and on SIGTERM and SIGINT.
 
     The checkpoint at the end is ``model_final.pth``. All processes need this hook, because a signal to any process
-    stops all processes after the same iteration. The hook must run before evaluations and writers, so that a stop does
-    not wait for an evaluation.
+    stops all processes after the same iteration. Register the hook before the evaluation hook and the writers, so that
+    a stop does not wait for an evaluation.
 
     A signal during an evaluation ends the job immediately. Therefore the hook also saves a temporary checkpoint before
     each evaluation, and removes this checkpoint when the next checkpoint is saved.
@@ -38,14 +38,14 @@ class CheckpointHook(HookBase):
         eval_period: number of iterations between evaluations. 0 means that the trainer evaluates only at the end.
 
     Raises:
-        Stopped: a signal was received, and the checkpoint is written.
+        Stopped: a process has received a signal, and the checkpoint has been written.
         OutputError: a checkpoint cannot be written.
     """
 
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
         self._eval_period = eval_period
-        # Path of a checkpoint that was saved only because of an evaluation. The next call of ``_save`` removes it.
+        # Path of the temporary checkpoint that was saved before an evaluation, or None. The next ``_save`` removes it.
         self._replaced: str | None = None
 
     def before_step(self) -> None:
@@ -59,13 +59,13 @@ class CheckpointHook(HookBase):
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
         if stops or last or due or evaluates:
-            self.trainer.settle()  # reads the remaining losses, and raises an error if too many are not finite
+            self.trainer.settle()  # read the remaining losses, and raise an error if too many are not finite
         if due or ((stops or evaluates) and not last):
             self._save(checkpoint_name(iteration), iteration, for_evaluation=not (due or stops))
         if last:
             self._save("model_final", iteration)
         if stops:
-            # A process that received no signal stops with the signal number of another process.
+            # A process that has received no signal uses the signal number of another process for its exit status.
             signum = max(each or 0 for each in comm.all_gather(STOP.signum))
             comm.synchronize()  # wait until the main process has written the checkpoint
             raise Stopped(signum, iteration)
@@ -88,12 +88,12 @@ class CheckpointHook(HookBase):
 class BestCheckpoint(hooks.BestCheckpointer):
     """Hook that saves ``model_best.pth``, the weights with the highest value of a metric in all evaluations so far.
 
-    Unlike Detectron2's hook, this hook does not write "model_best.pth" to ``last_checkpoint``. In a resumed run, the
-    hook continues with the best value of the interrupted run.
+    Unlike Detectron2's hook, this hook does not write "model_best.pth" to the file ``last_checkpoint``, from which runs
+    resume. In a resumed run, the hook continues with the best value of the interrupted run.
 
     Args:
-        checkpointer: checkpointer whose folder and model the hook uses.
-        period: TEST.EVAL_PERIOD. Register the hook after the evaluation hook.
+        checkpointer: checkpointer with the model and the folder for ``model_best.pth``.
+        period: TEST.EVAL_PERIOD. Register the hook after the evaluation hook, which logs the metric.
         metric: logged name of the metric, such as "segm/APr" or, with several data sets, "lvis_v1_val/segm/APr".
     """
 

@@ -10,22 +10,22 @@ _NOT_COMPARED = {"params", "lr", "initial_lr"}
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any], folder: str) -> None:
-    """Load the buffers of an optimizer, such as momentum, and keep the hyperparameters of its parameter groups.
+    """Load the buffers of an optimizer, such as momentum, but keep the hyperparameters that the config sets.
 
-    PyTorch's ``load_state_dict`` would replace learning rate, momentum, weight decay and implementation of each group
-    by the values in the checkpoint. Changes of the config would then have no effect in a resumed run.
+    PyTorch's ``load_state_dict`` would replace learning rate, momentum, weight decay and implementation of each
+    parameter group by the values in the checkpoint. Changes of the config would then have no effect in a resumed run.
 
-    This function keeps the position in the learning rate schedule. The learning rate of a group becomes lr * new / old,
-    where lr is the learning rate in the checkpoint, and new and old are the base learning rates of the config and of
-    the checkpoint. If new and old are equal, the learning rate is exactly lr.
+    The learning rate continues at the checkpoint's position in the schedule. It becomes lr * new / old, where lr is the
+    learning rate in the checkpoint, and new and old are the base learning rates of the config and of the checkpoint. If
+    new and old are equal, the learning rate is exactly lr.
 
     Args:
         optimizer: optimizer of the resumed run, built from its config.
-        state: result of ``optimizer.state_dict()`` in the checkpoint.
+        state: state dict of the optimizer, from the checkpoint.
         folder: OUTPUT_DIR, for messages.
 
     Raises:
-        WeightsError: the state belongs to an optimizer with other parameter groups, or to another kind of optimizer.
+        WeightsError: the state belongs to an optimizer with other parameters, or to another type of optimizer.
     """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     _check_hyperparameters(own, state["param_groups"], folder)
@@ -44,10 +44,10 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
 
 
 def _check_hyperparameters(own: list[dict], loaded: list[dict], folder: str) -> None:
-    """Raise WeightsError if the checkpoint contains the hyperparameters of another kind of optimizer.
+    """Raise WeightsError if the checkpoint contains the hyperparameters of another type of optimizer.
 
-    This is the case if both the config's optimizer and the checkpoint have hyperparameters that the other one lacks. If
-    only one of them has additional hyperparameters, another version of PyTorch may have saved the checkpoint.
+    The types differ if each side has hyperparameters that the other side lacks, such as "momentum" and "betas". If only
+    one side has additional hyperparameters, another version of PyTorch may have saved the checkpoint.
 
     Args:
         own, loaded: parameter groups of the config's optimizer and of the checkpoint.

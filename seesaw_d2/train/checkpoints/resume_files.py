@@ -11,7 +11,7 @@ from seesaw_d2.utils.messages import shortened, shown
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
-# File that contains the name of the last checkpoint, as in Detectron2.
+# Detectron2's file with the name of the last checkpoint. A resumed run continues from this checkpoint.
 POINTER = "last_checkpoint"
 FINAL = "model_final.pth"
 _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
@@ -19,29 +19,29 @@ _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint to resume from.
+    """The checkpoint from which a run resumes.
 
     Attributes:
         path: path of the checkpoint.
-        problems: messages about damaged files that were skipped.
+        problems: messages about damaged files that the search skipped, empty if ``last_checkpoint`` was intact.
     """
 
     path: str
     problems: tuple[str, ...] = ()
 
 
-# Cache of ``resume_file``, because the search reads whole checkpoints. Maps each folder to the times and sizes of its
-# checkpoints and to the result.
+# Cache of ``resume_file``, because the search reads whole checkpoints. Maps a folder to a pair: the times and sizes of
+# its files, which show whether the cached result is still valid, and the result.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
 def checkpoint_name(iteration: int) -> str:
-    """Return the name, without ".pth", of the checkpoint after an iteration (counted from 0), as in Detectron2."""
+    """Return the name of the checkpoint after an iteration (counted from 0), such as "model_0000999" for 999."""
     return f"model_{iteration:07d}"
 
 
 def numbered(folder: str) -> list[tuple[int, str]]:
-    """Return pairs (iteration, path) of the checkpoints with an iteration in the name, latest iteration first."""
+    """Return pairs (iteration, path) of the files model_<iteration>.pth in a folder, latest iteration first."""
     paths = glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))
     matches = [(_NUMBERED.fullmatch(os.path.basename(path)), path) for path in paths]
     return sorted(((int(match.group(1)), path) for match, path in matches if match), reverse=True)
@@ -53,12 +53,12 @@ def resume_file(folder: str) -> Found | None:
     A checkpoint is intact if it can be read completely, and contains weights and an iteration.
 
     Returns:
-        the checkpoint, or None if the run has not saved a checkpoint yet. The folder then contains no
-        ``last_checkpoint``, no checkpoint with an iteration in its name, and no ``model_final.pth`` with an iteration.
-        (A ``model_final.pth`` without an iteration may contain initial weights.)
+        the checkpoint, or None if the run has not saved a checkpoint yet. The result is None if the folder contains no
+        ``last_checkpoint``, no ``model_<iteration>.pth``, and no ``model_final.pth`` that contains an iteration. (A
+        ``model_final.pth`` without an iteration may be a file of initial weights.)
 
     Raises:
-        WeightsError: all checkpoints are missing or damaged.
+        WeightsError: the run has saved checkpoints, but all of them are missing or damaged.
     """
     paths = [os.path.join(folder, name) for name in (POINTER, FINAL)] + [path for _, path in numbered(folder)]
     state = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in paths if os.path.isfile(path)]
@@ -103,10 +103,10 @@ def _look(folder: str) -> Found | None:
 
 
 def _iteration(path: str, must_know: bool = True) -> int:
-    """Return the iteration of a checkpoint, or -1 if the file contains no iteration and ``must_know`` is False.
+    """Return the iteration of a checkpoint. If the file contains no iteration and ``must_know`` is False, return -1.
 
     Raises:
-        WeightsError: the file is missing or damaged, or contains no iteration although ``must_know`` is True.
+        WeightsError: the file is missing or damaged, or contains no iteration and ``must_know`` is True.
     """
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: no such file")
@@ -114,7 +114,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
         iteration = read_checkpoint(path, inspect=True).get("iteration")
     except WeightsError:
         raise
-    except Exception as error:  # damaged files raise many types
+    except Exception as error:  # damaged files cause many types of errors
         found = shortened(f"{type(error).__name__}: {error}")
         raise WeightsError(
             f"{path}: cannot read this checkpoint, because the file is damaged or has another format ({found})"
@@ -131,10 +131,15 @@ def write_pointer(folder: str, name: str) -> None:
 
 
 def keep_newest(folder: str, iteration: int, count: int) -> None:
-    """Keep the latest ``count`` of the numbered checkpoints up to ``iteration``, and remove the earlier ones.
+    """Remove old checkpoints model_<iteration>.pth, so that at most ``count`` checkpoints up to ``iteration`` remain.
 
-    If ``count`` is 0, keep all checkpoints. Checkpoints of later iterations also stay. Such checkpoints exist if the
-    user resumed the run from an earlier checkpoint.
+    If ``count`` is 0, remove nothing. Checkpoints after ``iteration`` always stay. They exist if the user has resumed
+    the run from an earlier checkpoint.
+
+    Args:
+        folder: OUTPUT_DIR.
+        iteration: iteration of the checkpoint that was just saved.
+        count: SOLVER.CHECKPOINT_KEEP.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

@@ -1,4 +1,4 @@
-"""Save and restore the state of a training, in addition to model, optimizer, scheduler and gradient scaler."""
+"""Save and restore what Detectron2's checkpoints lack: seeds, positions in the data, logged scalars and the config."""
 
 import logging
 from typing import Any
@@ -21,8 +21,8 @@ from seesaw_d2.version import __version__
 logger = logging.getLogger(__name__)
 
 _STEP = 3  # part of the seed of each step, so that steps and samplers draw different random numbers from one SEED
-# Required keys and the types of their values. _PLACE describes the position of a loader. _KINDS describes the whole
-# state.
+# Required keys of a state in a checkpoint, and the allowed types of their values. _KINDS is for the whole state, and
+# _PLACE for the position of a data loader in this state.
 _PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
     "seed": (int,),
@@ -39,7 +39,8 @@ _WITHOUT_EFFECT = (
     *("train.output_dir", "train.init_checkpoint", "dataloader.evaluator.output_dir"),
     *("dataloader.train.num_workers", "dataloader.test.num_workers"),
 )
-# Hooks that run after the checkpoint hook in each iteration.
+# Hooks that run after the checkpoint hook in each iteration. A resumed run first runs them for the iteration of the
+# checkpoint, because the checkpoint was saved before they ran.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
 
 
@@ -47,20 +48,20 @@ class TrainingState(HookBase):
     """Hook that makes a resumed training equal to an uninterrupted training. On a CPU, both are equal bit for bit.
 
     - Before each step, the hook seeds the random number generators (Python, NumPy, PyTorch on all devices) from SEED,
-      iteration and rank. Therefore checkpoints contain no states of generators.
+      iteration and rank. Therefore checkpoints need not contain the generators' states.
     - Detectron2 saves the ``state_dict`` of the hook in the checkpoint under "hooks". The state contains the positions
       of the training loader and of the loader of TEST.PRECISE_BN, the seed (drawn if SEED is -1), the last values of
-      logged scalars (for their medians), the size of metrics.json, the config as YAML, and versions. All entries are
-      plain values.
+      logged scalars (for their medians), the size of metrics.json, the config as YAML, and versions of libraries. All
+      values have plain Python types.
     - A checkpoint is written before its iteration is evaluated and logged. Therefore a resumed run first truncates
       metrics.json to its size at the checkpoint, then evaluates and logs the checkpoint's iteration.
 
     If the resumed run will not be bit for bit equal, a warning gives the reason: another seed, batch size, data set,
     number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One difference causes no warning.
-    With three or more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so
-    that the first resumed step may round differently.
+    With three or more processes, the first resumed step may round differently, because DistributedDataParallel changes
+    its gradient buckets after the first step of every run.
 
-    With a sampler that exists only in Detectron2's main branch, a resumed run restarts the image order.
+    With a sampler that exists only in Detectron2's main branch, a resumed run starts again at the first image.
 
     A resumed run uses the values of its own config. A warning lists the keys whose values differ from the config in the
     checkpoint, with both values.
@@ -84,7 +85,7 @@ class TrainingState(HookBase):
             self._seed = seed if seed >= 0 else comm.shared_random_seed()
 
     def state_dict(self) -> dict[str, Any]:
-        storage = getattr(self.trainer, "storage", None)  # the trainer creates it when the training starts
+        storage = getattr(self.trainer, "storage", None)  # missing before the training starts
         return {
             "seed": self._seed,
             "loader": self._loader.state_dict() if self._loader else None,
@@ -97,10 +98,10 @@ class TrainingState(HookBase):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Store the state for ``before_train``, and log the config keys whose values differ from the checkpoint.
+        """Store the state until ``before_train``, and log the config keys whose values differ from the checkpoint.
 
         Raises:
-            WeightsError: ``state`` is not a result of ``state_dict``.
+            WeightsError: ``state`` lacks a value that ``state_dict`` returns, or a value has another type.
         """
         _check_state(state, f"{self._folder}: checkpoint entry hooks.TrainingState")
         self._loaded = state
@@ -136,7 +137,7 @@ class TrainingState(HookBase):
         seed_all(mixed_seed(self._seed, self.trainer.iter, comm.get_rank(), _STEP))
 
     def _precise_bn_loaders(self) -> list[TrainLoader]:
-        """Return the loaders of TEST.PRECISE_BN, which continue in each evaluation where the previous one stopped."""
+        """Return the loaders of TEST.PRECISE_BN. In each evaluation, they continue after the previously used images."""
         found = [hook._data_loader for hook in self.trainer._hooks if isinstance(hook, hooks.PreciseBN)]
         return [loader for loader in found if isinstance(loader, TrainLoader)]
 
@@ -151,7 +152,10 @@ class TrainingState(HookBase):
             self._loader.load_state_dict({"images": images}, seed=self._seed)
 
     def _tell_differences(self, state: dict[str, Any]) -> None:
-        """Log a warning if the resumed run will not be bit for bit equal to an uninterrupted run."""
+        """Log a warning if seed, data, number of processes or a library version differs between ``state`` and this run.
+
+        The resumed run will then not be bit for bit equal to an uninterrupted run.
+        """
         found = []
         if self._loader and state["loader"]:
             found += self._loader.differences(state["loader"])
@@ -186,7 +190,7 @@ class TrainingState(HookBase):
             )
 
     def _finish_iteration(self) -> None:
-        """Evaluate and log the checkpoint's iteration: run the hooks that run after the checkpoint hook."""
+        """Evaluate and log the iteration of the checkpoint, because the checkpoint was saved before this was done."""
         trainer, start = self.trainer, self.trainer.start_iter
         trainer.iter = trainer.storage.iter = start - 1
         for hook in trainer._hooks:
@@ -196,7 +200,10 @@ class TrainingState(HookBase):
 
 
 def _check_state(state: Any, where: str) -> None:
-    """Raise WeightsError unless ``state`` has all values that ``TrainingState`` needs. ``where`` is for messages."""
+    """Raise WeightsError unless ``state`` has all values that ``TrainingState`` needs, with the right types.
+
+    ``where`` is the beginning of the message: the folder and the key of the state in the checkpoint.
+    """
     _check_values(state, _KINDS, where)
     if state["seed"] < 0:
         raise WeightsError(f'{where}: "seed": expected an integer >= 0, found {state["seed"]}')
@@ -205,7 +212,10 @@ def _check_state(state: Any, where: str) -> None:
 
 
 def _check_values(state: Any, kinds: dict[str, tuple[type, ...]], where: str) -> None:
-    """Raise WeightsError unless ``state`` is a dict with all keys of ``kinds`` and values of the types in ``kinds``."""
+    """Raise WeightsError unless ``state`` is a dict with all keys and types of values in ``kinds``.
+
+    ``kinds`` maps each required key to the allowed types of its value. ``where`` is the beginning of the message.
+    """
     if not isinstance(state, dict):
         raise WeightsError(f"{where}: expected a dict, found {shown(state)}")
     for key, types in kinds.items():

@@ -27,7 +27,7 @@ from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
 
-_STARTER_INTERVAL = 1.0  # seconds between two checks that torchrun still runs
+_STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still runs
 
 
 class Elsewhere(SystemExit):
@@ -39,14 +39,15 @@ class Elsewhere(SystemExit):
 
 @dataclass(frozen=True)
 class Group:
-    """Communication settings of the processes.
+    """Settings with which the processes of a job create their process group.
 
     Args:
         device: MODEL.DEVICE. "cpu" selects the backend gloo, "cuda" and "cuda:<index>" select NCCL.
-        timeout: timeout of collectives in minutes.
+        timeout: timeout of collective operations in minutes.
         folder: OUTPUT_DIR, to which NCCL writes its last collectives after a timeout.
-        given: a dict from option or config key to value. The values must be equal on all machines.
-        port: port of the store to which spawned processes connect, or None if the process layout has an address.
+        given: command-line options and config keys with their values, which must be equal on all machines.
+        port: port on this machine where spawned processes find the store of torch.distributed. None if the process
+            layout contains the address of the store.
     """
 
     device: str
@@ -64,8 +65,8 @@ def launch(function: Callable[..., None], world: ProcessLayout, group: Group, ar
 
     Args:
         function: function to run.
-        world: layout of the job's processes.
-        group: communication settings.
+        world: number and ranks of the job's processes, and who starts them.
+        group: settings with which the processes communicate.
         args: arguments of the function.
 
     Raises:
@@ -85,7 +86,8 @@ def launch(function: Callable[..., None], world: ProcessLayout, group: Group, ar
 def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
     store = None
     if not world.address:
-        # Host the store in this process at a free port, so that several jobs on one machine use different ports.
+        # Create the store of torch.distributed in this process at a free port. Two jobs on one machine then use
+        # different ports.
         store = dist.TCPStore("127.0.0.1", 0, world.size, is_master=True, wait_for_workers=False)
         group = replace(group, port=store.port)
     jobs = [(function, world.local(number), group, args) for number in range(world.local_size)]
@@ -94,7 +96,16 @@ def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
 
 
 def _spawned(reports: connection.Connection, function, world: ProcessLayout, group: Group, args) -> None:
-    """Run ``function`` in a spawned process. Send the outcome to the parent process, and exit if the parent exits."""
+    """Run ``function(*args)`` in a spawned process, and exit if the parent process exits.
+
+    Args:
+        reports: connection to the parent process. The process sends "ready" when it handles signals, and a Failure or a
+            Stopped when the function raises an error.
+        function: function to run.
+        world: layout of the job with the rank of this process.
+        group: settings with which the processes communicate.
+        args: arguments of the function.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
         # Let data loaders fork their workers. In a spawned process, the default is to spawn workers. Each spawned
@@ -155,7 +166,7 @@ def _started_by_others(function, world: ProcessLayout, group: Group, args) -> No
 
 def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
     if world.size == 1:
-        if group.device.startswith("cuda:"):  # prefetching and random number generators use the current device
+        if group.device.startswith("cuda:"):  # prefetching and random number generators use PyTorch's current GPU
             torch.cuda.set_device(torch.device(group.device))
         function(*args)
         return
@@ -200,8 +211,8 @@ def waited_for(error: BaseException, world: ProcessLayout, group: Group) -> str:
 
     Args:
         error: exception that ended this process.
-        world: layout of the job's processes.
-        group: communication settings.
+        world: layout of the job with the rank of this process.
+        group: settings with which the processes communicate, such as the timeout.
     """
     if not _is_timeout(error):
         return ""

@@ -12,8 +12,8 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# Times in seconds. After an error, part 0 waits at most _READ until the other parts have read the error, and then _END
-# before part 0 exits.
+# Times in seconds. If options or config keys differ, machine 0 (or process 0) waits at most _READ until the others have
+# read the error. It then waits _END before it exits and closes the store.
 _READ, _END = 10.0, 2.0
 _DIFFERENCES = 3
 
@@ -27,8 +27,9 @@ class Part:
 
     Args:
         number, count: index of the part in [0, count), and number of parts in the job.
-        name: "machine" or "process".
-        number_key, count_key: names of the options or environment variables that define ``number`` and ``count``.
+        name: "machine" or "process", for messages.
+        number_key, count_key: names of the options or environment variables that define ``number`` and ``count``, such
+            as "--machine-rank" and "--num-machines".
     """
 
     number: int
@@ -39,7 +40,10 @@ class Part:
 
 
 def part_of(world: ProcessLayout) -> Part:
-    """Return the part of the job to which this process belongs."""
+    """Return the part of the job with one command line to which this process belongs.
+
+    The part is a machine if this program spawns the processes. If torchrun or srun starts them, it is a process.
+    """
     if world.spawns:
         machine, machines = world.rank // world.local_size, world.size // world.local_size
         return Part(machine, machines, "machine", "--machine-rank", "--num-machines")
@@ -49,24 +53,24 @@ def part_of(world: ProcessLayout) -> Part:
 
 
 def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: float, *, said: bool = True) -> None:
-    """Check that all parts of a job have the same options and config.
+    """Check that all parts of a job, its machines or processes, have the same options and config.
 
     One process of each part must call this function. Part 0 waits for the other parts, compares their values with its
     own values, and writes the result to the store. The other parts read the result.
 
     Args:
-        store: store of the job.
+        store: store of torch.distributed, to which all processes of the job are connected.
         part: the part to which this process belongs.
-        given: a dict from option or config key to value.
-        timeout: timeout in minutes.
-        said: whether to print a message while this process waits.
+        given: the values to compare, a dict from option or config key to value.
+        timeout: time in minutes to wait for the other parts.
+        said: whether to print a message if this process waits for more than 10 seconds.
 
     Raises:
         ConfigError: two parts have the same number or different values, or a part did not connect before the timeout.
     """
     store = dist.PrefixStore("given", store)
-    # Check that the number is unique, because users may pass the same --machine-rank on two machines. Do not check
-    # processes of launchers: their numbers are unique, and after a restart, torchrun's store may still contain them.
+    # Check that the number is unique, because users may pass the same --machine-rank on two machines. Do not check this
+    # for torchrun and srun. Their ranks are unique, and after a restart, torchrun's store may still contain old ranks.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(
             f"{part.number_key}: expected a different value on each machine, found the value {part.number} on two "
@@ -76,7 +80,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
     if part.number == 0:
         _decide(store, part, given, timeout)
         return
-    # Add _READ seconds, because part 0 may have started to wait later than this part.
+    # Wait _READ seconds longer than machine (or process) 0, which may have started to wait later.
     deadline = Deadline(timeout, f"{part.name} 0 or another {part.name}", said=said, grace=_READ)
     try:
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
@@ -86,7 +90,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
             f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
             f"({first_line(error)}). See the output of {part.name} 0."
         ) from error
-    # Compare in this part, too. Part 0 ignores this part if its number is too large for the count that part 0 has.
+    # Compare here, too. If machine (or process) 0 was started with a smaller number of machines (or processes), it does
+    # not compare its values with those of this one.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:
@@ -113,7 +118,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
     store.set("decision", found)
     if not found:
         return
-    end = time.monotonic() + _READ  # the store closes when this process terminates
+    end = time.monotonic() + _READ  # the store closes when this process exits
     while not all(store.check([f"read by {each}"]) for each in come) and time.monotonic() < end:
         time.sleep(INTERVAL)
     time.sleep(_END if come else 0)
@@ -121,12 +126,12 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
 
 
 def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) -> str:
-    """Return a line that lists the differences between two parts, or "" if all their values are equal.
+    """Return a message about options and config keys with different values, or "" if all values are equal.
 
     Args:
-        first: values of part 0, a dict from option or config key to value.
-        other: values of ``part``.
-        part: the other part.
+        first: values of machine or process 0, a dict from option or config key to value.
+        other: values of another machine or process.
+        part: the other machine or process, for the message.
     """
     keys = sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key))
     if not keys:

@@ -11,7 +11,8 @@ from seesaw_d2.errors import ConfigError
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _TORCHRUN = (*_NUMBERS, "MASTER_ADDR", "MASTER_PORT")
 _SLURM = ("SLURM_PROCID", "SLURM_LOCALID")
-# Environment variables in which mpirun stores the number of processes: Open MPI, MPICH and Intel MPI, MVAPICH2.
+# Environment variables in which mpirun stores the number of processes: Open MPI, MPICH and Intel MPI, MVAPICH2. They
+# show that mpirun has started the job, which is not supported.
 _MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -21,11 +22,12 @@ class ProcessLayout:
 
     Args:
         size, local_size: number of processes in the job, and number of processes on each machine.
-        rank, local_rank: ranks of this process. In a parent process, ranks of the first process that it spawns.
+        rank, local_rank: rank of this process in the job, and on its machine. In a parent process, these are the ranks
+            of the first process that it spawns.
         address: ``init_method`` of ``init_process_group``, or "" if all processes are on this machine.
         starter: option or launcher that defines the number of processes: "--num-gpus", "--num-processes", "torchrun"
             or "srun".
-        restarts: number of times that the launcher has restarted the job.
+        restarts: number of times that torchrun or Slurm has restarted the job.
     """
 
     size: int = 1
@@ -38,11 +40,11 @@ class ProcessLayout:
 
     @property
     def spawns(self) -> bool:
-        """Return whether this program, instead of a launcher, spawns the processes."""
+        """Return whether this program spawns the processes. If False, torchrun or srun has started them."""
         return self.starter.startswith("--")
 
     def local(self, local_rank: int) -> "ProcessLayout":
-        """Return the layout of the spawned process with this local rank."""
+        """Return a copy of the layout for the spawned process with this local rank, in [0, ``local_size``)."""
         return replace(self, rank=self.rank + local_rank, local_rank=local_rank)
 
 
@@ -112,7 +114,7 @@ def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
 def _spawned(args, flag: str, local_size: int) -> ProcessLayout:
     if local_size < 0 or (local_size == 0 and args.num_processes is not None):
         raise ConfigError(f"{flag}: expected at least 1, found {local_size}")
-    local_size = max(local_size, 1)  # --num-gpus 0 means the CPU
+    local_size = max(local_size, 1)  # --num-gpus 0 means one process on the CPU
     machines, machine = args.num_machines, args.machine_rank
     if machines < 1:
         raise ConfigError(f"--num-machines: expected an integer >= 1, found {machines}")
@@ -174,7 +176,10 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
 
 
 def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) -> ProcessLayout:
-    """Return ``world``, the layout of torchrun. Raise ConfigError if the command line contradicts this layout."""
+    """Return ``world``, the layout of torchrun's processes. Raise ConfigError if the command line contradicts it.
+
+    ``flag`` is "--num-gpus" or "--num-processes", and ``asked`` is its value, or None if it was not passed.
+    """
     if asked is not None and asked != world.local_size:
         raise ConfigError(
             f"{flag}: expected {world.local_size}, the number of processes of torchrun on this machine, found {asked}. "

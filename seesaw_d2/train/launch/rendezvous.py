@@ -14,18 +14,21 @@ from torch.distributed import rendezvous as torch_rendezvous
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Times in seconds: _PATIENCE until a waiting process prints a message, INTERVAL between two checks, and _ANSWER until
-# an address that does not answer is rejected.
+# Times in seconds: _PATIENCE until a waiting process prints a message, INTERVAL between two checks whether the other
+# processes have connected, and _ANSWER until a program at the address of machine 0 is rejected, if it does not answer.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
 def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.Store:
-    """Create the store of the job, or connect to it. ``init_process_group`` exchanges data through this store.
+    """Create the store of torch.distributed in rank 0, or connect to it in the other processes.
+
+    ``init_process_group`` exchanges the addresses of the processes through this store.
 
     Args:
-        world: layout of the job's processes.
-        port: port of the store in the parent process on this machine, or None if the layout has an address.
-        timeout: timeout in minutes.
+        world: layout of the job with the rank of this process.
+        port: port on this machine at which the parent process has created the store. None if ``world.address`` is the
+            address of the store.
+        timeout: time in minutes to wait for the store.
 
     Raises:
         ConfigError: the address is invalid, another program uses the port, or machine 0 does not answer before the
@@ -99,13 +102,13 @@ def _listens(host: str, port: int) -> bool:
 
 
 class Deadline:
-    """Timeout for waiting. If the process waits for more than 10 seconds, it prints a message once.
+    """Time limit for waiting for other processes. After 10 seconds of waiting, a message is printed once.
 
     Args:
-        minutes: timeout in minutes, counted from the creation of this object.
+        minutes: time limit in minutes, counted from the creation of this object.
         what: machines or processes for which this process waits, for the messages.
         said: whether to print the message.
-        grace: seconds to add to the timeout.
+        grace: seconds to add to the time limit.
     """
 
     def __init__(self, minutes: float, what: str, *, said: bool = True, grace: float = 0.0):
@@ -116,11 +119,11 @@ class Deadline:
         """Wait until ``condition()`` is true.
 
         Args:
-            condition: function without arguments.
+            condition: function without arguments, which this method calls repeatedly.
             key: option or environment variable that may be wrong, for the error message.
 
         Raises:
-            ConfigError: the condition is false at the timeout.
+            ConfigError: the condition is still false at the time limit.
         """
         while not condition():
             waited = time.monotonic() - self._start

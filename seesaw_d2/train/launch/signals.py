@@ -48,12 +48,13 @@ class Stopped(SystemExit):
 class StopSignals:
     """Handlers of SIGTERM and SIGINT.
 
-    The first signal stops the job immediately. While ``deferred`` is True, the handler only records the first signal. A
-    second signal, more than 1 second after the first, terminates the process immediately, without cleanup.
+    The first signal raises Stopped, which ends the job. While ``deferred`` is True, the handler only records the first
+    signal in ``signum``, so that the training can save a checkpoint first. A second signal, more than 1 second after
+    the first, terminates the process immediately, without cleanup.
 
     Attributes:
         signum: number of the first received signal, or None if no signal was received.
-        deferred: whether the handler only records the first signal.
+        deferred: whether the handler only records the first signal, instead of raising Stopped.
     """
 
     def __init__(self):
@@ -64,7 +65,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the ``with`` block.
+        """Handle SIGTERM and SIGINT in the ``with`` block, and restore the previous handlers after the block.
 
         Python allows signal handlers only in the main thread. In another thread, this method installs no handlers.
         """
@@ -81,7 +82,11 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let signals stop the job immediately in the ``with`` block. Raise Stopped if a signal is already recorded."""
+        """Let signals stop the job immediately in the ``with`` block, even if ``deferred`` was True before.
+
+        Raises:
+            Stopped: a signal was recorded before the block, or arrives in the block.
+        """
         deferred, self.deferred = self.deferred, False
         try:
             if self.signum is not None:
@@ -91,7 +96,7 @@ class StopSignals:
             self.deferred = deferred
 
     def _handle(self, signum: int, frame) -> None:
-        if os.getpid() != self._pid:  # this process is a forked worker of a loader
+        if os.getpid() != self._pid:  # this process is a forked worker of a data loader
             os._exit(128 + signum)
         now = time.monotonic()
         if self.signum is None:
@@ -133,7 +138,10 @@ def signals_blocked() -> Iterator[None]:
 
 
 def _end(parent: int, children: list[weakref.ref]) -> None:
-    """Kill the child processes that still run. Do nothing in processes that the process ``parent`` forked."""
+    """Kill the child processes that still run, when the process with the id ``parent`` exits.
+
+    Forked processes inherit this exit function. In them, the function does nothing. ``children`` are weak references.
+    """
     left = [reference() for reference in children] if os.getpid() == parent else []
     left = [child for child in left if child is not None and child.is_alive()]
     if left and threading.current_thread() is threading.main_thread():
@@ -143,5 +151,6 @@ def _end(parent: int, children: list[weakref.ref]) -> None:
         child.kill()
 
 
-# Signal handlers of this process. The launcher installs them, and the trainer reads ``STOP.signum``.
+# Signal handlers of this process. The launcher installs them. After each iteration, the training reads ``STOP.signum``,
+# and stops if a signal was received.
 STOP = StopSignals()

@@ -18,25 +18,26 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Times in seconds: _SETTLE to wait for reports of earlier failures after a failure, and _STACKS to wait until a process
-# has printed its stack.
+# Times in seconds. After the first reported failure, wait _SETTLE, because another process may have failed before.
+# After each request to print a stack, wait _STACKS, so that the stacks of two processes do not mix.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
 class RankFailed(RuntimeError):
-    """Raised if a process fails. The message contains the rank of the process and its traceback or fatal signal."""
+    """Raised if a spawned process fails. The message contains its rank, and its traceback or fatal signal."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Report of a failed process.
+    """Report of a failed process. The process sends it, or the parent process creates it for a killed process.
 
     Args:
         rank: rank of the process.
         text: traceback or, if ``mistake`` is True, message of a SeesawError.
         mistake: whether the process raised a SeesawError, which reports a mistake in the input.
-        timeout: whether a collective timed out.
-        when: time of the failure in seconds. All processes of a machine use the same clock.
+        timeout: whether a collective operation timed out.
+        when: time of the failure in seconds, to find the earliest failure. All processes of a machine use the same
+            clock.
     """
 
     rank: int
@@ -47,14 +48,14 @@ class Failure:
 
 
 class _Rank:
-    """A spawned process and its state.
+    """A spawned process and what it has reported to this process.
 
     Attributes:
         rank: rank of the process.
-        process: the process.
+        process: the process, of class ``multiprocessing.Process``.
         reports: connection from which this object reads the messages of the process.
         ready: whether the process has reported that it handles signals.
-        outcome: the Failure or the Stopped that the process has reported, or None.
+        outcome: the Failure or the Stopped that the process has reported, or None if it has reported neither.
         silent: whether the process has closed its end of the connection.
     """
 
@@ -63,7 +64,7 @@ class _Rank:
         self.ready, self.silent, self.outcome = False, False, None
 
     def poll(self) -> None:
-        """Read the messages of the process."""
+        """Read all messages that the process has sent, without waiting for new messages."""
         try:
             while not self.silent and self.reports.poll():
                 message = self.reports.recv()
@@ -88,14 +89,15 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     """Spawn one process for each element of ``jobs``, and wait for all processes.
 
     Args:
-        target: function to run in the processes, as ``target(connection, *job)``. It reports its outcome by sending a
-            Failure or a Stopped to the connection.
+        target: function to run in the processes, as ``target(connection, *job)``. If it fails or a signal stops it, it
+            sends a Failure or a Stopped to the connection.
         jobs: further arguments of ``target`` for each process.
         first_rank: rank of the first process. The ranks of the other processes follow.
         size: number of processes in the job on all machines, for messages.
 
     Raises:
-        SeesawError, Stopped: a process reported this exception.
+        SeesawError: a process reported a mistake in the input.
+        Stopped: a signal stopped the processes.
         RankFailed: a process failed or was killed, and the other processes were terminated.
     """
     context = multiprocessing.get_context("spawn")
@@ -125,10 +127,10 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
 
 
 def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
-    """Wait until a process fails or all processes exit. Return the Failure or the Stopped, or None after success."""
+    """Wait until a process fails or all processes exit. Return its Failure or Stopped, or None after success."""
     while True:
         _wait(ranks, None)
-        running = any(rank.alive for rank in ranks)  # check this first, because a process may exit at any moment
+        running = any(rank.alive for rank in ranks)  # check first, because a process may exit before the next line
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
@@ -138,7 +140,10 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
 
 
 def _root(ranks: list[_Rank]) -> Failure | Stopped:
-    """Return the cause after a process has failed: a signal, a killed process or, otherwise, the earliest failure."""
+    """Return why the job failed: a signal, a killed process or, otherwise, the earliest failure of a process.
+
+    Call this function after one process has failed. If a collective operation timed out, all stacks are printed.
+    """
     end = time.monotonic() + _SETTLE
     while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
         _wait(ranks, left)
@@ -165,7 +170,7 @@ def _wait(ranks: list[_Rank], timeout: float | None) -> None:
 
 
 def _print_stacks(ranks: list[_Rank]) -> None:
-    """Let the running processes print their stacks with ``faulthandler``."""
+    """Make the running processes print their stacks with ``faulthandler``, to show where they wait."""
     for rank in ranks:
         if rank.alive and rank.outcome is None and rank.ready:
             print(f"stack of rank {rank.rank}:", file=sys.stderr, flush=True)
@@ -207,7 +212,7 @@ def _forwarding(ranks: list[_Rank], received: list[int]) -> Iterator[None]:
 
     try:
         before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread
+    except ValueError:  # Python allows signal handlers only in the main thread
         before = {}
     try:
         yield

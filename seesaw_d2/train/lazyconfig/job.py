@@ -59,11 +59,14 @@ logger = logging.getLogger(__name__)
 
 
 class LazyTrainer(EndsEarly, Step):
-    """Trainer for LazyConfigs. It runs ``Step`` in each iteration, and writes metrics if the training stops early."""
+    """Trainer for LazyConfigs that skips steps with non-finite losses, and writes metrics even if it stops early."""
 
 
 class LazyCheckpointer(SeesawCheckpointer):
-    """Checkpointer that also loads ``PATH?matching_heuristics=True``: Detectron2 then matches names by their suffix."""
+    """Checkpointer that also loads paths with Detectron2's option, such as ``PATH?matching_heuristics=True``.
+
+    With this option, Detectron2 matches parameters of the checkpoint and the model by the ends of their names.
+    """
 
     def load(self, path, checkpointables=None):
         path, _, option = path.partition("?")
@@ -80,22 +83,32 @@ class LazyCheckpointer(SeesawCheckpointer):
 
 
 def main(arguments=None) -> int:
-    """Train or evaluate a LazyConfig.
+    """Train or evaluate the model of a LazyConfig, and return the exit status.
 
-    Arguments and exit status are the same as in ``train_net.py``, except that overrides have the form ``key=value``.
+    Options and exit status are the same as in ``train_net.py``, except that overrides have the form ``key=value``.
+
+    Args:
+        arguments: list of command-line arguments. If None, those of this program.
     """
     return start(argument_parser(lazy=True).parse_args(arguments))
 
 
 def start(args) -> int:
-    """Launch the job that the parsed arguments describe, and return its exit status (see ``main``)."""
+    """Launch the job that the parsed arguments describe. Return its exit status, 0 for success (see ``main``)."""
     return launch_job(args, prepare)
 
 
 def prepare(args, world: ProcessLayout) -> Program:
-    """Check the config, and return the program to launch: ``run`` with the arguments.
+    """Load the LazyConfig, and return the program to launch: the function ``run`` with ``args`` as argument.
 
     Each process loads the config again. The config cannot be sent to the processes, because lambdas cannot be pickled.
+
+    Args:
+        args: parsed arguments of the command line.
+        world: number and ranks of the job's processes.
+
+    Returns:
+        (function to run in each process, communication settings, arguments of the function).
     """
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
@@ -106,7 +119,7 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def run(args) -> None:
-    """Check the job, then train or evaluate. Each process of the job calls this function."""
+    """Load and check the LazyConfig, then train or evaluate its model. Each process of the job calls this function."""
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
         preflight = LazyPreflight(cfg, **options_of(args))
@@ -130,12 +143,13 @@ def run(args) -> None:
 
 
 def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | None:
-    """Evaluate on ``dataloader.test``, and write ``results.json``. Without ``dataloader.evaluator``, do nothing.
+    """Evaluate a model on ``dataloader.test``, and write results.json. Without ``dataloader.evaluator``, do nothing.
 
     Args:
         cfg: the LazyConfig.
         model: the model, possibly in DistributedDataParallel.
-        settings: result of ``other_settings``, as in ``Trainer.test``.
+        settings: differences between this evaluation and the run in the output folder, a dict from config key to (value
+            in the run, value in the evaluation). The function stores them beside the results.
 
     Returns:
         the results of Detectron2's ``inference_on_dataset``, or None without ``dataloader.evaluator``.
@@ -165,7 +179,7 @@ def _as_yaml(cfg: Any) -> str:
 
 
 def train(cfg: Any, model, job: Job) -> None:
-    """Train as Detectron2's ``lazyconfig_train_net.py`` does, but with the steps and checkpoints of ``Trainer``.
+    """Train as Detectron2's ``lazyconfig_train_net.py`` does, but with this project's steps and checkpoints.
 
     Args:
         cfg: the LazyConfig.
@@ -198,7 +212,7 @@ def train(cfg: Any, model, job: Job) -> None:
     checkpointer = LazyCheckpointer(model, folder, categories=job.categories, trainer=trainer)
     evaluation = cfg.train.eval_period if cfg.dataloader.get("evaluator") is not None else 0
     writers = default_writers(folder, settings.SOLVER.MAX_ITER) if comm.is_main_process() else []
-    config = Path(folder, "config.yaml")  # written by set_up_run
+    config = Path(folder, "config.yaml")  # default_setup has written this file
     state = TrainingState(
         loader, writers, seed=settings.SEED, config=config.read_text() if config.is_file() else "", folder=folder
     )

@@ -1,4 +1,4 @@
-"""Load a LazyConfig, check its keys, and translate YAML keys in messages to LazyConfig keys."""
+"""Load a LazyConfig, check its keys, and replace YAML keys in error messages by the corresponding LazyConfig keys."""
 
 import contextlib
 import os
@@ -15,15 +15,16 @@ from seesaw_d2.train.lazyconfig.overrides import apply_overrides
 
 _MAX_BYTES = 1 << 20
 _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
-# Required keys of Detectron2's configs/common/train.py.
+# Keys of the node ``train`` that a LazyConfig must have. Detectron2's configs/common/train.py defines them.
 _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpointer.period", "eval_period")
 _TRAIN += ("log_period", "device")
-# Options of Detectron2 that this project does not support. In Detectron2's own configs, these options are False.
+# Options of the node ``train`` that must be False, because this project does not support them. They are False in
+# Detectron2's own configs.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# The checks of YAML configs also check LazyConfigs. This dict maps YAML keys and phrases in their error messages to the
-# corresponding keys and phrases of LazyConfigs.
+# The checks of YAML configs also check LazyConfigs, but their error messages contain YAML keys. This dict maps each
+# YAML key or phrase in the messages to the corresponding text for LazyConfigs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "MODEL.WEIGHTS path": "train.init_checkpoint=path",
@@ -82,16 +83,16 @@ def _check_keys(cfg: Any, path: str, keys: Sequence[str]) -> None:
 
 
 def selected(cfg: Any, key: str) -> Any:
-    """Return the value of a key such as "train.max_iter", or None if the config does not have the key."""
+    """Return the value of a full key such as "train.max_iter", or None if the config does not have the key."""
     for part in key.split("."):
         cfg = cfg.get(part) if hasattr(cfg, "get") else None
     return cfg
 
 
 def lazy_values(cfg: Any) -> dict[str, str]:
-    """Return the values of a LazyConfig as text, a dict from full key to value.
+    """Return the values of a LazyConfig as text, such as {"train.max_iter": "90000"}.
 
-    The text is equal in all processes, because it does not contain the memory addresses of objects.
+    The text contains no memory addresses of objects. Therefore the processes of a job can compare their configs.
     """
     return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
 
@@ -113,7 +114,7 @@ def amp_of(cfg: Any) -> str:
 
 @contextlib.contextmanager
 def lazy_names() -> Iterator[None]:
-    """Replace YAML keys by LazyConfig keys in the messages of errors that the ``with`` block raises."""
+    """Replace YAML keys by LazyConfig keys in the messages of SeesawErrors that the ``with`` block raises."""
     try:
         yield
     except SeesawError as error:
@@ -121,7 +122,7 @@ def lazy_names() -> Iterator[None]:
 
 
 def in_lazy_names(text: str) -> str:
-    """Replace the YAML keys in a text by LazyConfig keys."""
+    """Replace the YAML keys in a text, such as "SOLVER.MAX_ITER", by LazyConfig keys, such as "train.max_iter"."""
     for name, ours in _NAMES.items():
         text = text.replace(name, ours)
     return text

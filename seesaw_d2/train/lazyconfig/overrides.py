@@ -25,8 +25,9 @@ def apply_overrides(
     Args:
         cfg: the LazyConfig.
         overrides: overrides in Hydra's grammar, such as ``train.max_iter=10``. ``+key=value`` adds a key.
-        optional: allowed keys that need not be in the config.
-        yaml_names: a dict from YAML key to LazyConfig key, for suggestions in messages.
+        optional: keys that are allowed although they may be missing in the config, such as "train.seed".
+        yaml_names: a dict from YAML key to LazyConfig key. If the user writes a YAML key such as SOLVER.MAX_ITER, the
+            error message suggests train.max_iter.
 
     Raises:
         ConfigError: an override is invalid, or its key is unknown. The message suggests the most similar known key.
@@ -47,7 +48,11 @@ def apply_overrides(
 
 
 def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
-    """Raise ConfigError if the key of an override is unknown. ``apply_overrides`` defines which keys are known."""
+    """Raise ConfigError if the key of an override is neither in the config nor in ``optional``.
+
+    An argument of the function or class in ``_target_`` of the key's node is also allowed. ``yaml_names`` maps YAML
+    keys to LazyConfig keys, for the suggestion in the message.
+    """
     node, path = cfg, ""
     for part in key.split("."):
         if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
@@ -64,7 +69,7 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
                 hint = did_you_mean([yaml_names[key]])
             raise ConfigError(f"overrides: unknown config key {key}{hint or '.'} To add a new key, use +{key}=VALUE")
         else:
-            return  # node is a plain value, so LazyConfig.apply_overrides raises an error
+            return  # node is a value without keys, for which LazyConfig.apply_overrides raises an error
         path += f"{part}."
 
 
@@ -89,7 +94,10 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the argument names of the function or class in a node's ``_target_``, or None if any name is accepted."""
+    """Return the argument names of the function or class in a node's ``_target_``, or None if it accepts any name.
+
+    Without ``_target_``, the node has no arguments, and the result is an empty set.
+    """
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()
@@ -108,7 +116,10 @@ def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the full keys of all nodes and values. The key of a list element is its index."""
+    """Yield the full keys of all nodes and values below ``node``, such as "model" and "model.roi_heads".
+
+    In a full key, a list element is named by its index. ``prefix`` is the full key of ``node`` with a dot, or "".
+    """
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=False)
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()

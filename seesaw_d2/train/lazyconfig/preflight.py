@@ -1,4 +1,4 @@
-"""Check a LazyConfig: its data sets, its model, and the settings that YAML configs also have."""
+"""Check a LazyConfig before the job starts: its data sets, its model, and the settings that YAML configs also have."""
 
 import contextlib
 import logging
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 class LazyPreflight(Preflight):
-    """Checks of a job with a LazyConfig. Unlike ``Preflight``, this class does not load the weights into the model.
+    """Checks of a job with a LazyConfig. Unlike the checks of YAML configs, they load no weights into the model.
 
     Args:
         lazy: the LazyConfig.
-        options: keyword arguments of ``Preflight``.
+        options: keyword arguments of ``Preflight``, such as ``eval_only``, ``resume`` and ``world_size``.
     """
 
     def __init__(self, lazy: Any, **options: Any):
@@ -67,7 +67,7 @@ class LazyPreflight(Preflight):
         self._generators = generator_states()
 
     def _check_data(self) -> None:
-        """Check the annotation files of registered data sets, and the order of their class names."""
+        """Check the annotation files, and that training and test data have their class names in the same order."""
         cfg = self.lazy
         parts = ([] if self.eval_only else ["train"]) + ([] if cfg.dataloader.get("evaluator") is None else ["test"])
         for name in [name for part in parts for name in _dataset_names(cfg, part)]:
@@ -78,7 +78,7 @@ class LazyPreflight(Preflight):
             warn_once(logger, warning)
 
     def _check_order(self) -> None:
-        """Compare the class names in the checkpoint with the class names of the data."""
+        """Raise WeightsError if the class names in the weights file do not match those of the data, or their order."""
         found = resume_file(self.cfg.OUTPUT_DIR) if self.resume else None
         path = found.path if found else self.cfg.MODEL.WEIGHTS
         if not os.path.isfile(path):
@@ -93,13 +93,16 @@ class LazyPreflight(Preflight):
 
 
 def build_model(lazy: Any, seed: int) -> nn.Module:
-    """Build the model of a LazyConfig on the CPU. If ``seed`` is negative, a random seed initializes the model."""
+    """Build the model of a LazyConfig on the CPU. Initialize it with ``seed`` or, if negative, with a random seed."""
     seed_all_rng(None if seed < 0 else seed + comm.get_rank())
     return instantiate(lazy.model)
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Convert a LazyConfig to a YAML config, with only the settings that both kinds of config have."""
+    """Return a YAML config with the settings of a LazyConfig that YAML configs also have, such as SOLVER.MAX_ITER.
+
+    All other keys have their default values. The checks of YAML configs use the result.
+    """
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]
@@ -116,9 +119,14 @@ def common_settings(lazy: Any) -> CfgNode:
 
 
 def lazy_categories(cfg: Any, part: str) -> Categories | None:
-    """Return the class names of the data set of ``dataloader.<part>``, or None if they are unknown."""
+    """Return the class names of the data set of ``dataloader.train`` or ``dataloader.test``, or None if unknown.
+
+    Args:
+        cfg: the LazyConfig.
+        part: "train" or "test".
+    """
     for name in _dataset_names(cfg, part):
-        with contextlib.suppress(SeesawError):  # if the loader needs the annotation file, the loader raises this error
+        with contextlib.suppress(SeesawError):  # a loader that needs the annotation file raises this error later
             if (found := categories_of(name, f"dataloader.{part}")) is not None:
                 return found
     return None

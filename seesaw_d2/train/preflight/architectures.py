@@ -1,4 +1,4 @@
-"""Reject meta-architectures that this project cannot train."""
+"""Reject meta-architectures, ROI heads and precomputed proposals that this project does not support."""
 
 from detectron2.config import CfgNode
 from detectron2.modeling import (
@@ -21,7 +21,8 @@ from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
 _KEY = "MODEL.META_ARCHITECTURE"
-# Pair (config key, value) with which Detectron2 loads proposals from files. The value is not a registered name.
+# Pair (config key, value) with which Detectron2 loads proposals from files. The check of registered names must allow
+# this value, because it is not in Detectron2's registry.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
@@ -71,7 +72,7 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if keys for precomputed proposals contradict each other, or the number of files is wrong."""
+    """Raise ConfigError if keys for precomputed proposals contradict each other, or not each data set has one file."""
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     key, name = PRECOMPUTED
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME

@@ -21,7 +21,7 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
     """Return the class names of DATASETS.TRAIN or DATASETS.TEST, or None if they are unknown.
 
     Args:
-        cfg: a config checked by ``validate_datasets``, so that all data sets have the same names.
+        cfg: a config checked by ``validate_datasets``, so that all data sets have the same class names.
         key: "TRAIN" or "TEST".
     """
     for name in cfg.DATASETS[key]:
@@ -55,7 +55,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
         (class names, "") or, if no data set has ``count`` names, (None, reason as text).
 
     Raises:
-        ConfigError: two data sets have the same names in another order.
+        ConfigError: two data sets have the same class names in a different order.
     """
     reason = f"no data set in DATASETS.TEST and DATASETS.TRAIN has {count} category names"
     try:
@@ -79,7 +79,11 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
 
 
 def check_recorded_counts(cfg: CfgNode) -> None:
-    """Raise ConfigError if the file of recorded class counts lists the training categories in another order."""
+    """Raise ConfigError if the file of class counts for Seesaw Loss has the training categories in another order.
+
+    MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS is the path of the file. With the values "online" and "dataset", no
+    file is read, and the function checks nothing.
+    """
     key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS"
     source = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS
     if source in ("online", "dataset"):
@@ -90,11 +94,11 @@ def check_recorded_counts(cfg: CfgNode) -> None:
 
 
 def check_calibration_counts(cfg: CfgNode, categories: Categories | None) -> None:
-    """Raise ConfigError if the file MODEL.ROI_HEADS.CALIBRATION.COUNTS lists the categories in another order.
+    """Raise ConfigError if the file MODEL.ROI_HEADS.CALIBRATION.COUNTS has its categories in another order.
 
     Args:
         cfg: the config.
-        categories: the categories of the model, or None if they are unknown.
+        categories: class names of the model in the correct order, that of its logits. None if unknown.
     """
     node = cfg.MODEL.ROI_HEADS.CALIBRATION
     if not node.NAME or node.COUNTS == "dataset" or categories is None:

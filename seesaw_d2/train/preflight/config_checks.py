@@ -27,7 +27,7 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.preflight.architectures import PRECOMPUTED, check_architecture, check_proposals
 from seesaw_d2.train.tasks.base import task_name
 
-# WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
+# Allowed values of SOLVER.LR_SCHEDULER_NAME. WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
 SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")
 
 # Maps each task to a dict from config key to registry. The value of the key must be a name in the registry.
@@ -62,7 +62,7 @@ _CHOICES = {
 
 
 def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
-    """Replace the value ``auto`` of MODEL.DEVICE in place, and check the device.
+    """Replace the value ``auto`` of MODEL.DEVICE in place, and check that the job can run on the device.
 
     Args:
         cfg: config, not frozen.
@@ -116,10 +116,10 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
 
 
 def check_solver(cfg: CfgNode, world_size: int) -> None:
-    """Check the values of SOLVER. Call ``scale_to_processes`` before this function.
+    """Check batch size, timeout, numbers of iterations and the name of the scheduler in SOLVER.
 
     Args:
-        cfg: the scaled config.
+        cfg: a config that ``scale_to_processes`` has scaled to ``world_size`` processes.
         world_size: number of processes of the job.
 
     Raises:
@@ -151,7 +151,7 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
 
 
 def check_cropping(cfg: CfgNode) -> None:
-    """Raise ConfigError if INPUT.CROP is enabled for polygons, but the package shapely is not installed."""
+    """Raise ConfigError if INPUT.CROP is enabled for polygon masks, but the required package shapely is missing."""
     polygons = cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon"
     if cfg.INPUT.CROP.ENABLED and polygons and find_spec("shapely") is None:
         raise ConfigError(
@@ -161,11 +161,11 @@ def check_cropping(cfg: CfgNode) -> None:
 
 
 def check_names(cfg: CfgNode) -> None:
-    """Check that each NAME in the config is registered, and that this project can train the meta-architecture.
+    """Check the names of components such as MODEL.BACKBONE.NAME, and that this project can train the meta-architecture.
 
     Raises:
-        ConfigError: a name is not registered, or a value is not allowed. For a name, the message contains the key and
-            the most similar registered name.
+        ConfigError: a name is not in Detectron2's registry of such components, or a value is not allowed. The message
+            for a name contains the key and the most similar registered name.
     """
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
     check_architecture(cfg)
@@ -181,7 +181,10 @@ def check_names(cfg: CfgNode) -> None:
 
 @contextmanager
 def name_feature_maps(cfg: CfgNode) -> Iterator[None]:
-    """Convert a KeyError for an unknown feature map in the ``with`` block to a ConfigError with the config key."""
+    """Convert Detectron2's KeyError for an unknown name in IN_FEATURES to a ConfigError that names the config key.
+
+    Build the model in the ``with`` block.
+    """
     try:
         yield
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""Check TEST.EXPECTED_RESULTS, which Detectron2 reads only after the evaluation."""
+"""Check TEST.EXPECTED_RESULTS before the job, because Detectron2 reads this key only after the evaluation."""
 
 import math
 
@@ -16,8 +16,8 @@ from seesaw_d2.frequency_groups import SHOT_NAMES
 from seesaw_d2.suggestions import did_you_mean, near_names
 
 _KEY = "TEST.EXPECTED_RESULTS"
-# Maps each task to a pair: the built-in entries of METRIC_REGISTRY that evaluations compute by default, and the names
-# of the metrics that these entries return.
+# Maps each task to a pair: the names in METRIC_REGISTRY of the functions that evaluations call by default, and the
+# names of the metrics that these functions return. A function that a user has registered may return other metrics.
 _REGISTERED = {
     "detection": ({"lvis"}, METRICS),
     "classification": ({"shots", "calibration"}, ("overall", *SHOT_NAMES, "ECE")),
@@ -25,10 +25,10 @@ _REGISTERED = {
 
 
 def check_expected_results(cfg: CfgNode) -> None:
-    """Check the items of TEST.EXPECTED_RESULTS, and that the evaluation computes the tasks and metrics in them.
+    """Check each item [task, metric, value, tolerance] of TEST.EXPECTED_RESULTS.
 
-    The names of metrics are not checked if the evaluator of the data set, or a metric that the user registered, can
-    return metrics with any names.
+    The evaluation must compute the task, such as "bbox", and the metric, such as "AP". The names of metrics are not
+    checked if the evaluator of the data set, or a metric that the user registered, can return metrics with any names.
 
     Raises:
         ConfigError: an item is not [task, metric, value, tolerance], the evaluation does not compute the metric, or
@@ -74,7 +74,7 @@ def _is_item(item) -> bool:
 
 
 def known_metrics(cfg: CfgNode, name: str) -> dict[str, tuple[str, ...]] | None:
-    """Return the tasks and metrics that the evaluation of a data set computes.
+    """Return the tasks, such as "bbox", and the metrics, such as "AP", that the evaluation of a data set computes.
 
     Args:
         cfg: the config.
@@ -92,7 +92,7 @@ def known_metrics(cfg: CfgNode, name: str) -> dict[str, tuple[str, ...]] | None:
         return semantic
     if kind == "classification":
         return {"classification": _metrics("classification")}
-    if kind != "lvis":  # Detectron2's evaluators
+    if kind != "lvis":  # Detectron2's own evaluators, whose metrics are unknown
         return None
     if any(issubclass(each, ProposalNetwork) for each in types):
         return {"box_proposals": ()}

@@ -41,18 +41,18 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass
 class Preflight:
-    """Checks of a job. They turn a config and the options of the command line into a ``Job``.
+    """Checks of a training or an evaluation. The method ``job`` runs them, and returns the checked settings.
 
     The checks also build the model, and load its weights on the CPU, because some mistakes cannot be found otherwise.
 
     Args:
-        cfg: config, not frozen. The checks resolve values such as the device in place.
+        cfg: config, not frozen. The checks replace values such as MODEL.DEVICE auto in place.
         eval_only, resume, overwrite: options of the command line.
         world_size: number of processes of the job.
         main_machine: whether to check OUTPUT_DIR. Pass True only in the main process. On a shared disk, another process
             could find files that the main process has just written.
-        written: config keys that the user wrote, the result of ``written_layers``. If empty, the checks do not find
-            keys without effect.
+        written: config keys that the user wrote in each file and on the command line (``written_layers``). If empty,
+            the checks do not find keys without effect.
 
     Attributes:
         checkpointer: checkpointer that loaded the initial weights, or None before the checks of the model.
@@ -72,7 +72,7 @@ class Preflight:
     _schedule: Schedule | None = field(default=None, init=False)
 
     def config_checks(self) -> list[Callable[[], object]]:
-        """Return the checks that need only the config."""
+        """Return the checks that need only the config, as functions that raise an error if they find a mistake."""
         cfg = self.cfg
         return [
             lambda: resolve_device(cfg),
@@ -88,14 +88,14 @@ class Preflight:
         ]
 
     def file_checks(self) -> list[Callable[[], object]]:
-        """Return the checks of OUTPUT_DIR and of the file MODEL.WEIGHTS."""
+        """Return the checks of OUTPUT_DIR and of the file MODEL.WEIGHTS, in this order."""
         return [
             self._check_folder,
             lambda: check_weights(self.cfg, eval_only=self.eval_only, resume=self.resume),
         ]
 
     def data_checks(self) -> list[Callable[[], object]]:
-        """Return the checks of the data sets."""
+        """Return the checks of the data sets. The first one registers the data sets, and must run first."""
         return [
             lambda: register_datasets(self.cfg),
             lambda: task_of(self.cfg).validate_datasets(self.cfg, training=not self.eval_only),
@@ -106,11 +106,11 @@ class Preflight:
         ]
 
     def model_checks(self) -> list[Callable[[], object]]:
-        """Return the checks that build the model and load its weights."""
+        """Return the checks that build the model and load its weights. They must run in this order."""
         return [self._build_model, self._load_weights]
 
     def run(self) -> None:
-        """Run all checks.
+        """Run all checks, and stop at the first error.
 
         Raises:
             ConfigError, DataError, WeightsError: a check found a mistake. The message names the key or the file.
@@ -124,7 +124,7 @@ class Preflight:
                 ) from error
 
     def job(self) -> Job:
-        """Run all checks, and return the job."""
+        """Run all checks, and return the checked settings of the training or evaluation."""
         self.run()
         return Job(
             cfg=self.cfg,
@@ -139,7 +139,7 @@ class Preflight:
     def take_model(self) -> nn.Module | None:
         """Return the model that the checks built, and remove the model from this object.
 
-        This method also restores the states that the random number generators had after the checks built the model.
+        This method also sets the random number generators to the states that they had when the model had been built.
         The job then draws the same random numbers as a job that builds the model itself.
 
         Returns:

@@ -10,7 +10,7 @@ from seesaw_d2.train.preflight.run_lock import NAME, RunLock, begun_by_a_run
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
 from seesaw_d2.utils.own_files import check_no_link, is_plain_file
 
-# Patterns of files and folders. A folder that contains one of them contains a run.
+# Names and patterns of files and folders that show that OUTPUT_DIR contains a run.
 RESULTS = (
     "last_checkpoint",
     "model_final.pth",
@@ -20,13 +20,14 @@ RESULTS = (
     "inference",
     "inference_TTA",
 )
-# Files that a run replaces atomically.
+# Files that a run replaces atomically. They may be links, and ``--overwrite`` removes them.
 _REPLACED = re.compile(r"last_checkpoint|model_(\d{7,}|final|best)\.pth|nonfinite_iter\d+(_rank\d+)?\.pth")
-# Files that a run opens and extends or overwrites, instead of replacing them.
+# Files that a run opens and extends or overwrites, instead of replacing them. They must not be links, because writing
+# would change the target of the link.
 _IN_PLACE = re.compile(
     r"run\.lock|metrics\.json|log\.txt(\.rank\d+)?|config\.yaml|events\.out\.tfevents\..*|nccl_trace_rank_\d+"
 )
-# Folders of evaluation results, and patterns of the files in these folders.
+# Folders of evaluation results, and patterns of the files in these folders. ``--overwrite`` removes only these files.
 _FOLDERS = ("inference", "inference_TTA")
 _RESULT_FILES = re.compile(
     r"(results|evaluation(_settings)?|categories|classification|(lvis|coco)_instances_results|lvis_submission"
@@ -34,7 +35,8 @@ _RESULT_FILES = re.compile(
     r"|(instances_predictions|sem_seg_evaluation)\.pth|box_proposals\.pkl"
     r"|(categories|(semantic_)?per_class|confusion|calibration|predictions)\.csv"
 )
-# Top-level keys of every config.yaml that Detectron2 saves, first for YAML configs, then for LazyConfigs.
+# Top-level keys of every config.yaml that Detectron2 saves, first for YAML configs, then for LazyConfigs. They show
+# that a config.yaml belongs to a run, and not to another program.
 _CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})
 
 
@@ -73,8 +75,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue this run with --resume, replace it "
             "with --overwrite, or set OUTPUT_DIR to another folder."
         )
-    # If this process holds the lock, skip is_run, which reads the lock file: the file describes this job, and closing
-    # the file would release the lock.
+    # If this process holds the lock, skip is_run, which opens and closes the lock file. Closing the file would release
+    # the lock, and the file describes this job instead of the earlier run.
     if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} contains checkpoints or results, but no config.yaml of a run. --overwrite replaces "
@@ -89,17 +91,18 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
 
 
 def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = "") -> None:
-    """Lock the folder of ``lock`` for this job. If ``overwrite`` is True, remove the run in the folder.
+    """Lock OUTPUT_DIR for this job. If ``overwrite`` is True, remove the run in the folder.
 
     The function checks the folder again, because another job may have written to the folder after the first check. The
     function also removes temporary files of a killed run.
 
     Args:
-        lock: lock on OUTPUT_DIR.
-        resume, overwrite, weights: arguments of ``check_output_folder``.
+        lock: lock on OUTPUT_DIR, not acquired yet.
+        resume, overwrite: options of the command line.
+        weights: MODEL.WEIGHTS, a file that ``overwrite`` must not remove.
 
     Raises:
-        ConfigError: another process holds the lock, or ``check_output_folder`` rejects the folder.
+        ConfigError: another process holds the lock, or the folder contains a run or other files that must be kept.
         OutputError: the folder cannot be written.
     """
     lock.acquire()
@@ -126,7 +129,7 @@ def is_run(folder: str) -> bool:
 
 
 def check_links(folder: str) -> None:
-    """Raise ConfigError if a file that a run writes in place is not a regular file, or a result is a link.
+    """Raise ConfigError if a file that a run writes in place, such as log.txt, or an evaluation result is a link.
 
     Writing to a link in place would change the target of the link. Checkpoints may be links, because a run replaces
     them atomically, which does not change the target.
@@ -167,6 +170,6 @@ def _remove_results(folder: str) -> None:
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Return the paths in a folder that match any of the patterns, including broken links, but without empty files."""
+    """Return the paths in a folder that match any of the patterns. Broken links are included, empty files are not."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

@@ -17,7 +17,7 @@ NAME = "run.lock"
 
 
 class RunLock:
-    """Lock on a folder. The kernel releases the lock when the process exits or is killed.
+    """Lock on OUTPUT_DIR with the file run.lock. The kernel releases the lock when the process exits or is killed.
 
     The lock is a POSIX record lock, which network file systems support. Forked workers of data loaders do not inherit
     record locks. Therefore a worker that still runs after the process was killed does not keep the folder locked. On
@@ -32,7 +32,7 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Create the folder if it is missing, acquire the lock, and write the process and the job to the lock file.
+        """Create the folder if it is missing, acquire the lock, and write the ids of process and job to the lock file.
 
         Raises:
             ConfigError: another process holds the lock.
@@ -79,7 +79,7 @@ class RunLock:
 
 
 def begun_by_a_run(folder: str) -> bool:
-    """Return whether a folder contains a lock file that ``RunLock.acquire`` wrote."""
+    """Return whether a folder contains the lock file of a run of this project, even if the run has ended."""
     try:
         with open(os.path.join(folder, NAME), errors="replace") as file:
             return re.match(r"process \d+ on .", file.read(100)) is not None
@@ -88,7 +88,7 @@ def begun_by_a_run(folder: str) -> bool:
 
 
 def begun_by_this_job(folder: str) -> bool:
-    """Return whether this job started the run in a folder, before a launcher restarted the job."""
+    """Return whether this job has started the run in a folder itself, before torchrun or Slurm restarted the job."""
     try:
         with open_regular(os.path.join(folder, NAME), "r", errors="replace") as file:
             lines = file.read(10_000).splitlines()
@@ -99,7 +99,7 @@ def begun_by_this_job(folder: str) -> bool:
 
 
 def _job(environ: Mapping[str, str]) -> str:
-    """Return an identifier of the job that stays the same after a restart, or "" without a launcher that restarts."""
+    """Return an identifier that a job keeps when torchrun or Slurm restarts it, or "" for other jobs."""
     if "TORCHELASTIC_ERROR_FILE" in environ:
         # The path is attempt_<restarts>/<rank>/error.json below a folder that is unique to each torchrun.
         folder = environ["TORCHELASTIC_ERROR_FILE"]

@@ -14,30 +14,38 @@ from seesaw_d2.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# Losses with the keys START_ITER and START_EPOCH.
+# Losses with the keys START_ITER and START_EPOCH, which belong to the schedule and are converted with it.
 WITH_START = ("PCB", "LDAM")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length and learning rates of a training, computed from the config and the data."""
+    """Length and learning rates of a training, computed from the config and the data.
 
-    # Number of images in the data sets, number of images in an epoch (sum of the repeat factors), and number of
-    # iterations in an epoch. None for a schedule in iterations.
+    Attributes:
+        num_images: number of images in the data sets. None for a schedule in iterations, as the next two attributes.
+        images_per_epoch: number of images in an epoch, the sum of the repeat factors.
+        iterations_per_epoch: number of iterations in an epoch.
+        batch_size: number of images in an iteration over all processes.
+        epochs, step_epochs: SOLVER.EPOCHS and STEP_EPOCHS. 0 and () for a schedule in iterations.
+        max_iter, steps: number of iterations, and iterations after which the learning rate decreases.
+        base_lr: learning rate for ``batch_size``.
+        reference_lr, reference_batch_size: values from which the linear scaling rule computes ``base_lr``.
+        scaled_from: number of processes that the config was written for (SOLVER.REFERENCE_WORLD_SIZE), or 0 if the
+            config was not scaled.
+    """
+
     num_images: int | None
     images_per_epoch: float | None
     iterations_per_epoch: int | None
     batch_size: int
-    # SOLVER.EPOCHS and STEP_EPOCHS. 0 and () for a schedule in iterations.
     epochs: float
     step_epochs: tuple[float, ...]
     max_iter: int
     steps: tuple[int, ...]
     base_lr: float
-    # The linear scaling rule computes base_lr from these two values.
     reference_lr: float
     reference_batch_size: int
-    # Number of processes that the config was written for (SOLVER.REFERENCE_WORLD_SIZE), or 0 if not scaled.
     scaled_from: int = 0
 
     def describe(self) -> str:
@@ -111,7 +119,7 @@ def _check_reference_world_size(solver: CfgNode) -> None:
 
 
 def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_epoch: float | None = None) -> Schedule:
-    """Return the schedule that SOLVER describes.
+    """Return the schedule that SOLVER describes, with epochs converted to iterations.
 
     An epoch has ceil(images_per_epoch / IMS_PER_BATCH) iterations, as in MMDetection. Unlike in MMDetection, the last
     batch of an epoch is full, because Detectron2's samplers are endless. IMS_PER_BATCH counts the images of all
@@ -153,10 +161,10 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
     Args:
         cfg: config, not frozen, checked by ``check_schedule``.
         records: dataset dicts of the training images. Required if SOLVER.EPOCHS > 0.
-        scaled_from: result of ``scale_to_processes``.
+        scaled_from: number of processes that the config was written for, or 0 if it was not scaled. Only for messages.
 
     Raises:
-        ConfigError: the steps do not increase.
+        ConfigError: the iterations in STEPS do not increase.
     """
     num_images = images_per_epoch = None
     if cfg.SOLVER.EPOCHS > 0 and records is not None:
@@ -176,7 +184,7 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
 
 
 def _steps_within(schedule: Schedule) -> tuple[int, ...]:
-    """Return the steps that are less than MAX_ITER, and log a warning about the other steps.
+    """Return the steps of the learning rate that are less than MAX_ITER, and log a warning about the other steps.
 
     Detectron2 ignores steps greater than MAX_ITER, and raises an error for a step equal to MAX_ITER.
 
@@ -201,10 +209,10 @@ def _steps_within(schedule: Schedule) -> tuple[int, ...]:
 
 
 def check_schedule(cfg: CfgNode) -> None:
-    """Check the keys of SOLVER for epochs and batch sizes.
+    """Check EPOCHS, STEP_EPOCHS and REFERENCE_BATCH_SIZE in SOLVER, and START_EPOCH of losses.
 
     Raises:
-        ConfigError: a value is out of range, or contradicts another key.
+        ConfigError: a value is out of range, or the sampler does not define the length of an epoch.
     """
     solver = cfg.SOLVER
     if not 0 <= solver.EPOCHS < math.inf:

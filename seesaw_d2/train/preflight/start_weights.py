@@ -66,7 +66,7 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
 def load_start_weights(
     cfg: CfgNode, model: nn.Module, categories: Categories | None, *, eval_only: bool, resume: bool
 ) -> SeesawCheckpointer:
-    """Load the weights with which a job starts into ``model``: the checkpoint to resume from, or ``MODEL.WEIGHTS``.
+    """Load the weights with which a job starts into ``model``: the last checkpoint of the run, or ``MODEL.WEIGHTS``.
 
     This function logs nothing, because the job loads the same weights later, and then logs the messages.
 
@@ -77,7 +77,8 @@ def load_start_weights(
         eval_only, resume: options of the command line.
 
     Returns:
-        the checkpointer. Its attribute ``incompatible`` lists the parameters that do not match the weights.
+        the checkpointer that loaded the weights. Its attribute ``incompatible`` lists missing, unexpected and wrongly
+        shaped parameters.
 
     Raises:
         ConfigError: the config trains only a part of the model, and has no weights for the rest.

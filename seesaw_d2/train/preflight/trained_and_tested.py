@@ -71,7 +71,7 @@ def trained_twice(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def _source(name: str) -> Any:
-    """Return a value that identifies the annotation file or the labelled images of a data set."""
+    """Return a value that is equal for two data sets if both names stand for the same annotation file or images."""
     metadata = vars(MetadataCatalog.get(name))
     entry = metadata.get("entry")
     if isinstance(entry, LabelledImages):
@@ -84,7 +84,7 @@ def _source(name: str) -> Any:
 
 
 def _images(name: str) -> Iterable[str | None]:
-    """Return the paths of the images of a data set, or () if a function of another program loads the data set."""
+    """Return the paths of the images of a data set. Return () if a user's own function loads the data set."""
     function = DatasetCatalog[name]
     entry = getattr(function, "__self__", None)
     if isinstance(entry, LabelledImages):
@@ -93,6 +93,9 @@ def _images(name: str) -> Iterable[str | None]:
 
 
 def _resolved(paths: Iterable[str | None], resolve) -> Iterator[str]:
-    """Yield the paths with resolved links to folders. Links to files are not resolved, because this would be slow."""
+    """Yield the paths after ``resolve``, such as ``os.path.realpath``, has resolved links in the path of the folder.
+
+    Links to files are not resolved, because this would be slow. Paths that are None are skipped.
+    """
     for folder, file in (os.path.split(path) for path in paths if path is not None):
         yield os.path.join(resolve(folder), file)

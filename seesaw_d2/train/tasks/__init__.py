@@ -16,7 +16,7 @@ TASKS = {
 
 
 def task_of(cfg: CfgNode) -> Task:
-    """Return the ``Task`` that MODEL.META_ARCHITECTURE selects."""
+    """Return the functions for the task of MODEL.META_ARCHITECTURE, such as loaders and checks of data sets."""
     return TASKS[task_name(cfg)]
 
 

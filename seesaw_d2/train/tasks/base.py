@@ -1,4 +1,4 @@
-"""Define ``Task``, the functions that differ between detection, semantic segmentation and image classification."""
+"""Define ``Task``: the loaders and checks that differ between detection, segmentation and image classification."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from seesaw_d2.utils.declared_keys import lookup
 
 @dataclass(frozen=True)
 class Task:
-    """Functions of a training or an evaluation that depend on the task.
+    """Functions of a training or an evaluation that depend on the task, such as detection or classification.
 
-    All other functions of ``seesaw_d2.train`` are the same for all tasks. The evaluator does not depend on the task: as
-    in Detectron2, the metadata of a data set selects the evaluator.
+    All other functions of ``seesaw_d2.train`` are the same for all tasks. A ``Task`` contains no evaluator: as in
+    Detectron2, the metadata of a data set selects the evaluator.
 
     Attributes:
         num_classes_key: config key of the number of classes C.
@@ -36,15 +36,15 @@ class Task:
     build_test_loader: Callable[[CfgNode, str], Iterable]
 
     def num_classes(self, cfg: CfgNode) -> int:
-        """Return the number of classes C."""
+        """Return the model's number of classes C, the value of the key ``num_classes_key`` in the config."""
         return lookup(cfg, self.num_classes_key)
 
 
 def task_name(cfg: CfgNode) -> str:
     """Return the name of the task: "detection", "one-stage detection", "segmentation" or "classification".
 
-    The class that MODEL.META_ARCHITECTURE names can define the name in its attribute ``task``. Without this attribute,
-    the name is "segmentation" for subclasses of Detectron2's SemanticSegmentor, and "detection" for other classes.
+    The class of the meta-architecture can define the name in its attribute ``task``. Without this attribute, the name
+    is "segmentation" for subclasses of Detectron2's SemanticSegmentor, and "detection" for all other classes.
 
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.
@@ -55,7 +55,7 @@ def task_name(cfg: CfgNode) -> str:
 
 
 def check_evaluation(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError if a key requests an evaluation that only detectors support."""
+    """Raise ConfigError if TEST.CLASSIFICATION_ACCURACY or TEST.AUG.ENABLED is True. Only detectors support them."""
     for key in ("CLASSIFICATION_ACCURACY", "AUG.ENABLED"):
         if lookup(cfg.TEST, key):
             raise ConfigError(

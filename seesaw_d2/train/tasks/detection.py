@@ -27,7 +27,8 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     """Check that the model uses the config's classification loss, and that the evaluation supports the model.
 
     Raises:
-        ConfigError: the model does not use the loss, or a key requests an evaluation that does not support the model.
+        ConfigError: the config selects a loss that the model does not use, or a key of TEST or SOLVER.CHECKPOINT_BEST
+            requests an evaluation that does not support the model.
     """
     check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
     if cfg.TEST.CLASSIFICATION_ACCURACY:
@@ -39,7 +40,18 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets. With PanopticFPN, also check label maps. With Copy-Paste, also check the rare objects."""
+    """Check the annotations, images and categories of the data sets of a detection job.
+
+    For PanopticFPN, also check the label maps. For Copy-Paste, also check that rare objects exist to be pasted.
+
+    Args:
+        cfg: a config whose data sets are registered.
+        training: whether to check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST.
+
+    Raises:
+        ConfigError: the config does not match the data sets.
+        DataError: an annotation file or an image is missing or invalid.
+    """
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)
@@ -48,7 +60,10 @@ def validate(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError if the config sets CLS_LOSS or CLS_PREDICTOR, but the model uses no loss of this project."""
+    """Raise ConfigError if MODEL.ROI_BOX_HEAD sets CLS_LOSS or CLS_PREDICTOR, but the model ignores both keys.
+
+    The model ignores them if it contains no classification loss of this project.
+    """
     if any(isinstance(module, ClassificationLoss) for module in model.modules()):
         return
     defaults = default_config()

@@ -15,7 +15,8 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     """Check that the model uses the config's classification loss, and that the evaluation supports the model.
 
     Raises:
-        ConfigError: the model does not use the loss, or a key requests an evaluation that does not support the model.
+        ConfigError: the config selects a loss that the model does not use, or a key of TEST or SOLVER.CHECKPOINT_BEST
+            requests an evaluation that does not support the model.
     """
     check_evaluation(cfg, model)
     if cfg.SOLVER.CHECKPOINT_BEST and "sem_seg/" not in cfg.SOLVER.CHECKPOINT_BEST:

@@ -1,4 +1,4 @@
-"""Examine the annotation files of a training and the images in them."""
+"""Examine the annotation files of a training, and the images that they list."""
 
 import os
 from collections.abc import Callable
@@ -23,8 +23,8 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     """Report problems of each data set, such as missing or unreadable images, then run the data checks of a training.
 
     Args:
-        preflight: checks of the training. The checks of the config must have run.
-        findings: printer of the findings.
+        preflight: checks of the training, whose config checks have already run.
+        findings: object that prints and collects the problems.
         decode: whether to decode all images. If False, the function reads only the headers of some images.
         workers: >= 1, number of processes that decode images.
     """
@@ -42,11 +42,11 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
 
 
 def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> None:
-    """Report images of DATASETS.TEST that are also in DATASETS.TRAIN, and data sets that are trained on twice.
+    """Report images of DATASETS.TEST that are also in DATASETS.TRAIN, and data sets listed twice in DATASETS.TRAIN.
 
     Args:
         cfg: a config whose data sets are registered.
-        findings: printer of the findings.
+        findings: object that prints and collects the problems.
         contents: whether to compare not only the paths, but also the contents of image files.
     """
     files = {}
@@ -60,7 +60,7 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
             f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN. Metrics on "
             f"these images say nothing about new images: {named}"
         )
-    # Also report shared images in NumPy arrays, and versions of the same photo.
+    # ``trained_and_tested`` also finds what ``shared_files`` misses: images in NumPy files, and versions of one photo.
     for warning in (*trained_twice(cfg), *(() if shared else trained_and_tested(cfg))):
         findings.note(warning)
 

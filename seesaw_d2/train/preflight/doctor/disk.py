@@ -14,7 +14,7 @@ def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None
 
     Args:
         cfg: a config with the final values of MAX_ITER and CHECKPOINT_PERIOD.
-        findings: printer of the findings.
+        findings: object that prints and collects the problems.
         checkpoint_size: size of one checkpoint in bytes.
     """
     folder = os.path.abspath(cfg.OUTPUT_DIR or ".")
@@ -34,7 +34,7 @@ def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None
 
 
 def number_of_checkpoints(cfg: CfgNode) -> int:
-    """Return the number of checkpoints that a finished run leaves, including ``model_final.pth``."""
+    """Return the number of checkpoints in OUTPUT_DIR after the training, including ``model_final.pth``."""
     period = cfg.SOLVER.CHECKPOINT_PERIOD
     count = cfg.SOLVER.MAX_ITER // period + 1 if period > 0 else 1
     kept = cfg.SOLVER.get("CHECKPOINT_KEEP", 0)

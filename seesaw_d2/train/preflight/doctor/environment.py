@@ -1,4 +1,4 @@
-"""Examine versions of libraries, GPUs, communication backends and shared memory."""
+"""Examine the machine before a training: versions of libraries, GPUs, communication backends and shared memory."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ def examine_environment(findings: Findings, num_processes: int) -> None:
     """Report the parts of the environment that do not depend on the config: versions, GPUs and shared memory.
 
     Args:
-        findings: printer of the findings.
+        findings: object that prints and collects the problems.
         num_processes: number of processes of the training.
     """
     versions = {

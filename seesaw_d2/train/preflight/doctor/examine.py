@@ -1,4 +1,4 @@
-"""Examine a training: environment, config, data, weights, memory and disk."""
+"""Examine a training before it starts: environment, config, data, weights, memory and disk."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,17 +23,20 @@ def examine(
     workers: int = 4,
     findings: Findings | None = None,
 ) -> list[str]:
-    """Examine a training without writing files. Run the checks of ``Preflight``, and additional slower checks.
+    """Find the problems of a training, without writing files.
+
+    The function runs the checks of ``train_net.py`` and slower checks, such as decoding all images and training a step.
 
     Args:
-        config_file, overrides: as on the command line of ``train_net.py``.
+        config_file, overrides: path of the config, and keys and values in turn, as on the command line of
+            ``train_net.py``.
         num_processes: number of processes of the training on all machines.
         quick: whether to skip decoding the images.
         workers: >= 1, number of processes that decode images.
-        findings: printer of the findings. If None, the function prints to standard output.
+        findings: object that prints and collects the problems. If None, the function prints to standard output.
 
     Returns:
-        the problems to fix, with one line for each problem.
+        the problems that the user must fix, one text for each problem.
     """
     findings = findings or Findings()
     with findings.section("environment"):
@@ -88,7 +91,7 @@ def _examine_model(preflight: Preflight, findings: Findings) -> None:
 
 
 def _examine_folder(check: Callable[[], object], findings: Findings) -> None:
-    """Check OUTPUT_DIR with ``check``. Report an existing run only as a note, because the user may want to resume."""
+    """Call ``check``, which checks OUTPUT_DIR. Report an existing run as a note, because the user may resume it."""
     try:
         check()
     except FolderInUse as error:

@@ -1,4 +1,4 @@
-"""Print the findings of an examination."""
+"""Print and collect the results of the checks in ``tools/doctor.py``."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from seesaw_d2.errors import SeesawError
 
 
 class Findings:
-    """Printer of findings. Each line below a section title begins with "ok", "note" or "FIX".
+    """Prints the results of checks. Each line below a section title begins with "ok", "note" or "FIX".
 
     Args:
         stream: output stream. If None, standard output.
@@ -23,28 +23,28 @@ class Findings:
         self.to_fix: list[str] = []
 
     def ok(self, text: str) -> None:
-        """Report a passed check."""
+        """Print the result of a passed check."""
         self._print("ok  ", text)
 
     def note(self, text: str) -> None:
-        """Report a finding that the user may have intended."""
+        """Print a possible problem, which the user may have intended, such as categories without training images."""
         self._print("note", text)
 
     def fix(self, text: str) -> None:
-        """Report a problem to fix, which would stop a training or make its results worse."""
+        """Print and collect a problem that would stop a training or make its results worse. The user must fix it."""
         self.to_fix.append(text)
         self._print("FIX ", text)
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:
-        """Print the title of a section. Report an error in the ``with`` block as a problem to fix."""
+        """Print a section title. Report an error that the ``with`` block raises as a problem to fix, and continue."""
         print(title, file=self.stream, flush=True)
         with self.attempt():
             yield
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Report an error in the ``with`` block as a problem to fix."""
+        """Report an error that the ``with`` block raises as a problem to fix, and continue after the block."""
         try:
             yield
         except SeesawError as error:
@@ -53,7 +53,7 @@ class Findings:
             self.fix(f"{type(error).__name__}: {error}")
 
     def run(self, checks: Iterable[Callable[[], object]]) -> None:
-        """Run all checks, and report each error as a problem to fix."""
+        """Call all checks, even if one fails. Report each error that a check raises as a problem to fix."""
         for check in checks:
             with self.attempt():
                 check()

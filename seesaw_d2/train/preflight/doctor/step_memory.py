@@ -12,7 +12,8 @@ from seesaw_d2.train.preflight.doctor.environment import GIB
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.utils.memory import available_memory, peak_memory, reset_peak_memory
 
-_USABLE = 0.8  # fraction of the available memory, because later batches may need more memory than the examined batch
+# Fraction of the available memory that the examined step may use, because later batches may need more memory.
+_USABLE = 0.8
 
 
 def step_fits(
@@ -29,11 +30,11 @@ def step_fits(
     True without a measurement.
 
     Args:
-        solver: the config node SOLVER with the resolved schedule.
-        batch: model inputs of one process.
-        run: function that runs the forward and the backward pass on model inputs.
-        findings: printer of the findings.
-        optimizer_size: size of the optimizer's state in bytes.
+        solver: the config node SOLVER with the final batch size, for advice in the message.
+        batch: model inputs of one process in one step.
+        run: function that runs the forward and the backward pass on a list of model inputs.
+        findings: object that prints and collects the problems.
+        optimizer_size: size of the optimizer's state in bytes, which is added to the measured memory.
     """
     available = available_memory()
     if available is None or len(batch) < 3:
@@ -46,9 +47,9 @@ def step_fits(
         for count in (1, 2):
             run(images[:count])
             peaks.append(peak_memory())
-    except Exception:  # the step on the whole batch raises the error again, unless the small batch caused it
+    except Exception:  # the step on the whole batch raises this error again, unless the small batch is the cause
         return True
-    if before is None:  # not on Windows
+    if before is None:  # Windows does not report the peak memory
         return True
     one, two = (peak - before for peak in peaks)
     needed = [one + count * (two - one) + optimizer_size for count in range(len(batch))]
@@ -66,7 +67,10 @@ def step_fits(
 
 
 def _remedy(solver: CfgNode, share: float) -> str:
-    """Return advice for the user. ``share`` is the fraction of the batch that fits into memory, in [0, 1)."""
+    """Return advice on how to reduce the memory, such as "Set SOLVER.IMS_PER_BATCH 4, or lower INPUT.MIN_SIZE_TRAIN".
+
+    ``share`` is the fraction of the batch that fits into memory, in [0, 1).
+    """
     if not share:
         return "Lower INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN"
     if solver.REFERENCE_WORLD_SIZE:  # the values in solver are scaled, and differ from those in the user's config

@@ -16,7 +16,10 @@ from seesaw_d2.utils.memory import peak_memory, reset_peak_memory
 
 
 def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, int, int]:
-    """Return three sizes in bytes: of the parameters and buffers, of the gradients, and of the optimizer's state."""
+    """Return three sizes in bytes: of the parameters and buffers, of the gradients, and of the optimizer's state.
+
+    The optimizer's state is estimated: one tensor per trained parameter for SGD, and two for Adam and AdamW.
+    """
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     kept = {"SGD": 1, "Adam": 2, "AdamW": 2}.get(type(optimizer).__name__.removesuffix("WithGradientClip"), 2)
@@ -24,11 +27,11 @@ def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int,
 
 
 def examine_step(preflight: Preflight, findings: Findings) -> int:
-    """Estimate the memory that a training needs, then train one step on the images of one process in a batch.
+    """Estimate the memory that a training needs, then train one step on as many images as one process gets per step.
 
     Args:
-        preflight: checks of the training. The checks of the model must have run.
-        findings: printer of the findings.
+        preflight: checks of the training, whose model checks have already run.
+        findings: object that prints and collects the problems.
 
     Returns:
         the size of a checkpoint (weights and optimizer) in bytes.
@@ -61,7 +64,7 @@ def _real_step(preflight: Preflight, model: nn.Module, findings: Findings, optim
     optimizer = Trainer.build_optimizer(cfg, model)
 
     def losses_of(images) -> dict[str, torch.Tensor]:
-        """Run the forward and the backward pass, and return the losses."""
+        """Run the forward and the backward pass on model inputs, and return the losses, a dict from name to value."""
         optimizer.zero_grad()
         with EventStorage(0), torch.autocast(device.type, dtype=amp_dtype(cfg), enabled=cfg.SOLVER.AMP.ENABLED):
             losses = model(images)

@@ -10,8 +10,8 @@ def report_weights(preflight: Preflight, findings: Findings) -> None:
     """Report how many parameters were loaded from MODEL.WEIGHTS, and which parameters keep their initial values.
 
     Args:
-        preflight: checks of the training. The checks of the model must have run, because they load the weights.
-        findings: printer of the findings.
+        preflight: checks of the training, whose model checks have already loaded the weights.
+        findings: object that prints and collects the problems.
     """
     weights, checkpointer = preflight.cfg.MODEL.WEIGHTS, preflight.checkpointer
     if not weights or checkpointer is None:

@@ -24,11 +24,12 @@ _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _BOXES = (GeneralizedRCNN, ProposalNetwork, DenseDetector)
 _CLASSIFIERS = (GeneralizedRCNN, SemanticSegmentor, ImageClassifier)
 _RETINANET = "MODEL.RETINANET"
-_OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors
+_OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors, and does not read these keys
 _DETECTORS = (*_BOXES, SemanticSegmentor)
 # Keys that enable an option. With the value False or 0, these keys are allowed with all meta-architectures.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
-# Pairs (patterns of keys, meta-architectures that read these keys). The first pair that matches a key applies.
+# Pairs (patterns of config keys, meta-architectures that read these keys). For a key that matches several patterns, the
+# first pair applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*",), (*_CLASSIFIERS, SigmoidDetector)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.*",), _CLASSIFIERS),
@@ -49,11 +50,11 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
 
 
 def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
-    """Yield a ``Need`` if only certain meta-architectures read a key. Yield nothing for other keys.
+    """Yield the condition that MODEL.META_ARCHITECTURE must meet, if only certain meta-architectures read a key.
 
     Args:
-        key: full config key.
-        strict: value of ``Need.strict`` in the result.
+        key: full config key, such as "MODEL.RPN.IOU_THRESHOLDS".
+        strict: whether the condition must also be met if a ``_BASE_`` sets the key.
     """
     classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
     if classes:
@@ -67,7 +68,7 @@ def _is_one_of(classes: tuple[type, ...]) -> Callable[[CfgNode], bool]:
     def met(cfg: CfgNode) -> bool:
         name = cfg.MODEL.META_ARCHITECTURE
         if name not in META_ARCH_REGISTRY:
-            return True  # another check rejects the name
+            return True  # another check rejects unknown names
         architecture = META_ARCH_REGISTRY.get(name)
         return foreign(architecture) or issubclass(architecture, classes)
 

@@ -16,17 +16,17 @@ from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.utils.messages import first_few
 
-EMPTY: tuple = ("", [], (), None)  # values that may have no effect
+EMPTY: tuple = ("", [], (), None)  # keys with these values are never reported, even if they have no effect
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A config key that has no effect.
+    """A config key that has no effect, because the program does not read it with this config.
 
     Attributes:
         key: full config key.
         layer: the file or the command line that sets the key.
-        need: condition for reading the key that the config does not meet.
+        need: the condition that the config does not meet. If it did, the program would read the key.
     """
 
     key: str
@@ -37,22 +37,23 @@ class Unread:
 def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
     """Raise ConfigError if the user wrote a key that has no effect, because the program does not read the key.
 
-    Keys with an empty list, an empty text or None as value are not checked. All other keys on the command line must
-    have an effect, even if the value equals the default.
+    Often, the value of another key, called the choice, decides whether the program reads a key. For example, it reads
+    INPUT.CROP.SIZE only if the choice INPUT.CROP.ENABLED is True. A strict choice, such as the ROI heads, selects the
+    type of model.
 
-    A key in a file may have no effect in the four cases below. "The choice" is the other key whose value decides
-    whether the program reads the key (see ``Need``). A strict choice, such as the ROI heads, selects the kind of model.
+    Keys on the command line must have an effect, even if the value is the default. In files, keys without effect are
+    allowed in the four cases below. Keys with an empty list, an empty text or None as value are not checked.
 
     - The choice is not strict, and a later file or the command line has changed it. The file with its ``_BASE_``s, or a
       file derived from it, is a config that reads the key.
     - The choice is not strict, the file is a ``_BASE_``, and the key belongs to Detectron2 or is a preset for derived
       configs (``Need.preset``).
     - The file also sets the choice, and Detectron2's trainer ignores the choice and reads the key (``Need.beside``).
-    - The file is a complete config that a run saved. If the choice is strict, the saved config must not read the key.
+    - The file is a complete config that a run saved. With a strict choice, the key must have had no effect in that run.
 
     Args:
         cfg: the merged config of the layers. Keys of components that are not registered are not checked.
-        layers: result of ``written_layers``.
+        layers: the keys that each file and the command line set, in the order in which they are merged.
 
     Raises:
         ConfigError: a key has no effect. The message lists such keys, the files that set them, and the required values
@@ -72,7 +73,14 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
-    """Yield the keys that ``check_written`` rejects, each with the last layer that sets the key."""
+    """Yield the keys without effect that ``check_written`` rejects.
+
+    Each key is reported for the command line or the last file that sets the key.
+
+    Args:
+        cfg: the merged config.
+        layers: the keys that each file and the command line set, in the order in which they are merged.
+    """
     ours = own_keys()
     last = {key: index for index, layer in enumerate(layers) for key in layer.values}
     for key, index in last.items():
@@ -81,9 +89,13 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 
 
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
-    """Return the keys of this project that have no effect, including those that ``check_written`` allows.
+    """Return the keys of this project that the user wrote without effect, including those that are allowed in files.
 
-    The function ignores keys in complete configs that a run saved.
+    The function ignores keys in complete configs that a run saved, because the user did not write them.
+
+    Args:
+        cfg: the merged config.
+        layers: the keys that each file and the command line set.
     """
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
     return [key for key, value in written.items() if key in own_keys() and value not in EMPTY and unmet_needs(cfg, key)]
@@ -100,24 +112,27 @@ def needs_of(key: str, *, ours: bool) -> list[Need]:
 
 
 def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
-    """Return the conditions for reading a key that a config does not meet, or [] if the program reads the key."""
+    """Return the conditions that a config does not meet, but must meet so that the program reads a key.
+
+    If the list is empty, the program reads the key.
+    """
     ours = key in own_keys() or _names_ours(key, read_value(cfg, key))
     return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
 
 
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
-    """Return an unmet condition for which ``check_written`` rejects a key, or None if the key is accepted.
+    """Return the condition that the config does not meet if ``check_written`` must reject a key. Otherwise return None.
 
     Args:
         cfg: the merged config of the layers.
         key: full config key.
-        index: index of the layer that sets the key.
-        layers: all layers.
+        index: index of the last layer that sets the key.
+        layers: the keys that each file and the command line set.
         ours: whether the key belongs to this project.
     """
     layer = layers[index]
     if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
-        return None  # the limits are used to download a _BASE_
+        return None  # the program reads these keys to download a _BASE_
     unmet = unmet_needs(cfg, key)
     if not unmet or layer.values[key] in EMPTY:
         return None
@@ -142,7 +157,7 @@ def _read_before(key: str, layers: Sequence[Layer]) -> bool:
 
 
 def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Raise ConfigError if a layer selects cascade heads, but the merged config selects heads without a cascade."""
+    """Raise ConfigError if a file selects cascade heads, but the merged config selects heads without a cascade."""
     name = cfg.MODEL.ROI_HEADS.NAME
     if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or is_cascade(name):
         return
@@ -156,6 +171,6 @@ def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
 
 
 def _names_ours(key: str, value: object) -> bool:
-    """Return whether the value of a key names a component of this project."""
+    """Return whether the value of a key names a component of this project, such as the heads "SeesawROIHeads"."""
     registry = registry_of(key)
     return registry is not None and value in registry and registry.get(value).__module__.startswith("seesaw_d2.")

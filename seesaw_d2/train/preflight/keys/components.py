@@ -28,7 +28,8 @@ from seesaw_d2.utils.declared_keys import covered, declared
 
 HEADS = "MODEL.ROI_HEADS.NAME"
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-# Maps Detectron2's components to the keys that they read, except keys that all components of the same kind read.
+# Maps names of Detectron2's components to the keys that they read. Keys that all ROI heads, all backbones or all mask
+# heads read are omitted.
 _DETECTRON2: dict[str, tuple[str, ...]] = {
     "StandardROIHeads": (),
     "Res5ROIHeads": (),
@@ -38,8 +39,8 @@ _DETECTRON2: dict[str, tuple[str, ...]] = {
     "build_retinanet_resnet_fpn_backbone": ("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT"),
     "MaskRCNNConvUpsampleHead": (),
 }
-# Maps each key that selects a component to a pair: the registry of its values, and whether the choice is strict (see
-# ``Need``).
+# Maps each key that selects a component to a pair: the registry of its values, and whether even keys in a ``_BASE_``
+# must have an effect with the selected component (``Need.strict``).
 _REGISTRIES: dict[str, tuple[Registry, bool]] = {
     HEADS: (ROI_HEADS_REGISTRY, True),
     "MODEL.ROI_MASK_HEAD.NAME": (ROI_MASK_HEAD_REGISTRY, False),
@@ -48,10 +49,10 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 
 
 def component_needs(key: str) -> Iterator[Need]:
-    """Yield the conditions under which components read a key.
+    """Yield the conditions under which components, such as losses and ROI heads, read a config key.
 
-    For each kind of component, such as the losses, the function yields a ``Need`` if some but not all components of the
-    kind read the key.
+    The function yields a condition for each type of component of which at least one declares the key. For example, the
+    program reads a key of Seesaw Loss only if the config selects this loss.
     """
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
@@ -83,13 +84,13 @@ def registry_of(key: str) -> Registry | None:
 
 
 def undeclared(component: Any) -> bool:
-    """Return whether the keys that a component reads are unknown, because the component does not declare them."""
+    """Return True if the keys that a component reads are unknown, because it does not declare them."""
     known = component.__name__ in _DETECTRON2 if package_of(component) == "detectron2" else not foreign(component)
     return not known and "config_keys" not in vars(component)
 
 
 def foreign(component: Any) -> bool:
-    """Return whether a component belongs to neither Detectron2 nor this project."""
+    """Return whether a component, a class or function, belongs to neither Detectron2 nor this project."""
     return package_of(component) not in ("detectron2", "seesaw_d2")
 
 
@@ -102,7 +103,7 @@ def _reads(registry: Registry, choice: str, key: str):
     def met(cfg: CfgNode) -> bool:
         name = read_value(cfg, choice)
         if name not in registry or (choice == HEADS and not has_heads(cfg)):
-            return True  # another check rejects the name, or another ``Need`` covers the meta-architecture
+            return True  # another check rejects the name, or another condition covers models without heads
         if choice == HEADS and has_semantic_head(cfg) and covered(_semantic_keys(cfg), key):
             return True  # PanopticFPN's semantic segmentation head reads the key
         component = registry.get(name)
@@ -112,9 +113,9 @@ def _reads(registry: Registry, choice: str, key: str):
 
 
 def _semantic_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether the semantic segmentation head of a model reads a key.
+    """Return whether the semantic segmentation head of a model without ROI heads reads a key.
 
-    Also return True if the model has no such head, or has ROI heads. ``_reads`` handles models with ROI heads.
+    Also return True for other models, because other conditions cover them.
     """
     name = cfg.MODEL.SEM_SEG_HEAD.NAME
     if has_heads(cfg) or not has_semantic_head(cfg) or name not in SEM_SEG_HEADS_REGISTRY:
@@ -138,7 +139,7 @@ def _loss_keys(loss_class: Any) -> Iterable[str]:
 
 
 def _loss_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether the loss of a config reads a key. If the loss wraps another loss, also consider this loss."""
+    """Return whether the loss that a config selects, or another loss that this loss wraps, reads a key."""
     choice = f"{_NODE}.NAME"
     while (name := read_value(cfg, choice)) in LOSS_REGISTRY:
         loss_class = LOSS_REGISTRY.get(name)
@@ -148,4 +149,4 @@ def _loss_reads(cfg: CfgNode, key: str) -> bool:
         if inner is None or choice == f"{_NODE}.{inner}":
             return False
         choice = f"{_NODE}.{inner}"
-    return True  # another check rejects the name
+    return True  # another check rejects the unknown name

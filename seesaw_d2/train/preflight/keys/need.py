@@ -16,12 +16,12 @@ class Need:
         key: the choice, such as "INPUT.CROP.ENABLED".
         wanted: the values of the choice that meet the condition, as text for messages.
         met: function that returns whether a config meets the condition.
-        strict: whether the choice selects the kind of model, such as ROI heads. If so, the condition must also be met
+        strict: whether the choice selects the type of model, such as ROI heads. If True, the condition must also be met
             for keys in a ``_BASE_``.
-        preset: whether a ``_BASE_`` may set the key without meeting the condition. Derived configs then only set the
-            choice.
-        beside: whether a file that sets the choice may also set the key without meeting the condition. Detectron2's
-            trainer ignores the choice, and reads the key.
+        preset: whether a ``_BASE_`` may set the key without meeting the condition. Configs derived from this ``_BASE_``
+            then need to set only the choice.
+        beside: whether a file that sets the choice may also set the key without meeting the condition. Such a file also
+            works with Detectron2's trainer, which ignores the choice and reads the key.
     """
 
     key: str

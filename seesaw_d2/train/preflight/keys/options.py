@@ -1,4 +1,4 @@
-"""Define the config keys that are read only if another key, such as ``ENABLED`` or ``NAME``, has a certain value."""
+"""Define which config keys the program reads only if another key has a certain value, such as ENABLED True."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,8 +39,8 @@ _OF_BOX_HEADS = (
     *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
     *(f"MODEL.ROI_MASK_HEAD.POOLER_{name}" for name in ("RESOLUTION", "SAMPLING_RATIO")),
 )
-# Each pair contains patterns of keys, and the conditions under which the program reads these keys. The module
-# ``components`` defines further conditions.
+# Each pair contains patterns of keys, and the conditions under which the program reads these keys. All conditions must
+# be met. The module ``components`` defines further conditions.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_MASK_HEAD.*", "INPUT.MASK_FORMAT"), (_is("MODEL.MASK_ON", True),)),
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
@@ -66,7 +66,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.RPN.*", "MODEL.ANCHOR_GENERATOR.*", "MODEL.PROPOSAL_GENERATOR.MIN_SIZE"), (_PROPOSES,)),
     (("MODEL.ANCHOR_GENERATOR.ANGLES",), (_is("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),)),
     (_OF_BOX_HEADS, (Need(f"{_BOX_HEAD}.NAME", "a box head", lambda cfg: bool(cfg.MODEL.ROI_BOX_HEAD.NAME)),)),
-    ((f"{_BOX_HEAD}.FED_LOSS_*",), (_is(f"{_BOX_HEAD}.USE_FED_LOSS", True),)),  # keys of Detectron2's main branch
+    ((f"{_BOX_HEAD}.FED_LOSS_*",), (_is(f"{_BOX_HEAD}.USE_FED_LOSS", True),)),  # only in Detectron2's main branch
     ((f"{_BOX_HEAD}.SMOOTH_L1_BETA",), (_is(f"{_BOX_HEAD}.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
     (("MODEL.RPN.SMOOTH_L1_BETA",), (_is("MODEL.RPN.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
     (("MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",), (_is("MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
@@ -93,7 +93,11 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """Yield the conditions on options under which the program reads a key. No condition is on ``key`` itself."""
+    """Yield the conditions on other keys under which the program reads ``key``.
+
+    For example, the program reads "INPUT.CROP.SIZE" only if INPUT.CROP.ENABLED is True. Patterns such as "INPUT.CROP.*"
+    also match INPUT.CROP.ENABLED itself, for which this condition is omitted.
+    """
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)

@@ -26,7 +26,8 @@ class Layer:
         source: path of the file, or ``COMMAND_LINE``.
         values: a dict from full key, such as "SOLVER.BASE_LR", to value, only with the keys that this layer sets.
         merged: nested dict of the values of the file and its ``_BASE_``s. None for the command line.
-        is_base: whether the file is a ``_BASE_`` of another file, or the name of the file begins with "Base".
+        is_base: whether the file is a ``_BASE_`` of another file, or is meant as one, because its name begins with
+            "Base".
     """
 
     source: str
@@ -58,7 +59,7 @@ def _num_keys() -> int:
 
 
 def written_layers(config_file: str = "", overrides: Sequence[str] = ()) -> list[Layer]:
-    """Return the layers of a config in the order in which ``load_config`` merges them.
+    """Return the keys that each file and the command line set, in the order in which ``load_config`` merges them.
 
     The order is: the ``_BASE_``s, the file, the overrides of the command line.
 
@@ -92,7 +93,10 @@ def _files(path: str) -> list[Layer]:
 
 
 def _leaves(values: Mapping[str, Any], known: CfgNode, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to a dict from full key to value. Drop keys that ``known`` does not contain."""
+    """Flatten nested mappings to a dict from full key to value. Drop keys that the config ``known`` does not contain.
+
+    ``prefix`` is the full key of the node ``values`` with a dot at the end, or "".
+    """
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(known.get(name), CfgNode):
