@@ -58,7 +58,7 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         return logits + self.prior_offsets(logits)
 
     def prior_offsets(self, logits: Tensor) -> Tensor:
-        """Return the log of the share of each category in the training instances, in the dtype of ``logits``."""
+        """Return log π_j for each category j, (C,), where π_j is its share in all training instances."""
         if self.log_prior is None:
             raise not_given("instance_counts")
         return self.log_prior.to(logits.dtype)

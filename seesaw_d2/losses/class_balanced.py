@@ -79,7 +79,8 @@ class ClassBalancedFocalLoss(FocalLoss):
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the factors v_i (1 - p_j)^γ of the binary losses, (N, C), for N proposals and C categories j.
 
-        v_i is the class weight of the label i, and p_j is as in ``FocalLoss``.
+        v_i is the class weight of the label i. p_j is the predicted probability of the target: σ(z_j) for target 1, and
+        1 - σ(z_j) for target 0.
         """
         if self.class_weights is None:
             raise not_given("instance_counts")
@@ -91,10 +92,10 @@ class ClassBalancedFocalLoss(FocalLoss):
 
 
 def effective_number_weights(counts: Tensor, beta: float, *, by_class: bool) -> Tensor:
-    """Return the class weights v_i = (1 - β) / (1 - β^{n_i}), (C,), scaled to a mean of 1.
+    """Return the class weights v_i = (1 - β) / (1 - β^{n_i}) of C classes i, (C,), scaled to a mean of 1.
 
     Args:
-        counts: float64 (C,), n >= 1.
+        counts: float64 (C,), numbers of training instances n_i >= 1.
         beta: β in [0, 1).
         by_class: which mean of the weights is 1. If True, the mean over the classes, Σ_i v_i = C. If False, the mean
             over the instances, Σ_i n_i v_i = Σ_i n_i.

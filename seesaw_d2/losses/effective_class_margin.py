@@ -81,13 +81,13 @@ class EffectiveClassMarginLoss(SigmoidLoss):
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weight w_c of the binary loss of each category c and of background, (C + 1,), background last."""
-        assert self.class_weights is not None  # compute raises an error if the counts are unknown
+        assert self.class_weights is not None  # if the counts are unknown, compute has raised an error
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights w and the margins d of C categories and background, (C + 1,) each, background last.
 
-        ``counts``, (C,), are the instance counts, >= 1.
+        ``counts``, (C,), are the numbers of training instances of the categories, >= 1.
         """
         background = self.background_ratio * counts.sum()
         samples = torch.cat([counts, background.reshape(1)])

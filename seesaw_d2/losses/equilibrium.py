@@ -2,7 +2,7 @@
 
 Source: arXiv 2108.07507.
 
-Shapes: N proposals, C foreground categories. The softmax has K entries and is trained on R proposals. K is C + 1 with
+Shapes: N proposals, C foreground categories. The softmax has K classes and is trained on R proposals. K is C + 1 with
 background "class", otherwise C. Label C is background.
 """
 
@@ -20,8 +20,9 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-_INITIAL_SCORE = 0.01
-# Lower bound of the mean scores in the loss. A mean score that underflows to 0 would give an infinite loss.
+_INITIAL_SCORE = 0.01  # initial mean score of each category, as in the reference
+# In the loss, mean scores are clamped from below to this value. A mean score that underflows to 0 would give an
+# infinite loss.
 _MIN_SCORE = 1e-12
 
 
@@ -112,7 +113,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         return losses
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the running mean scores of the categories that occur in the batch."""
+        """Update the moving averages of the scores, ``mean_scores``, of the categories that occur in the batch."""
         # Replace the background label C by a valid index. The index has no effect, because background has weight 0.
         categories = labels.clamp(max=self.num_classes - 1)
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
@@ -136,7 +137,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         return foreground / numbers[self._objects].clamp(min=1)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_j + log m_j, where m_j is the mean score of category j. The shape does not change."""
+        """Return the logits z_j + log m_j, where m_j is the mean score of category j. ``labels`` are ignored."""
         return logits + self.mean_scores.clamp(min=_MIN_SCORE).log().to(logits.dtype)
 
     def extra_repr(self) -> str:

@@ -93,19 +93,19 @@ class FederatedLoss(SigmoidLoss):
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Draw the random subset S of the C categories for a batch with ``labels``. Return S as a bool tensor (C,)."""
+        """Draw a random subset of the C categories, bool (C,), which contains all categories in ``labels``."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
         # Draw an exponential random number for each category, with the sampling weight as the rate. The categories with
-        # the smallest numbers form a weighted sample without replacement.
+        # the smallest numbers form a weighted sample without replacement. Categories in the batch always come first.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return a factor for the binary loss of each category, 1 if the random subset S contains it, otherwise 0."""
+        """Return the factor of the binary loss of each category, (C,): 1 if it is in the random subset, otherwise 0."""
         return self.select(labels).to(logits.dtype)
 
     def compute(self, logits, labels, weights, avg_factor):

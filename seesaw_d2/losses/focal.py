@@ -59,16 +59,17 @@ class FocalLoss(SigmoidLoss):
         return {"alpha": (0.25, 0.5), "gamma": (0.0, 2.0)}
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> Tensor:
-        """Return the number of foreground proposals with a positive weight."""
+        """Return the number of foreground proposals with a positive weight, the default divisor of the loss."""
         foreground = labels < self.num_classes
         return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C), for N proposals and C categories j.
 
-        Gradients also flow through the factors.
+        p_j is the predicted probability of the target: σ(z_j) for target 1, and 1 - σ(z_j) for target 0. Gradients also
+        flow through the factors.
         """
-        # 1 - p_j is σ(-z_j) for target 1 and σ(z_j) for target 0.
+        # Compute 1 - p_j in log space. It is σ(-z_j) for target 1, and σ(z_j) for target 0.
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:
             return factors

@@ -19,11 +19,12 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import rank
 
-# Range to which training clamps the logits, as in the reference.
+# Training clamps the logits to this range, as the reference does, so that the loss exp(-z) of a logit z stays finite.
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
-# Upper bound of the loss of a batch with weighting "none", as in the reference.
+# With weighting "none", the loss of a batch is clamped to at most this value, as in the reference.
 _MAX_LOSS = 20.0
-# Number of training steps from one check for a clamped loss to the next. Each check synchronizes host and device.
+# Only the first of this number of training steps checks whether the loss is clamped, because a check synchronizes host
+# and device.
 _CHECK_PERIOD = 100
 
 
@@ -119,7 +120,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers. With weighting "none", check every 100 steps whether the loss is clamped."""
+        """Advance the random number generator. With weighting "none", check every 100 steps if the loss is clamped."""
         self.random.next_batch()
         if self.weighting != "none" or logits.is_meta or not len(labels):
             return
@@ -143,7 +144,10 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return targets * positive + (1 - targets) * negative
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factor w_j of the binary loss of each logit, in a shape that broadcasts to that of the logits."""
+        """Return the factor of the binary loss of each logit, in a shape that broadcasts to that of the logits.
+
+        The factor is 0 for negative samples of rare categories that ``weighting`` removes, otherwise 1.
+        """
         if self.weighting == "none":
             return logits.new_ones(1)
         if self.rare is None:

@@ -1,6 +1,6 @@
 """Inverse Image Frequency for Long-tailed Image Recognition, IIF (Alexandridis et al., TIP 2023, arXiv 2209.04861).
 
-Shapes: N proposals, C foreground categories, L classifier logits. The softmax has K entries and is trained on R
+Shapes: N proposals, C foreground categories, L classifier logits. The softmax has K classes and is trained on R
 proposals. K is C + 1 with background "class", otherwise C.
 """
 
@@ -104,7 +104,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return {"link": ("raw", "smooth")}
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits w_j z_j, where w_j is the weight of category j, as ``weighted`` does."""
+        """Return the logits w_j z_j, where w_j is the weight of category j. ``labels`` are ignored."""
         return self.weighted(logits)
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return super().probabilities(self.weighted(widen(logits)))
 
     def weighted(self, logits: Tensor) -> Tensor:
-        """Multiply the logits of the C categories by w. The other logits do not change."""
+        """Multiply the logits of each category by the category's weight. Logits of background do not change."""
         if not self._has_weights:
             names = "image_counts and num_images" if self.counts == "images" else "instance_counts"
             advice = "Pass the statistics, or load a checkpoint, which contains the buffer link_weights."

@@ -55,7 +55,10 @@ class LogitAdjustedLoss(BalancedSoftmaxLoss):
         return {"tau": (0.5, 1.5)}
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_j + τ log π_j, where π_j is the share of category j in the training instances."""
+        """Return the logits z_j + τ log π_j, where π_j is the share of category j in all training instances.
+
+        ``logits`` and the result have the shape (samples, categories). ``labels`` are ignored.
+        """
         return logits + self.tau * self.prior_offsets(logits)
 
     def extra_repr(self) -> str:

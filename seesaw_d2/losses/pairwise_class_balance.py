@@ -16,7 +16,7 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
-# Number of training steps from one check for missing categories to the next. Each check synchronizes host and device.
+# Smallest number of steps between two checks for categories that had no proposal. A check synchronizes host and device.
 _REPORT_PERIOD = 100
 _FLOAT_BYTES = 4
 
@@ -144,7 +144,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return self.loss.probabilities(logits)
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Update ``steps``, ``confusion`` and ``seen_counts`` with a batch."""
+        """Update the confusion matrix, the counts of foreground proposals and the number of steps with a batch."""
         if self._iteration[0] == 0:
             self.steps += 1
             self._report()
@@ -166,7 +166,8 @@ class PairwiseClassBalance(ClassificationLoss):
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the soft labels (1 - a) onehot(i) + a q of N proposals with labels i, (N, C), for C categories.
 
-        q are the fightback labels and a is their weight. The rows of background proposals are 0.
+        q is column i of the confusion matrix, normalized if the wrapped loss uses a softmax. a is the weight of q. The
+        rows of background proposals are 0.
         """
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
@@ -180,7 +181,11 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """Return the weight a of the fightback labels as a scalar tensor. The weight 0 gives hard labels."""
+        """Return the current weight of the confusion matrix in the soft labels, as a scalar tensor. 0: hard labels.
+
+        The weight is 0 in the first ``start_iter`` steps and, with ``unseen`` "wait", until each category has had a
+        foreground proposal. In an iterative head, the weight then grows from 0 to ``alpha`` within each step.
+        """
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter
@@ -189,7 +194,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return active.to(dtype) * (self.alpha * share)
 
     def _categories(self, labels: Tensor) -> Tensor:
-        """Replace the background label by a valid category index. Callers multiply the rows of background by 0."""
+        """Replace the background label C by the valid index C - 1. Callers multiply the rows of background by 0."""
         return labels.clamp(max=self.num_classes - 1)
 
     def _update(self, logits, labels, *, before_loss):
@@ -199,7 +204,7 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Warn at increasing intervals about categories that have not had a foreground proposal."""
+        """Warn at increasing intervals about categories that have had no foreground proposal since training began."""
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return

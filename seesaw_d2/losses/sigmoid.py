@@ -42,21 +42,21 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """Return the targets y_j of the binary losses, in the shape of the logits: 1 for the label, otherwise 0.
+        """Return the targets of the binary losses, in the shape of the logits: 1 for the label, otherwise 0.
 
-        The soft labels ``soft`` (N, C) of N proposals, if given, replace the targets of the C categories.
+        If the soft labels ``soft`` (N, C) of N proposals are given, they replace the targets of the C categories.
         """
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors f_j >= 0 of the binary losses, in a shape that broadcasts to that of the logits.
+        """Return factors >= 0 by which the binary losses are multiplied, in a shape that broadcasts to (N, L).
 
         Args:
             logits: (N, L) for N proposals and L logits.
             labels: (N,) int64 in [0, num_classes], where num_classes is background.
-            targets: (N, L), result of the method ``targets``.
+            targets: (N, L), targets of the binary losses: 1 for the label, otherwise 0, or soft labels.
         """
         raise NotImplementedError
 

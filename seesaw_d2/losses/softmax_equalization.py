@@ -75,7 +75,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         return {"lambda_": (data.rare_share,)}
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers, so that the next batch gets new values of β."""
+        """Advance the random number generator, so that other tail classes are excluded in the next batch."""
         self.random.next_batch()
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
