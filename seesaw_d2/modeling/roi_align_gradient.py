@@ -11,7 +11,8 @@ from torchvision.ops import roi_align
 
 from seesaw_d2.losses.precision import without_autocast
 
-# Largest height or width of a feature map for which matrix products are faster than torchvision's gradient.
+# Largest height or width of a feature map for which matrix products are faster than torchvision's gradient. Larger
+# feature maps use torchvision's gradient.
 LARGEST_SIDE = 64
 
 
@@ -43,7 +44,7 @@ class ProductROIAlign(ROIAlign):
 
 
 def with_product_gradients(model: nn.Module) -> None:
-    """Replace each ROIAlign in the ROIPoolers of ``model`` by a ProductROIAlign, in place."""
+    """Replace each ROIAlign in the ROIPoolers of ``model`` by a ProductROIAlign, in place, to train faster on a CPU."""
     for pooler in [each for each in model.modules() if isinstance(each, ROIPooler)]:
         for index, plain in enumerate(pooler.level_poolers):
             if type(plain) is ROIAlign:
@@ -72,7 +73,7 @@ def features_gradient(
 
     Args:
         grad: gradient of the output for R regions, (R, C, P, Q), with C channels and a pooled grid of P x Q.
-        rois: (R, 5), as in ``ProductROIAlign.forward``.
+        rois: (R, 5). Each row contains the index of the image, and x0, y0, x1, y1 in pixels of the input images.
         shape: shape of the features, (images, C, height, width).
         scale, sampling_ratio, aligned: as in ``ROIAlign``.
     """
@@ -96,18 +97,16 @@ def features_gradient(
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
     """Return the weights of RoIAlign's bilinear interpolation along one axis for R regions, (R, bins, length).
 
-    The weights are Y or X in ``ProductROIAlign``.
-
-    The value of a bin is the mean of equally spaced samples. Each sample is interpolated linearly between two positions
-    of the feature map. Samples up to 1 position outside the map are clamped to the edge. Samples farther outside have
-    the value 0.
+    The weight [r, b, i] is the contribution of position i of the feature map to bin b of region r. The value of a bin
+    is the mean of equally spaced samples. Each sample is interpolated linearly between two positions of the feature
+    map. Samples up to 1 position outside the map are clamped to the edge. Samples farther outside have the value 0.
 
     Args:
         start, size: (R,), start and size of each region along the axis, in units of feature map positions.
         bins: number of bins of the pooled grid along the axis.
         length: size of the feature map along the axis.
-        sampling_ratio: number of samples in a bin. If 0, a bin has ceil(size / bins) samples, so that an empty region
-            has no samples.
+        sampling_ratio: number of samples in a bin along the axis. If 0, a bin has ceil(size / bins) samples, so that an
+            empty region has no samples.
     """
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()

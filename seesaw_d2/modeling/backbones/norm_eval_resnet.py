@@ -15,8 +15,8 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
     MMDetection's Seesaw Loss configs. In Detectron2's FrozenBatchNorm2d, weight and bias are fixed, too.
     """
 
-    # Version in state dicts. From a state dict with a lower version, FrozenBatchNorm2d would subtract eps from the
-    # variance.
+    # Version in state dicts. If a FrozenBatchNorm2d loads a state dict with a lower version, it changes the variance by
+    # subtracting eps.
     _version = 3
 
     def __init__(self, *args, **kwargs):
@@ -51,7 +51,7 @@ def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
 
 
 def fix_statistics(module: nn.Module) -> None:
-    """Replace each ``nn.BatchNorm2d`` in ``module`` by a FixedStatisticsBatchNorm2d with the same state, in place."""
+    """Replace each ``nn.BatchNorm2d`` in ``module`` by a FixedStatisticsBatchNorm2d with the same values, in place."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:

@@ -22,7 +22,7 @@ def logit_adjustment(instance_counts: Tensor, tau: float) -> Tensor:
 
 
 class LogitAdjustment(Calibration):
-    """Subtract τ log π_c from the logits (equation 9).
+    """Subtract τ log π_c from the logit of each category c at inference (equation 9).
 
     π_c is the share of the training instances that belong to category c. The paper classifies images without
     background. In a detector, the adjustment applies to P(category | foreground), so that P(background) does not

@@ -18,23 +18,23 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 
 
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
-    """Return the log factor log(n_c^-γ) of each category c, where n_c is its image count, and γ >= 0.
+    """Return the log factor log(n_c^-γ) of each category c, where n_c is its number of images, and ``gamma`` is γ >= 0.
 
-    This function clamps n to at least 1. In the reference, a category without images has an infinite score.
+    This function clamps n_c to at least 1. In the reference, a category without images has an infinite score.
     """
     return -gamma * image_counts.double().clamp(min=1).log()
 
 
 def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
-    """Return the log factor log((1 - β) / (1 - β^n_c)) of each category c, where n_c is its image count, β in (0, 1).
+    """Return the log factor log((1 - β) / (1 - β^n_c)) of each category c, where n_c is its number of images.
 
-    This function clamps n to at least 1.
+    This function clamps n_c to at least 1. ``beta`` is β in (0, 1).
     """
     return ((1 - beta) / (1 - beta ** image_counts.double().clamp(min=1))).log()
 
 
 class NorCal(Calibration):
-    """Divide the probability of each category by n_c^γ and normalize (equations 3 and 4).
+    """Divide the probability of each category c by n_c^γ and normalize (equations 3 and 4).
 
     n_c is the number of training images that contain category c. P(background) is not divided. The arguments
     ``factor``, ``scaled`` and ``normalize`` select variants that the paper compares.
