@@ -1,4 +1,6 @@
-"""Balanced Group Softmax, BAGS (Li et al., CVPR 2020, arXiv 2006.10408).
+"""Define Balanced Group Softmax (BAGS), which trains a separate softmax for each group of categories.
+
+Source: Li et al., CVPR 2020, arXiv 2006.10408.
 
 Shapes: N proposals, C foreground categories, G groups of categories, L = C + 2 + G logits. Label C is background.
 """

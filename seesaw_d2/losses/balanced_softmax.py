@@ -1,6 +1,8 @@
-"""Balanced Meta-Softmax for Long-Tailed Visual Recognition (Ren et al., NeurIPS 2020, arXiv 2007.10740).
+"""Define Balanced Softmax, a cross-entropy that weights each category by its number of training instances.
 
-Shapes: C foreground categories, R proposals on which the softmax is trained.
+Source: Balanced Meta-Softmax for Long-Tailed Visual Recognition (Ren et al., NeurIPS 2020, arXiv 2007.10740).
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence

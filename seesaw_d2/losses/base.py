@@ -75,7 +75,7 @@ class ClassificationLoss(KeepsBufferTypes):
     # Whether ``forward`` supports semantic segmentation, with logits (images, L, H, W). The pixels are processed in
     # blocks. Therefore such a loss must be a sum over samples, and its statistics must not depend on the logits.
     takes_maps: ClassVar[bool] = False
-    takes_objects: ClassVar[bool] = False  # whether ``forward`` has an argument for the object of each proposal
+    takes_objects: ClassVar[bool] = False  # whether ``forward`` takes the index of the object of each proposal
     # How ``probabilities`` converts logits to scores: "softmax", "sigmoids", or "" for another function.
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS, for example {"p": "SEESAW.P"}.
@@ -169,7 +169,7 @@ class ClassificationLoss(KeepsBufferTypes):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Announce that the next ``forward`` call has the number ``index`` of 0, ..., ``count`` - 1 in a training step.
+        """Set the index, in [0, ``count``), of the next ``forward`` call in a training step with ``count`` calls.
 
         Only heads that classify each proposal several times per training step use this method. By default, each call of
         ``forward`` is a training step of its own.
@@ -180,17 +180,14 @@ class ClassificationLoss(KeepsBufferTypes):
         return labels.numel() if weights is None else (weights > 0).sum()
 
     def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
-        """Return the default divisor of the summed losses: ``num_averaged``, but at least 1."""
+        """Return the default divisor of the summed losses: ``num_averaged(labels, weights)``, but at least 1."""
         count = self.num_averaged(labels, weights)
         return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
     ) -> dict[str, Tensor]:
-        """Return a dict of scalar losses of a batch, in float32 or float64. Do not change buffers.
-
-        The arguments are as in ``forward``, which has checked them.
-        """
+        """Return scalar losses in float32 or float64. Change no buffers. ``forward`` has checked the arguments."""
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
@@ -239,7 +236,10 @@ class ClassificationLoss(KeepsBufferTypes):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """In training, call ``update_statistics`` if ``before_loss`` equals the class attribute ``updates_first``."""
+        """Call ``update_statistics`` in training mode, either before or after the loss of the batch is computed.
+
+        ``forward`` calls this method at both times. ``updates_first`` selects which of the two calls has an effect.
+        """
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)

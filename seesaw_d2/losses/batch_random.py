@@ -1,4 +1,4 @@
-"""Generate random numbers for losses that sample randomly.
+"""Generate reproducible random numbers for losses that sample randomly.
 
 The random numbers of a batch are a hash of the batch index, which is a buffer of the module. Therefore all devices
 generate the same numbers without host-device synchronization, and a resumed training generates the same numbers as an

@@ -91,7 +91,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)
-        if key is None:  # no config key sets this argument
+        if key is None:  # no config key sets this argument, so the message cannot name a key
             raise
         raise ConfigError(f"{_NODE}.{key}: {error.problem}") from error
 

@@ -1,4 +1,6 @@
-"""Class-Balanced Loss Based on Effective Number of Samples (Cui et al., CVPR 2019, arXiv 1901.05555).
+"""Define the class-balanced focal loss, which weights rare categories more than frequent categories.
+
+Source: Class-Balanced Loss Based on Effective Number of Samples (Cui et al., CVPR 2019, arXiv 1901.05555).
 
 Shapes: N proposals, C foreground categories, L = C logits. Label C is background.
 """

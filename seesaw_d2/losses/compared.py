@@ -1,4 +1,4 @@
-"""Describe the training data to losses, which select the values of hyperparameters that ``choose_loss.py`` compares."""
+"""Describe the training data. From this description, losses select hyperparameters that ``choose_loss.py`` compares."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,6 @@
 """Define the softmax cross-entropy loss, with three ways to model background.
 
-Shapes: N proposals, C foreground categories, L classifier logits. The class softmax has K classes and is trained on R
-proposals. K is C + 1 with background "class", otherwise C. Label C is background.
+Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 from typing import ClassVar
@@ -123,7 +122,7 @@ class CrossEntropyLoss(ClassificationLoss):
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
         # Gathering the foreground rows is faster on a CPU. On other devices, gathering would synchronize host and
-        # device, because R depends on the labels. In a compiled graph, shapes must not depend on values.
+        # device, because the number of rows depends on labels. In a compiled graph, shapes must not depend on values.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 

@@ -1,4 +1,6 @@
-"""Long-tail Detection with Effective Class-Margins, ECM (Cho and Krähenbühl, ECCV 2022, arXiv 2301.09724).
+"""Define the Effective Class-Margin loss (ECM), a sigmoid cross-entropy with a margin for each category.
+
+Source: Long-tail Detection with Effective Class-Margins (Cho and Krähenbühl, ECCV 2022, arXiv 2301.09724).
 
 Shapes: N proposals, C foreground categories, L = C + 1 logits, background last. Label C is background.
 """

@@ -1,4 +1,6 @@
-"""Equalization Loss for Long-Tailed Object Recognition (Tan et al., CVPR 2020, arXiv 2003.05176).
+"""Define Equalization Loss (EQL), which reduces the negative gradients of rare categories.
+
+Source: Equalization Loss for Long-Tailed Object Recognition (Tan et al., CVPR 2020, arXiv 2003.05176).
 
 Shapes: N proposals, C foreground categories, L = C logits.
 """

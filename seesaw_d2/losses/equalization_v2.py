@@ -1,4 +1,6 @@
-"""Equalization Loss v2 (Tan et al., CVPR 2021, arXiv 2012.08548).
+"""Define Equalization Loss v2 (EQL v2), which balances the positive and negative gradients of each category.
+
+Source: Tan et al., CVPR 2021, arXiv 2012.08548.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """

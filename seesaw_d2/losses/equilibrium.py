@@ -1,9 +1,8 @@
-"""Exploring Classification Equilibrium in Long-Tailed Object Detection, LOCE (Feng et al., ICCV 2021).
+"""Define Equilibrium Loss (LOCE), a cross-entropy with margins that depend on the mean score of each category.
 
-Source: arXiv 2108.07507.
+Source: Exploring Classification Equilibrium in Long-Tailed Object Detection (Feng et al., ICCV 2021, arXiv 2108.07507).
 
-Shapes: N proposals, C foreground categories. The softmax has K classes and is trained on R proposals. K is C + 1 with
-background "class", otherwise C. Label C is background.
+Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 from collections.abc import Sequence

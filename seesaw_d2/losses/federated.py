@@ -1,4 +1,6 @@
-"""Federated loss (Zhou et al., "Probabilistic two-stage detection", CenterNet2, arXiv 2103.07461, appendix).
+"""Define the federated loss of CenterNet2, a cross-entropy over a random subset of the categories.
+
+Source: Probabilistic two-stage detection (Zhou et al., arXiv 2103.07461, appendix).
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """

@@ -1,4 +1,6 @@
-"""Focal Loss for Dense Object Detection (Lin et al., ICCV 2017, arXiv 1708.02002).
+"""Define Focal Loss, a sigmoid cross-entropy with small weights for proposals that are classified well.
+
+Source: Focal Loss for Dense Object Detection (Lin et al., ICCV 2017, arXiv 1708.02002).
 
 Shapes: N proposals, C foreground categories, C logits per proposal.
 """

@@ -1,4 +1,6 @@
-"""Gumbel Optimised Loss, GOL (Alexandridis et al., ECCV 2022, arXiv 2203.16271).
+"""Define Gumbel Optimised Loss (GOL), a binary cross-entropy with the Gumbel activation instead of the sigmoid.
+
+Source: Alexandridis et al., ECCV 2022, arXiv 2203.16271.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -23,8 +25,8 @@ from seesaw_d2.utils.distributed import rank
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
 # With weighting "none", the loss of a batch is clamped to at most this value, as in the reference.
 _MAX_LOSS = 20.0
-# Only the first of this number of training steps checks whether the loss is clamped, because a check synchronizes host
-# and device.
+# One of this many training steps checks whether the loss is clamped. More checks would slow down the training, because
+# each check synchronizes host and device.
 _CHECK_PERIOD = 100
 
 

@@ -1,7 +1,8 @@
-"""Inverse Image Frequency for Long-tailed Image Recognition, IIF (Alexandridis et al., TIP 2023, arXiv 2209.04861).
+"""Define Inverse Image Frequency (IIF), a cross-entropy of logits that are weighted by the frequency of the category.
 
-Shapes: N proposals, C foreground categories, L classifier logits. The softmax has K classes and is trained on R
-proposals. K is C + 1 with background "class", otherwise C.
+Source: Inverse Image Frequency for Long-tailed Image Recognition (Alexandridis et al., TIP 2023, arXiv 2209.04861).
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence

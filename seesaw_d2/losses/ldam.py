@@ -1,7 +1,9 @@
-"""LDAM-DRW: label-dependent margins and deferred re-weighting (Cao et al., NeurIPS 2019, arXiv 1906.07413).
+"""Define LDAM-DRW, a cross-entropy with larger margins for rare categories and, late in the training, class weights.
 
-Shapes: C foreground categories. The softmax has K classes and is trained on R proposals. K is C + 1 with background
-"class", otherwise C.
+Source: label-distribution-aware margins (LDAM) and deferred re-weighting (DRW), Cao et al., NeurIPS 2019, arXiv
+1906.07413.
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Define the link functions of Inverse Image Frequency and FRACAL.
+"""Define link functions, which compute the weight of a category from the frequency of the category.
 
-A link function computes the weight of a category from the frequency of the category.
+The loss Inverse Image Frequency and the calibration FRACAL use link functions.
 
 Shapes: C categories.
 """

@@ -1,6 +1,8 @@
-"""Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021, arXiv 2007.07314).
+"""Define the logit-adjusted loss, a cross-entropy of logits to which the log frequency of each category is added.
 
-Shapes: C foreground categories. The softmax is trained on R proposals.
+Source: Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021, arXiv 2007.07314).
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence

@@ -21,10 +21,10 @@ Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
 
 
 def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
-    """Convert logits, and ``others`` such as labels, to the shapes of images, as ``MapLoss`` requires.
+    """Convert logits and ``others``, such as labels, to the shapes of maps that ``MapLoss`` requires.
 
-    Logits (N, L) of N samples, L per sample, and others (N,) become one image with N pixels: logits (1, L, N) and
-    others (1, N). Logit maps (N, L, ...) of N images and others (N, ...) do not change.
+    The logits (N, L) and others (N,) of N samples become one image with N pixels: logits (1, L, N) and others (1, N).
+    The logits (N, L, ...) and others (N, ...) of N images do not change. A sample or pixel has L logits.
     """
     if logits.dim() > 2:
         return [logits, *others]
@@ -91,7 +91,7 @@ class MapLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_output: Tensor):
         grad, weights = ctx.saved_tensors
-        # A tensor without dimensions would be converted to the dtype of grad before the product.
+        # Keep one dimension, because PyTorch would convert a scalar tensor to the dtype of grad before the product.
         scale = grad_output.view(1) if weights is None else (weights * grad_output).unsqueeze(1)
         return torch.mul(grad, scale, out=torch.empty_like(grad)), None, None, None, None
 

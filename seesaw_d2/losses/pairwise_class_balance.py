@@ -1,4 +1,6 @@
-"""Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022, arXiv 2201.02784).
+"""Define Pairwise Class Balance (PCB), which trains another loss with soft labels from the confusion matrix.
+
+Source: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022, arXiv 2201.02784).
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -16,7 +18,8 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
-# Smallest number of steps between two checks for categories that had no proposal. A check synchronizes host and device.
+# Smallest number of steps between two checks for categories without proposals. More checks would slow down training,
+# because each check synchronizes host and device.
 _REPORT_PERIOD = 100
 _FLOAT_BYTES = 4
 
@@ -172,7 +175,7 @@ class PairwiseClassBalance(ClassificationLoss):
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
         scale: Tensor | float = 1.0
-        columns = self.confusion.index_select(1, categories).to(dtype)  # (C, N)
+        columns = self.confusion.index_select(1, categories).to(dtype)  # (categories, proposals)
         if self.loss.soft_labels == "softmax":
             total = columns.sum(dim=0)
             share = torch.where(total > 0, share, 0)
@@ -181,10 +184,11 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """Return the current weight of the confusion matrix in the soft labels, as a scalar tensor. 0: hard labels.
+        """Return the current weight of the confusion matrix in the soft labels, as a scalar tensor.
 
-        The weight is 0 in the first ``start_iter`` steps and, with ``unseen`` "wait", until each category has had a
-        foreground proposal. In an iterative head, the weight then grows from 0 to ``alpha`` within each step.
+        The weight is 0, which gives hard labels, in the first ``start_iter`` steps and, with ``unseen`` "wait", until
+        each category has had a foreground proposal. In an iterative head, the weight then grows from 0 to ``alpha``
+        within each step.
         """
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0

@@ -1,4 +1,4 @@
-"""Compute losses in float32 or float64, even if the model uses half precision or autocast."""
+"""Provide functions to compute losses in float32 or float64, even if the model uses half precision or autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 

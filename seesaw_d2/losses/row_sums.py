@@ -1,4 +1,4 @@
-"""Sum the rows of a matrix that have the same index. The rounding is the same in each run."""
+"""Sum the rows of a matrix that have the same index, with a deterministic result."""
 
 from torch import Tensor
 

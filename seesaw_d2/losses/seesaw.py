@@ -1,8 +1,8 @@
-"""Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
+"""Define Seesaw Loss, a cross-entropy that balances the positive and negative gradients of each category.
 
-Shapes: N proposals, C foreground categories. The class softmax has K classes and is trained on R proposals. With
-background "objectness", K is C and R counts only foreground proposals. Otherwise R is N, and K is C + 1 with background
-"class" or C with background "none".
+Source: Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
+
+Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""Compute Seesaw Loss from probabilities instead of log-probabilities. On a CPU, this is faster.
+"""Compute Seesaw Loss from probabilities instead of log-probabilities, which is faster on a CPU.
 
-The results equal those of the cross-entropy of ``SeesawLoss.adjusted_logits`` up to rounding.
+The results equal those of ``SeesawLoss`` on other devices up to rounding.
 
 Shapes: N proposals, L logits, R selected proposals, K classes of the softmax.
 """

@@ -1,4 +1,4 @@
-"""Define the base class of losses that are sums of binary losses of independent classifiers.
+"""Define the base class of losses that sum the binary losses of an independent sigmoid classifier for each category.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """

@@ -1,4 +1,6 @@
-"""Softmax Equalization Loss, EQL for image classification (Tan et al., CVPR 2020, arXiv 2003.05176, section on SEQL).
+"""Define Softmax Equalization Loss (SEQL), the variant of Equalization Loss for image classification.
+
+Source: Tan et al., CVPR 2020, arXiv 2003.05176, section on SEQL.
 
 Shapes: N images, C classes.
 """

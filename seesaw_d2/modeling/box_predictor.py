@@ -136,7 +136,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         """
         if world_size() == 1:
             return None
-        # float16 would overflow. float32 represents integers up to 2^24 exactly.
+        # In float16, large counts would overflow. float32 represents integers up to 2^24 exactly.
         counts = logits.new_zeros(2, dtype=torch.float32)
         counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
         return all_reduce_sum(counts).clamp(min=1) / world_size()

@@ -30,10 +30,10 @@ _own_program = ContextVar("own_program", default=False)
 
 @contextmanager
 def own_program() -> Iterator[None]:
-    """In this context, models are built without warnings about ignored config keys.
+    """Return a context in which models are built without warnings about ignored config keys.
 
-    Programs that read all config keys, such as train_net.py, build models in this context. Otherwise, ``check_program``
-    would warn about keys that other programs ignore.
+    Programs that read all config keys, such as train_net.py, build models in this context. Outside of the context,
+    ``check_program`` warns about keys that only train_net.py reads.
     """
     token = _own_program.set(True)
     try:

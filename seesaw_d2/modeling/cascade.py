@@ -228,7 +228,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         if self.training:
             return {}  # _forward_box has already computed the mask losses of each stage
         x = self._mask_features(features, [each.pred_boxes for each in instances])
-        probabilities = []  # for each stage and image, masks of M x M pixels, (regions, 1, M, M)
+        probabilities = []  # for each stage and image, mask probabilities (regions, 1, height, width)
         for head in self.mask_head:
             instances = head(x, instances)
             probabilities.append([each.pred_masks for each in instances])

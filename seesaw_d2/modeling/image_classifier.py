@@ -1,7 +1,4 @@
-"""Define an image classifier that supports all classification losses with background "none".
-
-Shapes: B images, C classes, D features.
-"""
+"""Define an image classifier that supports all classification losses with background "none"."""
 
 import functools
 from collections.abc import Callable

@@ -1,8 +1,6 @@
 """Define the iterative ROI heads of PCB (Pairwise Class Balance).
 
 In several iterations, the heads classify each proposal and then update the features of the proposal.
-
-Shapes: R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
 """
 
 from collections.abc import Sequence

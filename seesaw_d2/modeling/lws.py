@@ -1,7 +1,4 @@
-"""Define a classifier with learnable weight scaling (LWS).
-
-Shapes: R regions, D input features, L logits.
-"""
+"""Define a linear classifier with learnable weight scaling (LWS), which trains only a scale for each logit."""
 
 import torch
 import torch.nn.functional as F

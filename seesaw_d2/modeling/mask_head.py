@@ -46,7 +46,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         """
         for layer in list(self)[:-1]:
             x = layer(x)
-        logits = self.selected_logits(x, self._classes(instances, x))  # (R, 1, M, M)
+        logits = self.selected_logits(x, self._classes(instances, x))  # (regions, 1, height, width)
         if self.training:
             return {"loss_mask": mask_loss(logits, instances, self.vis_period) * self.loss_weight}
         mask_rcnn_inference(logits, instances)

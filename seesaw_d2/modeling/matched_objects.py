@@ -1,7 +1,4 @@
-"""Find the proposals that match the same ground-truth object.
-
-Shapes: N proposals of a batch, R proposals of an image.
-"""
+"""Find the proposals that match the same ground-truth object."""
 
 from collections.abc import Sequence
 

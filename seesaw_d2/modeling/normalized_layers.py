@@ -1,7 +1,4 @@
-"""Define normalized linear and convolutional layers (Seesaw Loss paper, sections 3.2 and 3.3).
-
-Shapes: R regions, D input features or channels, C categories, H x W positions.
-"""
+"""Define normalized linear and convolutional layers (Seesaw Loss paper, sections 3.2 and 3.3)."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""Define RetinaNet and FCOS with any sigmoid loss of this package.
-
-Shapes: N images, R anchors of an image, C categories, L logits of the loss.
-"""
+"""Define the one-stage detectors RetinaNet and FCOS with any sigmoid loss of this package."""
 
 import functools
 from typing import Any, ClassVar
@@ -51,10 +48,11 @@ class SigmoidDetector(DenseDetector):
 
     @configurable
     def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
-        """Replace the last classification layer of the detector by a layer with L logits for each anchor.
+        """Replace the last classification layer of the detector by a layer with the logits that ``cls_loss`` needs.
 
         Args:
-            cls_loss: sigmoid loss with background "implicit" (L = C) or "class" (L = C + 1).
+            cls_loss: sigmoid loss with background "implicit" (one logit per category for each anchor) or "class" (one
+                more logit for each anchor).
             kwargs: arguments of the detector.
 
         Raises:

@@ -1,6 +1,6 @@
 """Compute the gradient of RoIAlign with matrix products, for small feature maps on a CPU.
 
-Shapes: N images, C channels, H x W feature map, R regions, P x Q pooled grid.
+Shapes: C channels, feature maps of H x W positions, R regions, pooled grids of P x Q bins.
 """
 
 import torch
@@ -88,8 +88,8 @@ def features_gradient(
     for image in range(shape[0]):
         own = (rois[:, 0] == image).nonzero().squeeze(1)
         if len(own):
-            rows = torch.matmul(grad[own], x[own].unsqueeze(1))  # (R', C, P, W)
-            rows = rows.transpose(0, 1).reshape(shape[1], -1, width)  # (C, R' P, W)
+            rows = torch.matmul(grad[own], x[own].unsqueeze(1))  # (regions of the image, channels, grid rows, width)
+            rows = rows.transpose(0, 1).reshape(shape[1], -1, width)  # (channels, regions x grid rows, width)
             result[image] = torch.matmul(y[own].reshape(-1, height).t(), rows)
     return result
 
@@ -114,7 +114,7 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
     bin_index = torch.arange(bins, dtype=start.dtype, device=start.device).view(1, -1, 1)
     sample = torch.arange(most, dtype=start.dtype, device=start.device).view(1, 1, -1)
     start, per_bin, count = (each.view(-1, 1, 1) for each in (start, per_bin, count))
-    at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))  # (R, bins, samples)
+    at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))  # (regions, bins, samples)
     weight = ((at >= -1) & (at <= length) & (sample < count)).to(at.dtype) / count.clamp(min=1)
     at = at.clamp(min=0, max=length - 1)
     low = at.floor()

@@ -1,7 +1,4 @@
-"""Define a semantic segmentation head for the classification losses of this package.
-
-Shapes: N images, C classes, H x W pixels of the images, h x w pixels of the feature maps.
-"""
+"""Define a semantic segmentation head for the classification losses of this package."""
 
 import math
 from typing import ClassVar

@@ -1,7 +1,4 @@
-"""Build backbones of image classifiers: networks of torchvision and timm, and networks for small images.
-
-Shapes: B images, D channels.
-"""
+"""Build backbones of image classifiers: networks of torchvision and timm, and networks for small images."""
 
 import importlib.util
 import math

@@ -1,6 +1,6 @@
 """Build residual networks for images of 32 x 32 pixels (He et al., CVPR 2016, section 4.2).
 
-Shapes: images (N, 3, H, W), features (N, 64, H / 4, W / 4).
+Shapes: N images of H x W pixels, (N, 3, H, W), and their features, (N, 64, H / 4, W / 4).
 """
 
 import torch.nn.functional as F

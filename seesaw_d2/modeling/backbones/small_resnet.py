@@ -1,6 +1,7 @@
 """Build a small residual network with FPN, for small images and for training on a CPU.
 
-Shapes: images (N, 3, H, W). The output of stage s = 0, 1, ... has shape (N, WIDTHS[s], H / 2^(s+2), W / 2^(s+2)).
+Shapes: N images of H x W pixels, (N, 3, H, W). The output of stage s = 0, 1, ... has MODEL.SMALL_RESNET.WIDTHS[s]
+channels and the size H / 2^(s+2) x W / 2^(s+2).
 """
 
 from itertools import pairwise

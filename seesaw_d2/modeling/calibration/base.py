@@ -78,7 +78,7 @@ class Calibration(KeepsBufferTypes):
 
     # Whether the calibration keeps the probability of background if background is a class of the softmax.
     keeps_background: ClassVar[bool] = False
-    # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION.
+    # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION, for example {"tau": "TAU"}.
     config_keys: ClassVar[dict[str, str]] = {}
     # Values that ``tools/calibrate.py`` tries for the first argument in ``config_keys``. A subclass can override the
     # method ``tried`` to select another argument or other values.

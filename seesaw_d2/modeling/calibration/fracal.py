@@ -1,6 +1,7 @@
-"""FRACAL (Alexandridis et al., Fractal Calibration for Long-tailed Object Detection, CVPR 2025).
+"""Define FRACAL, which calibrates scores by the frequency and the spatial distribution of each category.
 
-The reference implementation is github kostas1515/FRACAL.
+Source: Fractal Calibration for Long-tailed Object Detection (Alexandridis et al., CVPR 2025). The reference
+implementation is github kostas1515/FRACAL.
 
 Notation: C categories. p_c is the frequency of category c, the share of the training images that contain the category.
 D_c is the fractal dimension of the box centers of category c, a number in [1, 2]. λ is the exponent of D_c.

@@ -1,4 +1,7 @@
-"""Post-hoc logit adjustment (Menon et al., Long-tail Learning via Logit Adjustment, ICLR 2021)."""
+"""Define logit adjustment, which subtracts the log frequency of each category from its logit at inference.
+
+Source: Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021).
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar

@@ -1,8 +1,7 @@
-"""NorCal (Pan et al., On Model Calibration for Long-Tailed Object Detection, NeurIPS 2021).
+"""Define NorCal, which divides the probability of each category by a power of its number of training images.
 
-The reference implementation is github tydpan/NorCal.
-
-Shapes: N proposals, C categories, L >= C logits.
+Source: On Model Calibration for Long-Tailed Object Detection (Pan et al., NeurIPS 2021). The reference implementation
+is github tydpan/NorCal.
 """
 
 from collections.abc import Sequence
@@ -102,7 +101,10 @@ class NorCal(Calibration):
         return torch.cat([categories, logits[:, num_classes:]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return the calibrated class probabilities. If the logits are already scaled, return ``probs``."""
+        """Return the calibrated class probabilities, in the shape of ``probs``.
+
+        If ``scaled`` is "logits", return ``probs``, because ``adjust_logits`` has already scaled the logits.
+        """
         if self.scaled == "logits":
             return probs
         if self.normalize:

@@ -1,7 +1,4 @@
-"""Read the statistics of the training set that calibrations need, from the annotations or from a file.
-
-Shapes: C categories.
-"""
+"""Read the statistics of the training set that calibrations need, from the annotations or from a file."""
 
 import functools
 from collections.abc import Callable

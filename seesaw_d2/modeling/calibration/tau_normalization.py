@@ -1,4 +1,6 @@
-"""τ-normalization (Kang et al., Decoupling Representation and Classifier for Long-tailed Recognition, ICLR 2020).
+"""Define τ-normalization, which normalizes the weights of a linear classifier at inference.
+
+Source: Decoupling Representation and Classifier for Long-Tailed Recognition (Kang et al., ICLR 2020).
 
 Shapes: N proposals, D features, C categories, L >= C logits. The last L - C logits model background.
 """

@@ -1,7 +1,4 @@
-"""Sample proposals and select foreground proposals with one host-device synchronization per batch.
-
-Shapes: R proposals and M ground-truth objects of an image.
-"""
+"""Sample proposals and select foreground proposals with one host-device synchronization per batch."""
 
 from collections.abc import Sequence
 

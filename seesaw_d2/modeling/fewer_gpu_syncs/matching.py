@@ -1,7 +1,4 @@
-"""Match boxes with ground truth and sample boxes with one host-device synchronization per batch.
-
-Shapes: M ground-truth boxes and N boxes (anchors or proposals) of an image.
-"""
+"""Match anchors or proposals with ground truth, and sample them with one host-device synchronization per batch."""
 
 from collections.abc import Sequence
 

@@ -46,7 +46,7 @@ class BatchedRPN(RPN):
         return labels, boxes
 
     def losses(self, anchors, pred_objectness_logits, gt_labels, pred_anchor_deltas, gt_boxes):
-        labels = torch.stack(gt_labels).flatten()  # (B R,)
+        labels = torch.stack(gt_labels).flatten()  # labels of the anchors of all images
         images = len(gt_labels)
         counts = torch.stack([(labels == 1).sum(), (labels == 0).sum()]).double() / images
         put_scalars(["rpn/num_pos_anchors", "rpn/num_neg_anchors"], counts)
