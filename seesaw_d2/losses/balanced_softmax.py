@@ -19,8 +19,8 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 class BalancedSoftmaxLoss(CrossEntropyLoss):
     """Cross-entropy with a softmax that weights each category by its number of training instances (equation 3).
 
-    L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label and n_j the number of instances of category j. Scores
-    are the softmax of z, which estimates the probabilities for balanced data.
+    L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label, z_j the logit and n_j the number of instances of
+    category j. Scores are the softmax of z, which estimates the probabilities for balanced data.
 
     Reference: github jiawei-ren/BalancedMetaSoftmax-Classification. Differences from the reference:
 

@@ -23,8 +23,9 @@ from seesaw_d2.losses.focal import FocalLoss
 class ClassBalancedFocalLoss(FocalLoss):
     """Focal loss weighted by the inverse effective number of training instances of the label (equations 8 and 12).
 
-    The weight of label i is v_i = s (1 - β) / (1 - β^{n_i}), where n_i is the number of training instances of category
-    i, at least 1, and s is a scale. The weights v replace the weight α of the focal loss.
+    The effective number (1 - β^{n_i}) / (1 - β) grows more slowly than the number n_i of training instances of category
+    i. The weight of label i is v_i = s (1 - β) / (1 - β^{n_i}), where n_i is at least 1 and s is a scale. The weights v
+    replace the weight α of the focal loss.
 
     Reference: github richardaecn/class-balanced-loss (image classification). As in the reference, the sum of the losses
     is divided by the number of foreground samples. With background "none", s is such that Σ_i v_i = C, as in the

@@ -25,10 +25,11 @@ class EffectiveClassMarginLoss(SigmoidLoss):
     L = Σ_c w_c BCE(σ(2 z_c + d_c), y_c),   d_c = 1/4 log(n_c / (T - n_c)),
     w_c = (T - n_c) / n_c · log(T / (T - n_c)).
 
-    w_c is the weight and d_c the margin of category c. The target y_c is 1 if c is the label, otherwise 0. n_c is the
-    number of training instances of category c, at least 1. Background is an additional category, whose n is
-    ``background_ratio`` times the sum of n over the C categories. T is the sum of n over the categories and background.
-    The scores are σ(z_c) (1 - σ(z_background)), without margins and without the factor 2.
+    BCE is the binary cross-entropy, z_c is the logit, w_c the weight and d_c the margin of category c. The target y_c
+    is 1 if c is the label, otherwise 0. n_c is the number of training instances of category c, at least 1. Background
+    is an additional category, whose n is ``background_ratio`` times the sum of n over the C categories. T is the sum of
+    n over the categories and background. The scores are σ(z_c) (1 - σ(z_background)), without margins and without the
+    factor 2.
 
     Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Differences from the
     reference:
@@ -42,12 +43,12 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         num_classes: number of categories C, >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         background_ratio: > 0, ratio of background samples to foreground instances.
-        background: "class".
+        background: must be "class".
         prior: π, initial value of each σ(z_c), as in ``SigmoidLoss``.
 
     Buffers (checkpoints do not contain these buffers, because the training data determines the values):
-        class_weights: float64 (L,), w.
-        margins: float64 (L,), d.
+        class_weights: float64 (C + 1,), w of each category and of background last.
+        margins: float64 (C + 1,), d of each category and of background last.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class",)

@@ -29,8 +29,9 @@ _MIN_SCORE = 1e-12
 class EquilibriumLoss(CrossEntropyLoss):
     """Cross-entropy with margins between categories that depend on the mean score of each category.
 
-    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j is a moving average of the scores of category
-    j. The mean score of background is the constant ``background_score``. At inference, scores are the softmax of z.
+    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label, z_j is the logit of category j, and m_j is a moving
+    average of the scores of category j. The mean score of background is the constant ``background_score``. At
+    inference, scores are the softmax of z.
 
     Each batch updates m before its loss is computed. The score of an object is the probability of the object's
     category, averaged over the proposals that match the object. If the batch contains k objects of category j and their

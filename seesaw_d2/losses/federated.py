@@ -29,7 +29,8 @@ class FederatedLoss(SigmoidLoss):
     batch. S contains all categories in the batch. If the batch has fewer than ``num_sampled`` categories, further
     categories are drawn without replacement, with a probability proportional to (number of images)^``power``.
 
-    - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
+    - background "implicit": sigmoid cross-entropy over S, Σ_{j in S} BCE(σ(z_j), y_j), where BCE is the binary
+      cross-entropy, z_j is the logit of category j, and y_j is 1 if j is the label, otherwise 0.
     - background "class": softmax cross-entropy over S and background.
 
     References: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and

@@ -21,8 +21,8 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 class FocalLoss(SigmoidLoss):
     """Sigmoid cross-entropy with a small weight for proposals that are already classified well (equation 5).
 
-    L = -Σ_j α_j (1 - p_j)^γ log(p_j). For the category j of the label, p_j = σ(z_j) and α_j = α. For all other
-    categories, p_j = 1 - σ(z_j) and α_j = 1 - α.
+    L = -Σ_j α_j (1 - p_j)^γ log(p_j), a sum over the categories j with the logits z_j. If j is the label, p_j = σ(z_j)
+    and α_j = α. For all other categories, p_j = 1 - σ(z_j) and α_j = 1 - α.
 
     Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. Differences from the reference:
 

@@ -34,8 +34,9 @@ _CHECK_PERIOD = 100
 class GumbelOptimizedLoss(SigmoidLoss):
     """Binary cross-entropy with the Gumbel activation η(z) = exp(-exp(-z)) in place of the sigmoid.
 
-    L = Σ_j w_j BCE(η(z_j), y_j), where y_j is 1 if j is the label, otherwise 0. A category is rare if its frequency f
-    is below λ. The weights w_j remove negative samples of rare categories. ``weighting`` selects the weights:
+    L = Σ_j w_j BCE(η(z_j), y_j), where BCE is the binary cross-entropy, z_j the logit of category j, and y_j is 1 if j
+    is the label, otherwise 0. A category is rare if its frequency f is below λ. The weights w_j remove negative samples
+    of rare categories. ``weighting`` selects the weights:
 
     - "eql" (Tan et al., CVPR 2020): w_j = 0 if j is rare and the label is another category, otherwise w_j = 1.
       Background proposals have w_j = 1.
@@ -71,8 +72,8 @@ class GumbelOptimizedLoss(SigmoidLoss):
         seed: seed of the random numbers.
 
     Buffers:
-        rare: bool (L,), f < λ, and False for background. Checkpoints do not contain this buffer, because the training
-            data determines the values.
+        rare: bool (num_logits,), True for rare categories, f < λ, and False for background. Checkpoints do not contain
+            this buffer, because the training data determines the values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class", "none")

@@ -49,9 +49,9 @@ class PairwiseClassBalance(ClassificationLoss):
     - With one classification per step, a = ``alpha``. The reference divides by zero.
     - If column i of ``confusion`` is 0, the labels of category i stay hard. The reference divides zero by zero.
     - ``weights`` and ``avg_factor`` also apply to the loss of the soft labels. With cross-entropy, the reference
-      ignores the weights in this loss and divides by N, which is equal if all weights are 1. The reference also
-      subtracts the entropy of q, which has no gradient. With Seesaw Loss, the reference returns the loss of the soft
-      labels separately.
+      ignores the weights in this loss and divides by the number of proposals, which is equal if all weights are 1. The
+      reference also subtracts the entropy of q, which has no gradient. With Seesaw Loss, the reference returns the loss
+      of the soft labels separately.
     - ``unseen`` selects the labels until every category has had a foreground proposal. The reference uses hard labels
       during this time and does not log the missing categories.
 

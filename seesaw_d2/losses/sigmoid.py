@@ -17,9 +17,9 @@ from seesaw_d2.losses.precision import widen
 class SigmoidLoss(ClassificationLoss):
     """Base class of losses that are a weighted sum of binary cross-entropies over the logits z_j of a proposal.
 
-    The loss is Σ_j f_j BCE(σ(z_j), y_j), where BCE is the binary cross-entropy. The target y_j is 1 if j is the label,
-    otherwise 0. For a background proposal, all targets are 0 with background "implicit", and only the last target is 1
-    with background "class".
+    The loss is Σ_j f_j BCE(σ(z_j), y_j), where BCE is the binary cross-entropy and f_j >= 0 is a weight. The target y_j
+    is 1 if j is the label, otherwise 0. For a background proposal, all targets are 0 with background "implicit", and
+    only the last target is 1 with background "class".
 
     This class handles background, weights, averages and scores. Subclasses implement ``factors``, which returns the
     factors f_j. Subclasses can also replace the sigmoid by another activation.
@@ -28,7 +28,7 @@ class SigmoidLoss(ClassificationLoss):
         num_classes: number of categories C, >= 1.
         background: a value in the class attribute ``backgrounds``. See ``ClassificationLoss``.
         prior: π in (0, 1), initial value of each σ(z_j) (Lin et al., ICCV 2017, section 4.1). The initial bias is
-            -log((1 - π) / π). π = 0.5 gives the bias 0 and a large initial loss of L log 2 (with f_j = 1).
+            -log((1 - π) / π). π = 0.5 gives the bias 0 and a large initial loss of log 2 for each logit (with f_j = 1).
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "none")

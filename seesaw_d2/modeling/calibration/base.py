@@ -63,7 +63,8 @@ class Calibration(KeepsBufferTypes):
       change.
     - "class": multiply the softmax by the factors and normalize. P(background) changes unless ``keeps_background`` is
       True.
-    - "implicit": multiply the odds of each sigmoid by the factor. P(background) is 1 - max_j p_j (see ``SigmoidLoss``).
+    - "implicit": multiply the odds of each sigmoid by the factor. P(background) becomes 1 - max_j p_j, where p_j are
+      the new probabilities of the categories j.
     - "none": multiply a softmax by the factors and normalize, or multiply the odds of sigmoids by the factors.
 
     Args:

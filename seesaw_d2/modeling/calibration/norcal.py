@@ -38,9 +38,9 @@ class NorCal(Calibration):
     n_c is the number of training images that contain category c. P(background) is not divided. The arguments
     ``factor``, ``scaled`` and ``normalize`` select variants that the paper compares.
 
-    If ``normalize`` is False, this class multiplies probabilities by the factors. The reference multiplies exp(z) of
-    the logits z in this case. The products can exceed 1, and they change if a constant is added to all logits of a
-    proposal.
+    If ``normalize`` is False, this class multiplies probabilities by the factors. In this case, the reference
+    multiplies exp(z) of the logits z. The products of the reference can exceed 1, and they change if a constant is
+    added to all logits of a proposal.
 
     Args:
         image_count: number of training images that contain each category.
