@@ -39,7 +39,7 @@ class BatchRandom(nn.Module):
         self.num_batches += 1
 
     def uniform(self, *shape: int) -> Tensor:
-        """Return float64 random numbers in (0, 1) on the module's device.
+        """Return float64 random numbers in (0, 1) of the given shape on the module's device.
 
         Repeated calls return the same numbers until ``next_batch`` is called.
         """

@@ -50,7 +50,7 @@ class SeesawRows(torch.autograd.Function):
         rows: (R,) distinct indices of the selected rows, or None for all rows.
         labels: (R,), the label i in [0, K) of each selected row.
         counts: (K,), the counts N >= 1 of K <= L classes, with the dtype of the logits.
-        p, q, eps: as in ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
+        p, q, eps: parameters of S_ij, as in ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
 
     Returns:
         tuple of the losses of the selected rows, (R,), and the last L - K columns of the logits, (N, L - K).

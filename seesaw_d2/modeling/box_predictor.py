@@ -142,7 +142,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
     def matched_objects(self, proposals) -> torch.Tensor | None:
-        """Return the index of the object that each proposal matches, or None if the loss takes no object indices."""
+        """Return the index of the matched object of each proposal, int64 (N,), or None if the loss does not use it."""
         return matched_objects(proposals) if self.cls_loss.takes_objects and proposals else None
 
     def classification_losses(self, logits, labels, means=None, *, objects=None, log: bool = True):

@@ -32,7 +32,8 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         backbone: network that computes features (images, channels) or feature maps (images, channels, h, w). The
             classifier uses the last output of the backbone. Feature maps are averaged over h and w.
         cls_loss: a loss with ``background="none"``.
-        cls_predictor, temperature: as in ``SeesawBoxPredictor``.
+        cls_predictor: name of the last layer, "NormedLinear", "Linear" or "LWSLinear".
+        temperature: > 0, temperature of NormedLinear. The other layers ignore this argument.
         pixel_mean, pixel_std: one number for each channel, in the channel order of the images.
         calibration: changes the probabilities at inference, usually depending on the class frequencies. If None, the
             probabilities do not change.

@@ -90,7 +90,9 @@ class NormedConv2d(_Normalized, nn.Conv2d):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding: as in ``nn.Conv2d``.
-        temperature, power, eps: as in ``NormedLinear``.
+        temperature: > 0, factor of the normalized features.
+        power: > 0, exponent of the norms. With 1, filters and features are normalized to unit vectors up to eps.
+        eps: > 0, added to the powers of the norms, to avoid a division by zero.
         norm_over_kernel: whether to normalize each filter as a single vector. If False, each filter is normalized over
             its channels, separately at each position of the kernel.
         kwargs: further arguments of ``nn.Conv2d``.

@@ -34,7 +34,7 @@ def global_mask_losses(
 
     Args:
         losses: losses of a mask head, averaged over the foreground proposals of this process.
-        labels: labels of the proposals of each image, (R_i,). Labels in [0, num_classes) are foreground.
+        labels: for each image, the labels of its proposals. Labels in [0, num_classes) are foreground.
         num_classes: number of categories.
     """
     count = sum(((each >= 0) & (each < num_classes)).sum() for each in labels)

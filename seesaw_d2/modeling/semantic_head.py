@@ -101,6 +101,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
 def check_feature_maps(node, strides: dict[str, int]) -> None:
     """Raise ConfigError if MODEL.SEM_SEG_HEAD.IN_FEATURES or COMMON_STRIDE does not match the backbone.
 
+    IN_FEATURES must name outputs of the backbone, whose strides must be 1, 2, 4, ... times COMMON_STRIDE.
+
     Args:
         node: the config node MODEL.SEM_SEG_HEAD.
         strides: maps the name of each output of the backbone to its stride.

@@ -133,7 +133,7 @@ class Calibration(KeepsBufferTypes):
 
         Args:
             loss: the loss of the model.
-            cls_predictor: name of the classifier, as in ``SeesawBoxPredictor``.
+            cls_predictor: name of the classifier, "NormedLinear", "Linear" or "LWSLinear".
         """
         inner = getattr(loss, "loss", loss)
         kinds = {"softmax": ("objectness", "class", "none"), "sigmoids": ("implicit", "none")}

@@ -35,7 +35,10 @@ def true_indices(mask: Tensor, count: int) -> Tensor:
 
 
 def clip_boxes(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Clip XYXY boxes (K, 4) to an image of ``size`` (height, width). Unlike ``Boxes.clip``, do not check for NaN."""
+    """Clip K boxes in XYXY format, (K, 4), to an image of ``size`` (height, width).
+
+    ``Boxes.clip`` also checks for NaN and infinite values, which synchronizes host and device.
+    """
     height, width = size
     corners = boxes[:, 0::2].clamp(min=0, max=width), boxes[:, 1::2].clamp(min=0, max=height)
     return torch.stack(corners, dim=2).flatten(1)
