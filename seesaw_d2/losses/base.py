@@ -73,7 +73,7 @@ class ClassificationLoss(KeepsBufferTypes):
     # proposals for C categories, with rows of zeros for background proposals, or None for one-hot labels.
     soft_labels: ClassVar[str | None] = None
     # Whether ``forward`` supports semantic segmentation, with logits (images, L, H, W). The pixels are processed in
-    # blocks. Therefore such a loss must be a sum over samples, and its statistics must not depend on the logits.
+    # blocks, so such a loss must be a sum over samples. Its statistics must not depend on the logits.
     takes_maps: ClassVar[bool] = False
     takes_objects: ClassVar[bool] = False  # whether ``forward`` takes the index of the object of each proposal
     # How ``probabilities`` converts logits to scores: "softmax", "sigmoids", or "" for another function.

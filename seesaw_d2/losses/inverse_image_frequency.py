@@ -113,7 +113,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return super().probabilities(self.weighted(widen(logits)))
 
     def weighted(self, logits: Tensor) -> Tensor:
-        """Multiply the logits of each category by the category's weight. Logits of background do not change."""
+        """Multiply the logits of each category by the category's weight. Other logits do not change."""
         if not self._has_weights:
             names = "image_counts and num_images" if self.counts == "images" else "instance_counts"
             advice = "Pass the statistics, or load a checkpoint, which contains the buffer link_weights."
