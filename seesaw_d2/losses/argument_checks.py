@@ -46,11 +46,15 @@ def check_inputs(
     num_label_values: int,
     ignore_index: int | None = None,
 ) -> None:
-    """Raise ValueError if an argument does not match its description in ``ClassificationLoss.forward``.
+    """Raise ValueError if an argument of ``ClassificationLoss.forward`` has a wrong shape, dtype or value.
 
     Shapes and dtypes are checked on every device. Values are checked only on the CPU and outside of compiled models.
     On another device, reading values would synchronize host and device. In a compiled model, reading values would break
     the graph.
+
+    Args:
+        logits, labels, weights, avg_factor, ignore_index: arguments of ``ClassificationLoss.forward``.
+        num_label_values: labels must be in [0, ``num_label_values``), except labels equal to ``ignore_index``.
     """
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point dtype, found {logits.dtype}")
@@ -71,8 +75,8 @@ def check_inputs(
 def check_objects(objects: Tensor, labels: Tensor) -> None:
     """Raise ValueError unless ``objects`` is an int64 tensor with the shape (N,) of ``labels`` and values in [0, N).
 
-    ``objects`` contains the index of the object that each of N proposals matches. The values are checked only on the
-    CPU and outside of compiled models, as in ``check_inputs``.
+    ``objects`` contains the index of the ground-truth object that each of N proposals matches. The values are checked
+    only on the CPU and outside of compiled models, because reading values of a GPU would synchronize host and device.
     """
     if objects.dtype != torch.int64 or objects.shape != labels.shape:
         expected = f"torch.int64 of shape {tuple(labels.shape)}"
@@ -84,15 +88,15 @@ def check_objects(objects: Tensor, labels: Tensor) -> None:
 
 
 def object_labels(labels: Tensor, num_classes: int, first: int = 0) -> Tensor:
-    """Convert the labels of objects from [``first``, ``first`` + C) to class indices in [0, C).
+    """Convert labels in [``first``, ``first`` + C) of ground-truth objects to class indices in [0, C).
 
-    Call this function before background gets the label C. After that, an out-of-range label of an object could be
-    mistaken for background.
+    Call this function before background proposals get the label C. After that, the invalid label C of an object could
+    be mistaken for background.
 
     Args:
-        labels: int64, labels of the objects in the data, in any shape.
+        labels: int64, labels of the ground-truth objects, in any shape.
         num_classes: number of categories C.
-        first: label of the first category in the data.
+        first: label of the first category, for example 1 if the labels start at 1.
 
     Raises:
         ValueError: a label is not in [``first``, ``first`` + C). On a GPU and in compiled models, the result contains

@@ -1,4 +1,6 @@
-"""Balanced Group Softmax, BAGS (Li et al., CVPR 2020, arXiv 2006.10408).
+"""Define Balanced Group Softmax (BAGS), which trains a separate softmax for each group of categories.
+
+Source: Li et al., CVPR 2020, arXiv 2006.10408.
 
 Shapes: N proposals, C foreground categories, G groups of categories, L = C + 2 + G logits. Label C is background.
 """
@@ -28,13 +30,14 @@ from seesaw_d2.losses.compared import TrainingData
 class BalancedGroupSoftmaxLoss(ClassificationLoss):
     """Cross-entropy of a separate softmax for each group of categories, and of an objectness softmax.
 
-    A group contains categories with similar numbers of training instances. The softmax of a group has an entry for each
-    category of the group and an entry "others", which is the target of proposals outside the group. This softmax is
+    A group contains categories with similar numbers of training instances. The softmax of a group has one class for
+    each category of the group and a class "others", which is the target of proposals outside the group. This softmax is
     trained on all proposals of the group and on β times as many randomly selected other proposals (section 3.3). The
     loss of a group is the mean over these proposals. A group without proposals in the batch has loss 0.
 
     ``loss_cls_classes`` is the sum of the losses of the groups. ``loss_cls_objectness`` is the cross-entropy over
-    foreground and background. The score of category j is P(j | group of j) P(foreground).
+    foreground and background. The score of category j is P(j | group of j) P(foreground), where P(j | group of j) is
+    the probability of j in the softmax of its group.
 
     The order of the logits is: C categories, foreground, background, "others" of the G groups. This order does not
     depend on ``bins``. In the reference, the logit "others" of a group precedes the categories of the group.
@@ -97,7 +100,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     @property
     def num_groups(self) -> int:
-        """Return the number of groups of categories, G."""
+        """Return G, the number of groups of categories. Each group has its own softmax."""
         return len(self.bins) + 1
 
     @property
@@ -108,25 +111,34 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return self.compute_selected(logits, labels, weights, avg_factor, self.select(labels))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers, so that new proposals are selected in the next batch."""
+        """Advance the random number generator, so that the next batch selects other proposals outside the groups."""
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (proposals, groups): whether the label of each proposal belongs to each group."""
+        """Return bool (proposals, groups), True if the label of the proposal belongs to the group of categories."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (proposals, groups): whether the softmax of each group is trained on each proposal."""
+        """Return bool (proposals, groups), True if the softmax of the group is trained on the proposal.
+
+        Each group selects all of its proposals and, at random, β times as many other proposals.
+        """
         members = self.members(labels)
-        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sort proposals of the group last
+        # Random keys in (0, 1) order the other proposals. The key 2 sorts the proposals of the group last.
+        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)
         place = keys.argsort(dim=0).argsort(dim=0)
         return members | (place < (members.sum(dim=0) * self.beta).floor())
 
     def compute_selected(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses of a batch, as ``compute`` does. ``selected`` is a result of ``select``."""
+        """Return the losses of a batch, as ``compute`` does, for given random samples.
+
+        Args:
+            logits, labels, weights, avg_factor: as in ``ClassificationLoss.forward``.
+            selected: bool (proposals, groups), True if the softmax of the group is trained on the proposal.
+        """
         classes, objectness, others = self._split(logits)
         log_sums = self._log_sums(classes, others)
         own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))
@@ -145,7 +157,8 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the scores of N proposals for C categories and background, (N, C + 1).
 
-        The score of category j is P(j | group of j) P(foreground). The last score is P(background).
+        The score of category j is P(j | group of j) P(foreground), where P(j | group of j) is the probability of j in
+        the softmax of its group. The last score is P(background).
         """
         classes, objectness, others = self._split(widen(logits))
         foreground, background = objectness.softmax(dim=1).split(1, dim=1)
@@ -161,7 +174,12 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:
         """Return the log-sum-exp of the logits of each group g, log(e^{others_g} + Σ_{j in g} e^{z_j}).
 
-        The result has the shape (proposals, groups).
+        Args:
+            classes: logits z_j of the categories, (proposals, categories).
+            others: logits of the class "others" of each group, (proposals, groups).
+
+        Returns:
+            (proposals, groups).
         """
         group = self.group.expand_as(classes)
         peak = others.detach().scatter_reduce(1, group, classes.detach(), "amax")
@@ -171,9 +189,10 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return peak + (sums + (others - peak).exp()).log()
 
     def _indicator(self, dtype: torch.dtype) -> Tensor:
-        """Return a tensor (categories, groups): 1 if the category belongs to the group, otherwise 0.
+        """Return a tensor (categories, groups) with 1 if the category belongs to the group, otherwise 0.
 
-        A matrix product with this tensor sums over the categories of each group deterministically.
+        A matrix product with this tensor sums over the categories of each group. Unlike ``scatter_add`` on CUDA, the
+        product is deterministic.
         """
         groups = torch.arange(self.num_groups, device=self.group.device)
         return (self.group.unsqueeze(1) == groups).to(dtype)

@@ -1,6 +1,8 @@
-"""Balanced Meta-Softmax for Long-Tailed Visual Recognition (Ren et al., NeurIPS 2020, arXiv 2007.10740).
+"""Define Balanced Softmax, a cross-entropy that weights each category by its number of training instances.
 
-Shapes: C foreground categories, R proposals on which the softmax is trained.
+Source: Balanced Meta-Softmax for Long-Tailed Visual Recognition (Ren et al., NeurIPS 2020, arXiv 2007.10740).
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence
@@ -17,8 +19,8 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 class BalancedSoftmaxLoss(CrossEntropyLoss):
     """Cross-entropy with a softmax that weights each category by its number of training instances (equation 3).
 
-    L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label and n_j the number of instances of category j. Scores
-    are the softmax of z, which estimates the probabilities for balanced data.
+    L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label, z_j the logit and n_j the number of instances of
+    category j. Scores are the softmax of z, which estimates the probabilities for balanced data.
 
     Reference: github jiawei-ren/BalancedMetaSoftmax-Classification. Differences from the reference:
 
@@ -58,7 +60,7 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         return logits + self.prior_offsets(logits)
 
     def prior_offsets(self, logits: Tensor) -> Tensor:
-        """Return the log of the share of each category in the training instances, in the dtype of ``logits``."""
+        """Return log π_j for each category j, (C,), where π_j is its share in all training instances."""
         if self.log_prior is None:
             raise not_given("instance_counts")
         return self.log_prior.to(logits.dtype)

@@ -1,7 +1,4 @@
-"""Define the base class of classification losses, whose interface the box predictor and the image classifier use.
-
-Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
-"""
+"""Define the base class of classification losses, whose interface the box predictor and the image classifier use."""
 
 import math
 import operator
@@ -17,12 +14,15 @@ from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import KeepsBufferTypes, widen, without_autocast
 from seesaw_d2.utils.declared_keys import lookup
 
-# Maps each value of ``background`` to the number of logits in addition to the C logits of the categories.
+# For each value of the argument ``background``: how many logits a loss needs in addition to one logit per category.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
 def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
-    """Return ``value`` as a float. Raise InvalidArgument if the float is not finite or ``accepts(float)`` is False."""
+    """Return ``value`` as a float. Raise InvalidArgument if it is not finite or ``accepts`` returns False for it.
+
+    The message contains ``name`` and ``expected``, a description of the valid values such as "a number >= 0".
+    """
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -35,7 +35,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """Return ``value`` as an int. Raise InvalidArgument unless ``value`` is an integer >= ``minimum``."""
+    """Return ``value``, the argument ``name``, as an int. Raise InvalidArgument if it is no integer >= ``minimum``."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -48,13 +48,13 @@ def check_integer(name: str, value: int, minimum: int) -> int:
 class ClassificationLoss(KeepsBufferTypes):
     """Base class of all classification losses. A subclass implements three methods:
 
-    - ``compute`` returns the losses without changing the state of the module.
+    - ``compute`` returns the losses of a batch and changes no buffer.
     - ``update_statistics`` updates buffers that accumulate over the training, such as class counts.
     - ``probabilities`` returns the scores for inference.
 
     Args:
         num_classes: integer C >= 1, number of foreground categories.
-        background: how the loss models background. Subclasses with another number of logits override ``num_logits``.
+        background: how the loss models background. Unless ``num_logits`` is overridden, L is the number of logits.
             "objectness": L = C + 2. The last two logits classify a proposal as foreground or background.
             "class": L = C + 1. Background is an additional class, whose logit is the last one.
             "implicit": L = C. Each logit is a binary classifier. For a background proposal, all targets are 0.
@@ -64,27 +64,27 @@ class ClassificationLoss(KeepsBufferTypes):
         ValueError: ``num_classes`` is not an integer >= 1, or this loss does not support ``background``.
     """
 
-    # Supported values of ``background``. The first value is the default.
+    # Values of the argument ``background`` that the loss supports. The first value is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # Whether ``forward`` updates the statistics before (True) or after (False) it computes the loss of a batch.
+    # Whether ``forward`` calls ``update_statistics`` before (True) or after (False) it computes the loss of a batch.
     updates_first: ClassVar[bool] = True
-    # Kind of supported soft labels: "softmax" (each row sums to 1), "sigmoid" (each value is in [0, 1]) or None. A loss
-    # with soft labels has an argument ``targets`` in ``compute`` and ``update_statistics``: the soft labels (N, C),
-    # whose rows are 0 for background proposals, or None for one-hot labels.
+    # Soft labels that the loss supports: "softmax" (each row sums to 1), "sigmoid" (each value is in [0, 1]) or None.
+    # With soft labels, ``compute`` and ``update_statistics`` have an argument ``targets``: soft labels (N, C) of N
+    # proposals for C categories, with rows of zeros for background proposals, or None for one-hot labels.
     soft_labels: ClassVar[str | None] = None
-    # Whether ``forward`` takes logit maps (N, L, H, W). A loss that takes maps must be a sum over samples, and its
-    # statistics must not depend on the logits.
+    # Whether ``forward`` supports semantic segmentation, with logits (images, L, H, W). The pixels are processed in
+    # blocks, so such a loss must be a sum over samples. Its statistics must not depend on the logits.
     takes_maps: ClassVar[bool] = False
-    takes_objects: ClassVar[bool] = False  # whether ``forward`` has the argument ``objects`` of ``EquilibriumLoss``
-    # Function that converts logits to scores: "softmax", "sigmoids", or "" for another function.
+    takes_objects: ClassVar[bool] = False  # whether ``forward`` takes the index of the object of each proposal
+    # How ``probabilities`` converts logits to scores: "softmax", "sigmoids", or "" for another function.
     scores: ClassVar[str] = ""
-    # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.
+    # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS, for example {"p": "SEESAW.P"}.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Maps constructor arguments to statistics of the training set: "image_count" or "instance_count", int64 (C,),
-    # "image_frequency", float (C,), the share of the annotated images that contain each category, or "num_images". If
-    # the statistics are unknown, the arguments are None.
+    # Maps constructor arguments to statistics of the training set: "num_images", or for each of C categories
+    # "image_count" or "instance_count", int64 (C,), or "image_frequency", float (C,), the share of the annotated images
+    # that contain the category. If the training set is unavailable, the arguments are None.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # Config keys below CLS_LOSS with a number of epochs. Training computes PCB.START_ITER from PCB.START_EPOCH.
+    # Config keys below CLS_LOSS in epochs. The trainer converts them to iterations (PCB.START_EPOCH to PCB.START_ITER).
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):
@@ -97,32 +97,30 @@ class ClassificationLoss(KeepsBufferTypes):
 
     @property
     def num_logits(self) -> int:
-        """Return the number of classifier outputs that this loss needs, called L."""
+        """Return L, the number of classifier outputs that this loss needs."""
         return self.num_classes + _BACKGROUND_LOGITS[self.background]
 
     @property
     def num_label_values(self) -> int:
-        """Return the number of valid labels: the categories and, unless background is "none", background."""
+        """Return the number of different labels: C categories, and background unless ``background`` is "none"."""
         return self.num_classes + (self.background != "none")
 
     def initial_bias(self) -> Tensor | None:
-        """Return the initial bias of the classifier, (num_logits,), or None to initialize the bias with 0."""
+        """Return the initial bias of the classifier layer, (num_logits,), or None to initialize the bias with 0."""
         return None
 
     @classmethod
     def config_arguments(cls, node: Any, statistics: Callable[[], Any] | None) -> dict[str, Any]:
-        """Return the constructor arguments that the config defines, except ``background``.
+        """Return the constructor arguments that the config node CLS_LOSS defines, except ``background``.
 
-        Args:
-            node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
-            statistics: function that returns the statistics of the training set, as in ``build_loss``. The call is
-                slow, because the function reads all annotations. Most losses declare ``statistics_keys`` instead.
+        ``statistics()`` returns the class counts of the training set (see ``build_loss``). The call is slow, because it
+        reads all annotations. Most losses declare ``statistics_keys`` instead.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
     @classmethod
     def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
-        """Return a dict from constructor arguments to the values that ``tools/choose_loss.py`` compares."""
+        """Return argument values for ``tools/choose_loss.py`` to compare on a data set, such as {"p": (0.4, 0.8)}."""
         return {}
 
     def forward(
@@ -136,19 +134,19 @@ class ClassificationLoss(KeepsBufferTypes):
         """Return the losses of a batch. In training mode, also update the statistics of the loss.
 
         Args:
-            logits: (N, L), L logits of N proposals. Half precision is converted to float32, also under autocast. A loss
-                with ``takes_maps`` and background "none" or "class" also takes maps (N, L, H, W), in which each pixel
-                is a sample. Maps need no more memory than in ``F.cross_entropy``.
+            logits: (N, L), L logits of N proposals. Half precision is converted to float32, also under autocast. If
+                ``takes_maps`` is True and ``background`` is "none" or "class", logits can also be maps (N, L, H, W) of
+                N images, in which each pixel is a sample. Maps need no more memory than in ``F.cross_entropy``.
             labels: int64 (N,), or (N, H, W) for maps. Values are in [0, C], where C is background. With background
                 "none", values are in [0, C).
             weights: >= 0, with the shape of ``labels``. Default: all weights are 1.
-            avg_factor: number > 0 or tensor (), divisor of the weighted sums. Default: ``default_avg_factor``, usually
-                the number of samples with a positive weight in this process. The box predictor passes the mean of this
-                number over all processes. Pass ``weights.sum()`` to divide as ``F.cross_entropy(weight=...)`` does. A
-                tensor is not checked, because reading the value would synchronize host and device. Instead, the tensor
-                is clamped from below to 1.2e-7 (the float32 epsilon), so that the loss of an empty batch is not NaN.
-            ignore_index: samples with this label have no loss and are not counted. Only losses that take maps support
-                this argument.
+            avg_factor: number > 0 or scalar tensor, divisor of the weighted sum of the losses. Default:
+                ``default_avg_factor``, usually the number of samples with a positive weight in this process. The box
+                predictor passes the mean of this number over all processes. Pass ``weights.sum()`` to divide as
+                ``F.cross_entropy(weight=...)`` does. A tensor is not checked, because reading its value would
+                synchronize host and device. Instead, it is clamped from below to 1.2e-7 (the float32 epsilon), so that
+                the loss of an empty batch is not NaN.
+            ignore_index: samples with this label have no loss and are not counted. Requires ``takes_maps``.
 
         Returns:
             dict of scalars whose names begin with loss_cls. Without proposals, the losses and their gradients are 0.
@@ -171,36 +169,36 @@ class ClassificationLoss(KeepsBufferTypes):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Set the position of the next ``forward`` call in a training step: call ``index`` (from 0) of ``count`` calls.
+        """Set the index, in [0, ``count``), of the next ``forward`` call in a training step with ``count`` calls.
 
-        Only heads that classify a proposal several times per training step call this method. By default, each call of
+        Only heads that classify each proposal several times per training step use this method. By default, each call of
         ``forward`` is a training step of its own.
         """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
-        """Return the default divisor of the weighted sums: the number of proposals with a positive weight."""
+        """Return the number of proposals with a positive weight. By default, the loss is an average over them."""
         return labels.numel() if weights is None else (weights > 0).sum()
 
     def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
-        """Return ``num_averaged``, clamped from below to 1."""
+        """Return the default divisor of the summed losses: ``num_averaged(labels, weights)``, but at least 1."""
         count = self.num_averaged(labels, weights)
         return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses in float32 or float64 without side effects. ``forward`` has checked the arguments."""
+        """Return scalar losses in float32 or float64. Change no buffers. ``forward`` has checked the arguments."""
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the statistics with a batch. ``forward`` calls this method in training mode, in all processes."""
+        """Update buffers such as class counts. In training mode, ``forward`` calls this method in all processes."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores of N proposals for C categories and background, (N, C + 1), or (N, C) if there is none."""
+        """Return the scores of N proposals, (N, C + 1) for C categories and background. Without background: (N, C)."""
         raise NotImplementedError
 
     def check_width(self, logits: Tensor, *, maps: bool = False) -> None:
-        """Raise ValueError unless the logits have shape (N, num_logits) or, with ``maps``, (N, num_logits, ...)."""
+        """Raise ValueError unless the logits have the shape (N, num_logits), or with ``maps`` (N, num_logits, ...)."""
         right = (logits.dim() == 2 or (maps and logits.dim() > 2)) and logits.shape[1] == self.num_logits
         if torch.jit.is_tracing() or right:
             return
@@ -238,12 +236,15 @@ class ClassificationLoss(KeepsBufferTypes):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """Call ``update_statistics`` in training mode, either before or after the loss as ``updates_first`` selects."""
+        """Call ``update_statistics`` in training mode, either before or after the loss of the batch is computed.
+
+        ``forward`` calls this method at both times. ``updates_first`` selects which of the two calls has an effect.
+        """
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 
 
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the sum of the losses of N samples, (N,), multiplied by ``weights`` (N,) unless ``weights`` is None."""
+    """Return the sum of the losses of N samples, (N,), each multiplied by its weight unless ``weights`` is None."""
     return (losses if weights is None else losses * weights).sum()

@@ -1,4 +1,4 @@
-"""Generate random numbers for losses that sample randomly.
+"""Generate reproducible random numbers for losses that sample randomly.
 
 The random numbers of a batch are a hash of the batch index, which is a buffer of the module. Therefore all devices
 generate the same numbers without host-device synchronization, and a resumed training generates the same numbers as an
@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from seesaw_d2.utils.distributed import rank
 
-# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. The products are modulo 2^64.
+# Constants of the hash function SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed integers, because PyTorch
+# multiplies int64 modulo 2^64.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-# Each batch has its own range of 2^_BATCH_BITS hash inputs. Each pair of a seed and a process adds a different multiple
-# of _STREAM to the hash inputs.
+# The hash inputs of all batches must differ, so each batch has its own range of 2^_BATCH_BITS inputs. Each pair of a
+# seed and a process adds a different multiple of _STREAM, so that processes generate different numbers.
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 
 class BatchRandom(nn.Module):
-    """Generate uniform random numbers that depend on ``seed``, the rank and the number of previous batches.
+    """Generate uniform random numbers that depend only on ``seed``, the process and the number of previous batches.
 
     Buffers:
         num_batches: int64 (), number of previous batches.
@@ -38,13 +39,13 @@ class BatchRandom(nn.Module):
         self.num_batches += 1
 
     def uniform(self, *shape: int) -> Tensor:
-        """Return float64 random numbers in (0, 1) on the module's device.
+        """Return float64 random numbers in (0, 1) of the given shape on the module's device.
 
         Repeated calls return the same numbers until ``next_batch`` is called.
         """
         size = torch.Size(shape).numel()
         index = torch.arange(size, device=self.num_batches.device) + (self.num_batches << _BATCH_BITS)
-        stream = ((self.seed * 65537 + rank()) * _STREAM + 2**63) % 2**64 - 2**63  # modulo 2^64, with a sign
+        stream = ((self.seed * 65537 + rank()) * _STREAM + 2**63) % 2**64 - 2**63  # wrapped to the range of int64
         bits = index * _GAMMA + stream
         for shift, factor in _MIX:
             bits = (bits ^ _shift_right(bits, shift)) * factor

@@ -34,8 +34,8 @@ def build_loss(
         statistics: function that returns the statistics of the training set, an object with ``image_count`` and
             ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. The function is called only for
             losses that need statistics. If None, the training set is unavailable.
-        stage, num_stages: index of the cascade stage and number of stages. If SEESAW.CLASS_COUNTS is a JSON file, these
-            arguments select the counts of the stage in the file.
+        stage, num_stages: index of the cascade stage, from 0, and number of stages. If SEESAW.CLASS_COUNTS is a JSON
+            file with class counts for each stage, these arguments select the counts.
         has_background: whether the model is a detector, whose loss must model background. If False, the model is an
             image classifier, whose loss must have background "none".
 
@@ -69,8 +69,8 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         name_key: key of the name below ``node``.
         names: valid names. Other names raise ConfigError.
         num_classes: number of categories C.
-        arguments_of: function that returns the constructor arguments of a loss class.
-        kind: kind of the model, "a detector" or "an image classifier", for error messages.
+        arguments_of: function that returns the constructor arguments of a loss class from the config.
+        kind: "a detector" or "an image classifier". Image classifiers need background "none".
     """
     name = lookup(node, name_key)
     if name not in names:
@@ -83,7 +83,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem}")
     try:
         arguments = arguments_of(loss_class)
-        if "loss" in loss_class.config_keys:  # this loss wraps another loss, which the same config node describes
+        if "loss" in loss_class.config_keys:  # PairwiseClassBalance wraps another loss, described by the same node
             soft = [(name, other) for name, other in LOSS_REGISTRY if other.soft_labels]
             inner = [name for name, other in soft if backgrounds_for(other, kind == _DETECTOR)]
             arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)
@@ -91,7 +91,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)
-        if key is None:  # no config key sets this argument
+        if key is None:  # no config key sets this argument, so the message cannot name a key
             raise
         raise ConfigError(f"{_NODE}.{key}: {error.problem}") from error
 

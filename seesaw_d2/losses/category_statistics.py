@@ -1,4 +1,4 @@
-"""Pass statistics of the training set to the constructors of losses."""
+"""Pass statistics of the training set, such as class counts, to the constructors of losses."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,10 +12,10 @@ from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 
 
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
-    """Return the statistics of the training set, or None if the annotations cannot be read.
+    """Return ``statistics()``, or None if ``statistics`` is None or cannot read the annotations of the training set.
 
-    With None, a loss supports only inference. Therefore inference with a trained model does not need the training data.
-    Checks before a training report annotations that cannot be read.
+    A loss without statistics supports only inference, so that inference does not need the training data. The error is
+    ignored here, because the checks before a training report annotations that cannot be read.
     """
     try:
         return None if statistics is None else statistics()
@@ -27,8 +27,9 @@ def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callabl
     """Return those constructor arguments of a loss whose values are statistics of the training set.
 
     Args:
-        statistics_keys: ``statistics_keys`` of the loss. If empty, ``statistics`` is not called.
-        statistics: as in ``build_loss``.
+        statistics_keys: maps argument names to names of statistics, for example {"image_counts": "image_count"}. If
+            empty, ``statistics`` is not called.
+        statistics: function that returns an object with the statistics as attributes, or None (see ``build_loss``).
 
     Returns:
         dict from argument name to value. If the statistics are unknown, all values are None.
@@ -75,6 +76,6 @@ def category_values(name: str, values: Any, num_classes: int, *, shares: bool = 
 
 
 def not_given(name: str) -> InvalidArgument:
-    """Return the error for a loss that is trained although its constructor argument ``name`` is None."""
+    """Return the error for training a loss whose constructor argument ``name``, a statistic of the data, is None."""
     advice = "Pass one number for each category to train the loss. With None, the loss supports only inference."
     return InvalidArgument(name, "statistics of the training set", None, advice)

@@ -1,4 +1,6 @@
-"""Class-Balanced Loss Based on Effective Number of Samples (Cui et al., CVPR 2019, arXiv 1901.05555).
+"""Define the class-balanced focal loss, which weights rare categories more than frequent categories.
+
+Source: Class-Balanced Loss Based on Effective Number of Samples (Cui et al., CVPR 2019, arXiv 1901.05555).
 
 Shapes: N proposals, C foreground categories, L = C logits. Label C is background.
 """
@@ -21,8 +23,9 @@ from seesaw_d2.losses.focal import FocalLoss
 class ClassBalancedFocalLoss(FocalLoss):
     """Focal loss weighted by the inverse effective number of training instances of the label (equations 8 and 12).
 
-    The weight of label i is v_i = s (1 - β) / (1 - β^{n_i}), where n_i is the number of training instances of category
-    i, at least 1, and s is a scale. The weights v replace the weight α of the focal loss.
+    The effective number (1 - β^{n_i}) / (1 - β) grows more slowly than the number n_i of training instances of category
+    i. The weight of label i is v_i = s (1 - β) / (1 - β^{n_i}), where n_i is at least 1 and s is a scale. The weights v
+    replace the weight α of the focal loss.
 
     Reference: github richardaecn/class-balanced-loss (image classification). As in the reference, the sum of the losses
     is divided by the number of foreground samples. With background "none", s is such that Σ_i v_i = C, as in the
@@ -79,7 +82,8 @@ class ClassBalancedFocalLoss(FocalLoss):
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the factors v_i (1 - p_j)^γ of the binary losses, (N, C), for N proposals and C categories j.
 
-        v_i is the class weight of the label i, and p_j is as in ``FocalLoss``.
+        v_i is the class weight of the label i. p_j is the predicted probability of the target: σ(z_j) for target 1, and
+        1 - σ(z_j) for target 0.
         """
         if self.class_weights is None:
             raise not_given("instance_counts")
@@ -91,10 +95,10 @@ class ClassBalancedFocalLoss(FocalLoss):
 
 
 def effective_number_weights(counts: Tensor, beta: float, *, by_class: bool) -> Tensor:
-    """Return the class weights v_i = (1 - β) / (1 - β^{n_i}), (C,), scaled to a mean of 1.
+    """Return the class weights v_i = (1 - β) / (1 - β^{n_i}) of C classes i, (C,), scaled to a mean of 1.
 
     Args:
-        counts: float64 (C,), n >= 1.
+        counts: float64 (C,), numbers of training instances n_i >= 1.
         beta: β in [0, 1).
         by_class: which mean of the weights is 1. If True, the mean over the classes, Σ_i v_i = C. If False, the mean
             over the instances, Σ_i n_i v_i = Σ_i n_i.

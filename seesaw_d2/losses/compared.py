@@ -1,11 +1,13 @@
-"""Describe the training data to losses, which select the hyperparameter values for ``tools/choose_loss.py``."""
+"""Describe the training data. From this description, losses select hyperparameters that ``choose_loss.py`` compares."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Properties of the training data and of the schedule. ``ClassificationLoss.compared_values`` gets this object.
+    """Properties of the training data and of the schedule.
+
+    ``ClassificationLoss.compared_values`` selects hyperparameter values from these properties.
 
     Attributes:
         num_classes: number of categories C, >= 1.
@@ -30,8 +32,8 @@ class TrainingData:
 
     @property
     def prior(self) -> float:
-        """Return an initial probability for each of C sigmoids, min(0.5, 1 / C), rounded to 4 significant digits.
+        """Return the initial probability min(0.5, 1 / C) of each of C sigmoids, rounded to 4 significant digits.
 
-        For C > 1, the initial probabilities of all categories sum to 1.
+        For C > 1, the initial probabilities of the C categories sum to 1.
         """
         return float(f"{min(0.5, 1 / self.num_classes):.4g}")

@@ -1,7 +1,6 @@
 """Define the softmax cross-entropy loss, with three ways to model background.
 
-Shapes: N proposals, C foreground categories, L classifier logits. The class softmax has K entries and is trained on R
-proposals. K is C + 1 with background "class", otherwise C. Label C is background.
+Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 from typing import ClassVar
@@ -44,10 +43,10 @@ class CrossEntropyLoss(ClassificationLoss):
         super().__init__(num_classes, background=background)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits of the softmax in training. A subclass overrides this method to modify the logits.
+        """Return the logits whose softmax is trained. A subclass overrides this method, for example to add margins.
 
         Args:
-            logits: logits of R proposals for the K entries of the softmax, (R, K).
+            logits: logits of R proposals for the K classes of the softmax, (R, K).
             labels: (R,) in [0, K).
 
         Returns:
@@ -84,28 +83,37 @@ class CrossEntropyLoss(ClassificationLoss):
         return torch.cat([classes.softmax(dim=1) * foreground, background], dim=1)
 
     def row_losses(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
-        """Return the loss of each of R proposals, (R,).
+        """Return the cross-entropy of each of R proposals, (R,).
 
         Args:
-            logits: (R, K) for the K entries of the softmax.
+            logits: (R, K), logits for the K classes of the softmax.
             labels: (R,) in [0, K).
             targets: soft labels (R, K), or None to use ``labels``.
         """
         targets = labels if targets is None else targets
         return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 
-    # The next two methods take arguments of ``compute`` and the mask labels == C, (N,). They return the class losses
-    # (R,), the weights of these losses, (R,) or None, and the objectness logits (N, 2).
-
     def _gathered(self, logits, labels, weights, targets, is_background):
-        """Compute class losses only for the R foreground proposals."""
+        """Compute the class losses with background "objectness", only for the R foreground ones of N proposals.
+
+        Args:
+            logits, labels, weights, targets: as in ``compute``.
+            is_background: bool (N,), whether the label is background.
+
+        Returns:
+            tuple of the class losses (R,), their weights, (R,) or None, and the objectness logits (N, 2).
+        """
         rows = (~is_background).nonzero().squeeze(1)
         classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
         weights, targets = (None if values is None else values[rows] for values in (weights, targets))
         return self.row_losses(classes, labels[rows], targets), weights, objectness
 
     def _masked(self, logits, labels, weights, targets, is_background):
-        """Compute class losses for all proposals, R = N. Background proposals get weight 0 and label 0."""
+        """Compute the class losses with background "objectness" for all N proposals.
+
+        Arguments and results are as in ``_gathered`` with R = N. Background proposals get the label 0, which is valid,
+        and the weight 0, so that they do not contribute to the loss.
+        """
         classes, objectness = logits.split([self.num_classes, 2], dim=1)
         foreground = (~is_background).to(logits.dtype)
         weights = foreground if weights is None else weights * foreground
@@ -114,7 +122,7 @@ class CrossEntropyLoss(ClassificationLoss):
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
         # Gathering the foreground rows is faster on a CPU. On other devices, gathering would synchronize host and
-        # device, because R depends on the labels. In a compiled graph, shapes must not depend on values.
+        # device, because the number of rows depends on labels. In a compiled graph, shapes must not depend on values.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 

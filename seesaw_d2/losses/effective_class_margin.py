@@ -1,4 +1,6 @@
-"""Long-tail Detection with Effective Class-Margins, ECM (Cho and Krähenbühl, ECCV 2022, arXiv 2301.09724).
+"""Define the Effective Class-Margin loss (ECM), a sigmoid cross-entropy with a margin for each category.
+
+Source: Long-tail Detection with Effective Class-Margins (Cho and Krähenbühl, ECCV 2022, arXiv 2301.09724).
 
 Shapes: N proposals, C foreground categories, L = C + 1 logits, background last. Label C is background.
 """
@@ -23,10 +25,11 @@ class EffectiveClassMarginLoss(SigmoidLoss):
     L = Σ_c w_c BCE(σ(2 z_c + d_c), y_c),   d_c = 1/4 log(n_c / (T - n_c)),
     w_c = (T - n_c) / n_c · log(T / (T - n_c)).
 
-    w_c is the weight and d_c the margin of category c. The target y_c is 1 if c is the label, otherwise 0. n_c is the
-    number of training instances of category c, at least 1. Background is an additional category, whose n is
-    ``background_ratio`` times the sum of n over the C categories. T is the sum of n over the categories and background.
-    The scores are σ(z_c) (1 - σ(z_background)), without margins and without the factor 2.
+    BCE is the binary cross-entropy, z_c is the logit, w_c the weight and d_c the margin of category c. The target y_c
+    is 1 if c is the label, otherwise 0. n_c is the number of training instances of category c, at least 1. Background
+    is an additional category, whose n is ``background_ratio`` times the sum of n over the C categories. T is the sum of
+    n over the categories and background. The scores are σ(z_c) (1 - σ(z_background)), without margins and without the
+    factor 2.
 
     Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Differences from the
     reference:
@@ -40,12 +43,12 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         num_classes: number of categories C, >= 1.
         instance_counts: (C,) n >= 0, number of training instances of each category, or None for inference only.
         background_ratio: > 0, ratio of background samples to foreground instances.
-        background: "class".
+        background: must be "class".
         prior: π, initial value of each σ(z_c), as in ``SigmoidLoss``.
 
     Buffers (checkpoints do not contain these buffers, because the training data determines the values):
-        class_weights: float64 (L,), w.
-        margins: float64 (L,), d.
+        class_weights: float64 (C + 1,), w of each category and of background last.
+        margins: float64 (C + 1,), d of each category and of background last.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class",)
@@ -81,13 +84,13 @@ class EffectiveClassMarginLoss(SigmoidLoss):
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weight w_c of the binary loss of each category c and of background, (C + 1,), background last."""
-        assert self.class_weights is not None  # compute raises an error if the counts are unknown
+        assert self.class_weights is not None  # if the counts are unknown, compute has raised an error
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights w and the margins d of C categories and background, (C + 1,) each, background last.
 
-        ``counts``, (C,), are the instance counts, >= 1.
+        ``counts``, (C,), are the numbers of training instances of the categories, >= 1.
         """
         background = self.background_ratio * counts.sum()
         samples = torch.cat([counts, background.reshape(1)])

@@ -1,4 +1,6 @@
-"""Equalization Loss for Long-Tailed Object Recognition (Tan et al., CVPR 2020, arXiv 2003.05176).
+"""Define Equalization Loss (EQL), which reduces the negative gradients of rare categories.
+
+Source: Equalization Loss for Long-Tailed Object Recognition (Tan et al., CVPR 2020, arXiv 2003.05176).
 
 Shapes: N proposals, C foreground categories, L = C logits.
 """
@@ -29,7 +31,7 @@ class EqualizationLoss(SigmoidLoss):
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As in the reference, f and λ are compared in
     float32, and the initial probability is π = 0.001. Differences from the reference:
 
-    - ``weights`` and ``avg_factor`` have an effect. The reference ignores both arguments and divides by N.
+    - ``weights`` and ``avg_factor`` have an effect. The reference ignores both and divides by the number of proposals.
     - Frequencies are computed from the training set. The reference reads a table for LVIS.
 
     Args:
@@ -42,7 +44,8 @@ class EqualizationLoss(SigmoidLoss):
         prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:
-        tail: bool (C,), f < λ. Checkpoints do not contain this buffer, because the training data determines its values.
+        tail: bool (C,), True for tail categories, f < λ. Checkpoints do not contain this buffer, because the training
+            data determines its values.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "EQL.LAMBDA", "prior": "EQL.PRIOR"}

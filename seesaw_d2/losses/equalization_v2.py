@@ -1,4 +1,6 @@
-"""Equalization Loss v2 (Tan et al., CVPR 2021, arXiv 2012.08548).
+"""Define Equalization Loss v2 (EQL v2), which balances the positive and negative gradients of each category.
+
+Source: Tan et al., CVPR 2021, arXiv 2012.08548.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -15,7 +17,8 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-# Gradient ratio of a category before the first gradient. Since f(100) = 1, both weights of the category are 1.
+# Gradient ratio of a category that has had no gradient yet. For this ratio, the weights of its positive and negative
+# samples are 1.
 _BALANCED = 100.0
 
 
@@ -93,16 +96,17 @@ class EqualizationLossV2(SigmoidLoss):
     def gradient_ratio(self) -> Tensor:
         """Return the ratio of positive to negative gradient sums of each category, float64 (num_classes,).
 
-        Before the first gradient of a category, the ratio is 100.
+        Before the first gradient of a category, the ratio is 100, which gives the weight 1 to its samples.
         """
         ratio = self.positive_gradients / (self.negative_gradients + 1e-10)
         unseen = (self.positive_gradients == 0) & (self.negative_gradients == 0)
         return ratio.masked_fill(unseen, _BALANCED)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weight w_j of each binary loss, (N, L), for N proposals and L logits j.
+        """Return the weight of each binary loss, (N, L), for N proposals and L logits.
 
-        For a soft label, the weight is interpolated between the weights of a positive and of a negative sample.
+        The weights depend on the gradient ratios of the categories. For a soft label, the weight is interpolated
+        between the weights of a positive and of a negative sample.
         """
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":
@@ -111,7 +115,7 @@ class EqualizationLossV2(SigmoidLoss):
         return positive * targets + negative * (1 - targets)
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Add the gradients of a batch to the buffers.
+        """Add the gradients of the positive and negative samples of each category in a batch to the buffers.
 
         For a soft label y, y times the gradient is added to the positive sum, and 1 - y times to the negative sum.
         """

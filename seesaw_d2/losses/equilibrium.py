@@ -1,9 +1,8 @@
-"""Exploring Classification Equilibrium in Long-Tailed Object Detection, LOCE (Feng et al., ICCV 2021).
+"""Define Equilibrium Loss (LOCE), a cross-entropy with margins that depend on the mean score of each category.
 
-Source: arXiv 2108.07507.
+Source: Exploring Classification Equilibrium in Long-Tailed Object Detection (Feng et al., ICCV 2021, arXiv 2108.07507).
 
-Shapes: N proposals, C foreground categories. The softmax has K entries and is trained on R proposals. K is C + 1 with
-background "class", otherwise C. Label C is background.
+Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 from collections.abc import Sequence
@@ -20,8 +19,9 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-_INITIAL_SCORE = 0.01
-# Lower bound of the mean scores in the loss. A mean score that underflows to 0 would give an infinite loss.
+_INITIAL_SCORE = 0.01  # initial mean score of each category, as in the reference
+# In the loss, mean scores are clamped from below to this value. A mean score that underflows to 0 would give an
+# infinite loss.
 _MIN_SCORE = 1e-12
 
 
@@ -29,8 +29,9 @@ _MIN_SCORE = 1e-12
 class EquilibriumLoss(CrossEntropyLoss):
     """Cross-entropy with margins between categories that depend on the mean score of each category.
 
-    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j is a moving average of the scores of category
-    j. The mean score of background is the constant ``background_score``. At inference, scores are the softmax of z.
+    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label, z_j is the logit of category j, and m_j is a moving
+    average of the scores of category j. The mean score of background is the constant ``background_score``. At
+    inference, scores are the softmax of z.
 
     Each batch updates m before its loss is computed. The score of an object is the probability of the object's
     category, averaged over the proposals that match the object. If the batch contains k objects of category j and their
@@ -112,7 +113,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         return losses
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Update the running mean scores of the categories that occur in the batch."""
+        """Update the moving averages of the scores, ``mean_scores``, of the categories that occur in the batch."""
         # Replace the background label C by a valid index. The index has no effect, because background has weight 0.
         categories = labels.clamp(max=self.num_classes - 1)
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
@@ -136,7 +137,7 @@ class EquilibriumLoss(CrossEntropyLoss):
         return foreground / numbers[self._objects].clamp(min=1)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_j + log m_j, where m_j is the mean score of category j. The shape does not change."""
+        """Return the logits z_j + log m_j, where m_j is the mean score of category j. ``labels`` are ignored."""
         return logits + self.mean_scores.clamp(min=_MIN_SCORE).log().to(logits.dtype)
 
     def extra_repr(self) -> str:

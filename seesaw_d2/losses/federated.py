@@ -1,4 +1,6 @@
-"""Federated loss (Zhou et al., "Probabilistic two-stage detection", CenterNet2, arXiv 2103.07461, appendix).
+"""Define the federated loss of CenterNet2, a cross-entropy over a random subset of the categories.
+
+Source: Probabilistic two-stage detection (Zhou et al., arXiv 2103.07461, appendix).
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -27,7 +29,8 @@ class FederatedLoss(SigmoidLoss):
     batch. S contains all categories in the batch. If the batch has fewer than ``num_sampled`` categories, further
     categories are drawn without replacement, with a probability proportional to (number of images)^``power``.
 
-    - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
+    - background "implicit": sigmoid cross-entropy over S, Σ_{j in S} BCE(σ(z_j), y_j), where BCE is the binary
+      cross-entropy, z_j is the logit of category j, and y_j is 1 if j is the label, otherwise 0.
     - background "class": softmax cross-entropy over S and background.
 
     References: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
@@ -93,19 +96,19 @@ class FederatedLoss(SigmoidLoss):
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Draw the random subset S of the C categories for a batch with ``labels``. Return S as a bool tensor (C,)."""
+        """Draw a random subset of the C categories, bool (C,), which contains all categories in ``labels``."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
         # Draw an exponential random number for each category, with the sampling weight as the rate. The categories with
-        # the smallest numbers form a weighted sample without replacement.
+        # the smallest numbers form a weighted sample without replacement. Categories in the batch always come first.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return a factor for the binary loss of each category, 1 if the random subset S contains it, otherwise 0."""
+        """Return the factor of the binary loss of each category, (C,): 1 if it is in the random subset, otherwise 0."""
         return self.select(labels).to(logits.dtype)
 
     def compute(self, logits, labels, weights, avg_factor):

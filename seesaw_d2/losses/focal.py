@@ -1,4 +1,6 @@
-"""Focal Loss for Dense Object Detection (Lin et al., ICCV 2017, arXiv 1708.02002).
+"""Define Focal Loss, a sigmoid cross-entropy with small weights for proposals that are classified well.
+
+Source: Focal Loss for Dense Object Detection (Lin et al., ICCV 2017, arXiv 1708.02002).
 
 Shapes: N proposals, C foreground categories, C logits per proposal.
 """
@@ -19,8 +21,8 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 class FocalLoss(SigmoidLoss):
     """Sigmoid cross-entropy with a small weight for proposals that are already classified well (equation 5).
 
-    L = -Σ_j α_j (1 - p_j)^γ log(p_j). For the category j of the label, p_j = σ(z_j) and α_j = α. For all other
-    categories, p_j = 1 - σ(z_j) and α_j = 1 - α.
+    L = -Σ_j α_j (1 - p_j)^γ log(p_j), a sum over the categories j with the logits z_j. If j is the label, p_j = σ(z_j)
+    and α_j = α. For all other categories, p_j = 1 - σ(z_j) and α_j = 1 - α.
 
     Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. Differences from the reference:
 
@@ -59,16 +61,17 @@ class FocalLoss(SigmoidLoss):
         return {"alpha": (0.25, 0.5), "gamma": (0.0, 2.0)}
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> Tensor:
-        """Return the number of foreground proposals with a positive weight."""
+        """Return the number of foreground proposals with a positive weight, the default divisor of the loss."""
         foreground = labels < self.num_classes
         return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the factors α_j (1 - p_j)^γ of the binary losses, (N, C), for N proposals and C categories j.
 
-        Gradients also flow through the factors.
+        p_j is the predicted probability of the target: σ(z_j) for target 1, and 1 - σ(z_j) for target 0. Gradients also
+        flow through the factors.
         """
-        # 1 - p_j is σ(-z_j) for target 1 and σ(z_j) for target 0.
+        # Compute 1 - p_j in log space. It is σ(-z_j) for target 1, and σ(z_j) for target 0.
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:
             return factors

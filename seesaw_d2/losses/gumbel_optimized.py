@@ -1,4 +1,6 @@
-"""Gumbel Optimised Loss, GOL (Alexandridis et al., ECCV 2022, arXiv 2203.16271).
+"""Define Gumbel Optimised Loss (GOL), a binary cross-entropy with the Gumbel activation instead of the sigmoid.
+
+Source: Alexandridis et al., ECCV 2022, arXiv 2203.16271.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -19,11 +21,12 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import rank
 
-# Range to which training clamps the logits, as in the reference.
+# Training clamps the logits to this range, as the reference does, so that the loss exp(-z) of a logit z stays finite.
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
-# Upper bound of the loss of a batch with weighting "none", as in the reference.
+# With weighting "none", the loss of a batch is clamped to at most this value, as in the reference.
 _MAX_LOSS = 20.0
-# Number of training steps from one check for a clamped loss to the next. Each check synchronizes host and device.
+# One of this many training steps checks whether the loss is clamped. More checks would slow down the training, because
+# each check synchronizes host and device.
 _CHECK_PERIOD = 100
 
 
@@ -31,8 +34,9 @@ _CHECK_PERIOD = 100
 class GumbelOptimizedLoss(SigmoidLoss):
     """Binary cross-entropy with the Gumbel activation η(z) = exp(-exp(-z)) in place of the sigmoid.
 
-    L = Σ_j w_j BCE(η(z_j), y_j), where y_j is 1 if j is the label, otherwise 0. A category is rare if its frequency f
-    is below λ. The weights w_j remove negative samples of rare categories. ``weighting`` selects the weights:
+    L = Σ_j w_j BCE(η(z_j), y_j), where BCE is the binary cross-entropy, z_j the logit of category j, and y_j is 1 if j
+    is the label, otherwise 0. A category is rare if its frequency f is below λ. The weights w_j remove negative samples
+    of rare categories. ``weighting`` selects the weights:
 
     - "eql" (Tan et al., CVPR 2020): w_j = 0 if j is rare and the label is another category, otherwise w_j = 1.
       Background proposals have w_j = 1.
@@ -68,8 +72,8 @@ class GumbelOptimizedLoss(SigmoidLoss):
         seed: seed of the random numbers.
 
     Buffers:
-        rare: bool (L,), f < λ, and False for background. Checkpoints do not contain this buffer, because the training
-            data determines the values.
+        rare: bool (num_logits,), True for rare categories, f < λ, and False for background. Checkpoints do not contain
+            this buffer, because the training data determines the values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class", "none")
@@ -119,7 +123,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers. With weighting "none", check every 100 steps whether the loss is clamped."""
+        """Advance the random number generator. With weighting "none", check every 100 steps if the loss is clamped."""
         self.random.next_batch()
         if self.weighting != "none" or logits.is_meta or not len(labels):
             return
@@ -143,7 +147,10 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return targets * positive + (1 - targets) * negative
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factor w_j of the binary loss of each logit, in a shape that broadcasts to that of the logits."""
+        """Return the factor of the binary loss of each logit, in a shape that broadcasts to that of the logits.
+
+        The factor is 0 for negative samples of rare categories that ``weighting`` removes, otherwise 1.
+        """
         if self.weighting == "none":
             return logits.new_ones(1)
         if self.rare is None:

@@ -1,7 +1,8 @@
-"""Inverse Image Frequency for Long-tailed Image Recognition, IIF (Alexandridis et al., TIP 2023, arXiv 2209.04861).
+"""Define Inverse Image Frequency (IIF), a cross-entropy of logits that are weighted by the frequency of the category.
 
-Shapes: N proposals, C foreground categories, L classifier logits. The softmax has K entries and is trained on R
-proposals. K is C + 1 with background "class", otherwise C.
+Source: Inverse Image Frequency for Long-tailed Image Recognition (Alexandridis et al., TIP 2023, arXiv 2209.04861).
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence
@@ -104,7 +105,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return {"link": ("raw", "smooth")}
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits w_j z_j, where w_j is the weight of category j, as ``weighted`` does."""
+        """Return the logits w_j z_j, where w_j is the weight of category j. ``labels`` are ignored."""
         return self.weighted(logits)
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return super().probabilities(self.weighted(widen(logits)))
 
     def weighted(self, logits: Tensor) -> Tensor:
-        """Multiply the logits of the C categories by w. The other logits do not change."""
+        """Multiply the logits of each category by the category's weight. Other logits do not change."""
         if not self._has_weights:
             names = "image_counts and num_images" if self.counts == "images" else "instance_counts"
             advice = "Pass the statistics, or load a checkpoint, which contains the buffer link_weights."

@@ -1,7 +1,9 @@
-"""LDAM-DRW: label-dependent margins and deferred re-weighting (Cao et al., NeurIPS 2019, arXiv 1906.07413).
+"""Define LDAM-DRW, a cross-entropy with larger margins for rare categories and, late in the training, class weights.
 
-Shapes: C foreground categories. The softmax has K entries and is trained on R proposals. K is C + 1 with background
-"class", otherwise C.
+Source: label-distribution-aware margins (LDAM) and deferred re-weighting (DRW), Cao et al., NeurIPS 2019, arXiv
+1906.07413.
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence
@@ -99,12 +101,12 @@ class LDAMLoss(CrossEntropyLoss):
         self._is_first_call = index == 0
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Increment ``steps`` in the first call of each training step."""
+        """Increment ``steps``. If a head classifies proposals several times per training step, count only the first."""
         if self._is_first_call:
             self.steps += 1
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Subtract the margin s Δ_i from the logit of each label i. Return the logits in the same shape."""
+        """Return the logits (samples, classes) after subtracting the margin of each label from the label's logit."""
         if self.margins is None:
             raise not_given("instance_counts")
         margins = self._of_labels(self.margins, labels, 0.0).to(logits.dtype)
@@ -118,8 +120,8 @@ class LDAMLoss(CrossEntropyLoss):
         return losses * weights.to(losses.dtype)
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
-        """Return the value of each label: the label's entry of ``values``, or ``background`` for a background label."""
-        assert values is not None  # adjusted_logits raises an error if the counts are unknown
+        """Return ``values[i]`` for each label i of a category, and the number ``background`` for a background label."""
+        assert values is not None  # if the counts are unknown, adjusted_logits has raised an error
         return torch.cat([values, values.new_full((1,), background)])[labels]
 
     def extra_repr(self) -> str:

@@ -1,6 +1,6 @@
-"""Define the link functions of Inverse Image Frequency and FRACAL.
+"""Define link functions, which compute the weight of a category from the frequency of the category.
 
-A link function computes the weight of a category from the frequency of the category.
+The loss Inverse Image Frequency and the calibration FRACAL use link functions.
 
 Shapes: C categories.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# Maps the names of links to functions of the frequency p.
+# Maps the name of a link function to the function. It converts the frequency p of a category to the category's weight.
 _OF_FREQUENCY: dict[str, Callable[[Tensor], Tensor]] = {
     "raw": lambda p: -p.log(),
     "base2": lambda p: -p.log2(),

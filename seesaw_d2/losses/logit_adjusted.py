@@ -1,6 +1,8 @@
-"""Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021, arXiv 2007.07314).
+"""Define the logit-adjusted loss, a cross-entropy of logits to which the log frequency of each category is added.
 
-Shapes: C foreground categories. The softmax is trained on R proposals.
+Source: Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021, arXiv 2007.07314).
+
+Shapes: C foreground categories.
 """
 
 from collections.abc import Sequence
@@ -55,7 +57,10 @@ class LogitAdjustedLoss(BalancedSoftmaxLoss):
         return {"tau": (0.5, 1.5)}
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits z_j + τ log π_j, where π_j is the share of category j in the training instances."""
+        """Return the logits z_j + τ log π_j, where π_j is the share of category j in all training instances.
+
+        ``logits`` and the result have the shape (samples, categories). ``labels`` are ignored.
+        """
         return logits + self.tau * self.prior_offsets(logits)
 
     def extra_repr(self) -> str:

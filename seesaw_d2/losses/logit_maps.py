@@ -1,4 +1,4 @@
-"""Compute classification losses of logit maps, for semantic segmentation.
+"""Compute classification losses of logit maps, with little memory, for semantic segmentation.
 
 Shapes: N images, L logits of each pixel. Logit maps have the shape (N, L, H, W), or more generally (N, L, ...).
 """
@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Sizes of a block in bytes of float32 logits: on a CPU, where a block fits into the cache of a core, and on all other
-# devices.
+# ``MapLoss`` processes the pixels in blocks. These are the sizes in bytes of the float32 logits of a block: on a CPU,
+# where a block fits into the cache of a core, and on all other devices.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 
-# Type of ``ClassificationLoss.compute``. The result must contain only loss_cls.
+# Type of ``ClassificationLoss.compute``, a function of logits, labels, weights and avg_factor. ``MapLoss`` needs a
+# function whose result contains only the loss "loss_cls".
 Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
 
 
 def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
-    """Convert logits and other values of each sample to the shapes that ``MapLoss`` takes.
+    """Convert logits and ``others``, such as labels, to the shapes of maps that ``MapLoss`` requires.
 
-    Logits (N, L) of N samples and values (N,) become one image with N pixels: logits (1, L, N) and values (1, N).
-    Logit maps (N, L, ...) of N images and values (N, ...) do not change.
+    The logits (N, L) and others (N,) of N samples become one image with N pixels: logits (1, L, N) and others (1, N).
+    The logits (N, L, ...) and others (N, ...) of N images do not change. A sample or pixel has L logits.
     """
     if logits.dim() > 2:
         return [logits, *others]
@@ -33,17 +34,19 @@ def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
 class MapLoss(torch.autograd.Function):
     """Sum a loss over the labelled pixels of logit maps. To save memory, process the pixels block by block.
 
-    The loss functions take logits (R, L) with a row for each of R samples. Therefore the pixels of a block are copied
-    to rows. Only one block is copied at any time. The forward pass also computes the gradient of the logits and saves
-    this gradient for the backward pass. The gradient has the shape and dtype of the logits, so it needs no more memory
-    than the log-softmax that ``F.cross_entropy`` saves. It does not include the weights, because the products could
-    overflow or underflow in half precision. The backward pass multiplies by the weights in float32.
+    The loss functions take logits (R, L) with a row for each of R samples. Therefore the pixels of each block are
+    copied to rows. Only one block is copied at any time.
+
+    The forward pass also computes the gradient of the logits and saves this gradient for the backward pass. The
+    gradient has the shape and dtype of the logits, so it needs no more memory than the log-softmax that
+    ``F.cross_entropy`` saves. It does not include the weights, because the products could overflow or underflow in half
+    precision. The backward pass multiplies by the weights in float32.
 
     Args of ``apply``:
         logits: (N, L, ...), L logit maps of N images, in any memory format.
         labels: (N, ...) int64.
         weights: (N, ...) without gradient, or None.
-        labelled: (N, ...) bool, the pixels in the sum.
+        labelled: (N, ...) bool, True for pixels that are included in the sum.
         compute: function of type ``Compute``, which computes the loss of the rows of a block.
 
     Returns:
@@ -88,7 +91,7 @@ class MapLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_output: Tensor):
         grad, weights = ctx.saved_tensors
-        # A tensor without dimensions would be converted to the dtype of grad before the product.
+        # Keep one dimension, because PyTorch would convert a scalar tensor to the dtype of grad before the product.
         scale = grad_output.view(1) if weights is None else (weights * grad_output).unsqueeze(1)
         return torch.mul(grad, scale, out=torch.empty_like(grad)), None, None, None, None
 

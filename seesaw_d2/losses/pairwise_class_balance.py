@@ -1,4 +1,6 @@
-"""Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022, arXiv 2201.02784).
+"""Define Pairwise Class Balance (PCB), which trains another loss with soft labels from the confusion matrix.
+
+Source: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022, arXiv 2201.02784).
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -16,7 +18,8 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
-# Number of training steps from one check for missing categories to the next. Each check synchronizes host and device.
+# Smallest number of steps between two checks for categories without proposals. More checks would slow down training,
+# because each check synchronizes host and device.
 _REPORT_PERIOD = 100
 _FLOAT_BYTES = 4
 
@@ -46,9 +49,9 @@ class PairwiseClassBalance(ClassificationLoss):
     - With one classification per step, a = ``alpha``. The reference divides by zero.
     - If column i of ``confusion`` is 0, the labels of category i stay hard. The reference divides zero by zero.
     - ``weights`` and ``avg_factor`` also apply to the loss of the soft labels. With cross-entropy, the reference
-      ignores the weights in this loss and divides by N, which is equal if all weights are 1. The reference also
-      subtracts the entropy of q, which has no gradient. With Seesaw Loss, the reference returns the loss of the soft
-      labels separately.
+      ignores the weights in this loss and divides by the number of proposals, which is equal if all weights are 1. The
+      reference also subtracts the entropy of q, which has no gradient. With Seesaw Loss, the reference returns the loss
+      of the soft labels separately.
     - ``unseen`` selects the labels until every category has had a foreground proposal. The reference uses hard labels
       during this time and does not log the missing categories.
 
@@ -144,7 +147,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return self.loss.probabilities(logits)
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Update ``steps``, ``confusion`` and ``seen_counts`` with a batch."""
+        """Update the confusion matrix, the counts of foreground proposals and the number of steps with a batch."""
         if self._iteration[0] == 0:
             self.steps += 1
             self._report()
@@ -166,12 +169,13 @@ class PairwiseClassBalance(ClassificationLoss):
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the soft labels (1 - a) onehot(i) + a q of N proposals with labels i, (N, C), for C categories.
 
-        q are the fightback labels and a is their weight. The rows of background proposals are 0.
+        q is column i of the confusion matrix, normalized if the wrapped loss uses a softmax. a is the weight of q. The
+        rows of background proposals are 0.
         """
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
         scale: Tensor | float = 1.0
-        columns = self.confusion.index_select(1, categories).to(dtype)  # (C, N)
+        columns = self.confusion.index_select(1, categories).to(dtype)  # (categories, proposals)
         if self.loss.soft_labels == "softmax":
             total = columns.sum(dim=0)
             share = torch.where(total > 0, share, 0)
@@ -180,7 +184,12 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """Return the weight a of the fightback labels as a scalar tensor. The weight 0 gives hard labels."""
+        """Return the current weight of the confusion matrix in the soft labels, as a scalar tensor.
+
+        The weight is 0, which gives hard labels, in the first ``start_iter`` steps and, with ``unseen`` "wait", until
+        each category has had a foreground proposal. In an iterative head, the weight then grows from 0 to ``alpha``
+        within each step.
+        """
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter
@@ -189,7 +198,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return active.to(dtype) * (self.alpha * share)
 
     def _categories(self, labels: Tensor) -> Tensor:
-        """Replace the background label by a valid category index. Callers multiply the rows of background by 0."""
+        """Replace the background label C by the valid index C - 1. Callers multiply the rows of background by 0."""
         return labels.clamp(max=self.num_classes - 1)
 
     def _update(self, logits, labels, *, before_loss):
@@ -199,7 +208,7 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Warn at increasing intervals about categories that have not had a foreground proposal."""
+        """Warn at increasing intervals about categories that have had no foreground proposal since training began."""
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return

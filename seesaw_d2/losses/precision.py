@@ -1,4 +1,4 @@
-"""Compute losses in float32 or float64, even if the model uses half precision or autocast."""
+"""Provide functions to compute losses in float32 or float64, even if the model uses half precision or autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class KeepsBufferTypes(nn.Module):
-    """Module whose buffers keep their precision in ``half``, ``bfloat16``, ``float``, ``to`` and similar methods.
+    """Module whose buffers do not lose precision in ``half``, ``bfloat16``, ``float``, ``to`` and similar methods.
 
-    These methods can convert the buffers to a wider dtype, but not to a narrower one. Buffers of losses contain sums
-    over a whole training. In half precision, adding a small number to a large sum has no effect.
+    These methods can convert the buffers to a wider dtype, but not to a narrower one. The reason is that the buffers of
+    losses contain sums over a whole training. In half precision, adding a small number to a large sum has no effect.
     """
 
     def _apply(self, fn, recurse=True):

@@ -17,11 +17,18 @@ from seesaw_d2.utils.messages import shortened
 
 @dataclass(frozen=True)
 class RecordedCounts:
-    """Class counts from a file, with a list for each cascade stage or a single list for all stages."""
+    """Class counts from a JSON file, with a list for each cascade stage or a single list for all stages.
+
+    Attributes:
+        path: path of the file.
+        stages: lists of counts, one for each stage or a single one. A list contains C counts for C categories, or C + 1
+            counts with background last.
+        has_background: whether the lists contain a count of background, or None if unknown.
+        categories: names of the categories in the file, or None if the file contains no names.
+    """
 
     path: str
     stages: list[list[int]]
-    # Whether the last count of each list belongs to background, or None if unknown.
     has_background: bool | None = field(default=None, compare=False)
     categories: Categories | None = None
 
@@ -29,7 +36,7 @@ class RecordedCounts:
         """Return the recorded counts for a cascade stage, C values or C + 1 values with background last.
 
         Args:
-            stage: index of the stage. If the file contains a single list, this list applies to all stages.
+            stage: index of the stage, from 0. If the file contains a single list, this list applies to all stages.
             num_stages: number of stages of the model.
             num_classes: number of categories C.
 
@@ -49,7 +56,7 @@ class RecordedCounts:
 
 
 def read_recorded_counts(path: str) -> RecordedCounts:
-    """Read a file of class counts.
+    """Read class counts from a JSON file with the key "class_counts".
 
     Raises:
         ConfigError: the file cannot be read or has a wrong format.

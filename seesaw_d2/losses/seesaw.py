@@ -1,8 +1,8 @@
-"""Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
+"""Define Seesaw Loss, a cross-entropy that balances the positive and negative gradients of each category.
 
-Shapes: N proposals, C foreground categories. The class softmax has K entries and is trained on R proposals. With
-background "objectness", K is C and R counts only foreground proposals. Otherwise R is N, and K is C + 1 with background
-"class" or C with background "none".
+Source: Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
+
+Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 import math
@@ -115,7 +115,7 @@ class SeesawLoss(CrossEntropyLoss):
         return {**arguments, "class_counts": statistics().instance_count}
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Add the number of labels of each class to ``class_counts``. Fixed counts do not change."""
+        """Add the number of labels of each class in the batch to ``class_counts``. Fixed counts do not change."""
         if not self.online:
             return
         # On CUDA, torch.bincount would synchronize host and device, because its output size depends on the labels.
@@ -155,7 +155,8 @@ class SeesawLoss(CrossEntropyLoss):
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return log S_ij for each sample with label i and each class j, in the shape of ``logits``. log S_ii is 0.
 
-        On a CPU, ``SeesawRows`` computes the same factors. Apply each change of this method to ``SeesawRows``, too.
+        S_ij is the product of the mitigation factor and the compensation factor of Seesaw Loss. On a CPU,
+        ``SeesawRows`` computes the same factors. Apply each change of this method to ``SeesawRows``, too.
         """
         factors = torch.zeros_like(logits) if self.q == 0 else self._log_compensation(logits, labels)
         if self.p > 0:
@@ -167,9 +168,9 @@ class SeesawLoss(CrossEntropyLoss):
         return self.class_counts[:width].clamp(min=1).to(dtype)
 
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """Return the log mitigation factors p min(0, log N_j - log N_i), (len(labels), width).
+        """Return the log mitigation factors p min(0, log N_j - log N_i) of each label i, (len(labels), width).
 
-        N_j is the count of class j, and i is the label of the row.
+        N_j is the count of each of the first ``width`` classes j. ``dtype`` is the dtype of the result.
         """
         log_counts = self._counts(width, dtype).log() * self.p
         return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
@@ -177,7 +178,7 @@ class SeesawLoss(CrossEntropyLoss):
     def _log_compensation(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the log compensation factors q max(0, log σ_j - log max(σ_i, eps)), in the shape of ``logits``.
 
-        σ is the softmax of the row, and i is its label.
+        σ is the softmax of a row of ``logits``, i is the label of this row, and j is the column.
         """
         log_probs = F.log_softmax(logits, dim=1)
         own = log_probs.gather(1, labels.unsqueeze(1)).clamp_(min=math.log(self.eps))

@@ -1,8 +1,8 @@
-"""Compute Seesaw Loss from probabilities instead of log-probabilities. On a CPU, this is faster.
+"""Compute Seesaw Loss from probabilities instead of log-probabilities, which is faster on a CPU.
 
-The results equal those of the cross-entropy of ``SeesawLoss.adjusted_logits`` up to rounding.
+The results equal those of ``SeesawLoss`` on other devices up to rounding.
 
-Shapes: N proposals, L logits, R selected proposals, K entries of the softmax.
+Shapes: N proposals, L logits, R selected proposals, K classes of the softmax.
 """
 
 import torch
@@ -10,42 +10,47 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Size of a block of rows. The intermediate values of a block fit into the cache of a CPU core.
+# ``SeesawRows`` processes the rows of the logits in blocks of at most this size, so that the intermediate values of a
+# block fit into the cache of a CPU core.
 _BLOCK_BYTES = 2**20
 # Float32 probabilities below this value are inaccurate, so their logarithm is computed from the logits.
 _TINY = 1e-30
-# If p <= _LARGEST_P and eps^q >= _LEAST_POWER, float32 can represent N^p for counts N up to 2^63, and σ^q for
-# probabilities σ of at least eps.
+# ``SeesawRows`` is used only if p <= _LARGEST_P and eps^q >= _LEAST_POWER. Then float32 can represent N^p for counts N
+# up to 2^63, and σ^q for probabilities σ of at least eps.
 _LARGEST_P = 2.0
 _LEAST_POWER = 1e-20
 
 
 def fits(p: float, q: float, eps: float) -> bool:
-    """Return whether float32 can represent the powers that ``SeesawRows`` computes with p, q and eps."""
+    """Return whether float32 can represent the powers that ``SeesawRows`` computes.
+
+    These are powers N^p of class counts N, and powers σ^q of probabilities σ >= eps.
+    """
     return p <= _LARGEST_P and eps**q >= _LEAST_POWER
 
 
 class SeesawRows(torch.autograd.Function):
     """Compute Seesaw Loss, -log(e^{z_i} / Σ_j S_ij e^{z_j}), for selected rows and the first K columns of the logits.
 
-    S_ij are the factors of ``SeesawLoss``.
+    Here i is the label, z are the logits, and S_ij = min(1, N_j / N_i)^p max(1, σ_j / σ'_i)^q, where N are the class
+    counts, σ is the softmax of z, and σ'_i = max(σ_i, eps).
 
     On a CPU, exponentials dominate the computing time. The cross-entropy of z + log S computes three exponentials of
-    each logit: one for log S, one in the forward pass and one in the backward pass. This function computes one. Let i
-    be the label, σ the softmax of z, and
+    each logit: one for log S, one in the forward pass and one in the backward pass. This function computes only one,
+    for σ. Let
 
-        w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q,    σ'_i = max(σ_i, eps).
+        w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q.
 
     The w_j are proportional to S_ij e^{z_j}, so the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q. The
-    gradient of z_j is w_j / Σ_k w_k - [j = i]. Selecting rows and columns in this function avoids copies of the logits
-    and of the gradient.
+    gradient of z_j is w_j / Σ_k w_k, minus 1 for j = i. Selecting rows and columns in this function avoids copies of
+    the logits and of the gradient.
 
     Args of ``apply``:
         logits: (N, L) float32 or float64, L logits of N proposals.
         rows: (R,) distinct indices of the selected rows, or None for all rows.
-        labels: (R,) i in [0, K).
-        counts: (K,) N >= 1, K <= L, with the dtype of the logits.
-        p, q, eps: as in ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
+        labels: (R,), the label i in [0, K) of each selected row.
+        counts: (K,), the counts N >= 1 of K <= L classes, with the dtype of the logits.
+        p, q, eps: parameters of S_ij, as in ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
 
     Returns:
         tuple of the losses of the selected rows, (R,), and the last L - K columns of the logits, (N, L - K).
@@ -95,6 +100,6 @@ class SeesawRows(torch.autograd.Function):
 
 
 def _blocks(weights: Tensor) -> list[slice]:
-    """Return slices that split the rows of the matrix ``weights`` into blocks of at most ``_BLOCK_BYTES``."""
+    """Return slices that split the rows of the matrix ``weights`` into blocks of at most ``_BLOCK_BYTES`` bytes."""
     size = max(_BLOCK_BYTES // (weights.shape[1] * weights.element_size()), 1)
     return [slice(start, start + size) for start in range(0, len(weights), size)]

@@ -1,4 +1,4 @@
-"""Define the base class of losses that are sums of binary losses of independent classifiers.
+"""Define the base class of losses that sum the binary losses of an independent sigmoid classifier for each category.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -17,9 +17,9 @@ from seesaw_d2.losses.precision import widen
 class SigmoidLoss(ClassificationLoss):
     """Base class of losses that are a weighted sum of binary cross-entropies over the logits z_j of a proposal.
 
-    The loss is Σ_j f_j BCE(σ(z_j), y_j), where BCE is the binary cross-entropy. The target y_j is 1 if j is the label,
-    otherwise 0. For a background proposal, all targets are 0 with background "implicit", and only the last target is 1
-    with background "class".
+    The loss is Σ_j f_j BCE(σ(z_j), y_j), where BCE is the binary cross-entropy and f_j >= 0 is a weight. The target y_j
+    is 1 if j is the label, otherwise 0. For a background proposal, all targets are 0 with background "implicit", and
+    only the last target is 1 with background "class".
 
     This class handles background, weights, averages and scores. Subclasses implement ``factors``, which returns the
     factors f_j. Subclasses can also replace the sigmoid by another activation.
@@ -28,7 +28,7 @@ class SigmoidLoss(ClassificationLoss):
         num_classes: number of categories C, >= 1.
         background: a value in the class attribute ``backgrounds``. See ``ClassificationLoss``.
         prior: π in (0, 1), initial value of each σ(z_j) (Lin et al., ICCV 2017, section 4.1). The initial bias is
-            -log((1 - π) / π). π = 0.5 gives the bias 0 and a large initial loss of L log 2 (with f_j = 1).
+            -log((1 - π) / π). π = 0.5 gives the bias 0 and a large initial loss of log 2 for each logit (with f_j = 1).
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "none")
@@ -42,21 +42,21 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """Return the targets y_j of the binary losses, in the shape of the logits: 1 for the label, otherwise 0.
+        """Return the targets of the binary losses, in the shape of the logits: 1 for the label, otherwise 0.
 
-        The soft labels ``soft`` (N, C) of N proposals, if given, replace the targets of the C categories.
+        If the soft labels ``soft`` (N, C) of N proposals are given, they replace the targets of the C categories.
         """
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the factors f_j >= 0 of the binary losses, in a shape that broadcasts to that of the logits.
+        """Return factors >= 0 by which the binary losses are multiplied, in a shape that broadcasts to (N, L).
 
         Args:
             logits: (N, L) for N proposals and L logits.
             labels: (N,) int64 in [0, num_classes], where num_classes is background.
-            targets: (N, L), result of the method ``targets``.
+            targets: (N, L), targets of the binary losses: 1 for the label, otherwise 0, or soft labels.
         """
         raise NotImplementedError
 

@@ -20,15 +20,16 @@ def soft_label_loss(
     """Return the losses of a batch with soft labels. In training mode, also update the statistics of the loss.
 
     The loss of an image with the logits z and the soft labels t is -Σ_j t_j log softmax_j(z + log S_i), where i is the
-    class with the largest t_i, and S_i are the factors S_ij of ``SeesawLoss``. Seesaw Loss counts the image for class
-    i. With ``CrossEntropyLoss``, or with p = q = 0, all factors are 1, and the loss equals ``F.cross_entropy`` with
-    probabilities as targets. The Seesaw Loss paper does not use soft labels.
+    class with the largest t_i, and S_i contains the factors S_ij of ``SeesawLoss`` for all classes j. Seesaw Loss
+    counts the image for class i. With ``CrossEntropyLoss``, or with p = q = 0, all factors are 1, and the loss equals
+    ``F.cross_entropy`` with probabilities as targets. The Seesaw Loss paper does not use soft labels.
 
     Args:
         loss: CrossEntropyLoss or SeesawLoss with ``background="none"``.
         logits: (N, C) floating point, for N images and C classes.
         targets: (N, C) floating point, soft labels t >= 0. Each row sums to 1.
-        weights, avg_factor: as in ``ClassificationLoss.forward``.
+        weights: (N,) >= 0, weight of each image. Default: all weights are 1.
+        avg_factor: divisor of the weighted sum of the losses. Default: the number of images with a positive weight.
 
     Raises:
         ValueError: the loss does not support soft labels, or an argument has a wrong shape or value.

@@ -1,4 +1,6 @@
-"""Softmax Equalization Loss, EQL for image classification (Tan et al., CVPR 2020, arXiv 2003.05176, section on SEQL).
+"""Define Softmax Equalization Loss (SEQL), the variant of Equalization Loss for image classification.
+
+Source: Tan et al., CVPR 2020, arXiv 2003.05176, section on SEQL.
 
 Shapes: N images, C classes.
 """
@@ -23,10 +25,10 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
 
     L = -log(e^{z_i} / Σ_k w̃_k e^{z_k}),   w̃_k = 1 - β T_λ(f_k) (1 - y_k).
 
-    i is the label, and y_k is 1 for k = i, otherwise 0. T_λ(f_k) is 1 if the frequency f_k of class k is below λ,
-    otherwise 0. β is drawn for each image and class. β is 1 with probability γ, otherwise 0. With γ = 1, tail classes
-    would have no negative gradients, and the model would always predict tail classes. (In a detector, tail categories
-    of ``EqualizationLoss`` still have negative gradients from background proposals.)
+    i is the label, z_k the logit of class k, and y_k is 1 for k = i, otherwise 0. T_λ(f_k) is 1 if the frequency f_k of
+    class k is below λ, otherwise 0. β is drawn for each image and class. β is 1 with probability γ, otherwise 0. If γ
+    is 1, tail classes have no negative gradients, and the model always predicts tail classes. (In a detector, tail
+    categories of ``EqualizationLoss`` still have negative gradients from background proposals.)
 
     Reference: github tztztztztz/equalization_loss, simple_cls. The reference draws β with PyTorch's global generator.
     This loss computes β from a hash of the batch index (``BatchRandom``), so that a resumed training draws the same
@@ -39,16 +41,17 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         lambda_: λ >= 0. Classes with a frequency below λ are tail classes. 4.3e-4 corresponds to 50 of the 115,846
             images of ImageNet-LT.
         gamma: γ in [0, 1]. 0 gives cross-entropy.
-        background: "none".
+        background: must be "none".
         seed: seed of the random numbers β.
 
     Buffers:
-        tail: bool (C,), f < λ. Checkpoints do not contain this buffer, because the training data determines its values.
+        tail: bool (C,), True for tail classes, f < λ. Checkpoints do not contain this buffer, because the training data
+            determines its values.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
     soft_labels: ClassVar[str | None] = None
-    takes_maps: ClassVar[bool] = False  # β is drawn for all samples of a batch at once, not for blocks of pixels
+    takes_maps: ClassVar[bool] = False  # maps are processed in blocks, but random numbers are drawn per batch
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "SOFTMAX_EQL.LAMBDA", "gamma": "SOFTMAX_EQL.GAMMA"}
     statistics_keys: ClassVar[dict[str, str]] = {"image_frequency": "image_frequency"}
     tail: Tensor | None
@@ -75,7 +78,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         return {"lambda_": (data.rare_share,)}
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers, so that the next batch gets new values of β."""
+        """Advance the random number generator, so that other tail classes are excluded in the next batch."""
         self.random.next_batch()
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:

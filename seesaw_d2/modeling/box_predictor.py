@@ -1,8 +1,4 @@
-"""Define a box predictor that supports all classification losses.
-
-Shapes: N proposals of a batch, R_i proposals of image i, C foreground categories, L logits of the loss, B = 4 box
-coordinates.
-"""
+"""Define a box predictor, the last layers of a detector's box head, that supports all classification losses."""
 
 import functools
 import math
@@ -28,13 +24,13 @@ from seesaw_d2.modeling.normalized_layers import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
-# Config keys of the losses and of the classifier.
+# Config keys that all models with a ClassificationLoss read. The suffix ".*" stands for all keys below a node.
 PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
-# Config keys that ROI heads with SeesawBoxPredictor read.
+# Config keys that ROI heads with a SeesawBoxPredictor read.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. Their config keys are the
-# names in upper case, below MODEL.ROI_BOX_HEAD.
+# Options of Detectron2's main branch and of CenterNet2 that must be False, because ``cls_loss`` defines the loss and
+# the scores. Their config keys are the names in upper case, below MODEL.ROI_BOX_HEAD.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
@@ -118,8 +114,8 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         """Return a dict of scalar losses, as ``FastRCNNOutputLayers.losses`` does.
 
         Args:
-            predictions: for N proposals and C categories, the logits of the loss (N, L), and box deltas, (N, 4) or
-                (N, 4 C).
+            predictions: for N proposals and C categories, the ``cls_loss.num_logits`` logits of each proposal, and box
+                deltas, (N, 4) or (N, 4 C).
             proposals: one ``Instances`` for each image, with the ground truth of the proposals.
         """
         logits, deltas = predictions
@@ -130,9 +126,9 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {**losses, **self.box_losses(deltas, proposals, labels, means)}
 
     def mean_counts(self, logits, labels) -> torch.Tensor | None:
-        """Return the divisors of the classification loss and of the box loss, averaged over all processes.
+        """Return the divisors of the classification loss and of the box loss: numbers of proposals per process.
 
-        This is a collective operation: every process must call this method.
+        The numbers are averaged over all processes. Every process must call this method.
 
         Returns:
             float32 tensor (2,): the mean number of proposals in the classification loss, and in the box loss. The
@@ -140,13 +136,13 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         """
         if world_size() == 1:
             return None
-        # float16 would overflow. float32 represents integers up to 2^24 exactly.
+        # In float16, large counts would overflow. float32 represents integers up to 2^24 exactly.
         counts = logits.new_zeros(2, dtype=torch.float32)
         counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
     def matched_objects(self, proposals) -> torch.Tensor | None:
-        """Return the index of the object that each proposal matches, or None if the loss takes no object indices."""
+        """Return the index of the matched object of each proposal, int64 (N,), or None if the loss does not use it."""
         return matched_objects(proposals) if self.cls_loss.takes_objects and proposals else None
 
     def classification_losses(self, logits, labels, means=None, *, objects=None, log: bool = True):
@@ -154,9 +150,10 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
         Args:
             logits: (N, L), L logits of N proposals.
-            labels: (N,), result of ``proposal_labels``.
-            means: result of ``mean_counts``. If None, the losses are averages over the proposals of this process.
-            objects: result of the method ``matched_objects``.
+            labels: (N,) int64 in [0, C], where C is background.
+            means: result of ``mean_counts``, the divisors of the losses. If None, the losses are averages over the
+                proposals of this process.
+            objects: (N,), index of the object that each proposal matches, or None (see ``matched_objects``).
             log: whether to log accuracies to Detectron2's event storage.
         """
         arguments = {} if means is None else {"avg_factor": means[0]}
@@ -168,7 +165,13 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
     def box_losses(self, deltas, proposals, labels, means=None):
-        """Return a dict with the box regression loss. ``labels`` and ``means`` are as in ``classification_losses``."""
+        """Return a dict with the box regression loss, multiplied by its ``loss_weight``.
+
+        Args:
+            deltas: predicted box deltas of N proposals, (N, 4) or (N, 4 C) for C categories.
+            proposals: one ``Instances`` for each image, with the ground truth of the proposals.
+            labels, means: as in ``classification_losses``.
+        """
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
         # Proposals of images without objects have no gt_boxes. Any boxes can replace them, because these proposals are
@@ -196,7 +199,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
-    """Build the classifier ``name`` with ``in_features`` inputs and ``cls_loss.num_logits`` outputs.
+    """Build a classifier "NormedLinear", "Linear" or "LWSLinear" with ``cls_loss.num_logits`` outputs.
 
     The initial weights are normally distributed with standard deviation 0.01. The initial bias is
     ``cls_loss.initial_bias()``, or 0 if this method returns None. Only "NormedLinear" uses ``temperature``.
@@ -217,7 +220,7 @@ def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, 
 
 
 def check_classifier_config(node) -> None:
-    """Raise ConfigError if ``MODEL.ROI_BOX_HEAD.CLS_PREDICTOR`` is invalid."""
+    """Raise ConfigError if NAME or TEMPERATURE in the node MODEL.ROI_BOX_HEAD.CLS_PREDICTOR is invalid."""
     key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
     if node.NAME not in CLASSIFIERS:
         raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
@@ -226,7 +229,7 @@ def check_classifier_config(node) -> None:
 
 
 def check_loss_keys(cfg) -> None:
-    """Raise ConfigError if the key of an option in ``OTHER_OPTIONS`` is True, or if MODEL.DEVICE is "auto"."""
+    """Raise ConfigError if a key that changes the loss, such as USE_SIGMOID_CE, is True, or MODEL.DEVICE is "auto"."""
     check_program(cfg)
     for name in map(str.upper, OTHER_OPTIONS):
         if cfg.MODEL.ROI_BOX_HEAD.get(name, False):
@@ -238,7 +241,7 @@ def check_loss_keys(cfg) -> None:
 
 
 def proposal_labels(proposals, like):
-    """Return the labels of all N proposals of a batch, int64 (N,). If there are none, ``like`` gives the device."""
+    """Return the labels of all N proposals of a batch, int64 (N,). If N is 0, use the device of the tensor ``like``."""
     return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 

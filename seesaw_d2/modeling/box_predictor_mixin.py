@@ -20,7 +20,7 @@ class SeesawPredictors:
     predictor supports rotated boxes.
 
     Sampling, stages and inference of the heads do not change. For example, the cascade heads of CenterNet2 and Detic
-    still compute the scores √(P(j) · proposal score) if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
+    still compute the score √(P(j) · proposal score) of category j if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
 
     Raises:
         ConfigError: one of these config keys is True:
@@ -55,7 +55,7 @@ class SeesawPredictors:
             )
         own = cfg.clone()
         own.defrost()
-        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # cascade heads multiply the scores themselves
+        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # accept True: cascade heads multiply the scores
         check_loss_keys(own)
         ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
         if "box_predictors" not in ret:
@@ -68,7 +68,10 @@ class SeesawPredictors:
 
 
 class _BoxPredictor(SeesawBoxPredictor):
-    """Box predictor that Detic's heads can call. Detic's open vocabulary is not supported."""
+    """Box predictor with the additional argument ``classifier_info``, which Detic's heads pass.
+
+    The argument must contain only None, because Detic's open vocabulary is not supported.
+    """
 
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):
@@ -83,7 +86,7 @@ class _BoxPredictor(SeesawBoxPredictor):
 
 
 class _RotatedBoxPredictor(_BoxPredictor, RotatedFastRCNNOutputLayers):
-    """Box predictor whose ``inference`` supports rotated boxes."""
+    """Box predictor whose method ``inference`` supports rotated boxes, for Detectron2's ``RROIHeads``."""
 
 
 def _replaced(cfg, box_head, plain: FastRCNNOutputLayers, **stage: int) -> SeesawBoxPredictor:

@@ -30,7 +30,11 @@ _own_program = ContextVar("own_program", default=False)
 
 @contextmanager
 def own_program() -> Iterator[None]:
-    """Disable the warning of ``check_program`` in this context. Programs that read all config keys use this context."""
+    """Return a context in which models are built without warnings about ignored config keys.
+
+    Programs that read all config keys, such as train_net.py, build models in this context. Outside of the context,
+    ``check_program`` warns about keys that only train_net.py reads.
+    """
     token = _own_program.set(True)
     try:
         yield
@@ -39,7 +43,7 @@ def own_program() -> Iterator[None]:
 
 
 def build_model(cfg: CfgNode) -> nn.Module:
-    """Build a model with Detectron2's ``build_model``, without the warning of ``check_program``."""
+    """Build a model with Detectron2's ``build_model``, without warnings about config keys that the program ignores."""
     with own_program():
         return detectron2_build_model(cfg)
 
@@ -47,9 +51,9 @@ def build_model(cfg: CfgNode) -> nn.Module:
 def check_program(cfg: CfgNode) -> None:
     """Warn about config keys that only ``train_net.py`` reads, if a different program is running.
 
-    Model components call this function in ``from_config``. In the context ``own_program``, the function only checks the
-    config. Otherwise, the function logs the ignored keys once, and sets the class names of DATASETS.REGISTER in the
-    metadata, because Detectron2's DefaultPredictor and Visualizer need these names.
+    Model components call this function in ``from_config``. In the context ``own_program``, which programs of this
+    project use, the function only checks the config. Otherwise, the function logs the ignored keys once, and sets the
+    class names of DATASETS.REGISTER in the metadata, because Detectron2's DefaultPredictor and Visualizer need them.
 
     Raises:
         ConfigError: the config does not have the keys of ``add_seesaw_config``, or MODEL.DEVICE is "auto", which
@@ -77,16 +81,17 @@ def _warn(keys: tuple[str, ...]) -> None:
 
 
 def trainer_keys(cfg: CfgNode) -> list[str]:
-    """Return the config keys with non-default values that only ``train_net.py`` reads."""
+    """Return the config keys that only ``train_net.py`` reads and whose values differ from the defaults."""
     defaults = _defaults()
     keys = [key for key in own_keys() if not read_by_models(key) and read_value(cfg, key) != read_value(defaults, key)]
     return [*keys, *([_SAMPLER] if cfg.DATALOADER.SAMPLER_TRAIN in _OWN_SAMPLERS else [])]
 
 
 def read_by_models(key: str) -> bool:
-    """Return whether a head, backbone or meta-architecture of this project declares that it reads the key ``key``.
+    """Return whether a head, backbone or meta-architecture of this project declares that it reads a config key.
 
-    For keys in the ``schedule_keys`` of a loss, return False, because only the training schedule reads these keys.
+    For numbers of epochs of a loss, such as PCB.START_EPOCH, return False, because only the training schedule reads
+    them.
     """
     return covered(_declared_keys(), key) and not key.endswith(_schedule_keys())
 
@@ -105,5 +110,5 @@ def _schedule_keys() -> tuple[str, ...]:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """Return the full names of the config keys (without nodes) that this project adds to Detectron2's config."""
+    """Return the full names of all config values that this project adds to Detectron2's config, sorted."""
     return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

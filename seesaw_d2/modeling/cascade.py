@@ -1,7 +1,4 @@
-"""Define the ROI heads of Cascade R-CNN. Options select training as in Detectron2 or as in the Seesaw Loss paper.
-
-Shapes: S stages, R regions of a batch.
-"""
+"""Define the ROI heads of Cascade R-CNN. Options select training as in Detectron2 or as in the Seesaw Loss paper."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -34,7 +31,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     (mmdet 3.3.0, models/roi_heads/cascade_roi_head.py), which differs in four ways:
 
     - Loss weights: MMDetection multiplies the losses of the three stages by 1, 0.5 and 0.25. Detectron2 sums the losses
-      and divides the gradients that flow from the heads to the features by S.
+      and divides the gradients that flow from the heads to the features by the number of stages S.
     - Mask heads: MMDetection trains a mask head for each stage, on the foreground proposals of the stage. At test time,
       all mask heads predict masks for the final boxes, and the mask probabilities are averaged. Detectron2 trains a
       single mask head on the foreground proposals of the first stage.
@@ -148,7 +145,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return losses
 
     def _detect(self, features, proposals) -> list[Instances]:
-        """Return the detections of each image, with the boxes of the last stage and scores from ``average_probs``."""
+        """Return the detections of each image, with boxes of the last stage and scores averaged over the stages."""
         box_features = [features[f] for f in self.box_in_features]
         sizes = [each.image_size for each in proposals]
         predictions, boxes = [], None
@@ -165,7 +162,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         """Return, for each image, the mean scores of its proposals over the stages, (proposals, categories + 1).
 
         Args:
-            predictions: a tuple (logits, box deltas) for each stage.
+            predictions: a tuple (logits, box deltas) of all proposals for each stage.
             proposals: one ``Instances`` for each image.
         """
         if self.average == "logits":
@@ -176,7 +173,10 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return [mean_of_stages(images) for images in zip(*found, strict=True)]
 
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
-        """Return the labelled proposals of ``stage``, created from the ``boxes`` that the previous stage predicted."""
+        """Return the labelled proposals of ``stage`` for each image.
+
+        ``boxes`` are the boxes that the previous stage predicted from ``proposals``. ``targets`` is the ground truth.
+        """
         if self.resample:
             kept = [~_is_ground_truth(each) for each in proposals]
             counts = read([each.sum() for each in kept])
@@ -185,7 +185,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         refined = self._create_proposals_from_boxes(boxes, [each.image_size for each in proposals])
         if not self.resample:
             return self._match_and_label_boxes(refined, stage, targets)
-        for each in refined:  # add_ground_truth_to_proposals requires this field
+        for each in refined:  # label_and_sample_proposals requires this field
             each.objectness_logits = each.proposal_boxes.tensor.new_zeros(len(each))
         first, self.proposal_matcher = self.proposal_matcher, self.proposal_matchers[stage]  # type: ignore[has-type]
         try:
@@ -226,9 +226,9 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         if not (self.mask_on and self.per_stage_masks):
             return super()._forward_mask(features, instances)
         if self.training:
-            return {}  # _forward_box has computed the mask losses
+            return {}  # _forward_box has already computed the mask losses of each stage
         x = self._mask_features(features, [each.pred_boxes for each in instances])
-        probabilities = []  # for each stage, a list of the masks (R_i, 1, M, M) of each image
+        probabilities = []  # for each stage and image, mask probabilities (regions, 1, height, width)
         for head in self.mask_head:
             instances = head(x, instances)
             probabilities.append([each.pred_masks for each in instances])
@@ -238,13 +238,13 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
 
 def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of equally shaped scores over the stages, with the same rounding as in ``CascadeROIHeads``."""
+    """Return the mean of equally shaped scores, one tensor per stage, rounded as in ``CascadeROIHeads``."""
     return sum(scores[1:], scores[0]) * (1.0 / len(scores))
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """Return a bool for each proposal of an image: whether the proposal equals its matched ground-truth box."""
+    """Return bool (proposals,) for an image, True if the proposal equals its matched ground-truth box."""
     boxes = proposals.proposal_boxes.tensor
-    if not proposals.has("gt_boxes"):  # an image without objects
+    if not proposals.has("gt_boxes"):  # the image has no objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
     return (boxes == proposals.gt_boxes.tensor).all(dim=1)

@@ -1,4 +1,4 @@
-"""Check the config of Cascade R-CNN."""
+"""Check the config keys of Cascade R-CNN, such as the loss weights of the stages."""
 
 import math
 from collections.abc import Iterable
@@ -10,13 +10,17 @@ from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 from seesaw_d2.utils.declared_keys import added_value
 
-# Supported values of MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE.
+# Values of MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE: what the heads average over the stages at test time.
 AVERAGES = ("probabilities", "logits")
 _CALIBRATES_LOGITS = "TauNormalization calibrates the logits of each stage separately."
 
 
 def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
-    """Raise InvalidArgument if ``average`` is not in ``AVERAGES``, or is "logits" with a TauNormalization."""
+    """Raise InvalidArgument if the heads cannot average ``average``, "probabilities" or "logits", over the stages.
+
+    Logits cannot be averaged if a box predictor in ``predictors`` has a TauNormalization, which calibrates the logits
+    of each stage separately.
+    """
     if average not in AVERAGES:
         raise InvalidArgument("average", f"one of {', '.join(AVERAGES)}", average)
     if average == "logits" and any(isinstance(getattr(p, "calibration", None), TauNormalization) for p in predictors):
@@ -25,7 +29,11 @@ def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
 
 
 def check_cascade_config(cfg) -> None:
-    """Raise ConfigError if a config key of Cascade R-CNN is invalid."""
+    """Raise ConfigError if a config key of Cascade R-CNN is invalid.
+
+    This function checks MODEL.ROI_BOX_CASCADE_HEAD, MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG and
+    MODEL.ROI_MASK_HEAD.PER_STAGE.
+    """
     added_value(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS")
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"

@@ -1,4 +1,4 @@
-"""Log the classification accuracy of proposals.
+"""Log classification accuracies of the proposals in training.
 
 The accuracy is computed from scores instead of logits, so that models with different losses are comparable.
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None = None) -> dict:
-    """Return the accuracies of a batch, in [0, 1]. An accuracy is NaN if it is a mean over 0 proposals.
+    """Return the classification accuracies of a batch, in [0, 1], or NaN for a mean over 0 proposals.
 
     Args:
         probs: (N, C + 1), scores of N proposals for C categories and background last.
@@ -62,8 +62,8 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
     """Return the frequency group of each category from ``find_groups()`` as an int64 tensor on ``device``.
 
-    Return None if ``find_groups`` is None or returns None. If ``find_groups`` does not return ``num_classes`` groups,
-    log a warning and return None.
+    The groups are 0 for rare, 1 for common and 2 for frequent categories. Return None if ``find_groups`` is None or
+    returns None. If ``find_groups`` does not return ``num_classes`` groups, log a warning and return None.
     """
     groups = None if find_groups is None else find_groups()
     if groups is None:
@@ -80,14 +80,25 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
 
 
 class GroupsWhenNeeded:
-    """Mixin for modules with a ``cls_loss``. It computes the frequency groups of the categories on first use."""
+    """Mixin for modules with a ``cls_loss``, which finds the frequency group of each category on first use.
+
+    Finding the groups can be slow, because it can read all annotations. Therefore it is delayed until first use.
+
+    Attributes:
+        groups: int64 (C,) for C categories (0 rare, 1 common, 2 frequent), or None if not computed or unknown.
+        cls_loss: the loss, whose ``num_classes`` is C.
+        _find_groups: function that returns the groups, or None if it is unknown or has been called.
+    """
 
     groups: Tensor | None
     cls_loss: ClassificationLoss
     _find_groups: Callable[[], Any] | None
 
     def frequency_groups(self, device: torch.device) -> Tensor | None:
-        """Return the group of each category, as ``group_tensor`` does. Cache the result in the buffer ``groups``."""
+        """Return the frequency group of each category, int64 (C,), or None if unknown.
+
+        The groups are 0 for rare, 1 for common and 2 for frequent categories. They are cached in the buffer ``groups``.
+        """
         if self._find_groups is not None:
             self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, device)
             self._find_groups = None
@@ -99,7 +110,11 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def log_classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None, prefix="fast_rcnn"):
-    """Log the values of :func:`classification_metrics` that are not NaN to Detectron2's event storage."""
+    """Log the accuracies of a batch to Detectron2's event storage, for example as "fast_rcnn/cls_accuracy".
+
+    Accuracies that are NaN are not logged. :func:`classification_metrics` defines the accuracies and the arguments
+    ``probs``, ``labels`` and ``groups``. ``prefix`` is the part of the logged names before "/".
+    """
     if not len(labels):
         return
     metrics = classification_metrics(probs, labels, groups)

@@ -66,7 +66,8 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 class _StayInEval:
     """Replacement for the method ``train`` of a module, which keeps the module in evaluation mode.
 
-    This is a class instead of a closure, so that ``copy.deepcopy`` and pickle also copy ``self.module``.
+    This is a class instead of a closure. With a closure, the copy of a model would still refer to the original module,
+    and pickle would fail.
     """
 
     def __init__(self, module: nn.Module):
@@ -77,7 +78,16 @@ class _StayInEval:
 
 
 def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Module]:
-    """Yield the modules that must stay in evaluation mode: their name matches, or all their parameters are frozen."""
+    """Yield the modules of a model that must stay in evaluation mode, because they are frozen.
+
+    These are layers without children and modules in backbones, but no losses. The name of the module matches a pattern
+    in ``names`` and none in ``exceptions``, or all of its parameters are frozen.
+
+    Args:
+        model: the model.
+        names, exceptions: patterns of names, as in ``freeze``.
+        frozen: names of the frozen parameters.
+    """
     in_backbone, in_loss = _inside(model, Backbone), _inside(model, ClassificationLoss)
     for name, module in model.named_modules():
         is_layer = id(module) in in_backbone or not any(module.children())
@@ -91,5 +101,5 @@ def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Mo
 
 
 def _inside(model: nn.Module, kind: type) -> set[int]:
-    """Return the ids of all modules of type ``kind`` and of all submodules of these modules."""
+    """Return the Python ids of all modules of the class ``kind`` in a model, and of all their submodules."""
     return {id(inner) for module in model.modules() if isinstance(module, kind) for inner in module.modules()}

@@ -12,8 +12,8 @@ _ROTATED = (
     "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
     "(docs/downstream.md)."
 )
-# Maps each unsupported proposal generator, anchor generator and pooler to a pair: a supported alternative, and advice
-# for the error message.
+# Proposal generators, anchor generators and poolers that these heads do not support. Each value contains a supported
+# alternative and advice, for the error message.
 _UNSUPPORTED = {
     "RRPN": ("RPN", _ROTATED),
     "RotatedAnchorGenerator": ("DefaultAnchorGenerator", _ROTATED),
@@ -27,7 +27,7 @@ _UNSUPPORTED = {
 
 
 def check_heads_config(cfg: CfgNode) -> None:
-    """Raise ConfigError if the config has a value that this project's ROI heads do not support."""
+    """Raise ConfigError if this project's ROI heads do not support a value in the config, such as rotated boxes."""
     check_loss_keys(cfg)
     check_calibration_config(cfg)
     check_box_head(cfg)

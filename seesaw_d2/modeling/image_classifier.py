@@ -1,7 +1,4 @@
-"""Define an image classifier that supports all classification losses with background "none".
-
-Shapes: B images, C classes, D features.
-"""
+"""Define an image classifier that supports all classification losses with background "none"."""
 
 import functools
 from collections.abc import Callable
@@ -35,12 +32,14 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         backbone: network that computes features (images, channels) or feature maps (images, channels, h, w). The
             classifier uses the last output of the backbone. Feature maps are averaged over h and w.
         cls_loss: a loss with ``background="none"``.
-        cls_predictor, temperature: as in ``SeesawBoxPredictor``.
+        cls_predictor: name of the last layer, "NormedLinear", "Linear" or "LWSLinear".
+        temperature: > 0, temperature of NormedLinear. The other layers ignore this argument.
         pixel_mean, pixel_std: one number for each channel, in the channel order of the images.
         calibration: changes the probabilities at inference, usually depending on the class frequencies. If None, the
             probabilities do not change.
-        frequency_groups: as in ``SeesawBoxPredictor``. The groups are 0 for classes with few training images, 1 for a
-            medium number and 2 for many.
+        frequency_groups: function without arguments that returns the group of each class, or None if unknown (see
+            ``SeesawBoxPredictor``). The groups are 0 for classes with few training images, 1 for a medium number and 2
+            for many. The accuracy of each group is logged.
 
     Raises:
         ValueError: the loss models background, or the calibration does not support the loss or the classifier.
@@ -134,14 +133,14 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         return losses
 
     def labels(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the labels of the images on the device of the model. The copy is asynchronous."""
+        """Return the labels of the images, int64 (images,), on the device of the model. The copy is asynchronous."""
         labels = torch.tensor([item["label"] for item in batched_inputs])
         if self.device.type == "cuda":
             labels = labels.pin_memory()
         return labels.to(self.device, non_blocking=True)
 
     def features(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the pooled features, the input of the last layer, (images, features)."""
+        """Return the features of the images, (images, features), averaged over the pixels of feature maps."""
         images = torch.stack([item["image"] for item in batched_inputs]).to(self.device, non_blocking=True)
         features = self.backbone((images - self.pixel_mean) / self.pixel_std)[self._feature]
         return features.mean(dim=(2, 3)) if features.dim() == 4 else features

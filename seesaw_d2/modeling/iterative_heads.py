@@ -1,8 +1,6 @@
 """Define the iterative ROI heads of PCB (Pairwise Class Balance).
 
 In several iterations, the heads classify each proposal and then update the features of the proposal.
-
-Shapes: R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
 """
 
 from collections.abc import Sequence
@@ -35,16 +33,16 @@ _CONFIG_KEYS = {
 class FeatureUpdate(nn.Module):
     """Update the pooled features of each region from the logits and box deltas of the previous iteration.
 
-    The features x become x * location(deltas) + category(logits). The perceptron ``category`` maps the logits to an
-    offset for each channel. The perceptron ``location`` maps the deltas to a factor for each pixel. Both perceptrons
-    have ReLU between the linear layers and PyTorch's default initialization.
+    The features x become x * location(deltas) + category(logits). The multilayer perceptron ``category`` maps the
+    logits to an offset for each channel. The multilayer perceptron ``location`` maps the deltas to a factor for each
+    pixel. Both have ReLU between the linear layers and PyTorch's default initialization.
 
     Args:
         num_logits: number of logits of a region.
         num_deltas: number of box deltas of a region, 4 for each category.
         channels: number of channels of the features.
         resolution: (height, width) of the features.
-        num_fc: >= 1, number of linear layers in each perceptron.
+        num_fc: >= 1, number of linear layers in each of the two perceptrons.
         fc_dim: >= 1, width of the hidden layers.
         layer_norm: whether the first layer of ``category`` is a LayerNorm of the logits.
     """
@@ -148,7 +146,9 @@ class IterativeROIHeads(SeesawROIHeads):
         return {**ret, **{argument: getattr(node, key) for argument, key in _CONFIG_KEYS.items()}}
 
     def predictions(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return a tuple for each iteration: the logits and the box deltas (R, 4 C) of R regions for C categories.
+        """Return the predictions of each iteration: the logits and the box deltas (R, 4 C) of R regions.
+
+        C is the number of categories. The box predictor's loss determines the number of logits of a region.
 
         Args:
             features: pooled features (R, channels, height, width).
@@ -188,7 +188,7 @@ class IterativeROIHeads(SeesawROIHeads):
 
 
 def check_iterative_config(cfg: CfgNode) -> None:
-    """Raise ConfigError if the config has a value that ``IterativeROIHeads`` does not support."""
+    """Raise ConfigError if MODEL.ROI_ITERATIVE_HEAD has an invalid value or the box regression is class-agnostic."""
     node = added_value(cfg, "MODEL.ROI_ITERATIVE_HEAD")
     if cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         raise ConfigError(

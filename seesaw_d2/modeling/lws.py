@@ -1,7 +1,4 @@
-"""Define a classifier with learnable weight scaling (LWS).
-
-Shapes: R regions, D input features, L logits.
-"""
+"""Define a linear classifier with learnable weight scaling (LWS), which trains only a scale for each logit."""
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +25,12 @@ class LWSLinear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True):
         super().__init__(in_features, out_features, bias=bias)
-        # The initial scale f, (L, 1), is 1, so that the layer equals the trained classifier.
+        # The initial scale of each logit is 1, so that the layer initially equals the trained classifier.
         self.weight_scaler = nn.Parameter(torch.ones(out_features, 1))
         self.weight.requires_grad_(False)
         if bias:
             self.bias.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (R, out_features) of R regions with features ``x`` (R, in_features)."""
+        """Return the logits, (R, out_features), of R regions with the features ``x``, (R, in_features)."""
         return F.linear(x, self.weight * self.weight_scaler, self.bias)

@@ -46,18 +46,18 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         """
         for layer in list(self)[:-1]:
             x = layer(x)
-        logits = self.selected_logits(x, self._classes(instances, x))  # (R, 1, M, M)
+        logits = self.selected_logits(x, self._classes(instances, x))  # (regions, 1, height, width)
         if self.training:
             return {"loss_mask": mask_loss(logits, instances, self.vis_period) * self.loss_weight}
         mask_rcnn_inference(logits, instances)
         return instances
 
     def selected_logits(self, x, class_index):
-        """Return the mask logits of one category per region, ``predictor(x)[r, class_index[r]]`` for each region r.
+        """Return the mask logits of only one category per region, ``predictor(x)[r, class_index[r]]`` for region r.
 
         Args:
             x: features of R regions, (R, channels, M, M).
-            class_index: int64 (R,).
+            class_index: category of each region, int64 (R,).
 
         Returns:
             (R, 1, M, M).
@@ -66,13 +66,17 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         return logits + self.predictor.bias[class_index].view(-1, 1, 1, 1).to(logits.dtype)
 
     def _classes(self, instances, x):
-        """Return the category of each region, int64 (regions,), or 0 for class-agnostic masks.
+        """Return the category of each region, int64 (regions,), or zeros for class-agnostic masks.
 
         The category is the ground truth in training and the prediction at inference.
+
+        Args:
+            instances: one ``Instances`` for each image.
+            x: features of the regions, which define the number of regions and the device.
         """
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
-        if not self.training:  # no condition on the number of regions, because tracing would record only one branch
+        if not self.training:  # no branch on the number of regions: tracing would record only one of its cases
             return cat([i.pred_classes for i in instances], dim=0)
         classes = [i.gt_classes for i in instances if len(i)]
         return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)

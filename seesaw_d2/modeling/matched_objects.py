@@ -1,7 +1,4 @@
-"""Find the proposals that match the same ground-truth object.
-
-Shapes: N proposals of a batch, R proposals of an image.
-"""
+"""Find the proposals that match the same ground-truth object."""
 
 from collections.abc import Sequence
 
@@ -11,7 +8,10 @@ from torch import Tensor
 
 
 def matched_objects(proposals: Sequence[Instances]) -> Tensor:
-    """Return an object index in [0, N) for each of N proposals, int64. Proposals of one object have the same index.
+    """Return an int64 object index in [0, N) for each of N proposals of a batch.
+
+    Two proposals have the same index if they match the same ground-truth object. The index is the position of the first
+    proposal that matches the object. Indices of background proposals have no meaning.
 
     Detectron2 stores the matched box of each proposal, not the index of the matched object. Therefore two objects of an
     image with the same category and the same box count as one object.
@@ -28,7 +28,7 @@ def matched_objects(proposals: Sequence[Instances]) -> Tensor:
 
 
 def _first_rows(proposals: Instances) -> Tensor:
-    """Return, for each proposal of an image, the index of the first proposal that matches the same object, int64."""
+    """Return, for each proposal of an image, the int64 index of the first proposal that matches the same object."""
     labels = proposals.gt_classes
     if len(labels) == 0 or not proposals.has("gt_boxes"):  # no proposals, or only background proposals
         return torch.zeros_like(labels)

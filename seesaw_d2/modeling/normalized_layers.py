@@ -1,7 +1,4 @@
-"""Define normalized linear and convolutional layers (Seesaw Loss paper, sections 3.2 and 3.3).
-
-Shapes: R regions, D input features or channels, C categories, H x W positions.
-"""
+"""Define normalized linear and convolutional layers (Seesaw Loss paper, sections 3.2 and 3.3)."""
 
 from typing import Any
 
@@ -13,7 +10,14 @@ from seesaw_d2.losses.base import check_number
 
 
 class _Normalized(nn.Module):
-    """Base class of ``NormedLinear`` and ``NormedConv2d`` with their checks and the initialization of weights."""
+    """Base class of ``NormedLinear`` and ``NormedConv2d``. It checks their arguments and initializes their parameters.
+
+    Attributes:
+        weight, bias: parameters of the layer. ``bias`` is None for a layer without bias.
+        temperature: factor of the logits, > 0.
+        power: exponent of the norms, > 0.
+        eps: number > 0 that is added to the powers of the norms, to avoid a division by zero.
+    """
 
     weight: Tensor
     bias: Any
@@ -38,8 +42,8 @@ class NormedLinear(_Normalized, nn.Linear):
     """Linear layer with normalized weights and features, z = τ W̃ᵀ x̃ + b.
 
     Here w̃ = w / (‖w‖^power + eps) for the weights w of each logit, and x̃ = x / (‖x‖^power + eps) for the features x of
-    each region. In a plain classifier, frequent categories have weights with larger norms. With ``power`` 1, these
-    norms do not affect the logits.
+    each region. τ is the temperature. In a plain classifier, frequent categories have weights with larger norms. With
+    ``power`` 1, these norms do not affect the logits.
 
     Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py. The results equal those of the reference. Norms are
     computed in float32 or float64, so that the norms of half-precision features do not overflow.
@@ -70,7 +74,7 @@ class NormedLinear(_Normalized, nn.Linear):
         self._set_normalization(temperature, power, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (R, out_features) of R regions with features ``x`` (R, in_features)."""
+        """Return the logits, (R, out_features), of R regions with the features ``x``, (R, in_features)."""
         weight = _scaled(self.weight, self.weight, 1, self.power, self.eps)
         return F.linear(_scaled(x, x, -1, self.power, self.eps, self.temperature), weight, self.bias)
 
@@ -86,7 +90,9 @@ class NormedConv2d(_Normalized, nn.Conv2d):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding: as in ``nn.Conv2d``.
-        temperature, power, eps: as in ``NormedLinear``.
+        temperature: > 0, factor of the normalized features.
+        power: > 0, exponent of the norms. With 1, filters and features are normalized to unit vectors up to eps.
+        eps: > 0, added to the powers of the norms, to avoid a division by zero.
         norm_over_kernel: whether to normalize each filter as a single vector. If False, each filter is normalized over
             its channels, separately at each position of the kernel.
         kwargs: further arguments of ``nn.Conv2d``.
@@ -111,22 +117,25 @@ class NormedConv2d(_Normalized, nn.Conv2d):
         self.norm_over_kernel = norm_over_kernel
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits for features ``x`` (R, in_channels, height, width). Shapes are as in ``nn.Conv2d``."""
+        """Return the logits for the features ``x`` (R, in_channels, height, width) of R regions.
+
+        The result has the shape of the output of ``nn.Conv2d``.
+        """
         dims = (1, 2, 3) if self.norm_over_kernel else 1
         weight = _scaled(self.weight, self.weight, dims, self.power, self.eps)
         x = _scaled(x, x, 1, self.power, self.eps, self.temperature)
         return self._conv_forward(x, weight, self.bias)
 
     def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
-        """Return ``forward(x)[r, class_index[r]]`` of each region r. Apply only one of the filters to each region.
+        """Return ``forward(x)[r, class_index[r]]`` of each region r, but apply only one of the filters to each region.
 
-        Not computing the outputs of the other filters saves memory. Instead of normalizing a copy of the features, this
-        method divides the output at each position by the norm of the features, which gives the same result. If products
-        are computed in half precision, the features are normalized first to avoid an overflow.
+        This saves memory, because the outputs of the other filters are not computed. Instead of normalizing a copy of
+        the features, this method divides the output at each position by the norm of the features, which gives the same
+        result. If products are computed in half precision, the features are normalized first to avoid an overflow.
 
         Args:
             x: features of R regions, (R, in_channels, H, W).
-            class_index: (R,) int64 in [0, out_channels).
+            class_index: (R,) int64 in [0, out_channels), index of the filter for each region.
 
         Returns:
             (R, 1, H, W). The gradients of x, weight and bias equal those of ``forward`` followed by indexing.
@@ -156,8 +165,8 @@ def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
     """Apply a different 1 x 1 filter to each of R regions.
 
     Args:
-        x: features (R, D, H, W) with D channels.
-        filters: (R, D).
+        x: features of R regions, (R, D, H, W), with D channels and H x W positions.
+        filters: (R, D), the filter of each region.
 
     Returns:
         (R, 1, H, W).
@@ -166,7 +175,7 @@ def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
 
 
 def _multiplies_in_half(x: Tensor) -> bool:
-    """Return whether autocast or the dtype of ``x`` select float16 or bfloat16 for matrix products with ``x``."""
+    """Return whether matrix products with ``x`` are computed in float16 or bfloat16, due to autocast or its dtype."""
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     return torch.finfo(dtype).bits < 32
@@ -175,7 +184,16 @@ def _multiplies_in_half(x: Tensor) -> bool:
 def _scaled(
     values: Tensor, vectors: Tensor, dim: int | tuple[int, ...], power: float, eps: float, scale: float = 1.0
 ) -> Tensor:
-    """Return ``values`` * scale / (‖vectors‖^power + eps) in the dtype of ``values``, with norms over ``dim``."""
+    """Return ``values`` * scale / (‖vectors‖^power + eps) in the dtype of ``values``.
+
+    Args:
+        values: tensor to divide by the norms.
+        vectors: tensor whose norms are computed over ``dim``, often equal to ``values``. The norms are broadcast.
+        dim: dimension or dimensions of the norms.
+        power: exponent of the norms, > 0.
+        eps: > 0, avoids a division by zero.
+        scale: factor of the result, the temperature.
+    """
     wide = torch.promote_types(vectors.dtype, torch.float32)
     norm = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True, dtype=wide)
     if power != 1:

@@ -1,7 +1,4 @@
-"""Define RetinaNet and FCOS with any sigmoid loss of this package.
-
-Shapes: N images, R anchors of an image, C categories, L logits of the loss.
-"""
+"""Define the one-stage detectors RetinaNet and FCOS with any sigmoid loss of this package."""
 
 import functools
 from typing import Any, ClassVar
@@ -25,7 +22,8 @@ from seesaw_d2.modeling.statistics_provider import training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
 _NODE = "MODEL.RETINANET"
-# Config keys of Detectron2's focal loss. They have no effect, because CLS_LOSS replaces the focal loss.
+# Config keys of Detectron2's focal loss. ``sigmoid_loss`` requires their default values, because they have no effect:
+# CLS_LOSS replaces the focal loss.
 _REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}.PRIOR_PROB")
 
 
@@ -40,7 +38,8 @@ class SigmoidDetector(DenseDetector):
     activation (GOL). With background "class" (EQL v2), the head has an additional logit for each anchor.
 
     Buffers:
-        loss_normalizer: float64 scalar, the moving average, or 0 before the first step.
+        loss_normalizer: float64 scalar, the moving average of the number of foreground anchors, or 0 before the first
+            step.
     """
 
     task: ClassVar[str] = "one-stage detection"  # the trainer selects its checks by this name
@@ -49,10 +48,11 @@ class SigmoidDetector(DenseDetector):
 
     @configurable
     def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
-        """Replace the last classification layer of the detector by a layer with L logits for each anchor.
+        """Replace the last classification layer of the detector by a layer with the logits that ``cls_loss`` needs.
 
         Args:
-            cls_loss: sigmoid loss with background "implicit" (L = C) or "class" (L = C + 1).
+            cls_loss: sigmoid loss with background "implicit" (one logit per category for each anchor) or "class" (one
+                more logit for each anchor).
             kwargs: arguments of the detector.
 
         Raises:
@@ -67,7 +67,7 @@ class SigmoidDetector(DenseDetector):
             raise InvalidArgument("cls_loss", f"a loss with num_classes={self.num_classes}, as in the model", cls_loss)
         self.cls_loss = cls_loss
         example = torch.linspace(-4, 4, 9, device="cpu")
-        has_sigmoids = torch.equal(cls_loss.activation(example), example.sigmoid())  # False for the Gumbel activation
+        has_sigmoids = torch.equal(cls_loss.activation(example), example.sigmoid())  # False for Gumbel activations
         self._scores_are_sigmoids = has_sigmoids and cls_loss.background == "implicit"
         plain = self.head.cls_score
         anchors = plain.out_channels // self.num_classes
@@ -80,7 +80,14 @@ class SigmoidDetector(DenseDetector):
         self.register_buffer("loss_normalizer", torch.zeros((), dtype=torch.float64))
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
-        """Return the losses of Detectron2's detector, with ``cls_loss`` instead of the focal loss."""
+        """Return the losses of Detectron2's detector, with ``cls_loss`` instead of the focal loss.
+
+        Args:
+            anchors: anchors of each feature level.
+            pred_logits: for each feature level, logits (images, anchors, ``cls_loss.num_logits``).
+            gt_labels: for each image, the labels of all anchors. Anchors with negative labels are ignored.
+            others: further arguments of Detectron2's ``losses``, which do not affect the classification loss.
+        """
         # super().losses also computes the focal loss, which is discarded below. To save time, pass a single class.
         one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
         num_classes, self.num_classes = self.num_classes, 1
@@ -110,9 +117,10 @@ class SigmoidDetector(DenseDetector):
         return [logits, *others]
 
     def _foreground(self, logits: Tensor) -> Tensor:
-        """Convert the logits of the loss to one logit per category, whose sigmoid is the score of the loss.
+        """Convert the logits of the loss to one logit per category, whose sigmoid is the score of the category.
 
-        The shape changes from (images, anchors, logits) to (images, anchors, categories).
+        Detectron2 computes scores as sigmoids, but some losses define other scores. The shape changes from (images,
+        anchors, logits) to (images, anchors, categories).
         """
         scores = self.cls_loss.probabilities(logits.flatten(0, 1))[:, : self.num_classes]
         return torch.logit(scores).view(*logits.shape[:2], self.num_classes)
@@ -189,7 +197,7 @@ class LongTailFCOS(SigmoidDetector, FCOS):
 
 
 def _outside(empty: Instances) -> Instances:
-    """Return instances with a single object whose box lies outside of the image, so that no anchor matches the box."""
+    """Return the instances of an image without objects, plus one box outside the image, which no anchor matches."""
     found = Instances(empty.image_size)
     found.gt_boxes = Boxes(empty.gt_boxes.tensor.new_tensor([[-2.0, -2.0, -1.0, -1.0]]))
     found.gt_classes = empty.gt_classes.new_zeros(1)
@@ -202,7 +210,7 @@ def _group_norm(channels: int) -> nn.GroupNorm:
 
 
 def sigmoid_loss(cfg) -> ClassificationLoss:
-    """Build the loss of a one-stage detector.
+    """Build the sigmoid loss of a one-stage detector from MODEL.ROI_BOX_HEAD.CLS_LOSS.
 
     Raises:
         ConfigError: the loss does not use sigmoids, or a config key of Detectron2's focal loss has a non-default value.

@@ -1,6 +1,6 @@
 """Compute the gradient of RoIAlign with matrix products, for small feature maps on a CPU.
 
-Shapes: N images, C channels, H x W feature map, R regions, P x Q pooled grid.
+Shapes: C channels, feature maps of H x W positions, R regions, pooled grids of P x Q bins.
 """
 
 import torch
@@ -11,7 +11,8 @@ from torchvision.ops import roi_align
 
 from seesaw_d2.losses.precision import without_autocast
 
-# Largest height or width of a feature map for which matrix products are faster than torchvision's gradient.
+# Largest height or width of a feature map for which matrix products are faster than torchvision's gradient. Larger
+# feature maps use torchvision's gradient.
 LARGEST_SIDE = 64
 
 
@@ -43,7 +44,7 @@ class ProductROIAlign(ROIAlign):
 
 
 def with_product_gradients(model: nn.Module) -> None:
-    """Replace each ROIAlign in the ROIPoolers of ``model`` by a ProductROIAlign, in place."""
+    """Replace each ROIAlign in the ROIPoolers of ``model`` by a ProductROIAlign, in place, to train faster on a CPU."""
     for pooler in [each for each in model.modules() if isinstance(each, ROIPooler)]:
         for index, plain in enumerate(pooler.level_poolers):
             if type(plain) is ROIAlign:
@@ -72,7 +73,7 @@ def features_gradient(
 
     Args:
         grad: gradient of the output for R regions, (R, C, P, Q), with C channels and a pooled grid of P x Q.
-        rois: (R, 5), as in ``ProductROIAlign.forward``.
+        rois: (R, 5). Each row contains the index of the image, and x0, y0, x1, y1 in pixels of the input images.
         shape: shape of the features, (images, C, height, width).
         scale, sampling_ratio, aligned: as in ``ROIAlign``.
     """
@@ -87,8 +88,8 @@ def features_gradient(
     for image in range(shape[0]):
         own = (rois[:, 0] == image).nonzero().squeeze(1)
         if len(own):
-            rows = torch.matmul(grad[own], x[own].unsqueeze(1))  # (R', C, P, W)
-            rows = rows.transpose(0, 1).reshape(shape[1], -1, width)  # (C, R' P, W)
+            rows = torch.matmul(grad[own], x[own].unsqueeze(1))  # (regions of the image, channels, grid rows, width)
+            rows = rows.transpose(0, 1).reshape(shape[1], -1, width)  # (channels, regions x grid rows, width)
             result[image] = torch.matmul(y[own].reshape(-1, height).t(), rows)
     return result
 
@@ -96,18 +97,16 @@ def features_gradient(
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
     """Return the weights of RoIAlign's bilinear interpolation along one axis for R regions, (R, bins, length).
 
-    The weights are Y or X in ``ProductROIAlign``.
-
-    The value of a bin is the mean of equally spaced samples. Each sample is interpolated linearly between two positions
-    of the feature map. Samples up to 1 position outside the map are clamped to the edge. Samples farther outside have
-    the value 0.
+    The weight [r, b, i] is the contribution of position i of the feature map to bin b of region r. The value of a bin
+    is the mean of equally spaced samples. Each sample is interpolated linearly between two positions of the feature
+    map. Samples up to 1 position outside the map are clamped to the edge. Samples farther outside have the value 0.
 
     Args:
         start, size: (R,), start and size of each region along the axis, in units of feature map positions.
         bins: number of bins of the pooled grid along the axis.
         length: size of the feature map along the axis.
-        sampling_ratio: number of samples in a bin. If 0, a bin has ceil(size / bins) samples, so that an empty region
-            has no samples.
+        sampling_ratio: number of samples in a bin along the axis. If 0, a bin has ceil(size / bins) samples, so that an
+            empty region has no samples.
     """
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()
@@ -115,7 +114,7 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
     bin_index = torch.arange(bins, dtype=start.dtype, device=start.device).view(1, -1, 1)
     sample = torch.arange(most, dtype=start.dtype, device=start.device).view(1, 1, -1)
     start, per_bin, count = (each.view(-1, 1, 1) for each in (start, per_bin, count))
-    at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))  # (R, bins, samples)
+    at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))  # (regions, bins, samples)
     weight = ((at >= -1) & (at <= length) & (sample < count)).to(at.dtype) / count.clamp(min=1)
     at = at.clamp(min=0, max=length - 1)
     low = at.floor()

@@ -34,7 +34,7 @@ def global_mask_losses(
 
     Args:
         losses: losses of a mask head, averaged over the foreground proposals of this process.
-        labels: labels of the proposals of each image, (R_i,). Labels in [0, num_classes) are foreground.
+        labels: for each image, the labels of its proposals. Labels in [0, num_classes) are foreground.
         num_classes: number of categories.
     """
     count = sum(((each >= 0) & (each < num_classes)).sum() for each in labels)
@@ -42,11 +42,14 @@ def global_mask_losses(
 
 
 class GlobalMaskLosses:
-    """Mixin that applies ``global_mask_losses`` to the losses of a single mask head in Detectron2's ROI heads.
+    """Mixin for Detectron2's ROI heads that averages the mask loss over the foreground proposals of all processes.
+
+    ``global_mask_losses`` computes the average. The mixin supports heads with a single mask head.
 
     Raises:
         InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which does not use ``cls_loss``.
-        ValueError: in a call of ``forward``, ``check_call`` finds an unsupported base class.
+        ValueError: ``forward`` is called, and the heads have a base class of another project that is not supported, for
+            example TridentNet's heads.
     """
 
     def __init__(self, *args, **kwargs):
@@ -98,7 +101,8 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     proposals of all processes (see ``global_mask_losses``). Keypoint heads are unchanged.
     """
 
-    # Config keys of this project that this class reads. The suffix ".*" stands for all keys below a node.
+    # Config keys of this project that this class reads. The suffix ".*" stands for all keys below a node. train_net.py
+    # reads all keys. Other programs warn about keys that no class declares.
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod
@@ -134,7 +138,10 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
         return ret
 
     def forward(self, images, features, proposals, targets=None):
-        """Return the results of ``Res5ROIHeads.forward``. In training, apply ``global_mask_losses`` to the losses."""
+        """Return the results of ``Res5ROIHeads.forward``.
+
+        In training, the mask loss is an average over the foreground proposals of all processes.
+        """
         if not self.training:
             return super().forward(images, features, proposals, targets)
         self.check_call(proposals, targets)

@@ -1,4 +1,4 @@
-"""Define an RPN head for training from scratch."""
+"""Define a head of the region proposal network (RPN) for training from scratch."""
 
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY, StandardRPNHead
 from fvcore.nn.weight_init import c2_msra_fill

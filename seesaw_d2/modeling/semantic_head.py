@@ -1,7 +1,4 @@
-"""Define a semantic segmentation head for the classification losses of this package.
-
-Shapes: N images, C classes, H x W pixels of the images, h x w pixels of the feature maps.
-"""
+"""Define a semantic segmentation head for the classification losses of this package."""
 
 import math
 from typing import ClassVar
@@ -22,7 +19,7 @@ from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.normalized_layers import NormedConv2d
 from seesaw_d2.utils.distributed import share_of_mean
 
-CLASSIFIERS = ("NormedLinear", "Linear")
+CLASSIFIERS = ("NormedLinear", "Linear")  # supported values of the argument ``cls_predictor``
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -35,7 +32,7 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
 
     Args:
         input_shape, num_classes, conv_dims, kwargs: as in ``SemSegFPNHead``.
-        cls_loss: a loss with ``background="none"`` that takes maps.
+        cls_loss: a loss with ``background="none"`` whose attribute ``takes_maps`` is True.
         cls_predictor: "NormedLinear" for a 1 x 1 ``NormedConv2d``, or "Linear" for a 1 x 1 ``Conv2d``.
         temperature: > 0, temperature of the ``NormedConv2d``.
 
@@ -58,8 +55,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: float = 20.0,
         **kwargs,
     ):
-        # Pass input_shape by keyword. In a LazyConfig, input_shape is a DictConfig. Detectron2 would mistake a
-        # positional DictConfig for a config of the head.
+        # Pass input_shape by keyword. In a LazyConfig, input_shape is a DictConfig. If it were the first positional
+        # argument, Detectron2 would mistake it for a config of the head and call from_config.
         super().__init__(input_shape=input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
         if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
             expected = f'a loss with num_classes={num_classes}, background="none" and takes_maps=True'
@@ -91,7 +88,7 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
 
         Args:
             predictions: logits (images, classes, h, w), which this method upsamples to the size of the labels.
-            targets: labels (images, height, width).
+            targets: labels (images, height, width). Pixels with the label ``ignore_value`` are not labelled.
         """
         logits = F.interpolate(
             predictions.float(), scale_factor=self.common_stride, mode="bilinear", align_corners=False
@@ -104,8 +101,10 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
 def check_feature_maps(node, strides: dict[str, int]) -> None:
     """Raise ConfigError if MODEL.SEM_SEG_HEAD.IN_FEATURES or COMMON_STRIDE does not match the backbone.
 
+    IN_FEATURES must name outputs of the backbone, whose strides must be 1, 2, 4, ... times COMMON_STRIDE.
+
     Args:
-        node: MODEL.SEM_SEG_HEAD.
+        node: the config node MODEL.SEM_SEG_HEAD.
         strides: maps the name of each output of the backbone to its stride.
     """
     key, names = "MODEL.SEM_SEG_HEAD", node.IN_FEATURES
@@ -123,7 +122,10 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
 
 
 def check_semantic_config(cfg) -> None:
-    """Raise ConfigError if the config selects PointRend, or a loss or classifier that this head does not support."""
+    """Raise ConfigError if ``SeesawSemSegFPNHead`` does not support the loss or classifier.
+
+    Also raise ConfigError if the config selects PointRend's head, which supports only cross-entropy.
+    """
     check_program(cfg)
     if cfg.MODEL.SEM_SEG_HEAD.NAME == "PointRendSemSegHead":
         raise ConfigError(

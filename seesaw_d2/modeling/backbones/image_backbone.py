@@ -1,7 +1,4 @@
-"""Build backbones of image classifiers: networks of torchvision and timm, and networks for small images.
-
-Shapes: B images, D channels.
-"""
+"""Build backbones of image classifiers: networks of torchvision and timm, and networks for small images."""
 
 import importlib.util
 import math
@@ -18,14 +15,14 @@ from seesaw_d2.modeling.backbones.small_image_resnet import WIDTHS, small_image_
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import added_value, reads
 
-# Names of torchvision's residual networks.
+# Names of the residual networks of torchvision that MODEL.CLASSIFIER.BACKBONE can select.
 TORCHVISION = sorted(
     name
     for name in torchvision.models.list_models(module=torchvision.models)
     if name.startswith(("resnet", "resnext", "wide_resnet"))
 )
-# Convolutional networks for small images, without residual connections. Maps the name of a network to the width and
-# stride of each layer.
+# Convolutional networks for small images, without residual connections. Maps the name of a network to a pair for each
+# layer: the number of output channels and the stride.
 SMALL = {
     # 0.1 M parameters, for images of about 8 x 8 pixels.
     "tiny": ((32, 1), (64, 2), (128, 1)),
@@ -89,7 +86,7 @@ class ImageBackbone(Backbone):
 
 
 def check_image_backbone(name: str) -> None:
-    """Raise ConfigError if ``name`` is not a backbone, or if the backbone requires timm and timm is not installed."""
+    """Raise ConfigError if no backbone has this name, or if the backbone requires timm, which is not installed."""
     key = "MODEL.CLASSIFIER.BACKBONE"
     if not name.startswith(_TIMM):
         _check_known(key, name, NAMES, f"one of {', '.join(NAMES)}, or timm/ and the name of a timm model")
@@ -109,7 +106,10 @@ def _check_known(key: str, name: str, known, expected: str) -> None:
 
 
 def _plain(in_channels: int, layers: tuple[tuple[int, int], ...]) -> nn.Sequential:
-    """Build a 3 x 3 convolution with batch normalization and ReLU for each (width, stride) in ``layers``."""
+    """Build a sequence of 3 x 3 convolutions, each with batch normalization and ReLU.
+
+    ``layers`` contains the number of output channels and the stride of each convolution.
+    """
     convs = []
     for width, stride in layers:
         conv = Conv2d(

@@ -1,4 +1,4 @@
-"""Define a ResNet-FPN with fixed batch normalization statistics, as in MMDetection with ``norm_eval=True``."""
+"""Define a ResNet-FPN with fixed means and variances in batch normalization, as in MMDetection with ``norm_eval``."""
 
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.fpn import build_resnet_fpn_backbone
@@ -15,7 +15,7 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
     MMDetection's Seesaw Loss configs. In Detectron2's FrozenBatchNorm2d, weight and bias are fixed, too.
     """
 
-    # Version in state dicts. From a state dict with a lower version, FrozenBatchNorm2d would subtract eps from the
+    # Version in state dicts. A FrozenBatchNorm2d that loads a state dict with a lower version subtracts eps from the
     # variance.
     _version = 3
 
@@ -30,7 +30,7 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
 @BACKBONE_REGISTRY.register()
 @reads("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT")
 def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
-    """Build the backbone of ``build_resnet_fpn_backbone`` with fixed batch normalization statistics.
+    """Build Detectron2's ResNet-FPN backbone with fixed means and variances in batch normalization.
 
     Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the other stages, ``MODEL.RESNETS.NORM``
     determines whether the weight and bias of batch normalization are trained ("BN", with weight decay
@@ -51,7 +51,7 @@ def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
 
 
 def fix_statistics(module: nn.Module) -> None:
-    """Replace each ``nn.BatchNorm2d`` in ``module`` by a FixedStatisticsBatchNorm2d with the same state, in place."""
+    """Replace each ``nn.BatchNorm2d`` in ``module`` by a FixedStatisticsBatchNorm2d with the same values, in place."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:

@@ -1,17 +1,17 @@
 """Build residual networks for images of 32 x 32 pixels (He et al., CVPR 2016, section 4.2).
 
-Shapes: images (N, 3, H, W), features (N, 64, H / 4, W / 4).
+Shapes: N images of H x W pixels, (N, 3, H, W), and their features, (N, 64, H / 4, W / 4).
 """
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-WIDTHS = (16, 32, 64)
+WIDTHS = (16, 32, 64)  # number of channels of each of the three stages
 
 
 class ZeroPadShortcut(nn.Module):
-    """Shortcut connection without parameters ("option A" of the paper).
+    """Shortcut connection without parameters, for residual blocks ("option A" of He et al., CVPR 2016).
 
     The shortcut selects every ``stride``-th pixel in both directions. It adds ``channels`` channels of zeros, half of
     them before and half of them after the input channels.
@@ -26,7 +26,7 @@ class ZeroPadShortcut(nn.Module):
 
 
 def small_image_resnet(in_channels: int, blocks: int) -> nn.Sequential:
-    """Build a residual network of three stages with ``blocks`` residual blocks in each stage.
+    """Build a residual network for small images, with three stages and ``blocks`` residual blocks in each stage.
 
     With 5 blocks, the network is ResNet-32 without the last layer and has 0.46 million parameters. Weights are
     initialized with ``kaiming_normal_``, as in the reference implementation of LDAM (github kaidic/LDAM-DRW).

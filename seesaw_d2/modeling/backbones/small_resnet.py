@@ -1,6 +1,7 @@
 """Build a small residual network with FPN, for small images and for training on a CPU.
 
-Shapes: images (N, 3, H, W). The output of stage s = 0, 1, ... has shape (N, WIDTHS[s], H / 2^(s+2), W / 2^(s+2)).
+Shapes: N images of H x W pixels, (N, 3, H, W). The output of stage s = 0, 1, ... has MODEL.SMALL_RESNET.WIDTHS[s]
+channels and the size H / 2^(s+2) x W / 2^(s+2).
 """
 
 from itertools import pairwise
@@ -17,7 +18,7 @@ from seesaw_d2.utils.declared_keys import added_value, reads
 
 
 class SmallStem(CNNBlockBase):
-    """Stem of two 3 x 3 convolutions, each with stride 2.
+    """First layers of a residual network for small images: two 3 x 3 convolutions, each with stride 2.
 
     The stem of ResNet, a 7 x 7 convolution with pooling, would lose too many details of objects of about 30 x 30
     pixels.
@@ -44,8 +45,8 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
     """Build a residual network of basic blocks with an FPN on the stages ``MODEL.FPN.IN_FEATURES``.
 
     This function reads the config keys ``MODEL.SMALL_RESNET.*``, ``MODEL.FPN.*``, ``MODEL.BACKBONE.FREEZE_AT`` and
-    ``MODEL.RESNETS.NORM`` (to train from scratch, set "BN"). The stages are named res2, res3, ..., and the outputs of
-    the FPN are named p2, p3, ....
+    ``MODEL.RESNETS.NORM``. To train from scratch, set the last key to "BN". The stages are named res2, res3, ..., and
+    the outputs of the FPN are named p2, p3, ....
 
     Raises:
         ConfigError: a key has an invalid value.

@@ -1,4 +1,4 @@
-"""Rescale the class probabilities of a trained model to improve rare categories (post-hoc calibration)."""
+"""Rescale the class probabilities of a trained model, usually to favor rare categories (post-hoc calibration)."""
 
 from seesaw_d2.modeling.calibration.base import Calibration, scale_categories, scale_odds
 from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, build_calibration, calibration_for

@@ -1,4 +1,4 @@
-"""Scale class probabilities by a factor for each category.
+"""Calibrate class probabilities at inference by a factor for each category.
 
 Shapes: N proposals or images, C foreground categories, L classifier logits. Column C of a (N, C + 1) tensor is
 background.
@@ -38,28 +38,33 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
 
 
 def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
-    """Multiply the odds p / (1 - p) of the probabilities of each category by exp(``log_factors``).
+    """Multiply the odds p / (1 - p) of each probability p by the factor of its category. Return the new probabilities.
 
-    If the probabilities are sigmoids of logits, this is equivalent to adding ``log_factors`` to the logits.
+    If the probabilities are sigmoids of logits, the result is the same as after adding ``log_factors`` to the logits.
 
     Args:
         probs: (N, C), independent probabilities of C categories for N samples.
-        log_factors: (C,).
+        log_factors: (C,), logarithms of the factors.
+
+    Returns:
+        (N, C).
     """
     scaled = probs * log_factors.exp().to(probs.dtype)
     return scaled / (scaled + (1 - probs)).clamp(min=torch.finfo(probs.dtype).tiny)
 
 
 class Calibration(KeepsBufferTypes):
-    """Base class of the calibrations of detectors and image classifiers. A subclass computes ``log_factors``.
+    """Base class of calibrations, which change the scores of detectors and image classifiers at inference.
 
-    The argument ``background`` of the loss determines how the factors of the categories are applied:
+    A subclass computes a factor for each category, usually from the class counts. The argument ``background`` of the
+    loss determines how the factors are applied:
 
     - "objectness": multiply the softmax over the categories by the factors and normalize. P(background) does not
       change.
     - "class": multiply the softmax by the factors and normalize. P(background) changes unless ``keeps_background`` is
       True.
-    - "implicit": multiply the odds of each sigmoid by the factor. P(background) is 1 - max_j p_j (see ``SigmoidLoss``).
+    - "implicit": multiply the odds of each sigmoid by the factor. P(background) becomes 1 - max_j p_j, where p_j are
+      the new probabilities of the categories j.
     - "none": multiply a softmax by the factors and normalize, or multiply the odds of sigmoids by the factors.
 
     Args:
@@ -72,14 +77,14 @@ class Calibration(KeepsBufferTypes):
 
     log_factors: Tensor
 
-    # Whether P(background) does not change if background is a class of the softmax.
+    # Whether the calibration keeps the probability of background if background is a class of the softmax.
     keeps_background: ClassVar[bool] = False
-    # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION.
+    # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION, for example {"tau": "TAU"}.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Values that ``tools/calibrate.py`` tries for the first argument in ``config_keys``. A subclass that overrides
-    # ``tried`` can return other values.
+    # Values that ``tools/calibrate.py`` tries for the first argument in ``config_keys``. A subclass can override the
+    # method ``tried`` to select another argument or other values.
     grid: ClassVar[tuple[float, ...]] = ()
-    # Whether ``from_statistics`` needs class counts, and whether it needs fractal dimensions.
+    # Whether ``from_statistics`` needs class counts, and whether it needs the fractal dimensions of the box centers.
     needs_counts: ClassVar[bool] = True
     needs_dimensions: ClassVar[bool] = False
 
@@ -102,7 +107,12 @@ class Calibration(KeepsBufferTypes):
 
     @classmethod
     def from_statistics(cls, statistics: Any, **arguments: Any) -> "Calibration":
-        """Construct the calibration from ``CalibrationStatistics`` and values for the arguments in ``config_keys``."""
+        """Construct the calibration from statistics of the training set.
+
+        Args:
+            statistics: a ``CalibrationStatistics`` with class counts and fractal dimensions.
+            arguments: values for constructor arguments in ``config_keys``.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -123,7 +133,7 @@ class Calibration(KeepsBufferTypes):
 
         Args:
             loss: the loss of the model.
-            cls_predictor: name of the classifier, as in ``SeesawBoxPredictor``.
+            cls_predictor: name of the classifier, "NormedLinear", "Linear" or "LWSLinear".
         """
         inner = getattr(loss, "loss", loss)
         kinds = {"softmax": ("objectness", "class", "none"), "sigmoids": ("implicit", "none")}
@@ -145,11 +155,14 @@ class Calibration(KeepsBufferTypes):
         return InvalidArgument("calibration", f"a calibration that supports {model}", Description(cls.__name__), reason)
 
     def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
-        """Calibrate the logits of the classifier, before the loss computes probabilities from the logits."""
+        """Return calibrated logits, from which the loss computes probabilities. By default, return ``logits``.
+
+        ``classifier`` is the layer that computed the logits.
+        """
         return logits
 
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
-        """Calibrate the independent probabilities of sigmoids, (samples, categories)."""
+        """Return the calibrated probabilities of sigmoids, (samples, categories). By default, scale their odds."""
         return scale_odds(probs, self.log_factors)
 
 
@@ -161,7 +174,7 @@ def class_probabilities(
     Args:
         logits: (N, L), outputs of the classifier for N samples. ``loss`` defines L, for example C + 2 for C categories
             and an objectness branch.
-        loss: the loss that defines the probabilities.
+        loss: the loss, whose method ``probabilities`` converts logits to probabilities.
         calibration: the calibration, or None.
         classifier: the layer that computed the logits.
 
@@ -173,7 +186,8 @@ def class_probabilities(
     probs = loss.probabilities(calibration.adjust_logits(logits, classifier))
     if loss.background != "none":
         return calibration(probs, loss.background)
-    # Add a background column of zeros, and remove the column afterwards. The column does not change the other columns.
+    # A calibration requires a column for background. Add a column of zeros, which does not change the other columns.
+    # Remove it afterwards.
     sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
     padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
     return calibration(padded, "implicit" if sigmoids else "class")[:, :-1]

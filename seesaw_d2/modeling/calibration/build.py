@@ -1,4 +1,4 @@
-"""Define the registry of calibrations, and build calibrations."""
+"""Define the registry of calibrations, and build calibrations from configs or arguments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,8 +30,8 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
     Args:
         cfg: a config with this project's keys.
         loss: the loss of the model.
-        stage, num_stages: index of the cascade stage and number of stages. If COUNTS is a JSON file, these arguments
-            select the counts of the stage in the file.
+        stage, num_stages: index of the cascade stage, from 0, and number of stages. If the key COUNTS is a JSON file
+            with class counts for each stage, these arguments select the counts.
 
     Raises:
         ConfigError: a value is invalid, the class counts are unknown, or the calibration does not support the loss or
@@ -57,7 +57,7 @@ def check_calibration_config(cfg: Any) -> None:
 
 
 def calibration_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
-    """Return the class with the name MODEL.ROI_HEADS.CALIBRATION.NAME, which must not be empty.
+    """Return the calibration class that MODEL.ROI_HEADS.CALIBRATION.NAME names. The name must not be empty.
 
     Raises:
         ConfigError: the name is unknown, or the calibration does not support the loss or the classifier.

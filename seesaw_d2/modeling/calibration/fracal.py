@@ -1,6 +1,7 @@
-"""FRACAL (Alexandridis et al., Fractal Calibration for Long-tailed Object Detection, CVPR 2025).
+"""Define FRACAL, which calibrates scores by the frequency and the spatial distribution of each category.
 
-The reference implementation is github kostas1515/FRACAL.
+Source: Fractal Calibration for Long-tailed Object Detection (Alexandridis et al., CVPR 2025). The reference
+implementation is github kostas1515/FRACAL.
 
 Notation: C categories. p_c is the frequency of category c, the share of the training images that contain the category.
 D_c is the fractal dimension of the box centers of category c, a number in [1, 2]. λ is the exponent of D_c.
@@ -17,16 +18,17 @@ from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# With the link "smooth", FRACAL compares the data set to a uniform distribution, which has the same number n of images
-# or instances in each category. The numbers are those of the reference (see ``class_weights``).
+# With the link "smooth", FRACAL compares the data set to a uniform distribution, which has the same number of images or
+# instances in each category. These are the numbers, taken from the reference. ``class_weights`` uses them.
 _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 
 def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", frequency: str = "images") -> Tensor:
-    """Return the weight g(p_c) - g(1 / C) of each of C categories, where p = counts / total and g is the link function.
+    """Return the weight g(p_c) - g(1 / C) of each of C categories c, where g is the link function.
 
-    A category with the frequency 1 / C has the weight 0. The link "smooth" is a function of count and total instead of
-    p. With "smooth", g(n, C n) - 2 replaces g(1 / C), where n is a fixed number of samples per category.
+    p_c = counts / total is the frequency of the category. A category with the frequency 1 / C has the weight 0. The
+    link "smooth" is a function of count and total instead of p. With "smooth", g(n, C n) - 2 replaces g(1 / C), where n
+    is a fixed number of samples per category.
 
     As in the reference, "base10" uses decimal logarithms, although logits are natural logarithms. Image frequencies p_c
     do not sum to 1, because an image can contain several categories.
@@ -51,7 +53,7 @@ def fracal(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
     """Return the log factor w_c - λ log D_c of each category c, for a softmax over the categories.
 
     Args:
-        weights: ``class_weights`` w of the categories.
+        weights: weights w of the categories, computed by ``class_weights``.
         dimensions: fractal dimensions D of the categories, in [1, 2].
         lambda_: λ >= 0.
     """
@@ -59,16 +61,21 @@ def fracal(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
 
 
 def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
-    """Return the offset w_c - log10(C D_c^λ / Σ_j D_j^λ) of the logit of each of C categories, for sigmoids.
+    """Return the offset w_c - log10(C D_c^λ / Σ_j D_j^λ) of the logit of each of C categories c, for sigmoids.
 
-    Arguments are as in ``fracal``.
+    Args:
+        weights: weights w of the categories, computed by ``class_weights``.
+        dimensions: fractal dimensions D of the categories, in [1, 2].
+        lambda_: λ >= 0.
     """
     spread = dimensions.double() ** lambda_
     return weights - (spread / spread.sum()).log10() - math.log10(len(spread))
 
 
 def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Tensor:
-    """Return the ``class_weights`` of clamped counts, or zeros for the link "none".
+    """Return the ``class_weights`` of counts that are clamped so that the weights are finite, or zeros for "none".
+
+    The arguments are as in ``class_weights``. ``link`` can also be "none".
 
     Raises:
         InvalidArgument: a weight is not finite.
@@ -89,9 +96,9 @@ def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Te
 class FRACAL(Calibration):
     """Calibrate scores with the image frequency and the fractal dimension of each category.
 
-    With a softmax, exp(z_c) of each category is multiplied by exp(w_c) / D_c^λ, where z are the logits and w the
-    ``class_weights``. Background has factor 1. With sigmoids, the score is σ(z_c) σ(z_c + o_c), where o are the offsets
-    of ``fracal_sigmoid``.
+    With a softmax, exp(z_c) of each category c is multiplied by exp(w_c) / D_c^λ, where z_c is the logit and w_c the
+    weight from ``class_weights``, which is large for rare categories. Background has factor 1. With sigmoids, the score
+    is σ(z_c) σ(z_c + o_c), where o_c is the offset from ``fracal_sigmoid``.
 
     In the reference, a category in no image or in all images can have an infinite weight. This class clamps the count
     of a category from below to 1, except with "smooth". With "prob", "normit" and "gombit", this class also clamps the
@@ -145,7 +152,7 @@ class FRACAL(Calibration):
 
         Args:
             statistics: statistics of the training set.
-            frequency: whether p_c is the share of "images" or of "instances".
+            frequency: whether the frequency of a category is its share of the "images" or of the "instances".
             num_images: number of training images. If 0, ``statistics.num_images`` is used.
             arguments: further arguments of the constructor.
         """

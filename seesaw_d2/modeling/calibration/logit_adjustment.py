@@ -1,4 +1,7 @@
-"""Post-hoc logit adjustment (Menon et al., Long-tail Learning via Logit Adjustment, ICLR 2021)."""
+"""Define logit adjustment, which subtracts the log frequency of each category from its logit at inference.
+
+Source: Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021).
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -22,7 +25,7 @@ def logit_adjustment(instance_counts: Tensor, tau: float) -> Tensor:
 
 
 class LogitAdjustment(Calibration):
-    """Subtract τ log π_c from the logits (equation 9).
+    """Subtract τ log π_c from the logit of each category c at inference (equation 9).
 
     π_c is the share of the training instances that belong to category c. The paper classifies images without
     background. In a detector, the adjustment applies to P(category | foreground), so that P(background) does not

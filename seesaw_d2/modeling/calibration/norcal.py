@@ -1,8 +1,7 @@
-"""NorCal (Pan et al., On Model Calibration for Long-Tailed Object Detection, NeurIPS 2021).
+"""Define NorCal, which divides the probability of each category by a power of its number of training images.
 
-The reference implementation is github tydpan/NorCal.
-
-Shapes: N proposals, C categories, L >= C logits.
+Source: On Model Calibration for Long-Tailed Object Detection (Pan et al., NeurIPS 2021). The reference implementation
+is github tydpan/NorCal.
 """
 
 from collections.abc import Sequence
@@ -18,30 +17,30 @@ _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 
 
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
-    """Return the log factor log(n_c^-γ) of each category c, where n_c is its image count, and γ >= 0.
+    """Return the log factor log(n_c^-γ) of each category c, where n_c is its number of images, and ``gamma`` is γ >= 0.
 
-    This function clamps n to at least 1. In the reference, a category without images has an infinite score.
+    This function clamps n_c to at least 1. In the reference, a category without images has an infinite score.
     """
     return -gamma * image_counts.double().clamp(min=1).log()
 
 
 def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
-    """Return the log factor log((1 - β) / (1 - β^n_c)) of each category c, where n_c is its image count, β in (0, 1).
+    """Return the log factor log((1 - β) / (1 - β^n_c)) of each category c, where n_c is its number of images.
 
-    This function clamps n to at least 1.
+    This function clamps n_c to at least 1. ``beta`` is β in (0, 1).
     """
     return ((1 - beta) / (1 - beta ** image_counts.double().clamp(min=1))).log()
 
 
 class NorCal(Calibration):
-    """Divide the probability of each category by n_c^γ and normalize (equations 3 and 4).
+    """Divide the probability of each category c by n_c^γ and normalize (equations 3 and 4).
 
     n_c is the number of training images that contain category c. P(background) is not divided. The arguments
     ``factor``, ``scaled`` and ``normalize`` select variants that the paper compares.
 
-    If ``normalize`` is False, this class multiplies probabilities by the factors. The reference multiplies exp(z) of
-    the logits z in this case. The products can exceed 1, and they change if a constant is added to all logits of a
-    proposal.
+    If ``normalize`` is False, this class multiplies probabilities by the factors. In this case, the reference
+    multiplies exp(z) of the logits z. The products of the reference can exceed 1, and they change if a constant is
+    added to all logits of a proposal.
 
     Args:
         image_count: number of training images that contain each category.
@@ -102,7 +101,10 @@ class NorCal(Calibration):
         return torch.cat([categories, logits[:, num_classes:]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return the calibrated class probabilities. If the logits are already scaled, return ``probs``."""
+        """Return the calibrated class probabilities, in the shape of ``probs``.
+
+        If ``scaled`` is "logits", return ``probs``, because ``adjust_logits`` has already scaled the logits.
+        """
         if self.scaled == "logits":
             return probs
         if self.normalize:

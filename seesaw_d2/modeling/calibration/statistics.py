@@ -1,7 +1,4 @@
-"""Read the statistics of the training set that calibrations need, from the annotations or from a file.
-
-Shapes: C categories.
-"""
+"""Read the statistics of the training set that calibrations need, from the annotations or from a file."""
 
 import functools
 from collections.abc import Callable
@@ -21,8 +18,8 @@ from seesaw_d2.utils.category_names import Categories
 from seesaw_d2.utils.text_tables import read_results_table, read_rows
 
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
-# Columns of a CSV file with statistics. Only calibrations with ``needs_dimensions`` need fractal_dimension. The
-# optional column "name" contains the names of the categories.
+# Columns of a CSV file with statistics, which MODEL.ROI_HEADS.CALIBRATION.COUNTS can name. Only calibrations with
+# ``needs_dimensions`` need fractal_dimension. The optional column "name" contains the names of the categories.
 COLUMNS = ("category_id", "image_count", "instance_count", "fractal_dimension")
 
 
@@ -99,7 +96,9 @@ def calibration_statistics(
 
 
 def recorded_categories(source: str) -> Categories | None:
-    """Return the category names in a file of MODEL.ROI_HEADS.CALIBRATION.COUNTS, or None if it contains no names.
+    """Return the category names in a JSON or CSV file of class counts, or None if it contains no names.
+
+    ``source`` is the path, a value of MODEL.ROI_HEADS.CALIBRATION.COUNTS.
 
     Raises:
         ConfigError, DataError: the file cannot be read or has a wrong format.
@@ -114,7 +113,9 @@ def recorded_categories(source: str) -> Categories | None:
 
 
 def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> CalibrationStatistics:
-    """Return the statistics in a CSV file with one row per category. Sorted by category_id, row i is class i.
+    """Return the statistics in a CSV file with one row per category. Class i is row i after sorting by category_id.
+
+    ``calibration`` determines which columns are required. ``num_classes`` is the number of categories of the model.
 
     Raises:
         ConfigError: the file does not have ``num_classes`` different categories, or a fractal dimension is not in

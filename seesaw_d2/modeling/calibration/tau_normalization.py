@@ -1,4 +1,6 @@
-"""τ-normalization (Kang et al., Decoupling Representation and Classifier for Long-tailed Recognition, ICLR 2020).
+"""Define τ-normalization, which normalizes the weights of a linear classifier at inference.
+
+Source: Decoupling Representation and Classifier for Long-Tailed Recognition (Kang et al., ICLR 2020).
 
 Shapes: N proposals, D features, C categories, L >= C logits. The last L - C logits model background.
 """
@@ -13,7 +15,7 @@ from seesaw_d2.modeling.calibration.base import Calibration
 
 
 def row_scales(weight: Tensor, num_classes: int, tau: float) -> Tensor:
-    """Return ‖w_i‖^-τ for the weight vector w_i of each of C categories, float64 (C, 1). For w_i = 0, return 1.
+    """Return the factor ‖w_i‖^-τ for the weight vector w_i of each of C categories, float64 (C, 1), or 1 for w_i = 0.
 
     Args:
         weight: (L, D), weights of the classifier for L logits and D features. The first C rows belong to the
@@ -71,5 +73,5 @@ class TauNormalization(Calibration):
         return torch.cat([categories, logits[:, self.num_classes :]], dim=1)
 
     def forward(self, probs: Tensor, background: str) -> Tensor:
-        """Return ``probs``, because ``adjust_logits`` has already calibrated the logits."""
+        """Return ``probs`` unchanged, because ``adjust_logits`` has already calibrated the logits."""
         return probs

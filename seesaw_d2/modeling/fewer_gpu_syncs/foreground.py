@@ -1,7 +1,4 @@
-"""Sample proposals and select foreground proposals with one host-device synchronization per batch.
-
-Shapes: R proposals and M ground-truth objects of an image.
-"""
+"""Sample proposals and select foreground proposals with one host-device synchronization per batch."""
 
 from collections.abc import Sequence
 
@@ -19,7 +16,17 @@ from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
 
 @torch.no_grad()
 def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: Sequence[Instances]) -> list[Instances]:
-    """Label and sample the proposals of each image. The result equals ``heads.label_and_sample_proposals``."""
+    """Label and sample the proposals of each image, with the same result as ``heads.label_and_sample_proposals``.
+
+    Args:
+        heads: ROI heads, which define the matcher and the number of samples.
+        proposals: one ``Instances`` for each image, with the proposals.
+        targets: one ``Instances`` for each image, with the ground truth.
+
+    Returns:
+        the sampled proposals of each image, with the fields gt_classes and, if the image has objects, further ground
+        truth such as gt_boxes.
+    """
     if heads.proposal_append_gt:
         proposals = add_ground_truth_to_proposals(targets, proposals)
     pairs = list(zip(proposals, targets, strict=True))
@@ -50,10 +57,12 @@ def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: S
 
 
 def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) -> Tensor:
-    """Return the class of each proposal of an image, as ``ROIHeads._sample_proposals`` does. Ignored ones get class -1.
+    """Return the class of each proposal of an image, as ``ROIHeads._sample_proposals`` does.
+
+    The class is the class of the matched object, ``background``, or -1 for an ignored proposal.
 
     Args:
-        classes: classes of the objects in the image.
+        classes: classes of the ground-truth objects in the image.
         index: index of the object that Detectron2's ``Matcher`` assigned to each proposal.
         labels: label that the ``Matcher`` assigned to each proposal: 1 foreground, 0 background, -1 ignored.
         background: class of background proposals.
@@ -85,9 +94,13 @@ def foreground(proposals: Sequence[Instances], background: int) -> list[Instance
 
 
 def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence[Tensor]:
-    """Return ``indices``, one tensor per image. If ``targets`` contain polygons, copy them to the CPU in one transfer.
+    """Return ``indices``, copied to the CPU in one transfer if ``targets`` contain polygons.
 
-    Polygons are on the CPU, so that they can only be indexed there.
+    Polygon masks are always on the CPU, so the indices that select them must be there, too.
+
+    Args:
+        indices: for each image, indices of its ground-truth objects.
+        targets: one ``Instances`` for each image, with the ground truth.
     """
     fields = (value for each in targets for value in each.get_fields().values())
     if not any(isinstance(value, PolygonMasks) for value in fields):
@@ -96,5 +109,5 @@ def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence
 
 
 def select(value, index: Tensor, host: Tensor):
-    """Return ``value[index]``. Index polygons, which are on the CPU, by ``host``, a copy of ``index`` on the CPU."""
+    """Return ``value[index]``. Polygons are on the CPU, so index them by ``host``, a copy of ``index`` on the CPU."""
     return value[host if isinstance(value, PolygonMasks) else index]

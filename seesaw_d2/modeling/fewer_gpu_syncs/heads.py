@@ -15,7 +15,11 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
 class BatchedROIPooler(ROIPooler):
-    """``ROIPooler`` that counts the boxes of all levels with one host-device synchronization in training."""
+    """``ROIPooler`` with the same results, but only one host-device synchronization in training.
+
+    This synchronization reads the numbers of boxes in all feature levels. Detectron2's ``ROIPooler`` synchronizes once
+    per level.
+    """
 
     def forward(self, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
         plain = bool(box_lists) and all(type(each) is Boxes for each in box_lists)
@@ -40,10 +44,10 @@ _FASTER = {ROIPooler: BatchedROIPooler, MaskRCNNConvUpsampleHead: BatchedMaskHea
 
 
 class FewerWaits:
-    """Mixin for Detectron2's ROI heads with fewer host-device synchronizations in training.
+    """Mixin for Detectron2's ROI heads with fewer host-device synchronizations in training, but the same results.
 
-    With this mixin, sampling, pooling and mask losses synchronize once per batch. The mixin replaces only methods,
-    poolers and mask heads of Detectron2. Methods that another project overrides do not change.
+    With this mixin, sampling, pooling and mask losses synchronize about once each per batch. The mixin replaces only
+    methods, poolers and mask heads of Detectron2. Methods that another project overrides do not change.
     """
 
     def __init__(self, *args, **kwargs):
@@ -69,7 +73,10 @@ class FewerWaits:
 
 
 class FewerCascadeWaits(FewerWaits):
-    """``FewerWaits`` for cascades. In each stage, creating and matching proposals synchronize at most once each."""
+    """Mixin for Detectron2's ``CascadeROIHeads`` with fewer host-device synchronizations in training.
+
+    In each stage, creating proposals and matching them with the ground truth synchronize at most once each.
+    """
 
     def _create_proposals_from_boxes(self, boxes, image_sizes):
         original = super()._create_proposals_from_boxes

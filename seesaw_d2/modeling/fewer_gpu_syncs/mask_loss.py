@@ -15,7 +15,7 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
 class BatchedMaskHead(MaskRCNNConvUpsampleHead):
-    """``MaskRCNNConvUpsampleHead`` that computes its loss with the function ``mask_loss`` of this module."""
+    """``MaskRCNNConvUpsampleHead`` with the same loss, but fewer host-device synchronizations (see ``mask_loss``)."""
 
     def forward(self, x, instances):
         if not self.training:
@@ -24,7 +24,7 @@ class BatchedMaskHead(MaskRCNNConvUpsampleHead):
 
 
 def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Tensor:
-    """Return the loss of Detectron2's ``mask_rcnn_loss``, and log the same scalars.
+    """Return the loss of Detectron2's ``mask_rcnn_loss``, and log the same scalars, with fewer synchronizations.
 
     Args:
         logits: mask logits of R regions for C categories, (R, C, M, M), or (R, 1, M, M) for class-agnostic masks and
@@ -47,7 +47,10 @@ def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Te
 
 
 def mask_targets(instances: list[Instances], logits: Tensor) -> Tensor:
-    """Return the ground-truth masks of R regions, (R, M, M), with the size M x M and the device of the mask logits."""
+    """Return the ground-truth masks of R regions, (R, M, M), cropped to the regions.
+
+    ``logits``, the predicted masks, define the size M x M and the device.
+    """
     boxes = [each.proposal_boxes.tensor for each in instances]
     if any(isinstance(each.gt_masks, PolygonMasks) for each in instances):  # polygons are rasterized on the CPU
         boxes = list(torch.cat(boxes).cpu().split([len(each) for each in boxes]))

@@ -1,7 +1,4 @@
-"""Match boxes with ground truth and sample boxes with one host-device synchronization per batch.
-
-Shapes: M ground-truth boxes and N boxes (anchors or proposals) of an image.
-"""
+"""Match anchors or proposals with ground truth, and sample them with one host-device synchronization per batch."""
 
 from collections.abc import Sequence
 
@@ -11,18 +8,24 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Result of ``match``: the index of the matched object of each box, (N,), the label of each box, (N,), and a scalar bool
-# tensor, whether all overlaps are >= 0.
+# Result of ``match`` for N boxes of an image: the index of the matched ground-truth object of each box, (N,), the label
+# of each box (1 foreground, 0 background, -1 ignored), (N,), and a scalar bool tensor, whether all overlaps are >= 0.
 Match = tuple[Tensor, Tensor, Tensor]
 
 
 def match(matcher: Matcher, overlaps: Tensor) -> Match:
-    """Return the result of ``matcher(overlaps)`` for an image, and whether all overlaps are >= 0.
-
-    ``overlaps`` contains the IoU of each object (row) with each box (column).
+    """Match the boxes of an image with ground-truth objects, with the same result as ``matcher(overlaps)``.
 
     Detectron2's ``Matcher`` asserts for each image that all overlaps are >= 0. This assertion synchronizes host and
-    device. Instead, ``sample`` checks the third result of all images with one synchronization.
+    device. Instead, ``sample`` checks the third result of this function for all images with one synchronization.
+
+    Args:
+        matcher: Detectron2's ``Matcher``, which defines the thresholds.
+        overlaps: IoU of each object (row) with each box (column).
+
+    Returns:
+        tuple of the index of the matched object of each box, the label of each box, and a scalar bool tensor, whether
+        all overlaps are >= 0.
     """
     if type(matcher) is not Matcher or overlaps.numel() == 0:
         return *matcher(overlaps), torch.ones((), dtype=torch.bool, device=overlaps.device)
@@ -43,7 +46,7 @@ def sample(
 
     Args:
         labels: for each image, the labels of its boxes. Boxes with label -1 are ignored.
-        valid: the third result of ``match`` for each image.
+        valid: for each image, a scalar bool tensor, whether all overlaps are >= 0 (the third result of ``match``).
         num_samples, positive_fraction: as in ``subsample_labels``.
         background: label of background boxes, ``bg_label`` of ``subsample_labels``.
 

@@ -22,8 +22,9 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 class BatchedRPN(RPN):
     """Detectron2's ``RPN`` with fewer host-device synchronizations in training.
 
-    Parameters, results and errors are the same as in Detectron2. Each batch needs three synchronizations, for sampling,
-    losses and the check of the proposals, and one more per image for NMS. Detectron2's RPN needs about ten per image.
+    Parameters, results and errors are the same as in Detectron2. Each batch needs three synchronizations: for sampling,
+    for the losses and for the check of the proposals. Non-maximum suppression (NMS) needs one more per image.
+    Detectron2's RPN needs about ten synchronizations per image.
     """
 
     @torch.no_grad()
@@ -45,7 +46,7 @@ class BatchedRPN(RPN):
         return labels, boxes
 
     def losses(self, anchors, pred_objectness_logits, gt_labels, pred_anchor_deltas, gt_boxes):
-        labels = torch.stack(gt_labels).flatten()  # (B R,)
+        labels = torch.stack(gt_labels).flatten()  # labels of the anchors of all images
         images = len(gt_labels)
         counts = torch.stack([(labels == 1).sum(), (labels == 0).sum()]).double() / images
         put_scalars(["rpn/num_pos_anchors", "rpn/num_neg_anchors"], counts)
@@ -86,11 +87,11 @@ class BatchedRPN(RPN):
             return [self._suppress(*image, levels) for image in images]
 
     def _suppress(self, boxes, scores, large, count: int, size, levels) -> Instances:
-        """Return the proposals of an image after NMS of the boxes that are large enough.
+        """Return the proposals of an image: the large enough boxes that non-maximum suppression (NMS) keeps.
 
         Args:
             boxes, scores, levels: candidate boxes, their objectness logits, and their feature levels.
-            large: bool mask of the boxes that are large enough.
+            large: bool (boxes,), True for boxes whose sides are longer than ``min_box_size``.
             count: number of True elements in ``large``.
             size: (height, width) of the image.
         """
@@ -102,11 +103,11 @@ class BatchedRPN(RPN):
 
 
 def _candidates(proposals, logits, limit: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Select the boxes with the highest logits in each image and level. Concatenate the boxes of all levels.
+    """Select the boxes with the highest logits in each image and feature level. Concatenate the boxes of all levels.
 
     Args:
-        proposals: for each level l, decoded boxes of B images, (B, R_l, 4).
-        logits: for each level l, objectness logits (B, R_l).
+        proposals: for each feature level l, decoded boxes of R_l anchors in each of B images, (B, R_l, 4).
+        logits: for each feature level l, objectness logits (B, R_l).
         limit: largest number of boxes for each image and level.
 
     Returns:
