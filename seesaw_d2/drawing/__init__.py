@@ -1,1 +1,1 @@
-"""Draw detections and ground truth on images. Draw charts of sampling."""
+"""Draw detections and classifier predictions on images, and charts of how often training samples each category."""

@@ -1,4 +1,4 @@
-"""Draw a figure with the predictions of several image classifiers for the same images."""
+"""Draw a figure that compares the predictions of several image classifiers for the same images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ _PER_ROW, _INCHES = 8, 1.75
 
 @dataclass(frozen=True, eq=False)
 class AnsweredImage:
-    """Store an image, its true class and the predictions of several runs.
+    """Image with its true class, and with the classes that several trained classifiers (runs) predict.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB.
+        pixels: (H, W, 3) uint8, RGB image.
         label: name of the true class.
         training_images: number of training images of the true class.
-        answers: name of the class that each run predicts.
+        answers: for each run, the name of the predicted class.
     """
 
     pixels: np.ndarray
@@ -30,15 +30,16 @@ class AnsweredImage:
 
 
 def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str]) -> dict[str, list[int]]:
-    """Group images by the runs that predict the class of the image correctly.
+    """Group images by which of two classifiers predict the correct class.
 
     Args:
         labels: true class of each image.
-        first, last: class that the first and the last run predict for each image.
+        first: class that the first classifier predicts for each image.
+        last: class that the last classifier predicts for each image.
 
     Returns:
-        a dict from an outcome to the indices of images in ``labels``. The outcomes are "last" and "first" (only this
-        run is correct), "both" and "neither".
+        the indices of the images in four groups: "last" (only the last classifier is correct), "first" (only the first
+        is correct), "both" (both are correct) and "neither" (both are wrong).
     """
     right = [(a == label, b == label) for label, a, b in zip(labels, first, last, strict=True)]
     kinds = {"last": (False, True), "first": (True, False), "both": (True, True), "neither": (False, False)}
@@ -46,16 +47,17 @@ def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str])
 
 
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
-    """Choose about ``limit`` images, in proportion to the number of images of each outcome.
+    """Choose about ``limit`` images from several groups, in proportion to the sizes of the groups.
 
-    At least one image is chosen for each outcome that has images. The chosen images of an outcome are evenly spaced.
+    At least one image of each group is chosen, unless the group is empty. The chosen images of a group are evenly
+    spaced in its list.
 
     Args:
-        found: result of ``by_outcome``, a dict from an outcome to the indices of images.
-        limit: approximate number of images.
+        found: for each group, such as "only the first classifier is correct", the indices of its images.
+        limit: approximate number of images to choose.
 
     Returns:
-        a dict from each outcome to the indices of the chosen images.
+        for each group, the indices of the chosen images.
     """
     total = sum(map(len, found.values()))
     chosen = {}
@@ -67,14 +69,16 @@ def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, li
 
 @plain_text()
 def draw_answers(sections: Mapping[str, Sequence[AnsweredImage]], runs: Sequence[str], path) -> None:
-    """Draw a figure with images and the predictions of each run. Correct predictions are green, wrong ones are red.
+    """Draw images with the predictions of each run (trained classifier) below them, and save the figure.
+
+    Correct predictions are green, and wrong predictions are red.
 
     Args:
-        sections: dict from the title of a section of the figure to its images.
+        sections: images in each section of the figure. The keys are the titles of the sections.
         runs: names of the runs, in the order of ``AnsweredImage.answers``.
         path: path of the figure. The extension selects the file format.
     """
-    lines = []  # each line is a title or a list of up to _PER_ROW images
+    lines = []  # lines of the figure from top to bottom: a title, or up to _PER_ROW images
     for title, images in sections.items():
         lines += [title, *(images[i : i + _PER_ROW] for i in range(0, len(images), _PER_ROW))]
     heights = [0.16 if isinstance(line, str) else 1.0 for line in lines]

@@ -1,4 +1,4 @@
-"""Classify detections of an image as right, wrong or unjudged, and objects without a detection as missed."""
+"""Compare the detections of an image with the annotated objects, to draw right, wrong and missed objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +13,19 @@ RIGHT, WRONG, UNJUDGED, MISSED, TRUTH = "right", "wrong", "unjudged", "missed", 
 
 @dataclass(frozen=True)
 class Shown:
-    """Describe a detection or a ground-truth object to draw.
+    """Detection or ground-truth object to draw.
 
     Attributes:
         box: x0, y0, x1, y1 in pixels.
-        segmentation: polygons or run lengths in COCO's format, or None for a box without a mask.
-        category: contiguous category index.
-        verdict: RIGHT, WRONG or UNJUDGED for a detection. MISSED for an object without a detection, TRUTH for any
-            other ground-truth object.
+        segmentation: polygons or run-length mask in COCO's format, or None for a box without a mask.
+        category: index of the category, in [0, number of categories).
+        verdict: result of the comparison, for the colour of the drawing:
+
+            - RIGHT: detection that matches an object of its category.
+            - WRONG: detection that matches no object of its category.
+            - UNJUDGED: detection that LVIS does not evaluate, because not all objects of its category are annotated.
+            - MISSED: ground-truth object without a detection.
+            - TRUTH: any other ground-truth object.
     """
 
     box: Sequence[float]
@@ -30,20 +35,20 @@ class Shown:
 
 
 def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None) -> list[Shown]:
-    """Match detections with the objects of an image, and return both with verdicts.
+    """Match the detections of an image with the annotated objects, and set the verdict of each.
 
-    A detection is RIGHT if its IoU with an object of the same category is at least 0.5. Each object matches only one
-    detection, the one with the highest score. An object is MISSED if its IoU with each detection, of any category, is
-    below 0.5.
+    A detection is RIGHT if the IoU of its box with an object of the same category is at least 0.5. Each object matches
+    only one detection, the one with the highest score. Detections that match no object are WRONG or UNJUDGED. An object
+    is MISSED if its IoU with every detection, of any category, is below 0.5.
 
     Args:
         detections: detections in descending order of scores.
         truths: annotated objects of the image.
         judged: categories of which all objects in the image are annotated, or None for all categories. A detection of
-            another category that matches no object is UNJUDGED, because LVIS does not evaluate this detection.
+            another category that matches no object is UNJUDGED, because LVIS does not evaluate such a detection.
 
     Returns:
-        the detections with their verdicts, followed by the missed objects.
+        the detections with the new verdicts, followed by the objects that are MISSED. Other objects are not returned.
     """
     if not truths or not detections:
         verdicts = [_of_no_object(each, judged) for each in detections]

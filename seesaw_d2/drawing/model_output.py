@@ -1,4 +1,4 @@
-"""Draw the output of a model: masks, boxes, names, scores, and marks of the frequency groups."""
+"""Draw the detections of a model on an image: masks, boxes, category names, scores, and frequency groups."""
 
 import cv2
 import numpy as np
@@ -8,12 +8,12 @@ from detectron2.utils.visualizer import VisImage, Visualizer
 
 from seesaw_d2.drawing.plain_text import plain_text
 
-# Colours of rare, common and frequent categories, and of categories whose frequency group is unknown.
+# Colours of detections of rare, common and frequent categories, and of categories whose frequency group is unknown.
 COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
-# Marks after the names of rare, common and frequent categories.
+# Text after the names of rare, common and frequent categories, so that readers need not distinguish the colours.
 MARKS = (" ●R", " ○C", "")
-# Length of the longer side of a drawing, in pixels, that leaves enough space for labels. The help text of demo.py
-# contains this number.
+# Smaller images are enlarged until their longer side has this number of pixels, so that there is space for labels. If
+# you change it, also change the help text of demo.py in arguments.py.
 READABLE_SIZE = 512
 
 
@@ -29,17 +29,17 @@ def draw_instances(
     """Draw detections on an image.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
-        instances: output of a Detectron2 model, on the CPU.
-        names: C category names.
+        image: (H, W, 3) uint8, RGB image.
+        instances: output of a Detectron2 model for this image, on the CPU.
+        names: names of the C categories.
         groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent). The group selects the colour
-            and the mark of a detection. If None, all detections have the same colour and no mark.
+            and the text after the name. If None, all detections have the same colour.
         min_score: minimum score of drawn detections, in [0, 1].
         min_size: minimum length of the longer side of the drawing, in pixels. Smaller images are enlarged before
             drawing. The boxes and masks in ``instances`` stay unchanged.
 
     Returns:
-        (H, W, 3) uint8 RGB image with the detections. An enlarged drawing has the aspect ratio of the image.
+        the RGB image with the detections, (H, W, 3) uint8. If it is enlarged, it has the aspect ratio of ``image``.
     """
     image, shown = _enlarged(image, instances[instances.scores >= min_score], min_size)
     if not len(shown):
@@ -62,7 +62,17 @@ def draw_instances(
 
 
 def _enlarged(image: np.ndarray, instances: Instances, min_size: int) -> tuple[np.ndarray, Instances]:
-    """Return the image and a copy of the instances, enlarged until the longer side has at least ``min_size`` pixels."""
+    """Enlarge a small image and its detections, so that labels have enough space.
+
+    Args:
+        image: (H, W, 3) uint8, RGB image.
+        instances: detections in this image. They stay unchanged.
+        min_size: minimum length of the longer side of the result in pixels.
+
+    Returns:
+        the enlarged image, and a copy of the detections with enlarged boxes and masks. The arguments themselves if the
+        image is large enough.
+    """
     height, width = image.shape[:2]
     factor = min_size / max(height, width)
     if factor <= 1:
@@ -80,11 +90,11 @@ def _enlarged(image: np.ndarray, instances: Instances, min_size: int) -> tuple[n
 
 
 def _keep_labels_inside(output: VisImage) -> None:
-    """Move labels that extend over the border of the image into the image."""
+    """Move the text labels of a drawing that are partly outside of the image into the image."""
     renderer, pad = output.canvas.get_renderer(), 2
     for text in output.ax.texts:
-        (x, y), box = text.get_position(), text.get_window_extent(renderer)  # y of the box points upwards
+        (x, y), box = text.get_position(), text.get_window_extent(renderer)  # y of the box grows upwards
         left, top = box.x0 - pad, output.height - box.y1 - pad
         right, bottom = box.x1 + pad - output.width, pad - box.y0
-        # If the label does not fit, its beginning stays visible.
+        # If a label is longer than the image, keep its beginning visible.
         text.set_position((x - min(max(right, 0), left), y - min(max(bottom, 0), top)))

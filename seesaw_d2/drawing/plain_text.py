@@ -1,4 +1,4 @@
-"""Draw the text of Matplotlib figures literally, and mark the pictures of this project.
+"""Draw category names in Matplotlib figures without parsing formulas, and save figures with a mark of this project.
 
 By default, Matplotlib parses text between dollar signs as a formula, and raises an error if the formula is invalid.
 """
@@ -8,18 +8,21 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# Metadata of all PNG and JPEG files that this project draws. The programs of this project overwrite only pictures with
-# this text.
+# Text in the metadata of all PNG and JPEG files that this project draws. The programs of this project overwrite only
+# pictures with this text, so that no other picture of the user is lost.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 
 def plain_text() -> AbstractContextManager[None]:
-    """Return a context manager or decorator under which new figures draw text literally."""
+    """Return a context manager or decorator in which Matplotlib does not parse "$...$" in texts as a formula.
+
+    Names that contain dollar signs are then drawn as they are.
+    """
     return matplotlib.rc_context({"text.parse_math": False})
 
 
 def save_figure(figure: Figure, path, dpi: int) -> None:
-    """Write a figure to a file, and add PICTURE_MARK to PNG and JPEG files.
+    """Write a figure to a file. The metadata of PNG and JPEG files say that this project drew the figure.
 
     Args:
         figure: the figure.

@@ -18,10 +18,13 @@ COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
 
 @plain_text()
 def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> None:
-    """Draw three charts: images per category, repeat factor per category, and sampled instances per frequency group.
+    """Draw three charts of a training data set, and save the figure.
+
+    The charts show the number of images of each category, the repeat factor of each category, and the share of each
+    frequency group (rare, common, frequent) in the instances of an epoch.
 
     Args:
-        analysis: the sampling analysis of a data set.
+        analysis: numbers of images and instances per category, with and without repeat factor sampling.
         path: path of the figure. The extension selects the file format.
         title: title of the figure.
     """
@@ -32,7 +35,7 @@ def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> Non
     groups = analysis.groups[order]
     for group, (name, color) in enumerate(zip(GROUP_NAMES, COLORS, strict=True)):
         chosen = groups == group
-        images = np.maximum(analysis.statistics.image_count[order][chosen], 0.5)  # a logarithmic axis cannot show 0
+        images = np.maximum(analysis.statistics.image_count[order][chosen], 0.5)  # the logarithmic axis cannot show 0
         frequency.scatter(rank[chosen], images, s=6, color=color, label=f"{name} ({chosen.sum()})")
         factors.scatter(rank[chosen], analysis.category_factors[order][chosen], s=6, color=color)
     frequency.set(yscale="log", xlabel="category, by frequency", ylabel="training images")

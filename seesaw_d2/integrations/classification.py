@@ -1,6 +1,6 @@
-"""Use classification losses in training loops that call ``criterion(logits, targets)`` (PyTorch, timm).
+"""Use the losses of this package for image classification in loops that call ``criterion(logits, targets)``.
 
-Shapes: N images, C classes.
+PyTorch's examples and timm have such training loops. Shapes: N images, C classes.
 """
 
 import torch
@@ -14,20 +14,20 @@ from seesaw_d2.losses.soft_labels import soft_label_loss
 
 
 class Criterion(nn.Module):
-    """Wrap a loss of this package as a module with the interface of ``nn.CrossEntropyLoss``.
+    """Wrapper that gives a loss of this package the interface of ``nn.CrossEntropyLoss``, for image classification.
 
-    With ``CrossEntropyLoss`` of this package, or with ``SeesawLoss`` and p = q = 0, the result equals the result of
+    If the loss is ``CrossEntropyLoss`` of this package, or ``SeesawLoss`` with p = q = 0, the result equals that of
     ``nn.CrossEntropyLoss`` with the same arguments.
 
     Args:
-        loss: a loss with ``background="none"``.
+        loss: a loss for C classes without a background class (``background="none"``).
         weight: (C,) class weights, >= 0. As in PyTorch, the loss is divided by the sum of the weights of all images.
             With ``weight``, targets must be class indices.
-        label_smoothing: share of the uniform distribution in each target, in [0, 1). If ``label_smoothing`` is not 0,
-            ``loss`` must support soft labels (see ``soft_label_loss``).
+        label_smoothing: share of the uniform distribution in each target, in [0, 1). If it is not 0, ``loss`` must
+            support soft labels, as ``CrossEntropyLoss`` and ``SeesawLoss`` do.
 
     Raises:
-        ValueError: the loss models background, ``weight`` has a wrong shape, or ``weight`` is combined with
+        ValueError: the loss has a background class, ``weight`` has a wrong shape, or ``weight`` is combined with
             ``label_smoothing``.
     """
 
@@ -48,15 +48,17 @@ class Criterion(nn.Module):
         self.register_buffer("weight", weight, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of a batch, a scalar. In training mode, also update the statistics of the loss.
+        """Return the loss of a batch, a scalar tensor.
+
+        In training mode, also update the statistics of the loss, such as the class counts of ``SeesawLoss``.
 
         Args:
-            logits: (N, C).
+            logits: (N, C) for N images and C classes.
             targets: class indices, int64 (N,), or class probabilities, floats (N, C), for example from mixup.
 
         Raises:
-            ValueError: targets have a wrong shape, dtype or value, or targets are probabilities, but the module has a
-                ``weight`` or the loss does not support soft labels.
+            ValueError: ``targets`` has a wrong shape, dtype or value. Probabilities are also refused if the module has
+                a ``weight``, or if the loss does not support soft labels.
         """
         if not targets.is_floating_point():
             check_inputs(logits, targets, None, None, self.loss.num_classes)

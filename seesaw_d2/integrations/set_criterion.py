@@ -1,8 +1,8 @@
-"""Use classification losses in DETR, MaskFormer and models with a similar criterion. Detectron2 is not needed.
+"""Use the losses of this package in DETR, MaskFormer and models with a similar criterion, without Detectron2.
 
-A set criterion matches queries with ground-truth objects and computes a classification loss for all queries. Most
-queries have no object. The classifier is either a softmax over the categories and "no object" (DETR, MaskFormer,
-Mask2Former), or a sigmoid for each category (Deformable DETR, DINO, RF-DETR).
+These models have a set criterion: a module that matches queries with ground-truth objects, and computes a
+classification loss for all queries. Most queries have no object. The classifier is either a softmax over the categories
+and "no object" (DETR, MaskFormer, Mask2Former), or a sigmoid for each category (Deformable DETR, DINO, RF-DETR).
 
 Shapes: B images, Q queries, C categories, L logits of a query (C + 1 with a softmax, C with sigmoids). Label C stands
 for "no object".
@@ -25,13 +25,16 @@ Matches = Sequence[tuple[Tensor, Tensor]]  # for each image, the indices of matc
 
 
 def query_labels(labels: Sequence[Tensor], matches: Matches, num_queries: int, num_classes: int) -> Tensor:
-    """Return the labels of all queries, int64 (B, Q). Queries without an object have label C.
+    """Return the label of every query. A query without an object has the label C for "no object".
 
     Args:
-        labels: for each image, the categories of its objects, int64 in [0, C).
-        matches: for each image, the indices of matched queries and of their objects.
-        num_queries: number of queries Q.
+        labels: for each of B images, the categories of its objects, int64 in [0, C).
+        matches: for each image, the indices of the matched queries, and the indices of their objects in ``labels``.
+        num_queries: number of queries Q of an image.
         num_classes: number of categories C.
+
+    Returns:
+        the labels (B, Q), int64.
 
     Raises:
         ValueError: the label of an object is not in [0, C).
@@ -51,15 +54,19 @@ def query_loss(
     class_weights: Tensor | None = None,
     num_objects: float | Tensor | None = None,
 ) -> Tensor:
-    """Return the classification loss of all queries, a scalar. In training mode, also update the loss statistics.
+    """Return the classification loss of all queries of B images, a scalar tensor.
+
+    In training mode, also update the statistics of the loss, such as the class counts of ``SeesawLoss``.
 
     Args:
-        loss: a loss with background "class" for a softmax, or "implicit" for sigmoids.
-        logits: (B, Q, L).
-        labels: result of ``query_labels``, (B, Q).
+        loss: a loss for C categories, with ``background="class"`` for a softmax over the categories and "no object", or
+            ``background="implicit"`` for sigmoids.
+        logits: (B, Q, L) for Q queries per image. L is C + 1 with a softmax, and C with sigmoids.
+        labels: (B, Q) int64, label of each query in [0, C], where C stands for "no object".
         class_weights: (C + 1,) weights of the C categories, followed by the weight of "no object". The loss is divided
             by the sum of the weights of all queries, as in ``F.cross_entropy``.
-        num_objects: divisor of the loss if ``class_weights`` is None. Default: ``loss.default_avg_factor``.
+        num_objects: divisor of the loss if ``class_weights`` is None. If this argument is also None, use the default
+            divisor of ``loss``, usually the number of queries.
     """
     flat = labels.flatten()
     weights = None if class_weights is None else widen(class_weights)[flat]
@@ -68,15 +75,15 @@ def query_loss(
 
 
 def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> None:
-    """Raise ValueError if the loss does not fit a model.
+    """Raise ValueError if a model cannot be trained with a loss, because the model would compute other scores.
 
-    The loss must have the same number of logits as the model. The scores of the loss must be the softmax or the
-    sigmoids of the logits, because the model computes scores without the loss.
+    The loss must have the number of logits of the model. It must also define scores as the softmax or the sigmoids of
+    the logits, because the model computes its scores in this way.
 
     Args:
-        loss: the loss.
+        loss: the loss to check.
         num_classes: number of categories of the model.
-        softmax: True for a model with a softmax over the categories and "no object", False for a model with sigmoids.
+        softmax: True for a model with a softmax over the categories and "no object". False for a model with sigmoids.
     """
     background = "class" if softmax else "implicit"
     kind = 'a softmax over the categories and "no object"' if softmax else "sigmoids"
@@ -99,10 +106,13 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
 
 
 class LabelLoss:
-    """Mixin that replaces the classification loss of a set criterion by ``cls_loss``.
+    """Mixin that replaces the classification loss of a set criterion (the loss module of DETR-like models).
 
     The mixin must be the first base class. The names of the losses and the other outputs of the criterion, such as
     "class_error", do not change.
+
+    Attributes:
+        cls_loss: loss of this package that replaces the classification loss.
     """
 
     cls_loss: ClassificationLoss
@@ -134,12 +144,18 @@ def _empty(criterion: Any) -> nn.Module:
 
 @functools.cache
 def with_label_loss(criterion: Any) -> Any:
-    """Return a subclass of the class ``criterion`` with the mixin ``LabelLoss``."""
+    """Return a subclass of a criterion class, in which ``self.cls_loss`` replaces the classification loss.
+
+    Args:
+        criterion: class of a set criterion, such as DETR's ``SetCriterion``.
+    """
     return type(f"{criterion.__name__}WithLabelLoss", (LabelLoss, criterion), {"__module__": criterion.__module__})
 
 
 def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
-    """Replace the classification loss of a set criterion, in place, and return the criterion.
+    """Replace the classification loss of a set criterion (the loss module of a DETR-like model) by another loss.
+
+    The criterion is changed in place and returned.
 
     - DETR, MaskFormer and Mask2Former (the original repositories) have a softmax. The weight of "no object" does not
       change. ``CrossEntropyLoss``, and ``SeesawLoss`` with p = q = 0, give the original losses.
@@ -151,9 +167,9 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
         criterion: module with a method ``loss_labels(outputs, targets, indices, ...)``, which returns one loss, and an
             attribute ``num_classes`` or ``num_labels``. If the module has a buffer ``empty_weight``, the classifier is
             a softmax, otherwise sigmoids.
-        loss: a loss with background "class" for a softmax, or "implicit" for sigmoids. The loss becomes the submodule
-            ``cls_loss`` of the criterion. If the criterion is not a submodule of the model, save the criterion in
-            checkpoints too, because the loss can have statistics such as class counts.
+        loss: a loss with ``background="class"`` for a softmax, or ``background="implicit"`` for sigmoids. The loss
+            becomes the submodule ``cls_loss`` of the criterion. If the criterion is not a submodule of the model, save
+            the criterion in checkpoints too, because the loss can have statistics such as class counts.
 
     Raises:
         ValueError: ``criterion`` does not have this interface, or the loss does not fit the criterion.

@@ -1,4 +1,4 @@
-"""Use classification losses in torchvision's R-CNNs, RetinaNet and FCOS. Detectron2 is not needed.
+"""Use the losses of this package in torchvision's R-CNNs, RetinaNet and FCOS, without Detectron2.
 
 Shapes: N proposals, C foreground categories. In torchvision, label 0 is background, and labels 1 to C are categories.
 In a ``ClassificationLoss``, labels 0 to C - 1 are categories, and label C is background.
@@ -19,15 +19,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class LossPredictor(nn.Module):
-    """Predict classes and boxes like torchvision's ``FastRCNNPredictor``, for any ``ClassificationLoss``.
+    """Box predictor like torchvision's ``FastRCNNPredictor``, for any ``ClassificationLoss`` with C categories.
 
-    ``forward`` returns a tensor (N, C + 1) for the classes, background first, and the box deltas. In evaluation, the
-    tensor contains the logarithms of the scores. In training, the tensor is 0, and the module stores the logits, from
-    which ``losses`` computes the loss.
+    For N proposals, ``forward`` returns a tensor (N, C + 1) for background and the C categories, and the box deltas. In
+    evaluation, the tensor contains the logarithms of the scores. In training, the tensor is 0, and the module stores
+    the logits, from which ``losses`` computes the loss.
 
     Args:
-        in_features: number of input features.
-        loss: a loss that models background.
+        in_features: number of input features of the layer that predicts the logits.
+        loss: a loss with background, which means that ``loss.background`` is not "none".
         bbox_pred: torchvision's layer that predicts box deltas.
     """
 
@@ -53,7 +53,13 @@ class LossPredictor(nn.Module):
         return scores, self.bbox_pred(features)
 
     def losses(self, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses of the last forward pass for ``labels`` (N,). As in torchvision, label 0 is background.
+        """Return the classification losses of the N proposals in the last forward pass.
+
+        Args:
+            labels: (N,) int64. As in torchvision, 0 is background, and 1 to C are the categories.
+
+        Returns:
+            a dict of scalars, such as "loss_cls".
 
         Raises:
             ValueError: a label is not in [0, C].
@@ -66,7 +72,10 @@ class LossPredictor(nn.Module):
 
 
 class LossRoIHeads(RoIHeads):
-    """Replace the classification loss and the scores of torchvision's ``RoIHeads`` by those of a ``LossPredictor``."""
+    """torchvision's ``RoIHeads`` with the classification loss and the scores of a ``ClassificationLoss``.
+
+    The box predictor must be a ``LossPredictor``, which contains the loss.
+    """
 
     def select_training_samples(self, proposals, targets):
         samples = super().select_training_samples(proposals, targets)
@@ -84,8 +93,8 @@ class LossRoIHeads(RoIHeads):
     def postprocess_detections(self, class_logits, box_regression, proposals, image_shapes):
         """Return lists with the boxes, scores and labels of the detections in each image, as torchvision does.
 
-        torchvision applies a softmax to ``class_logits``. This would change the scores of losses whose scores do not
-        sum to 1, such as BAGS and losses of sigmoids. Here, ``class_logits`` are the logarithms of the scores.
+        Unlike torchvision, this method does not apply a softmax to ``class_logits``, which are already the logarithms
+        of the scores. A softmax would change scores that do not sum to 1, such as those of BAGS and of sigmoid losses.
         """
         counts = [len(each) for each in proposals]
         boxes = self.box_coder.decode(box_regression, proposals).split(counts)
@@ -93,12 +102,15 @@ class LossRoIHeads(RoIHeads):
         return tuple(map(list, zip(*(self._detections(*image) for image in images), strict=True)))
 
     def _detections(self, boxes: Tensor, scores: Tensor, image_shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the boxes, scores and labels of the detections in an image.
+        """Select the detections in an image: remove low scores, small boxes and duplicates (NMS).
 
         Args:
-            boxes: (N, C + 1, 4), box of each proposal and class.
-            scores: (N, C + 1), background first.
-            image_shape: height and width of the image.
+            boxes: (N, C + 1, 4), box of each of N proposals for background and each of C categories.
+            scores: (N, C + 1), score of each box. The first column is background.
+            image_shape: height and width of the image in pixels.
+
+        Returns:
+            the boxes (K, 4), scores (K,) and labels (K,) in [1, C] of the K detections, by descending score.
         """
         boxes = clip_boxes_to_image(boxes, image_shape)[:, 1:].flatten(0, 1)
         labels = torch.arange(1, scores.shape[1], device=scores.device).repeat(len(scores))
@@ -111,18 +123,22 @@ class LossRoIHeads(RoIHeads):
 
 
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
-    """Replace the classification loss of a torchvision detector, in place, and return the model.
+    """Replace the classification loss of a torchvision detector by a loss of this package.
 
-    An R-CNN gets a new classifier with random weights. Therefore, call this function before you create the optimizer.
-    The R-CNN then returns losses with the names of ``loss``, such as "loss_cls_classes" and "loss_cls_objectness",
-    instead of "loss_classifier". RetinaNet and FCOS keep the classifier and the name "classification". With
-    ``FocalLoss``, RetinaNet and FCOS return the same losses as in torchvision.
+    The model is changed in place and returned.
+
+    - An R-CNN gets a new classifier with random weights. Therefore, call this function before you create the optimizer.
+      The R-CNN then returns losses with the names of ``loss``, such as "loss_cls_classes" and "loss_cls_objectness",
+      instead of "loss_classifier".
+    - RetinaNet and FCOS keep the classifier and the name "classification" of the loss. With ``FocalLoss``, they return
+      the same losses as in torchvision.
 
     Args:
         model: a detector of ``torchvision.models.detection``: a RetinaNet, an FCOS, or an R-CNN whose
             ``roi_heads.box_predictor`` is a ``FastRCNNPredictor`` of C + 1 classes.
-        loss: for an R-CNN, a loss with ``num_classes=C`` that models background. For RetinaNet and FCOS, a loss with
-            ``background="implicit"`` and the number of classes of the model, which includes the unused label 0.
+        loss: for an R-CNN, a loss with ``num_classes=C`` and another ``background`` than "none". For RetinaNet and
+            FCOS, a loss with ``background="implicit"`` and the number of classes of the model, which includes the
+            unused label 0.
 
     Raises:
         ValueError: the model has other heads, or the loss does not fit the model.

@@ -1,4 +1,4 @@
-"""Implement ``integrations.torchvision.use_loss`` for RetinaNet and FCOS.
+"""Replace the classification loss of torchvision's one-stage detectors RetinaNet and FCOS.
 
 Shapes: B images, A anchors of an image, C classes. In these models, label 0 is an unused class. Background anchors have
 label C, for which the targets of all sigmoids are 0.
@@ -18,10 +18,13 @@ ONE_STAGE = (RetinaNet, FCOS)
 
 
 class RetinaNetHead(RetinaNetClassificationHead):
-    """Classification head of torchvision's RetinaNet with the loss ``cls_loss``.
+    """Classification head of torchvision's RetinaNet with another loss.
 
     As in torchvision, the loss of each image is divided by the number of foreground anchors of the image. The result is
     the mean over the images.
+
+    Attributes:
+        cls_loss: loss of this package that replaces the focal loss.
     """
 
     cls_loss: ClassificationLoss
@@ -38,9 +41,12 @@ class RetinaNetHead(RetinaNetClassificationHead):
 
 
 class FCOSLossHead(FCOSHead):
-    """Head of torchvision's FCOS with the classification loss ``cls_loss``.
+    """Head of torchvision's FCOS with another classification loss.
 
     As in torchvision, the loss is divided by the number of foreground anchors in all images.
+
+    Attributes:
+        cls_loss: loss of this package that replaces the focal loss.
     """
 
     cls_loss: ClassificationLoss
@@ -54,7 +60,15 @@ class FCOSLossHead(FCOSHead):
 
 
 def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
-    """Replace the classification loss of a RetinaNet or FCOS, in place, for ``integrations.torchvision.use_loss``."""
+    """Replace the classification loss of torchvision's RetinaNet or FCOS in place.
+
+    Args:
+        model: a RetinaNet or an FCOS.
+        loss: a loss with ``background="implicit"`` and the number of classes of the model.
+
+    Raises:
+        ValueError: the model has a head of another type, or the loss does not fit the model.
+    """
     head, changed = (model.head, FCOSLossHead)
     if isinstance(model, RetinaNet):
         head, changed = model.head.classification_head, RetinaNetHead
@@ -66,7 +80,16 @@ def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
 
 
 def _anchor_labels(targets, matched_idxs: list[Tensor], num_classes: int) -> Tensor:
-    """Return the labels of all anchors, (B, A). Anchors without a matched object have label C."""
+    """Return the label of each anchor. Anchors without a matched object have the label C for background.
+
+    Args:
+        targets: for each of B images, a dict with the "labels" of its objects, in [0, C).
+        matched_idxs: for each image, the index of the matched object of each of A anchors, or a negative number.
+        num_classes: number of classes C.
+
+    Returns:
+        the labels (B, A), int64.
+    """
     rows = [(matched >= 0).nonzero().squeeze(1) for matched in matched_idxs]
     matches = [(row, matched[row]) for row, matched in zip(rows, matched_idxs, strict=True)]
     return query_labels([each["labels"] for each in targets], matches, len(matched_idxs[0]), num_classes)

@@ -1,4 +1,7 @@
-"""Use classification losses in detectors and segmenters of Hugging Face transformers. Detectron2 is not needed."""
+"""Use the losses of this package in detection and segmentation models of Hugging Face transformers.
+
+Detectron2 is not needed.
+"""
 
 import types
 from collections.abc import Callable
@@ -12,7 +15,9 @@ from seesaw_d2.losses.base import ClassificationLoss
 
 Model = TypeVar("Model", bound=nn.Module)
 
-# Name of a loss function of transformers -> name of the criterion class that the function instantiates.
+# Supported loss functions of transformers, for models with a softmax and with sigmoids. The keys are the names of the
+# functions. The values are the names of the criterion classes that these functions create, and that LossFunction
+# replaces.
 _SOFTMAX = {"ForObjectDetectionLoss": "ImageLoss", "ForSegmentationLoss": "ImageLoss"}
 _SIGMOIDS = {
     "DeformableDetrForObjectDetectionLoss": "DeformableDetrImageLoss",
@@ -24,15 +29,15 @@ _CRITERIA = {**_SOFTMAX, **_SIGMOIDS}
 
 
 class LossFunction(nn.Module):
-    """Wrap a loss function of transformers, and replace its classification loss by ``cls_loss``.
+    """Loss function of transformers, in which a loss of this package replaces the classification loss.
 
-    In each call, the loss function looks up a criterion class by name in its global variables and creates an instance.
-    This module runs the code of the loss function with a copy of the global variables, in which the name refers to a
-    subclass with ``LabelLoss``. Other models still use the original class.
+    In each call, the original function looks up a criterion class by name in its global variables, and creates an
+    instance. This module runs the code of the function with a copy of the global variables. In the copy, the name
+    refers to a subclass that uses the new loss. Other models still use the original class.
 
     Args:
         function: a loss function such as ``DeformableDetrForObjectDetectionLoss``.
-        loss: a loss that fits the function, as ``set_criterion.check_fits`` checks.
+        loss: the new classification loss. It must have the number of logits of the model.
     """
 
     def __init__(self, function: Callable[..., Any], loss: ClassificationLoss):
@@ -52,12 +57,14 @@ class LossFunction(nn.Module):
 
 
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
-    """Replace the classification loss of a model of transformers, in place, and return the model.
+    """Replace the classification loss of a Hugging Face transformers model by a loss of this package.
 
-    - MaskFormer, Mask2Former, DETR, YOLOS and Table Transformer have a softmax and need a loss with background "class".
-      The weight of "no object" (``no_object_weight``, ``eos_coefficient``) does not change. ``CrossEntropyLoss``, and
-      ``SeesawLoss`` with p = q = 0, give the original losses.
-    - Deformable, Conditional, DAB-, LW- and RF-DETR have sigmoids and need a loss with background "implicit".
+    The model is changed in place and returned. The classifier of the model determines which losses are possible:
+
+    - MaskFormer, Mask2Former, DETR, YOLOS and Table Transformer have a softmax, and need a loss with
+      ``background="class"``. The weight of "no object" (``no_object_weight``, ``eos_coefficient``) does not change.
+      ``CrossEntropyLoss``, and ``SeesawLoss`` with p = q = 0, give the original losses.
+    - Deformable, Conditional, DAB-, LW- and RF-DETR have sigmoids, and need a loss with ``background="implicit"``.
       ``FocalLoss`` with the same α gives the original losses of the first three models. The original targets of LW-DETR
       and RF-DETR depend on the IoU of the box, whereas ``loss`` uses one-hot targets.
 

@@ -1,4 +1,4 @@
-"""Compute the masks and areas of annotations as pycocotools does, for evaluation on COCO and LVIS."""
+"""Compute the masks and areas of ground-truth annotations as pycocotools does, for evaluation on COCO and LVIS."""
 
 from typing import Any
 
@@ -7,26 +7,33 @@ from pycocotools import mask as mask_utils
 
 
 def has_unusable_polygons(segmentation: Any) -> bool:
-    """Return True if a segmentation contains a polygon with fewer than three points or an odd number of values."""
+    """Return True if a segmentation contains a polygon with fewer than three points or an odd number of coordinates.
+
+    Segmentations that are not lists, such as run-length masks, contain no polygons, and give False.
+    """
     if type(segmentation) is not list:
         return False
     return any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation)
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Convert a segmentation with unusable polygons to the mask that pycocotools uses in evaluation.
+    """Convert invalid polygons of a ground-truth object to a valid segmentation with the same mask.
 
-    pycocotools ignores polygons with fewer than three points. If a polygon has an odd number of values, pycocotools
-    ignores the last value. The converted segmentation gives the same mask in all programs.
+    pycocotools also accepts many invalid polygons: It ignores polygons with fewer than three points, and the last
+    coordinate of a polygon with an odd number of coordinates. Other programs may reject such polygons or decode them
+    differently. Every program decodes the converted segmentation to the mask that pycocotools uses in evaluation.
 
     Args:
-        segmentation: list of polygons.
+        segmentation: list of polygons [x, y, x, y, ...].
         size: height and width of the image in pixels.
 
     Returns:
-        the polygons with at least three points, each with an even number of values. If no polygon has three points, the
-        result is an empty run-length mask, or None if the first polygon has at most 4 values. For such a polygon,
-        pycocotools raises an error.
+        one of the following values:
+
+        - The polygons with at least three points, each without the odd last coordinate.
+        - An empty run-length mask, if no polygon has three points.
+        - None, if no polygon has three points and the first polygon has at most 4 coordinates. pycocotools raises an
+          error for such a segmentation and for an empty list.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:
@@ -38,7 +45,7 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
 
 
 def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
-    """Return the area of an annotation's mask in pixels or, if the mask is missing or empty, the area of the box.
+    """Return the number of pixels in an annotation's mask. If the mask is missing or empty, return the box's area.
 
     Args:
         annotation: an annotation with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.
@@ -59,19 +66,21 @@ def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
 
 
 def box_polygon(box: list[float]) -> list[list[float]]:
-    """Convert a box (x, y, width, height) to a segmentation with one polygon."""
+    """Convert a box (x, y, width, height) to a COCO segmentation: a list with one rectangular polygon."""
     x, y, width, height = box
     return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
 def is_odd_area(area: float, box: list[float]) -> bool:
-    """Return True if an annotated area does not fit the box, for example because the area is not in pixels.
+    """Return True if the "area" of an annotation is too large or too small for its box.
+
+    The usual reason is an area in another unit than pixels. Boxes smaller than 64 pixels always give False.
 
     Args:
         area: annotated area in pixels.
         box: x, y, width, height in pixels.
     """
     width, height = box[2:]
-    if width * height < 64:  # small masks are not compared, because rounding changes their areas too much
+    if width * height < 64:  # do not test small objects, because rounding changes their areas too much
         return False
     return area > 1.1 * (width + 2) * (height + 2) or area < max(width, height) / 8

@@ -1,8 +1,8 @@
 """Check the boxes and segmentations of an annotation file.
 
-A polygon is unusable if it has fewer than three points or an odd number of values. Training ignores unusable polygons,
-objects with only unusable polygons, and objects whose box has no area. A warning lists the ids of these annotations.
-Evaluation counts all objects, as the official evaluations of COCO and LVIS do.
+A polygon is unusable if it has fewer than three points or an odd number of coordinates. Training ignores unusable
+polygons, objects with only unusable polygons, and objects whose box has no area. A warning lists the ids of these
+annotations. Evaluation counts all objects, as the official evaluations of COCO and LVIS do.
 """
 
 import itertools
@@ -18,22 +18,25 @@ from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_arra
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Maximum absolute value of coordinates as a multiple of the image's longer side. With larger coordinates, rasterizing
-# polygons crashes or takes hours.
+# Boxes and polygons may have coordinates up to FAR times the longer side of the image. Larger coordinates are refused,
+# because rasterizing such a polygon crashes or takes hours.
 FAR = 10
 
 
 def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
-    """Check the boxes of annotations. Return the boxes, (N, 4) float64: x, y, width, height in pixels.
+    """Check the boxes of N annotations, and return the boxes as an array.
 
     Args:
-        annotations: entries of N annotations.
+        annotations: N annotations, each a dict with "id" and "bbox".
         sides: (N,) longer side of each annotation's image in pixels.
-        path: path of the file, for messages.
+        path: path of the annotation file, for messages.
+
+    Returns:
+        the boxes (N, 4), float64: x, y, width, height in pixels.
 
     Raises:
-        DataError: a box is missing, is not a list of four finite numbers, or has a coordinate too far from the image.
-            The limit is ``FAR`` times the longer side of the image.
+        DataError: a box is missing or is not a list of four finite numbers, or the absolute value of a number exceeds
+            ``FAR`` = 10 times the longer side of the image.
     """
     boxes = column(annotations, "annotations", "bbox", path)
     bad = [index for index, box in enumerate(boxes) if type(box) is not list or len(box) != 4]
@@ -53,13 +56,15 @@ def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: st
 
 
 class Segmentations(NamedTuple):
-    """Result of ``clean_segmentations`` for N annotations.
+    """Properties of the segmentations of N annotations, after unusable polygons were removed.
+
+    A polygon is unusable if it has fewer than three points or an odd number of coordinates.
 
     Attributes:
-        keep: (N,) bool, False if all polygons of the annotation were removed.
-        before: dict from the index of each annotation with removed polygons to the original segmentation.
-        extents: (N, 4) float64, x1, y1, x2, y2 of the box around each mask. NaN for crowds, for objects without a mask,
-            and for masks with removed polygons.
+        keep: (N,) bool. False if all polygons of the annotation were removed, so that training ignores the annotation.
+        before: the original segmentations of the annotations that lost polygons, by the index of the annotation.
+        extents: (N, 4) float64, x1, y1, x2, y2 of the box around each mask in pixels. NaN for crowds, for annotations
+            without a mask, and for annotations that lost polygons.
     """
 
     keep: np.ndarray
@@ -68,18 +73,19 @@ class Segmentations(NamedTuple):
 
 
 def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> Segmentations:
-    """Check the segmentations of annotations, and remove unusable polygons in place.
+    """Check the segmentations of N annotations, and remove unusable polygons from the annotations.
 
-    Objects whose segmentation is missing, null or empty are kept, because a model can be trained on the boxes.
+    A polygon is unusable if it has fewer than three points or an odd number of coordinates. Annotations whose
+    segmentation is missing, null or empty are kept, because a model can be trained on their boxes.
 
     Args:
-        annotations: entries of N annotations.
+        annotations: N annotations in COCO or LVIS format. This function changes their "segmentation" in place.
         sizes: (N, 2) int64, height and width of each annotation's image in pixels.
-        path: path of the file, for messages.
+        path: path of the annotation file, for messages.
 
     Raises:
-        DataError: a segmentation is neither a list of polygons nor a run-length mask of the image's size, or has a
-            coordinate too far from the image. The limit is ``FAR`` times the longer side of the image.
+        DataError: a segmentation is neither a list of polygons nor a run-length mask of the image's size, or the
+            absolute value of a coordinate exceeds ``FAR`` = 10 times the longer side of the image.
     """
     segmentations = [item.get("segmentation") for item in annotations]
     if wrong := _of_wrong_type(segmentations, sizes.tolist()) or _with_other_than_numbers(segmentations):
@@ -91,8 +97,8 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             "height x width."
         )
     before = {index: mask for index, mask in enumerate(segmentations) if has_unusable_polygons(mask)}
-    # Keep polygons with an odd number of values until their coordinates are checked, because evaluation uses these
-    # polygons (without the last value).
+    # Keep polygons with an odd number of coordinates until the coordinates are checked. Evaluation uses these polygons
+    # (without the last coordinate), and would crash with very large coordinates.
     for index, mask in before.items():
         segmentations[index] = [polygon for polygon in mask if len(polygon) >= 6]
     polygons = Polygons.of(segmentations)
@@ -113,7 +119,15 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
 
 
 def _of_wrong_type(segmentations: list, sizes: list[list[int]]) -> list[int]:
-    """Return the indices of segmentations that are neither lists of polygons nor valid run-length masks."""
+    """Find the segmentations that are neither a list of polygons nor a valid run-length mask.
+
+    Args:
+        segmentations: values of "segmentation" in the annotations. Missing, null and empty values are not reported.
+        sizes: height and width of each annotation's image in pixels.
+
+    Returns:
+        the sorted indices of these segmentations.
+    """
     wrong, others = [], []
     for index, value in enumerate(segmentations):
         if type(value) is not list:
@@ -125,10 +139,10 @@ def _of_wrong_type(segmentations: list, sizes: list[list[int]]) -> list[int]:
 
 
 def _with_other_than_numbers(segmentations: list) -> list[int]:
-    """Return the indices of segmentations with a coordinate that is not a number."""
+    """Return the indices of the segmentations with polygons that contain other values than numbers, such as strings."""
 
     def types(items: list) -> set[type]:
-        # Building this list first is twice as fast as nesting two chain.from_iterable calls.
+        # This list of all polygons makes the function twice as fast as two nested calls of chain.from_iterable.
         parts = [polygon for value in items if type(value) is list for polygon in value]
         return set(map(type, itertools.chain.from_iterable(parts)))
 
@@ -138,12 +152,12 @@ def _with_other_than_numbers(segmentations: list) -> list[int]:
 
 
 class Polygons(NamedTuple):
-    """All P polygons of N annotations.
+    """The P polygons of N annotations, concatenated in one array for fast checks.
 
     Attributes:
-        owners: (P,) index of the annotation that contains each polygon.
-        ends: (P,) end index of each polygon in ``coordinates``. A polygon starts where the previous polygon ends.
-        coordinates: concatenated coordinates x, y, x, y, ... of all polygons.
+        owners: (P,) index in [0, N) of the annotation that contains each polygon.
+        ends: (P,) end (exclusive) of each polygon in ``coordinates``. A polygon starts where the previous polygon ends.
+        coordinates: concatenated coordinates x, y, x, y, ... of all polygons in pixels.
     """
 
     owners: np.ndarray
@@ -152,23 +166,26 @@ class Polygons(NamedTuple):
 
     @classmethod
     def of(cls, segmentations: list) -> "Polygons":
-        """Collect the polygons of N segmentations. Segmentations of other types have no polygons."""
+        """Collect the polygons of N segmentations. Segmentations that are not lists of polygons are skipped."""
         lists = [value if type(value) is list else () for value in segmentations]
         parts = list(itertools.chain.from_iterable(lists))
         ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
         try:
             values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
-        except OverflowError:  # an integer exceeds the range of float64
+        except OverflowError:  # float() cannot convert integers above 1.8e308
             values = float_array(list(itertools.chain.from_iterable(parts)))
         return cls(np.repeat(np.arange(len(lists)), list(map(len, lists))), ends, values)
 
     def far(self, sizes: np.ndarray) -> np.ndarray:
-        """Return the indices of annotations with coordinates that are too far from the image.
+        """Find the annotations with a polygon that reaches too far outside of the image.
 
-        A coordinate is too far if its absolute value exceeds ``FAR`` times the longer side of the image.
+        This is the case if the absolute value of a coordinate exceeds ``FAR`` = 10 times the longer side of the image.
 
         Args:
-            sizes: (N, 2) height and width of each annotation's image in pixels.
+            sizes: (N, 2) height and width of the image of each of the N annotations, in pixels.
+
+        Returns:
+            the sorted indices of these annotations.
         """
         if not len(self.owners):
             return self.owners

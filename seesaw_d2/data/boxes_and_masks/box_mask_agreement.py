@@ -1,6 +1,6 @@
 """Warn about objects that training cannot use, and about boxes that do not fit their masks.
 
-Shapes: N is the number of objects. Extents are the boxes around the masks, (N, 4) float64: x1, y1, x2, y2 in pixels.
+Shapes: N is the number of objects. Extents are the boxes around the masks: x1, y1, x2, y2 in pixels, (N, 4) float64.
 """
 
 import logging
@@ -18,12 +18,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Disagreement:
-    """Objects whose boxes disagree with their masks.
+    """Objects whose annotated box differs from the box around their mask.
 
     Attributes:
-        ids: annotation ids of the objects.
-        causes: dict from a box convention (see ``count_readings``) to the number of objects whose boxes fit it.
-        example: text with the box of the first object, and the box around the mask of this object.
+        ids: annotation ids of these objects.
+        causes: for each possible cause, the number of these objects whose box fits the mask under this assumption.
+            Example of a key: "if they are read as x1, y1, x2, y2".
+        example: text with the annotated box of the first object, and the box around its mask.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -32,13 +33,13 @@ class Disagreement:
 
 
 def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, sizes: np.ndarray) -> Disagreement:
-    """Find the objects whose boxes disagree with their masks.
+    """Find the objects whose annotated box differs from the box around their mask by more than a tolerance.
 
     Args:
-        ids: (N,) ids of the annotations.
-        boxes: (N, 4) x, y, width, height of the boxes in pixels.
-        extents: (N, 4) x1, y1, x2, y2 of the boxes around the masks. Objects whose extents are NaN are not compared.
-        sizes: (N, 2) height and width of each object's image.
+        ids: (N,) annotation ids of the N objects.
+        boxes: (N, 4) annotated boxes: x, y, width, height in pixels.
+        extents: (N, 4) boxes around the masks: x1, y1, x2, y2 in pixels. Objects with NaN are not compared.
+        sizes: (N, 2) height and width of each object's image in pixels.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
     compared = np.flatnonzero(~np.isnan(extents[:, 0]))
@@ -56,11 +57,17 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
 
 
 def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
-    """Return the text of a warning about boxes that disagree with their masks, or "" if all boxes agree.
+    """Return the text of a warning about boxes that differ from the boxes around their masks.
+
+    If more than half of these boxes have the same possible cause, the text names the cause.
 
     Args:
-        parts: results of ``find_disagreement`` for the parts of a file.
+        parts: the objects with such boxes. A large annotation file is checked in several parts, with one
+            ``Disagreement`` for each part.
         total: number of annotations in the file.
+
+    Returns:
+        the text, or "" if there are no such boxes.
     """
     ids = [value for part in parts for value in part.ids]
     if not ids:
@@ -77,14 +84,17 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """Problems in a part of an annotation file that cause warnings instead of errors.
+    """Problems in N annotations of a file that cause warnings instead of errors.
+
+    A large annotation file is checked in several parts, with one ``Findings`` for each part.
 
     Attributes:
-        ids: (N,) ids of all annotations in this part.
+        ids: (N,) ids of all N annotations, with and without problems.
         without_area: ids of the annotations whose box has no area.
-        without_polygons: ids of the annotations with removed polygons.
-        lost: number of annotations all of whose polygons were removed.
-        disagreement: objects whose boxes disagree with their masks.
+        without_polygons: ids of the annotations that lost polygons, because the polygons had fewer than three points or
+            an odd number of coordinates.
+        lost: number of annotations that lost all their polygons.
+        disagreement: objects whose annotated box differs from the box around their mask.
     """
 
     ids: np.ndarray
@@ -95,11 +105,13 @@ class Findings:
 
 
 def warn_of(findings: Sequence[Findings], path: str) -> None:
-    """Log one warning for each kind of problem in an annotation file.
+    """Log the problems in an annotation file that are not errors.
+
+    Up to three warnings list the boxes without area, the removed polygons, and the boxes that do not fit their masks.
 
     Args:
-        findings: the problems in each part of the file.
-        path: path of the file.
+        findings: the problems in the annotations. Each item describes one part of the file.
+        path: path of the annotation file.
     """
     without_area = [value for part in findings for value in part.without_area]
     if without_area:

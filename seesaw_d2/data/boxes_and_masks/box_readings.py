@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The tolerance for the position of each side of a box is PIXELS plus SHARE times the width or height of the mask.
-# PIXELS allows for rounding, and for programs that include the last pixel in the width and height.
+# A box agrees with a mask if each side of the box is at most PIXELS + SHARE * (width or height of the mask) pixels away
+# from the same side of the box around the mask. PIXELS allows for rounding, and for programs that count the last pixel
+# in the width and height.
 PIXELS = 2.0
 SHARE = 0.05
 
@@ -31,18 +32,19 @@ def centred(boxes: np.ndarray) -> np.ndarray:
 
 
 def transposed(boxes: np.ndarray) -> np.ndarray:
-    """Exchange x and y in boxes or corners (..., 4)."""
+    """Exchange x and y of boxes (..., 4), so that for example (x, y, width, height) become (y, x, height, width)."""
     return boxes[..., [1, 0, 3, 2]]
 
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Boxes and masks of N objects.
+    """Annotated boxes and masks of N objects. All arrays are (N, 4) float64.
 
     Attributes:
-        boxes: boxes in the annotation file.
-        extents: corners of the boxes around the masks.
-        frames: width, height, width, height of the images.
+        boxes: four numbers of each box in the annotation file. Their convention and unit may be wrong.
+        extents: x1, y1, x2, y2 of the box around each mask in pixels.
+        frames: width, height, width, height of each object's image in pixels. Two copies of the size, so that a box
+            x1, y1, x2, y2 can be divided by it.
     """
 
     boxes: np.ndarray
@@ -50,13 +52,16 @@ class Objects:
     frames: np.ndarray
 
     def agree(self, corners: np.ndarray) -> np.ndarray:
-        """Return a bool array (N,), True for each box that agrees with the mask within the tolerance.
+        """Compare boxes with the boxes around the masks of the N objects.
 
-        Before the comparison, boxes and masks are clipped to the image, because some labelling tools clip only boxes or
-        only masks.
+        Both are first clipped to the image, because some labelling tools clip only boxes or only masks.
 
         Args:
-            corners: corners of the boxes. Boxes with NaN do not agree.
+            corners: (N, 4) x1, y1, x2, y2 of a box for each object in pixels. A box with NaN does not agree.
+
+        Returns:
+            a bool array (N,), True for each box whose four sides agree with the mask up to 2 pixels + 5 % of the mask's
+            width or height.
         """
         return _near(np.clip(corners, 0, self.frames), np.clip(self.extents, 0, self.frames))
 
@@ -65,13 +70,14 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Count, for each box convention, the objects whose boxes agree with their masks in this convention.
+    """Count how many boxes would fit their masks if the boxes followed another convention, such as x1, y1, x2, y2.
 
-    Objects with a mask of a few pixels are ignored, because almost any box near a small mask agrees within the
-    tolerance.
+    Objects with a mask of at most 4 x 4 pixels are ignored, because almost any box near a small mask agrees with it
+    within the tolerance.
 
     Returns:
-        a dict from the description of a convention to the number of objects.
+        for each convention, the number of objects whose box fits the mask. Example of a key: "if they are read as x1,
+        y1, x2, y2".
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
     with np.errstate(all="ignore"):  # division by zero gives NaN, and boxes with NaN do not agree
@@ -84,12 +90,15 @@ def _near(corners: np.ndarray, extents: np.ndarray) -> np.ndarray:
 
 
 def _turned(boxes: np.ndarray, before: np.ndarray, after: np.ndarray, quarters: int) -> np.ndarray:
-    """Rotate boxes together with their image. Return the corners of the rotated boxes.
+    """Rotate N boxes together with their images.
 
     Args:
-        boxes: boxes in the image before the rotation.
-        before, after: width, height, width, height of the image before and after the rotation.
-        quarters: angle of the rotation, in multiples of 90 degrees.
+        boxes: (N, 4) x, y, width, height of the boxes in the images before the rotation.
+        before, after: (N, 4) width, height, width, height of the images before and after the rotation.
+        quarters: angle of the rotation in multiples of 90 degrees.
+
+    Returns:
+        the rotated boxes (N, 4): x1, y1, x2, y2 in pixels.
     """
     x1, y1, x2, y2 = np.split(corners_of(boxes) / before, 4, axis=1)
     for _ in range(quarters):
@@ -118,21 +127,28 @@ _Reading = Callable[[Objects], np.ndarray]
 
 
 def _as(form: Callable[[np.ndarray], np.ndarray], unit: float | None = None) -> _Reading:
-    """Return a function that tests whether boxes follow a convention.
+    """Return a function that tests which objects have a box in a given convention, such as x1, y1, x2, y2 in percent.
 
     Args:
-        form: function that converts boxes in this convention to corners.
-        unit: width and height of the image in the unit of the boxes, such as 100 for percent. If None, the unit is
-            pixels.
+        form: function that converts boxes (N, 4) in this convention to x1, y1, x2, y2.
+        unit: width and height of the image in the unit of the boxes, such as 100 for percent. None for pixels.
+
+    Returns:
+        a function from N ``Objects`` to a bool array (N,), True if the converted box fits the mask.
     """
     return lambda objects: objects.agree(form(objects.boxes if unit is None else objects.boxes * objects.frames / unit))
 
 
 def _after_turns(*quarters: int) -> _Reading:
-    """Return a function that tests whether boxes refer to the image before a rotation.
+    """Return a function that tests which boxes fit their masks after a rotation of the image.
+
+    Such boxes refer to the stored image, and the masks refer to the image after the rotation by EXIF data.
 
     Args:
-        quarters: rotations to try, in multiples of 90 degrees.
+        quarters: angles to try, in multiples of 90 degrees.
+
+    Returns:
+        a function from N ``Objects`` to a bool array (N,), True if the box fits the mask after one of the rotations.
     """
 
     def reading(objects: Objects) -> np.ndarray:
@@ -155,16 +171,19 @@ def _mirrored(objects: Objects) -> np.ndarray:
 
 
 def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
-    """Return a function that tests whether boxes are correct, but masks follow a wrong convention.
+    """Return a function that tests which objects have a correct box, but a mask in a wrong convention.
 
     Args:
-        form: function that converts the extents of masks in the wrong convention to corners in pixels.
+        form: function that returns the corrected boxes around the masks of N objects, (N, 4): x1, y1, x2, y2 in pixels.
+
+    Returns:
+        a function from N ``Objects`` to a bool array (N,), True if the box fits the corrected mask.
     """
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# Maps each box convention to a function that returns a bool array (N,), True for each box that agrees with its mask in
-# this convention. The keys complete the sentence "13 of these boxes fit ...".
+# Possible causes of boxes that do not fit their masks. The keys complete the sentence "13 of these boxes fit ..." in a
+# warning. The values test N objects: they return a bool array (N,), True if the cause explains the box of the object.
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "if they are read as the box's centre, width, height": _as(centred),

@@ -1,4 +1,4 @@
-"""Compute extents, which are the boxes around masks.
+"""Compute the boxes around masks, which this project calls extents.
 
 Shapes: N is the number of objects, and P is the number of polygons. Extents are (N, 4) float64: x1, y1, x2, y2 in
 pixels.
@@ -12,13 +12,16 @@ from pycocotools import mask as mask_utils
 
 
 def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarray, count: int) -> np.ndarray:
-    """Return the extents of the polygons of each object, (N, 4). The extents of objects without polygons are NaN.
+    """Return the box around the P polygons of each of N objects.
 
     Args:
-        owners: (P,) int64, index of the object that contains each polygon. The indices are sorted.
-        ends: (P,) end index of each polygon in ``coordinates``.
+        owners: (P,) int64, index in [0, N) of the object that contains each polygon. The indices are sorted.
+        ends: (P,) end (exclusive) of each polygon in ``coordinates``.
         coordinates: concatenated coordinates x, y, x, y, ... of all polygons. Each polygon has at least one point.
         count: number of objects N.
+
+    Returns:
+        the boxes (N, 4), float64: x1, y1, x2, y2 in pixels. NaN for objects without polygons.
     """
     extents = np.full((count, 4), np.nan)
     if len(owners):
@@ -32,9 +35,12 @@ def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarra
 
 
 def run_length_extents(masks: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return the extents (N, 4) of N valid run-length masks. The extents of empty masks are 0.
+    """Return the box around each of N run-length masks, (N, 4) float64: x1, y1, x2, y2 in pixels.
 
-    The masks may be compressed or uncompressed.
+    The box of an empty mask is 0, 0, 0, 0.
+
+    Args:
+        masks: N valid masks in COCO's run-length encoding, compressed or uncompressed.
     """
     compressed = [
         mask_utils.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask for mask in masks

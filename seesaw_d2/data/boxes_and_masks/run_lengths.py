@@ -1,24 +1,28 @@
-"""Check and decode run-length masks. The checks are necessary, because pycocotools accepts invalid masks."""
+"""Check and decode masks in COCO's run-length encoding. pycocotools accepts invalid masks without an error."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-# Maximum number of base-32 digits of a run length. A number with more digits exceeds 2^34 pixels.
+# A compressed mask is invalid if an integer has more base-32 digits. Such an integer exceeds 2^34 pixels, and the sums
+# of run lengths could overflow.
 _DIGITS = 7
-_PART = 10_000  # number of compressed strings that are decoded at once, which bounds the memory
+_PART = 10_000  # maximum number of masks that count_pixels decodes at once, to limit the memory
 
 
 def valid_masks(values: Sequence[Any], sizes: Sequence[list[int]]) -> np.ndarray:
-    """Check N parsed JSON values. Return a bool array (N,), True for each valid run-length mask.
+    """Test whether each of N values is a valid run-length mask of its image.
 
-    A valid mask is a JSON object with ``size`` and ``counts``. The counts are run lengths >= 0 whose sum is the number
-    of pixels, either as a list of integers or as COCO's compressed string.
+    A valid mask is a dict with ``size``, which is the [height, width] of the image, and ``counts``. The counts are run
+    lengths >= 0 whose sum is the number of pixels, either as a list of integers or as COCO's compressed string.
 
     Args:
-        values: N parsed JSON values.
-        sizes: height and width of the image of each value in pixels.
+        values: N values of the field "segmentation", as parsed from JSON.
+        sizes: [height, width] of the image of each value in pixels.
+
+    Returns:
+        a bool array (N,), True for each valid mask.
     """
     valid, compressed = np.zeros(len(values), dtype=bool), []
     for index, (value, size) in enumerate(zip(values, sizes, strict=True)):
@@ -35,14 +39,17 @@ def valid_masks(values: Sequence[Any], sizes: Sequence[list[int]]) -> np.ndarray
 
 
 def decompress(counts: str) -> np.ndarray | None:
-    """Decode COCO's compressed string. Return the run lengths as an int64 array, or None if the string is invalid.
+    """Decode the compressed string ("counts") of a run-length mask in COCO format.
 
     The string encodes integers in digits of 5 bits, lowest digit first (``rleFrString`` in pycocotools' maskApi.c). The
     character code of a digit is 48 + digit. If another digit of the same integer follows, 32 is added to the code. The
     integer is negative if the highest bit of its last digit, 16, is set. The first three integers are run lengths. Each
     later integer is the difference between a run length and the run length two positions before.
+
+    Returns:
+        the run lengths as an int64 array, or None if the string is invalid.
     """
-    # Test isascii(), because encode() replaces other characters by "?", which is a valid digit.
+    # Refuse other characters than ASCII before encode(), which would replace them by "?", a valid digit.
     decoded = _integers(counts.encode("ascii", "replace")) if counts.isascii() else None
     if decoded is None:
         return None
@@ -53,20 +60,30 @@ def decompress(counts: str) -> np.ndarray | None:
 
 
 def count_pixels(counts: Sequence[bytes]) -> np.ndarray:
-    """Sum the run lengths in each of N compressed strings.
+    """Sum the run lengths of each of N compressed run-length masks in COCO format.
+
+    In a valid mask, this sum is the number of pixels of the image (height x width).
+
+    Args:
+        counts: the compressed string ("counts") of each mask.
 
     Returns:
-        the sums (N,) int64. The value of an invalid string, or of a string with a negative run length, is -1.
+        the sums (N,), int64. The sum is -1 if a string is invalid or contains a negative run length.
     """
     parts = [_count_part(counts[start : start + _PART]) for start in range(0, len(counts), _PART)]
     return np.concatenate(parts or [np.zeros(0, np.int64)])
 
 
 def _count_part(counts: Sequence[bytes]) -> np.ndarray:
-    """Return the result of ``count_pixels`` for at most ``_PART`` strings, which are decoded together."""
+    """Sum the run lengths of each compressed mask. Return -1 for invalid masks and negative run lengths.
+
+    All strings are joined and decoded at once, which is much faster than one by one. The caller limits their number to
+    ``_PART``, which bounds the memory.
+    """
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     decoded, last = _integers(b"".join(counts)), np.cumsum(lengths) - 1
-    # The strings are joined and decoded at once. If a string is empty or ends within an integer, decode each string.
+    # If a string is empty, invalid or ends within an integer, decode each string on its own. The joined string would
+    # give wrong integers.
     if not lengths.all() or decoded is None or not np.isin(last, decoded[1]).all():
         each = [decompress(text.decode("ascii", "replace")) for text in counts]
         return np.array([-1 if runs is None or runs.min() < 0 else runs.sum() for runs in each], np.int64)
@@ -75,7 +92,7 @@ def _count_part(counts: Sequence[bytes]) -> np.ndarray:
     sizes = np.diff(stops, prepend=0)
     starts = stops - sizes
     positions = np.arange(len(runs)) - np.repeat(starts, sizes)
-    for first in (1, 2):  # sum the differences at positions 1, 3, 5, ... and 2, 4, 6, ... of each string
+    for first in (1, 2):  # convert differences to run lengths: cumulative sums at positions 1, 3, ... and 2, 4, ...
         chosen = (positions >= first) & (positions % 2 == first % 2)
         differences, is_first = runs[chosen], positions[chosen] == first
         sums = np.cumsum(differences)
@@ -85,9 +102,10 @@ def _count_part(counts: Sequence[bytes]) -> np.ndarray:
 
 
 def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
-    """Decode the integers in a compressed string. ``decompress`` describes the code.
+    """Decode the integers in a compressed run-length string of COCO. ``decompress`` describes the encoding.
 
-    Return the integers, and the position of the last digit of each integer. Return None if the string is invalid.
+    Returns:
+        the integers, and the index of the last character of each integer in ``text``. None if the string is invalid.
     """
     codes = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
     if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
@@ -95,7 +113,7 @@ def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > _DIGITS:  # integers with fewer digits cannot overflow the sums of run lengths
+    if digits.max() > _DIGITS:  # sums of larger integers could overflow int64
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
     values = np.add.reduceat((codes & 31) << shifts, starts)

@@ -1,1 +1,1 @@
-"""Read, check, map and load image classification data sets, in which each image has one label."""
+"""Image classification data sets, in which each image has one label: reading, checks, mapper and data loaders."""

@@ -12,8 +12,9 @@ from seesaw_d2.utils.messages import first_few, reason, shown
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
-# Each key is the key of the labels in a data file. Each value contains the names of the training files, the names of
-# the test files, the name of the file with the class names, and the key of the class names in this file.
+# Files of CIFAR-10 (first line) and CIFAR-100. The keys of this dict are the keys of the labels in the pickled data
+# files. The values are: names of the training files, names of the test files, name of the file with the class names,
+# and key of the class names in this file.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
@@ -21,11 +22,14 @@ _LAYOUTS = {
 
 
 def read_cifar(folder: str, split: str) -> LabelledSet:
-    """Read CIFAR-10, or CIFAR-100 with fine labels. The array of the N images has the shape (N, 32, 32, 3).
+    """Read CIFAR-10, or CIFAR-100 with its 100 fine labels, from an extracted archive.
 
     Args:
         folder: folder ``cifar-10-batches-py`` or ``cifar-100-python``, extracted from the published archive.
-        split: "train" or "test".
+        split: "train" for the 50,000 training images, or "test" for the 10,000 test images.
+
+    Returns:
+        the N images as a uint8 array (N, 32, 32, 3), with their labels and the class names.
 
     Raises:
         DataError: a file is missing or invalid, or the folder contains both data sets.
@@ -44,7 +48,7 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
 
 
 def _label_key(folder: str) -> str:
-    """Return the key of the labels, which is "labels" for CIFAR-10 and "fine_labels" for CIFAR-100."""
+    """Return the key of the labels in the data files of a folder: "labels" (CIFAR-10) or "fine_labels" (CIFAR-100)."""
     found = [key for key, (*_, meta, _) in _LAYOUTS.items() if os.path.exists(os.path.join(folder, meta))]
     if len(found) == 1:
         return found[0]
@@ -77,9 +81,10 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
 
 
 def _integers(values: Any, largest: int) -> np.ndarray:
-    """Convert values to an array. Raise ValueError if a value is not an integer in [0, largest].
+    """Convert pixel values or labels to an array. Raise ValueError if a value is not an integer in [0, largest].
 
-    Without this check, a later cast would truncate fractions, and large numbers would overflow.
+    The caller casts the array to an integer type. Without this check, the cast would truncate fractions, and large
+    numbers would overflow.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= largest):
@@ -97,7 +102,7 @@ def _load(folder: str, name: str) -> dict[str, Any]:
             f"{path}: cannot open this file of CIFAR's Python version ({error.strerror or error})"
             f"{describe_near(near_files([path]))}"
         ) from None
-    except Exception as error:  # pickle raises errors of many types
+    except Exception as error:  # unpickling a damaged file can raise errors of many types
         raise DataError(
             f"{path}: cannot unpickle this file ({reason(error)}). Expected a file of CIFAR's Python version."
         ) from None

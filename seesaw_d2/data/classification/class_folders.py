@@ -17,7 +17,8 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Usual names of folders that contain one split of a data set, such as "train", "val2017", "test_set" and "fold1".
+# Usual names of folders that contain one split of a data set, such as "train", "val2017", "test_set" and "fold1". A
+# subfolder with such a name is probably not a class.
 _SPLIT = re.compile(
     r"(images?[-_ ])?(train(ing|val)?|val(id(ation)?)?|test(ing)?|dev|eval|fold(?=[-_ ]?\d))"
     r"([-_ ]?(set|images?|data|split))?[-_ ]?\d*",
@@ -28,16 +29,17 @@ _SPLIT = re.compile(
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     """Read labelled images from a folder with one subfolder per class.
 
-    The subfolder of a class may contain further subfolders. A warning lists the skipped files and folders by reason.
+    The name of a subfolder is the label of all images in this subfolder and its own subfolders. A warning lists the
+    skipped files and folders, such as hidden files and files that are not images.
 
     Args:
         path: path of the folder.
-        names: class names in the order of their indices. Each subfolder must have the name of a class. If None, use the
-            sorted names of all subfolders.
+        names: class names in the order of their indices. Each subfolder must have the name of a class. If None, the
+            classes are the sorted names of all subfolders.
 
     Raises:
-        DataError: a folder cannot be read, or the subfolders are missing, contain splits, or have names that are not
-            class names.
+        DataError: a folder cannot be read, the folder has no subfolders, a subfolder has a name that is not a class
+            name, or the subfolders are splits such as train and val instead of classes.
     """
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
@@ -71,15 +73,15 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
 
 
 def _check_splits(path: str, found: Sequence[str]) -> None:
-    """Check that the subfolders are classes instead of splits, such as train and val.
+    """Report subfolders that seem to be splits, such as train and val, although each subfolder should be a class.
 
-    A subfolder may be a split if it has the name of a split and contains further folders. If several subfolders or all
-    subfolders may be splits, raise DataError. If one subfolder may be a split, or if all subfolders have names of
-    splits, log a warning.
+    A subfolder seems to be a split if it has the name of a split and contains further folders. If several or all of the
+    subfolders seem to be splits, raise DataError. Log a warning if a single subfolder seems to be a split, or if all
+    subfolders have names of splits but contain no folders.
 
     Args:
         path: path of the folder.
-        found: names of the subfolders that are not in CLASSES.
+        found: names of the subfolders. Names that the config key CLASSES lists are left out, because these are classes.
     """
     splits = [name for name in found if _SPLIT.fullmatch(name)]
     above = [name for name in splits if _has_folders(os.path.join(path, name))]
@@ -97,14 +99,15 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
 
 
 def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> None:
-    """Report folders that are named like splits, such as ROOT/cat/train, inside the folders of classes.
+    """Report folders with names of splits inside the folders of classes, such as cat/train.
 
-    If the data has a single class, raise DataError. If it has several classes, log a warning.
+    If the data set has a single class, raise DataError, because this "class" is probably a folder of splits. If it has
+    several classes, log a warning, because the images of all splits are used.
 
     Args:
-        path: path of the folder.
+        path: path of the data set's folder, for messages.
         inner: paths of the folders with names of splits, relative to ``path``.
-        single: whether the folder contains only one class.
+        single: True if the data set has a single class.
     """
     if single:
         raise DataError(

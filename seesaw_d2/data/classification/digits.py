@@ -1,4 +1,4 @@
-"""Read the 1,797 handwritten digits that scikit-learn contains. This data set needs no download.
+"""Read the 1,797 images of handwritten digits that scikit-learn contains. This data set needs no download.
 
 The images have 8 x 8 pixels with 17 grey levels. The data set contains 174 to 183 images of each digit. Source: E.
 Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
@@ -10,14 +10,17 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import ConfigError
 
 TEST_PER_CLASS = 50
-_SPLIT_SEED = 0  # a constant, because the test images must not depend on SEED in DATASETS.REGISTER
+_SPLIT_SEED = 0  # not SEED of DATASETS.REGISTER, because all runs must use the same test images
 
 
 def read_digits(split: str) -> LabelledSet:
-    """Read the digits as N RGB images, a uint8 array (N, 8, 8, 3).
+    """Read one split of scikit-learn's handwritten digits. The classes are the digits 0 to 9.
 
     Args:
-        split: "test" for 50 images of each digit, or "train" for the other 1,297 images.
+        split: "test" for 50 randomly chosen images of each digit, or "train" for the other 1,297 images.
+
+    Returns:
+        the N images as a uint8 RGB array (N, 8, 8, 3), with their labels and the class names.
 
     Raises:
         ConfigError: scikit-learn is not installed.

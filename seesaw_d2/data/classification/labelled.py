@@ -1,4 +1,4 @@
-"""Store labelled images, and select long-tailed subsets.
+"""Store the images and labels of a classification data set, and select long-tailed subsets.
 
 Shapes: N is the number of images, and C is the number of classes.
 """
@@ -12,15 +12,15 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """Images with one label each. Every function that reads a classification data set returns a ``LabelledSet``.
+    """A classification data set: N images, each with one of C classes.
 
-    Either ``files`` or ``arrays`` contains the images.
+    Every function that reads a classification data set returns this type. The images are either files or arrays.
 
     Attributes:
         labels: (N,) int64, class index of each image in [0, C).
-        names: C class names.
-        files: paths of N image files. If None, the images are in ``arrays``.
-        arrays: (N, H, W, 3) uint8, RGB images. If None, the images are in ``files``.
+        names: the C class names.
+        files: paths of the N image files, or None if the images are in ``arrays``.
+        arrays: (N, H, W, 3) uint8, RGB images, or None if the images are in ``files``.
     """
 
     labels: np.ndarray
@@ -29,16 +29,19 @@ class LabelledSet:
     arrays: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "LabelledSet":
-        """Return the images at ``indices``, in the order of ``indices``."""
+        """Return the data set that contains only the images at ``indices``, in this order. The class names are kept."""
         files = None if self.files is None else [self.files[i] for i in indices]
         arrays = None if self.arrays is None else self.arrays[indices]
         return replace(self, labels=self.labels[indices], files=files, arrays=arrays)
 
     def to_dataset_dicts(self) -> list[dict[str, Any]]:
-        """Return N dataset dicts with the keys "image_id", "annotations", and either "file_name" or "array".
+        """Convert the images to Detectron2's dataset dicts.
 
-        Each image has a single annotation without a box. The category of this annotation is the label of the image.
-        Therefore the category statistics, frequency groups and samplers of detection also work for classification.
+        Each image has a single annotation without a box, whose "category_id" is the label of the image. Therefore the
+        category statistics, frequency groups and samplers of detection also work for classification.
+
+        Returns:
+            one dict per image, with the keys "image_id", "annotations", and either "file_name" or "array" (the pixels).
         """
         annotations = [[{"category_id": int(label)}] for label in self.labels]
         if self.files is not None:
@@ -49,18 +52,18 @@ class LabelledSet:
 
 
 def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledSet:
-    """Return a long-tailed subset, in which class i has N_i = N_max · imbalance^(-i / (C - 1)) images.
+    """Select a long-tailed subset, whose number of images per class decreases exponentially with the class index.
 
-    N_max is the number of images in the largest class of the complete set. N_i is rounded down, but is at least 1. A
-    class with fewer than N_i images keeps all images. Classes keep their indices, so class 0 becomes the most frequent
-    class.
+    Class i of the C classes keeps N_i = N_max · imbalance^(-i / (C - 1)) randomly chosen images. N_max is the number of
+    images in the largest class of the complete set. N_i is rounded down, but is at least 1. A class with fewer than N_i
+    images keeps all images. Classes keep their indices, so class 0 becomes the most frequent class.
 
     Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019, and Cao et al., NeurIPS 2019), with the rounding
     in the code of Cao et al.
 
     Args:
-        labelled: the complete set.
-        imbalance: ratio N_max / N_min of the largest to the smallest class, >= 1.
+        labelled: the complete data set.
+        imbalance: ratio of the largest to the smallest class of the subset, >= 1.
         seed: seed of the random choice of images in each class.
     """
     counts = np.bincount(labelled.labels, minlength=len(labelled.names))

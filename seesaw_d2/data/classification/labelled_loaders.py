@@ -1,4 +1,4 @@
-"""Build the training and test loaders of classification data sets."""
+"""Build the data loaders for training and evaluation on image classification data sets."""
 
 import itertools
 from typing import Any
@@ -21,29 +21,35 @@ _TEST_BATCH = 64
 def build_classification_train_loader(cfg: CfgNode):
     """Build the training loader of DATASETS.TRAIN, an infinite iterable of batches.
 
-    A batch is a list of results of ``ClassificationMapper``. The processes share the SOLVER.IMS_PER_BATCH images of a
-    batch equally. DATALOADER.SAMPLER_TRAIN, DATALOADER.NUM_WORKERS and DATALOADER.SKIP_BAD_IMAGES have the same meaning
-    as in detection.
+    A batch is a list of dicts with the keys "image", "label" and "image_id" (see ``ClassificationMapper``). In
+    distributed training, each process loads an equal share of the SOLVER.IMS_PER_BATCH images of a batch.
+    DATALOADER.SAMPLER_TRAIN, DATALOADER.NUM_WORKERS and DATALOADER.SKIP_BAD_IMAGES have the same meaning as in
+    detection.
 
     Raises:
         DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
             image that cannot be decoded.
     """
     records = load_labelled_records(cfg)
-    # The mapper scales all images to the same size. Therefore grouping by aspect ratio has no benefit.
+    # Batches need no images of similar aspect ratio, because the mapper scales all images to the same square size.
     mapper = ClassificationMapper(cfg, is_train=True)
     return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Build the test loader of a data set, with batches of 64 images. The processes share the images.
+    """Build the loader for the evaluation of a data set, which yields batches of 64 images in a fixed order.
 
-    If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
-    black images.
+    In a distributed evaluation, each process loads a part of the images. If DATALOADER.SKIP_BAD_IMAGES is True, missing
+    images are skipped, and images that cannot be decoded are replaced by black images.
+
+    Args:
+        cfg: the config.
+        name: name of the registered data set.
 
     Raises:
+        ConfigError: no data set with this name is registered.
         DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
-            image that cannot be decoded.
+            image that cannot be decoded, unless DATALOADER.SKIP_BAD_IMAGES is True.
     """
     check_registered(name, "DATASETS.TEST")
     records = without_missing_images(load_dataset(name), [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -59,7 +65,9 @@ def build_classification_test_loader(cfg: CfgNode, name: str):
 
 
 def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Return the concatenated dataset dicts of all data sets in DATASETS.TRAIN.
+    """Return the dataset dicts of all classification data sets in DATASETS.TRAIN as one list.
+
+    If DATALOADER.SKIP_BAD_IMAGES is True, the list does not contain images whose file is missing.
 
     Raises:
         DataError: a file of a data set is missing or invalid.

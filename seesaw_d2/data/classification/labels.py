@@ -1,7 +1,4 @@
-"""Parse the labels in files. A label is a class index or a class name.
-
-Shapes: C is the number of classes.
-"""
+"""Parse the labels in the files of classification data sets. A label is a class index or a class name."""
 
 import math
 import reprlib
@@ -14,12 +11,12 @@ from seesaw_d2.utils.messages import first_few
 
 
 def index_of_label(text: str, num_classes: int, where: str) -> int:
-    """Parse a label that is a class index in [0, C).
+    """Convert the text of a label, such as "17", to a class index.
 
     Args:
-        text: text of the label.
-        num_classes: number of classes C.
-        where: file and line of the label, for the message.
+        text: text of the label in the file.
+        num_classes: number of classes. The largest valid index is ``num_classes - 1``.
+        where: file and line of the label, for the error message.
 
     Raises:
         DataError: the label is out of range, or contains a character that is not a digit.
@@ -31,31 +28,33 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
 
 
 class LabelReader:
-    """Parser for the labels in a file that contains class names or class indices.
+    """Parser that converts the labels of one file to class indices. The file contains class names or class indices.
 
     Args:
-        names: C class names.
+        names: the class names, in the order of their indices.
     """
 
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Numeric names are compared by value, because spreadsheet programs change 01 and 1.0 to 1, and 1e1 to 10.
+        # Compare class names that are numbers by value, because spreadsheet programs change 01 and 1.0 to 1, and 1e1 to
+        # 10. If two names have the same value, the first name counts.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
-        # The first numeric label that is only a class name, and the first label that is only a class index.
+        # First label in the file that is a numeric class name but no class index, and first label that is a class index
+        # but no class name. A file with both is refused, because its numbers have no clear meaning.
         self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:
-        """Return the class index of a label.
+        """Return the class index of a label, which is a class name or a class index.
 
         Args:
-            text: text of the label.
-            where: file and line of the label, for the message.
+            text: text of the label in the file.
+            where: file and line of the label, for the error message.
 
         Raises:
-            DataError: the label is unknown or ambiguous, or the file mixes numeric class names and class indices. An
-                ambiguous label is the index of one class and the name of another class.
+            DataError: the label is neither a class name nor a class index, the label is the index of one class and the
+                name of another class, or the file mixes numeric class names and class indices.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):
@@ -93,14 +92,15 @@ def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ())
 
 
 def plain(name: str) -> str:
-    """Normalize a class name for comparisons: convert to lower case and Unicode form NFKC, and collapse spaces."""
+    """Normalize a class name: convert it to lower case and Unicode form NFKC, and replace several spaces by one."""
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
 def similar_names(names: Iterable[str]) -> list[str]:
-    """Find class names that differ only in case, spaces or Unicode form.
+    """Find class names that differ only in case, spaces or Unicode form, and are probably the same class.
 
-    Return a text for each group of similar names, such as "'cat' and 'Cat'".
+    Returns:
+        a text for each group of similar names, such as "'cat' and 'Cat'".
     """
     alike = defaultdict(list)
     for name in names:
@@ -113,7 +113,7 @@ def _integer(text: str) -> int | None:
 
 
 def _number(name: str) -> float | None:
-    """Return the number that a name represents, such as 10 for "1e1", or None if the name is not a finite number."""
+    """Convert a class name to a number, such as "1e1" to 10. Return None if the name is not a finite number."""
     try:
         value = float(unicodedata.normalize("NFKC", name))
     except ValueError:

@@ -1,7 +1,4 @@
-"""Read labelled images from lists, tables, and iNaturalist's annotation files.
-
-Shapes: C is the number of classes.
-"""
+"""Read labelled images from text files, CSV files and iNaturalist's annotation files."""
 
 import logging
 import os
@@ -29,11 +26,11 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     Args:
         path: path of the text file. The labels are class indices, even if the class names are numbers.
         images: folder of the images. The paths in the file are relative to this folder.
-        names: C class names.
+        names: the class names, in the order of their indices.
 
     Raises:
-        DataError: the file is missing or not text, a line lacks a path or label, a label is not in [0, C), or a path
-            leads outside of ``images``.
+        DataError: the file is missing or not text, a line lacks a path or label, a label is not the index of a class,
+            or a path leads outside of ``images``.
     """
     rows = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -49,11 +46,14 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     """Read labelled images from a CSV file with the columns ``path`` and ``label``.
 
-    A label is a class name or a class index (see ``LabelReader``). The arguments are as in ``read_list``.
+    Args:
+        path: path of the CSV file. Either all labels are class names, or all labels are class indices.
+        images: folder of the images. The paths in the file are relative to this folder.
+        names: the class names, in the order of their indices.
 
     Raises:
-        DataError: the file is missing or not text, a line has more or fewer fields than the header, a label is invalid,
-            or a path leads outside of ``images``.
+        DataError: the file is missing or not text, a line has more or fewer fields than the header, a label is neither
+            a class name nor a class index, or a path leads outside of ``images``.
     """
     read_label = LabelReader(names)
     rows = [(where, row["path"], read_label(row["label"], where)) for where, row in read_rows(path, ("path", "label"))]
@@ -63,8 +63,9 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_inaturalist(path: str, images: str) -> LabelledSet:
     """Read labelled images from an annotation file of iNaturalist 2018.
 
-    The file has the lists "images", "categories" and "annotations" as in COCO, but one annotation per image. The
-    classes are the categories, sorted by id. Images without an annotation are omitted with a warning.
+    The JSON file contains the lists "images", "categories" and "annotations" as in COCO, but an annotation has no box,
+    and each image has one annotation. The classes are the categories, sorted by id. Images without an annotation are
+    omitted with a warning.
 
     Args:
         path: path of the annotation file.
@@ -109,15 +110,17 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
 
 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
-    """Check the paths of the images in a list or table, and return the labelled images.
+    """Check the image paths of a data set, remove repeated images, and return the labelled images.
 
-    Entries with the same path and label are one image, which is important for the numbers of training images per class.
+    If a path occurs several times with the same label, only the first is kept. Otherwise repeated images would
+    increase the number of training images of their class.
 
     Args:
-        path: path of the list or table, for messages.
+        path: path of the file that lists the images, for messages.
         images: folder of the images.
-        names: C class names.
-        rows: a tuple for each image: position in the file (for messages), path of the image, class index.
+        names: the class names, in the order of their indices.
+        rows: a tuple for each image: position in the file (for messages), path of the image relative to ``images``,
+            class index.
 
     Raises:
         DataError: the path of an image leads outside of ``images``.
@@ -142,7 +145,9 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
 
 
 def read_names(path: str) -> tuple[str, ...]:
-    """Read a text file with one class name per line, sorted by class index. Empty lines at the end are ignored.
+    """Read a text file with the name of class 0 in the first line, of class 1 in the second line, and so on.
+
+    Empty lines at the end are ignored.
 
     Raises:
         DataError: the file cannot be read or is empty, a line before the last name is empty, or a name occurs twice.

@@ -1,4 +1,4 @@
-"""Map records of classification data sets to model inputs.
+"""Map the dataset dicts of classification data sets to model inputs.
 
 Shapes: S is the side length of the model's input images in pixels.
 """
@@ -17,20 +17,20 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.declared_keys import added_value
 
 CROPS = ("resized", "padded", "whole")
-_CENTRE = 0.875  # ratio of the centre crop to the shorter side of the scaled image in evaluation (224 / 256)
+_CENTRE = 0.875  # centre crop in evaluation / shorter side of the scaled image (224 / 256, as usual for ImageNet)
 
 
 class ClassificationMapper:
-    """Mapper from a record to a dict with "image" (uint8 tensor of shape (3, S, S)), "label" (int) and "image_id".
+    """Mapper that reads the image of a dataset dict, and crops and augments it for a classification model.
 
-    Images of all modes (greyscale, palette, CMYK, with transparency) are converted to RGB without transparency, and
-    rotated according to the EXIF data. The mapper raises an error for images with more than 8 bits per channel, because
-    Pillow would clip the pixel values.
+    Images of all Pillow modes (greyscale, palette, CMYK, with transparency) are converted to RGB without transparency,
+    and rotated according to the EXIF data. The mapper raises an error for images with more than 8 bits per channel,
+    because Pillow would clip the pixel values.
 
     Args:
         is_train: if True, crop, flip and jitter randomly. If False, use the deterministic crop of evaluation.
         size: side length S of the model's input images in pixels.
-        crop: kind of crop. For "padded" and "whole", images of another size are first scaled to S x S pixels.
+        crop: how to obtain S x S pixels. "padded" and "whole" first scale images of another size to S x S pixels.
 
             - "resized", as for ImageNet. Training: crop a random part of the image (8 to 100 % of the area) with a
               random aspect ratio, and scale the crop to S x S. Evaluation: scale the shorter side to S / 0.875 pixels,
@@ -38,10 +38,10 @@ class ClassificationMapper:
             - "padded", as for CIFAR. Training: pad the image with S / 8 zeros (rounded up) on each side, and crop S x S
               pixels at a random position. Evaluation: use the whole image.
             - "whole". Training and evaluation: use the whole image.
-        flip: whether to flip half of the training images horizontally.
+        flip: if True, flip each training image horizontally with probability 0.5.
         color_jitter: number in [0, 1). Brightness, contrast and saturation of training images are multiplied by random
             factors in [1 - color_jitter, 1 + color_jitter].
-        image_format: channel order, "RGB" or "BGR".
+        image_format: channel order of the model's input images, "RGB" or "BGR".
     """
 
     @configurable
@@ -67,7 +67,14 @@ class ClassificationMapper:
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the model inputs of a record.
+        """Return the model input for one image.
+
+        Args:
+            record: dataset dict with "image_id", "annotations", and either "file_name" or "array" (RGB pixels). The
+                "category_id" of the first annotation is the label.
+
+        Returns:
+            a dict with "image" (uint8 tensor of shape (3, S, S), S = ``size``), "label" (int) and "image_id".
 
         Raises:
             DataError: the image has more than 8 bits per channel.
@@ -80,7 +87,7 @@ class ClassificationMapper:
         return self._result(record, np.asarray(self.transform(image)))
 
     def blank(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the model inputs of a record, with a black image instead of the image of the record."""
+        """Return the model input for a dataset dict whose image cannot be read, with a black image instead."""
         return self._result(record, np.zeros((self.size, self.size, 3), dtype=np.uint8))
 
     def _result(self, record, image: np.ndarray) -> dict[str, Any]:
@@ -93,14 +100,20 @@ class ClassificationMapper:
 
 
 class BlankingClassificationMapper(BlankingMapper):
-    """Wrapper of a ``ClassificationMapper`` for evaluation that replaces unreadable images by black images."""
+    """Wrapper of a ``ClassificationMapper`` for evaluation that replaces unreadable images by black images.
+
+    Without such a wrapper, one unreadable image would end the evaluation.
+    """
 
     def _blank(self, record):
         return self.mapper.blank(record)
 
 
 def record_pixels(record: dict[str, Any]) -> np.ndarray:
-    """Return the image of a record as an RGB array (H, W, 3), uint8.
+    """Return the image of a dataset dict as a uint8 RGB array of shape (H, W, 3), without scaling or cropping.
+
+    Args:
+        record: dataset dict with the pixels in "array", or the path of the image file in "file_name".
 
     Raises:
         DataError: the image has more than 8 bits per channel.
@@ -111,7 +124,7 @@ def record_pixels(record: dict[str, Any]) -> np.ndarray:
 
 
 def read_rgb(path: str) -> Image.Image:
-    """Read an image file, rotate the image according to the EXIF data, and convert the image to RGB.
+    """Read an image file, rotate the image as its EXIF data require, and convert it to RGB.
 
     Raises:
         DataError: the image has more than 8 bits per channel.
@@ -128,7 +141,7 @@ def read_rgb(path: str) -> Image.Image:
 
 
 def check_input_config(cfg: CfgNode) -> None:
-    """Raise ConfigError if an INPUT key that ``ClassificationMapper`` reads has an invalid value."""
+    """Raise ConfigError if a config key that ``ClassificationMapper`` reads, such as INPUT.FORMAT, is invalid."""
     node = added_value(cfg, "INPUT.CLASSIFICATION")
     if node.SIZE < 1:
         raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected a number of pixels >= 1, found {node.SIZE}")
@@ -143,7 +156,7 @@ def check_input_config(cfg: CfgNode) -> None:
 
 
 class _ScaleTo:
-    """Transform that scales an image to ``size`` x ``size`` pixels."""
+    """Transform that scales a PIL image to ``size`` x ``size`` pixels, ignoring the aspect ratio."""
 
     def __init__(self, size: int):
         self.size = (size, size)

@@ -21,11 +21,11 @@ KEYS = ("images", "labels", "names")
 def read_arrays(path: str) -> LabelledSet:
     """Read labelled images from a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
 
-    The file contains three arrays:
+    The file contains three arrays for N images and C classes:
 
     - ``images``: uint8, (N, H, W) for greyscale images or (N, H, W, 3) for RGB images.
-    - ``labels``: integers in [0, C), (N,).
-    - ``names``: unique strings, (C,).
+    - ``labels``: integers in [0, C), (N,). The class indices of the images.
+    - ``names``: unique strings, (C,). The class names.
 
     Args:
         path: path of the file.
@@ -58,7 +58,7 @@ def read_arrays(path: str) -> LabelledSet:
             f"{wrong[0]}. {len(wrong)} of {len(labels)} labels are outside this range."
         )
     if images.ndim == 3:
-        # This view repeats the grey values without copying them.
+        # Repeat the grey values in three channels. A view needs no additional memory.
         images = np.broadcast_to(images[..., None], (*images.shape, 3))
     return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
 
@@ -86,6 +86,6 @@ def _load(path: str) -> dict[str, Any]:
                 return {key: file[key] for key in KEYS}
     except DataError:
         raise
-    except Exception as error:  # damaged archives raise errors of many types
+    except Exception as error:  # NumPy and zipfile raise errors of many types for damaged archives
         reason = shortened(f"{type(error).__name__}: {error}")
         raise DataError(f"{path}: cannot read this archive of numpy.savez ({reason})") from None

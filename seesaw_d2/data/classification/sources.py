@@ -1,4 +1,4 @@
-"""Define the sources of labelled images, and check the entries of DATASETS.REGISTER for classification."""
+"""Read image classification data sets that the config key DATASETS.REGISTER describes, and check their config."""
 
 import functools
 import hashlib
@@ -27,7 +27,7 @@ from seesaw_d2.utils.regular_files import irregular
 
 logger = logging.getLogger(__name__)
 
-# Maximum number of classes. Larger numbers are mistakes, and the class names would fill the memory.
+# Maximum number in the config key CLASSES. A larger number is a mistake, and its class names would fill the memory.
 MAX_CLASSES = 1_000_000
 _COMMON = ("NAME", "IMBALANCE", "SEED")
 EVALUATOR_TYPE = "classification"
@@ -35,17 +35,18 @@ EVALUATOR_TYPE = "classification"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Validated entry of DATASETS.REGISTER that describes a classification data set.
+    """Description of a classification data set: the validated values of one dict in the config list DATASETS.REGISTER.
 
     Attributes:
         name: name of the data set.
-        source: a key of ``SOURCES``.
-        path: absolute path of the file or folder to read, or the split for the source DIGITS.
+        source: type of the data set, a key of ``SOURCES`` such as "CSV" or "FOLDER".
+        path: absolute path of the file or folder to read. For the source DIGITS, the split "train" or "test".
         images: absolute path of the image folder, or "" for sources without the key IMAGES.
-        classes: number of classes, or absolute path of a file with the class names. If None, the source contains the
-            class names.
+        classes: number of classes, or absolute path of a file with the class names. None if the data set itself
+            contains the class names.
         split: "train" or "test", or "" for sources without the key SPLIT.
-        imbalance, seed: as in ``long_tailed``. If ``imbalance`` is 1, the entry describes the complete data set.
+        imbalance: ratio of the largest to the smallest class in a long-tailed subset. If 1, use the complete data set.
+        seed: seed of the random choice of images for the long-tailed subset.
     """
 
     name: str
@@ -58,7 +59,7 @@ class LabelledImages:
     seed: int = 0
 
     def load(self) -> list[dict[str, Any]]:
-        """Read the data set, and return the result of ``LabelledSet.to_dataset_dicts``.
+        """Read the data set, and return one dataset dict per image. Its only annotation contains the label.
 
         Raises:
             DataError: a file is missing or invalid.
@@ -69,11 +70,11 @@ class LabelledImages:
         return list(self._read().names)
 
     def files(self) -> Sequence[str]:
-        """Return the paths of the image files, or an empty list if arrays contain the images."""
+        """Return the paths of the image files, or an empty list if the images are arrays in memory."""
         return self._read().files or []
 
     def digest(self) -> str:
-        """Return a hash of the file paths, labels and class names, and of the size and time of the file to read."""
+        """Return a hash of the image paths, labels, class names, and the source file's size and modification time."""
         labelled, file = self._read(), fingerprint(self.path) if os.path.isfile(self.path) else None
         text = f"{file} {labelled.names} {labelled.files}".encode(errors="backslashreplace")
         return hashlib.sha256(text + labelled.labels.tobytes()).hexdigest()
@@ -88,7 +89,7 @@ class LabelledImages:
 
 
 class _LazyClasses(Metadata):
-    """Subclass of Detectron2's ``Metadata`` that reads the class names from the source at the first access."""
+    """Subclass of Detectron2's ``Metadata`` that reads the data set only when "thing_classes" is first accessed."""
 
     def __getattr__(self, key: str) -> Any:
         if key == "thing_classes":
@@ -99,18 +100,20 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """Source of labelled images. An entry of DATASETS.REGISTER selects a source by its key, such as CSV.
+    """Type of classification data sets that can be registered, such as CSV files or folders with images.
+
+    A dict in the config list DATASETS.REGISTER selects the type by its key, such as ``{"NAME": ..., "CSV": "a.csv"}``.
 
     Attributes:
-        read: function that returns the images of an entry. The arguments are the entry and the class names from the key
-            CLASSES. If the entry lacks the key CLASSES, the class names are None.
-        path: meaning of the value of the source's key:
+        read: function that reads the images and labels. The arguments are the registered data set and its class names
+            from the key CLASSES. The class names are None without this key.
+        path: meaning of the value of the selecting key (CSV in the example):
 
             - "file": path of a file.
             - "folder": path of a folder.
             - "split": the split, "train" or "test".
-        needed: further keys that the entry must contain.
-        optional: further keys that the entry may contain.
+        needed: further keys that the dict must contain, such as IMAGES.
+        optional: further keys that the dict may contain, such as CLASSES.
     """
 
     read: Callable[[LabelledImages, Any], LabelledSet]
@@ -119,7 +122,7 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# Maps each key of DATASETS.REGISTER that selects a source to the source.
+# Types of classification data sets, by the key that selects the type in a dict of the config list DATASETS.REGISTER.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
     "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
@@ -146,11 +149,11 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
 
 
 def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
-    """Check an entry of DATASETS.REGISTER for classification, and make the paths in the entry absolute.
+    """Check the config of a classification data set, and make the paths in the config absolute.
 
     Args:
-        value: the entry, which contains at least one key of ``SOURCES``.
-        where: config key of the entry, for messages.
+        value: dict in the config list DATASETS.REGISTER, with at least one key of ``SOURCES``.
+        where: config key of this dict, such as "DATASETS.REGISTER[0]", for messages.
 
     Raises:
         ConfigError: a key is missing or unknown, a value is invalid, or a file or folder does not exist.

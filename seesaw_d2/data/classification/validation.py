@@ -1,4 +1,4 @@
-"""Check the data sets of a classification job before the job computes or writes anything."""
+"""Check the data sets of image classification before a training or evaluation computes or writes anything."""
 
 import logging
 
@@ -14,14 +14,14 @@ logger = logging.getLogger(__name__)
 
 
 def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the files, images, labels and classes of the data sets of a classification job.
+    """Check the files, images, labels and classes of all data sets that a training or evaluation uses.
 
-    Classes without training images count as few-shot classes, and cause a warning instead of an error.
+    Classes without training images cause a warning instead of an error, because they count as few-shot classes.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST, for an
-            evaluation.
+        training: True before a training, to check DATASETS.TRAIN and DATASETS.TEST. False before an evaluation, to
+            check only DATASETS.TEST.
 
     Raises:
         ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set, or the data
@@ -40,5 +40,6 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def _check_headers(cfg: CfgNode, name: str, records: Records) -> None:
-    # ClassificationMapper raises an error for images with more than 8 bits per channel.
+    # Refuse images with more than 8 bits per channel here. Otherwise ClassificationMapper would raise an error later,
+    # in the middle of the training.
     check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES, deep="refuse")

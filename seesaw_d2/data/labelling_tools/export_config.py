@@ -1,4 +1,4 @@
-"""Write the config of a data set that was created from an export."""
+"""Write the config of a data set that was created from the export of a labelling tool."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,18 +12,22 @@ from seesaw_d2.utils.messages import first_few
 
 SPLITS = ("train", "val")
 CONFIG = "dataset.yaml"
-# First line of the config. A later run recognizes the file by this line.
+# First line of the written config. A later run replaces the config only if it contains this line, so that no config of
+# the user is lost.
 MARK = "# Written by datasets/prepare_export.py."
 
 
 def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) -> Path:
-    """Write a config with the keys that describe the data set. Return the path of the config.
+    """Write ``dataset.yaml`` with the config keys that depend on the data set, such as MODEL.ROI_HEADS.NUM_CLASSES.
 
     Args:
-        output: folder of the data set.
+        output: folder of the data set, to which the config is written. It contains ``train.json`` and ``val.json``.
         root: folder of the images.
-        parts: training part and validation part.
-        notes: list to which the function appends notes about the chosen settings.
+        parts: training part and validation part of the data set.
+        notes: list to which the function appends messages for the user about the chosen settings.
+
+    Returns:
+        the path of the config.
     """
     objects = [item for part in parts for item in part.usable_objects()]
     kinds = Counter(type(item.get("segmentation") or None).__name__ for item in objects)

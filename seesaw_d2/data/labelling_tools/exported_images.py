@@ -1,4 +1,4 @@
-"""Find and decode the image files of an export, and report skipped files."""
+"""Find and decode the image files that belong to the export of a labelling tool, and report skipped files."""
 
 import os
 from collections import Counter, defaultdict
@@ -14,7 +14,8 @@ from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Minimum number of images per worker process.
+# Number of images for which one worker process is started. Starting a process for fewer images costs more time than it
+# saves.
 _PER_PROCESS = 64
 
 
@@ -27,14 +28,15 @@ def find_images(
     others: Sequence[Path] = (),
     skip: bool,
 ) -> None:
-    """Replace the ``file_name`` of each image by the path of the image's file, relative to ``files.root``.
+    """Find the file of each image in an annotation file, and set "file_name" to its path relative to ``files.root``.
 
     Args:
-        data: content of ``source`` in COCO format. The function changes the content in place.
+        data: content of the annotation file in COCO format. The function changes the content in place.
         files: files below the image folder.
         source: path of the annotation file.
-        notes: list to which the function appends notes about skipped images and replaced names.
-        others: paths of all annotation files of the export.
+        notes: list to which the function appends messages for the user about skipped images and replaced names.
+        others: paths of all annotation files of the export. An image file in the folder of another annotation file is
+            used only if no other file matches.
         skip: if True, remove images without a file and their objects. If False, raise DataError for a missing file.
 
     Raises:
@@ -80,12 +82,13 @@ def find_images(
 
 
 def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bool) -> None:
-    """Check that all images can be decoded and have the annotated size.
+    """Decode all images of an annotation file, and check that they have the annotated width and height.
 
     Args:
-        data: content of the annotation file after ``find_images``. The function changes the content in place.
+        data: content of the annotation file in COCO format. "file_name" is relative to ``root``. The function removes
+            skipped images and their objects from ``data``.
         root: folder of the images.
-        notes: list to which the function appends notes.
+        notes: list to which the function appends messages for the user about skipped and unusual images.
         skip: if True, remove images that cannot be decoded, and the objects in these images. If False, raise DataError
             for an image that cannot be decoded.
 
@@ -119,13 +122,13 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:
-    """Append notes about files below the image folder that the export does not use.
+    """Report files in the image folder that no annotation file mentions, because their labels may be missing.
 
     Args:
         files: files below the image folder.
-        named: paths of the used images, relative to the image folder.
+        named: paths of the images in the annotation files, relative to the image folder.
         known: paths of the annotation files and of the output folder, which are not reported.
-        notes: list to which the function appends notes.
+        notes: list to which the function appends messages for the user.
     """
     images, skipped = set(named), [os.path.realpath(path) for path in known]
     others = [path for path in files.below.files if path not in images]
@@ -163,12 +166,20 @@ def _found(problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Return the annotated width and height. Omit invalid values, which a later check reports."""
+    """Return the annotated "width" and "height" of an image. Omit invalid values, which a later check reports."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 
 def _leave_out(data: dict[str, Any], names: set[str]) -> str:
-    """Remove the images in ``names`` and their objects from ``data``, and return text with the number of objects."""
+    """Remove images and their objects from the content of an annotation file.
+
+    Args:
+        data: content of the annotation file in COCO format. The function changes the content in place.
+        names: "file_name" of the images to remove.
+
+    Returns:
+        text with the number of removed objects, such as ", with 3 objects".
+    """
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
     text = f", with {len(data['annotations']) - len(objects)} objects"

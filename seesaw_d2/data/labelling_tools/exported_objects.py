@@ -1,4 +1,4 @@
-"""Check the categories and objects of an export for mistakes that impair training, and correct some mistakes."""
+"""Check the categories and objects that a labelling tool exported, and correct some mistakes that impair training."""
 
 from collections import Counter
 from typing import Any
@@ -10,21 +10,23 @@ from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Minimum area of a polygon in square pixels. Smaller computed areas are rounding errors.
+# A polygon with at most this area in square pixels counts as empty. Its points are collinear up to rounding errors.
 _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """Check the categories of an export, and omit the supercategories without objects that Roboflow adds.
+    """Check the categories of exported annotation files, and omit unused supercategories.
+
+    Roboflow lists each supercategory as a further category, which has no objects.
 
     Args:
-        files: content of the exported annotation file, optionally followed by the content of the annotation file of the
-            validation images. The second file may contain fewer categories.
-        sources: paths of the annotation files.
-        notes: list to which the function appends notes.
+        files: content of the exported annotation file in COCO format, optionally followed by the content of the
+            annotation file of the validation images. The second file may contain fewer categories.
+        sources: paths of the annotation files, for messages.
+        notes: list to which the function appends a message for the user about omitted categories.
 
     Returns:
-        the entries of the remaining categories.
+        the remaining elements of the list "categories" in the first file.
 
     Raises:
         DataError: the first annotation file lacks a category of the second file, or two categories have the same name.
@@ -48,7 +50,12 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
 
 
 def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool:
-    """Return True if a category is the supercategory of another category, and not of itself."""
+    """Return True if a category is the supercategory of other categories, but not of itself.
+
+    Args:
+        category: element of the list "categories" in COCO format.
+        categories: the complete list.
+    """
     name = category.get("name")
     others = (item for item in categories if item is not category)
     return category.get("supercategory") != name and any(item.get("supercategory") == name for item in others)
@@ -63,14 +70,17 @@ def _check_names(names: list[str], source: str) -> None:
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return a copy of ``part`` in which missing areas are computed, because evaluation needs the areas.
+    """Compute the missing areas of objects, because evaluation needs the areas for APs, APm and APl.
 
-    An area is missing if "area" is absent, null or not positive. A note lists implausible areas.
+    An area is missing if "area" is absent, null or not positive.
 
     Args:
-        part: checked content of an annotation file.
-        source: path of the file, for notes.
-        notes: list to which the function appends notes.
+        part: valid content of an annotation file in COCO format.
+        source: path of the file, for messages.
+        notes: list to which the function appends messages for the user about missing and implausible areas.
+
+    Returns:
+        a copy of ``part``, in which every annotation has a positive "area" if its mask or box has an area.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in part["images"]}
     objects = part["annotations"]
@@ -88,13 +98,13 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Append a note that lists the images without objects, because these images may be unlabelled.
+    """Report images without objects, because someone may have forgotten to label these images.
 
     Args:
-        part: content of an annotation file.
-        source: path of the file, for the note.
-        consequence: sentence at the end of the note about the consequence of images without objects.
-        notes: list to which the function appends the note.
+        part: content of an annotation file in COCO format.
+        source: path of the file, for the message.
+        consequence: sentence at the end of the message, such as "Training ignores these images".
+        notes: list to which the function appends one message for the user, if there are such images.
     """
     held = {item["image_id"] for item in part["annotations"]}
     empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
@@ -105,7 +115,13 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """If the annotations contain crowds, append a note that training and evaluation ignore crowds."""
+    """Report objects that are crowds ("iscrowd" 1), because training and evaluation ignore crowds.
+
+    Args:
+        part: content of an annotation file in COCO format.
+        source: path of the file, for the message.
+        notes: list to which the function appends one message for the user, if there are crowds.
+    """
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -115,7 +131,11 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return True if a valid mask has no pixels, or only polygons of collinear points. A missing mask returns False."""
+    """Return True if a mask covers no area: a run-length mask without pixels, or only polygons with collinear points.
+
+    Args:
+        segmentation: valid segmentation in COCO format. Objects without a mask (None or empty) return False.
+    """
     if not segmentation:
         return False
     if isinstance(segmentation, dict):
@@ -125,18 +145,20 @@ def is_empty(segmentation: Any) -> bool:
 
 
 def _area(points: np.ndarray) -> float:
-    """Return the area of a polygon with P points, (P, 2)."""
-    x, y = (points - points[0]).T  # move the polygon to the origin to reduce rounding errors
+    """Return the area of a polygon. ``points`` contains the x and y of its P corners, shape (P, 2)."""
+    x, y = (points - points[0]).T  # move the polygon to the origin, to reduce rounding errors
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Append a note about boxes that exceed the image. Their numbers may not be x, y, width, height in pixels.
+    """Report boxes that exceed the image by more than one pixel.
+
+    A usual reason is another box convention than COCO's x, y, width, height in pixels.
 
     Args:
-        part: checked content of an annotation file.
+        part: valid content of an annotation file in COCO format.
         source: path of the file, for messages.
-        notes: list to which the function appends the note.
+        notes: list to which the function appends one message for the user, if there are such boxes.
 
     Raises:
         DataError: all numbers in the boxes are at most 1, so the boxes are probably fractions of the image size.
@@ -163,16 +185,18 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return ``part`` without copies of annotations, and append a note about the copies.
+    """Remove annotations that repeat an earlier annotation.
 
-    A copy has the same image, category, box, mask and "iscrowd" as an earlier annotation. The number 5 equals 5.0, and
-    a missing "iscrowd" equals 0. If two annotations differ only in the mask, this function keeps both annotations and
-    appends a note.
+    A repeated annotation has the same image, category, box, mask and "iscrowd". The number 5 equals 5.0, and a missing
+    "iscrowd" equals 0. If two annotations differ only in the mask, this function keeps and reports both annotations.
 
     Args:
-        part: content of an annotation file.
-        source: path of the file, for notes.
-        notes: list to which the function appends notes.
+        part: content of an annotation file in COCO format. The function does not change it.
+        source: path of the file, for messages.
+        notes: list to which the function appends messages for the user.
+
+    Returns:
+        a copy of ``part`` without the repeated annotations.
     """
     kept, copies, seen, boxes = [], [], set(), {}
     same_box = []
@@ -202,11 +226,14 @@ def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[
 
 
 def _comparable(value: Any, depth: int = 3) -> Any:
-    """Convert a JSON value to a hashable value. Round numbers to 0.001, because some tools store 32-bit floats.
+    """Convert a JSON value to a hashable value, so that equal annotations can be found in a dict.
+
+    Numbers are rounded to 0.001, because some labelling tools store 32-bit floats.
 
     Args:
-        value: the value.
-        depth: number of nested levels to compare. Lists and dicts at deeper levels are invalid, and always differ.
+        value: the JSON value.
+        depth: number of nested levels to convert. Lists and dicts at deeper levels are invalid in COCO format, and
+            count as different from all other values.
     """
     if isinstance(value, (list, dict)):
         if not depth:

@@ -1,4 +1,7 @@
-"""Check an export, find the objects that training and evaluation can use, and split the images into two parts."""
+"""Check the content of an exported annotation file, and split its images into training and validation images.
+
+An object is usable for training and evaluation if it is not a crowd, and its box and its mask (if any) have an area.
+"""
 
 import json
 import random
@@ -18,18 +21,18 @@ from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
-# Texts for messages that describe the purpose of the training part and of the validation part.
+# Error messages say with these texts what the training part and the validation part of a data set are used for.
 PURPOSES = ("for training", "for evaluation")
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Training part or validation part of a data set.
+    """Images and annotations for training, or for validation, or (before the split) for both.
 
     Attributes:
-        data: content of the annotation file in COCO format.
-        usable: ids of the objects that training and evaluation can use. A usable object is not a crowd, and its box and
-            its mask have an area.
+        data: content of an annotation file in COCO format.
+        usable: ids of the annotations that training and evaluation can use. A usable object is not a crowd, and its box
+            and its mask (if any) have an area.
     """
 
     data: dict[str, Any]
@@ -39,7 +42,10 @@ class Part:
         return (item for item in self.data["annotations"] if item["id"] in self.usable)
 
     def images_by_category(self) -> dict[Any, set]:
-        """Return a dict from category id to the ids of the images with a usable object of this category."""
+        """Return for each category id the ids of the images that contain a usable object of this category.
+
+        A usable object is not a crowd, and its box and its mask (if any) have an area.
+        """
         found = defaultdict(set)
         for item in self.usable_objects():
             found[item["category_id"]].add(item["image_id"])
@@ -47,22 +53,26 @@ class Part:
 
 
 def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
-    """Check the content of an annotation file as training does, and find the usable objects.
+    """Check the content of an annotation file, and find the objects that training and evaluation can use.
+
+    The checks are those at the start of a training, and further checks for usual mistakes in exports.
 
     Args:
-        data: content of the annotation file in COCO format.
+        data: content of the annotation file in COCO format. The function does not change it.
         source: path of the file, for messages.
-        notes: list to which the function appends notes.
+        notes: list to which the function appends messages for the user, such as warnings about boxes.
 
     Returns:
-        a part with the content of the file. Copies of objects are removed, and missing areas are computed.
+        the content of the file without repeated annotations and with computed "area" where it was missing, and the ids
+        of the usable objects.
 
     Raises:
-        DataError: the content is invalid.
+        DataError: the content is not a valid data set in COCO format.
     """
     data = without_copies(data, source, notes)
     with collected_warnings() as warnings:
-        # Pass a copy, because check_annotations removes invalid polygons in place.
+        # Pass a deep copy, because check_annotations removes invalid polygons from its argument. The annotation files
+        # that are written later keep these polygons.
         file = check_annotations(json.loads(json.dumps(data)), source, "coco")
     notes.extend(warnings)
     look_at_boxes(data, source, notes)
@@ -77,7 +87,13 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
 
 
 def check_any_usable(part: Part, source: str, purpose: str) -> None:
-    """Raise DataError if a part contains no usable object. ``purpose`` is one of ``PURPOSES``."""
+    """Raise DataError if no object can be used, for example because all objects are crowds.
+
+    Args:
+        part: training images or validation images with their annotations.
+        source: path of the annotation file, for the message.
+        purpose: "for training" or "for evaluation", for the message.
+    """
     if not part.usable:
         raise DataError(
             f"{source}: expected at least one usable object {purpose}, found no usable object. "
@@ -86,7 +102,13 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
 
 
 def _reasons(objects: list[dict[str, Any]]) -> str:
-    """Return the part of an error message that explains why no object is usable."""
+    """Return the end of an error message that explains why training cannot use any object of a data set.
+
+    For example, the text begins with "Of 3 objects, 3 are crowds".
+
+    Args:
+        objects: all annotations of the data set in COCO format. None of them is usable.
+    """
     if not objects:
         return 'The list "annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
@@ -118,17 +140,20 @@ def _ids(items: list[dict[str, Any]]) -> str:
 
 
 def split(part: Part, share: float, seed: int, related: list[list[Any]], source: str) -> tuple[Part, Part]:
-    """Split all images into a training part and a validation part.
+    """Split all images randomly into training images and validation images.
 
     Validation images are chosen for each category in turn, starting with the rarest category. Each category keeps at
     least one training image.
 
     Args:
-        part: all images of the export.
+        part: all images and annotations of the export.
         share: fraction of the images for validation, in (0, 1).
         seed: seed of the random choice.
-        related: groups of image ids. The images of a group show the same photo, and stay in the same part.
+        related: groups of image ids. The images of a group show the same photo, and are not separated by the split.
         source: path of the annotation file, for messages.
+
+    Returns:
+        the training part and the validation part.
 
     Raises:
         DataError: no image with a usable object can be chosen for validation.
@@ -151,7 +176,20 @@ def split(part: Part, share: float, seed: int, related: list[list[Any]], source:
 
 
 def _chosen(part: Part, share: float, seed: int, related: list[list[Any]]) -> set:
-    """Choose the ids of the validation images. The arguments are as in ``split``."""
+    """Choose the validation images: first for each category, starting with the rarest one, and then among all images.
+
+    A category with several images gets at least one validation image, if possible. An image is not chosen if a category
+    would have no training image left.
+
+    Args:
+        part: all images and annotations of the export.
+        share: fraction of the images for validation, in (0, 1).
+        seed: seed of the random choice.
+        related: groups of image ids. Either all images of a group are chosen, or none.
+
+    Returns:
+        the ids of the validation images.
+    """
     ids = [image["id"] for image in part.data["images"]]
     random.Random(seed).shuffle(ids)
     groups = part.images_by_category()

@@ -1,6 +1,6 @@
-"""Match the image names in an export with the files below a folder.
+"""Find the image files that belong to the image names in an annotation file from a labelling tool.
 
-In an export, the name of an image can be a URL, a file name with a prefix, or a path on another machine.
+The name of an image in such a file can be a URL, a file name with a prefix, or a path on another machine.
 """
 
 import os
@@ -12,22 +12,23 @@ from urllib.parse import parse_qs, unquote
 
 from seesaw_d2.data.images.lookup import files_below, folded
 
-# Prefix that Label Studio adds to the names of uploaded files ("-") and downloaded files ("__").
+# Prefix that Label Studio adds to file names, such as "0a1b2c3d-" for uploaded files and "0a1b2c3d__" for downloaded
+# files.
 _PREFIX = re.compile(r"^[0-9a-f]{8}(-|__)")
-# Folder of uploaded files on Label Studio's server. Image names in an export start with this folder, which the export
-# itself does not contain.
+# Label Studio's image names start with the server's folder of uploaded files, such as "/data/upload/7/". This start is
+# ignored, because the exported image folder does not contain these folders.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
 class ExportedFiles:
-    """Files in a folder and its subfolders, with methods that find the file of an image name.
+    """Files in an image folder and its subfolders, with methods that find the file of an image name.
 
     Args:
-        root: path of the folder.
+        root: path of the image folder.
 
     Attributes:
-        root: path of the folder.
-        below: paths of the files, from ``files_below``.
+        root: path of the image folder.
+        below: paths of the files, the hidden files, and other items such as broken links. All are relative to ``root``.
     """
 
     def __init__(self, root: Path):
@@ -41,21 +42,23 @@ class ExportedFiles:
             self._by_folded[folded(pure.name)].append(path)
 
     def meant(self, name: str, beside: Path, others: Sequence[Path] = ()) -> list[str]:
-        """Find the files to which an image name in an export can refer.
+        """Find the files to which an image name in an exported annotation file can refer.
 
-        The name may be percent-encoded or contain backslashes. If the name is the path of an existing file relative to
-        ``root`` or ``beside``, the result is this file. Otherwise, the result consists of the files with the same file
-        name whose last folders agree best with the last folders in the image name. If no file has this file name, the
-        function repeats the search without Label Studio's prefix.
+        The name may be percent-encoded or contain backslashes. The search has three steps:
+
+        1. If the name is the path of an existing file relative to ``root`` or ``beside``, return this file.
+        2. Otherwise, look for files with the same file name in all subfolders of ``root``. Return those whose last
+           folders agree best with the last folders in the image name.
+        3. If no file was found, repeat both steps without the prefix that Label Studio adds to file names.
 
         Args:
-            name: "file_name" in the export.
+            name: "file_name" of the image in the annotation file.
             beside: folder of the annotation file.
             others: folders of all annotation files. Files below the folder of another annotation file are used only if
                 no other file matches.
 
         Returns:
-            paths relative to ``root``.
+            paths relative to ``root``. Several paths mean that the name is ambiguous.
         """
         names = _decoded(name)
         for texts in (names, _without_prefix(names)):
@@ -72,8 +75,11 @@ class ExportedFiles:
     def near(self, name: str) -> dict[str, list[str]]:
         """Find files whose names differ from an image name only in case, Unicode form or extension.
 
+        An error message suggests these files if the image has no file.
+
         Returns:
-            a dict from the decoded name to the similar files, or an empty dict if no similar files exist.
+            a dict with one key, the image name, whose value lists the paths of the similar files. An empty dict if no
+            similar files exist.
         """
         names = _decoded(name)
         for text in (*names, *_without_prefix(names)):
@@ -83,11 +89,11 @@ class ExportedFiles:
         return {}
 
     def in_another_folder(self, name: str, path: str) -> bool:
-        """Return True if the folders in an image name differ from the folders of the file.
+        """Return True if the folders in an image name contradict the folders of the file, as in a/1.jpg and b/1.jpg.
 
         Args:
-            name: "file_name" in the export.
-            path: path of the file relative to ``root``.
+            name: "file_name" of the image in the annotation file.
+            path: path of the file that was found for this image, relative to ``root``.
         """
         ends = [_common_end(PurePosixPath(path).parts, PurePosixPath(text).parts) for text in _decoded(name)]
         parts = [len(PurePosixPath(text).parts) for text in _decoded(name)]
@@ -95,13 +101,21 @@ class ExportedFiles:
         return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
 
     def _is_below(self, path: str, beside: Path, others: Sequence[Path]) -> bool:
-        """Return True if a file is below a folder in ``others`` that does not contain the folder ``beside``."""
+        """Return True if an image file is in the folder of another annotation file, and probably belongs to that file.
+
+        Folders that contain ``beside`` do not count.
+
+        Args:
+            path: path of the image file relative to ``root``.
+            beside: folder of the annotation file that contains the image name.
+            others: folders of all annotation files.
+        """
         own, *folders = (Path(os.path.abspath(folder)) for folder in (beside, *others))
         above = set(Path(os.path.abspath(self.root / path)).parents)
         return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
-        """Return the first path to each file. Because of links, several paths can lead to the same file."""
+        """Remove paths that lead to the same file as an earlier path in the list, because of symbolic links."""
         if len(paths) < 2:
             return paths
         return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]
@@ -122,10 +136,10 @@ class ExportedFiles:
 
 
 def _decoded(name: str) -> list[str]:
-    """Return the paths that a name can represent, such as the name itself, a Windows path, or the path in a URL."""
+    """Return the paths that an image name can mean: the name itself, a Windows path, or the path in a URL."""
     path, _, query = name.partition("?")
     texts = [name, name.replace("\\", "/"), unquote(path).replace("\\", "/")]
-    # Label Studio's URL of a local file looks like /data/local-files/?d=folder%2Fa.jpg.
+    # Label Studio's URL of a local file looks like /data/local-files/?d=folder%2Fa.jpg. The parameter d is the path.
     texts += [text.replace("\\", "/") for text in parse_qs(query).get("d", [])]
     return [text for text in dict.fromkeys(texts) if PurePosixPath(text).name]
 

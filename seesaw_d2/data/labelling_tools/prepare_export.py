@@ -1,4 +1,4 @@
-"""Convert the COCO export of a labelling tool to two annotation files and a config.
+"""Convert the COCO export of a labelling tool to annotation files for training and validation, and a config.
 
 docs/own-data.md lists how the exports of labelling tools deviate from COCO, and how this module handles each deviation.
 """
@@ -30,14 +30,14 @@ _OF_EMPTY_IMAGES = ("Training ignores these images", "All detections in these im
 
 @dataclass
 class PreparedExport:
-    """Result of ``prepare_export``.
+    """Summary of a data set that ``prepare_export`` wrote, for display to the user.
 
     Attributes:
-        config: path of the config.
-        num_images: dict from split ("train" or "val") to the number of images.
-        category_images: dict from category name to (number of training images, number of validation images) with this
-            category.
-        notes: descriptions of corrections and possible mistakes, one line each.
+        config: path of the written config.
+        num_images: number of images in each split. The keys are "train" and "val".
+        category_images: for each category name, the number of training images and the number of validation images with
+            this category.
+        notes: messages about corrections and possible mistakes, one line each.
     """
 
     config: Path
@@ -58,7 +58,7 @@ def prepare_export(
     allow_overlap: bool = False,
     overwrite: bool = False,
 ) -> PreparedExport:
-    """Check an export, and write the annotation files ``train.json`` and ``val.json`` and the config ``dataset.yaml``.
+    """Check a labelling tool's COCO export, and write ``train.json``, ``val.json`` and the config ``dataset.yaml``.
 
     Args:
         export: path of the exported annotation file in COCO format.
@@ -67,14 +67,14 @@ def prepare_export(
         val: path of the annotation file of the validation images. If None, randomly split the images of ``export``.
         val_share: fraction of the images for validation, in (0, 1). This argument has no effect if ``val`` is set.
         seed: seed of the random split.
-        skip_bad_images: whether to skip images that are missing or cannot be decoded.
-        allow_overlap: whether to accept validation images that are also training images.
-        overwrite: whether to replace another data set in ``output``.
+        skip_bad_images: if True, skip images that are missing or cannot be decoded, instead of raising DataError.
+        allow_overlap: if True, accept validation images that are also training images.
+        overwrite: if True, replace another data set in ``output``.
 
     Raises:
         ConfigError: ``val_share`` is invalid, a file or folder does not exist, or ``output`` contains another data set.
         DataError: an annotation file is invalid, an image is missing, ambiguous, damaged or of a wrong size, ``val``
-            contains training images, or a part would have no usable objects. No files are written in these cases.
+            contains training images, or no object can be used for training or for validation. No files are written.
         OutputError: ``output`` cannot be written.
     """
     paths = _checked_paths(export, val, val_share)
@@ -108,7 +108,10 @@ def prepare_export(
 
 
 def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Path]:
-    """Check ``val_share``, and check that the annotation files exist. Return the paths of the annotation files."""
+    """Return the paths of the annotation files ``export`` and (unless it is None) ``val``.
+
+    Raise ConfigError if a file does not exist, or if ``val_share``, a fraction of images, is not in (0, 1).
+    """
     if not 0 < val_share < 1:
         raise ConfigError(f"--val-share: expected a number above 0 and below 1, found {val_share}")
     paths = [Path(path) for path in ([export, val] if val else [export])]
@@ -123,7 +126,7 @@ def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Pat
 
 
 def _checked_root(root: Path) -> Path:
-    """Check that the folder of the images exists. Return the folder."""
+    """Return the folder of the images. Raise ConfigError if this folder does not exist."""
     if not root.is_dir():
         raise ConfigError(
             f"--images: expected a folder, found {f'the file {root}' if root.exists() else f'no folder at {root}'}"
@@ -132,7 +135,7 @@ def _checked_root(root: Path) -> Path:
 
 
 def _read_export(path: Path) -> dict[str, Any]:
-    """Parse an annotation file, and check that it has the structure of the COCO format."""
+    """Parse an annotation file, and check that it contains the three lists of the COCO format and is not LVIS."""
     data = parse_annotations(str(path))
     _check_lists(data, path)
     _refuse_lvis(data["images"], path)
@@ -140,16 +143,16 @@ def _read_export(path: Path) -> dict[str, Any]:
 
 
 def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, notes: list[str], *, skip: bool) -> None:
-    """Find and decode the images of all annotation files.
+    """Find and decode the images of all annotation files, and report image files that no annotation file mentions.
 
     Args:
-        files: contents of the annotation files. The function changes each image's name in place to a path below
-            ``root``.
+        files: contents of the annotation files in COCO format. The function replaces "file_name" of each image by a
+            path relative to ``root``.
         paths: paths of the annotation files.
         root: folder of the images.
-        output: folder of the data set. Files in this folder are not reported as unused files.
-        notes: list to which the function appends notes.
-        skip: whether to skip images that are missing or cannot be decoded.
+        output: folder of the data set. Files in this folder are not reported.
+        notes: list to which the function appends messages for the user.
+        skip: if True, skip images that are missing or cannot be decoded. If False, raise DataError.
     """
     below = ExportedFiles(root)
     for path, data in zip(paths, files, strict=True):
@@ -163,11 +166,16 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
 
 
 def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
-    """Write the annotation files of the parts.
+    """Write the annotation files ``train.json`` and ``val.json``.
+
+    Args:
+        output: folder to write to.
+        parts: training part and validation part of the data set.
+        overwrite: if True, replace another data set in ``output``.
 
     Raises:
-        ConfigError: the function would replace another data set and ``overwrite`` is False, or the function would
-            replace files of another program.
+        ConfigError: ``output`` contains another data set and ``overwrite`` is False, or ``output`` contains files of
+            these names that another program wrote.
     """
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if holds_other(path, text)]
@@ -186,7 +194,7 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
 
 
 def _check_output(output: Path, paths: list[Path]) -> None:
-    """Raise ConfigError if an output file would replace the export or a config of another program."""
+    """Raise ConfigError if a file in the folder ``output`` would replace a file in ``paths`` or a user's config."""
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
     for path in paths:
         if os.path.realpath(path) in written:
@@ -219,10 +227,10 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
 
 
 def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
-    """Raise DataError for a file in LVIS format.
+    """Raise DataError if an annotation file is in LVIS format, which cannot be converted to COCO format.
 
-    A conversion from LVIS to COCO format would be wrong. In COCO format, all objects count as annotated. In LVIS
-    format, the annotations of an image can be incomplete.
+    In COCO format, all objects in an image count as annotated. In LVIS format, an image can contain objects that are
+    not annotated. After a conversion, detections of such objects would count as false positives.
     """
     count = sum(map(has_id_lists, images))
     if count:

@@ -1,7 +1,7 @@
-"""Find images of an export that show the same photo or video.
+"""Find images of an exported data set that show the same photo or video.
 
-If both parts of a data set contain images of the same photo or video, the model is evaluated on training content. The
-metrics are then too high.
+If a training image and a validation image show the same photo or video, the model is evaluated on content that it was
+trained on. The metrics are then too high.
 """
 
 import os
@@ -15,28 +15,32 @@ from seesaw_d2.data.images.image_files import same_content, shared_files
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Roboflow names the augmented versions and tiles of photo.jpg "photo_jpg.rf.<hash>.jpg". Some tools replace the dots.
+# Splits Roboflow's names of augmented versions and tiles. For example, those of photo.jpg are called
+# "photo_jpg.rf.<hash>.jpg". Some tools replace the dots by "-" or "_".
 _VERSION = re.compile(r"\.rf\.(?=\w)|[._-]rf[._-](?=[0-9a-f]{32})")
-# Names of video frames: CVAT's "frame_000001.png", and Roboflow's "video_mp4-0001_jpg.rf.<hash>.jpg".
+# Match the names of video frames: Roboflow's "video_mp4-0001_jpg.rf.<hash>.jpg", and CVAT's "frame_000001.png". The
+# first group is the name of the video, if the file name contains it.
 _FRAMES = (
     re.compile(r"^(.+[._](?:mp4|mov|avi|mkv|webm|m4v|mpe?g|wmv))[^0-9A-Za-z]*(?:frame)?[^0-9A-Za-z]*\d+", re.I),
     re.compile(r"^(.*?)[^0-9A-Za-z]*frame[^0-9A-Za-z]*\d+", re.I),
 )
-# Names with Label Studio's prefix of 8 hexadecimal digits. One digit must be a letter, to exclude dates such as
-# 20240131.
+# Matches names with Label Studio's prefix, such as "0a1b2c3d-photo.jpg". One of the 8 hexadecimal digits must be a
+# letter, to exclude dates such as 20240131. The group is the name without the prefix.
 _UPLOAD = re.compile(r"^(?=[0-9]*[a-f])[0-9a-f]{8}(?:-|__)(.+)$")
 
 
 def related_images(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Group images that a split must keep in the same part: images with the same content, and versions of one photo.
+    """Group images that must not be divided between training and validation, because they show the same photo.
+
+    These are image files with the same content, and augmented versions or tiles of one photo.
 
     Args:
-        data: content of an annotation file. The file names are relative to ``root``.
+        data: content of an annotation file in COCO format. "file_name" is relative to ``root``.
         root: folder of the images.
-        notes: list to which the function appends notes about the groups.
+        notes: list to which the function appends messages for the user about the groups.
 
     Returns:
-        the image ids of each group.
+        the image ids of each group. Groups have no common images.
     """
     images = data["images"]
     copies = same_content([str(root / image["file_name"]) for image in images])
@@ -56,10 +60,10 @@ def check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, 
     """Raise DataError if a validation image has the path or the content of a training image.
 
     Args:
-        files: contents of the annotation files of the training images and of the validation images.
+        files: content of the annotation file of the training images, and content of that of the validation images.
         root: folder of the images.
-        notes: list to which the function appends a note if ``allowed`` is True.
-        allowed: if True, append a note instead of raising DataError.
+        notes: list to which the function appends a message for the user if ``allowed`` is True.
+        allowed: if True, append a message to ``notes`` instead of raising DataError.
     """
     train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
     pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
@@ -76,11 +80,11 @@ def check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, 
 
 
 def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: list[str]) -> None:
-    """Append notes about validation images that, according to their names, show the content of training images.
+    """Report validation images whose file names suggest that they show the same photo or video as training images.
 
     Args:
-        train, val: entries of "images" in the training part and in the validation part.
-        notes: list to which the function appends notes.
+        train, val: training images and validation images, as dicts in COCO format with "file_name".
+        notes: list to which the function appends messages for the user.
     """
     for keys_of, relation, advice in (
         (_photos, "are versions of photos of training images", "Move all versions of a photo to one part"),
@@ -106,10 +110,15 @@ def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: li
 
 
 def _photos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set for each image with the names of the photo of which the image is a version or the original.
+    """Find out which images are versions of the same photo, according to Roboflow's file names.
 
-    For example, the original photo.jpg and the version photo_jpg.rf.<hash>.jpg show the photo "photo-jpg". The set of
-    an image without versions is empty.
+    For example, photo.jpg and its augmented version photo_jpg.rf.<hash>.jpg both get the photo name "photo-jpg".
+
+    Args:
+        images: dicts in COCO format with "file_name", and in Roboflow's exports with "extra".
+
+    Returns:
+        for each image, the set of its photo names. The set of an image without versions is empty.
     """
     names = [_original_names(image) for image in images]
     known = set().union(*names)
@@ -127,23 +136,30 @@ def _original_names(image: dict[str, Any]) -> set[str]:
 
 
 def version_of(path: str) -> str:
-    """Extract the name of the photo from Roboflow's file name of a version. Return "" for other file names.
+    """Extract the name of the original photo from the file name that Roboflow gives to an augmented version.
 
-    For example, the result for "a/photo_jpg.rf.<hash>.jpg" is "photo-jpg".
+    For example, "a/photo_jpg.rf.<hash>.jpg" gives "photo-jpg". Other file names give "".
     """
     photo, *version = _VERSION.split(PurePosixPath(path).name, maxsplit=1)
     return _plain(photo) if version else ""
 
 
 def _plain(name: str) -> str:
-    """Replace each character that is neither a letter nor a digit by "-". For example, "a 1.jpg" gives "a-1-jpg"."""
+    """Replace other characters than letters and digits by "-", to compare names. "a 1.jpg" gives "a-1-jpg"."""
     return re.sub(r"[\W_]+", "-", name)
 
 
 def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set for each image with the name of the video that contains the image, or an empty set.
+    """Find out which images are frames of the same video, according to their file names.
 
-    If the file name contains no name of a video, as in "clips/frame_000001.png", the name is the folder.
+    For example, "video_mp4-0001.jpg" is a frame of "video_mp4". If the file name contains no name of a video, as in
+    "clips/frame_000001.png", the folder counts as the video.
+
+    Args:
+        images: dicts in COCO format with "file_name".
+
+    Returns:
+        for each image, a set with the name of its video, or an empty set for images that are no frames.
     """
     found: list[set[str]] = []
     for path in (PurePosixPath(image["file_name"]) for image in images):
@@ -153,13 +169,20 @@ def _videos(images: Sequence[dict[str, Any]]) -> list[set[str]]:
 
 
 def _uploads(images: Sequence[dict[str, Any]]) -> list[set[str]]:
-    """Return a set for each image with the file name after Label Studio's prefix, or an empty set without a prefix."""
+    """Remove the prefix that Label Studio adds to file names: "0a1b2c3d-photo.jpg" gives "photo.jpg".
+
+    Args:
+        images: dicts in COCO format with "file_name".
+
+    Returns:
+        for each image, a set with the file name without the prefix, or an empty set for names without a prefix.
+    """
     matches = [_UPLOAD.match(PurePosixPath(image["file_name"]).name) for image in images]
     return [{match[1]} if match else set() for match in matches]
 
 
 def _joined(groups: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Merge groups that have a common index, and return the merged groups."""
+    """Merge groups of image indices that share an index. For example, [0, 1] and [1, 2] give [0, 1, 2]."""
     joined: dict[int, list[int]] = {}
     for group in groups:
         members = sorted({other for index in group for other in joined.get(index, [index])})

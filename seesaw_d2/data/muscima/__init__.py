@@ -1,4 +1,6 @@
-"""Convert MUSCIMA++ v2.0 (handwritten music notation) to tiles for detection or symbol crops for classification.
+"""Convert MUSCIMA++ v2.0 (handwritten music notation) to a detection or classification data set.
+
+For detection, each page is cut into square tiles. For classification, each symbol is cropped.
 
 Source: Hajič jr. and Pecina, "The MUSCIMA++ Dataset for Handwritten Optical Music Recognition", ICDAR 2017.
 """

@@ -1,4 +1,4 @@
-"""Read the files of MUSCIMA++ v2.0 from a folder or an archive."""
+"""Read the annotation files of MUSCIMA++ v2.0 (handwritten music notation) from a folder or an archive."""
 
 import lzma
 import re
@@ -15,20 +15,20 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
-# Maximum size in bytes of one annotation file, and maximum total size of all files. In MUSCIMA++ v2.0, these sizes are
-# 2 MB and 100 MB.
+# Larger annotation files, and sources whose files have a larger total size (both in bytes), are refused, because they
+# would fill the memory. In MUSCIMA++ v2.0, the sizes are 2 MB and 100 MB.
 _MAX_BYTES = 100_000_000
 _MAX_TOTAL = 1_000_000_000
 
 
 def read_files(source: Path) -> dict[str, bytes]:
-    """Read the annotation files and the list of the official test set.
+    """Read the annotation files of MUSCIMA++, and the file that lists the pages of the official test set.
 
     Args:
         source: the published archive (zip, tar, tar.gz, tar.xz), or a folder with the extracted files.
 
     Returns:
-        a dict from file name to content, sorted by name.
+        the content of each file by its path in the archive or folder, sorted by path.
 
     Raises:
         ConfigError: the source does not exist, or is neither a file nor a folder.
@@ -50,9 +50,9 @@ def read_files(source: Path) -> dict[str, bytes]:
 
 
 def _members(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each annotation file and of the list of the official test set.
+    """Yield the path and content of each annotation file, and of the file that lists the official test set.
 
-    Unsafe file names in an archive, such as "../x", are harmless, because no file is extracted.
+    Unsafe file names in an archive, such as "../x", are harmless, because no file is written to disk.
     """
     checked = _Sizes(source)
     if source.is_dir():
@@ -70,7 +70,7 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(source) as archive:
             for member in archive:
-                # The total size includes files that are not needed, because tarfile also decompresses these files.
+                # Count also the sizes of other files. tarfile must decompress them to reach the next file.
                 checked.add(member.name, member.size)
                 if member.isfile() and _wanted(member.name):
                     yield member.name, archive.extractfile(member).read()
@@ -81,13 +81,22 @@ def _wanted(name: str) -> bool:
 
 
 class _Sizes:
-    """Check the size of each file and the total size of all files in a source, before the files are read."""
+    """Checker for the sizes of files before they are read. Too large files would fill the memory.
+
+    Args:
+        source: archive or folder that contains the files, for messages.
+    """
 
     def __init__(self, source: Path):
         self._source, self._total = source, 0
 
     def add(self, name: str, size: int) -> None:
-        """Add the size of a file. Raise DataError if the file or the total size so far is too large."""
+        """Add a file to the total size. Raise DataError if the file or the total size so far is too large.
+
+        Args:
+            name: path of the file in the archive or folder.
+            size: size of the file in bytes.
+        """
         self._total += size
         if size > _MAX_BYTES and _wanted(name):
             raise DataError(
@@ -101,10 +110,13 @@ class _Sizes:
 
 
 def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
-    """Yield the page of each annotation file, in the order of ``files``.
+    """Parse the annotation files of MUSCIMA++, each of which describes the symbols on one page.
 
     Args:
-        files: result of ``read_files``.
+        files: content of each file by path. Files with other names than annotation files are ignored.
+
+    Yields:
+        the pages, in the order of ``files``.
 
     Raises:
         DataError: a file is not a valid annotation file, or two files describe the same page.
@@ -126,10 +138,10 @@ def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
     """Return the names of the pages in the official test set, which ``testset-independent.txt`` lists.
 
     Args:
-        files: result of ``read_files``.
+        files: content of each file of MUSCIMA++ by path: the annotation files and ``testset-independent.txt``.
 
     Raises:
-        DataError: ``files`` lacks this list, or the list contains a page without an annotation file.
+        DataError: ``testset-independent.txt`` is missing, or lists a page without an annotation file.
     """
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:

@@ -1,4 +1,4 @@
-"""Crop the symbols of a page.
+"""Crop the symbols of an annotated page of handwritten music, for classification.
 
 Shapes: N is the number of crops. S is the side length of a crop in pixels.
 """
@@ -17,17 +17,17 @@ from seesaw_d2.data.muscima.settings import CropSettings
 def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[np.ndarray, list[str]]:
     """Crop each symbol of a page, except the symbols of the classes in ``settings.left_out``.
 
-    A crop shows a square of the page, scaled to S x S pixels. The centre of the square is the centre of the symbol's
-    box. The side of the square is ``settings.context`` times the longer side of the box. The square can contain parts
-    of other symbols.
+    A crop shows a square of the page, scaled to S x S pixels (S = ``settings.size``). The centre of the square is the
+    centre of the symbol's box. The side of the square is ``settings.context`` times the longer side of the box. The
+    square can contain parts of other symbols.
 
     Args:
         page: the annotated page.
-        image: image file of the page in CVC-MUSCIMA. If None, draw the union of the masks.
+        image: scanned image of the page in CVC-MUSCIMA. If None, draw the page from the masks of all symbols.
         settings: settings of the crops.
 
     Returns:
-        the crops, a uint8 array (N, S, S), and a list of the N class names.
+        the N crops as a uint8 array (N, S, S), and a list with the class name of each crop.
     """
     symbols = [symbol for symbol in page.symbols if symbol.category not in settings.left_out]
     crops = np.empty((len(symbols), settings.size, settings.size), dtype=np.uint8)
@@ -40,7 +40,7 @@ def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[n
 
 
 def _side(symbol: Symbol, settings: CropSettings) -> float:
-    """Return the side length of the square to crop, in pixels of the page."""
+    """Return the side length of the square to crop around a symbol, in pixels of the page."""
     return settings.context * max(symbol.height, symbol.width)
 
 

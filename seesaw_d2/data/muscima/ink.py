@@ -1,7 +1,4 @@
-"""Create the image of a page from the scan in CVC-MUSCIMA, or from the union of the annotated masks.
-
-Shapes: H is the height and W is the width of a page in pixels.
-"""
+"""Create the image of a page of handwritten music from the scan in CVC-MUSCIMA, or from the annotated masks."""
 
 import math
 import re
@@ -17,24 +14,27 @@ from seesaw_d2.utils.messages import first_few, reason
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
 SCANNED = "the pages of CVC-MUSCIMA (Fornés et al., IJDAR 15(3), 2012)"
-# Masks of this class cover the space between two staff lines. This space is paper, not ink.
+# Symbols of these classes are not drawn. The mask of a staff space covers the white paper between two staff lines.
 _NOT_INK = ("staffSpace",)
-# Examples of paths in CVC-MUSCIMA are .../ideal/w-05/image/p011.png in the archive for staff removal, and
-# .../w-05/p011.png in the archive for writer identification.
+# Match the paths of page images. The groups are the numbers of the writer and of the page. Examples of paths in
+# CVC-MUSCIMA are .../ideal/w-05/image/p011.png in the archive for staff removal, and .../w-05/p011.png in the archive
+# for writer identification.
 _PAGE_FILE = re.compile(r"(?:^|/)w-(\d+)/(?:image/)?p(\d+)\.png$")
 _NAMED_FILE = re.compile(r"(?:^|/)CVC-MUSCIMA_W-(\d+)_N-(\d+)_D-ideal\.png$")
 
 
 def find_images(folder: Path) -> dict[tuple[int, int], Path]:
-    """Find the page images of CVC-MUSCIMA in a folder and its subfolders.
+    """Find the scanned page images of CVC-MUSCIMA in a folder and its subfolders.
+
+    CVC-MUSCIMA can contain several images of a page. If one of them is in a folder named "ideal", it is the undistorted
+    image, and is chosen.
 
     Returns:
-        a dict from (writer, page number) to the image file. If the folder contains an undistorted image of a page
-        (below a folder named "ideal") and distorted images, the dict contains the undistorted image.
+        the image file of each page. The keys are (number of the writer, number of the page).
 
     Raises:
         ConfigError: the folder does not exist or contains no page image.
-        DataError: the choice among several images of a page is ambiguous.
+        DataError: the folder contains several images of a page, and not exactly one of them is in a folder "ideal".
     """
     if not folder.is_dir():
         raise ConfigError(f"--images: expected a folder of page images, found no folder at {folder}")
@@ -61,12 +61,14 @@ def _best(paths: list[Path]) -> Path:
 
 
 def draw_page(page: Page, image: Path | None = None) -> np.ndarray:
-    """Return the image of a page, a uint8 array (H, W) with black ink on white paper.
+    """Return the image of a page with black ink (0) on white paper (255), a uint8 array (H, W).
+
+    H is the height and W is the width of the page in pixels.
 
     Args:
         page: the annotated page.
-        image: image file of the page in CVC-MUSCIMA, black on white or white on black. If None, draw the union of the
-            masks.
+        image: scanned image of the page in CVC-MUSCIMA, black on white or white on black. If None, draw the masks of
+            all symbols in black.
 
     Raises:
         DataError: the image cannot be read, or is smaller than the annotated page.
@@ -102,15 +104,17 @@ def _scan(page: Page, image: Path) -> np.ndarray:
 
 
 def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tuple[np.ndarray, int, int]:
-    """Downscale a part of a page by area averaging. The result is aligned with the pixel grid of the downscaled page.
+    """Downscale a part of a page, such as the mask of a symbol, by area averaging.
+
+    The result has the same pixel grid as the downscaled page, so that masks and page stay aligned.
 
     Args:
-        picture: part of the page, (H, W) uint8. Pixels outside the part count as 0.
+        picture: part of the page, a uint8 array (height, width). Pixels outside the part count as 0.
         scale: scale factor in (0, 1].
-        top, left: position of the part on the page, in pixels.
+        top, left: position of the part's top left corner on the page in pixels.
 
     Returns:
-        the downscaled part, uint8, and the top and left position of the part on the downscaled page.
+        the downscaled part as a uint8 array, and the top and left position of the part on the downscaled page.
     """
     if scale == 1:
         return picture, top, left
@@ -120,6 +124,6 @@ def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tu
     y1, x1 = math.ceil((top + height) * scale), math.ceil((left + width) * scale)
     padded = Image.fromarray(np.pad(picture, margin))
     box = (x0 / scale - left + margin, y0 / scale - top + margin, x1 / scale - left + margin, y1 / scale - top + margin)
-    # Because of rounding errors, the box can exceed the image.
+    # Clip the box, because rounding errors can move it slightly outside of the image, which Pillow refuses.
     box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))
     return np.asarray(padded.resize((x1 - x0, y1 - y0), Image.Resampling.BOX, box=box)), y0, x0

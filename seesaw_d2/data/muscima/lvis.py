@@ -1,4 +1,4 @@
-"""Create the annotation files of the training and test tiles in the LVIS v1 format."""
+"""Create annotation files in LVIS v1 format for tiles of MUSCIMA++ pages."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,19 +14,19 @@ CITATION = (
     "Hajič jr. and Pecina, The MUSCIMA++ Dataset for Handwritten Optical Music Recognition, ICDAR 2017; "
     "Fornés et al., CVC-MUSCIMA, IJDAR 15(3), 2012"
 )
-# A constant date. With the current date, the same settings would not always give the same bytes.
+# Date in the annotation files. It is constant, so that the same settings always give the same bytes.
 _DATE = "2017-11-09 00:00:00"
 
 
 def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Count the tiles and objects of each category.
+    """Count the training tiles and training objects of each category.
 
     Args:
         tiles: the training tiles.
         ids: ids of all categories.
 
     Returns:
-        a dict from category id to (number of tiles with this category, number of objects of this category).
+        for each category id, the number of tiles that contain this category, and the number of its objects.
     """
     images: dict[int, int] = defaultdict(int)
     objects: dict[int, int] = defaultdict(int)
@@ -40,13 +40,14 @@ def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tup
 
 
 def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Return the category entries, which are the same in the training and test annotation files.
+    """Return the list "categories" in LVIS format, which is the same for training and test annotations.
 
-    As in LVIS, the image and instance counts of the entries are the counts of the training tiles.
+    As in LVIS, "image_count" and "instance_count" refer to the training images.
 
     Args:
-        ids: dict from category name to id.
-        counts: result of ``count_categories``.
+        ids: category ids by category name.
+        counts: for each category id, the number of training tiles that contain this category, and the number of its
+            training objects.
     """
     return [
         {
@@ -66,18 +67,18 @@ def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int
 def annotation_file(
     tiles: list[Tile], categories: list[dict[str, Any]], part: str, side: int, pictures: str, first_image: int
 ) -> dict[str, Any]:
-    """Return the content of the annotation file for the training or test tiles.
+    """Return the content of the annotation file in LVIS format for the training tiles or the test tiles.
 
-    MUSCIMA++ annotates all symbols. Therefore ``neg_category_ids`` of a tile contains all categories that neither the
-    tile's annotations nor ``not_exhaustive_category_ids`` contain.
+    MUSCIMA++ annotates all symbols of a page. Therefore ``neg_category_ids`` (the categories that are verified to be
+    absent) contains all categories of which a tile has neither annotations nor omitted symbols.
 
     Args:
         tiles: the training or test tiles.
-        categories: result of ``category_records``.
-        part: "train" or "test", which is also the name of the folder of these tiles in the image root.
+        categories: list "categories" of the annotation file.
+        part: "train" or "test", which is also the name of the folder that contains the images of these tiles.
         side: side length of a tile in pixels.
-        pictures: description of the source of the page images.
-        first_image: id of the first tile. The ids of training and test tiles must differ.
+        pictures: description of the page images for the field "info": scanned pages, or drawn from masks.
+        first_image: image id of the first tile. The ids of training and test tiles must differ.
     """
     ids = {category["id"] for category in categories}
     images, annotations = [], []

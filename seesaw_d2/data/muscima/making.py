@@ -1,4 +1,4 @@
-"""Create the folder of a MUSCIMA++ data set, unless a data set with the same settings exists."""
+"""Create the folder of a converted MUSCIMA++ data set, unless it already exists with the same settings."""
 
 import re
 from collections.abc import Callable
@@ -24,13 +24,14 @@ Contents = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Result of ``make_once``.
+    """Summary of a converted MUSCIMA++ data set, for display to the user.
 
     Attributes:
         root: folder of the data set.
-        made: if True, the call created the data set. If False, the data set existed before.
-        counts: dict from part, "train" or "test", to a dict of numbers such as ``{"pages": 28}``.
-        notes: descriptions of omitted symbols, one line each.
+        made: True if the data set was created now. False if it existed before.
+        counts: sizes of the training and test data. The keys are "train" and "test". An example of a value is
+            ``{"pages": 28, "crops": 18000}``.
+        notes: messages about symbols that the data set omits, one line each.
     """
 
     root: Path
@@ -42,14 +43,14 @@ class Prepared:
 def make_once(
     root: Path, settings: dict, fill: Callable[[Path], tuple[Contents, list[str]]], overwrite: bool
 ) -> Prepared:
-    """Create a data set, or return the summary of an existing data set with the same settings.
+    """Create a data set. If the folder contains a data set with the same settings, only return its summary.
 
     Args:
         root: folder of the data set.
-        settings: all settings that determine the content of the data set, the result of ``settings_record``.
-        fill: function that writes the data set to a given folder. The function returns ``counts`` and ``notes`` of
-            ``Prepared``.
-        overwrite: whether to replace a data set with other settings.
+        settings: all settings that determine the content of the data set, as JSON values.
+        fill: function that writes the files of the data set to a given folder. It returns the counts and the notes of
+            the summary (see ``Prepared``).
+        overwrite: if True, replace a data set with other settings.
 
     Raises:
         DataError: the folder contains files other than a data set made of MUSCIMA++, or the folder contains a data set
@@ -79,10 +80,12 @@ def make_once(
 def settings_record(kind: str, settings: TileSettings | CropSettings, source: Source) -> dict:
     """Return all settings that determine the content of a data set, as JSON values.
 
+    These settings are saved with the data set. If they change, the data set must be created again.
+
     Args:
-        kind: "tiles" or "crops".
+        kind: "tiles" for a detection data set or "crops" for a classification data set.
         settings: settings of the tiles or crops.
-        source: pages and page images of MUSCIMA++.
+        source: pages and page images of MUSCIMA++. The settings contain a hash of its annotation files.
     """
     record = {"kind": kind, "annotations": source.digest, "pictures": source.pictures, **asdict(settings)}
     return orjson.loads(orjson.dumps(record))

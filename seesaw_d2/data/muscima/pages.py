@@ -1,7 +1,4 @@
-"""Parse an annotation file of MUSCIMA++ v2.0, which contains the boxes and masks of the symbols on one page.
-
-Shapes: H is the height and W is the width of a symbol's box in pixels.
-"""
+"""Parse an annotation file of MUSCIMA++ v2.0, which contains the boxes and masks of the symbols on one page."""
 
 import re
 from dataclasses import dataclass
@@ -12,8 +9,8 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Maximum side length of a page in pixels, which keeps masks from filling the memory. The longer side of CVC-MUSCIMA's
-# pages has about 3,500 pixels.
+# Pages with a longer side in pixels are refused, because their masks would fill the memory. The longer side of
+# CVC-MUSCIMA's pages has about 3,500 pixels.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -21,13 +18,13 @@ _RUN = re.compile(r"[01]:\d{1,9}")
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """Symbol with a class, a box and a mask.
+    """Annotated music symbol on a page, with a class, a box and a mask.
 
     Attributes:
         category: name of the class.
         top, left, height, width: position and size of the box in pixels of the page.
-        runs: run lengths of the mask inside the box, row by row. Runs of 0 and 1 alternate, starting with a run of 0,
-            which may be empty.
+        runs: run lengths of the mask inside the box, row by row. Runs of background (0) and symbol (1) alternate. The
+            first run is background, and may have length 0.
     """
 
     category: str
@@ -39,7 +36,7 @@ class Symbol:
 
     @property
     def mask(self) -> np.ndarray:
-        """Return the mask inside the box, a bool array (H, W)."""
+        """Return the mask inside the symbol's box, a bool array (height, width). True for pixels of the symbol."""
         values = np.arange(len(self.runs)) % 2 == 1
         return np.repeat(values, self.runs).reshape(self.height, self.width)
 
@@ -49,19 +46,19 @@ class Symbol:
 
     @property
     def key(self) -> tuple:
-        """Return a key that is equal for symbols with the same class, box and mask."""
+        """Return a hashable value that is equal for symbols with the same class, box and mask, to find copies."""
         return (self.category, self.top, self.left, self.height, self.width, self.runs)
 
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """Page with annotated symbols.
+    """Page of handwritten music with annotated symbols.
 
     Attributes:
-        name: name of the page, such as "CVC-MUSCIMA_W-05_N-11_D-ideal".
-        writer: number of the writer.
-        number: number of the piece of music that the writer copied.
-        symbols: symbols on the page.
+        name: name of the page, such as "CVC-MUSCIMA_W-05_N-11_D-ideal" for writer 5 and piece 11.
+        writer: number of the person who wrote the page.
+        number: number of the piece of music that the page shows. In CVC-MUSCIMA, all writers copied the same pieces.
+        symbols: the annotated symbols.
     """
 
     name: str
@@ -71,22 +68,22 @@ class Page:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the (height, width) in pixels of the area at the page's top left corner that contains all symbols."""
+        """Return the smallest possible (height, width) of the page in pixels, so that all symbols are inside."""
         height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
         return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
 
 
 def parse_page(content: bytes, where: str) -> Page:
-    """Parse an annotation file, and return the page that the file describes.
+    """Parse an annotation file of MUSCIMA++, which describes the symbols on one page.
 
     Args:
-        content: content of the file.
+        content: content of the XML file.
         where: path of the file, for messages. If the XML lacks the attribute ``document``, the page is named after the
             file.
 
     Raises:
-        DataError: the content is not XML, is not an annotation file of MUSCIMA++ v2.0, or declares a document type.
-            Document types are not allowed, because they can define entities that expand to gigabytes.
+        DataError: the content is not XML, is not an annotation file of MUSCIMA++ v2.0, or contains a document type
+            declaration. These declarations are refused, because they can define entities that expand to gigabytes.
     """
     reader = _Reader(where)
     try:
@@ -103,7 +100,15 @@ def parse_page(content: bytes, where: str) -> Page:
 
 
 class _Reader:
-    """Handler of XML parser events that collects the symbols of a page. The XML document is not kept in memory."""
+    """XML parser that collects the symbols of a page. It does not keep the XML document in memory.
+
+    Args:
+        where: path of the file, for messages.
+
+    Attributes:
+        document: name of the page in the XML, or None.
+        symbols: the symbols that were parsed so far.
+    """
 
     def __init__(self, where: str):
         self.where = where
@@ -161,12 +166,15 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
 
 
 def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
-    """Convert a mask in MUSCIMA++'s format to ``Symbol.runs``. For example, ["1:3", "1:2", "0:4"] becomes (0, 5, 4).
+    """Convert a run-length mask in MUSCIMA++'s format to alternating runs of 0 and 1.
+
+    For example, ["1:3", "1:2", "0:4"] becomes (0, 5, 4): a run of 0 with length 0, a run of 1 with length 5, and a run
+    of 0 with length 4.
 
     Args:
         words: runs in the form "value:length".
-        pixels: number of pixels in the box, which must equal the sum of all lengths.
-        where: file and node, for messages.
+        pixels: number of pixels in the box. DataError is raised if the sum of all lengths differs.
+        where: path of the file and id of the symbol, for messages.
     """
     runs = [0]
     for word in words:

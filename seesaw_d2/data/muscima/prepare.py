@@ -1,6 +1,6 @@
-"""Convert MUSCIMA++ v2.0 to a data set of tiles in LVIS format, or to a data set of symbol crops in NumPy files.
+"""Convert MUSCIMA++ v2.0 to a detection data set of tiles in LVIS format, or to a classification data set of crops.
 
-The same source, settings and library versions give the same bytes with any number of workers.
+The same source, settings and library versions give the same bytes with any number of worker processes.
 """
 
 import functools
@@ -23,7 +23,8 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Function that wraps an iterable to display progress, like tqdm. The arguments are an iterable, its length and a label.
+# Type of functions that wrap an iterable to display progress, like tqdm. The arguments are the iterable, its length and
+# a label.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
@@ -41,20 +42,22 @@ def prepare_tiles(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create a detection data set of tiles, or return the summary of an existing data set with the same settings.
+    """Convert MUSCIMA++ to a detection data set of square tiles.
 
-    ``root`` contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
-    categories are the classes in all pages, sorted by name. Therefore the categories do not depend on the split. The
-    test annotations omit symbols of categories without a training object, because a model cannot learn these
+    If ``root`` contains a data set with the same settings, only return its summary. The folder ``root`` contains
+    ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The categories are the
+    classes in all pages, sorted by name. Therefore the categories do not depend on the split.
+
+    The test annotations omit symbols of categories without a training object, because a model cannot learn these
     categories. In tiles that show such symbols, their categories are in ``not_exhaustive_category_ids``.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
         root: folder of the data set. The folder appears only when all files are complete.
         settings: settings of the tiles, and the split into training and test pages.
-        images: folder of CVC-MUSCIMA's page images. If None, draw the pages from the masks.
+        images: folder of CVC-MUSCIMA's scanned page images. If None, draw the pages from the masks of the symbols.
         workers: number of worker processes. If None, use one per core.
-        overwrite: whether to replace a data set with other settings.
+        overwrite: if True, replace a data set with other settings.
         progress: function that wraps an iterable to display progress, such as tqdm. The arguments are the iterable, its
             length, and a label.
 
@@ -91,11 +94,14 @@ def prepare_crops(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create a classification data set of symbol crops, or return the summary of an existing data set.
+    """Convert MUSCIMA++ to a classification data set, in which each image is the crop of one symbol.
 
-    ``root`` contains ``train.npz`` and ``test.npz``, each with the arrays ``images`` (N, S, S), ``labels`` (N,) and
-    ``names`` (C,), for N crops of S x S pixels and C classes. The choice of the classes, the arguments and the errors
-    are as in ``prepare_tiles``.
+    The folder ``root`` contains ``train.npz`` and ``test.npz``, each with the arrays ``images`` (N, S, S), ``labels``
+    (N,) and ``names`` (C,), for N crops of S x S pixels and C classes. ``prepare_tiles`` describes the other arguments,
+    the errors, and which classes the data set contains.
+
+    Args:
+        settings: size of the crops, and the split into training and test pages.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -118,7 +124,11 @@ def prepare_crops(
 
 
 def _crop_part(data: Source, pages, settings: CropSettings, workers: int, progress: Progress, part: str):
-    """Crop the symbols of pages in worker processes. Return the crops (N, S, S) and their class names."""
+    """Crop the symbols of pages in worker processes. ``part``, "train" or "test", is the label of the progress bar.
+
+    Returns:
+        the N crops as a uint8 array (N, side, side), and a list with the class name of each crop.
+    """
     crop = functools.partial(crop_page, settings=settings)
     with worker_map(workers) as mapped:
         found = list(progress(mapped(crop, pages, map(data.image_of, pages)), len(pages), part))
@@ -136,7 +146,22 @@ def _cut_part(
     part: str,
     omitted: frozenset[int] = frozenset(),
 ):
-    """Cut the pages of a part ("train" or "test") into tiles in worker processes. Return a list of ``TilesOfPage``."""
+    """Cut pages into tiles in worker processes, and write the images of the tiles.
+
+    Args:
+        data: pages and page images of MUSCIMA++.
+        folder: folder of the data set.
+        settings: settings of the tiles.
+        workers: number of worker processes.
+        progress: function that wraps an iterable to display progress.
+        pages: the training or test pages.
+        ids: category ids by category name.
+        part: "train" or "test".
+        omitted: ids of categories whose symbols are not annotated.
+
+    Returns:
+        the tiles of each page, a list of ``TilesOfPage``.
+    """
     target = folder / "images" / part
     target.mkdir(parents=True)
     cut = functools.partial(

@@ -1,10 +1,10 @@
-"""Define and check the settings of MUSCIMA++ data sets."""
+"""Settings for the conversion of MUSCIMA++ (handwritten music notation) to detection and classification data sets."""
 
 from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
 
-# Classes that are left out by default, because their masks cover other annotated symbols or the whole page.
+# Symbols of these classes are not annotated by default, because their masks cover other symbols or the whole page.
 LEFT_OUT = (
     "keySignature",
     "measureSeparator",
@@ -21,10 +21,11 @@ class Split:
     """Split of the pages into training and test pages. No writer has both training and test pages.
 
     Attributes:
-        folds: number of folds k, at least 2. Fold f contains the pages of all writers w with w mod k = f.
+        folds: number of folds k for cross-validation, at least 2. Fold f contains the pages of all writers whose number
+            modulo k is f.
         fold: index of the fold with the test pages, in [0, k). The other folds contain the training pages.
-        official: if False, use folds. If True, use the published test set ``testset-independent``, and use the pages of
-            all other writers as training pages.
+        official: if True, ignore the folds. The test pages are then the published test set ``testset-independent``, and
+            the training pages are the pages of all other writers.
     """
 
     folds: int = 5
@@ -53,7 +54,7 @@ class CropSettings:
         split: split into training and test pages.
         left_out: classes whose symbols are not cropped.
         size: side length of a crop in pixels, from 1 to 1024.
-        context: ratio of the cropped square's side to the longer side of the symbol's box, from 1 to 100.
+        context: side of the cropped square as a multiple of the longer side of the symbol's box, from 1 to 100.
     """
 
     split: Split = field(default_factory=Split)
@@ -75,11 +76,11 @@ class TileSettings:
     Attributes:
         split: split into training and test pages.
         left_out: classes whose symbols appear in the images but are not annotated.
-        scale: scale factor of the pages, from 0.01 to 1. Pages are scaled before they are cut into tiles.
+        scale: factor by which the pages are scaled before they are cut into tiles, from 0.01 to 1.
         tile: side length of a tile in pixels of the scaled page, from 8 to 10,000.
         overlap: overlap of adjacent training tiles in pixels, less than ``tile``. Test tiles do not overlap.
-        visible: fraction in (0, 1]. A tile's annotations omit a symbol if the tile contains less than this fraction of
-            the symbol's pixels.
+        visible: smallest visible fraction of a symbol in (0, 1]. A symbol is not annotated in a tile that contains less
+            than this fraction of the symbol's pixels.
     """
 
     split: Split = field(default_factory=Split)

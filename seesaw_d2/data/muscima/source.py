@@ -15,13 +15,14 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Pages and page images of MUSCIMA++.
+    """Annotated pages of MUSCIMA++, with the scanned page images of CVC-MUSCIMA if available.
 
     Attributes:
-        pages: pages, sorted by name.
-        official: names of the pages in the published test set. If None, the test pages are those of a fold.
-        images: dict from (writer, page number) to the image file. If None, draw the pages from the masks.
-        digest: SHA-256 hash of the names and contents of all files that ``read_files`` returns.
+        pages: the annotated pages, sorted by name.
+        official: names of the pages in the published test set. None if the split uses folds instead.
+        images: image file of each page. The keys are (number of the writer, number of the page). If None, the pages are
+            drawn from the masks of the symbols.
+        digest: SHA-256 hash of the names and contents of the annotation files and of the list of test pages.
     """
 
     pages: list[Page]
@@ -34,20 +35,22 @@ class Source:
 
     @property
     def pictures(self) -> str:
-        """Return a text that describes the source of the page images."""
+        """Return a text for the annotation files that says whether pages are scanned or drawn from masks."""
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Return the sorted names of the classes in all pages. Therefore all folds have the same categories.
+        """Return the sorted names of the classes in all pages.
+
+        Training and test pages are not distinguished. Therefore all splits have the same categories.
 
         Args:
-            left_out: classes that the result omits.
+            left_out: names of classes to omit.
 
         Raises:
             DataError: ``left_out`` contains an unknown class, or all classes.
         """
         found = {symbol.category for page in self.pages for symbol in page.symbols}
-        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # the source may lack some of the default classes
+        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # the source may lack classes of LEFT_OUT, the default
         if unknown:
             raise DataError(
                 f"--leave-out: expected classes of MUSCIMA++, found unknown classes: {first_few(unknown)}"
@@ -61,7 +64,10 @@ class Source:
         return sorted(found - set(left_out))
 
     def parts(self, split: Split) -> dict[str, list[Page]]:
-        """Split the pages. Return a dict with the training pages ("train") and the test pages ("test").
+        """Split the pages into training and test pages. No writer has both training and test pages.
+
+        Returns:
+            a dict with the keys "train" and "test".
 
         Raises:
             DataError: the source contains no training page or no test page.
@@ -81,16 +87,16 @@ class Source:
 
 
 def read_source(source: Path, images: Path | None, split: Split) -> Source:
-    """Read the pages of MUSCIMA++, and find the page images.
+    """Parse all annotated pages of MUSCIMA++, and find the scanned images of these pages.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        images: folder of CVC-MUSCIMA's page images. If None, draw the pages from the masks.
-        split: split into training and test pages.
+        images: folder of CVC-MUSCIMA's scanned page images. If None, pages will be drawn from the masks of the symbols.
+        split: split into training and test pages. If it is the official split, also read the list of test pages.
 
     Raises:
         ConfigError: ``source`` does not exist, or ``images`` does not exist or contains no page image.
-        DataError: a file is invalid, or a page has no image.
+        DataError: a file is invalid, or ``images`` lacks the image of a page.
     """
     files = read_files(source)
     pages = list(parse_pages(files))

@@ -1,14 +1,15 @@
 # ruff: noqa: RUF001 - the alphabets contain characters that look alike on purpose
-"""Define the categories of glyphs, which are the characters of an alphabet and pairs of these characters.
+"""Define the categories of the synthetic data set, whose objects are drawn characters, called glyphs.
 
 For an alphabet of N characters, the first N categories are single characters. The next N² categories are ordered pairs
-of characters. A pair is drawn as one object. Unlike different font styles, different pairs can be distinguished in
-objects of 30 pixels.
+of characters. A pair is drawn as one object. Pairs provide many categories that can be distinguished in objects of 30
+pixels, unlike different styles of one character.
 """
 
 from dataclasses import dataclass
 
-# Signs are named by words, because Matplotlib reads "$$" as a formula, and HTML reads "&" as an entity.
+# Category names of signs. Words are necessary, because Matplotlib reads "$$" as a formula, and HTML reads "&" as an
+# entity.
 _SIGNS = {
     "&": "ampersand", "?": "question", "#": "hash", "$": "dollar", "!": "exclamation", "%": "percent", "@": "at",
     "+": "plus", "=": "equals", "/": "slash", "(": "open_round", ")": "close_round", "[": "open_square",
@@ -20,8 +21,8 @@ _GREEK = {
     "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Groups of characters that look alike. A data set with few categories uses only the first groups. Therefore its
-# categories are also difficult to distinguish.
+# Characters of the alphabet "similar", grouped by appearance. A data set with few categories uses only the first
+# groups, so that its categories are also difficult to distinguish.
 _SIMILAR = (
     "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",
     "aα@dδ4AΛλΔ", "EFΞΣ=tfτ+#", "HhnηNMmπΠ", "Γr)]>[LJ%",
@@ -34,10 +35,12 @@ _REGULAR = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "STIXGene
 class Alphabet:
     """Characters from which categories are formed, and fonts to draw the characters.
 
+    N characters give N categories of one character and N² categories of two characters.
+
     Attributes:
-        characters: distinct characters.
+        characters: the N different characters as one string.
         fonts: names of font files in Matplotlib's folder ``fonts/ttf``.
-        digit_words: if True, digits are named "zero" to "nine". If False, digits are named "0" to "9".
+        digit_words: if True, digits are called "zero" to "nine" in category names. If False, "0" to "9".
     """
 
     characters: str
@@ -49,17 +52,21 @@ class Alphabet:
         return len(self.characters) * (1 + len(self.characters))
 
     def text(self, index: int) -> str:
-        """Return the one or two characters of category ``index``, which is in [0, ``max_categories``)."""
+        """Return the character or the two characters that objects of a category show.
+
+        Args:
+            index: index of the category, in [0, ``max_categories``).
+        """
         count = len(self.characters)
         if index < count:
             return self.characters[index]
         shift, first = divmod(index - count, count)
         # Pair each character first with the next character, then with the character after the next, and so on. With
-        # this order, any number of categories contains all characters about equally often.
+        # this order, all characters occur about equally often, whatever number of categories is used.
         return self.characters[first] + self.characters[(first + shift + 1) % count]
 
     def name(self, text: str) -> str:
-        """Return the name of the category with the characters ``text``, such as "A" or "small_a_small_b"."""
+        """Return the name of the category that shows ``text``. For example, "ab" gives "small_a_small_b"."""
         return "_".join(map(self._word, text))
 
     def _word(self, character: str) -> str:

@@ -1,6 +1,6 @@
-"""Write the annotation file of a split in the LVIS v1 format, with all fields of LVIS.
+"""Write the annotation files of a synthetic data set in the LVIS v1 format, with all fields of LVIS.
 
-Each entry is written separately. Therefore memory use does not depend on the number of images.
+Each image and each annotation is written separately. Therefore memory use does not depend on the number of images.
 """
 
 import json
@@ -21,16 +21,16 @@ INFO = {
     "version": "1",
     "year": 2025,
     "contributor": "seesaw_d2",
-    # A constant date. With the current date, the same settings would not always give the same bytes.
+    # The date is constant, so that the same settings always give the same bytes.
     "date_created": "2025-01-01 00:00:00",
 }
 LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.org/licenses/LICENSE-2.0"}]
 
 
 def category_records(config: GlyphConfig) -> list[dict]:
-    """Return the category entries of an annotation file. The ids start at 1.
+    """Return the list "categories" of an annotation file in LVIS format. The ids start at 1.
 
-    As in LVIS, the entries contain the image and instance counts of the training set, even in the validation file.
+    As in LVIS, "image_count" and "instance_count" refer to the training set, even in the validation file.
     """
     records = []
     alphabet = ALPHABETS[config.alphabet]
@@ -53,17 +53,39 @@ def category_records(config: GlyphConfig) -> list[dict]:
 
 
 def image_id(config: GlyphConfig, split: str, image: int) -> int:
-    """Return the id of an image. The ids of training images start at 1, and the ids of validation images follow."""
+    """Return the id of an image. The ids of training images start at 1, and the ids of validation images follow.
+
+    Args:
+        config: settings of the data set.
+        split: "train" or "val".
+        image: index of the image in the split.
+    """
     return image + 1 + (config.num_train_images if split == "val" else 0)
 
 
 def image_file(config: GlyphConfig, split: str, image: int) -> str:
-    """Return the path of an image in the image root. As in LVIS, the ``coco_url`` of the image ends with this path."""
+    """Return the path of an image file relative to the image root, such as "val/000000001201.jpg".
+
+    As in LVIS, the "coco_url" of the image ends with this path, from which loaders find the file.
+
+    Args:
+        config: settings of the data set.
+        split: "train" or "val".
+        image: index of the image in the split.
+    """
     return f"{split}/{image_id(config, split, image):012d}.jpg"
 
 
 def image_record(config: GlyphConfig, plan: SplitPlan, image: int) -> dict:
-    """Return the entry of an image in the annotation file. Detectron2 reads the image file's path from ``coco_url``."""
+    """Return the element of the list "images" for one image, in LVIS format.
+
+    Detectron2 reads the path of the image file from "coco_url".
+
+    Args:
+        config: settings of the data set.
+        plan: categories of all images in the split.
+        image: index of the image in the split.
+    """
     return {
         "id": image_id(config, plan.split, image),
         "width": config.image_size,
@@ -86,12 +108,12 @@ def _absent_categories(config: GlyphConfig, plan: SplitPlan, image: int) -> list
 
 
 def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> dict:
-    """Return the annotation entry of an object, with the box and the area of the object's polygons in pixels.
+    """Return the annotation of an object in LVIS format. The box and the area are computed from its polygons.
 
     Args:
         annotation_id: id of the annotation.
         image: id of the image.
-        placed: the object.
+        placed: category, shape and position of the object.
     """
     polygons = placed.polygons()
     points = np.concatenate(polygons)
@@ -110,20 +132,20 @@ def polygon_area(points: np.ndarray) -> float:
     """Return the area of a polygon that does not intersect itself.
 
     Args:
-        points: (K, 2), x and y of the K corners in order.
+        points: (K, 2), x and y of the K corners, in order along the polygon.
     """
     x, y = points.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
 def write_split(file: TextIO, config: GlyphConfig, plan: SplitPlan, annotations: Iterable[list[str]]) -> None:
-    """Write the annotation file of a split, with one entry per line.
+    """Write the annotation file of a split, with one image or annotation per line.
 
     Args:
         file: text file to write to.
         config: settings of the data set.
-        plan: plan of the split.
-        annotations: iterable of lists of annotation entries. Each entry is a JSON string.
+        plan: categories of all images in the split.
+        annotations: annotations as JSON strings, in lists of any length. They are written while they are generated.
     """
     images = (to_json(image_record(config, plan, image)) for image in range(plan.num_images))
     file.write(f'{{"info": {to_json(INFO)},\n"licenses": {to_json(LICENSES)},\n')

@@ -1,4 +1,4 @@
-"""Draw the images of a data set in chunks, the units of work of parallel worker processes."""
+"""Draw the images of a synthetic data set in chunks of 32 images. Worker processes draw several chunks in parallel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ CHUNK_IMAGES = 32
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive images of a split, and all settings that a worker process needs to draw these images.
+    """Consecutive images of a split, with everything that a worker process must know to draw these images.
 
     Attributes:
         config: settings of the data set.
         split: "train" or "val".
         images: indices of the images in the split.
-        categories: category indices of the objects in each image.
-        first_annotation: number of objects in all earlier images of the split. The chunk's annotation ids start at
-            ``first_annotation + 1``.
-        image_root: the images are written to the subfolder ``split`` of this folder. If None, do not draw images.
-        semantic_root: label maps are written to the subfolder ``split`` of this folder. If None, do not draw label
-            maps.
+        categories: for each image, the category indices of its objects.
+        first_annotation: number of objects in all earlier images of the split. The annotation ids of this chunk start
+            at ``first_annotation + 1``.
+        image_root: folder to write to. The images are in its subfolder ``split``. If None, do not draw images.
+        semantic_root: folder to which the semantic label maps are written, also in the subfolder ``split``. If None, do
+            not draw label maps.
     """
 
     config: GlyphConfig
@@ -47,7 +47,17 @@ class Chunk:
 def split_chunks(
     config: GlyphConfig, plan: SplitPlan, image_root: Path | None, semantic_root: Path | None = None
 ) -> Iterator[Chunk]:
-    """Yield the chunks of a split in order."""
+    """Divide the images of a split into chunks of at most 32 images.
+
+    Args:
+        config: settings of the data set.
+        plan: categories of all images in the split.
+        image_root: folder to which the images will be written, or None for no images.
+        semantic_root: folder to which the label maps will be written, or None for no label maps.
+
+    Yields:
+        the chunks, in the order of the images.
+    """
     for first in range(0, plan.num_images, CHUNK_IMAGES):
         images = range(first, min(first + CHUNK_IMAGES, plan.num_images))
         categories = [plan.of_image(image) for image in images]
@@ -55,10 +65,10 @@ def split_chunks(
 
 
 def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
-    """Draw and write the images of a chunk.
+    """Draw the images of a chunk, and write the image files and label maps.
 
     Returns:
-        the number of images, and the annotation entries as JSON strings.
+        the number of images, and their annotations as JSON strings in LVIS format.
     """
     texts = []
     config, split_index = chunk.config, SPLITS.index(chunk.split)

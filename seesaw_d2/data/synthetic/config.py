@@ -1,4 +1,4 @@
-"""Define and check the settings of a glyph data set."""
+"""Define and check the settings of a synthetic data set, whose objects are drawn characters, called glyphs."""
 
 import math
 from dataclasses import dataclass
@@ -9,38 +9,40 @@ import numpy as np
 from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
-# Number of training images at rank ``num_categories``, 2.2, if ``GlyphConfig.decay`` is None. Because this number is
-# fixed, the fractions of rare, common and frequent categories do not depend on the number of categories.
+# If ``GlyphConfig.decay`` is None, the number of training images per category falls exponentially to this number (2.2)
+# at rank ``num_categories``. Because the number is fixed, the fractions of rare, common and frequent categories do not
+# depend on the number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
-# Minimum ratio of the side of a grid cell to the length of the smallest object. Objects that do not fit at random
-# positions are placed in the cells of a square grid.
+# If the objects of an image do not fit at random positions, they get the smallest size, and are placed in the cells of
+# a square grid. The side of a cell must be at least this multiple of the smallest object's length.
 CELL_MARGIN = 1.1
 
 
 @dataclass(frozen=True)
 class GlyphConfig:
-    """Settings of a glyph data set. The same settings and library versions give the same bytes.
+    """Settings of a synthetic long-tailed data set, whose objects are characters and pairs of characters (glyphs).
 
-    Categories are ranked by frequency. Rank 0 is the most frequent category. The category of rank r occurs in
-    ``max(min_category_images, round(max_category_images·exp(-decay·r)))`` training images, once in each image.
+    The same settings and library versions give the same bytes. Categories are ranked by frequency. Rank 0 is the most
+    frequent category. The category of rank r occurs in ``max(min_category_images,
+    round(max_category_images·exp(-decay·r)))`` training images, once in each image.
 
     Attributes:
         num_categories: number of categories, from 1 to ``max_categories`` of the alphabet.
-        num_train_images, num_val_images: number of training and validation images. The images must have room for all
-            instances.
+        num_train_images, num_val_images: number of training and validation images. With ``max_objects`` per image,
+            they must have room for all objects.
         image_size: side length of the square images in pixels, from 64 to 8192. Objects scale with the image size.
         max_objects: maximum number of objects per image, from 1 to 25.
         seed: random seed, from 0 to 2^32 - 1.
-        val_instances_per_category: number of validation instances of each category. Each instance is in a different
-            image.
+        val_instances_per_category: number of validation objects of each category. Each is in a different image.
         max_category_images, min_category_images: number of training images of the most and least frequent category.
-        decay: exponential decay per rank, >= 0. If None, use ``max(0, log(max_category_images / 2.2) /
-            num_categories)``. If ``max_category_images`` is 600, this value makes about 28 % of the categories rare.
+        decay: exponential decay of the number of training images per rank, >= 0. If None, use ``max(0,
+            log(max_category_images / 2.2) / num_categories)``. If ``max_category_images`` is 600, this value makes
+            about 28 % of the categories rare.
         object_size: minimum and maximum length of an object's longer side, as fractions of ``image_size``.
-        max_neg_categories: maximum length of the list ``neg_category_ids`` of an image. This list names categories that
-            the image does not contain. If more categories are absent, the list is a random sample of the absent
-            categories. Complete lists for 1203 categories and 100,000 images would need 600 MB.
+        max_neg_categories: maximum length of the list "neg_category_ids" of an image. In LVIS format, this list names
+            categories that are absent from the image. If more categories are absent, the list is a random sample.
+            Complete lists for 1203 categories and 100,000 images would need 600 MB.
         alphabet: set of characters and fonts:
 
             - "similar": 108 characters, many of which look alike, in bold and regular fonts.
@@ -102,7 +104,10 @@ class GlyphConfig:
             )
 
     def category_images(self) -> np.ndarray:
-        """Return the number of training images for each frequency rank, (num_categories,) int64."""
+        """Return the number of training images per category, from the most to the least frequent category.
+
+        The array has the shape (num_categories,) and the type int64.
+        """
         decay = self.decay
         if decay is None:
             decay = max(0.0, math.log(self.max_category_images / TAIL_IMAGES) / self.num_categories)
@@ -111,7 +116,7 @@ class GlyphConfig:
 
 
 def plain_glyphs(**changes) -> GlyphConfig:
-    """Return the settings of an easy data set with 40 plain characters and at most 6 large objects per image.
+    """Return the settings of an easy synthetic data set: 40 distinct characters, and at most 6 large objects per image.
 
     By default, 11 categories are rare, 16 categories are common, and 13 categories are frequent.
 
@@ -145,12 +150,14 @@ def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:
 
 
 def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_objects: int) -> None:
-    """Raise ConfigError if the images lack room for all instances. An image contains each category at most once.
+    """Raise ConfigError if the images of a split have no room for all objects.
+
+    An image contains at most one object of each category.
 
     Args:
-        name: name of the setting with the number of images, for messages.
-        num_images: number of images.
-        category_images: (C,) number of images with each category, for C categories.
+        name: name of the setting with the number of images, such as "num_val_images", for messages.
+        num_images: number of images in the split.
+        category_images: (C,) required number of images for each of the C categories.
         max_objects: maximum number of objects per image.
     """
     total = int(category_images.sum())

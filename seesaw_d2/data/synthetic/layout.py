@@ -11,16 +11,23 @@ from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE, Bend, Silhouette, d
 
 MAX_ANGLE = math.radians(20)
 MAX_ASPECT = MAX_SHEAR = 0.2
-# Minimum distance in subpixels between two boxes. The minimum distance between a box and the edge of the image is the
-# same at random positions, and half of this distance in a grid.
+# Minimum distance in subpixels (quarters of a pixel) between the boxes of two objects, so that objects do not touch.
+# The minimum distance between a box and the edge of the image is the same at random positions, and half as large in a
+# grid.
 GAP = SUPERSAMPLE
-PLACES = 60  # number of random positions to try for an object
-RESIZES = 3  # number of attempts to place objects at random positions, each with new random sizes
+PLACES = 60  # maximum number of random positions to try for an object
+RESIZES = 3  # attempts to place all objects at random positions, each with new sizes, before the grid is used
 
 
 @dataclass(frozen=True)
 class PlacedGlyph:
-    """Object of a category at a position in an image. The object's top left corner is (x, y) in subpixels."""
+    """Object in a synthetic image: a drawn character or pair of characters at a position.
+
+    Attributes:
+        category: index of the category.
+        silhouette: masks and polygons of the object.
+        x, y: top left corner of the object's box in subpixels, which are 1 / ``SUPERSAMPLE`` of a pixel.
+    """
 
     category: int
     silhouette: Silhouette
@@ -28,34 +35,37 @@ class PlacedGlyph:
     y: int
 
     def polygons(self) -> list[np.ndarray]:
-        """Return the polygons of the glyph, each a float64 array (K, 2) of x, y in pixels.
+        """Return the polygons of the object's mask, each an array (K, 2) float64: x, y of K corners in pixels.
 
-        Coordinates are exact multiples of 1 / SUPERSAMPLE.
+        The coordinates are exact multiples of 1 / ``SUPERSAMPLE``, a quarter of a pixel.
         """
         corner = np.array([self.x, self.y])
         return [(polygon + corner) / SUPERSAMPLE for polygon in self.silhouette.polygons]
 
 
 def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generator) -> list[PlacedGlyph]:
-    """Draw the shapes of the objects in one image, and choose the positions of the objects.
+    """Choose random shapes, sizes and positions for the objects of one image, so that no two objects overlap.
 
     Args:
-        categories: (M,) category index of each of the M objects. The result has the same order.
+        categories: (M,) category index of each of the M objects.
         config: settings of the data set.
         rng: random generator for shapes, sizes and positions.
+
+    Returns:
+        the M objects, in the order of ``categories``.
     """
     alphabet = ALPHABETS[config.alphabet]
     texts = [alphabet.text(int(category)) for category in categories]
     bends = [_random_bend(alphabet.fonts, rng) for _ in texts]
     low, high = (fraction * config.image_size for fraction in config.object_size)
     for _ in range(RESIZES):
-        # Pairs of characters are legible only in the upper half of the size range.
+        # Draw pairs of characters only in the upper half of the size range, because smaller pairs are not legible.
         sizes = [rng.uniform(low if len(text) == 1 else (low + high) / 2, high) for text in texts]
         shapes = _draw(texts, bends, sizes, config)
         places = _random_places(shapes, SUPERSAMPLE * config.image_size, rng)
         if places is not None:
             break
-    else:  # a grid always has room, because GlyphConfig checks object_size
+    else:  # no attempt succeeded; a grid always has room, because GlyphConfig checks object_size
         shapes = _draw(texts, bends, [low] * len(texts), config)
         places = _grid_places(shapes, config, rng)
     return [
@@ -77,20 +87,23 @@ def _draw(texts, bends, sizes, config) -> list[Silhouette]:
 
 
 def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
-    """Return a random position (x, y) in subpixels for each shape, or None if a shape has no free position.
-
-    For each shape, this function tries ``PLACES`` random positions.
+    """Choose a random position for each object, at a distance from the earlier objects and the edge of the image.
 
     Args:
         shapes: silhouettes of the objects.
         side: side length of the image in subpixels.
         rng: random generator.
+
+    Returns:
+        the top left corner (x, y) of each object in subpixels. None if an object overlaps others at all ``PLACES``
+        random positions.
     """
-    taken = np.zeros((0, 4), dtype=np.int64)  # x0, y0, x1, y1
+    taken = np.zeros((0, 4), dtype=np.int64)  # boxes of the placed objects: x0, y0, x1, y1
     for shape in shapes:
         extent = np.array(shape.outline.shape[::-1])
         low = rng.integers(GAP, side - GAP - extent + 1, size=(PLACES, 2))[:, None]
-        clear = (low >= taken[:, 2:] + GAP) | (low + extent + GAP <= taken[:, :2])  # (PLACES, taken, 2)
+        # (PLACES, number of earlier boxes, 2), True where the boxes are apart along x or y. One direction is enough.
+        clear = (low >= taken[:, 2:] + GAP) | (low + extent + GAP <= taken[:, :2])
         free = np.flatnonzero(clear.any(axis=2).all(axis=1))
         if len(free) == 0:
             return None
@@ -100,7 +113,16 @@ def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[in
 
 
 def _grid_places(shapes, config: GlyphConfig, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Place each shape in a random cell of a square grid. Return the positions (x, y) in subpixels."""
+    """Place each object at a random position in its own random cell of a square grid.
+
+    Args:
+        shapes: silhouettes of the objects.
+        config: settings of the data set.
+        rng: random generator.
+
+    Returns:
+        the top left corner (x, y) of each object in subpixels.
+    """
     cells_a_side = math.ceil(math.sqrt(config.max_objects))
     cell = SUPERSAMPLE * config.image_size // cells_a_side
     places = []

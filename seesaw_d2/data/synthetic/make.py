@@ -1,4 +1,4 @@
-"""Generate a glyph data set: plan the images, draw the images in worker processes, and write the files."""
+"""Generate a synthetic data set: assign objects to images, draw the images in worker processes, and write the files."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.atomic_folders import FolderLayout, atomic_folder, read_record
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-RECIPE = 1  # Increase this number when a code change alters the data for the same settings.
+RECIPE = 1  # Increase this number when a code change alters the data, so that older data sets are not reused.
 LAYOUT = FolderLayout(
     record="glyphs.json",
     kind="a glyph data set",
@@ -31,16 +31,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class GlyphSummary:
-    """Result of ``make_glyphs``.
+    """Summary of a synthetic data set that ``make_glyphs`` generated or found, for display to the user.
 
     Attributes:
         root: folder of the data set.
-        made: if True, the call created the data set. If False, the data set existed before.
-        frequencies: dict from LVIS's frequency group ("r", "c" or "f") to the number of categories in this group.
-        images: dict from split ("train" or "val") to the number of images.
-        instances: dict from split to the number of instances.
+        made: True if the data set was generated now. False if it existed before.
+        frequencies: number of categories in each of LVIS's frequency groups "r", "c" and "f".
+        images: number of images in each split, "train" and "val".
+        instances: number of objects in each split.
         megabytes: total size of the files in units of 10^6 bytes.
-        seconds: duration of the call.
+        seconds: duration of the call of ``make_glyphs``.
     """
 
     root: Path
@@ -62,21 +62,22 @@ def make_glyphs(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GlyphSummary:
-    """Generate a glyph data set in the folder ``root``, or return the summary of an existing data set.
+    """Generate a synthetic long-tailed data set, whose objects are drawn characters (glyphs).
 
-    The folder contains ``annotations/glyphs_{train,val}.json`` in the LVIS v1 format, ``images/{train,val}/*.jpg``, and
-    the settings in ``glyphs.json``. For Detectron2's LVIS loader, the image root is ``root/images/``. The same settings
-    and library versions give the same bytes with any number of workers. The annotations do not depend on ``images``.
+    If ``root`` contains a data set with the same settings, only return its summary. The folder ``root`` contains
+    ``annotations/glyphs_{train,val}.json`` in the LVIS v1 format, ``images/{train,val}/*.jpg``, and the settings in
+    ``glyphs.json``. For Detectron2's LVIS loader, the image root is ``root/images/``. The same settings and library
+    versions give the same bytes with any number of workers. The annotations do not depend on ``images``.
 
     Args:
         root: folder of the data set. The folder appears only when all files are complete.
         config: settings of the data set. If None, use the defaults of ``GlyphConfig``.
         workers: number of worker processes. If None, use one per available core. If 1, draw in this process.
-        images: if True, write images and annotations. If False, do not write images.
+        images: if True, write images and annotations. If False, write only annotations.
         semantic: if True, also write the label maps ``semantic/{train,val}/*.png`` and the class names
             ``annotations/glyphs_semantic_classes.json``. Pixel values are 0 for background, i + 1 for category i, and
             255 for edges of objects, which are ignored.
-        overwrite: whether to replace a glyph data set that was generated with other settings.
+        overwrite: if True, replace a glyph data set that was generated with other settings.
         progress: function to call with the number of finished images and the number of all images.
 
     Raises:
@@ -94,7 +95,7 @@ def make_glyphs(
         settings["semantic"] = True
     found = read_record(root, LAYOUT)
     if found is not None:
-        # Earlier versions did not store the alphabet and the background, because both had fixed values.
+        # Data sets of earlier versions do not store the alphabet and the background, which then had these values.
         before = {"alphabet": "plain", "background": "textured", **found["settings"]}
         differences = _differences(before, settings) + _missing(root, images, semantic)
         if not differences:
@@ -112,12 +113,22 @@ def make_glyphs(
 
 
 def to_plain(config: GlyphConfig) -> dict:
-    """Return the settings as a dict of JSON values. Lists replace tuples."""
+    """Return the settings as a dict of JSON values, with lists instead of tuples, to compare them with a JSON file."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:
-    """Describe the settings that differ. Existing images that are not requested are no difference."""
+    """Describe how the settings of an existing data set differ from the requested settings.
+
+    It is no difference if the data set contains images, but only annotations are requested.
+
+    Args:
+        found: settings of the existing data set.
+        wanted: the requested settings.
+
+    Returns:
+        one text per setting, such as "seed is 0 instead of 1".
+    """
     return [
         f"{key} is {found.get(key)!r} instead of {value!r}"
         for key, value in wanted.items()
@@ -126,7 +137,16 @@ def _differences(found: dict, wanted: dict) -> list[str]:
 
 
 def _missing(root: Path, images: bool, semantic: bool) -> list[str]:
-    """Describe missing annotation files and missing image folders. The content of image folders is not checked."""
+    """Find missing files and folders of an existing data set. The content of image folders is not checked.
+
+    Args:
+        root: folder of the data set.
+        images: if True, the folders of the images are necessary.
+        semantic: if True, the folders of the semantic label maps are necessary.
+
+    Returns:
+        one text per missing file or folder, such as "images/val is missing".
+    """
     parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
     parts += [f"images/{split}" for split in SPLITS if images]
     parts += [f"semantic/{split}" for split in SPLITS if semantic]
@@ -138,7 +158,19 @@ def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSumma
 
 
 def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, semantic: bool, progress) -> dict:
-    """Write annotations, images and label maps. Return the fields of ``GlyphSummary`` that describe the content."""
+    """Generate the data set, and write annotations, images and label maps to ``folder``.
+
+    Args:
+        folder: empty folder to write to.
+        config: settings of the data set.
+        workers: number of worker processes.
+        images: if True, write images.
+        semantic: if True, write semantic label maps and their class names.
+        progress: function to call with the number of finished images and the number of all images, or None.
+
+    Returns:
+        the fields "frequencies", "images", "instances" and "megabytes" of ``GlyphSummary``.
+    """
     plans = [plan_split(config, split) for split in SPLITS]
     total, done = sum(plan.num_images for plan in plans), 0
     (folder / "annotations").mkdir()

@@ -1,6 +1,6 @@
 """Draw an image with a textured background, clutter, coloured objects, blur and noise.
 
-Shapes: images are (H, W, 3) float32 in RGB. Before noise is added, the values are in [0, 255].
+While an image is drawn, it is an RGB array (height, width, 3) of float32 values around the range from 0 to 255.
 """
 
 import cv2
@@ -9,27 +9,29 @@ import numpy as np
 from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 
-# For each layer of colour noise: the number of cells per image side, and the maximum standard deviation.
+# The textured background is the sum of four layers of colour noise, from coarse to fine. Each layer is a grid of
+# TEXTURE_CELLS x TEXTURE_CELLS random colours, scaled to the image. TEXTURE_STD is their maximum standard deviation.
 TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
-# Minimum difference between the brightness of a glyph and of its border. Brightness is the mean over the channels.
+# Minimum difference in brightness (mean over the channels, 0 to 255) between a glyph and its border, so that glyphs are
+# legible on every background.
 MIN_CONTRAST = 60.0
-MAX_BLUR = 0.8  # maximum standard deviation of the blur in pixels, for images of width 128
-MAX_NOISE = 10.0  # maximum standard deviation of the noise
+MAX_BLUR = 0.8  # maximum standard deviation of the Gaussian blur in pixels, for images of 128 x 128 pixels
+MAX_NOISE = 10.0  # maximum standard deviation of the pixel noise, for pixel values from 0 to 255
 
 
 def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator, background: str) -> np.ndarray:
-    """Draw objects on a random background.
+    """Draw objects in random colours on a random background, and add blur and noise.
 
     Args:
-        objects: objects that do not overlap.
+        objects: objects that do not overlap, with their positions.
         size: side length of the image in pixels.
         rng: random generator for colours, blur and noise.
-        background: "textured" or "plain", as in ``GlyphConfig``.
+        background: "textured" for colour noise and lines, or "plain" for one colour.
 
     Returns:
-        the image, (size, size, 3) uint8.
+        the RGB image, (size, size, 3) uint8.
     """
     picture = draw_background(size, rng, background == "textured")
     for placed in objects:
@@ -41,7 +43,16 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
 
 
 def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.ndarray:
-    """Return an image (size, size, 3) of one random colour. If ``textured`` is True, add colour noise and lines."""
+    """Draw a background of one random colour.
+
+    Args:
+        size: side length of the image in pixels.
+        rng: random generator for colours and lines.
+        textured: if True, add colour noise and lines.
+
+    Returns:
+        an RGB image (size, size, 3) float32, with values around the range from 0 to 255.
+    """
     picture = np.empty((size, size, 3), np.float32)
     picture[:] = rng.uniform(40, 215, size=3)
     if not textured:
@@ -49,7 +60,7 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
     for cells, std in zip(TEXTURE_CELLS, TEXTURE_STD, strict=True):
         noise = rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(rng.uniform(0, std))
         picture += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    # OpenCV draws antialiased lines only on 8-bit images.
+    # Convert to 8 bits, because OpenCV draws antialiased lines only on 8-bit images.
     picture = np.clip(picture, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(MAX_CLUTTER_LINES + 1)):
         start, end = rng.integers(0, size, size=(2, 2)).tolist()
@@ -59,7 +70,10 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
 
 
 def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return two random colours, each (3,) float32. Their means over the channels differ by more than MIN_CONTRAST."""
+    """Return random colours for a glyph and its border, each an RGB array (3,) float32 from 0 to 255.
+
+    The brightness (mean over the channels) of the two colours differs by more than ``MIN_CONTRAST``.
+    """
     while True:
         first, second = rng.uniform(0, 255, size=(2, 3)).astype(np.float32)
         if abs(first.mean() - second.mean()) > MIN_CONTRAST:
@@ -70,10 +84,10 @@ def paint(picture: np.ndarray, placed: PlacedGlyph, face_colour, border_colour) 
     """Paint an object with antialiased edges on an image.
 
     Args:
-        picture: (H, W, 3) image that is changed in place.
-        placed: the object.
-        face_colour: (3,) colour of the glyph.
-        border_colour: (3,) colour of the border around the glyph.
+        picture: RGB image (height, width, 3) float32, which is changed in place.
+        placed: shape and position of the object.
+        face_colour: (3,) RGB colour of the glyph.
+        border_colour: (3,) RGB colour of the border around the glyph.
     """
     left, top = placed.x // SUPERSAMPLE, placed.y // SUPERSAMPLE
     height, width = placed.silhouette.outline.shape

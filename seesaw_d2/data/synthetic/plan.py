@@ -1,7 +1,7 @@
-"""Assign categories to the images of a split before the images are drawn.
+"""Decide which categories each image of a synthetic data set shows, before the images are drawn.
 
-Shapes: I is the number of images, C is the number of categories, and P is the number of objects. An object is a pair of
-an image and a category.
+Shapes: I is the number of images, C is the number of categories, and P is the number of objects. An image contains at
+most one object of each category.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,20 @@ from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.seeds import generator
 
 SPLITS = ("train", "val")
-# LVIS's maximum numbers of training images: 10 for a rare category, and 100 for a common category.
+# LVIS calls a category rare if at most 10 training images contain it, and common if at most 100 training images do.
 RARE_IMAGES, COMMON_IMAGES = 10, 100
 
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """Objects of one split, sorted by image.
+    """Categories of the objects in every image of one split.
+
+    The split has I images and P objects of C categories. An image contains at most one object of each category.
 
     Attributes:
         split: "train" or "val".
-        offsets: (I + 1,) int64. The objects of image i are categories[offsets[i]:offsets[i + 1]].
-        categories: (P,) int32, category index of each object in [0, C). An image contains a category at most once.
+        offsets: (I + 1,) int64. Image i contains the objects ``offsets[i]`` to ``offsets[i + 1] - 1``.
+        categories: (P,) int32, category index of each object in [0, C). The objects are sorted by image.
     """
 
     split: str
@@ -35,25 +37,36 @@ class SplitPlan:
         return len(self.offsets) - 1
 
     def of_image(self, image: int) -> np.ndarray:
-        """Return the category indices of the objects in an image."""
+        """Return the category indices of the objects in the image with index ``image``."""
         return self.categories[self.offsets[image] : self.offsets[image + 1]]
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """Return the number of training images of each category, (C,) int64. The number of instances is the same."""
-    ranks = generator(config, "ranks").permutation(config.num_categories)  # 0 is the most frequent category
+    """Return the number of training images that contain each of the C categories, an array (C,) int64.
+
+    It equals the number of training objects, because an image contains at most one object of each category.
+    """
+    ranks = generator(config, "ranks").permutation(config.num_categories)  # rank 0 is the most frequent category
     return config.category_images()[ranks]
 
 
 def frequency(image_count: int) -> str:
-    """Return LVIS's frequency group, "r", "c" or "f", of a category with ``image_count`` training images."""
+    """Return the LVIS frequency group of a category with this number of training images.
+
+    The group is "r" (rare) for up to 10 images, "c" (common) for up to 100 images, and "f" (frequent) otherwise.
+    """
     if image_count <= RARE_IMAGES:
         return "r"
     return "c" if image_count <= COMMON_IMAGES else "f"
 
 
 def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
-    """Assign categories to the images of a split, "train" or "val". For 100,000 images, this takes seconds."""
+    """Choose at random which categories each image of a split shows. For 100,000 images, this takes seconds.
+
+    Args:
+        config: settings of the data set, which determine the number of objects of each category.
+        split: "train" or "val".
+    """
     if split == "train":
         counts, num_images = train_image_counts(config), config.num_train_images
     else:
@@ -69,33 +82,45 @@ def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
 
 
 def _assign(counts: np.ndarray, num_images: int, max_objects: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the image index of each object, (P,). The objects are sorted from the most to the least frequent category.
+    """Choose an image for each of P objects of C categories. The objects of a category get different images.
 
     Args:
-        counts: (C,) number of objects of each category.
-        num_images: number of images I.
+        counts: (C,) number of objects of each category. Their sum is P.
+        num_images: number of images.
         max_objects: maximum number of objects per image.
         rng: random generator.
+
+    Returns:
+        the image index of each object, (P,). The objects are sorted from the most to the least frequent category.
     """
     for balanced in (False, True):
         images = _try_assign(np.sort(counts)[::-1], num_images, max_objects, rng, balanced)
         if images is not None:
             return images
-    # If any assignment exists, the balanced assignment succeeds. GlyphConfig checks that an assignment exists.
+    # This line is never reached. The balanced assignment finds a solution if one exists, which GlyphConfig checks.
     raise AssertionError("the images have no room for all objects")
 
 
 def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndarray | None:
-    """Assign each category to random images or, if ``balanced`` is True, to the images with the fewest objects.
+    """Choose an image for each of P objects, category by category. The objects of a category get different images.
 
-    Return the image index of each object, (P,), or None if too few images have room for a category.
+    Args:
+        counts: (C,) number of objects of each category, in descending order. Their sum is P.
+        num_images: number of images.
+        max_objects: maximum number of objects per image.
+        rng: random generator.
+        balanced: if True, choose the images with the fewest objects. If False, choose random images. An image is then
+            chosen more probably if it has room for more objects.
+
+    Returns:
+        the image index of each object, (P,), sorted by category. None if too few images have room for a category.
     """
     room = np.full(num_images, max_objects, dtype=np.int64)
     assigned = []
     for count in counts:
         if balanced:
             key = rng.random(num_images) - room
-        else:  # the images with the smallest keys are a sample without replacement, weighted by room
+        else:  # the images with the smallest keys are a random sample without replacement, weighted by room
             key = rng.standard_exponential(num_images) / np.maximum(room, 1)
         key[room == 0] = np.inf
         chosen = np.sort(np.argpartition(key, count - 1)[:count])
@@ -107,15 +132,15 @@ def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndar
 
 
 def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -> None:
-    """Move objects from images with several objects to empty images, as long as both exist.
+    """Move random objects from images with several objects to empty images, so that fewer images are empty.
 
     Args:
-        images: (P,) image index of each object, changed in place.
-        num_images: number of images I.
+        images: (P,) image index of each of P objects. The function changes the array in place.
+        num_images: number of images.
         rng: random generator.
     """
     empty = np.setdiff1d(np.arange(num_images), images)
     order = rng.permutation(len(images))
     _, first = np.unique(images[order], return_index=True)
-    spare = np.delete(order, first)[: len(empty)]  # each image keeps its first object
+    spare = np.delete(order, first)[: len(empty)]  # each image keeps one object
     images[spare] = empty[: len(spare)]

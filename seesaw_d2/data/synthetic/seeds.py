@@ -1,4 +1,4 @@
-"""Create an independent random generator for each purpose and image. Workers can then draw images in any order."""
+"""Create an independent random generator for each image, so that worker processes can draw images in any order."""
 
 import numpy as np
 
@@ -8,11 +8,12 @@ _PURPOSES = {"ranks": 1, "plan": 2, "layout": 3, "picture": 4, "negatives": 5}
 
 
 def generator(config: GlyphConfig, purpose: str, split: int = 0, image: int = 0) -> np.random.Generator:
-    """Return the random generator for a purpose.
+    """Return a random generator that depends only on the arguments, so that data sets are reproducible.
 
     Args:
-        config: settings of the data set, including the seed.
-        purpose: a key of ``_PURPOSES``.
+        config: settings of the data set. Only the seed is used.
+        purpose: what the random numbers are used for, a key of ``_PURPOSES`` such as "layout". Different purposes get
+            independent generators.
         split: index of the split, 0 for training or 1 for validation.
         image: index of the image in the split.
     """

@@ -1,4 +1,7 @@
-"""Create semantic label maps of the glyph data set. Class 0 is the background, and class i + 1 is category i."""
+"""Create label maps for semantic segmentation from the objects of a synthetic data set.
+
+Class 0 is the background, and class i + 1 is category i.
+"""
 
 from pathlib import Path
 
@@ -14,12 +17,15 @@ from seesaw_d2.errors import ConfigError
 IGNORED = 255
 CLASSES_FILE = "glyphs_semantic_classes.json"
 # A pixel belongs to an object that covers at least 0.75 of the pixel. A pixel belongs to the background if no object
-# covers more than 0.25 of the pixel. All other pixels are ignored.
+# covers more than 0.25 of the pixel. All other pixels, at the edges of objects, are ignored.
 _COVERED, _TOUCHED = 0.75, 0.25
 
 
 def check_semantic(config: GlyphConfig) -> None:
-    """Raise ConfigError if 8-bit label maps cannot represent all classes and ``IGNORED``."""
+    """Raise ConfigError if the data set has more than 254 categories. Label maps have 8 bits per pixel.
+
+    The values 0 and 255 of a label map mean background and ignored pixels.
+    """
     if config.num_categories >= IGNORED:
         raise ConfigError(
             f"num_categories: expected at most {IGNORED - 1} categories for semantic label maps, found "
@@ -28,7 +34,14 @@ def check_semantic(config: GlyphConfig) -> None:
 
 
 def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
-    """Return the label map (size, size) uint8 of an image that contains ``objects``."""
+    """Return the semantic label map of an image, a uint8 array (size, size).
+
+    A pixel has the value 0 for background, i + 1 for category i, or 255 if it must be ignored.
+
+    Args:
+        objects: objects in the image, with their positions.
+        size: side length of the image in pixels.
+    """
     labels = np.zeros((size, size), np.uint8)
     for placed in objects:
         fine = np.zeros((SUPERSAMPLE * size, SUPERSAMPLE * size), np.uint8)
@@ -41,7 +54,14 @@ def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
 
 
 def write_classes(folder: Path, config: GlyphConfig) -> None:
-    """Write the class names and their numbers of training images to a file for SEM_SEG_CLASSES in DATASETS.REGISTER."""
+    """Write a JSON file with the name and the number of training images of each class of the label maps.
+
+    The config key SEM_SEG_CLASSES in DATASETS.REGISTER names this file.
+
+    Args:
+        folder: folder to write to.
+        config: settings of the data set.
+    """
     classes = [{"name": "background", "image_count": config.num_train_images}]
     classes += [{key: record[key] for key in ("name", "image_count")} for record in category_records(config)]
     (folder / CLASSES_FILE).write_text(to_json({"classes": classes}) + "\n", encoding="utf-8")

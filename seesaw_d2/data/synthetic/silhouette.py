@@ -1,6 +1,6 @@
-"""Create the shape of a glyph: draw the glyph with a font, distort the glyph, add a border, and trace polygons.
+"""Create the shape of an object: draw a character with a font, distort it, add a border, and trace its polygons.
 
-Masks and polygons have SUPERSAMPLE × SUPERSAMPLE subpixels per image pixel.
+Masks and polygons have a resolution of SUPERSAMPLE × SUPERSAMPLE subpixels per image pixel.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SUPERSAMPLE = 4
-BORDER = 1 / 64  # width of an object's border as a fraction of the image's side, such as 2 of 128 pixels
-POLYGON_TOLERANCE = 1.0  # maximum distance of a polygon from the traced contour, in subpixels
+BORDER = 1 / 64  # width of the border around a character as a fraction of the image's side, such as 2 of 128 pixels
+POLYGON_TOLERANCE = 1.0  # polygons are simplified, and deviate from the contour by at most this number of subpixels
 
 
 @dataclass(frozen=True)
 class Bend:
-    """Font and distortion of a glyph.
+    """Font and distortion with which a character (or a pair of characters) is drawn.
 
     Attributes:
-        font: name of the font file.
+        font: name of a font file in Matplotlib's folder ``fonts/ttf``.
         angle: rotation in radians.
-        aspect: relative change of the width. 0 keeps the width.
-        shear: horizontal shear. 0 keeps vertical lines vertical.
+        aspect: relative change of the width. For example, 0.2 makes the character 20 % wider.
+        shear: horizontal shift per unit of height, as in italics. 0 keeps vertical lines vertical.
     """
 
     font: str
@@ -34,20 +34,23 @@ class Bend:
     shear: float
 
     def matrix(self) -> np.ndarray:
-        """Return the matrix of the distortion, (2, 2) float64."""
+        """Return the matrix (2, 2) float64 that maps points (x, y) of the character to distorted points."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.array([[cos, -sin], [sin, cos]]) @ [[1 + self.aspect, self.shear], [0, 1]]
 
 
 @dataclass(frozen=True)
 class Silhouette:
-    """Masks of an object, cropped to the object's bounding box of h × w subpixels.
+    """Masks and polygons of an object, cropped to the object's box of h × w subpixels.
+
+    An object is a drawn character (glyph) with a border around it.
 
     Attributes:
         outline: (h, w) uint8, 255 inside the object and 0 outside. The object consists of the glyph, the border, and
             the filled holes of the glyph.
         face: (h, w) uint8, 255 inside the glyph and 0 outside.
-        polygons: contours of ``outline``, each an int array (K, 2) of x, y in subpixels from the box's top left corner.
+        polygons: contours of ``outline``, each an int array (K, 2): x, y of K corners in subpixels, relative to the top
+            left corner of the box.
     """
 
     outline: np.ndarray
@@ -56,19 +59,21 @@ class Silhouette:
 
 
 def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silhouette:
-    """Draw the shape of an object.
+    """Draw the shape of an object: one or two characters with a border.
 
     Args:
         text: one or two characters.
-        bend: font and distortion of the glyph.
+        bend: font and distortion of the characters.
         size: length of the object's longer side in pixels, including the border.
         image_size: side length of the image in pixels.
     """
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
-    # Use a font size near the size of a medium object, so that glyphs are scaled only slightly.
+    # Draw the glyph with about the size of a medium object, so that it is scaled only slightly, and its edges stay
+    # accurate.
     glyph, hull = _draw_glyph(text, bend.font, SUPERSAMPLE * image_size // 4)
     matrix = bend.matrix()
-    # The traced outline is about 1.5 subpixels wider than the glyph with the borders on both sides.
+    # Scale the glyph so that the complete object has the length ``size``. The object is wider than the glyph by two
+    # borders and by about 1.5 subpixels, which tracing adds.
     matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
     face = _bend(glyph, hull, matrix, margin=border + 2)
     distance = cv2.distanceTransform(255 - face, cv2.DIST_L2, cv2.DIST_MASK_5)
@@ -82,13 +87,13 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
 
 
 def trace(outline: np.ndarray) -> list[np.ndarray]:
-    """Return the polygons around the white areas of a mask.
+    """Return the polygons around the areas of a mask.
 
     Args:
-        outline: (h, w) uint8 mask.
+        outline: (h, w) uint8 mask, 255 inside the areas and 0 outside.
 
     Returns:
-        a list of int arrays (K, 2), with x in [0, w] and y in [0, h].
+        one int array (K, 2) per area: x in [0, w] and y in [0, h] of the K corners of its polygon.
     """
     # Trace a mask of pixel corners, whose contours follow the outer edges of the pixels. The contours of the original
     # mask would run through the centres of the outermost pixels, half a pixel inside the shape.
@@ -98,17 +103,17 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
         corners[dy : dy + height, dx : dx + width] |= outline
     contours, _ = cv2.findContours(corners, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     polygons = [cv2.approxPolyDP(contour, POLYGON_TOLERANCE, closed=True)[:, 0] for contour in contours]
-    return polygons[::-1]  # OpenCV returns the lowest contour first
+    return polygons[::-1]  # from top to bottom; OpenCV returns the lowest contour first
 
 
 def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) -> np.ndarray:
-    """Apply a linear map to a glyph.
+    """Distort and scale the image of a glyph.
 
     Args:
-        glyph: (h, w) uint8.
-        hull: (K, 2) convex hull of the glyph.
-        matrix: (2, 2) linear map.
-        margin: width of the empty margin around the result in subpixels.
+        glyph: (h, w) uint8, image of the glyph, white on black.
+        hull: (K, 2) x, y of the K corners of the glyph's convex hull.
+        matrix: (2, 2) matrix that maps points (x, y) of the glyph to points of the result.
+        margin: width of the black margin around the result in subpixels.
 
     Returns:
         the distorted glyph, a uint8 mask with the values 0 and 255.
@@ -123,10 +128,16 @@ def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) 
 
 @lru_cache(maxsize=256)
 def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw text without distortion.
+    """Draw one or two characters without distortion.
+
+    Args:
+        text: the characters.
+        font: name of a font file in Matplotlib's folder ``fonts/ttf``.
+        em: font size in subpixels.
 
     Returns:
-        the image, (h, w) uint8, white on black, and the convex hull of the text, (K, 2) float64.
+        the image (h, w) uint8, white on black, and the convex hull of the characters: (K, 2) float64, x, y of its K
+        corners.
     """
     face = _load_font(font, em)
     left, top, right, bottom = face.getbbox(text)
@@ -142,5 +153,6 @@ def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=16)
 def _load_font(font: str, em: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", font)
-    # Set the layout engine for reproducible images. Pillow's default engine depends on how Pillow was built.
+    # Set the layout engine, because Pillow's default engine depends on how Pillow was built. Otherwise, images could
+    # differ between computers.
     return ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)
