@@ -4,34 +4,37 @@ from detectron2.config import CfgNode as CN
 
 
 def add_datasets(cfg: CN) -> None:
-    # List of mappings. Datasets to register. Relative paths start at the working directory. Keys of each mapping:
+    # List of mappings. Each mapping registers a dataset, so that DATASETS.TRAIN and DATASETS.TEST can name it. Relative
+    # paths start at the working directory. Keys of a mapping:
     #   NAME: name of the dataset in DATASETS.TRAIN and DATASETS.TEST.
     #   JSON: annotation file in LVIS or COCO format.
     #   IMAGES: folder of the image files. In COCO format, file_name is the path of an image below this folder. In LVIS
-    #     format, this path is the last two parts of coco_url, or file_name if coco_url is missing.
+    #     format, this path is the last two parts of coco_url, such as val2017/000000000139.jpg, or file_name if
+    #     coco_url is missing.
     #   FORMAT: "lvis", "coco" or "auto" (default). "auto" selects "lvis" if all images have neg_category_ids, and
     #     "coco" if no image has neg_category_ids or not_exhaustive_category_ids. For other files, set "lvis" or "coco".
-    # Semantic segmentation (docs/semantic.md) has two more keys:
+    # For semantic segmentation (docs/semantic.md), a mapping has two more keys:
     #   SEM_SEG: folder of label maps, which are 8-bit gray PNG files with the same paths as the images below IMAGES.
     #   SEM_SEG_CLASSES: JSON file of the classes, {"classes": [{"name": ..., "image_count": ...}, ...]}.
-    # In image classification, one of these keys replaces JSON:
+    # For image classification, one of these keys replaces JSON:
     #   LIST: text file with "path label" in each line (the format of ImageNet-LT). Requires IMAGES and CLASSES.
     #   CSV: CSV file with the columns path and label (an index or a name). Requires IMAGES and CLASSES.
     #   FOLDER: folder with one subfolder of images for each class. CLASSES is optional. Hidden files are ignored.
     #   INATURALIST: annotation file of iNaturalist 2018. Requires IMAGES.
     #   CIFAR: folder of the Python version of CIFAR-10 or CIFAR-100. Requires SPLIT, "train" or "test".
-    #   NPZ: .npz file with the NumPy arrays "images", uint8 (N, H, W) or (N, H, W, 3), "labels", integers (N,), and
-    #     "names", C class names.
+    #   NPZ: .npz file with three NumPy arrays. For N images, "images" is uint8 (N, height, width) or (N, height, width,
+    #     3), and "labels" is integer (N,). "names" contains one name for each class.
     #   DIGITS: split of scikit-learn's 1,797 handwritten digits, "train" or "test".
-    # Image classification has three more keys:
+    # For image classification, a mapping has three more keys:
     #   CLASSES: number of classes, or the path of a text file with one class name in each line.
     #   IMBALANCE: number r > 1. Select a long-tailed subset. With C classes and N images in the largest class, the
     #     subset has N r^(-i / (C - 1)) images of class i = 0, ..., C - 1, so N / r images of the last class.
     #   SEED: seed of the random selection for IMBALANCE (default 0).
     cfg.DATASETS.REGISTER = []
-    # List [r, c] of two integers 1 <= r < c. Thresholds of the frequency groups. A category with n training images is
-    # rare if n <= r, common if r < n <= c, and frequent if n > c. The default is the definition of LVIS. In image
-    # classification the groups are called few, medium and many shots, usually with [19, 100].
+    # List [r, c] of two integers 1 <= r < c. Thresholds of the frequency groups, for which metrics such as APr, APc and
+    # APf are computed. A category with n training images is rare if n <= r, common if r < n <= c, and frequent if
+    # n > c. The default is the definition of LVIS. In image classification, the groups are called few, medium and many
+    # shots, usually with [19, 100].
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
 
 
@@ -43,24 +46,26 @@ def add_loading(cfg: CN) -> None:
     #     then an image that contains the category.
     #   "ProgressivelyBalancedSampler" draws images uniformly at the start of the training and categories uniformly at
     #     the end. During the training, it interpolates linearly between the two distributions.
-    # The order and the augmentation of the images depend only on SEED, another key of Detectron2, and on the training
-    # step. With the weighted samplers of Detectron2's main branch, both also depend on NUM_WORKERS. With SEED -1, the
-    # run draws a seed and saves the seed.
+    # The order and the augmentation of the images depend only on the training step and on SEED, another key of
+    # Detectron2. With the weighted samplers of Detectron2's main branch, they also depend on DATALOADER.NUM_WORKERS.
+    # With SEED -1, the run draws a random seed and saves it.
 
-    # String. Method to resize images and masks of a detector, in training and at test time.
+    # String. Method that resizes images and masks for a detector, in training and at test time.
     #   "pillow": bilinear with antialiasing, as in Detectron2.
-    #   "pytorch": the same filter, but three times as fast. About 0.2 % of the pixels differ by 1 of 255.
+    #   "pytorch": the same filter, but three times as fast. About 0.2 % of the pixel values differ, by 1 of 255.
     #   "opencv": bilinear without antialiasing, as in MMDetection. Use this value for models that MMDetection trained.
     cfg.INPUT.RESIZE = "pillow"
-    # Boolean. What to do if an image file is missing or cannot be decoded.
-    #   True: log a warning and skip the image. In evaluation all objects of a skipped image count as missed.
+    # Boolean. Whether to skip image files that are missing or cannot be decoded.
+    #   True: log a warning and skip the image. In evaluation, all objects of a skipped image count as missed.
     #   False: raise an error that names the file.
     cfg.DATALOADER.SKIP_BAD_IMAGES = False
-    # String. How to round the repeat factors of images for DATALOADER.SAMPLER_TRAIN "RepeatFactorTrainingSampler".
+    # String. How the sampler "RepeatFactorTrainingSampler" (DATALOADER.SAMPLER_TRAIN) rounds the repeat factor of an
+    # image, the number of times that an epoch contains the image.
     #   "stochastic": randomly up or down in every epoch, as in Detectron2.
     #   "ceil": always up, as in MMDetection.
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
-    # String. Frequency from which RepeatFactorTrainingSampler computes the repeat factor of a category.
+    # String. Frequency of a category, from which RepeatFactorTrainingSampler computes how often to repeat the images
+    # that contain the category.
     #   "images": the share of the images that contain the category (Gupta et al., CVPR 2019).
     #   "instances": the geometric mean of the share of the images that contain the category and the share of the
     #     instances that belong to the category (IRFS; Yaman et al., 2023).
@@ -73,6 +78,7 @@ def add_copy_paste(cfg: CN) -> None:
     # run-length encodings.
     cfg.INPUT.COPY_PASTE = CN()
     cfg.INPUT.COPY_PASTE.ENABLED = False
-    # Number > 0. Threshold t of the frequency below which objects are pasted. If a share f of the training images
-    # contains a category, each object of the category is pasted max(1, sqrt(t / f)) - 1 times on average in an epoch.
+    # Number t > 0. Copy-Paste pastes only objects of categories that occur in less than a share t of the training
+    # images. If a category occurs in a share f of the images, each of its objects is pasted max(1, sqrt(t / f)) - 1
+    # times per epoch on average.
     cfg.INPUT.COPY_PASTE.THRESHOLD = 1e-3

@@ -36,116 +36,127 @@ def add_seesaw_config(cfg: CN) -> None:
 def _add_box_head(cfg: CN) -> None:
     box_head = cfg.MODEL.ROI_BOX_HEAD
 
-    # String. Classification loss: the name of a class in seesaw_d2.losses.LOSS_REGISTRY, such as "CrossEntropyLoss".
+    # String. Classification loss of the model: the name of a class in seesaw_d2.losses.LOSS_REGISTRY, such as
+    # "CrossEntropyLoss".
     box_head.CLS_LOSS = CN()
     box_head.CLS_LOSS.NAME = "SeesawLoss"
-    # String. How the classifier represents background, in addition to C categories. A value that the loss does not
-    # support raises an error.
-    #   "auto": the default of the loss.
+    # String. How the classifier represents background, in addition to C foreground categories. Each loss supports only
+    # some of these values. Other values raise an error.
+    #   "auto": the default value of the selected loss.
     #   "objectness": two logits of an objectness branch, so the classifier has C + 2 logits (Seesaw Loss, section 3.3).
     #   "class": an additional class, so the classifier has C + 1 logits, as in Detectron2.
-    #   "implicit": no additional logit. The classifier has C sigmoids. For background, the target of each sigmoid is 0.
+    #   "implicit": no additional logit. The classifier has C sigmoids, which are all trained to be 0 for background.
     #   "none": the data contain no background. Only ImageClassifier supports this value.
     box_head.CLS_LOSS.BACKGROUND = "auto"
 
-    # Seesaw Loss (Wang et al., CVPR 2021). The next comments refer to the equations and tables of this paper.
+    # Keys of SeesawLoss (Seesaw Loss, Wang et al., CVPR 2021). The numbers of equations and tables are those of this
+    # paper.
     box_head.CLS_LOSS.SEESAW = CN()
-    # Number >= 0. Exponent p of the mitigation factor (equation 7). The value 0 disables the factor.
+    # Number >= 0. Exponent p of the mitigation factor of Seesaw Loss (equation 7). This factor reduces the gradient
+    # that samples of a frequent category give to the logit of a rarer category. The value 0 disables the factor.
     box_head.CLS_LOSS.SEESAW.P = 0.8
-    # Number >= 0. Exponent q of the compensation factor (equation 8). The value 0 disables the factor.
+    # Number >= 0. Exponent q of the compensation factor of Seesaw Loss (equation 8). This factor increases the gradient
+    # for the logit of a wrong category that has a higher score than the correct one. The value 0 disables the factor.
     box_head.CLS_LOSS.SEESAW.Q = 2.0
-    # Number in (0, 1]. Lower bound of the probability of the ground-truth class in the compensation factor, which
-    # divides by this probability.
+    # Number in (0, 1]. Lower bound of the predicted probability of the ground-truth category. The compensation factor
+    # of Seesaw Loss divides by this probability.
     box_head.CLS_LOSS.SEESAW.EPS = 1e-2
-    # String. Source of the class counts N in the mitigation factor (Table 4).
-    #   "online": count the proposals of each class during training.
+    # String. Source of the number of samples of each category, which the mitigation factor of Seesaw Loss compares
+    # (Table 4 of the paper).
+    #   "online": count the proposals of each category during training.
     #   "dataset": count the instances in the annotations of DATASETS.TRAIN.
-    #   Path of a JSON file: read the counts of an earlier training, which tools/record_class_counts.py has written. A
-    #     relative path starts at the working directory.
+    #   Path of a JSON file: read the numbers that an earlier training counted. tools/record_class_counts.py writes this
+    #     file. A relative path starts at the working directory.
     box_head.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"
 
     add_other_losses(box_head.CLS_LOSS)
 
-    # String. Last layer of the classifier.
+    # String. Type of the last layer of the classifier.
     #   "NormedLinear": a linear layer with normalized features and weights (Seesaw Loss, section 3.2).
     #   "Linear": a linear layer.
-    #   "LWSLinear": a linear layer with frozen weights and a trainable scale for each logit (learnable weight scaling,
+    #   "LWSLinear": a linear layer with frozen weights and one trainable scale per logit (learnable weight scaling,
     #     Kang et al., ICLR 2020).
     box_head.CLS_PREDICTOR = CN()
     box_head.CLS_PREDICTOR.NAME = "NormedLinear"
-    # Number > 0. Temperature tau of "NormedLinear". A logit is tau times the cosine between the features and the
-    # weights of the class.
+    # Number > 0. Temperature tau of the classifier layer "NormedLinear". The logit of a class is tau times the cosine
+    # of the angle between the features and the weights of the class.
     box_head.CLS_PREDICTOR.TEMPERATURE = 20.0
 
 
 def _add_iterative_head(cfg: CN) -> None:
-    # Keys of MODEL.ROI_HEADS.NAME "IterativeROIHeads" (PCB; He et al., CVPR 2022). These heads classify each proposal
-    # several times. After each iteration except the last, the predicted logits and box deltas update the features.
-    # MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG must be False.
+    # These keys apply if MODEL.ROI_HEADS.NAME is "IterativeROIHeads" (PCB; He et al., CVPR 2022). These heads classify
+    # each proposal several times. After each iteration except the last, the predicted logits and box deltas update the
+    # features of the proposal. MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG must be False.
     cfg.MODEL.ROI_ITERATIVE_HEAD = CN()
-    # Integer >= 1. Number of iterations, in each of which the heads classify all proposals.
+    # Integer >= 1. Number of times that IterativeROIHeads classifies each proposal.
     cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS = 3
-    # List of NUM_ITERATIONS numbers >= 0. Weight of the classification loss of each iteration. The box loss uses only
-    # the last iteration.
+    # List of NUM_ITERATIONS numbers >= 0. Weight of the classification loss of each iteration. The box regression loss
+    # uses only the last iteration.
     cfg.MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS = [0.2, 0.2, 0.6]
-    # Integer >= 1. Number of linear layers in each perceptron that updates the features.
+    # Integer >= 1. Number of linear layers in each of two perceptrons. After an iteration, one of them updates the
+    # features of a proposal from its logits, and the other one from its box deltas.
     cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_FC = 2
-    # Integer >= 1. Width of the hidden layers in these perceptrons.
+    # Integer >= 1. Width of the hidden layers in the perceptrons that update the features of a proposal after an
+    # iteration. NUM_FC 1 means no hidden layers.
     cfg.MODEL.ROI_ITERATIVE_HEAD.FC_DIM = 512
-    # Boolean. Whether to apply layer normalization to the logits before the update. The authors use True only with EQL
-    # v2.
+    # Boolean. Whether to apply layer normalization to the logits of a proposal before they update its features. The
+    # authors of PCB use True only with EQL v2.
     cfg.MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM = False
 
 
 def _add_mask_head(cfg: CN) -> None:
-    # Number > 0. Temperature tau of MODEL.ROI_MASK_HEAD.NAME "NormedMaskHead" (Seesaw Loss, section 3.3). A mask logit
-    # is tau times the cosine between the features of a pixel and the filter of a category.
+    # Number > 0. Temperature tau of the mask head "NormedMaskHead" (MODEL.ROI_MASK_HEAD.NAME; Seesaw Loss, section
+    # 3.3). The mask logit of a category is tau times the cosine of the angle between the features of the pixel and the
+    # filter of the category.
     cfg.MODEL.ROI_MASK_HEAD.TEMPERATURE = 20.0
 
 
 def _add_cascade(cfg: CN) -> None:
-    # Keys of MODEL.ROI_HEADS.NAME "SeesawCascadeROIHeads". The defaults give Detectron2's Cascade R-CNN. The Seesaw
-    # Loss paper and MMDetection use PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25], SCALE_GRADIENTS False,
-    # RESAMPLE True.
+    # These keys apply if MODEL.ROI_HEADS.NAME is "SeesawCascadeROIHeads". The defaults give Detectron2's Cascade R-CNN.
+    # The Seesaw Loss paper and MMDetection use PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25], SCALE_GRADIENTS
+    # False, RESAMPLE True.
 
-    # Boolean. Whether each stage has its own mask head.
+    # Boolean. Whether each cascade stage has its own mask head.
     #   True: each stage trains a mask head on the proposals of the stage. At test time the mask probabilities are
     #     averaged over the stages.
     #   False: a single mask head is trained on the proposals of the first stage.
     cfg.MODEL.ROI_MASK_HEAD.PER_STAGE = False
-    # List of numbers >= 0. Weight of the losses of each stage, including the mask losses of PER_STAGE.
+    # List of one number >= 0 for each cascade stage. Weight of the losses of the stage. If
+    # MODEL.ROI_MASK_HEAD.PER_STAGE is True, the weight also applies to the mask loss of the stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 1.0, 1.0]
-    # Boolean. Whether to divide the gradients that flow from the heads of the stages to the features by the number of
-    # stages.
+    # Boolean. Whether to divide the gradients that flow from the box heads of the cascade stages to the backbone
+    # features by the number of stages, as in Detectron2.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS = True
-    # Boolean. Whether to sample the training proposals of each stage after the first stage.
+    # Boolean. Whether the second and later cascade stages sample the proposals on which they are trained.
     #   True: add the ground-truth boxes to the boxes from the previous stage, then sample as in the first stage, with
     #     MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE and MODEL.ROI_HEADS.POSITIVE_FRACTION.
     #   False: use all boxes from the previous stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE = False
-    # String. Values to average over the stages at test time: "probabilities" (as in Detectron2) or "logits" (as in
-    # MMDetection).
+    # String. Predictions of the cascade stages that are averaged at test time to get the class scores: "probabilities"
+    # (as in Detectron2) or "logits" (as in MMDetection).
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE = "probabilities"
 
 
 def _add_backbone(cfg: CN) -> None:
-    # Keys of MODEL.BACKBONE.NAME "build_small_resnet_fpn_backbone", a residual network with about 0.5 million
-    # parameters for small images and for training on a CPU.
+    # These keys apply if MODEL.BACKBONE.NAME is "build_small_resnet_fpn_backbone", a residual network with about 0.5
+    # million parameters for small images and for training on a CPU.
     cfg.MODEL.SMALL_RESNET = CN()
-    # List of integers >= 1. Number of output channels of each stage res2, res3, ... (strides 4, 8, ...).
+    # List of integers >= 1. Number of output channels of each stage of the small ResNet: res2, res3, ... with the
+    # strides 4, 8, ...
     cfg.MODEL.SMALL_RESNET.WIDTHS = [32, 64, 128]
-    # Integer >= 1. Number of residual blocks in each stage.
+    # Integer >= 1. Number of residual blocks in each stage of the small ResNet.
     cfg.MODEL.SMALL_RESNET.BLOCKS = 2
 
 
 def _add_classifier(cfg: CN) -> None:
-    # Keys of MODEL.META_ARCHITECTURE "ImageClassifier", for image classification (Seesaw Loss, section 4.4). As in
-    # detectors, MODEL.ROI_BOX_HEAD.CLS_LOSS selects the loss, and MODEL.ROI_BOX_HEAD.CLS_PREDICTOR the last layer.
+    # These keys apply if MODEL.META_ARCHITECTURE is "ImageClassifier", for image classification (Seesaw Loss, section
+    # 4.4). As in detectors, MODEL.ROI_BOX_HEAD.CLS_LOSS selects the loss of this model, and
+    # MODEL.ROI_BOX_HEAD.CLS_PREDICTOR selects its last layer.
     cfg.MODEL.CLASSIFIER = CN()
-    # Integer >= 1. Number of classes.
+    # Integer >= 1. Number of classes of ImageClassifier.
     cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
-    # String. Network of MODEL.BACKBONE.NAME "build_image_backbone". With other values of MODEL.BACKBONE.NAME,
-    # ImageClassifier classifies the last output of the backbone, averaged over the pixels.
+    # String. Network that MODEL.BACKBONE.NAME "build_image_backbone" builds. With other values of MODEL.BACKBONE.NAME,
+    # this key has no effect, and ImageClassifier classifies the last output of the backbone, averaged over the pixels.
     #   "resnet50", "resnet152", "resnext50_32x4d", ...: a residual network of torchvision.
     #   "resnet10": a residual network with 10 layers.
     #   "resnet32": the ResNet for CIFAR images of 32 x 32 pixels.
@@ -154,7 +165,7 @@ def _add_classifier(cfg: CN) -> None:
     cfg.MODEL.CLASSIFIER.BACKBONE = "resnext50_32x4d"
 
     cfg.INPUT.CLASSIFICATION = CN()
-    # Integer S >= 1. Height and width of the model input in pixels.
+    # Integer >= 1. Height and width of the input images of ImageClassifier in pixels.
     cfg.INPUT.CLASSIFICATION.SIZE = 224
     # String. Crop of the images to S x S pixels, where S is INPUT.CLASSIFICATION.SIZE.
     #   "resized": a random resized crop in training, a center crop in evaluation, as for ImageNet.
@@ -162,57 +173,61 @@ def _add_classifier(cfg: CN) -> None:
     #     as for CIFAR.
     #   "whole": the complete image in training and evaluation.
     cfg.INPUT.CLASSIFICATION.CROP = "resized"
-    # Number in [0, 1). Strength of the random changes of brightness, contrast and saturation in training. The value 0
-    # disables the changes. Kang et al. (ICLR 2020) use 0.4.
+    # Number x in [0, 1). In training, brightness, contrast and saturation of each image are multiplied by random
+    # factors in [1 - x, 1 + x]. The value 0 disables these changes. Kang et al. (ICLR 2020) use 0.4.
     cfg.INPUT.CLASSIFICATION.COLOR_JITTER = 0.0
 
 
 def _add_decoupled(cfg: CN) -> None:
-    # Decoupled training (Kang et al., ICLR 2020; Seesaw Loss, Table 9) trains a part of a trained model again. The next
-    # three keys are lists of patterns. A pattern matches the name of a parameter, or the name of a module and so all
-    # parameters of the module. The wildcards * and ? also match dots. A pattern without a match raises an error.
+    # Decoupled training (Kang et al., ICLR 2020; Seesaw Loss, Table 9) trains a part of a trained model again. Three
+    # keys, FREEZE.NAMES, FREEZE.EXCEPT and WEIGHTS_EXCEPT, select parameters by patterns. A pattern matches the name of
+    # a parameter, or the name of a module and so all parameters of the module. The wildcards * and ? also match dots. A
+    # pattern without a match raises an error.
     cfg.MODEL.FREEZE = CN()
-    # List of strings. Patterns of the parameters to freeze. ["*"] matches all parameters. Frozen layers of batch
-    # normalization and dropout stay in evaluation mode. Losses and their statistics are never frozen.
+    # List of strings. Names of the parameters or modules to freeze, with the wildcards * and ?. ["*"] freezes all
+    # parameters. Frozen layers of batch normalization and dropout stay in evaluation mode. Losses and their statistics
+    # are never frozen.
     cfg.MODEL.FREEZE.NAMES = []
-    # List of strings. Patterns of parameters to train although they match NAMES. For example,
-    # ["roi_heads.box_predictor*.cls_score"] matches the last layer of each classifier, also in a cascade.
+    # List of strings. Names of the parameters or modules to train although MODEL.FREEZE.NAMES matches them, with the
+    # wildcards * and ?. For example, ["roi_heads.box_predictor*.cls_score"] matches the last layer of each classifier,
+    # also in a cascade.
     cfg.MODEL.FREEZE.EXCEPT = []
-    # List of strings. Patterns of parameters that keep their initial values, because training does not load these
-    # parameters from MODEL.WEIGHTS. cRT (Kang et al.) retrains the last layer of the classifier in this way. Resuming a
-    # training and --eval-only load all parameters.
+    # List of strings. Names of the parameters or modules that training does not load from MODEL.WEIGHTS, with the
+    # wildcards * and ?. These parameters keep their initial values. cRT (Kang et al.) retrains the last layer of the
+    # classifier in this way. Resuming a training and --eval-only load all parameters.
     cfg.MODEL.WEIGHTS_EXCEPT = []
 
 
 def _add_downloads(cfg: CN) -> None:
-    # Limits of downloads, which apply if MODEL.WEIGHTS or a _BASE_ is a URL. For a _BASE_, set these keys on the
-    # command line or in the file that contains the _BASE_.
+    # The keys in this function limit downloads, which happen if MODEL.WEIGHTS or a _BASE_ is a URL. For a _BASE_, set
+    # these keys on the command line or in the file that contains the _BASE_.
 
-    # Number > 0. Longest wait in seconds for the server's answer, and then for each further KiB.
+    # Number > 0. Timeout in seconds of a download, for the server's first answer and then for each further KiB.
     cfg.MODEL.DOWNLOAD_TIMEOUT = 60.0
-    # Number > 0. Longest time of a complete download in seconds.
+    # Number > 0. Timeout in seconds of a complete download.
     cfg.MODEL.DOWNLOAD_TIME_LIMIT = 7200.0
 
 
 def _add_evaluation(cfg: CN) -> None:
     # String. Package that computes the LVIS and COCO metrics. Both values give the same metrics.
     #   "hotcoco": a fast package in Rust.
-    #   "official": lvis-api for data in LVIS format, pycocotools for data in COCO format. About 20 times slower. LVIS
-    #     needs gigabytes of memory.
+    #   "official": lvis-api for data in LVIS format, pycocotools for data in COCO format. These packages are about 20
+    #     times slower, and lvis-api needs gigabytes of memory for LVIS.
     cfg.TEST.LVIS_ENGINE = "hotcoco"
-    # List of strings. Metrics to compute in addition to AP.
+    # List of strings. Metrics to compute in addition to AP, APr, APc and APf.
     #   "fixed": AP_fixed (Dave et al., 2021), which uses at most 10,000 detections for each category and does not limit
     #     the detections for each image. It needs a high value of TEST.DETECTIONS_PER_IMAGE.
     #   "minival": AP on the images of LVIS v1 val that are in COCO val2017.
     #   "coco": AP over the categories that COCO also has.
-    #   "errors": AP after correcting one type of error: categories, detections on background, or the order of the
-    #     detections by score (docs/results.md).
+    #   "errors": AP that the model would reach without one type of error: without wrong categories, without detections
+    #     on background, or with the best order of the detections by score (docs/results.md).
     cfg.TEST.LVIS_METRICS = []
-    # Boolean. Whether to classify the ground-truth boxes, in a second pass over the data. The results are the accuracy
-    # for rare, common and frequent categories, and the share of boxes classified as background (Seesaw Loss, Figure 1).
+    # Boolean. Whether the evaluation also classifies the ground-truth boxes, in a second pass over the data. The
+    # results are the accuracy for rare, common and frequent categories, and the share of boxes that the model
+    # classifies as background (Seesaw Loss, Figure 1).
     cfg.TEST.CLASSIFICATION_ACCURACY = False
 
     cfg.LOGGING = CN()
-    # String. Weights & Biases project to which the run logs, which requires the package wandb and a login. If the
-    # string is empty, the run does not use wandb.
+    # String. Project of Weights & Biases to which the run logs its metrics. This requires the package wandb and a
+    # login. If the string is empty, the run does not use wandb.
     cfg.LOGGING.WANDB_PROJECT = ""

@@ -1,4 +1,4 @@
-"""Load config files and overrides. For an unknown key, the error suggests the most similar known key."""
+"""Load config files and command-line overrides. The error for an unknown key suggests the most similar known key."""
 
 import ast
 import math
@@ -21,17 +21,18 @@ from seesaw_d2.utils.plain_values import encodable, plain_problem
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:
-    """Return the default config, updated by a YAML file with its ``_BASE_``s and then by overrides.
+    """Return the default config, updated by a YAML file (with its ``_BASE_`` files) and then by overrides.
 
     Args:
         config_file: path of a YAML file, or a name in ``seesaw_d2.model_zoo``. If empty, only the overrides apply.
-        overrides: KEY, VALUE, KEY, VALUE, ... as on the command line.
+        overrides: list of keys and values, [KEY, VALUE, KEY, VALUE, ...], as on the command line.
 
     Returns:
         the config, which is not frozen.
 
     Raises:
-        ConfigError: a file is missing or not YAML, a key is unknown, or a value has a wrong type.
+        ConfigError: a file is missing or not YAML, a key is unknown, a value has a wrong type, or a value in SOLVER is
+            not finite.
     """
     cfg = default_config()
     overrides = list(overrides or [])
@@ -47,7 +48,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         key = new_key(str(given), "command line")
         *nodes, _ = key.split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
-        if not isinstance(node, CfgNode):  # the error of yacs would not name the key
+        if not isinstance(node, CfgNode):  # raise an error here, because the error of yacs would not name the key
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
         _refuse_repeated(key, value)
         words += [key, _as_float(value, read_value(cfg, key))]
@@ -60,12 +61,19 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
 
 
 def _refuse_repeated(key: str, value: Any) -> None:
-    """Raise ConfigError if a key occurs twice in a Python dict in the text of an override."""
+    """Raise ConfigError if the value of an override is the text of a dict with a repeated key, "{'a': 1, 'a': 2}".
+
+    Python would silently use the last value.
+
+    Args:
+        key: config key of the override, for the error message.
+        value: value of the override.
+    """
     if not isinstance(value, str) or "{" not in value:
         return
     try:
         nodes = list(ast.walk(ast.parse(value.strip(), mode="eval")))
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # text that is not a Python literal
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # not a Python literal, so it contains no dict
         return
     for node in nodes:
         names = (
@@ -83,10 +91,15 @@ def default_config() -> CfgNode:
 
 
 def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
-    """Merge the values of a YAML file and its ``_BASE_``s into ``cfg`` in place. Return ``cfg``.
+    """Merge the values of a YAML file into ``cfg`` in place. Return ``cfg``.
+
+    Args:
+        cfg: the config to update.
+        values: nested dict with the values of the file and of its ``_BASE_`` files.
+        path: path of the file, for error messages.
 
     Raises:
-        ConfigError: a key is not in ``cfg``, or a value has a wrong type. The message names ``path``.
+        ConfigError: a key is not in ``cfg``, or a value has a wrong type.
     """
     rename_keys(values, path)
     try:
@@ -98,7 +111,7 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
 
 
 def _refuse_infinite(solver: CfgNode) -> None:
-    """Raise ConfigError if a value in SOLVER is infinite or NaN. Training might not detect such a value."""
+    """Raise ConfigError if a value in the node SOLVER is infinite or NaN. Training might not detect such a value."""
     for key in config_keys(solver):
         value = read_value(solver, key)
         if isinstance(value, float) and not math.isfinite(value):
@@ -106,11 +119,12 @@ def _refuse_infinite(solver: CfgNode) -> None:
 
 
 def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
-    """Return the values of a YAML file and its ``_BASE_``s, without running Python code in the file.
+    """Return the values of a YAML file and its ``_BASE_`` files, without running Python code in the files.
 
     Args:
         path: path of the file.
-        overrides: KEY, VALUE, ... from the command line, which can contain limits of downloads.
+        overrides: [KEY, VALUE, ...] from the command line. Only the keys MODEL.DOWNLOAD_* are used, which limit the
+            download of a ``_BASE_`` that is a URL.
     """
     PlainConfig.given = dict(zip(map(str, overrides[::2]), overrides[1::2], strict=False))
     try:
@@ -121,13 +135,13 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
         raise ConfigError(f"{path}: not a YAML file of plain values: {reason(error)}") from error
     except ConfigError:
         raise
-    except ValueError as error:  # an integer has more digits than Python can parse
+    except ValueError as error:  # Python cannot parse an integer with thousands of digits
         raise ConfigError(f"{path}: cannot read a number: {reason(error)}") from error
-    except AssertionError as error:  # fvcore found a mapping in this file and a value in a _BASE_ for the same key
+    except AssertionError as error:  # from fvcore, if a key is a mapping in this file and a single value in a _BASE_
         raise ConfigError(
             f"{path}: a mapping of keys cannot replace a single value in a _BASE_: {reason(error)}"
         ) from None
-    except TypeError:  # a _BASE_ is empty or not a mapping
+    except TypeError:  # from fvcore, if a _BASE_ is empty or not a mapping
         loaded = None
     if not isinstance(loaded, dict):
         found = "an empty file or a single value" if loaded is None else json_type(loaded)
@@ -140,7 +154,17 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
 
 
 def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
-    """Convert integers in ``loaded`` to floats, in place, if ``cfg`` has a float. Yacs rejects integers for floats."""
+    """Convert the integers in ``loaded`` to floats for the keys that are floats in ``cfg``. Return ``loaded``.
+
+    Yacs, the library of Detectron2's configs, would reject an integer as the value of a float key.
+
+    Args:
+        loaded: values of a config file, which this function changes in place.
+        cfg: config with the known keys.
+
+    Raises:
+        ValueError: ``loaded`` has a single value for a key that is a node in ``cfg``.
+    """
     for name, value in loaded.items():
         known = cfg.get(name)
         if isinstance(value, CfgNode) and isinstance(known, CfgNode):
@@ -153,22 +177,31 @@ def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
 
 
 def _as_float(value, known):
-    """Convert an int, or a str with an integer, to float if ``known`` is a float. Return other values unchanged."""
+    """Convert a config value to float if its key is a float and the value is an int or text of an integer, "3".
+
+    Args:
+        value: the new value of a config key.
+        known: the current value of the key. If it is not a float, ``value`` does not change.
+
+    Returns:
+        the float, or the unchanged ``value``.
+    """
     if not isinstance(known, float) or isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
-        return float(str(value))  # unlike float(value), this returns infinity for a very large int
+        return float(str(value))  # float(value) would raise an error for a very large int, not return infinity
     return value
 
 
 def read_value(cfg: CfgNode, key: str):
-    """Return the value of a full key such as "SOLVER.BASE_LR", or None if the key does not exist."""
+    """Return the value of a full key, such as "SOLVER.BASE_LR", or None if ``cfg`` does not contain the key."""
     for part in str(key).split("."):
         cfg = cfg.get(part) if isinstance(cfg, CfgNode) else None
     return cfg
 
 
-# Matches the message of yacs for a value with a wrong type.
+# Matches the message of yacs (the library of Detectron2's configs) for a value of a wrong type. The groups are the
+# expected type, the found type, the value in the default config, the found value and the key.
 _MISMATCH = re.compile(
     r"Type mismatch \(<class '(\w+)'> vs\. <class '(\w+)'>\) with values \((.*) vs\. (.*)\) for config key: (\S+)",
     re.DOTALL,
@@ -176,10 +209,16 @@ _MISMATCH = re.compile(
 
 
 def _merge(cfg: CfgNode, merge, source: str) -> None:
-    """Call ``merge``, and convert the errors of yacs to ConfigErrors that name ``source`` and similar known keys."""
+    """Call ``merge``, and convert the errors of yacs, the library of Detectron2's configs, to ConfigErrors.
+
+    Args:
+        cfg: config with the known keys. For an unknown key, the error suggests the most similar of these keys.
+        merge: function without arguments that merges values into ``cfg``.
+        source: file or "command line" that contains the values. The error messages begin with this text.
+    """
     try:
         merge()
-    except (MemoryError, RecursionError):  # raised because yacs parses strings as Python literals
+    except (MemoryError, RecursionError):  # yacs parses strings as Python literals, which can be nested too deeply
         raise ConfigError(f"{source}: a value is nested too deeply to be parsed") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -193,7 +232,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
 
 
 def config_keys(cfg: CfgNode, prefix: str = ""):
-    """Yield the full names, such as "SOLVER.BASE_LR", of all keys and nodes of a config."""
+    """Yield ``prefix`` + the full name, such as "SOLVER.BASE_LR", of each key and node in a config."""
     for name, value in cfg.items():
         yield prefix + name
         if isinstance(value, CfgNode):
@@ -201,10 +240,10 @@ def config_keys(cfg: CfgNode, prefix: str = ""):
 
 
 def config_values(cfg: CfgNode) -> dict[str, str]:
-    """Return a dict that maps the full name of each key to the ``repr`` of its value. Nodes are not included."""
+    """Return a dict from the full name of each key to the ``repr`` of its value. Nodes are not included."""
     return {key: repr(read_value(cfg, key)) for key in leaf_keys(cfg)}
 
 
 def leaf_keys(cfg: CfgNode) -> list[str]:
-    """Return the full names of all keys of a config. Nodes are not included."""
+    """Return the full names of all keys of a config, such as "SOLVER.BASE_LR". Nodes are not included."""
     return [key for key in config_keys(cfg) if not isinstance(read_value(cfg, key), CfgNode)]

@@ -1,20 +1,20 @@
-"""Accept old names of config keys for one minor version, with a warning (CONTRIBUTING.md, Releases)."""
+"""Accept old names of renamed config keys for one minor version, with a warning (CONTRIBUTING.md, Releases)."""
 
 import warnings
 from typing import Any
 
 from seesaw_d2.errors import ConfigError
 
-# Maps the old name of each renamed key to the new name. Both names contain all parent nodes.
+# Maps the old name of each renamed config key to its new name. Both are full names, such as "SOLVER.BASE_LR".
 RENAMED_KEYS: dict[str, str] = {}
 
 
 def new_key(key: str, source: str) -> str:
-    """Return the current name of a config key such as "SOLVER.BASE_LR". Issue a FutureWarning for an old name.
+    """Return the current name of a config key. If ``key`` is an old name, issue a FutureWarning.
 
     Args:
-        key: old or current name with all parent nodes.
-        source: file or command line with the key, for the warning.
+        key: old or current full name of the key, such as "SOLVER.BASE_LR".
+        source: path of the file that contains the key, or "command line". The warning begins with this text.
     """
     if key not in RENAMED_KEYS:
         return key
@@ -26,7 +26,11 @@ def new_key(key: str, source: str) -> str:
 
 
 def rename_keys(values: dict[str, Any], source: str) -> None:
-    """Rename old keys to current keys in ``values``, the nested mapping of a YAML file, in place.
+    """Replace old names of config keys by the current names in the content of a YAML file, in place.
+
+    Args:
+        values: content of the file, a nested dict.
+        source: path of the file, for warnings and errors.
 
     Raises:
         ConfigError: the file contains both the old and the current name of a key.
@@ -48,7 +52,15 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
 
 
 def _take(node: Any, names: list[str]) -> Any:
-    """Remove a key and the parent nodes that become empty from a nested mapping. Return the value, or None."""
+    """Remove a key, and the parent nodes that become empty, from a nested dict, in place.
+
+    Args:
+        node: the nested dict.
+        names: names of the parent nodes and of the key, such as ["SOLVER", "BASE_LR"].
+
+    Returns:
+        the value of the key, or None if the dict does not contain the key.
+    """
     if not isinstance(node, dict) or names[0] not in node:
         return None
     if len(names) == 1:

@@ -8,71 +8,71 @@ from detectron2.config import CfgNode as CN
 
 def add_solver(cfg: CN) -> None:
     # Number >= 0. Length of the training in epochs.
-    #   If > 0, the program computes SOLVER.MAX_ITER and SOLVER.STEPS from SOLVER.EPOCHS and SOLVER.STEP_EPOCHS. An
-    #     epoch has ceil(images / SOLVER.IMS_PER_BATCH) iterations. With RepeatFactorTrainingSampler each repetition of
+    #   If > 0, train_net.py computes SOLVER.MAX_ITER and SOLVER.STEPS from SOLVER.EPOCHS and SOLVER.STEP_EPOCHS. An
+    #     epoch has ceil(images / SOLVER.IMS_PER_BATCH) iterations. With RepeatFactorTrainingSampler, each repetition of
     #     an image counts as an image. If DATALOADER.FILTER_EMPTY_ANNOTATIONS is True, images without objects do not
     #     count.
     #   If 0, SOLVER.MAX_ITER and SOLVER.STEPS apply, as in Detectron2.
     cfg.SOLVER.EPOCHS = 0.0
-    # List of increasing numbers in (0, EPOCHS). Epochs after which the learning rate is multiplied by SOLVER.GAMMA.
-    # This key requires EPOCHS > 0.
+    # List of increasing numbers in (0, SOLVER.EPOCHS). Epochs after which the learning rate is multiplied by
+    # SOLVER.GAMMA. This key requires SOLVER.EPOCHS > 0.
     cfg.SOLVER.STEP_EPOCHS = []
     # Integer >= 0. Batch size for which SOLVER.BASE_LR was chosen.
     #   If > 0, the learning rate is BASE_LR * IMS_PER_BATCH / REFERENCE_BATCH_SIZE (linear scaling rule, Goyal et al.,
     #     arXiv 1706.02677).
     #   If 0, the learning rate is BASE_LR.
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
-    # Number > 0. Timeout of a collective operation in distributed training, in minutes. A process that waits longer for
-    # other processes terminates with an error that names the operation.
+    # Number > 0. Timeout in minutes of collective operations (all_reduce, barrier) in distributed training. A process
+    # that waits longer for other processes ends with an error that names the operation.
     cfg.SOLVER.COLLECTIVE_TIMEOUT = 30.0
-    # Integer >= 0. Largest number of training steps with a non-finite loss or gradient that a run skips. At the next
-    # such step the run stops. A skipped step changes neither parameters nor class counts.
+    # Integer >= 0. Number of training steps with a non-finite loss or gradient that a run skips before it stops with an
+    # error. A skipped step changes neither parameters nor class counts.
     cfg.SOLVER.MAX_SKIPPED_STEPS = 0
-    # Integer >= 0. Number of latest periodic checkpoints to keep. If 0, all checkpoints are kept. With 2 or more
-    # checkpoints, the run can be resumed even if the latest checkpoint is damaged.
+    # Integer >= 0. Number of periodic checkpoints to keep. The run deletes older ones. If 0, the run keeps all
+    # checkpoints. With 2 or more, the run can be resumed even if the latest checkpoint is damaged.
     cfg.SOLVER.CHECKPOINT_KEEP = 0
-    # String. Metric that selects the best weights: "segm/APr" for example, or "NAME/segm/APr" if DATASETS.TEST has
-    # several datasets. The weights with the highest metric in all evaluations (TEST.EVAL_PERIOD) are saved as
-    # model_best.pth. If the string is empty, model_best.pth is not saved.
+    # String. Metric that selects the best weights: "segm/APr" for example, or "NAME/segm/APr" for the dataset NAME if
+    # DATASETS.TEST has several datasets. The run evaluates every TEST.EVAL_PERIOD iterations and saves the weights with
+    # the highest metric as model_best.pth. If the string is empty, the run does not save model_best.pth.
     cfg.SOLVER.CHECKPOINT_BEST = ""
 
 
 def add_speed(cfg: CN) -> None:
-    # docs/speed.md contains measurements of the following keys.
+    # docs/speed.md reports how much faster the keys in this function make a training.
 
     # String. Dtype of convolutions and matrix products if SOLVER.AMP.ENABLED is True.
     #   "float16": only on GPUs, with a gradient scaler, as in Detectron2.
     #   "bfloat16": on GPUs and CPUs. This dtype has 8 bits of precision and the range of float32, so training does not
     #     need a gradient scaler.
     cfg.SOLVER.AMP.DTYPE = "float16"
-    # String. Operations that use TF32 (10 bits of precision) instead of float32 on an NVIDIA GPU. This key has no
-    # effect on a CPU.
+    # String. Operations that an NVIDIA GPU computes in TF32, which is faster than float32, but has only 10 bits of
+    # precision. This key has no effect on a CPU.
     #   "convolutions": only convolutions, PyTorch's default.
     #   "all": convolutions and matrix products.
     #   "none": no operations.
     cfg.SOLVER.TF32 = "convolutions"
-    # String. Implementation of SGD.
-    #   "for-loop": update one parameter at a time.
+    # String. Implementation of the SGD optimizer in PyTorch.
+    #   "for-loop": update one parameter tensor at a time.
     #   "foreach": update all parameters together with torch._foreach operations, with the same results.
     #   "fused": do the whole update in one kernel.
     #   "auto": PyTorch's default, which is "foreach" on a GPU and "for-loop" on a CPU.
     cfg.SOLVER.OPTIMIZER_IMPLEMENTATION = "auto"
     # Integer 1, 2, 4, 5, 10 or 20. Number of iterations after which the host reads the losses and accuracies from the
-    # device and checks that they are finite. The logged values do not depend on this number. With a number above 1, the
-    # device decides whether to skip a step, which requires OPTIMIZER_IMPLEMENTATION "fused" and excludes AMP with
-    # float16.
+    # device and checks that they are finite. A larger number makes the host wait for the device less often. The logged
+    # values do not depend on this number. Numbers above 1 require SOLVER.OPTIMIZER_IMPLEMENTATION "fused", which can
+    # skip a non-finite step on the device, and do not support AMP with float16.
     cfg.SOLVER.METRICS_PERIOD = 1
     # Boolean. Whether to use the channels-last memory format for images and features, which often makes convolutions
     # faster.
     cfg.MODEL.CHANNELS_LAST = False
-    # List of strings. Names of submodules of the model to compile with torch.compile, such as ["backbone"], which
+    # List of strings. Names of the submodules of the model that torch.compile compiles, such as ["backbone"], which
     # includes the FPN. Compiling requires a C++ compiler and takes a minute or more at the start of the training.
     cfg.MODEL.COMPILE = []
-    # String. Method to compute the gradient of RoIAlign on a CPU.
+    # String. Method that computes the gradient of RoIAlign on a CPU.
     #   "torchvision": torchvision's kernel.
-    #   "products": matrix products for feature maps up to 64 x 64, several times faster. The results differ by
-    #     rounding.
+    #   "products": matrix products for feature maps up to 64 x 64. This method is several times faster. Its results
+    #     differ by rounding.
     cfg.MODEL.ROI_ALIGN_GRADIENT = "torchvision"
-    # Boolean. Whether to load images into pinned memory and copy them to the GPU during the previous training step.
-    # This key has no effect on a CPU.
+    # Boolean. Whether to load images into pinned (page-locked) memory and copy them to the GPU during the previous
+    # training step, so that the GPU does not wait for them. This key has no effect on a CPU.
     cfg.DATALOADER.PIN_MEMORY = False

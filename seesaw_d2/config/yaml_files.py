@@ -1,7 +1,7 @@
-"""Read YAML config files without running Python code, and limit the number of bytes, values and files.
+"""Read YAML config files without running Python code in them, and limit the number of bytes, values and files.
 
 YAML aliases are allowed, because configs that Detectron2 saves contain aliases. A few lines of nested aliases can
-expand to billions of values, so the number of expanded values is limited.
+expand to billions of values, so the number of values after expansion is limited.
 """
 
 import contextlib
@@ -26,25 +26,30 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class PlainConfig(CfgNode):
-    """``CfgNode`` that checks a YAML file and its ``_BASE_``s before reading the values."""
+    """``CfgNode`` that checks a YAML file and its ``_BASE_`` files before reading the values."""
 
-    # Files that are being read: the file that the caller passed to load_yaml_with_base, its _BASE_, and so on.
+    # Chain of the files that are being read: the file that the caller passed to load_yaml_with_base, its _BASE_, and so
+    # on. It serves to detect a cycle.
     _derived: ClassVar[list[str]] = []
-    # Number of files opened so far.
+    # Number of files opened for the current call of load_yaml_with_base, which MAX_FILES limits.
     _opened: ClassVar[int] = 0
-    # Maps config keys to values, for the overrides on the command line.
+    # The overrides on the command line, a dict from config key to value. They can contain limits of downloads.
     given: ClassVar[Mapping[str, Any]] = {}
-    # Limits of downloads from the command line and from the files read so far. If several of them set a limit, the
-    # first value applies.
+    # Limits for downloading a _BASE_ that is a URL, from the command line and from the files read so far, as arguments
+    # of ``Limits``. If several of them set a limit, the first value applies.
     _limits: ClassVar[dict[str, float]] = {}
 
     @classmethod
     def load_yaml_with_base(cls, filename, allow_unsafe=False):
-        """Return the values of a file and its ``_BASE_``s.
+        """Return the values of a YAML file and its ``_BASE_`` files as a nested dict.
+
+        Args:
+            filename: path or URL of the file.
+            allow_unsafe: ignored. Python objects in the file are always an error.
 
         Raises:
-            ConfigError: the ``_BASE_``s form a cycle or have more than ``MAX_FILES`` files, or ``_checked_text`` finds
-                an error in a file.
+            ConfigError: the ``_BASE_`` files form a cycle, there are more than 50 files, or a file is invalid (see
+                ``_checked_text``).
             OSError: a file cannot be read.
             yaml.YAMLError: a file is not YAML, or contains Python objects.
         """
@@ -77,9 +82,10 @@ class PlainConfig(CfgNode):
 
 
 def _limits_in(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the limits of downloads in ``values`` as arguments of ``Limits``.
+    """Return the download limits in a dict from config key to value, as arguments of ``Limits``.
 
-    Invalid values are skipped here, because the checks before a training report them.
+    For example, {"MODEL.DOWNLOAD_TIMEOUT": 30} gives {"silence": 30.0}. Invalid values are skipped, because the checks
+    before a training report them.
     """
     found = {}
     for name, key in (("silence", "MODEL.DOWNLOAD_TIMEOUT"), ("total", "MODEL.DOWNLOAD_TIME_LIMIT")):
@@ -90,11 +96,15 @@ def _limits_in(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
-    """Return the checked text and values of one file. If ``path`` is a URL, download the file within ``limits``.
+    """Read and check one config file. Return its text, and its values as nested dicts and lists.
+
+    Args:
+        path: path or URL of the file.
+        limits: limits on the time and size of the download if ``path`` is a URL.
 
     Raises:
-        ConfigError: the file is a LazyConfig or not a regular file, is too large or is nested too deeply. A key occurs
-            twice or is not a string. A ``_BASE_`` is not a path. Aliases expand to more than ``MAX_VALUES`` values or
+        ConfigError: the file is a LazyConfig or not a regular file, is larger than 1 MiB or is nested too deeply. A key
+            occurs twice or is not a string. A ``_BASE_`` is not a path. Aliases expand to more than 100,000 values or
             form a cycle.
         OSError: the file cannot be read.
         yaml.YAMLError: the file is not YAML.
@@ -123,22 +133,23 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
     try:
         return NamedText(text, path), yaml_values(text, path)
     except ConfigError as error:
-        if isinstance(error.__cause__, yaml.YAMLError):  # the message has no path, which the caller adds
+        if isinstance(error.__cause__, yaml.YAMLError):  # it has no path, because the caller adds the path
             raise error.__cause__ from None
         raise
 
 
 def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, config: bool) -> int:
-    """Return the number of values in ``node`` after expanding aliases.
+    """Return the number of values in a YAML node and its descendants after expanding aliases. Check the keys.
 
     Args:
-        node: a YAML node.
+        node: a node of PyYAML's syntax tree. An alias is the same node object at a second place.
         path: path of the file, for error messages.
-        known: maps the id of each visited node to its number of values. Ancestors of ``node`` have None.
-        config: whether the keys of mappings must be config keys. False inside lists.
+        known: dict from ``id(node)`` to the number of values, for the nodes counted so far. This function extends the
+            dict. The number is None while a node is being counted, so that a node inside itself is found.
+        config: whether the keys of mappings must be config keys (strings). False inside lists.
 
     Raises:
-        ConfigError: more than ``MAX_VALUES`` values, an alias inside its own value, or an invalid key.
+        ConfigError: there are more than 100,000 values, a value contains itself through an alias, or a key is invalid.
     """
     if id(node) in known:
         count = known[id(node)]
@@ -163,6 +174,16 @@ def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, c
 
 
 def _check_keys(node: yaml.MappingNode, path: str, *, config: bool) -> None:
+    """Check the keys of a mapping in a config file.
+
+    Args:
+        node: the mapping, a node of PyYAML's syntax tree.
+        path: path of the file, for error messages.
+        config: whether the keys are config keys, which must be strings. False for mappings inside lists.
+
+    Raises:
+        ConfigError: a key occurs twice or is not a string, or the value of ``_BASE_`` is not a path.
+    """
     seen = set()
     for key, value in node.value:
         if config and key.tag not in _KEY_TAGS:

@@ -21,11 +21,12 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
 
     Args:
         path: path of the checkpoint.
-        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of copying them
-            to memory.
+        inspect: whether to verify the checksums of all tensors, and to memory-map the tensors instead of copying them
+            to memory. True is for callers that check a file or need only small parts of it.
 
     Returns:
-        the checkpoint, a dict of tensors and plain values with the weights at the key "model".
+        the checkpoint, a dict of tensors and plain values. The key "model" contains the weights, a dict from name to
+        tensor.
 
     Raises:
         WeightsError: the file is unreadable, corrupt or not a checkpoint.
@@ -41,7 +42,13 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
 
 
 def write_checkpoint(path: str, state: Any) -> None:
-    """Write a checkpoint atomically (see ``atomic_file``) with a checksum (see ``seal``). Create missing folders.
+    """Write a checkpoint with ``torch.save``, and add a checksum of the file's headers (see ``seal``).
+
+    The write is atomic: if it fails, an existing file at ``path`` does not change. Missing folders are created.
+
+    Args:
+        path: path of the .pth file.
+        state: the checkpoint, such as {"model": state_dict}.
 
     Raises:
         OutputError: writing failed, for example because the disk is full.
@@ -52,7 +59,12 @@ def write_checkpoint(path: str, state: Any) -> None:
 
 
 def write_safetensors(path: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and metadata atomically to a safetensors file.
+    """Write tensors to a safetensors file. If writing fails, an existing file at ``path`` does not change.
+
+    Args:
+        path: path of the .safetensors file.
+        tensors: dict from name to tensor.
+        metadata: dict of texts that the file contains in addition to the tensors.
 
     Raises:
         OutputError: writing failed, for example because the disk is full.
@@ -62,7 +74,7 @@ def write_safetensors(path: str, tensors: dict[str, Tensor], metadata: dict[str,
 
 
 def _size(value: Any) -> int:
-    """Return the total size of the tensors in a state, in bytes."""
+    """Return the total size in bytes of the tensors in a checkpoint, which contains nested dicts and lists."""
     if isinstance(value, Tensor):
         return value.numel() * value.element_size()
     if isinstance(value, dict):
@@ -73,12 +85,13 @@ def _size(value: Any) -> int:
 
 
 def check_output(source: str, target: str, *, overwrite: bool) -> None:
-    """Check the input file and the output file of a conversion, before the conversion starts.
+    """Check the paths of the input file and the output file of a conversion, before the conversion starts.
 
     Args:
         source: path of the input file.
         target: path of the output file.
-        overwrite: whether ``target`` may be an existing PyTorch file. If False, ``target`` must not exist.
+        overwrite: whether an existing ``target`` may be replaced if it is a PyTorch file. If False, ``target`` must not
+            exist.
 
     Raises:
         WeightsError: ``source`` is not a regular file.
@@ -101,11 +114,11 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of tensors that contain NaN or infinity."""
+    """Return the names of the floating-point tensors in a state dict that contain NaN or infinity."""
     return [name for name, value in state.items() if value.is_floating_point() and not _is_finite(value)]
 
 
 def _is_finite(value: Tensor) -> bool:
-    # A sum over NaN or infinity is not finite, and summing is several times faster than testing each value. Only if the
+    # Summing is several times faster than testing each value. A finite sum proves that all values are finite. If the
     # sum is not finite, test each value, because a sum of finite values can overflow.
     return bool(value.sum().isfinite() or value.isfinite().all())

@@ -1,4 +1,4 @@
-"""Copy the class counts of Seesaw Loss from a checkpoint to a JSON file."""
+"""Copy the class counts that Seesaw Loss has accumulated in a training from a checkpoint to a JSON file."""
 
 import json
 import os
@@ -14,22 +14,24 @@ from seesaw_d2.utils.category_names import entry_of, kept_entry
 from seesaw_d2.utils.messages import first_few, shown
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
+# Matches the names of the buffers that contain class counts, such as "roi_heads.box_predictor.cls_loss.class_counts".
 _BUFFER = re.compile(r"(?:^|.*\.)class_counts")
-# Buffer names of Cascade R-CNN contain the number of the stage. Mask R-CNN has one box predictor without a number.
+# Matches the stage number in a buffer name of Cascade R-CNN, such as "roi_heads.box_predictor.1.cls_loss.class_counts".
+# The only box predictor of Mask R-CNN has no number.
 _STAGE = re.compile(r"(?:^|\.)box_predictor\.(\d+)\.")
 
 
 def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
-    """Write the class counts in a checkpoint of this project to a new JSON file.
+    """Write the class counts that Seesaw Loss has accumulated, from a checkpoint to a new JSON file.
 
-    ``read_recorded_counts`` reads the file, so that another training can use the counts.
+    Another training can use the file as CLS_LOSS.SEESAW.CLASS_COUNTS (``read_recorded_counts`` reads it).
 
     Args:
         checkpoint: path of a checkpoint of a model trained with Seesaw Loss.
-        path: path of the JSON file.
+        path: path of the new JSON file.
 
     Returns:
-        the class counts of each stage.
+        the content of the file: the class counts of each stage of the box predictor.
 
     Raises:
         WeightsError: the checkpoint is unreadable, has no class counts, or has class counts that are all 0.
@@ -39,7 +41,7 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         raise ConfigError(f"{path}: the output file already exists. Choose another name.")
     state = read_checkpoint(checkpoint)
     names = sorted((name for name in state["model"] if _BUFFER.fullmatch(name)), key=_stage)
-    if of_boxes := [name for name in names if "box_predictor" in name]:  # ignore the pixel counts of Panoptic FPN
+    if of_boxes := [name for name in names if "box_predictor" in name]:  # ignore pixel counts of the semantic head
         names = of_boxes
     if not names:
         raise WeightsError(

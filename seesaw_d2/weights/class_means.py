@@ -1,7 +1,4 @@
-"""Replace the weights of a trained classifier by the mean features of each class (nearest class mean).
-
-Shapes: C classes, D features.
-"""
+"""Replace the weights of a trained image classifier by the mean features of each class (nearest class mean)."""
 
 import os
 from pathlib import Path
@@ -25,17 +22,18 @@ from seesaw_d2.weights.file_checks import check_weights_file
 
 
 def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
-    """Write a copy of the checkpoint MODEL.WEIGHTS with class means as weights of the classifier.
+    """Write a copy of the checkpoint MODEL.WEIGHTS whose last layer classifies by the nearest class mean.
 
-    The classifier then computes logit_c = τ cos(x, m_c), where τ is the temperature of ``NormedLinear`` and m_c is the
-    mean feature of class c over the training images, preprocessed as in evaluation. A class without images gets zero
-    weights.
+    The weights of the last layer become the mean features m_c of each class c over the training images, preprocessed as
+    in evaluation. For an image with the features x, the logit of class c is then τ cos(x, m_c), where τ is the
+    temperature of ``NormedLinear``. A class without images gets zero weights.
 
     Source: Kang et al., ICLR 2020, section 4.2, variant with cosine similarity. Their other variant, the Euclidean
     distance of normalized features, ranks the classes in the same way.
 
     Args:
-        cfg: config of an image classifier, with MODEL.WEIGHTS and DATASETS.TRAIN.
+        cfg: config of an image classifier. MODEL.WEIGHTS is the trained checkpoint, and DATASETS.TRAIN contains the
+            training images.
         path: path of the new checkpoint.
 
     Raises:
@@ -60,8 +58,8 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)
     check_writable(os.path.dirname(os.path.abspath(path)), "output")
     model = build_model(cfg).eval()
-    # Do not compare the categories of checkpoint and data: only the classifier depends on the categories, and the code
-    # below replaces the weights of the classifier.
+    # Without the argument ``categories``, the checkpointer does not compare the class names of checkpoint and data.
+    # They may differ, because only the last layer depends on the classes, and the code below replaces this layer.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))
@@ -71,9 +69,13 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
 
 @torch.no_grad()
 def class_means(model, cfg: CfgNode) -> Tensor:
-    """Return the mean features of the images of each class in DATASETS.TRAIN, (classes, features).
+    """Return the mean features of the images of each class in DATASETS.TRAIN, float32 (classes, features).
 
-    The features of a class without images are 0.
+    The row of a class without images is 0.
+
+    Args:
+        model: an ``ImageClassifier`` in evaluation mode.
+        cfg: config of the model.
     """
     num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
     sums = torch.zeros(num_classes, model.classifier.in_features, dtype=torch.float64, device=model.device)

@@ -12,9 +12,11 @@ from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
-# Prefixes of addresses whose path handlers support limits on the download.
+# Prefixes of addresses whose path handlers can limit the time and size of a download. ``download`` passes its argument
+# ``limits`` only to these handlers, because others do not know this argument.
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-# Prefixes of addresses whose cached file is the downloaded file. For MMDET, the cached file is converted.
+# Prefixes of addresses whose cached file is the downloaded file. If it is not a weights file, it is removed from the
+# cache. A cached "mmdet://" file is not removed, because it is the result of a conversion.
 _CACHED = tuple(each for each in _LIMITED if each != MMDET)
 
 
@@ -23,7 +25,7 @@ def download(url: str, limits: Limits | None = None) -> str:
 
     Args:
         url: an address that a path handler of Detectron2 supports, such as ``https://`` or ``detectron2://``.
-        limits: limits on time and size. Path handlers of other programs ignore the limits.
+        limits: limits on the time and size of the download. Path handlers of other libraries do not get the limits.
 
     Raises:
         WeightsError: the download failed.
@@ -38,12 +40,13 @@ def download(url: str, limits: Limits | None = None) -> str:
 def check_weights_file(path: str, limits: Limits | None = None) -> None:
     """Check that a weights file exists and is complete. Download a remote file first.
 
-    The check reads only the directory at the end of the zip archive, which a truncated file does not have. If a
-    downloaded file is not a weights file, this function removes the file from the cache.
+    The check does not read the weights. It reads only the directory of the zip archive, which is at the end of a .pth
+    file and missing in a truncated file. If a downloaded file is not a weights file, this function removes it from the
+    cache.
 
     Args:
-        path: path or address of the file.
-        limits: limits on time and size of the download.
+        path: path of the file, or address such as ``https://...`` or ``torchvision://resnet50``.
+        limits: limits on the time and size of the download.
 
     Raises:
         WeightsError: the file is missing, truncated or not a weights file.
@@ -72,7 +75,7 @@ def _check_local(path: str) -> None:
             magic = file.read(2)
     except OSError as error:
         raise WeightsError(f"MODEL.WEIGHTS: cannot read {path}: {error.strerror or error}") from error
-    if not archive and magic != b"\x80\x02":  # first bytes of the format before PyTorch 1.6
+    if not archive and magic != b"\x80\x02":  # files of PyTorch before 1.6 are no archives and begin with these bytes
         raise WeightsError(
             f"MODEL.WEIGHTS: {path}: not a PyTorch checkpoint. The file is truncated or has another format."
         )

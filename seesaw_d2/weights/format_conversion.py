@@ -19,21 +19,21 @@ from seesaw_d2.weights.safe_reading import (
     read_weights_file,
 )
 
-# Entries that a converted file keeps in addition to the weights. The first two select how Detectron2 matches parameter
-# names. The value of ENTRY is the list of class names. The value of SCORE_SETTINGS describes how the model computes
-# scores.
+# Keys of a checkpoint that a converted file keeps in addition to the weights. With the first two, Detectron2 matches
+# parameter names of other projects. ENTRY is the key of the list of class names. SCORE_SETTINGS is the key of the
+# settings that change scores, such as the temperature of the classifier.
 _KEPT = ("__author__", "matching_heuristics", ENTRY, SCORE_SETTINGS)
 
 
 def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
-    """Convert the weights in a file to another file format.
+    """Convert a weights file to the safetensors format or to the .pth format of ``torch.save``.
 
     Args:
-        source: path of a file that ``read_weights_file`` supports.
-        target: path of a new file that ends in .safetensors or .pth.
+        source: path or address of a .pth, .pkl or .safetensors file.
+        target: path of the new file, which ends in .safetensors or .pth.
 
     Returns:
-        the number of written tensors, and the names of the entries that were not converted, such as the optimizer.
+        the number of written tensors, and the keys of ``source`` that were not converted, such as "optimizer".
 
     Raises:
         ConfigError: ``target`` already exists or has another extension.

@@ -16,10 +16,11 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torc
 
 
 class TorchvisionHandler(PathHandler):
-    """Path handler of ``torchvision://NAME``, such as ``torchvision://resnet50``.
+    """Path handler with which Detectron2 loads ImageNet weights from ``torchvision://resnet50`` and similar addresses.
 
-    The handler converts torchvision's weights once to the format of Detectron2's model zoo, and caches the converted
-    file in Detectron2's download folder. Detectron2's checkpointer can load this format into any model with a ResNet.
+    The handler downloads torchvision's weights and converts them once to the format of Detectron2's model zoo. It
+    caches the converted file in Detectron2's download folder. Detectron2's checkpointer can load this format into any
+    model with a ResNet.
     """
 
     def _get_supported_prefixes(self):
@@ -42,9 +43,10 @@ class TorchvisionHandler(PathHandler):
 
 
 class MmdetHandler(PathHandler):
-    """Path handler of ``mmdet://FILE``, where FILE is a published checkpoint of MMDetection in ``published.FILES``.
+    """Path handler with which Detectron2 loads MMDetection's published Seesaw Loss models from ``mmdet://FILE``.
 
-    The handler downloads and converts the file once, and caches the converted file in Detectron2's download folder.
+    FILE is the name of a published checkpoint, one of the values of ``published.FILES``. The handler downloads and
+    converts the checkpoint once, and caches the converted file in Detectron2's download folder.
     """
 
     def _get_supported_prefixes(self):
@@ -60,7 +62,7 @@ class MmdetHandler(PathHandler):
         converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
         if force or not is_there:
-            # Import here, because the converter imports the models, which other addresses do not need.
+            # Import the converter only for mmdet:// addresses, because it imports all models of this project.
             from seesaw_d2.weights.converters import convert_mmdet_file
 
             os.makedirs(os.path.dirname(converted), exist_ok=True)

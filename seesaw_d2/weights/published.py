@@ -2,9 +2,11 @@
 
 SCHEME = "mmdet://"
 _FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/seesaw_loss/"
-# Sampler and suffix of the config name for each of the four files of a model.
+# MMDetection publishes four files of each model. For each file: the sampler, "random" or "rfs" (repeat factor
+# sampling), and the part of this project's config name for the mask head. "_normmask" is a normalized mask head.
 _VARIANTS = (("random", ""), ("random", "_normmask"), ("rfs", ""), ("rfs", "_normmask"))
-# Maps the depth of Mask R-CNN, or "cascade" for Cascade Mask R-CNN R-101, to the hashes in the names of the four files.
+# Maps the depth of Mask R-CNN's ResNet, or "cascade" for Cascade Mask R-CNN R-101, to the hashes in the names of the
+# four published files, in the order of _VARIANTS.
 _HASHES = {
     "50": ("a698dd3d", "a1c11314", "392a804b", "cd0f6a12"),
     "101": ("8e6e6dd5", "a0b59c42", "e68eb464", "1d817139"),
@@ -24,10 +26,11 @@ def _files() -> dict[str, str]:
     return files
 
 
-# Maps configs of this project to names of published files.
+# Maps each config of this project that has a published model, such as
+# "seesaw/mask_rcnn_R_50_FPN_random_seesaw_2x.yaml", to the file name of MMDetection's checkpoint.
 FILES = _files()
 
 
 def published_url(file: str) -> str:
-    """Return the download address of a file name in ``FILES``."""
+    """Return the URL from which MMDetection's checkpoint ``file``, one of the values of ``FILES``, is downloaded."""
     return _FOLDER + file

@@ -23,17 +23,21 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
 # Environment variable with the paths of trusted files, separated by ":" (";" on Windows). Trusted files are read with
-# Python's pickle. A config key would be unsafe: a config that is distributed with weights could declare them trusted.
+# Python's pickle, which may run code in them. The user sets the variable. A config key would be unsafe, because a
+# downloaded config could declare the weights that come with it trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
-# Key of checkpoints. The value describes how the model computes scores (see ``weights.score_settings``).
-SCORE_SETTINGS = "score_settings"
-# Maximum number of unknown classes in a checkpoint of another program. MMDetection saves about ten.
+SCORE_SETTINGS = "score_settings"  # key of checkpoints, see weights.score_settings
+# A checkpoint of another program may contain objects of at most this many unknown classes. The file is read once more
+# for each such class, so the limit bounds the time. Checkpoints of MMDetection contain about ten.
 _MAX_IGNORED = 100
 
 
 class _Ignored:
-    """Placeholder for an object of an unknown class. The placeholder ignores all constructor arguments and states."""
+    """Object that replaces an object of an unknown class in a checkpoint.
+
+    It accepts and ignores everything that unpickling does to an object: constructor arguments, states and items.
+    """
 
     def __new__(cls, *_: Any, **__: Any):
         return super().__new__(cls)
@@ -52,16 +56,17 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
     """Read the tensors, arrays and plain values in a weights file to the CPU, without running code in the file.
 
     Args:
-        path: path of the file. If SEESAW_TRUST_WEIGHTS contains the path, Python's own pickle reads the file and may
-            run code in it.
+        path: path of the file. If the environment variable SEESAW_TRUST_WEIGHTS contains the path, Python's own pickle
+            reads the file and may run code in it.
         ignore_unknown: whether to replace objects of unknown classes by placeholders. If True, the function reads the
             file as a file of ``torch.save`` regardless of its extension, and ignores SEESAW_TRUST_WEIGHTS. If False, an
             object of an unknown class is an error.
-        inspect: whether to verify the checksums of all records, and to memory-map the tensors instead of copying them
-            to memory.
+        inspect: whether to verify the checksums of all tensors, and to memory-map the tensors instead of copying them
+            to memory. Only files of ``torch.save`` support this argument.
 
     Returns:
-        the saved object. A safetensors file gives ``{"model": tensors, **metadata}``. The metadata values are strings.
+        the saved object, usually a dict. A safetensors file gives ``{"model": {name: tensor}, **metadata}``. The values
+        of the metadata are strings, except "matching_heuristics" (bool) and the class names (a list).
 
     Raises:
         WeightsError: the file is missing, corrupt, not a regular file or of an unsupported format, or it contains
@@ -88,19 +93,19 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
 
 
 def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
-    """Convert the content of a weights file to the layout of Detectron2's checkpoints, with weights below "model".
+    """Convert the content of a weights file to the layout of Detectron2's checkpoints, {"model": {name: tensor}, ...}.
 
-    The extension determines the source, as in ``DetectionCheckpointer._load_file``. A .pkl file comes from Detectron2's
-    model zoo or from Caffe2, and a .pyth file comes from pycls. Detectron2 matches the parameter names of Caffe2 and of
-    pycls by heuristics.
+    As in ``DetectionCheckpointer._load_file``, the extension of the file shows its origin. A .pkl file comes from
+    Detectron2's model zoo or from Caffe2, and a .pyth file comes from pycls. For Caffe2 and pycls, the result contains
+    the key "matching_heuristics", so that Detectron2 matches the parameter names by heuristics.
 
     Args:
-        content: result of ``read_weights_file``.
+        content: the object in the weights file, from ``read_weights_file``.
         path: path of the file, for its extension and for error messages.
 
     Raises:
-        WeightsError: the content has no dict from names to tensors or arrays, or tensors do not support the dtype of an
-            array.
+        WeightsError: the content has no dict from names to tensors or arrays, or an array has a dtype that tensors do
+            not support.
     """
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a dict of parameters, found {shown(content)}")
@@ -122,7 +127,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         content = {"model": content}
     if not isinstance(content["model"], dict):
         raise WeightsError(f"{path}: expected a dict of parameters, found {shown(content['model'])}")
-    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail for an empty dict
+    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics would fail
         raise WeightsError(f"{path}: expected a dict of parameters, found an empty dict")
     for name, value in content["model"].items():
         content["model"][name] = _as_tensor(name, value, path)
@@ -146,7 +151,7 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
 
 
 def check_regular_file(path: str) -> None:
-    """Raise WeightsError if ``path`` is not a regular file. Reading a pipe, for example, may block forever."""
+    """Raise WeightsError if a file is missing or not a regular file. Reading a pipe, for example, may block forever."""
     found = irregular(path)
     if found:
         raise WeightsError(f"{path}: expected a weights file, found {found}")
@@ -155,21 +160,27 @@ def check_regular_file(path: str) -> None:
 
 
 def is_trusted(path: str) -> bool:
-    """Return whether SEESAW_TRUST_WEIGHTS contains the path of a file. Links are resolved."""
+    """Return True if the environment variable SEESAW_TRUST_WEIGHTS contains the path of a file. Links are resolved."""
     named = os.environ.get(TRUST_VARIABLE, "").split(os.pathsep)
     return os.path.realpath(path) in {os.path.realpath(name) for name in named if name}
 
 
 def _read_torch(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
-    """Read a file of ``torch.save`` with PyTorch's restricted unpickler. For the arguments, see ``read_weights_file``.
+    """Return the content of a file of ``torch.save``, read with PyTorch's restricted unpickler (``weights_only=True``).
 
     PyTorch reports only the first unknown class. With ``ignore_unknown``, this function adds a placeholder for this
     class and reads the file again, until PyTorch reports no unknown class. (PyTorch's
     ``get_unsafe_globals_in_checkpoint`` lists all classes at once, but does not support the format before PyTorch 1.6.)
+
+    Args:
+        path: path of the file.
+        ignore_unknown: whether to replace objects of unknown classes by placeholders. If False, they are an error.
+        inspect: whether to verify the checksums of all tensors and to memory-map the tensors.
     """
     check_torch_file(path, records=inspect)
     known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
-    mapped = (ignore_unknown or inspect) and is_archive(path)  # reading a memory-mapped file again is cheap
+    # A memory-mapped file can be read again at little cost. PyTorch can memory-map only archives.
+    mapped = (ignore_unknown or inspect) and is_archive(path)
     ignored: set[str] = set()
     while True:
         try:
@@ -201,13 +212,13 @@ def _read_safetensors(path: str) -> dict[str, Any]:
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
     for key in {ENTRY, SCORE_SETTINGS} & metadata.keys():
-        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text, which the readers of the keys ignore
+        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text, which the readers of the keys check
             metadata[key] = json.loads(metadata[key])
     return {**metadata, "model": model}
 
 
 def _full_name(name: str) -> str:
-    """Return the name of a class with its module. PyTorch's messages omit the module ``builtins``."""
+    """Return the name of a class with its module: "builtins.set" for "set", because PyTorch omits ``builtins``."""
     return name if "." in name else f"builtins.{name}"
 
 
@@ -225,7 +236,14 @@ def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
 
 
 def _reason(text: str, error: Exception) -> str:
-    """Return the reason in PyTorch's message, without PyTorch's advice to load the file with ``weights_only=False``."""
+    """Extract the reason from PyTorch's error message, as ": reason", or "" if the message contains no reason.
+
+    The result does not contain PyTorch's unsafe advice to load the file with ``weights_only=False``.
+
+    Args:
+        text: message of the error.
+        error: the error. If the message is empty, the result is the name of its type.
+    """
     found = re.search(r"WeightsUnpickler error:\s*(?!Unsupported operand)(\S.*)", text)
     if found:
         return f": {shortened(found.group(1))}"

@@ -1,7 +1,4 @@
-"""Rescale the weights of a trained classifier without training (τ-normalization; Kang et al., ICLR 2020, section 4).
-
-Shapes: D input features, C categories, L >= C logits. The last L - C logits model background.
-"""
+"""Rescale the weights of a trained classifier without training (τ-normalization; Kang et al., ICLR 2020, section 4)."""
 
 import math
 import os
@@ -21,22 +18,22 @@ from seesaw_d2.utils.category_names import Categories, entry_of, kept_entry
 from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
 
-# Classifier weights of Mask R-CNN (one box predictor), of Cascade R-CNN (numbered box predictors) and of
-# ImageClassifier.
+# Matches the names of classifier weights in checkpoints of Mask R-CNN (one box predictor), of Cascade R-CNN (numbered
+# box predictors) and of ImageClassifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
 
 
 def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     """Divide the weight vector w_i of each category by ‖w_i‖^τ.
 
-    Weight vectors of categories with more examples have larger norms and therefore larger logits. τ = 1 scales all
-    norms to 1, and τ = 0 does not change the weights. Kang et al. classify images without a background class and drop
-    the bias. For detectors, this function keeps the weights of background, as the reference implementation of BAGS does
-    (BalancedGroupSoftmax, tools/test_lvis_tnorm.py).
+    After training, the weight vectors of frequent categories have larger norms, which give larger logits. τ = 1 scales
+    all norms to 1, and τ = 0 does not change the weights. Kang et al. classify images without a background class and
+    drop the bias. For detectors, this function keeps the weights of background, as the reference implementation of BAGS
+    does (BalancedGroupSoftmax, tools/test_lvis_tnorm.py).
 
     Args:
         weight: (L, D) weights of the classifier for L logits and D features. The first C rows belong to the categories,
-            the other rows to background.
+            the other L - C rows to background.
         num_classes: number of categories C.
         tau: τ >= 0, usually in [0, 1].
 
@@ -56,19 +53,22 @@ def normalize_checkpoint(
     drop_bias: bool = False,
     overwrite: bool = False,
 ) -> dict[float, str]:
-    """Write a checkpoint with a τ-normalized classifier for each τ, for evaluation with ``--eval-only``.
+    """For each τ, write a copy of a checkpoint with a τ-normalized classifier, for evaluation with ``--eval-only``.
+
+    τ-normalization divides the weight vector of each category by its norm to the power of τ.
 
     Args:
         checkpoint: path of a .pth file of a model with a linear classifier.
-        output: path of the .pth file to write. With several values of τ, the files are named <output>_tau<τ>.pth.
+        output: path of the .pth file to write. With several values of τ, each gets its own file, such as
+            "model_tau0.5.pth" for the output "model.pth".
         taus: values of τ >= 0, without repetitions.
         config_file: config of the training. If None, config.yaml in the folder of the checkpoint.
         drop_bias: whether to set the biases of the categories to 0, as Kang et al. do.
         overwrite: whether to replace existing files. If False, an existing file is an error.
 
     Returns:
-        a dict from τ to the path of the written file. The files contain only the model, so training cannot resume from
-        these files.
+        a dict from τ to the path of the written file. The files contain only the weights, so a training cannot resume
+        from these files.
 
     Raises:
         ConfigError: a τ or an output path is invalid, or the model or its classifier is not supported.
@@ -93,7 +93,7 @@ def normalize_checkpoint(
 
 
 def find_config(checkpoint: str) -> str:
-    """Return the path of config.yaml, which a training writes to the folder of its checkpoints.
+    """Return the path of config.yaml in the folder of a checkpoint, to which training writes its config.
 
     Raises:
         ConfigError: the file does not exist.
@@ -113,7 +113,11 @@ def _check_taus(taus: Sequence[float]) -> None:
 
 
 def _check_config(cfg: CfgNode) -> int:
-    """Check that the classifier in the config is linear, and return the number of categories."""
+    """Return the number of categories in a config.
+
+    Raises:
+        ConfigError: the model has no classifier, or its classifier is not linear.
+    """
     box_head = cfg.MODEL.ROI_BOX_HEAD
     task = task_of(cfg)
     if task not in (DETECTION, CLASSIFICATION):

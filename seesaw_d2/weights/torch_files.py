@@ -1,8 +1,9 @@
 """Check files of ``torch.save`` before PyTorch reads them, and add a checksum after PyTorch has written them.
 
-PyTorch stores a checksum for each record of its zip archive, but no checksum for the headers, which contain the offsets
-of the records. PyTorch also does not check the tensor sizes in its pickle. A wrong size would give weights from
-uninitialized memory.
+A file of ``torch.save`` is a zip archive. Its records (the files in the archive) are a pickle and the data of the
+tensors. The archive contains a checksum for each record, but not for its own headers, which contain the offsets of the
+records. PyTorch also does not check the tensor sizes in the pickle. A wrong size would give weights from uninitialized
+memory.
 """
 
 import functools
@@ -25,22 +26,24 @@ from seesaw_d2.utils.regular_files import open_regular
 _SEAL = b"seesaw_d2 headers sha256 "
 _DIGITS = 64
 _CHUNK = 1 << 20
-# The format before PyTorch 1.6 has five pickles: magic number, version, system information, content, storage names.
+# A file in the format before PyTorch 1.6 begins with this many pickles: magic number, version, system information,
+# content, storage names.
 _LEGACY_PICKLES = 5
 
 
 def check_torch_file(path: str, *, records: bool = False) -> None:
-    """Check the headers, the pickles and the tensor sizes of a file of ``torch.save``.
+    """Check the headers, the pickles and the tensor sizes of a file of ``torch.save``, before PyTorch reads the file.
 
     Args:
         path: path of a regular file.
-        records: whether to verify the checksum of each record, which PyTorch itself does not verify. If False, the
-            function verifies these checksums only if the file also has the checksum of this project (see ``seal``).
+        records: whether to verify the checksum of each record (pickle or tensor data) in the zip archive, which PyTorch
+            itself does not verify. If False, the function verifies these checksums only if the file also has the
+            checksum of this project (see ``seal``).
 
     Raises:
         WeightsError: the archive is compressed (PyTorch never compresses, and unpacking could fill the memory), a
             checksum does not match, or the file lacks the data of a tensor.
-        Exception: any type of exception, if the file is corrupt or ``check_pickle`` rejects a pickle.
+        Exception: any type of exception, if the file is corrupt or a pickle is unsafe to read (see ``check_pickle``).
     """
     with open_regular(path, "rb") as file:
         if not zipfile.is_zipfile(file):
@@ -56,7 +59,12 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
 
 
 def check_archive(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
-    """Verify the checksums of the headers and of all records of an archive. ``file`` is the open file of the archive.
+    """Verify the checksums of a zip archive: of its headers (see ``seal``) and of all files in it.
+
+    Args:
+        archive: the archive.
+        file: the open file of the archive.
+        path: path of the archive, for error messages.
 
     Raises:
         WeightsError: a checksum does not match.
@@ -66,7 +74,7 @@ def check_archive(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def is_archive(path: str) -> bool:
-    """Return whether a file is a zip archive. The result is also True for some corrupt archives."""
+    """Return True if a file is a zip archive, the format of ``torch.save``, or a corrupt archive."""
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
@@ -74,7 +82,10 @@ def is_archive(path: str) -> bool:
 
 
 def seal(file: IO[bytes]) -> None:
-    """Write a checksum of the headers to the zip comment of an open archive. PyTorch ignores this comment."""
+    """Write a checksum of the headers of an open zip archive to the archive's comment, which PyTorch ignores.
+
+    ``file`` is a file that ``torch.save`` has written, open for reading and writing.
+    """
     with zipfile.ZipFile(file) as archive:
         comment = _SEAL + bytes(_DIGITS)
         digest = _digest(archive, file, len(comment))
@@ -106,7 +117,10 @@ def _check_records(archive: zipfile.ZipFile, path: str) -> None:
 
 
 def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
-    """Verify the checksum of the headers. Archives of other programs and of earlier versions lack this checksum."""
+    """Raise WeightsError if the checksum in the zip comment (see ``seal``) does not match the headers of an archive.
+
+    Archives of other programs and of earlier versions have no comment and are not checked.
+    """
     comment = archive.comment
     if not comment:
         return
@@ -117,10 +131,13 @@ def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
-    """Return the SHA-256 of an archive without the contents of its records, as hexadecimal digits.
+    """Return the SHA-256 of the headers of a zip archive, without the contents of the files in it, in hexadecimal.
 
-    The length of the zip comment in the digest is ``comment``, so that the digest does not change when ``seal`` adds
-    the comment.
+    Args:
+        archive: the archive.
+        file: the open file of the archive.
+        comment: length of the zip comment with the checksum. The headers contain this length. ``seal`` computes the
+            digest before it writes the comment, and ``_check_seal`` computes it afterwards.
     """
     size = file.seek(0, os.SEEK_END) - len(archive.comment)
     digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
@@ -146,11 +163,15 @@ def _update(digest: Any, file: IO[bytes], start: int, stop: int) -> None:
 
 
 def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
-    """Check the pickle of an archive, and check that each storage in the pickle has a record of sufficient size."""
+    """Check the pickle in a file of ``torch.save``, and that the file contains all data of each tensor storage.
+
+    Raises:
+        WeightsError: the record of a storage is missing or smaller than its size in the pickle.
+    """
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        return  # PyTorch reports this error with more information
+        return  # PyTorch's own error for this file contains more information
     with archive.open(pickles[0]) as member, io.BufferedReader(member) as file:
         _, storages = check_pickle(file)
     folder = pickles[0].removesuffix("data.pkl")
@@ -176,7 +197,11 @@ def _check_legacy(file: IO[bytes], path: str) -> None:
 
 
 def _storage(identity: list) -> tuple[str, int]:
-    """Return the key and size in bytes of a storage from its persistent id ("storage", type, key, device, number)."""
+    """Return the key and the size in bytes of a tensor storage.
+
+    Args:
+        identity: persistent id of the storage in a pickle of PyTorch, ("storage", type, key, device, number of values).
+    """
     kind, key, number = identity[1], identity[2], identity[4]
     if not isinstance(kind, Node) or kind.kind != "global" or not isinstance(key, str) or type(number) is not int:
         raise pickle.UnpicklingError("a tensor storage lacks a valid type, name or number of values")
@@ -187,5 +212,5 @@ def _storage(identity: list) -> tuple[str, int]:
 
 @functools.lru_cache
 def _bytes_of(storage: str) -> int:
-    """Return the size in bytes of one value of a PyTorch storage type, such as "FloatStorage"."""
+    """Return the size in bytes of one value in a PyTorch storage type: 4 for "FloatStorage"."""
     return 1 if storage == "UntypedStorage" else torch.serialization.StorageType(storage).dtype.itemsize

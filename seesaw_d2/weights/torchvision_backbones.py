@@ -13,6 +13,7 @@ from seesaw_d2.utils.downloads import Limits, fetch
 SCHEME = "torchvision://"
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
+# Pairs for re.sub: a pattern of torchvision's parameter names, and the replacement in Detectron2's names.
 _RENAMES = (
     (r"^conv1\.", "stem.conv1."),
     (r"^bn1\.", "stem.conv1.norm."),
@@ -24,9 +25,10 @@ _RENAMES = (
 
 
 def torchvision_file(uri: str, limits: Limits | None = None) -> str:
-    """Return the local file of ``torchvision://<name>``. Download a missing file to torch.hub's cache.
+    """Return the path of the local file for an address ``torchvision://<name>``. Download a missing file.
 
-    The weights are torchvision's IMAGENET1K_V1, as in MMDetection's ``torchvision://``.
+    The weights are torchvision's IMAGENET1K_V1, as in MMDetection's ``torchvision://``. The file is in torch.hub's
+    cache.
 
     Args:
         uri: the address, such as ``torchvision://resnet50``.
@@ -56,13 +58,13 @@ def _url(name: str) -> str:
 
 
 def _download(url: str, path: str, limits: Limits) -> None:
-    # The file name contains the first digits of the SHA-256.
+    # torchvision's file names contain the first digits of the SHA-256 of the file, such as resnet50-0676ba61.pth.
     (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))
     fetch(url, path, limits, digest=digest)
 
 
 def is_torchvision_resnet(state) -> bool:
-    """Return True if an object loaded from a file is the state dict of one of torchvision's ResNets."""
+    """Return True if ``state``, an object loaded from a file, is the state dict of one of torchvision's ResNets."""
     return isinstance(state, dict) and {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight"} <= state.keys()
 
 
@@ -82,7 +84,8 @@ def convert_resnet(
     Raises:
         WeightsError: a name does not belong to torchvision's ResNets.
     """
-    # Return a plain dict. With the version numbers of a state dict, FrozenBatchNorm2d would change the variances.
+    # Return a plain dict, which lacks the version numbers of a state dict. Given the version number of BatchNorm2d,
+    # FrozenBatchNorm2d in some versions of Detectron2 would subtract eps from the variances.
     converted = {}
     for name, tensor in state.items():
         if name.startswith("fc.") or name.endswith("num_batches_tracked"):
@@ -98,7 +101,10 @@ def convert_resnet(
 
 
 def rename_resnet(name: str) -> str | None:
-    """Return Detectron2's name for a parameter or buffer of torchvision's ResNets, or None for an unknown name."""
+    """Return Detectron2's name for a parameter or buffer of torchvision's ResNets, or None if the name is unknown.
+
+    For example, "layer1.0.bn2.weight" gives "res2.0.conv2.norm.weight".
+    """
     for pattern, replacement in _RENAMES:
         new_name, found = re.subn(pattern, replacement, name)
         if found:
@@ -123,10 +129,12 @@ def resnet_prefix(model: torch.nn.Module) -> str:
 
 
 def check_torchvision_config(cfg: CfgNode) -> None:
-    """Check that the config describes torchvision's ResNet and image format, which differ from Detectron2's defaults.
+    """Check that a config with ``torchvision://`` weights describes the ResNet for which the weights were trained.
+
+    torchvision's ResNets use RGB images and strides in the 3x3 convolutions, unlike Detectron2's defaults.
 
     Raises:
-        ConfigError: the depth, the position of strides or the channel order differs.
+        ConfigError: MODEL.RESNETS.DEPTH, MODEL.RESNETS.STRIDE_IN_1X1 or INPUT.FORMAT has another value.
     """
     name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
     if name not in NAMES:

@@ -13,7 +13,10 @@ from seesaw_d2.weights.checkpoint_io import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
-    """Return the shapes of the parameters and buffers of a config's model, except batch counters, as a dict by name."""
+    """Build the model of a config, and return a dict from the name of each parameter and buffer to its shape.
+
+    The model is on the device "meta", so that it needs no memory. The dict does not contain ``num_batches_tracked``.
+    """
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "meta"
@@ -23,7 +26,12 @@ def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise WeightsError if ``state`` contains NaN or infinity. ``source`` is the file name in the message."""
+    """Raise WeightsError if a tensor contains NaN or infinity.
+
+    Args:
+        state: dict from name to tensor.
+        source: path of the checkpoint, for the error message.
+    """
     if names := not_finite(state):
         raise WeightsError(f"{source}: expected finite weights, found NaN or infinity in {first_few(names)}")
 
@@ -31,17 +39,17 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
 def check_fit(
     state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], source: str, config: str, *, partly: bool = False
 ) -> list[str]:
-    """Check that converted weights have the names and shapes of a model.
+    """Check that converted weights have the parameter names and shapes of a model.
 
     Args:
-        state: dict from name to converted tensor.
-        shapes: result of ``model_shapes``.
-        source, config: names of the checkpoint and of the config, for error messages.
-        partly: whether parameters of the model may be missing in ``state``.
+        state: the converted weights, a dict from name to tensor.
+        shapes: dict from the name of each parameter and buffer of the model to its shape (see ``model_shapes``).
+        source, config: paths of the checkpoint and of the model's config, for error messages.
+        partly: whether ``state`` may lack parameters of the model.
 
     Returns:
-        the names of the missing parameters. Buffers of losses may always be missing and are not returned, because
-        predictions do not depend on them.
+        the names of the parameters that ``state`` lacks. Buffers of losses may always be missing and are not returned,
+        because predictions do not depend on them.
 
     Raises:
         WeightsError: a parameter is missing or unknown, or the shapes of a parameter differ.

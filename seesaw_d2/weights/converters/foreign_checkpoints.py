@@ -10,7 +10,8 @@ from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.safe_reading import read_weights_file
 
-# Maximum nesting depth of lists and dicts in the returned metadata. Callers need meta["dataset_meta"]["classes"].
+# In the metadata of a checkpoint, lists and dicts that are nested more deeply become None. The most deeply nested list
+# that callers need is meta["dataset_meta"]["classes"].
 _MAX_DEPTH = 3
 
 
@@ -20,11 +21,12 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
     This function runs no code in the file and ignores objects of classes that PyTorch cannot load safely.
 
     Args:
-        path: path of a file of ``torch.save`` with the weights below "state_dict", below "model" or at the top level.
+        path: path of a file of ``torch.save``. The weights are the value of the key "state_dict" or "model", or the
+            whole content of the file.
 
     Returns:
-        the weights, a dict from name to tensor on the CPU, and the metadata below "meta", a dict of plain values
-        (strings, numbers, lists, dicts).
+        a pair: the weights, a dict from name to tensor on the CPU, and the metadata, a dict of plain values (strings,
+        numbers, lists, dicts). The metadata is the value of the key "meta", or {} if the file has no such key.
 
     Raises:
         WeightsError: the file is missing, corrupt or not a checkpoint, or it refers to a function that PyTorch always
@@ -49,7 +51,7 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Prepend ``path`` to the message of each WeightsError that the body of the ``with`` statement raises."""
+    """Context manager that prepends ``path`` to the message of a WeightsError raised in its block."""
     try:
         yield
     except WeightsError as error:
@@ -57,7 +59,12 @@ def naming(path: str) -> Iterator[None]:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Copy plain values. Replace objects of other types, and containers below ``_MAX_DEPTH`` levels, by None."""
+    """Copy the plain values in a checkpoint's metadata. Replace objects of other types by None.
+
+    Args:
+        value: the metadata, or a value inside it.
+        depth: number of lists and dicts around ``value``. A list or dict at depth ``_MAX_DEPTH`` becomes None.
+    """
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if depth < _MAX_DEPTH and isinstance(value, dict):

@@ -1,7 +1,4 @@
-"""Convert MMDetection's Seesaw Loss models: Mask R-CNN and Cascade Mask R-CNN with FPN, R-50 and R-101.
-
-Shapes: C categories, L = C + 2 logits (C categories, then foreground and background).
-"""
+"""Convert MMDetection's Seesaw Loss models: Mask R-CNN and Cascade Mask R-CNN with FPN, R-50 and R-101."""
 
 import os
 import re
@@ -16,9 +13,10 @@ from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
-# Maps the number of blocks in the third stage of a ResNet to the depth of the ResNet.
+# Maps the number of residual blocks in backbone.layer3 (the third stage of a ResNet) to the depth of the ResNet.
 _DEPTHS = {6: 50, 23: 101}
 LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
+# Matches the file names of MMDetection's published Seesaw Loss models, which contain the sampler and the mask head.
 _PUBLISHED = re.compile(
     r"(cascade_)?mask_rcnn_r(50|101)_fpn_(?P<sampler>random|sample1e-3)_seesaw_loss(?P<mask>_normed_mask)?_mstrain_2x"
 )
@@ -31,9 +29,9 @@ class MmdetModel:
     Attributes:
         cascade: whether the model is Cascade Mask R-CNN instead of Mask R-CNN.
         depth: depth of the ResNet, 50 or 101.
-        num_classes: number of categories C.
-        normed_mask: whether mask prediction is normalized, or None if unknown. Normalized and plain mask prediction
-            have the same parameters.
+        num_classes: number of categories.
+        normed_mask: whether the last layer of the mask head is normalized (NormedConv2d), or None if unknown. The
+            parameters do not show this, because normalized and plain layers have the same parameters.
         sampler: sampler of the training, "random" or "rfs" (repeat factor sampling), or None if unknown.
     """
 
@@ -55,12 +53,15 @@ class MmdetModel:
 
     @property
     def is_published(self) -> bool:
-        """Return whether MMDetection publishes a model with these properties. Published cascades have R-101."""
+        """Return True if MMDetection publishes a model with these properties. Published cascades have R-101."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
-        """Return the path of this project's most similar config. ``overrides`` contains the remaining differences."""
+        """Return the path of the config in this project that is most similar to the model.
+
+        ``overrides`` contains the remaining differences. If the sampler is unknown, the config is that of "random".
+        """
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:
@@ -70,7 +71,7 @@ class MmdetModel:
 
     @property
     def overrides(self) -> list[str]:
-        """Return the overrides KEY, VALUE, ... of ``config`` for evaluating the model as in MMDetection."""
+        """Return the overrides [KEY, VALUE, ...] with which ``config`` evaluates the model as in MMDetection."""
         words = evaluation_keys(self.cascade)
         if f"_R_{self.depth}_" not in self.config:
             words += ["MODEL.RESNETS.DEPTH", str(self.depth)]
@@ -82,18 +83,19 @@ class MmdetModel:
 
 
 def evaluation_keys(cascade: bool, resize: str = "opencv") -> list[str]:
-    """Return config overrides [KEY, VALUE, ...] for evaluation as in MMDetection.
+    """Return config overrides [KEY, VALUE, ...] for evaluating a model as MMDetection does.
 
     Args:
-        cascade: whether to add the override that averages logits over the stages of a cascade.
-        resize: value of INPUT.RESIZE, the library that resizes images.
+        cascade: whether the model has this project's Cascade R-CNN heads. If True, one override averages the logits
+            over the stages.
+        resize: value of INPUT.RESIZE, which selects the library that resizes images.
     """
     average = ["MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits"] if cascade else []
     return ["INPUT.RESIZE", resize, *average]
 
 
 def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename a state dict of MMDetection 2 or 3 for Detectron2, and convert its class counts to integers.
+    """Rename a state dict of MMDetection 2 or 3 for Detectron2, and convert the class counts of Seesaw Loss to int64.
 
     Other tensors do not change. MMDetection stores class counts as float32. Each GPU counts its own images, and the
     checkpoint contains only the counts of the first GPU.
@@ -102,7 +104,8 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         state: MMDetection's state dict.
 
     Returns:
-        the converted state dict, and the names of ``state`` that are unknown and therefore not converted.
+        a pair: the converted state dict, and the names in ``state`` that this function does not know and did not
+        convert.
 
     Raises:
         WeightsError: ``state`` belongs to MMDetection 1 or to a one-stage model, or all names are unknown.
@@ -146,14 +149,15 @@ def _as_counts(name: str, tensor: Tensor) -> Tensor:
 def describe_mmdet(
     state: Mapping[str, Tensor], meta: Mapping[str, Any], path: str = "", *, normed_mask: bool | None = None
 ) -> MmdetModel:
-    """Detect the model in a checkpoint from parameters, config text and file name.
+    """Detect the properties of the model in a checkpoint of MMDetection from its parameters, config and file name.
 
     Args:
-        state: weights of the checkpoint.
-        meta: metadata of the checkpoint, with the config text at "config" (MMDetection 2) or "cfg" (MMDetection 3).
-        path: file name of the checkpoint. File names of published checkpoints describe their models.
-        normed_mask: whether mask prediction is normalized. If None, the function determines the value from the config
-            text or the file name.
+        state: weights of the checkpoint, a dict from name to tensor.
+        meta: metadata of the checkpoint, with the text of MMDetection's config below the key "config" (MMDetection 2)
+            or "cfg" (MMDetection 3).
+        path: file name of the checkpoint. File names of published checkpoints contain the sampler and the mask head.
+        normed_mask: whether the last layer of the mask head is normalized. If None, the function determines the value
+            from the config text or the file name.
 
     Raises:
         ConfigError: the parameters do not belong to a Seesaw Loss model of MMDetection.
@@ -182,12 +186,19 @@ def describe_mmdet(
 
 
 def config_text(meta: Mapping[str, Any]) -> str:
-    """Return the config text in the metadata of a checkpoint, or "" if the metadata has no config text."""
+    """Return the text of MMDetection's config in the metadata of a checkpoint, or "" if the text is missing."""
     return next((meta[key] for key in ("cfg", "config") if isinstance(meta.get(key), str)), "")
 
 
 def _difference(blocks: int, counts: Tensor | None, classifier: Tensor | None, prefix: str) -> str:
-    """Describe how a checkpoint differs from MMDetection's Seesaw Loss models."""
+    """Describe how a checkpoint differs from MMDetection's Seesaw Loss models, such as "fc_cls.weight is missing".
+
+    Args:
+        blocks: number of residual blocks in backbone.layer3.
+        counts: class counts of Seesaw Loss, or None if the checkpoint has no class counts.
+        classifier: weights of the classifier, or None if they are missing.
+        prefix: prefix of the parameters of the box head.
+    """
     if blocks not in _DEPTHS:
         return f"backbone.layer3 has {blocks} blocks instead of {' or '.join(map(str, _DEPTHS))}"
     if classifier is None:

@@ -1,6 +1,7 @@
 """Parse the config text in a checkpoint of MMDetection without running it.
 
-The text is Python code that assigns ``dict(...)`` calls, lists and plain values to variables.
+The text is Python code that assigns ``dict(...)`` calls, lists and plain values to variables, such as
+``model = dict(type='MaskRCNN', ...)``.
 """
 
 import ast
@@ -11,8 +12,10 @@ from typing import Any
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.messages import shortened
 
-# Maximum number of characters. Typical configs have 20,000 characters, or 60,000 characters with class names.
+# Longer config texts are an error, because parsing could take too long. Typical configs have 20,000 characters, or
+# 60,000 characters with class names.
 MAX_TEXT = 1_000_000
+# Results of arithmetic and of string concatenation that exceed these limits become ``NotLiteral``.
 _MAX_STRING, _MAX_NUMBER = 10_000, 2**63
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -23,7 +26,11 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
 
 
 class NotLiteral:
-    """Placeholder for a value of a config that cannot be computed without running the config text."""
+    """Placeholder for a config value that cannot be computed without running the config text, such as a function call.
+
+    Args:
+        line: number of the line that contains the value, for error messages.
+    """
 
     def __init__(self, line: int):
         self.line = line
@@ -33,11 +40,11 @@ class NotLiteral:
 
 
 def parse_config_text(text: str) -> dict[str, Any]:
-    """Return the variables that a config text assigns, as a dict from name to value.
+    """Return the variables that the config text of an MMDetection checkpoint assigns, as a dict from name to value.
 
-    Values are numbers, strings, None, lists and dicts. Tuples become lists, and ``NotLiteral`` replaces other values.
-    The parser resolves references to earlier variables and ``**`` of dicts. The parser drops the key ``_delete_``,
-    which affects only the merging with base configs.
+    Values are numbers, strings, None, lists and dicts. Tuples become lists. An object of ``NotLiteral`` replaces each
+    value that cannot be computed without running the text. The parser resolves references to earlier variables and
+    ``**`` of dicts. It drops the key ``_delete_``, which affects only the merging with base configs.
 
     Raises:
         WeightsError: the text is too long, is not Python source, or contains statements that are not assignments.
@@ -93,7 +100,13 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
 
 
 def _merged(pairs: Sequence[tuple[ast.expr | None, ast.expr]], node: ast.AST, names: dict[str, Any]) -> Any:
-    """Evaluate a dict in the syntax tree, given as pairs (key, value). A pair for ``**value`` has the key None."""
+    """Return the value of a dict expression in the config text, or ``NotLiteral`` if it cannot be computed.
+
+    Args:
+        pairs: pairs (key, value) of nodes in the syntax tree. A pair for ``**value`` has the key None.
+        node: the node of the whole dict expression, for its line number.
+        names: dict from each variable assigned before to its value.
+    """
     found: dict[str, Any] = {}
     for key, value in pairs:
         each = _value(value, names)

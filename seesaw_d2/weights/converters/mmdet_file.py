@@ -1,4 +1,4 @@
-"""Convert a checkpoint file of MMDetection together with the settings in its config text."""
+"""Convert a checkpoint file of MMDetection, and the settings in the config text that the checkpoint contains."""
 
 import functools
 import math
@@ -34,17 +34,17 @@ _DETECTRON2_HEADS = ("StandardROIHeads", "CascadeROIHeads")
 
 @dataclass(frozen=True)
 class Converted:
-    """Result of a conversion.
+    """Information about a converted checkpoint of MMDetection.
 
     Attributes:
-        model: the detected model, or None if the caller passed a config.
-        config: path of the config of the model.
+        model: properties of the detected model, or None if the caller passed a config.
+        config: path of this project's config of the model.
         overrides: config overrides [KEY, VALUE, ...] with which ``config`` reproduces MMDetection's detections.
-        carried: the part of ``overrides`` that the config text of the checkpoint defines.
-        notes: one line for each setting that could not be compared with the config.
+        carried: those of the ``overrides`` that come from the config text in the checkpoint.
+        notes: sentences about settings of the checkpoint that could not be compared with ``config``.
         device: MODEL.DEVICE of the config.
-        written: number of written tensors.
-        unrecognised: names in the checkpoint that are unknown and were not converted.
+        written: number of tensors in the converted file.
+        unrecognised: names in the checkpoint that the converter does not know and did not convert.
     """
 
     model: MmdetModel | None
@@ -66,15 +66,15 @@ def convert_mmdet_file(
     normed_mask: bool | None = None,
     overwrite: bool = False,
 ) -> Converted:
-    """Convert a checkpoint of MMDetection, for evaluation with ``--eval-only`` or for the start of a training.
+    """Convert a checkpoint of MMDetection to a .pth file with which this project can evaluate or start a training.
 
     Args:
         source: path of a .pth file of MMDetection 2 or 3.
         target: path of the .pth file to write.
-        config_file: config of this project for the model. If None, the function selects a config for the checkpoint.
+        config_file: this project's config of the model. If None, the function selects a config for the checkpoint.
         overrides: config overrides [KEY, VALUE, ...].
-        normed_mask: whether mask prediction is normalized. If None, the function determines the value from the config
-            text or the file name.
+        normed_mask: whether the last layer of the mask head is normalized. If None, the function determines the value
+            from the config text in the checkpoint or from the file name.
         overwrite: whether to replace an existing ``target``. If False, an existing ``target`` is an error.
 
     Raises:
@@ -107,12 +107,15 @@ def convert_mmdet_file(
 
 
 def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> tuple[Settings, list[str]]:
-    """Return the settings in the config text of a checkpoint that affect detections, and notes on missing settings.
+    """Read the settings that affect detections from the config text in a checkpoint of MMDetection.
 
     Args:
-        meta: metadata of the checkpoint.
-        source: file name of the checkpoint.
+        meta: metadata of the checkpoint, which contains the config text.
+        source: file name of the checkpoint, for error messages.
         must_read: whether to raise ConfigError if the text cannot be parsed. If False, the function returns a note.
+
+    Returns:
+        a pair: the settings, and notes, which are sentences about settings that could not be read.
 
     Raises:
         ConfigError: the models of this project do not support a setting, or the text cannot be parsed.
@@ -164,7 +167,11 @@ def _evaluation_keys(cfg: CfgNode, settings: Settings) -> list[str]:
 
 
 def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
-    """Return config overrides KEY, VALUE, ... for the settings of a checkpoint that differ from ``cfg``.
+    """Return config overrides [KEY, VALUE, ...] for the settings of a checkpoint that differ from a config.
+
+    Args:
+        settings: settings from the config text in a checkpoint of MMDetection.
+        cfg: this project's config of the model.
 
     Raises:
         ConfigError: the heads of ``cfg`` do not support a setting.
@@ -197,7 +204,12 @@ def _same(found: Any, value: Any) -> bool:
 
 
 def _categories(meta: Mapping[str, Any], num_classes: int) -> dict[str, list[str]]:
-    """Return the class names in the metadata of a checkpoint, as an entry for checkpoints of this project."""
+    """Return {ENTRY: class names}, the part of a checkpoint of this project that contains the class names.
+
+    Args:
+        meta: metadata of a checkpoint of MMDetection.
+        num_classes: number of classes of the model. If the metadata has no list of this length, the result is {}.
+    """
     data = meta.get("dataset_meta")
     data = data if isinstance(data, dict) else {}
     for names in (meta.get("CLASSES"), data.get("classes"), data.get("CLASSES")):

@@ -1,7 +1,7 @@
-"""Convert the test pipeline and the preprocessor of MMDetection to config keys of this project.
+"""Convert the image preprocessing in a config of MMDetection to config keys of this project.
 
-MMDetection 2 resizes, normalizes and pads images in the pipeline, inside MultiScaleFlipAug. MMDetection 3 resizes in
-the pipeline, and normalizes and pads in the data_preprocessor of the model.
+MMDetection 2 resizes, normalizes and pads images in the test pipeline, inside MultiScaleFlipAug. MMDetection 3 resizes
+in the test pipeline, and normalizes and pads in the data_preprocessor of the model.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,8 @@ from typing import Any
 from seesaw_d2.weights.converters import mmdet_parts as parts
 from seesaw_d2.weights.converters.mmdet_settings import Settings, is_numbers
 
-# Possible locations of the test pipeline in a config. The first existing location is used.
+# Possible locations of the test pipeline in a config of MMDetection 2 or 3. The converter uses the first one that
+# exists.
 _PLACES = (
     "test_dataloader.dataset",
     "data.test",
@@ -18,12 +19,19 @@ _PLACES = (
     "val_dataloader.dataset",
     "data.val",
 )
-# Maps resize backends of MMDetection to values of INPUT.RESIZE.
+# Maps the argument "backend" of MMDetection's Resize to the value of INPUT.RESIZE for the same library.
 _BACKENDS = {"cv2": "opencv", "pillow": "pillow"}
 
 
 def read_images(config: Mapping[str, Any], found: Settings) -> None:
-    """Read channel order, mean, std, padding, test size and resizing from a config, and store them in ``found``."""
+    """Convert the image preprocessing at test time in an MMDetection config to config keys of this project.
+
+    The preprocessing is the channel order, mean, std, padding, image size and resize library.
+
+    Args:
+        config: MMDetection's config, a nested dict.
+        found: the settings read so far. This function adds config keys, and problems for unsupported values.
+    """
     model = config.get("model")
     new = isinstance(model, dict) and isinstance(model.get("data_preprocessor"), dict)
     if new:
@@ -48,12 +56,15 @@ def read_images(config: Mapping[str, Any], found: Settings) -> None:
 
 
 def _test_pipeline(config: Mapping[str, Any]) -> tuple[str, list | None]:
-    """Return the location of the test pipeline in a config and its list of transforms, or ("", None) without one."""
+    """Return the path of the test pipeline in an MMDetection config, and the pipeline, which is a list of transforms.
+
+    For example, the path is "data.test.pipeline". If the config has no test pipeline, return ("", None).
+    """
     for place in _PLACES:
         node: Any = config
         for key in place.split("."):
             node = node.get(key) if isinstance(node, dict) else None
-        for _ in range(4):  # unwrap ConcatDataset and similar wrappers
+        for _ in range(4):  # find the dataset with the pipeline inside up to 4 wrappers, such as ConcatDataset
             if isinstance(node, dict) and "pipeline" not in node:
                 inner = node.get("dataset", node.get("datasets"))
                 node = inner[0] if isinstance(inner, list) and inner else inner
@@ -73,13 +84,14 @@ def _read_preprocessor(values: Mapping[str, Any], found: Settings) -> None:
 
 
 def _read_colors(values: Mapping[str, Any], to_rgb: Any, where: str, found: Settings) -> None:
-    """Store channel order, mean and standard deviation of the images in ``found``.
+    """Store the channel order, mean and standard deviation of the images as config keys in ``found``.
 
     Args:
-        values: dict with "mean" and "std", in the channel order after the conversion.
-        to_rgb: whether MMDetection converts the images, which it decodes as BGR, to RGB.
-        where: path of ``values`` in the config, for messages.
-        found: the settings read so far.
+        values: a dict in the config with "mean" and "std", in the channel order after the conversion to RGB.
+        to_rgb: whether MMDetection converts the images, which it decodes as BGR, to RGB. This value from the config may
+            be invalid.
+        where: path of ``values`` in the config, for error messages.
+        found: the settings read so far, which this function extends.
     """
     if to_rgb not in (True, False):
         found.reject(where, "True or False for the conversion to RGB", to_rgb)
@@ -106,13 +118,13 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         _read_colors(step, step.get("to_rgb", True), where, found)
     elif kind == "Pad":
         found.problems += parts.PAD.problems(step, where)
-    elif kind == "RandomFlip":  # inside MultiScaleFlipAug, RandomFlip has no probability
+    elif kind == "RandomFlip":  # without a probability, as inside MultiScaleFlipAug, it does not flip
         share = step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"])
         if share not in (0, None):
             found.reject(f"{where}: RandomFlip", "probability 0 in the test pipeline", share)
     elif kind == "Resize":
         found.problems += parts.RESIZE.problems(step, where)
-        if new and "keep_ratio" not in step:  # in MMDetection 3, keep_ratio is False by default
+        if new and "keep_ratio" not in step:  # MMDetection 3 does not keep the aspect ratio by default
             found.problems.append(f"{where}.keep_ratio: expected True, found False")
         _read_scale(step.get("scale", step.get("img_scale")), where, found)
         backend = step.get("backend", "cv2")
@@ -137,7 +149,7 @@ def _read_augmented(step: Mapping[str, Any], where: str, found: Settings) -> Non
         if not isinstance(each, dict):
             found.reject(place, "a dict", each)
             continue
-        if each.get("type") == "Resize":  # the size is a key of MultiScaleFlipAug, not of Resize
+        if each.get("type") == "Resize":  # its image size is an argument of MultiScaleFlipAug
             each = {**each, "img_scale": step.get("img_scale")}
         _read_step(each, place, found, new=False)
 

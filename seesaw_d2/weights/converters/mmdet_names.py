@@ -1,22 +1,25 @@
 """Rename MMDetection's parameters of Mask R-CNN and Cascade Mask R-CNN with ResNet and FPN for Detectron2.
 
 MMDetection 2.0 to 3.3 use the same names. Tensors do not change, because Detectron2 and MMDetection use the same
-orders: class-specific box regression by category, anchors by position and then by aspect ratio, and flattened features
-as C, H, W. MMDetection 1 is not supported, because background is its first class, and the width of a box is
-x2 - x1 + 1.
+orders: class-specific box regression by category, anchors by position and then by aspect ratio, and features flattened
+from (channels, height, width). MMDetection 1 is not supported, because background is its first class, and the width of
+a box is x2 - x1 + 1.
 """
 
 import re
 
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# Buffers to drop: batch counts, and the mean and standard deviation of images, which are config keys in this project.
+# Matches the names of buffers that the converter drops: batch counts, and the mean and standard deviation of images,
+# which are config keys in this project.
 _DROPPED = re.compile(r"\.num_batches_tracked$|^data_preprocessor\.")
+# Matches the names of parameters in the heads of MMDetection 1 and of one-stage models. In the two-stage models of
+# later versions, these names begin with "roi_head.".
 _BEFORE_2 = re.compile(r"^(?:module\.)?(?:bbox_head|mask_head)\.")
 
 
-# (prefix in MMDetection, prefix in Detectron2, offset added to "#"). "#" is the number of a layer or level. "@" is
-# ".<stage>." in a cascade, and "." otherwise.
+# Parameter names: tuples (start of the name in MMDetection, start of the name in Detectron2, offset). "#" is the number
+# of a layer or FPN level, to which the converter adds the offset. "@" is ".<stage>." in a cascade, otherwise ".".
 _TABLE = (
     ("neck.lateral_convs.#.conv.", "backbone.fpn_lateral#.", 2),
     ("neck.fpn_convs.#.conv.", "backbone.fpn_output#.", 2),
@@ -48,17 +51,20 @@ def plain_name(name: str) -> str:
 
 
 def is_dropped(name: str) -> bool:
-    """Return whether ``name`` is a buffer in MMDetection's checkpoints that Detectron2's models do not need."""
+    """Return True if ``name`` is a buffer in MMDetection's checkpoints that Detectron2's models do not need."""
     return bool(_DROPPED.search(plain_name(name)))
 
 
 def is_before_2(name: str) -> bool:
-    """Return whether ``name`` is the name of a parameter in the heads of an MMDetection 1 model."""
+    """Return True if ``name`` is a head parameter of MMDetection 1 or of a one-stage model: "bbox_head.fc_cls.bias"."""
     return bool(_BEFORE_2.match(name))
 
 
 def rename_mmdet(name: str) -> str | None:
-    """Return Detectron2's name for a parameter of MMDetection's detectors, or None for an unknown name."""
+    """Return Detectron2's name for a parameter of MMDetection's detectors, or None if the name is unknown.
+
+    For example, "neck.fpn_convs.0.conv.bias" gives "backbone.fpn_output2.bias".
+    """
     name = plain_name(name)
     if name.startswith("backbone."):
         renamed = rename_resnet(name.removeprefix("backbone."))

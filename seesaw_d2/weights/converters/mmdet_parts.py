@@ -1,6 +1,6 @@
-"""List the keys and values that the converter supports in each dict ("part") of an MMDetection config.
+"""List the keys and values that the converter supports in each dict of an MMDetection config.
 
-A part has three kinds of keys:
+The class ``Part`` describes one dict, such as ``model.backbone``. A dict has three kinds of keys:
 
 - Fixed keys: the value must be one of the values that the models of this project support.
 - Carried keys: the converter translates them to config keys of this project (``mmdet_settings``, ``mmdet_images``).
@@ -16,12 +16,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Part:
-    """Supported keys of one dict in an MMDetection config.
+    """Supported keys of one dict in an MMDetection config, such as ``model.backbone``.
 
     Attributes:
-        fixed: dict from key to the values that the models of this project support.
-        free: keys that do not affect detections, or whose values follow from the parameter shapes.
-        carried: keys that ``mmdet_settings`` or ``mmdet_images`` translates.
+        fixed: dict from key to the tuple of values that the models of this project support. Other values are problems.
+        free: keys with any value. They do not affect detections, or their values follow from the parameter shapes.
+        carried: keys that ``mmdet_settings`` or ``mmdet_images`` translates to config keys of this project.
     """
 
     fixed: Mapping[str, tuple] = field(default_factory=dict)
@@ -29,7 +29,12 @@ class Part:
     carried: frozenset[str] = frozenset()
 
     def problems(self, found: Mapping[str, Any], where: str) -> list[str]:
-        """Return one line for each unknown key and each unsupported value of a dict at ``where`` in the config."""
+        """Return one line for each unknown key and each unsupported value of a dict in an MMDetection config.
+
+        Args:
+            found: the dict.
+            where: path of the dict in the config, such as "model.backbone", with which the lines begin.
+        """
         lines = []
         for key, value in found.items():
             if key in self.fixed and value not in self.fixed[key]:
@@ -46,6 +51,7 @@ def _short(value: Any) -> str:
 
 
 def _part(*, free: str = "", carried: str = "", **fixed: tuple) -> Part:
+    """Return a ``Part``. ``free`` and ``carried`` are key names separated by spaces. ``fixed`` maps keys to values."""
     return Part(fixed, frozenset(free.split()), frozenset(carried.split()))
 
 
@@ -150,7 +156,7 @@ BOX_HEAD = _part(
     "num_shared_fcs conv_out_channels",
     carried="bbox_coder cls_predictor_cfg loss_cls",
 )
-# p, q and eps affect only training.
+# The converter ignores p, q and eps of Seesaw Loss, because they affect only training.
 SEESAW = _part(type=("SeesawLoss",), use_sigmoid=(False,), free="p q eps num_classes reduction loss_weight return_dict")
 NORMED_LINEAR = _part(
     type=("NormedLinear",), power=(1,), eps=(1e-6,), free="in_features out_features", carried="tempearture"
@@ -209,6 +215,6 @@ AUGMENTED = _part(
     carried="img_scale transforms",
 )
 PAD = _part(type=("Pad",), size_divisor=(32,), size=(None,), pad_to_square=(False,), pad_val=(0, {"img": 0}))
-# Transforms of a test pipeline that do not change pixels.
+# Transforms of MMDetection's test pipelines that do not change pixels. The converter ignores them.
 NO_EFFECT = ("ImageToTensor", "DefaultFormatBundle", "DefaultFormatBundle3D", "Collect", "LoadAnnotations")
 NO_EFFECT += ("PackDetInputs", "ToTensor")

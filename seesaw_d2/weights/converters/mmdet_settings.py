@@ -12,13 +12,13 @@ STRIDES = (4, 8, 16, 32, 64)
 
 
 class Settings:
-    """Settings read from an MMDetection config.
+    """Settings that are read from an MMDetection config and translated to config keys of this project.
 
     Attributes:
         keys: dict from config key of this project to the value that reproduces MMDetection's detections.
-        normed_mask: whether mask prediction is normalized, or None if unknown.
-        problems: one line for each unsupported setting. The line begins with the path of the setting in the config.
-        unsaid: paths of settings that the config does not contain.
+        normed_mask: whether the last layer of the mask head is normalized, or None if unknown.
+        problems: one line for each unsupported setting. It begins with the path of the setting in MMDetection's config.
+        unsaid: paths of settings that MMDetection's config does not contain.
     """
 
     def __init__(self) -> None:
@@ -28,12 +28,12 @@ class Settings:
         self.unsaid: list[str] = []
 
     def part(self, value: Any, known: Part, place: str, default: Any = None) -> Any:
-        """Check the keys and values of a dict in the config, and append unsupported settings to ``problems``.
+        """Check a dict in MMDetection's config, and append a line to ``problems`` for each unsupported key or value.
 
         Args:
             value: the dict, or None if the config does not contain it.
-            known: supported keys and values.
-            place: path of the dict in the config.
+            known: supported keys and values of the dict.
+            place: path of the dict in the config, such as "model.backbone".
             default: result for a missing dict. If None, the result is {}, and ``unsaid`` lists the missing dict.
 
         Returns:
@@ -49,10 +49,10 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` in ``keys`` as the value of the config key ``key``.
+        """Store the number ``owner[name]`` of MMDetection's config as the value of this project's config key ``key``.
 
-        If the number is missing, append ``where.name`` to ``unsaid``. If the number is not finite or not of type
-        ``kind``, append a line to ``problems``.
+        ``owner`` is a dict in MMDetection's config, at the path ``where``. If the number is missing, append its path to
+        ``unsaid``. If it is not finite or not of type ``kind``, append a line to ``problems``.
         """
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
@@ -62,19 +62,22 @@ class Settings:
             self.reject(f"{where}.{name}", "an integer" if kind is int else "a finite number", owner[name])
 
     def set(self, key: str, value: Any, where: str) -> None:
-        """Store a value in ``keys``. Append a problem if another stage of a cascade has a different value."""
+        """Store the value of this project's config key ``key``, which is at the path ``where`` in MMDetection's config.
+
+        Append a line to ``problems`` if another stage of a cascade has a different value.
+        """
         if self.keys.setdefault(key, value) != value:
             self.problems.append(
                 f"{where}: expected one value of {key} for all stages, found {self.keys[key]!r} and {value!r}"
             )
 
     def reject(self, where: str, expected: str, found: Any) -> None:
-        """Append an unsupported setting to ``problems``."""
+        """Append a line about an unsupported setting to ``problems``: "<where>: expected <expected>, found <found>"."""
         self.problems.append(f"{where}: expected {expected}, found {found!r}")
 
 
 def is_numbers(values: Any, count: int, kind: Any = (int, float)) -> bool:
-    """Return True if ``values`` is a list of ``count`` finite numbers of the given type."""
+    """Return True if ``values`` is a list of ``count`` finite numbers of type ``kind``."""
     return (
         isinstance(values, list)
         and len(values) == count
@@ -83,7 +86,7 @@ def is_numbers(values: Any, count: int, kind: Any = (int, float)) -> bool:
 
 
 def read_model(config: Mapping[str, Any], found: Settings) -> None:
-    """Read the settings of backbone, RPN, ROI heads and testing from a config, and store them in ``found``."""
+    """Store the settings of backbone, RPN, ROI heads and testing in MMDetection's ``config`` in ``found``."""
     model = found.part(config.get("model"), parts.MODEL, "model")
     if not model:
         return
@@ -116,7 +119,7 @@ def _read_rpn(head: Mapping[str, Any], where: str, found: Settings) -> None:
         scales, ratios = anchors.get("scales"), anchors.get("ratios")
         if is_numbers(scales, 1):
             found.set("MODEL.ANCHOR_GENERATOR.SIZES", [[scales[0] * stride] for stride in STRIDES], where)
-        else:  # with several scales, Detectron2 orders anchors differently
+        else:  # Detectron2 orders the anchors of several scales differently, so the RPN weights would not fit
             found.reject(f"{where}.anchor_generator.scales", "a list of one number", scales)
         if isinstance(ratios, list) and is_numbers(ratios, len(ratios)):
             found.set("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [ratios], where)
@@ -151,12 +154,12 @@ def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return ``value``, a list with the part of each stage, or [``value``] if it is a single part for all stages."""
+    """Return ``value`` if it is a list with one dict for each cascade stage. For a single dict, return [``value``]."""
     return value if isinstance(value, list) else [value]
 
 
 def _box_weights(found: Settings, head: Mapping[str, Any], where: str) -> list[float]:
-    """Return the box regression weights, 1 / target_stds of the box coder, or [] without valid target_stds."""
+    """Return Detectron2's BBOX_REG_WEIGHTS, 1 / target_stds of MMDetection's box coder, or [] without valid stds."""
     coder = found.part(head.get("bbox_coder"), parts.CODER, f"{where}.bbox_coder")
     deviations = coder.get("target_stds")
     if is_numbers(deviations, 4) and all(value > 0 for value in deviations):
@@ -193,7 +196,12 @@ def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> Non
 
 
 def _predictor(found: Settings, predictor: Any, normed: Part, plain: Part, place: str) -> tuple[bool, dict[str, Any]]:
-    """Return whether a predictor is normalized, and its settings. (MMDetection misspells the key "tempearture".)"""
+    """Return whether the last layer of a head is normalized, and its settings. MMDetection misspells "tempearture".
+
+    Args:
+        predictor: dict of the last layer in MMDetection's config, at the path ``place``.
+        normed, plain: supported keys of this dict for a normalized and for a plain layer.
+    """
     is_normed = isinstance(predictor, dict) and predictor.get("type") in normed.fixed["type"]
     return is_normed, {"tempearture": 20, **found.part(predictor, normed if is_normed else plain, place)}
 

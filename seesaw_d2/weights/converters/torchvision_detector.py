@@ -4,8 +4,6 @@ After conversion, backbone, FPN, RPN head and both ROI heads compute the same fu
 still differ slightly, because torchvision rounds anchors to whole pixels, resizes images in floating point, and uses
 ROIAlign without the half-pixel offset. To use the same ROIAlign, set POOLER_TYPE to "ROIAlign" and
 POOLER_SAMPLING_RATIO to 2 in MODEL.ROI_BOX_HEAD and MODEL.ROI_MASK_HEAD.
-
-Shapes: C categories.
 """
 
 import math
@@ -24,8 +22,8 @@ from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreig
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
 _EPS = 1e-5  # eps of Detectron2's batch normalization
-# Tuples (pattern of torchvision's name, offset added to the number in the name, Detectron2's name). Names before
-# torchvision 0.13 lack the optional parts, such as "0.".
+# Parameter names: tuples (pattern for the start of torchvision's name, offset added to the number in the name, start of
+# Detectron2's name). Names before torchvision 0.13 lack the optional parts of the patterns, such as "0.".
 _RENAMES = (
     (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
     (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
@@ -37,8 +35,9 @@ _RENAMES = (
     (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
     (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
 )
-# Layers whose parameters have rows for each category, background first. The dict maps torchvision's name to
-# (Detectron2's name, number of rows per category, whether Detectron2's layer has rows for background).
+# The layers whose parameters have rows for each category. In torchvision, the rows of background come first. The dict
+# maps torchvision's name to a tuple (Detectron2's name, number of rows per category, whether Detectron2's layer has
+# rows for background).
 _BY_CATEGORY = {
     "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
     "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),
@@ -53,11 +52,12 @@ def convert_torchvision_detector(
 
     Args:
         state: torchvision's state dict.
-        keep_classes: whether to convert the layers with rows for each category. If False, the function drops these
-            layers. If True, background becomes the last row of the classifier, and the box and mask predictors lose
-            their rows of background. If the state dict has 91 categories, only the 80 categories of COCO are kept.
+        keep_classes: whether to convert the layers with rows for each category: the classifier, the box predictor and
+            the mask predictor. If False, the function drops these layers. If True, background becomes the last row of
+            the classifier, and the box and mask predictors lose their rows of background. If the layers have rows for
+            torchvision's 91 COCO names (background, 80 categories and 10 unused "N/A"), the unused rows are dropped.
         eps: eps of the batch normalization in torchvision's model: 0 for published weights, 1e-5 for models trained
-            from ImageNet weights. The variances are reduced by 1e-5 - eps, because Detectron2 uses eps 1e-5.
+            from ImageNet weights. Detectron2 uses 1e-5. Therefore the function subtracts 1e-5 - eps from the variances.
 
     Returns:
         a dict from Detectron2's name to tensor.
@@ -100,9 +100,16 @@ def _rename(name: str) -> str | None:
 
 
 def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
-    """Move the background rows from the start of ``tensor`` to the end or, if ``background`` is False, drop them.
+    """Move the background rows of a parameter from the start to the end, or drop them.
 
-    ``tensor`` has ``rows`` rows for background and for each of C categories, (rows * (C + 1), ...).
+    Args:
+        tensor: (rows * (C + 1), ...), a parameter with rows for background and each of C categories.
+        rows: number of rows for each category.
+        background: whether to keep the rows of background. If False, they are dropped.
+
+    Returns:
+        (rows * (C + 1), ...), or (rows * C, ...) without background. If the parameter has rows for torchvision's 91
+        COCO names, this function also drops the rows of the 10 unused names "N/A", and C becomes 80.
     """
     parts = tensor.view(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
@@ -121,18 +128,20 @@ def convert_torchvision_file(
     eps: float = 0.0,
     overwrite: bool = False,
 ) -> list[str]:
-    """Convert a checkpoint file of torchvision's Mask R-CNN to the model of a config.
+    """Convert a checkpoint file of torchvision's Mask R-CNN to a .pth file for the Mask R-CNN of a config.
 
     Args:
         source: path of a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
         target: path of the .pth file to write.
-        config_file, overrides: config of the model, and overrides [KEY, VALUE, ...].
-        keep_classes, eps: see ``convert_torchvision_detector``.
+        config_file, overrides: path of the config of the model, and config overrides [KEY, VALUE, ...].
+        keep_classes: whether to convert the layers with rows for each category, such as the classifier.
+        eps: eps of the batch normalization in torchvision's model: 0 for published weights, 1e-5 for models trained
+            from ImageNet weights.
         overwrite: whether to replace an existing ``target``. If False, an existing ``target`` is an error.
 
     Returns:
-        the names of the model's parameters that ``target`` does not contain. Training starts with the initial values of
-        these parameters.
+        the names of the model's parameters that ``target`` does not contain. Training starts with the initial values
+        of these parameters.
 
     Raises:
         ConfigError: ``target`` or the config is invalid.
