@@ -2,11 +2,13 @@
 
 import logging
 
+import numpy as np
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 
 from seesaw_d2.data.records.annotation_files import AnnotationFile
-from seesaw_d2.data.records.catalog import category_ids, class_names
-from seesaw_d2.data.records.statistics import training_statistics
+from seesaw_d2.data.records.catalog import category_ids, class_names, read_annotation_file
+from seesaw_d2.data.records.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.evaluation.ground_truth_rules import file_frequency
 from seesaw_d2.frequency_groups import GROUP_LETTERS, LVIS_THRESHOLDS, frequency_groups
@@ -54,3 +56,18 @@ def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFi
     ids = file.category_ids if dataset_name is None else category_ids(dataset_name, file)
     groups = frequency_groups(statistics.image_count, thresholds).tolist()
     return {key: GROUP_LETTERS[group] for key, group in zip(ids, groups, strict=True)}
+
+
+def evaluated_groups(cfg: CfgNode, dataset_name: str) -> np.ndarray | None:
+    """Return the frequency group of each of C classes of a data set (0: rare, 1: common, 2: frequent), int (C,).
+
+    The groups are those of ``frequency_letters``, so that accuracies and APr, APc and APf describe the same categories.
+    For a data set without an annotation file, the groups depend on DATASETS.TRAIN. Return None if they are unknown.
+    """
+    if MetadataCatalog.get(dataset_name).get("json_file") is None:
+        return training_frequency_groups(cfg)
+    file = read_annotation_file(dataset_name)
+    letters = frequency_letters(cfg, dataset_name, file)
+    if letters is None:
+        return None
+    return np.array([GROUP_LETTERS.index(letters[key]) for key in category_ids(dataset_name, file)])

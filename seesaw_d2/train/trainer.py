@@ -14,10 +14,10 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 
 from seesaw_d2.data.records.catalog import class_names, load_dataset
-from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
 from seesaw_d2.evaluation.build import build_evaluator, results_folder
+from seesaw_d2.evaluation.category_frequency import evaluated_groups
 from seesaw_d2.evaluation.evaluation_settings import Differences, recorded_settings
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.modeling.building import own_program
@@ -145,7 +145,7 @@ class Trainer(EndsEarly, DefaultTrainer):
                     loader = cls.build_test_loader(cfg, name)
                     if (found := classify_ground_truth(model, loader, load_dataset(name))) is not None:
                         folder = results_folder(cfg, name)
-                        write_box_classification(found, class_names(name), training_frequency_groups(cfg), folder)
+                        write_box_classification(found, class_names(name), evaluated_groups(cfg, name), folder)
         return results
 
     @classmethod

@@ -1,10 +1,12 @@
 """Test the classification of ground-truth boxes: the summary, and the scores of the classifier."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from detectron2.modeling import build_model
 
 from seesaw_d2.data import build_test_loader, load_dataset, register_datasets
@@ -71,6 +73,25 @@ def test_written_beside_the_results(config_file):
     summary = json.loads(path.read_text())
     assert set(summary["groups"]) == {"all", "rare", "common", "frequent"}
     assert sum(summary["groups"]["all"]["histogram"]) == summary["groups"]["all"]["objects"] == 18
+
+
+def test_the_groups_are_those_of_apr(config_file, tmp_path):
+    """In LVIS's files, the field ``frequency`` determines the groups, not the images of DATASETS.TRAIN."""
+    entries = yaml.safe_load(config_file.read_text())["DATASETS"]["REGISTER"]
+    data = json.loads(Path(entries[1]["JSON"]).read_text())
+    for category in data["categories"]:
+        category["frequency"] = "f" if category["id"] == data["categories"][0]["id"] else "c"
+    entries[1] |= {"NAME": f"{tmp_path.name}_other_groups", "JSON": str(tmp_path / "other_groups.json")}
+    Path(entries[1]["JSON"]).write_text(json.dumps(data))
+    words = ["DATASETS.REGISTER", str(entries), "DATASETS.TEST", str((entries[1]["NAME"],)), "SOLVER.MAX_ITER", "1"]
+    words += ["DATASETS.FREQUENCY_THRESHOLDS", "(10, 100)"]
+    assert main(["--config-file", str(config_file), "TEST.CLASSIFICATION_ACCURACY", "True", *words]) == 0
+    (path,) = config_file.parent.glob("run/inference/*/classification.json")
+    groups = json.loads(path.read_text())["groups"]
+    first = data["categories"][0]["id"]
+    frequent = sum(annotation["category_id"] == first for annotation in data["annotations"])
+    objects = {name: values["objects"] for name, values in groups.items()}
+    assert objects == {"all": 18, "rare": 0, "common": 18 - frequent, "frequent": frequent}
 
 
 def test_other_heads_are_refused():
