@@ -25,7 +25,7 @@ def _interrupt_held() -> Iterator[None]:
 
     A SIGINT that arrives during the import of PyTorch can be lost or crash the process.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows cannot delay signals
+    if not hasattr(signal, "pthread_sigmask"):  # Windows cannot block signals during the import
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -42,8 +42,8 @@ def register() -> None:
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # this import also registers the heads
-        from seesaw_d2.utils import downloads, local_files  # noqa: F401 (register handlers of URLs and local files)
-        from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
+        from seesaw_d2.utils import downloads, local_files  # noqa: F401 (importing registers path handlers)
+        from seesaw_d2.weights import path_handlers  # noqa: F401 (importing registers torchvision:// paths)
 
         provide_statistics(
             data.training_statistics,

@@ -62,8 +62,8 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     add("--config-file", default="", metavar="FILE", help="path of a config, or its name in seesaw_d2.model_zoo")
     add("--resume", action="store_true", help=f"resume the run in {words['folder']} from its last checkpoint")
     add("--eval-only", action="store_true", help="evaluate the weights without training")
-    # The default of Detectron2 is 1. None means that the user gave no number. Then the number can come from torchrun or
-    # srun, which may have started several processes.
+    # Unlike Detectron2's default 1, None shows that the user gave no number. If torchrun or srun has started the
+    # processes, their number then comes from torchrun or srun.
     add("--num-gpus", type=int, default=None, help="number of GPUs to use on this machine")
     processes = f"number of CPU processes on this machine, with {words['device']}. For GPUs use --num-gpus"
     add("--num-processes", type=int, default=None, help=processes)

@@ -188,7 +188,7 @@ def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.T
     Returns:
         the scores and the int64 indices, each (B, count).
     """
-    if hasattr(comm, "create_local_process_group"):  # only Detectron2's main branch has this function
+    if hasattr(comm, "create_local_process_group"):  # true for Detectron2's main branch, whose RPN uses topk
         return scores.topk(count, dim=1)
     found, index = scores.sort(descending=True, dim=1)
     return found[:, :count], index[:, :count]

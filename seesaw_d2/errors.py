@@ -2,10 +2,10 @@
 
 import re
 
-# Characters that ``printable`` replaces by escapes: control characters except tab and line feed, characters that change
-# the direction of text, and surrogates.
+# ``printable`` replaces these characters by escapes, because they can disturb a terminal: control characters except tab
+# and line feed, line separators, characters that change the direction of text, and surrogates.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Longer error messages are shortened to this number of characters. The middle is replaced by an ellipsis.
+# An error message has at most this number of characters. In a longer message, an ellipsis replaces the middle.
 MAX_LENGTH = 1800
 _END = 400  # a shortened message keeps this number of characters after the ellipsis
 
@@ -37,7 +37,7 @@ class SeesawError(ValueError):
 
     def __init__(self, message: object = ""):
         text = str(message).rstrip()
-        if "Original Traceback" in text:  # the error of a data loader worker: keep only the message at the end
+        if "Original Traceback" in text:  # from a data loader worker: keep the message at the end
             text = text.rpartition("\n")[2].partition(": ")[2]
         super().__init__(one_line(text))
 

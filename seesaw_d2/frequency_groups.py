@@ -10,7 +10,7 @@ import numpy as np
 from seesaw_d2.errors import ConfigError
 
 GROUP_NAMES = ("rare", "common", "frequent")
-# LVIS's annotation files store the group of a category in the field "frequency", with these values.
+# LVIS's annotation files store these letters as the "frequency" of a category, in the order of GROUP_NAMES.
 GROUP_LETTERS = ("r", "c", "f")
 # In image classification, the groups rare, common and frequent have these names. A shot is a training image.
 SHOT_NAMES = ("few", "medium", "many")

@@ -6,7 +6,7 @@ from seesaw_d2.config_files import config_folder, config_names, find_config_file
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.weights.published import FILES, SCHEME, published_url
 
-if TYPE_CHECKING:  # not imported at run time, so that finding a config does not require Detectron2
+if TYPE_CHECKING:  # not at run time, so that this module works without Detectron2
     from detectron2.config import CfgNode
     from omegaconf import DictConfig
     from torch import nn

@@ -103,7 +103,7 @@ def _test_set(cfg: CfgNode) -> str:
 
 def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
     if options.fold_count:
-        folds(tested.image_ids, options.fold_count)  # raise the error for a wrong number before the model runs
+        folds(tested.image_ids, options.fold_count)  # checks the number of folds before the model runs
         return tested
     name = chosen_set(cfg, options.choose_on)
     check_disjoint(name, tested.dataset)

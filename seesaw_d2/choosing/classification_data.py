@@ -136,6 +136,6 @@ class ClassificationData:
         found = training_statistics(self._cfg)
         return None if found is None else frequency_groups(found.image_count, self._cfg.DATASETS.FREQUENCY_THRESHOLDS)
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (the cache keeps self alive, but a process creates few of these objects)
     def _part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         return np.load(self._folder / name / "features.npy", mmap_mode="r"), np.load(self._folder / name / "labels.npy")

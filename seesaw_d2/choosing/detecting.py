@@ -20,7 +20,7 @@ from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
 from seesaw_d2.modeling.cascade import mean_of_stages
 
-_MOST_LOGITS = 2**22  # to limit memory, ``batch_detections`` processes at most this number of logits at once
+_MOST_LOGITS = 2**22  # to save memory, ``batch_detections`` processes at most this many logits at once
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class DetectionData:
         num_stages: number of classifiers, one for each stage of a cascade.
     """
 
-    shown = ("AP", "APr", "APc", "APf")  # the first metric ranks the losses by default
+    shown = ("AP", "APr", "APc", "APf")  # metrics in tables. By default, the first one ranks the losses
     has_background = True
 
     def __init__(self, cfg: CfgNode, limits: Limits, average_logits: bool, folder: Path, folds: int):
@@ -158,7 +158,7 @@ class DetectionData:
         """
         images, evaluated = self._evaluated(fold)
         logits = [logits_of(each, self._features(fold, stage)) for stage, each in enumerate(classifiers)]
-        if self._average_logits:  # as in inference, score the mean logits with the last stage
+        if self._average_logits:  # as in inference, the last stage scores the mean logits of all stages
             logits, losses, classifiers = [np.mean(logits, axis=0)], losses[-1:], classifiers[-1:]
         own = [each.cpu() for each in classifiers]
         plain = Scoring([loss.cpu().eval() for loss in losses], [None] * len(losses), own)
@@ -186,15 +186,15 @@ class DetectionData:
         order = np.random.default_rng(0).permutation(len(ids))
         return {int(ids[place]): number % self._folds for number, place in enumerate(order)}
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (the cache keeps self alive, but a process creates few of these objects)
     def _stage(self, stage: int) -> StoredProposals:
         return StoredProposals(self._folder / "train" / f"stage{stage}")
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (the cache keeps self alive, but a process creates few of these objects)
     def _part(self, name: str) -> StoredProposals:
         return StoredProposals(self._folder / name)
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (the cache keeps self alive, but a process creates few of these objects)
     def _evaluated(self, fold: int | None) -> tuple[list[ImageProposals], EvaluatedImages]:
         if fold is None:
             return list(self._part("test")), EvaluatedImages(self._cfg, self._cfg.DATASETS.TEST[0])

@@ -15,8 +15,8 @@ from seesaw_d2.utils.declared_keys import lookup
 
 BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 CLASSIFIERS = {"Linear": "linear", "NormedLinear": "normalized"}
-# Metrics of a training: a dict from the label of a calibration, such as "NorCal 0.6", or "none" for the scores without
-# calibration, to a dict from metric to percent.
+# Metrics of one training in percent, such as {"none": {"AP": 25.3}}. The outer keys are labels of calibrations, such as
+# "NorCal 0.6", or "none" for the scores without calibration.
 Metrics = dict[str, dict[str, float]]
 
 
@@ -131,7 +131,7 @@ def _settings(loss_class: type[ClassificationLoss], data: TrainingData, detector
         a list of dicts from config key below MODEL.ROI_BOX_HEAD.CLS_LOSS, such as "SEESAW.P", to value.
     """
     backgrounds = backgrounds_for(loss_class, detector)
-    if "loss" in loss_class.config_keys:  # a loss that wraps another one, which defines how background is modelled
+    if "loss" in loss_class.config_keys:  # a loss with this key wraps another loss, which models background
         backgrounds = backgrounds[:1]
     compared = {loss_class.config_keys[name]: values for name, values in loss_class.compared_values(data).items()}
     if len(backgrounds) != 1:

@@ -85,8 +85,8 @@ def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) ->
     ]
 
 
-# Maps the last folder of stored features to its reader. All trainings of a worker process share the reader, because
-# reading the annotations takes time.
+# Maps the folder of stored features that was opened last to its reader. All trainings in a worker process use the same
+# reader, because reading the annotations takes time.
 _opened: dict[Path, DetectionData | ClassificationData] = {}
 
 
@@ -106,7 +106,7 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
         - "seconds": duration of training and evaluation.
     """
     started, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(1)  # one thread per process, because there is one process per core
+    torch.set_num_threads(1)  # each core runs its own process, so more threads would compete for the cores
     try:
         register_datasets(comparison.cfg)
         if comparison.folder not in _opened:

@@ -7,9 +7,8 @@ import numpy as np
 
 from seesaw_d2.choosing.loss_candidates import Candidate
 
-# Two-sided 5 % critical values of Student's t distribution with 1, 2, ..., 10 degrees of freedom, for the t-test in
-# ``Difference.clear``. With more than 11 seeds, the test uses the last value, which exceeds the exact critical value by
-# at most 14 %.
+# Two-sided 5 % critical values of Student's t distribution with 1, 2, ..., 10 degrees of freedom (2 to 11 seeds). With
+# more seeds, the t-test uses the last value, which exceeds the exact critical value by at most 14 %.
 _CRITICAL_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 

@@ -57,7 +57,7 @@ def scoring_of(model: nn.Module, calibrated: bool = True) -> Scoring:
         calibrated: whether the function applies the calibration of the model. If False, it computes plain scores.
     """
     predictors = box_predictors(model)
-    if getattr(model.roi_heads, "average", "") == "logits":  # then only the last predictor converts logits to scores
+    if getattr(model.roi_heads, "average", "") == "logits":  # only the last stage computes scores, from mean logits
         predictors = predictors[-1:]
     return Scoring(
         [_on_cpu(each.cls_loss) for each in predictors],

@@ -12,8 +12,8 @@ from torch import Tensor
 from seesaw_d2.choosing.stored_proposals import ImageProposals
 from seesaw_d2.evaluation.detections import Detections
 
-# This module's NMS is used only for images with at most this number of proposals, because it compares all pairs of
-# proposals. With more proposals, torchvision's NMS is faster.
+# NMS in this module compares all pairs of proposals. It is used only for images with at most this number of proposals,
+# because torchvision's NMS is faster for more proposals.
 MOST_PROPOSALS = 128
 
 
@@ -95,7 +95,7 @@ def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_th
     alive = scores > score_thresh
     order = scores.argsort(dim=2, descending=True, stable=True)
     for rank in range(int(alive.sum(dim=2).max()) if alive.numel() else 0):
-        box = order[:, :, rank : rank + 1]  # (I, C, 1), the proposal with this rank in each image and category
+        box = order[:, :, rank : rank + 1]  # index of the proposal with this rank, (images, categories, 1)
         hidden = close.gather(1, box.expand(-1, -1, boxes.shape[1]))
         alive &= ~(hidden & alive.gather(2, box))
     return alive

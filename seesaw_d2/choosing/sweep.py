@@ -18,7 +18,7 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.utils.worker_processes import worker_map
 
-# Metrics in percent that are computed for each calibration and stored in calibration.json. Tables use this order.
+# For each calibration, these metrics are computed in percent and stored in calibration.json. Tables use this order.
 METRICS = ("AP", "APr", "APc", "APf", "AP_fixed", "APr_fixed", "APc_fixed", "APf_fixed")
 Metrics = dict[str, float]
 ImageIds = tuple[int, ...]
@@ -67,7 +67,7 @@ def compute(stored: Stored, work: Work) -> list[Metrics]:
         for each evaluation, a dict from metric to percent. Metrics of frequency groups without objects are NaN.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one thread per process, because there is one process per core
+    torch.set_num_threads(1)  # each core runs its own process, so more threads would compete for the cores
     try:
         register_datasets(stored.cfg)
         proposals = StoredProposals(stored.folder)

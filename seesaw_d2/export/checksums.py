@@ -13,9 +13,9 @@ from seesaw_d2.weights.torch_files import check_archive, seal
 
 _KEY = b"seesaw_d2_crc32"
 _DIGITS = 8
-# The checksum of an ONNX file is a metadata entry at the end of the file. The checksum (8 hexadecimal digits) follows
-# these Protobuf bytes: tag and length of field 14 of ModelProto (metadata_props), the key of the entry (field 1), and
-# tag and length of its value (field 2).
+# An ONNX file ends with these bytes and a checksum of 8 hexadecimal digits. Together they form a key and a value in the
+# metadata of the file, in Protobuf format: tag and length of field 14 of ModelProto (metadata_props), tag, length and
+# content of the key (field 1), tag and length of the value (field 2).
 _ENTRY = bytes([114, 4 + len(_KEY) + _DIGITS, 10, len(_KEY)]) + _KEY + bytes([18, _DIGITS])
 
 

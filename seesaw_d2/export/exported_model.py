@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision  # noqa: F401  registers operators of TorchScript files
+import torchvision  # noqa: F401 (registers operators that TorchScript files use)
 
 from seesaw_d2.errors import DataError, SeesawError, WeightsError
 from seesaw_d2.export.checksums import check_content, is_torchscript
@@ -49,7 +49,7 @@ class ExportedModel:
             self.metadata = json.loads(text)
         except SeesawError:
             raise
-        except Exception as error:  # damaged files raise errors of many types
+        except Exception as error:  # loading a damaged file raises errors of many types
             raise WeightsError(
                 f"{name}: cannot load a model of tools/export.py from this file: {reason(error)}"
             ) from error
@@ -130,7 +130,7 @@ def _onnx(content: bytes, threads: int | None):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # log only errors
+    options.log_severity_level = 3  # 3 = errors. By default, onnxruntime also logs warnings
     if threads is not None:
         options.intra_op_num_threads = threads
     try:

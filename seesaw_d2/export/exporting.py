@@ -27,7 +27,7 @@ from seesaw_d2.utils.atomic_files import atomic_file, check_writable
 from seesaw_d2.utils.own_files import check_replaceable
 
 SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
-# Each exported file contains this text. --overwrite replaces a file only if it contains the text.
+# Each exported file contains the text of its format. --overwrite replaces a file only if it contains this text.
 _MARKS = {"torchscript": f"extra/{METADATA_FILE}", "onnx": METADATA_KEY}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
@@ -36,9 +36,9 @@ TOLERANCES = {
     # a fused layer rounds differently.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # The original model runs in float32, the exported model in float16. Therefore, detections near a threshold, such as
-    # the score threshold, can appear or disappear. With own=1.0, a difference is also allowed if it is not larger than
-    # the difference between float32 and bfloat16, which has 3 bits less precision than float16.
+    # The original model runs in float32, the exported model in float16. Therefore, detections near the score threshold
+    # can appear or disappear. With own=1.0, a difference may be as large as between float32 and bfloat16, which is 3
+    # bits less precise than float16.
     ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
@@ -100,7 +100,7 @@ def export_model(
     check_names(cfg)
     check_trained(cfg, "Add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
-    model.requires_grad_(False)  # with gradients, .numpy() would fail on the outputs of the TorchScript model
+    model.requires_grad_(False)  # otherwise .numpy() fails on outputs of the TorchScript model
     images = _images(cfg, picture)
     compared = "float32" if file_format == "onnx" else dtype
     expected = [_eager(model, image, compared) for image in images]

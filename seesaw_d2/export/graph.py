@@ -12,9 +12,9 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.traceable import traceable
 
 INPUT = "image"
-# Names and descriptions of the outputs of an exported model, for each task. N is the number of detections in the image,
-# M is the side length of a mask in pixels, and C is the number of classes. The names are sorted, because TracingAdapter
-# sorts the outputs by name.
+# For each task, maps the outputs of an exported model to descriptions. The names are sorted, because TracingAdapter
+# sorts the outputs by name. N is the number of detections in the image, M is the side length of a mask in pixels, and C
+# is the number of classes.
 OUTPUTS = {
     "detection": {
         "boxes": "float32 (N, 4), x0, y0, x1, y1 in pixels of the input",
@@ -48,7 +48,7 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
         dtype: dtype of the layers. With float16 and bfloat16, the model runs under autocast. Floating-point outputs are
             always float32.
     """
-    # Disable the weight cache of autocast, because tracing would record cached weights as constants.
+    # Disable autocast's cache of converted weights, because tracing would record the cached weights as constants.
     half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
     with torch.no_grad(), half:
         if getattr(model, "task", "detection") == "classification":

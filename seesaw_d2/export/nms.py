@@ -26,8 +26,8 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
     Returns:
         the region index and the category index of each kept detection, two int64 tensors.
     """
-    # ONNX's operator shares the boxes of a batch item among its categories. With a box per category, each category is
-    # one batch item. With one box for all categories, there is a single batch item.
+    # In ONNX's operator NonMaxSuppression, all categories of a batch item have the same boxes. If each category has its
+    # own boxes, pass each category as its own batch item. If all categories share the boxes, pass one batch item.
     if torch.compiler.is_exporting():
         shared = boxes.shape[1] == 1
         columns = scores.t().unsqueeze(0 if shared else 1)

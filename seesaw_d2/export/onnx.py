@@ -17,7 +17,7 @@ from seesaw_d2.export.onnx_half import layers_in_half
 from seesaw_d2.export.onnx_requirements import need
 
 METADATA_KEY = "seesaw_d2"
-OPSET = 18  # version of ONNX's operators. RoIAlign with aligned=True requires at least 16
+OPSET = 18  # version of ONNX's operators. RoIAlign with aligned=True needs >= 16
 
 
 def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = False) -> bytes:
@@ -72,7 +72,7 @@ def _translations() -> dict:
 
     def sort(values, stable: bool = True, dim: int = -1, descending: bool = False):
         count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-        return op.TopK(values, count, axis=dim, largest=int(descending))  # TopK of ONNX is stable by definition
+        return op.TopK(values, count, axis=dim, largest=int(descending))  # ONNX defines TopK as stable
 
     return {torch.ops.seesaw_d2.onnx_nms.default: nms, torch.ops.aten.sort.stable: sort}
 

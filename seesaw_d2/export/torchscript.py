@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.export.graph import Adapter, capturing
 
-METADATA_FILE = "metadata.json"  # name of the file in the TorchScript archive
+METADATA_FILE = "metadata.json"  # file inside the TorchScript archive that stores the metadata
 
 
 def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.dtype) -> bytes:

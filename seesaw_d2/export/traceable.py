@@ -44,8 +44,8 @@ def traceable() -> Iterator[None]:
     }
     with ExitStack() as stack:
         stack.enter_context(patch_builtin_len(_LEN_IN))
-        # Instances checks that all its fields have the same length. Disable this check, because the lengths are unknown
-        # when a graph is captured.
+        # Instances checks that all its fields have the same length. Disable this check, because no length is known
+        # while PyTorch captures the graph.
         stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))
@@ -86,7 +86,7 @@ def select_proposals(
     boxes, scores = [], []
     for level_boxes, logits in zip(proposals, pred_objectness_logits, strict=True):
         count = _smaller(logits.shape[1], pre_nms_topk)
-        # Sort the scores as Detectron2 does. topk is faster, but may select any of several equal scores.
+        # Sort the scores as Detectron2 does. topk is faster, but may select other boxes among equal scores.
         ordered, index = logits[0].sort(descending=True)
         level_scores, found = ordered[:count], Boxes(level_boxes[0][index[:count]])
         finite = found.tensor.isfinite().all(dim=1) & level_scores.isfinite()

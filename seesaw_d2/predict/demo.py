@@ -67,7 +67,7 @@ def start(args) -> int:
     return 0
 
 
-# Drawings are not written in formats with these extensions, because the formats cannot store colours.
+# The program writes no drawings to files with these extensions, because their formats cannot store colours.
 _WITHOUT_COLORS = (".pbm", ".pgm")
 Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 

@@ -100,7 +100,7 @@ def read_image(path: str) -> np.ndarray:
     """Return an image as a uint8 array (height, width, 3) in BGR. Raise DataError if the image cannot be decoded."""
     try:
         return detection_utils.read_image(path, format="BGR")
-    except Exception as error:  # decoders raise errors of many types
+    except Exception as error:  # image decoders raise errors of many types
         raise _unreadable(path, error) from None
 
 
@@ -121,14 +121,14 @@ class Video:
 
     def __init__(self, path: str):
         self.path = path
-        if not os.path.isfile(path):  # given a pipe or a URL, OpenCV would wait or download
+        if not os.path.isfile(path):  # OpenCV would wait for a pipe, and download a URL
             raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'nothing at this path'}")
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             raise DataError(f"--input {path}: expected a video, found a file that OpenCV cannot read")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        # Number of frames, or None if unknown. This number comes from the header of the file and may be wrong.
-        # Therefore, only the progress bar and a warning use it.
+        # Number of frames, or None if unknown. The number comes from the header of the file, which can be wrong. Use it
+        # only for the progress bar and a warning.
         self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def __iter__(self) -> Iterator[np.ndarray]:

@@ -24,7 +24,7 @@ from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 from seesaw_d2.utils.messages import shown
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_LOOKAHEAD = 4  # read at most this number of batches ahead, to find images with the same padded size
+_LOOKAHEAD = 4  # reads at most this many batches ahead, to find images of the same padded size
 
 
 class BatchPredictor:
@@ -159,8 +159,8 @@ def _detect(model: nn.Module, inputs: list[dict[str, Tensor]], half: torch.autoc
         maps = model.backbone(images.tensor)
         features = [maps[name] for name in model.head_in_features]
         predictions = model.head(features)
-    # Convert the predictions to float32, because FCOS would decode boxes in the dtype of its predictions. In half
-    # precision, the coordinates would be too coarse.
+    # Convert the predictions to float32. Otherwise FCOS would decode boxes in half precision, in which large
+    # coordinates are rounded to whole pixels or more.
     return model.forward_inference(images, features, [[level.float() for level in each] for each in predictions])
 
 

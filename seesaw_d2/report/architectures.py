@@ -9,8 +9,8 @@ from seesaw_d2.report.setting_differences import ARCHITECTURE, config_value, dif
 _LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 _BACKGROUND = f"{_LOSS}.BACKGROUND"
 _CLASSIFIER = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
-# Detectron2's own ROI heads. They ignore the config keys CLS_LOSS and CLS_PREDICTOR, and always use a linear classifier
-# with a background logit. For these heads, the report shows what they use, and not the config values.
+# Detectron2's own ROI heads ignore the config keys CLS_LOSS and CLS_PREDICTOR. They always use a linear classifier with
+# a background logit. Therefore the report shows this for them, and not the values in the config.
 _PLAIN_HEADS = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 44, 34, 10
-# The style sheet defines this number of colours for runs. With more runs, the colours repeat.
+# The style sheet has this number of colours. If a chart has more runs, several runs have the same colour.
 COLORS = 8
 
 

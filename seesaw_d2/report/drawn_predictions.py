@@ -22,7 +22,7 @@ from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-SCALE = 3.0  # images are enlarged by this factor, so that boxes and masks on small images have smooth edges
+SCALE = 3.0  # enlarge images by this factor, so that edges of boxes and masks are smooth
 PANEL = 3.4  # side length of each image in the figure, in inches
 MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? ", "#c0c0c0"), MISSED: ("", "#ffee00")}
 
@@ -65,7 +65,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
             for record in records
         }
         columns[f"{title}\n{_count(judged)}"] = judged
-    per_row = 2 if len(records) > 1 and len(columns) < 3 else 1  # number of images side by side
+    per_row = 2 if len(records) > 1 and len(columns) < 3 else 1  # number of images in each row of the figure
     rows = -(-len(records) // per_row)
     figure = Figure(figsize=(PANEL * per_row * len(columns), (PANEL + 0.05) * rows + 0.8))
     axes = figure.subplots(rows, per_row * len(columns), squeeze=False)

@@ -13,13 +13,13 @@ from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.report.confusions import Outcome
 
-# Length of an image's longer side in pixels, and JPEG quality. With these values, 1,000 images need about 12 MB.
+# The longer side of an image has at most SIDE pixels. With the JPEG quality QUALITY, 1,000 images need about 12 MB.
 SIDE, QUALITY = 320, 60
-MIN_SCORE = 0.3
-# Crops that show confused objects: number of crops for each pair of confused categories, side length of a resized crop
-# in pixels, and ratio of the side length before resizing to the longer side of the object's box.
+MIN_SCORE = 0.3  # the gallery shows only detections with at least this score
+# For each pair of confused categories, the report shows up to _CROPS square crops of objects. A crop is _CONTEXT times
+# as large as the longer side of the object's box, and is resized to _CROP_SIDE x _CROP_SIDE pixels.
 _CROPS, _CROP_SIDE, _CONTEXT = 3, 44, 1.4
-_MOST_DETECTIONS = 30
+_MOST_DETECTIONS = 30  # the gallery shows at most this number of detections per image and run
 
 
 def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: int) -> list[int]:
@@ -61,7 +61,7 @@ def gallery_entry(
     """
     try:
         pixels = read_image(file_name, "RGB")
-    except Exception:  # decoders raise many types of errors
+    except Exception:  # image decoders raise errors of many types
         return None
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels)
@@ -118,7 +118,7 @@ def confusion_crops(
     for image_id, indices in by_image.items():
         try:
             image = Image.fromarray(read_image(files[image_id], "RGB"))
-        except Exception:  # decoders raise many types of errors
+        except Exception:  # image decoders raise errors of many types
             continue
         crops |= {index: _crop(image, outcome.boxes[index].tolist()) for index in indices}
     return {pair: [crops[index] for index in indices if index in crops] for pair, indices in chosen.items()}

@@ -32,7 +32,7 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import Categories, check_order
 
 logger = logging.getLogger(__name__)
-# Columns of the results table. APr, APc and APf come first, because the report is about long-tailed data.
+# The results table has these columns. APr, APc and APf come first, because the report is about long-tailed data.
 _METRICS = ("APr", "APc", "APf", *(metric for metric in METRICS if metric not in ("APr", "APc", "APf")))
 
 

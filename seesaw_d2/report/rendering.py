@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from seesaw_d2.utils.escaping import printable
 from seesaw_d2.utils.own_files import check_replaceable
 
-# All reports contain this text. A file without this text is not a report and must not be overwritten.
+# Every report contains this text. A file without this text is not a report and must not be overwritten.
 _MARK = "Made by seesaw_d2. This page needs no network."
 
 

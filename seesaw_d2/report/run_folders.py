@@ -21,7 +21,7 @@ from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
-_LARGEST = 1e30  # larger numbers are ignored, because the charts cannot draw them
+_LARGEST = 1e30  # the charts ignore larger numbers, because they cannot draw them
 
 
 class _NamesAsText(yaml.SafeLoader):
@@ -34,7 +34,7 @@ class _NamesAsText(yaml.SafeLoader):
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-# Config values that look like dates, such as 2024-01-01, stay text.
+# Keep a config value such as 2024-01-01 as text. PyYAML would convert it to a date.
 _NamesAsText.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 for _tag in ("name:", "object:", "object/new:"):
     _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
@@ -220,7 +220,7 @@ def _read_weights(run: Run, num_classes: int) -> None:
     path = os.path.join(run.folder, "model_final.pth")
     try:
         content = as_checkpoint(read_weights_file(path), path)
-    except WeightsError:  # no error, because the other sections of the report need no weights
+    except WeightsError:  # not raised, because other sections of the report need no weights
         reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is missing")
         run.missing["norms"] = run.missing["counts"] = reason
         return

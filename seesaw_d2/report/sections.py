@@ -97,7 +97,7 @@ def _answer_charts(answers, groups: dict[str, str], runs: list[str]) -> dict[str
     bins = [f"{low / 10:g}" for low in range(10)]
     shares = {letter: [_shares(answer[letter]) for answer in answers] for letter in groups}
     top = max((value for series in shares.values() for one in series for value in one), default=0) or None
-    for letter, series in shares.items():  # all groups share the range of the y axis, to be comparable
+    for letter, series in shares.items():  # all charts have the same y range, so that readers can compare them
         title = f"Scores of right predictions, {groups[letter]} categories"
         found[f"scores_{letter}"] = charts.bars(
             title, bins, series, "% of objects", x_label="score, from", runs=runs, top=top
@@ -140,7 +140,7 @@ def _curve_charts(runs: list[Run]) -> dict[str, Any]:
     for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in GROUP_NAMES)):
         series = [[(line["iteration"], line[key]) for line in run.curves if key in line] for run in runs]
         if any(series):
-            # All charts of accuracy share the range of the y axis, so that readers can compare them.
+            # All charts of accuracy have the y range [0, 1], so that readers can compare them.
             label, top = ("accuracy", 1) if "accuracy" in title else ("", None)
             names = [run.name for run in runs]
             found[f"curve_{title}"] = charts.lines(

@@ -22,17 +22,17 @@ ARCHITECTURE = (
     "MODEL.ROI_MASK_HEAD.NAME",
     "MODEL.ROI_MASK_HEAD.PER_STAGE",
 )
-# Config keys and nodes of the loss and the classifier, which define the compared methods. Differences in these keys are
-# intended, and therefore not listed.
+# Config keys and nodes of the loss and the classifier. The report does not list differences in these keys, because they
+# are intended: they define the compared methods.
 _METHOD = (
     *("MODEL.ROI_BOX_HEAD.CLS_LOSS", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR", "MODEL.ROI_MASK_HEAD.TEMPERATURE"),
     *("MODEL.RETINANET.FOCAL_LOSS_ALPHA", "MODEL.RETINANET.FOCAL_LOSS_GAMMA"),
 )
-# Pattern of the keys of LazyConfigs that define the compared methods. Keys of the box predictor that start with test_,
-# such as test_score_thresh, are settings of the evaluation. Therefore, the pattern does not match these keys.
+# The pattern matches the keys of LazyConfigs that define the compared methods: the ROI heads and the box predictor. It
+# does not match keys that start with test_, such as test_score_thresh, which are settings of the evaluation.
 _LAZY_METHOD = re.compile(r"model\.roi_heads\.(_target_$|box_predictors?\.(?!(\d+\.)?test_))")
-# Config keys and nodes of paths, logs, checkpoints, speed and random seeds. Differences in these keys are not listed,
-# because they give no run an advantage.
+# Config keys and nodes of paths, logs, checkpoints, speed and random seeds. The report does not list differences in
+# these keys, because they give no run an advantage.
 _WITHOUT_EFFECT = (
     *("VERSION", "OUTPUT_DIR", "SEED", "VIS_PERIOD", "CUDNN_BENCHMARK", "GLOBAL", "LOGGING"),
     *("DATALOADER.NUM_WORKERS", "DATALOADER.PIN_MEMORY", "MODEL.DEVICE", "MODEL.CHANNELS_LAST", "MODEL.COMPILE"),

@@ -15,17 +15,17 @@ from seesaw_d2.utils.malloc import keep_freed_memory
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-# Maps each value of SOLVER.TF32 to a pair of booleans: whether matrix products use TF32, and whether convolutions do.
+# Maps each value of SOLVER.TF32 to two booleans: whether matrix products use TF32, and whether convolutions use it.
 TF32 = {"convolutions": (False, True), "all": (True, True), "none": (False, False)}
-# Maps values of SOLVER.OPTIMIZER_IMPLEMENTATION to keyword arguments of PyTorch's optimizers. The dict has no "auto",
-# because "auto" leaves the optimizer as Detectron2 has built it.
+# Maps values of SOLVER.OPTIMIZER_IMPLEMENTATION to options of PyTorch's optimizers. The dict has no "auto", because
+# this value leaves the optimizer as Detectron2 has built it.
 IMPLEMENTATIONS = {
     "for-loop": {"foreach": False, "fused": None},
     "foreach": {"foreach": True, "fused": None},
     "fused": {"foreach": None, "fused": True},
 }
-# Detectron2's trainer writes metrics every 20 iterations. SOLVER.METRICS_PERIOD must divide this number, so that all
-# losses have been read from the device when the trainer writes them.
+# Detectron2's trainer writes metrics every 20 iterations. SOLVER.METRICS_PERIOD must divide 20, so that all losses have
+# been read from the GPU when the trainer writes them.
 WRITERS_PERIOD = 20
 
 
@@ -83,7 +83,7 @@ def try_compiler(device: torch.device) -> None:
     """
     try:
         torch.compile(lambda x: x.sin() + x)(torch.ones(8, device=device))
-    except Exception as error:  # the compiler and Triton can raise any error
+    except Exception as error:  # the compiler and Triton can raise errors of any type
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(

@@ -21,8 +21,8 @@ from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
 from seesaw_d2.utils.escaping import printable
 
-# The program that ``launch_job`` starts, as a tuple: the function to run in each process, the settings with which the
-# processes communicate, and the arguments of the function.
+# What ``launch_job`` runs in each process: a function, the settings with which the processes communicate, and a tuple
+# with the arguments of the function.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 

@@ -18,13 +18,13 @@ class EndsEarly(TrainerBase):
         """Run all hooks if the training has finished. If an error or a signal has ended it, only write metrics."""
         STOP.deferred = False
         if self.iter >= self.max_iter:
-            # If a run is resumed after its last iteration, Detectron2's count of iterations is too large by one.
+            # If a run was resumed after its last iteration, Detectron2 has set ``self.iter`` to max_iter + 1.
             self.iter = self.max_iter
             super().after_train()
             return
         self.storage.iter = self.iter
         for hook in self._hooks:
-            if isinstance(hook, PeriodicWriter):  # other hooks, such as evaluations, may wait for terminated processes
+            if isinstance(hook, PeriodicWriter):  # other hooks could wait for terminated processes
                 hook.after_train()
         _end_workers(getattr(self, "_trainer", self))
 
@@ -38,5 +38,5 @@ def _end_workers(step: Any) -> None:
     values = vars(step)
     # Detectron2's main branch stores the iterator over the batches in the first attribute, v0.6 in the second one.
     batches = values.get("_data_loader_iter_obj") or values.get("_data_loader_iter")
-    if hasattr(batches, "close"):  # close a generator, such as TrainLoader's, to end its workers
+    if hasattr(batches, "close"):  # TrainLoader uses a generator, which ends its workers when closed
         batches.close()

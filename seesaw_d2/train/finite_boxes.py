@@ -83,7 +83,7 @@ def _refine(heads: CascadeROIHeads, errors: list[str], boxes: Sequence[Tensor], 
     create = type(heads)._create_proposals_from_boxes
     try:
         return create(heads, boxes, image_sizes)
-    except AssertionError:  # raised by Boxes.clip. A check before the call would add a host-device synchronization
+    except AssertionError:  # Boxes.clip found NaN or infinity. A check before the call would wait for the GPU
         if all(torch.isfinite(each).all() for each in boxes):
             raise
         errors.append(_CASCADE_ERROR)

@@ -31,7 +31,7 @@ class _Printable(logging.Formatter):
         self._formatter, self._colors = formatter, colors
 
     def format(self, record: logging.LogRecord) -> str:
-        pieces = _COLOR.split(self._formatter.format(record))  # texts alternate with color codes
+        pieces = _COLOR.split(self._formatter.format(record))  # a list [text, color code, text, ...]
         pieces[::2] = map(printable, pieces[::2])
         return "".join(pieces if self._colors else pieces[::2])
 
@@ -51,7 +51,7 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
         args: parsed arguments of the command line, which ``default_setup`` logs.
         folder: OUTPUT_DIR.
     """
-    # Set up the loggers first, so that color codes are also removed from the messages of default_setup.
+    # Set up the loggers before default_setup, so that ``_make_printable`` also removes color codes from its messages.
     setup_logger(folder, distributed_rank=comm.get_rank(), name="fvcore")
     setup_logger(folder, distributed_rank=comm.get_rank())
     setup_logger(folder, distributed_rank=comm.get_rank(), name="seesaw_d2")

@@ -54,8 +54,8 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                # Pass the device, on which the first call computes the groups. In a resumed run, this may be the first
-                # call, before any forward pass.
+                # frequency_groups needs the device only in its first call, which computes the groups. In a resumed run,
+                # this can be the first call, because the hook runs before any forward pass.
                 find = getattr(module, "frequency_groups", None)
                 _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 
@@ -100,13 +100,13 @@ class PredictionImages(HookBase):
             return
         if self._inputs is None:
             self._inputs = []
-            with torch.random.fork_rng(devices=[]):  # restore the generator after the loader has drawn a seed
+            with torch.random.fork_rng(devices=[]):  # the loader draws a seed, which must not affect the training
                 for batch in self._build_loader():
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:
                         break
         model = unwrapped(self._model)
-        # The forward pass of DistributedDataParallel would wait for the other processes, which do not run this hook.
+        # DistributedDataParallel would wait for the other processes, but only the main process draws images.
         with inference_context(model), torch.no_grad():
             for number, record in enumerate(self._inputs[:_PICTURES]):
                 instances = model([record])[0]["instances"].to("cpu")

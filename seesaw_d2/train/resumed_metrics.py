@@ -12,7 +12,8 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Detectron2's writers log the median of the last 20 values of a scalar. Therefore checkpoints contain these values.
+# Detectron2's writers log the median of the last 20 values of a scalar. Checkpoints contain these values, so that a
+# resumed run logs the same medians.
 _WINDOW = 20
 
 
@@ -48,7 +49,7 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     again = sum(iteration >= start for iteration in _iterations(removed))
     if again:
         logger.info(f"{path}: removed {again} lines of iterations from {start} on, because these iterations run again")
-    # Detectron2's writer skips all iterations up to _last_write. Set this to the last iteration left in the file.
+    # Detectron2's writer skips all iterations up to _last_write. Set it to the last iteration that the file contains.
     writer._last_write = max(_iterations(lines), default=-1)
 
 

@@ -30,7 +30,7 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds after which a process prints that it still waits for the checks
+_PATIENCE = 60.0  # a process that waits for the checks longer than this number of seconds prints a message
 
 
 def run(cfg: CfgNode, args) -> None:

@@ -69,7 +69,7 @@ class Step(SimpleTrainer):
         amp: torch.dtype | None = None,
         metrics_period: int = 1,
     ):
-        with signals_blocked():  # Detectron2 v0.6 starts the workers here, which must ignore stop signals
+        with signals_blocked():  # Detectron2 v0.6 starts the workers here, which must ignore SIGTERM and SIGINT
             super().__init__(model, data_loader, optimizer)
         self.amp, self.metrics_period = amp, metrics_period
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
@@ -84,10 +84,10 @@ class Step(SimpleTrainer):
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
-        # Scalar tensor, number of non-finite steps so far. None before the first step, and if metrics_period is 1.
+        # Number of non-finite steps so far, a scalar tensor. None before the first step, and if metrics_period is 1.
         self._refused: Tensor | None = None
         self._started = False
-        # Whether any process has received a stop signal. The method ``settle`` updates this value in all processes.
+        # True after any process has received SIGTERM or SIGINT. ``settle`` sets the same value in all processes.
         self.signalled = False
 
     def run_step(self) -> None:
@@ -141,9 +141,9 @@ class Step(SimpleTrainer):
         with nullcontext() if self.amp is None else self._autocast():
             try:
                 losses = self.model(data)
-            except FloatingPointError as error:  # a custom model may raise this error
+            except FloatingPointError as error:  # a custom model may raise this error instead of returning NaN
                 return self._without_losses(data, generators, error)
-            if isinstance(losses, Tensor):  # a custom meta-architecture may return one loss
+            if isinstance(losses, Tensor):  # a custom model may return one loss instead of a dict
                 losses = {"total_loss": losses}
             total = sum(losses.values())
         self.optimizer.zero_grad()
@@ -232,7 +232,7 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        TrainerBase.load_state_dict(self, state)  # SimpleTrainer's method would also load optimizer hyperparameters
+        TrainerBase.load_state_dict(self, state)  # SimpleTrainer's method would also load old learning rates
         load_optimizer_state(self.optimizer, state["optimizer"], self.folder)
         self.skipped = state.get("skipped_steps", 0)
         if self.grad_scaler is not None and "grad_scaler" in state:

@@ -178,7 +178,7 @@ def generator_states(device: torch.device | None = None) -> dict[str, Any]:
 
     The dict contains the generators of the CPU. If ``device`` is a GPU, the key "cuda" contains the state on this GPU.
     """
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (augmentations use the global generator)
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (Detectron2's augmentations use the global generator)
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
@@ -191,5 +191,5 @@ def restore_generators(states: dict[str, Any]) -> None:
     """Set the random number generators of the CPU to ``states``, the dict that ``generator_states`` returned."""
     name, keys, *rest = states["numpy"]
     random.setstate(states["python"])
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002 (see generator_states)
     torch.set_rng_state(states["torch"])

@@ -48,7 +48,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def __init__(self, cfg, model: nn.Module | None = None):
         # Do not call DefaultTrainer.__init__, which supports several processes only on GPUs.
         TrainerBase.__init__(self)
-        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # the program has not set up logging
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # true if the program has not set up logging
             setup_logger()
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg, model)
@@ -182,12 +182,13 @@ class Trainer(EndsEarly, DefaultTrainer):
         hooks.insert(place, saves)
         if self.cfg.TEST.AUG.ENABLED and self.cfg.DATASETS.TEST:
             place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook)) + 1
-            hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))  # 0: only at the end
+            # The period 0 runs the evaluation with test-time augmentation only once, at the end of the training.
+            hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
         extra.insert(0, UnfinishedResults.of(self.cfg))
         if solver.CHECKPOINT_BEST:
             extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
-        # In the main process, the last hook is PeriodicWriter, which must follow the hooks that log values.
+        # Insert the hooks before PeriodicWriter, the last hook of the main process, which writes the logged values.
         place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
         self._training_state = TrainingState(
             self._trainer.data_loader,
@@ -234,13 +235,13 @@ class Trainer(EndsEarly, DefaultTrainer):
     def load_state_dict(self, state_dict):
         optimizer_state, base_lrs = state_dict.get("_trainer"), self.scheduler.base_lrs
         TrainerBase.load_state_dict(self, state_dict)
-        self.scheduler.base_lrs = base_lrs  # keep the learning rates of this config, instead of the checkpoint's
+        self.scheduler.base_lrs = base_lrs  # keep the learning rates of this config, not those of the checkpoint
         if optimizer_state is None:
             logging.getLogger(__name__).warning(
                 "The checkpoint has no optimizer state, because Detectron2 v0.6 does not save it. Momentum starts at 0"
             )
         else:
             self._trainer.load_state_dict(optimizer_state)
-        if isinstance(self.scheduler, LRMultiplier):  # a changed schedule applies from the first resumed iteration
+        if isinstance(self.scheduler, LRMultiplier):  # needed, because the scheduler sets lr only after a step
             for group, lr in zip(self._trainer.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
                 group["lr"] = lr

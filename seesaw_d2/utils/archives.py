@@ -7,10 +7,10 @@ import numpy as np
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import shown
 
-# Maximum ratio of unpacked size to packed size. Arrays of photos and measurements have much smaller ratios. Without a
-# limit, a small file could fill the memory, because deflate compresses an array of zeros by a factor of 1030.
+# An archive may unpack to at most MAX_RATIO times its size. Arrays of photos and measurements stay far below this
+# limit. Without a limit, a small file of zeros, which deflate compresses by a factor of 1030, could fill the memory.
 MAX_RATIO = 200
-_ALWAYS = 64 << 20  # an archive with at most this unpacked size in bytes is accepted with any ratio
+_ALWAYS = 64 << 20  # MAX_RATIO applies only to archives that unpack to more bytes than this
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 

@@ -16,8 +16,8 @@ from seesaw_d2.errors import ConfigError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIX = ".tmp"
-# Temporary files have names <name>.unfinished-<8 random characters>.tmp. Names of users' files, such as
-# "model_final.pth.my_notes.tmp", do not match this pattern.
+# A killed process can leave temporary files <name>.unfinished-<8 random characters>.tmp. The pattern must match only
+# them, and no files of users such as "model_final.pth.my_notes.tmp".
 _UNFINISHED = ".unfinished-"
 _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(_SUFFIX)}", re.DOTALL)
 
@@ -52,7 +52,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
                 os.fsync(file.fileno())
             umask = os.umask(0)
             os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # only the owner can read files of mkstemp
+            os.chmod(temporary, 0o666 & ~umask)  # otherwise only the owner could read the file, which mkstemp created
             os.replace(temporary, path)
             temporary = None
             _sync_folder(folder)

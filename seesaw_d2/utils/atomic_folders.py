@@ -104,7 +104,7 @@ def atomic_folder(root: Path, layout: FolderLayout) -> Iterator[Path]:
         fresh = work / "new"
         fresh.mkdir()
         yield fresh
-        _check_replaceable(root, layout)  # check again, because the folder may have changed since
+        _check_replaceable(root, layout)  # check again, because the folder may have changed meanwhile
         if root.exists():
             root.rename(work / "old")
         os.replace(fresh, root)

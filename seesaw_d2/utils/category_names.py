@@ -11,7 +11,7 @@ from seesaw_d2.errors import ConfigError, SeesawError, WeightsError
 
 logger = logging.getLogger(__name__)
 
-# Key of the list of class names in checkpoints and in files of class counts.
+# Checkpoints and files of class counts store the list of class names under this key.
 ENTRY = "categories"
 
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-# The names of scalars, such as "loss_cls", and a tensor with one value for each name.
+# A pair: names of scalars, such as "loss_cls", and a tensor with one value for each name.
 Scalars = tuple[Sequence[str], Tensor]
 
 _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=None)
@@ -36,9 +36,9 @@ def put_scalars(names: Sequence[str], values: Tensor) -> None:
     """
     kept = _KEPT.get()
     if kept is None:
-        store_scalars(names, values.tolist())  # a single transfer from the device for all values
+        store_scalars(names, values.tolist())  # tolist() copies all values from the GPU at once
     else:
-        prefix = get_event_storage()._current_prefix  # the name_scope ends before store_scalars
+        prefix = get_event_storage()._current_prefix  # read now, because the name_scope ends before store_scalars
         kept.append(([prefix + name for name in names], values.detach()))
 
 

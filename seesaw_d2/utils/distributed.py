@@ -29,7 +29,7 @@ def rank() -> int:
 def all_reduce_sum(tensor: Tensor) -> Tensor:
     """Sum ``tensor`` over all processes in place, and return ``tensor``. The operation is not differentiable."""
     if world_size() > 1:
-        whole = tensor.contiguous()  # because gloo ignores the strides of a view
+        whole = tensor.contiguous()  # gloo would ignore the strides of a view
         dist.all_reduce(whole)
         if whole is not tensor:
             tensor.copy_(whole)
@@ -97,7 +97,7 @@ def distributed(model: nn.Module) -> nn.Module:
         return model
     device = next(model.parameters()).device
     devices = [device.index] if device.type == "cuda" else None
-    # PyTorch (from about 2.14 on) has renamed the argument broadcast_buffers, and warns about the old name.
+    # From about version 2.14 on, PyTorch calls the argument forward_sync_buffers, and warns about the old name.
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     key = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {key: False}

@@ -14,7 +14,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_MIN_BYTES = 1024  # minimum number of bytes that a server must send in Limits.silence seconds
+_MIN_BYTES = 1024  # a server must send at least this number of bytes in Limits.silence seconds
 _MAX_BYTES = 1 << 36
 _MAX_REDIRECTS = 10
 _CHUNK = 1 << 18
@@ -63,7 +63,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
                     put(b"")
                 except Exception as error:
                     put(error)
-        except Exception:  # contents no longer waits for this download
+        except Exception:  # ``contents`` no longer waits, so nobody else reports the error
             logger.debug("The download was abandoned.", exc_info=True)
 
     threading.Thread(target=talk, name="download", daemon=True).start()
@@ -154,7 +154,7 @@ def _answer(url: str, limits: Limits) -> Iterator[bytes]:
         OSError: the server cannot be reached, its headers are wrong, or the content has another length than announced.
     """
     try:
-        response = _open(url, 2 * limits.silence)  # the timeout ends the thread of an abandoned download
+        response = _open(url, 2 * limits.silence)  # without a timeout, an abandoned thread might never end
     except urllib.error.URLError as error:
         raise OSError(f"{url}: {error.reason}") from error
     with response:

@@ -88,7 +88,7 @@ def fetch(url: str, path: str, limits: Limits, *, digest: str = "", force: bool 
             _save(contents(url, limits), url, path, digest)
         except (OSError, OutputError):
             raise
-        except Exception as error:  # urllib raises many types of exceptions
+        except Exception as error:  # urllib raises exceptions of many types
             raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 
@@ -115,7 +115,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
                 sha.update(first)
                 try:
                     first = next(pieces, b"")
-                except Exception as error:  # not raised here: atomic_file would report a failure to write the file
+                except Exception as error:  # raised below, because atomic_file would report it as a write error
                     problem = error
                     raise _Incomplete from None
             if not sha.hexdigest().startswith(digest):

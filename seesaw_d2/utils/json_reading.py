@@ -16,7 +16,7 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.utils.repeated_keys import RepeatedKeyError, may_repeat_keys, unique_keys
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
-# First bytes of packed files. JSON files cannot start with these bytes.
+# Maps the first bytes of packed files to their format. JSON files cannot start with these bytes.
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "ZIP", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
@@ -87,11 +87,11 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
         value = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         if not may_repeat_keys(content, value):
             return value
-        del value  # free its memory, because the next parser reads the text again
+        del value  # free its memory before the next parser reads the same text
     if packed := next((name for start, name in _PACKED.items() if content.startswith(start)), None):
         raise DataError(f"{path}: {expected}, found a file in {packed} format. Unpack this file")
-    # Unlike orjson, the json module finds repeated keys and reads integers of more than 64 bits, and its errors contain
-    # line and column.
+    # The json module is slower than orjson, but finds repeated keys, reads integers of more than 64 bits, and reports
+    # the line and column of an error.
     try:
         text = content.decode("utf-8-sig")
         value = json.loads(text, parse_constant=constant, object_pairs_hook=unique_keys)

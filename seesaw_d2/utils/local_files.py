@@ -12,7 +12,7 @@ class RegularFiles(NativePathHandler):
     """Path handler for local files that raises OSError for pipes, devices and other irregular files."""
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> IO[Any]:
-        options.pop("opener", None)  # open_regular passes its own opener to open
+        options.pop("opener", None)  # not supported, because open_regular passes its own opener to open
         return open_regular(self._get_path_with_cwd(path), mode, buffering=buffering, **options)
 
 

@@ -4,13 +4,12 @@ import ctypes
 import os
 import platform
 
-# Parameters of mallopt, with their numbers in glibc's malloc.h. glibc returns free memory at the end of the heap to the
-# kernel above the trim threshold, requests the top pad in addition to the needed memory, and returns freed blocks above
-# the mmap threshold. The values below are in bytes.
+# Numbers of parameters of glibc's mallopt, from malloc.h. The constants below are values of parameters in bytes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_NEVER = 2**31 - 1
+_NEVER = 2**31 - 1  # trim threshold: glibc gives free memory at the heap's end to the kernel only above this size
+# As mmap threshold: glibc gives larger blocks to the kernel when they are freed. Before 2.35, glibc allows only 2**25.
 _LARGEST_BLOCK, _LARGEST_BLOCK_BEFORE_2_35 = 2**30, 2**25
-_PAD = 2**26
+_PAD = 2**26  # top pad: when the heap grows, glibc requests this many bytes more than needed
 
 
 def keep_freed_memory() -> bool:

@@ -4,8 +4,8 @@ import contextlib
 import sys
 from pathlib import Path
 
-# Arguments of ``_rest`` for each version of Linux's cgroups: the file with the memory limit, the file with the memory
-# usage, and the key of the reclaimable page cache in the file memory.stat.
+# Where Linux stores the memory of a cgroup, for versions 2 and 1 of cgroups: the file with the limit, the file with the
+# usage, and the key in the file memory.stat for page cache that the kernel can reclaim.
 _CGROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 _CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
@@ -22,7 +22,7 @@ def available_memory(root: Path = Path("/")) -> int | None:
     try:
         fields = _fields((root / "proc/meminfo").read_text())
         groups = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # not Linux
+    except OSError:  # only Linux has these files
         return None
     found = [fields["MemAvailable:"] * 1024] if "MemAvailable:" in fields else []
     for line in groups:
@@ -41,7 +41,7 @@ def _rest(folder: Path, limit: str, usage: str, reclaimable: str) -> list[int]:
     try:
         bound, used = ((folder / name).read_text().strip() for name in (limit, usage))
         cache = _fields((folder / "memory.stat").read_text()).get(reclaimable, 0)
-    except OSError:  # a parent cgroup is not visible, or the top cgroup has no limit
+    except OSError:  # no such file: a hidden parent cgroup, or the top cgroup, which has no limit
         return []
     return [] if bound == "max" else [max(int(bound) - int(used) + cache, 0)]
 
@@ -60,6 +60,6 @@ def peak_memory() -> int | None:
     """Return the peak memory of this process in bytes, or None if unknown (on Windows)."""
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:  # Windows does not have this module
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -8,8 +8,8 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-# Bytes at the end of images and videos that this project draws, so that ``is_drawn`` recognizes these files. Readers of
-# images and videos ignore the bytes, which form an MP4 box of type "free".
+# This project appends the bytes DRAWN to images and videos that it draws, so that ``is_drawn`` recognizes them. Viewers
+# ignore the bytes. They form an MP4 box of type "free": length in 4 bytes, type, content.
 _DRAWN = b"drawn by seesaw_d2"
 DRAWN = (8 + len(_DRAWN)).to_bytes(4, "big") + b"free" + _DRAWN
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 from seesaw_d2.utils.pickle_values import SCALARS, Node, check_call, check_keys, described
 
 _MAX_OPERATIONS = 10_000_000
-_MAX_BITS = 1024  # maximum size of an integer, because Python refuses to print huge integers
+_MAX_BITS = 1024  # maximum number of bits of an integer. Python refuses to print huge integers
 _STORES = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _REFUSED = ("EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "PERSID")
 _MARK = object()
@@ -40,7 +40,7 @@ class _Machine:
         """Remove and return the values above the last mark: the elements of a container to create."""
         index = len(self.stack) - 1
         while self.stack[index] is not _MARK:
-            index -= 1  # without a mark, this loop raises IndexError
+            index -= 1  # if the stack has no mark, the loop ends with IndexError
         items = self.stack[index + 1 :]
         del self.stack[index:]
         return items
@@ -55,7 +55,7 @@ class _Machine:
 
     def set_items(self, items: list) -> None:
         check_keys(items[::2])
-        # An OrderedDict, which also accepts items, is a value of kind "object".
+        # An OrderedDict also accepts items, but its placeholder has the kind "object".
         is_dict = isinstance(self.stack[-1], Node) and self.stack[-1].kind == "dict"
         self.node("dict" if is_dict else "object").count(items)
 

@@ -8,10 +8,12 @@ from seesaw_d2.utils.messages import shown
 MAX_VALUES = 10_000_000
 MAX_DEPTH = 100
 _PLAIN = (str, bytes, int, float, bool, type(None))
-# Functions that hash the elements of their argument (_SETS), or the first element of each pair (_MAPPINGS).
+# ``check_call`` checks arguments that a function hashes, because hashing can take forever. Functions in _SETS hash the
+# elements of their argument, and functions in _MAPPINGS hash the first element of each pair.
 _SETS = ("set", "frozenset", "Counter")
 _MAPPINGS = ("OrderedDict", "dict", "defaultdict")
-# Functions whose results can be keys: "scalar" returns a NumPy number, "encode" returns bytes in protocol 2.
+# The results of these functions may be keys, because they are fast to hash. "scalar" returns a NumPy number. "encode"
+# returns bytes, in pickles of protocol 2.
 SCALARS = ("scalar", "encode")
 
 

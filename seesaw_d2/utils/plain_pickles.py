@@ -18,7 +18,7 @@ from seesaw_d2.utils.messages import shortened, shown
 from seesaw_d2.utils.pickle_checks import check_pickle
 from seesaw_d2.utils.pickle_values import MAX_DEPTH
 
-_KINDS = "biufcSU"  # allowed values of dtype.kind: bool, integers, floats, complex numbers, bytes, text
+_KINDS = "biufcSU"  # allowed dtype.kind: bool, signed and unsigned integers, floats, complex, bytes, text
 
 
 class _Type:
@@ -31,7 +31,7 @@ class _Type:
         self.dtype = dtype
 
     def __setstate__(self, state: tuple) -> None:
-        # The state is (version, byte order, ...). Ignore its other elements, because the type code defines them.
+        # The state is (version, byte order, ...). Use only the byte order, because ``code`` defines everything else.
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "="):
             self.dtype = self.dtype.newbyteorder(state[1])
 
@@ -59,7 +59,7 @@ def _make_array(data: bytes | str, data_type: _Type, shape: Any, order: str) -> 
         )
     flat = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
     array = flat.reshape(shape, order="F" if order == "F" else "C")
-    return array.astype(dtype.newbyteorder("="))  # a writable copy
+    return array.astype(dtype.newbyteorder("="))  # copies the array, because frombuffer returns a read-only array
 
 
 def _reconstruct(*_: Any) -> _Array:
@@ -81,13 +81,13 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
-    # Pickles of Python 2 contain bytes as text. For an integer n, join raises an error, but bytes(n) would allocate n
-    # bytes.
+    # Pickles of Python 2 contain bytes as text. Do not call bytes(data): if ``data`` is a huge integer, it would fill
+    # the memory, whereas join raises an error.
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
-# Maps the functions and classes in pickles of NumPy 1 and 2, as "module.name", to the replacements that are called
-# instead of them.
+# Pickles of NumPy 1 and 2 name functions and classes, such as "numpy.dtype". Maps each name to a safe replacement,
+# which is called instead.
 STAND_INS: dict[str, Any] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
@@ -112,7 +112,7 @@ _CONTAINERS: dict[str, Any] = {
 
 class _PlainUnpickler(pickle.Unpickler):
     def __init__(self, file: IO[bytes], extra: Mapping[str, Any]):
-        super().__init__(file, encoding="latin1")  # decodes every byte string of Python 2
+        super().__init__(file, encoding="latin1")  # Latin-1 can decode every byte string of Python 2
         self.known = {**STAND_INS, **_CONTAINERS, **extra}
 
     def find_class(self, module: str, name: str) -> Any:

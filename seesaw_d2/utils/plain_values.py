@@ -4,7 +4,7 @@ import itertools
 import math
 from typing import Any
 
-# Tensors and JSON readers support integers in [-_BOUND, _BOUND).
+# Tensors and JSON readers support only 64-bit integers, from -_BOUND to _BOUND - 1.
 _BOUND = 2**63
 
 

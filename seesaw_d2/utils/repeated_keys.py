@@ -31,8 +31,8 @@ def _has_keys(value: Any, number: int) -> bool:
         number -= sum(map(len, objects))
         if number <= 0:
             return number == 0
-        # Lists that start with a number or text are skipped. If a skipped list contains objects, their keys are missing
-        # from the count, and the result of ``may_repeat_keys`` is True.
+        # To save time, skip lists that start with a number or text. If such a list contains objects, their keys are not
+        # counted, and ``may_repeat_keys`` returns True, which is always a safe answer.
         lists = [each for each in values if type(each) is list and each and type(each[0]) in (dict, list)]
         inner = chain(chain.from_iterable(map(dict.values, objects)), chain.from_iterable(lists))
         values = [each for each in inner if type(each) in (dict, list)]

@@ -9,7 +9,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason, shown
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-_LARGEST = 2**53  # all integers up to this number can be represented exactly as floats
+_LARGEST = 2**53  # floats represent all integers up to this number exactly
 
 
 def read_lines(path: str) -> list[str]:

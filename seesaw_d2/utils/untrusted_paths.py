@@ -5,7 +5,7 @@ import os
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import shown
 
-_MAX_BYTES = 200  # maximum length of a path component in bytes, below the 255 bytes that file systems allow
+_MAX_BYTES = 200  # a path component may have at most this number of bytes. File systems allow 255
 
 
 def leads_outside(name: str) -> bool:
@@ -35,5 +35,5 @@ def below(folder: str, name: str, what: str = "name") -> str:
 def _is_part(text: str) -> bool:
     try:
         return text not in ("", ".") and text.isprintable() and len(text.encode()) <= _MAX_BYTES
-    except UnicodeError:  # an unpaired surrogate
+    except UnicodeError:  # an unpaired surrogate has no UTF-8 code
         return False

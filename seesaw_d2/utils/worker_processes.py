@@ -19,7 +19,8 @@ def count_workers(workers: int | None) -> int:
         ConfigError: ``workers`` is neither None nor a positive integer.
     """
     if workers is None:
-        # On Linux, count only the cores that this process may use, for example in a container.
+        # On Linux, count only the cores that this process may use. In a container, they can be fewer than
+        # os.cpu_count().
         affinity = getattr(os, "sched_getaffinity", None)
         return len(affinity(0)) if affinity else os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
@@ -41,14 +42,14 @@ def worker_map(workers: int, *, fork: bool = True):
     if workers == 1:
         yield map
         return
-    # Forked workers start fast. With other start methods, each worker imports this package and PyTorch again.
+    # Fork if possible, because it is fast. Workers that are not forked import this package and PyTorch again.
     method = "fork" if fork and sys.platform == "linux" else None if fork else "spawn"
     context = multiprocessing.get_context(method)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
     try:
         yield pool.map
     except KeyboardInterrupt:
-        for process in multiprocessing.active_children():  # do not wait minutes for their tasks
+        for process in multiprocessing.active_children():  # otherwise, shutdown waits until their tasks end
             process.terminate()
         raise
     finally:
@@ -56,7 +57,7 @@ def worker_map(workers: int, *, fork: bool = True):
 
 
 def _start_worker(parent: int) -> None:
-    # Ctrl-C sends SIGINT to all processes of the terminal. Workers ignore it, and the parent handles it.
+    # Ctrl-C sends SIGINT to all processes of the terminal. Only the parent must handle it, so workers ignore it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()

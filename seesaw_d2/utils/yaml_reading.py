@@ -98,7 +98,7 @@ def yaml_values(
         raise error(f"{path}: not a YAML file of plain values: {reason(found)}") from found
     except RecursionError:
         raise error(f"{path}: values are nested too deeply to be parsed") from None
-    except (ValueError, OverflowError) as found:  # an integer with more digits than Python reads
+    except (ValueError, OverflowError) as found:  # for example, an integer with thousands of digits
         raise error(f"{path}: cannot read a value: {reason(found)}") from None
     except (TypeError, AttributeError, KeyError, IndexError) as found:
         # PyYAML's constructors raise these types for a value that does not match its tag.

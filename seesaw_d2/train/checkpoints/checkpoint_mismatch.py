@@ -98,7 +98,7 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
     """
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
     layers = [name for name in incompatible.missing_keys if name.startswith((f"{prefix}stem.", f"{prefix}res"))]
-    # Ignore the batch counters of batch normalization, which converted files lack.
+    # Ignore the counters num_batches_tracked of BatchNorm layers, which converted files lack.
     lines += [f"{name}: not in the file" for name in layers if not name.endswith("num_batches_tracked")]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
     if lines:

@@ -154,7 +154,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
             )
         state = self.model.state_dict()
         check_types(state, checkpoint["model"], self._path)
-        before = not_finite(state)  # some models have infinite initial values
+        before = not_finite(state)  # some models have infinite values from the start, which are no error
         incompatible = super()._load_model(checkpoint)
         lines = [name for name in not_finite(state) if name not in before]
         if lines:

@@ -53,8 +53,8 @@ class CheckpointHook(HookBase):
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
-        # All processes must stop together. ``signalled`` is equal in all processes, because it is the result of an
-        # all-reduce in each iteration.
+        # All processes must stop after the same iteration. Therefore use ``signalled``, which an all-reduce makes equal
+        # in all processes, and not STOP, which knows only the signals of this process.
         stops = STOP.signum is not None if world_size() == 1 else self.trainer.signalled
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
@@ -65,7 +65,7 @@ class CheckpointHook(HookBase):
         if last:
             self._save("model_final", iteration)
         if stops:
-            # A process that has received no signal uses the signal number of another process for its exit status.
+            # All processes exit with the same status, even if only one of them has received the signal.
             signum = max(each or 0 for each in comm.all_gather(STOP.signum))
             comm.synchronize()  # wait until the main process has written the checkpoint
             raise Stopped(signum, iteration)

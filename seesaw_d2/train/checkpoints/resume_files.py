@@ -30,8 +30,8 @@ class Found:
     problems: tuple[str, ...] = ()
 
 
-# Cache of ``resume_file``, because the search reads whole checkpoints. Maps a folder to a pair: the times and sizes of
-# its files, which show whether the cached result is still valid, and the result.
+# Cache of ``resume_file``, because each search reads whole checkpoints. Maps a folder to a pair: the times and sizes of
+# its files, and the checkpoint that was found. If a time or a size has changed, ``resume_file`` searches again.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
@@ -114,7 +114,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
         iteration = read_checkpoint(path, inspect=True).get("iteration")
     except WeightsError:
         raise
-    except Exception as error:  # damaged files cause many types of errors
+    except Exception as error:  # reading a damaged file can raise errors of many types
         found = shortened(f"{type(error).__name__}: {error}")
         raise WeightsError(
             f"{path}: cannot read this checkpoint, because the file is damaged or has another format ({found})"

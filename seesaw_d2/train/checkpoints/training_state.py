@@ -20,9 +20,9 @@ from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_STEP = 3  # part of the seed of each step, so that steps and samplers draw different random numbers from one SEED
-# Required keys of a state in a checkpoint, and the allowed types of their values. _KINDS is for the whole state, and
-# _PLACE for the position of a data loader in this state.
+_STEP = 3  # mixed into the seed of each step, so that a step draws other random numbers than the samplers
+# _KINDS maps the required keys of the training state in a checkpoint to the allowed types of their values. _PLACE does
+# the same for the position of a data loader, which the training state contains.
 _PLACE = {"seed": (int,), "images": (int,)}
 _KINDS = {
     "seed": (int,),
@@ -33,14 +33,14 @@ _KINDS = {
     "metrics_size": (int, type(None)),
     "versions": (dict,),
 }
-# Keys of YAML configs and LazyConfigs whose values have no effect on a resumed training.
+# If a resumed run changes the values of these keys, it logs no warning, because they have no effect on the training.
 _WITHOUT_EFFECT = (
     *("VERSION", "OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "DATALOADER.NUM_WORKERS"),
     *("train.output_dir", "train.init_checkpoint", "dataloader.evaluator.output_dir"),
     *("dataloader.train.num_workers", "dataloader.test.num_workers"),
 )
-# Hooks that run after the checkpoint hook in each iteration. A resumed run first runs them for the iteration of the
-# checkpoint, because the checkpoint was saved before they ran.
+# In each iteration, these hooks run after the checkpoint was saved. Therefore a resumed run first runs them once, for
+# the last iteration of the checkpoint.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
 
 
@@ -85,7 +85,7 @@ class TrainingState(HookBase):
             self._seed = seed if seed >= 0 else comm.shared_random_seed()
 
     def state_dict(self) -> dict[str, Any]:
-        storage = getattr(self.trainer, "storage", None)  # missing before the training starts
+        storage = getattr(self.trainer, "storage", None)  # the trainer has no storage before the training starts
         return {
             "seed": self._seed,
             "loader": self._loader.state_dict() if self._loader else None,

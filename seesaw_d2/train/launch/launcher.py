@@ -27,7 +27,7 @@ from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
 
-_STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still runs
+_STARTER_INTERVAL = 1.0  # a process checks at this interval in seconds whether torchrun still runs
 
 
 class Elsewhere(SystemExit):
@@ -149,7 +149,7 @@ def _stop_with_starter(starter: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@record  # lets torchrun print the first failed process and its error
+@record  # tells torchrun the error, so that it prints the first failed process
 def _started_by_others(function, world: ProcessLayout, group: Group, args) -> None:
     with STOP.installed():
         if world.starter == "torchrun":
@@ -177,7 +177,7 @@ def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
         try:
             agree(store, part_of(world), group.given, group.timeout, said=world.local_rank == 0)
         except SeesawError as error:
-            if world.local_rank:  # the first process of the machine prints the error
+            if world.local_rank:  # only the first process of each machine prints the error
                 raise Elsewhere from error
             raise
     timeout = datetime.timedelta(minutes=group.timeout)
@@ -189,9 +189,9 @@ def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
 
 
 def _nccl(world: ProcessLayout, group: Group) -> str:
-    # With srun --gpus-per-task, each process sees only its own GPU, as number 0.
+    # With srun --gpus-per-task, each process sees a single GPU, number 0. The remainder is then 0 for every rank.
     torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
-    # After a timeout, let each process write its last collectives to a file, and name the last one in its message.
+    # After a timeout, each process writes its last collectives to a file, and its error message names the last one.
     for name, value in (
         ("TORCH_FR_BUFFER_SIZE", "2000"),
         ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # former name of TORCH_FR_BUFFER_SIZE, before PyTorch 2.7

@@ -12,10 +12,10 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# Times in seconds. If options or config keys differ, machine 0 (or process 0) waits at most _READ until the others have
-# read the error. It then waits _END before it exits and closes the store.
+# If options or config keys differ, machine 0 (or process 0) must not exit at once, because its exit closes the store.
+# It waits at most _READ seconds until the others have read the error, and then another _END seconds.
 _READ, _END = 10.0, 2.0
-_DIFFERENCES = 3
+_DIFFERENCES = 3  # an error message lists at most this number of differing keys
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
     if part.number == 0:
         _decide(store, part, given, timeout)
         return
-    # Wait _READ seconds longer than machine (or process) 0, which may have started to wait later.
+    # Machine (or process) 0 may have started later. Wait _READ seconds longer than it does, to receive its decision.
     deadline = Deadline(timeout, f"{part.name} 0 or another {part.name}", said=said, grace=_READ)
     try:
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
@@ -90,8 +90,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
             f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
             f"({first_line(error)}). See the output of {part.name} 0."
         ) from error
-    # Compare here, too. If machine (or process) 0 was started with a smaller number of machines (or processes), it does
-    # not compare its values with those of this one.
+    # Compare here, too. If machine 0 was started with a smaller --num-machines, it does not know this machine, and has
+    # not compared its values. The same holds for process 0.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:
@@ -118,7 +118,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
     store.set("decision", found)
     if not found:
         return
-    end = time.monotonic() + _READ  # the store closes when this process exits
+    end = time.monotonic() + _READ  # do not exit yet, because the exit closes the store
     while not all(store.check([f"read by {each}"]) for each in come) and time.monotonic() < end:
         time.sleep(INTERVAL)
     time.sleep(_END if come else 0)

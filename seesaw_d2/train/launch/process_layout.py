@@ -11,8 +11,8 @@ from seesaw_d2.errors import ConfigError
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _TORCHRUN = (*_NUMBERS, "MASTER_ADDR", "MASTER_PORT")
 _SLURM = ("SLURM_PROCID", "SLURM_LOCALID")
-# Environment variables in which mpirun stores the number of processes: Open MPI, MPICH and Intel MPI, MVAPICH2. They
-# show that mpirun has started the job, which is not supported.
+# If one of these variables is set, mpirun has started the job, which is not supported. Open MPI sets the first
+# variable, MPICH and Intel MPI set the second, and MVAPICH2 sets the third.
 _MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -220,7 +220,7 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
         environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST") or "127.0.0.1"
     )
     number = _number(environ, "SLURM_JOB_ID", 0, default=0) * 31 + _number(environ, "SLURM_STEP_ID", 0, default=0)
-    # The default port is below the range from which Linux assigns ports to client sockets.
+    # The default port, 20000 to 31999, is probably free. Linux gives client sockets only ports from 32768 on.
     port = _number(environ, "MASTER_PORT", 1, 2**16, default=20000 + number % 12000)
     return ProcessLayout(
         size=size,

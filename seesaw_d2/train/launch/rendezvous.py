@@ -14,8 +14,9 @@ from torch.distributed import rendezvous as torch_rendezvous
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Times in seconds: _PATIENCE until a waiting process prints a message, INTERVAL between two checks whether the other
-# processes have connected, and _ANSWER until a program at the address of machine 0 is rejected, if it does not answer.
+# After _PATIENCE seconds, a waiting process prints for whom it waits. Every INTERVAL seconds, it checks whether the
+# other processes have connected. If machine 0 accepts a connection, but does not answer within _ANSWER seconds, another
+# program uses its port.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
@@ -47,7 +48,7 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
             raise ConfigError(
                 f"--dist-url: expected tcp://HOST:PORT, found {world.address}. PyTorch reports: {first_line(error)}"
             ) from error
-    # Use a new prefix, because after a restart, torchrun's store (PyTorch 2.14) still has the old processes' addresses.
+    # After a restart, torchrun's store (PyTorch 2.14) still has the old processes' addresses. A new prefix hides them.
     store, _, _ = next(torch_rendezvous(world.address, timeout=limit))
     return dist.PrefixStore(f"restart {world.restarts}, {world.size} processes", store)
 
@@ -57,7 +58,7 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
     key = "environment variable MASTER_PORT" if world.starter == "srun" else "--dist-url"
     if world.rank == 0:
         try:
-            # The server listens on all addresses of this machine. The address 127.0.0.1 needs no name lookup.
+            # The server listens on all addresses of this machine. Use 127.0.0.1 here, because it needs no name lookup.
             return dist.TCPStore("127.0.0.1", port, world.size, is_master=True, timeout=limit, wait_for_workers=False)
         except dist.DistNetworkError as error:
             raise ConfigError(
@@ -72,7 +73,7 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
         try:
             made = dist.TCPStore(host, port, world.size, is_master=False, timeout=limit, wait_for_workers=False)
             found.append(made)
-        except Exception as error:  # another program answered
+        except Exception as error:  # a program answered that is not a store of PyTorch
             found.append(error)
 
     # Connect in a thread, because PyTorch waits forever if another program accepts the connection without answering.

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Number of seconds after the first signal in which a second signal is ignored. Launchers forward a signal to processes
-# that have already received the same signal from the terminal or the cluster.
+# A second signal in this number of seconds after the first is ignored. It is often the same signal: the terminal or the
+# cluster sends it to all processes, and a launcher such as torchrun forwards it to the processes again.
 _SAME = 1.0
 
 
@@ -96,7 +96,7 @@ class StopSignals:
             self.deferred = deferred
 
     def _handle(self, signum: int, frame) -> None:
-        if os.getpid() != self._pid:  # this process is a forked worker of a data loader
+        if os.getpid() != self._pid:  # a forked data loader worker has inherited this handler
             os._exit(128 + signum)
         now = time.monotonic()
         if self.signum is None:
@@ -121,7 +121,7 @@ def signals_blocked() -> Iterator[None]:
     When this process exits, it kills the remaining workers. Otherwise PyTorch and multiprocessing would send SIGTERM to
     the workers, which block this signal, and wait for the workers forever.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if not hasattr(signal, "pthread_sigmask"):  # Windows cannot block signals
         yield
         return
     others = set(multiprocessing.active_children())
@@ -132,8 +132,8 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         started = [weakref.ref(child) for child in multiprocessing.active_children() if child not in others]
         if started:
-            # atexit calls functions in reverse order. Thus ``_end`` runs before PyTorch's function, which waits for
-            # each worker.
+            # atexit calls the last registered function first. Thus ``_end`` runs before PyTorch's exit function, which
+            # would wait for each worker.
             atexit.register(_end, os.getpid(), started)
 
 
@@ -145,7 +145,7 @@ def _end(parent: int, children: list[weakref.ref]) -> None:
     left = [reference() for reference in children] if os.getpid() == parent else []
     left = [child for child in left if child is not None and child.is_alive()]
     if left and threading.current_thread() is threading.main_thread():
-        # PyTorch's handler would raise an error for each killed worker, and Python would print it.
+        # PyTorch's handler of SIGCHLD would raise an error for each killed worker, and Python would print the error.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in left:
         child.kill()

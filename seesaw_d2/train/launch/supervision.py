@@ -18,8 +18,8 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Times in seconds. After the first reported failure, wait _SETTLE, because another process may have failed before.
-# After each request to print a stack, wait _STACKS, so that the stacks of two processes do not mix.
+# After the first reported failure, wait _SETTLE seconds for reports of processes that failed earlier. After each
+# request to print a stack, wait _STACKS seconds, so that the stacks of two processes do not mix.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
@@ -111,7 +111,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
                 process.start()
                 theirs.close()
                 ranks.append(_Rank(first_rank + number, process, reports))
-                if received:  # the signal may have come before the process was in ``ranks``
+                if received:  # the handler does not forward signals to processes outside ``ranks``
                     raise Stopped(received[0])
             outcome = _first_outcome(ranks)
         finally:
@@ -119,7 +119,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     if isinstance(outcome, Stopped):
         raise outcome
     if outcome is not None and received:
-        raise Stopped(received[0])  # processes failed because of a signal that they did not handle
+        raise Stopped(received[0])  # the processes failed because they received this signal
     if outcome is not None and outcome.mistake:
         raise SeesawError(outcome.text)
     if outcome is not None:
@@ -130,11 +130,11 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
     """Wait until a process fails or all processes exit. Return its Failure or Stopped, or None after success."""
     while True:
         _wait(ranks, None)
-        running = any(rank.alive for rank in ranks)  # check first, because a process may exit before the next line
+        running = any(rank.alive for rank in ranks)  # check this first, because a process may exit in the next lines
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
-        # If the processes have saved a checkpoint, all of them stop after the same iteration. Wait for all of them.
+        # With a saved checkpoint, all processes stop after the same iteration. Wait until all of them have exited.
         if any(stop.iteration is None for stop in stopped) or not running:
             return stopped[0] if stopped else None
 

@@ -158,7 +158,7 @@ def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | Non
         return None
     folder = _results_folder(cfg)
     with STOP.at_once(), recorded_settings([folder] if comm.is_main_process() else [], settings):
-        broadcast_buffers(model)  # evaluate with the buffers of the main process, which checkpoints also contain
+        broadcast_buffers(model)  # every process evaluates with the buffers of rank 0, as in checkpoints
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
         if comm.is_main_process():
             print_csv_format(results)

@@ -23,8 +23,8 @@ _TRAIN += ("log_period", "device")
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# The checks of YAML configs also check LazyConfigs, but their error messages contain YAML keys. This dict maps each
-# YAML key or phrase in the messages to the corresponding text for LazyConfigs.
+# LazyConfigs pass through the checks of YAML configs, whose error messages contain YAML keys. This dict maps each YAML
+# key or phrase in the messages to the words for LazyConfigs, such as MODEL.DEVICE cpu to train.device=cpu.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "MODEL.WEIGHTS path": "train.init_checkpoint=path",

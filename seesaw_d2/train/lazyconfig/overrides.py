@@ -41,7 +41,7 @@ def apply_overrides(
         return LazyConfig.apply_overrides(cfg, list(overrides))
     except ConfigError:
         raise
-    except Exception as error:  # raised by Hydra's parser
+    except Exception as error:  # Hydra's parser has rejected the overrides
         raise ConfigError(
             f"overrides: expected KEY=VALUE in Hydra's grammar, found {' '.join(overrides)}. Hydra reports: {error}"
         ) from error
@@ -69,7 +69,7 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
                 hint = did_you_mean([yaml_names[key]])
             raise ConfigError(f"overrides: unknown config key {key}{hint or '.'} To add a new key, use +{key}=VALUE")
         else:
-            return  # node is a value without keys, for which LazyConfig.apply_overrides raises an error
+            return  # a number or text has no keys, so LazyConfig.apply_overrides will raise an error
         path += f"{part}."
 
 
@@ -80,7 +80,7 @@ def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
     """
     known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
     kind = type(known)
-    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # a key for floats may have an int as default
+    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # a float key may have the default 1, an int
     if kind not in taken or value is None or type(value) in taken[kind]:
         return
     raise ConfigError(

@@ -55,7 +55,7 @@ class LazyPreflight(Preflight):
         return [self._check_order, self._build_model]
 
     def _model_is_final(self) -> bool:
-        return True  # the job moves the model to the device
+        return True  # even on a GPU, because the job moves the model to the device
 
     def job(self) -> Job:
         self.run()
@@ -126,7 +126,7 @@ def lazy_categories(cfg: Any, part: str) -> Categories | None:
         part: "train" or "test".
     """
     for name in _dataset_names(cfg, part):
-        with contextlib.suppress(SeesawError):  # a loader that needs the annotation file raises this error later
+        with contextlib.suppress(SeesawError):  # if the loader needs the annotation file, it raises this error later
             if (found := categories_of(name, f"dataloader.{part}")) is not None:
                 return found
     return None

@@ -21,8 +21,8 @@ from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
 _KEY = "MODEL.META_ARCHITECTURE"
-# Pair (config key, value) with which Detectron2 loads proposals from files. The check of registered names must allow
-# this value, because it is not in Detectron2's registry.
+# With this value of this config key, Detectron2 loads proposals from files. The check of the key must allow the value,
+# although it is not in Detectron2's registry of proposal generators.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
@@ -64,7 +64,7 @@ def check_architecture(cfg: CfgNode) -> None:
             f"MODEL.ROI_HEADS.NAME: expected heads for axis-aligned boxes, found {heads!r}. For rotated boxes, use "
             "SeesawPredictors in Detectron2's own programs (docs/downstream.md)."
         )
-    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # which build no ROI heads
+    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # these two have no ROI heads
         with own_program():
             check_heads_config(cfg)
     elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):

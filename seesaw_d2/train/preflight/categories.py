@@ -67,7 +67,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
         for name in cfg.DATASETS[key]:
             try:
                 each = categories_of(name, f"DATASETS.{key}")
-            except SeesawError as error:  # the annotation file is not on this machine
+            except SeesawError as error:  # for example, the annotation file is not on this machine
                 reason = str(error)
                 continue
             if each is not None and len(each.names) == count:

@@ -30,7 +30,7 @@ from seesaw_d2.train.tasks.base import task_name
 # Allowed values of SOLVER.LR_SCHEDULER_NAME. WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
 SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")
 
-# Maps each task to a dict from config key to registry. The value of the key must be a name in the registry.
+# For each task, maps config keys to registries. The value of a key must be a name in the registry of the key.
 REGISTRIES = {
     "detection": {
         "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
@@ -52,7 +52,8 @@ REGISTRIES = {
 }
 
 _BOX_LOSSES = ("smooth_l1", "giou", "diou", "ciou")
-# Allowed values of keys that Detectron2 checks only when it builds the model or in the first training step.
+# Maps config keys to their allowed values. Detectron2 would find a wrong value only later, when it builds the model or
+# in the first training step.
 _CHOICES = {
     "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
     "MODEL.RPN.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
@@ -107,7 +108,7 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
             "its own GPU."
         )
     gpus = torch.cuda.device_count()
-    # With srun --gpus-per-task, each process sees only its own GPU.
+    # With srun --gpus-per-task, each process sees only its own GPU, so that a single visible GPU is enough.
     if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
         raise ConfigError(
             f"{world.starter}: expected at most {gpus} processes on this machine, found {world.local_size} processes. "

@@ -16,8 +16,8 @@ from seesaw_d2.frequency_groups import SHOT_NAMES
 from seesaw_d2.suggestions import did_you_mean, near_names
 
 _KEY = "TEST.EXPECTED_RESULTS"
-# Maps each task to a pair: the names in METRIC_REGISTRY of the functions that evaluations call by default, and the
-# names of the metrics that these functions return. A function that a user has registered may return other metrics.
+# Maps each task to a pair: the names of this project's metric functions in METRIC_REGISTRY, and the names of the
+# metrics that these functions return. A function that a user has registered may return metrics with other names.
 _REGISTERED = {
     "detection": ({"lvis"}, METRICS),
     "classification": ({"shots", "calibration"}, ("overall", *SHOT_NAMES, "ECE")),
@@ -92,7 +92,7 @@ def known_metrics(cfg: CfgNode, name: str) -> dict[str, tuple[str, ...]] | None:
         return semantic
     if kind == "classification":
         return {"classification": _metrics("classification")}
-    if kind != "lvis":  # Detectron2's own evaluators, whose metrics are unknown
+    if kind != "lvis":  # Detectron2's evaluators return metrics that are unknown here
         return None
     if any(issubclass(each, ProposalNetwork) for each in types):
         return {"box_proposals": ()}

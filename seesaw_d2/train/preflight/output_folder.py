@@ -10,7 +10,7 @@ from seesaw_d2.train.preflight.run_lock import NAME, RunLock, begun_by_a_run
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
 from seesaw_d2.utils.own_files import check_no_link, is_plain_file
 
-# Names and patterns of files and folders that show that OUTPUT_DIR contains a run.
+# If OUTPUT_DIR contains a file or folder with one of these names, it contains a run.
 RESULTS = (
     "last_checkpoint",
     "model_final.pth",
@@ -20,14 +20,16 @@ RESULTS = (
     "inference",
     "inference_TTA",
 )
-# Files that a run replaces atomically. They may be links, and ``--overwrite`` removes them.
+# A run never writes into these files, but replaces them by renaming a temporary file. Therefore they may be links. The
+# option ``--overwrite`` removes them.
 _REPLACED = re.compile(r"last_checkpoint|model_(\d{7,}|final|best)\.pth|nonfinite_iter\d+(_rank\d+)?\.pth")
-# Files that a run opens and extends or overwrites, instead of replacing them. They must not be links, because writing
-# would change the target of the link.
+# A run writes directly into these files. They must not be links, because writing would change the target of the link.
+# The option ``--overwrite`` removes them, except run.lock.
 _IN_PLACE = re.compile(
     r"run\.lock|metrics\.json|log\.txt(\.rank\d+)?|config\.yaml|events\.out\.tfevents\..*|nccl_trace_rank_\d+"
 )
-# Folders of evaluation results, and patterns of the files in these folders. ``--overwrite`` removes only these files.
+# Folders of evaluation results, and the names of the result files in them. The option ``--overwrite`` removes only
+# files with these names from the folders.
 _FOLDERS = ("inference", "inference_TTA")
 _RESULT_FILES = re.compile(
     r"(results|evaluation(_settings)?|categories|classification|(lvis|coco)_instances_results|lvis_submission"
@@ -165,7 +167,7 @@ def _remove_results(folder: str) -> None:
     for root, _, files in os.walk(folder, topdown=False):
         for name in filter(_RESULT_FILES.fullmatch, files):
             os.remove(os.path.join(root, name))
-        with contextlib.suppress(OSError):  # the folder is not empty
+        with contextlib.suppress(OSError):  # rmdir fails if the folder still contains other files
             os.rmdir(root)
 
 

@@ -101,7 +101,7 @@ def begun_by_this_job(folder: str) -> bool:
 def _job(environ: Mapping[str, str]) -> str:
     """Return an identifier that a job keeps when torchrun or Slurm restarts it, or "" for other jobs."""
     if "TORCHELASTIC_ERROR_FILE" in environ:
-        # The path is attempt_<restarts>/<rank>/error.json below a folder that is unique to each torchrun.
+        # Remove the end attempt_<restarts>/<rank>/error.json. The rest of the path is unique to each torchrun job.
         folder = environ["TORCHELASTIC_ERROR_FILE"]
         for _ in range(3):
             folder = os.path.dirname(folder)

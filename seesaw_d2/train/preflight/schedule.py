@@ -14,7 +14,7 @@ from seesaw_d2.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# Losses with the keys START_ITER and START_EPOCH, which belong to the schedule and are converted with it.
+# These losses start at START_ITER or START_EPOCH. Both keys are converted together with the rest of the schedule.
 WITH_START = ("PCB", "LDAM")
 
 

@@ -76,7 +76,7 @@ def _source(name: str) -> Any:
     entry = metadata.get("entry")
     if isinstance(entry, LabelledImages):
         if entry.source == "NPZ":
-            with open_regular(entry.path, "rb") as file:  # also recognize a copy of the archive
+            with open_regular(entry.path, "rb") as file:  # the content also identifies copies of the file
                 return hashlib.blake2b(file.read()).digest()
         return entry.source, os.path.realpath(entry.path), entry.split, os.path.realpath(entry.images)
     file = metadata.get("json_file")

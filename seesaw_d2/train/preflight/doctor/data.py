@@ -34,7 +34,7 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
         with findings.attempt():
             _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
-    if len(findings.to_fix) == before:  # otherwise, the checks would report the problem again
+    if len(findings.to_fix) == before:  # after a problem, these checks would only report it again
         for check in checks:
             check()
         findings.ok("data sets, categories and config are consistent")
@@ -60,7 +60,7 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
             f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN. Metrics on "
             f"these images say nothing about new images: {named}"
         )
-    # ``trained_and_tested`` also finds what ``shared_files`` misses: images in NumPy files, and versions of one photo.
+    # ``trained_and_tested`` also finds images in NumPy files and versions of the same photo, unlike ``shared_files``.
     for warning in (*trained_twice(cfg), *(() if shared else trained_and_tested(cfg))):
         findings.note(warning)
 

@@ -57,7 +57,7 @@ def _examine_gpus(findings: Findings, num_processes: int) -> None:
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         findings.ok(f"GPU {index}: {device.name}, {device.total_memory / GIB:.0f} GiB, CUDA {torch.version.cuda}")
-        with findings.attempt():  # fails if PyTorch was not compiled for this GPU
+        with findings.attempt():  # the product fails if PyTorch was not compiled for this GPU
             (torch.ones(8, 8, device=f"cuda:{index}") @ torch.ones(8, 8, device=f"cuda:{index}")).sum().item()
     if torch.distributed.is_nccl_available():
         findings.ok(f"NCCL {'.'.join(map(str, torch.cuda.nccl.version()))}")

@@ -49,7 +49,7 @@ class Findings:
             yield
         except SeesawError as error:
             self.fix(str(error))
-        except Exception as error:  # raised by a library: report it, and continue with the other checks
+        except Exception as error:  # after an error in a library, the other checks still run
             self.fix(f"{type(error).__name__}: {error}")
 
     def run(self, checks: Iterable[Callable[[], object]]) -> None:

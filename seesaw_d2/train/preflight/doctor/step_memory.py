@@ -12,7 +12,7 @@ from seesaw_d2.train.preflight.doctor.environment import GIB
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.utils.memory import available_memory, peak_memory, reset_peak_memory
 
-# Fraction of the available memory that the examined step may use, because later batches may need more memory.
+# The examined step may use at most this fraction of the available memory, because later steps may need more.
 _USABLE = 0.8
 
 
@@ -47,7 +47,7 @@ def step_fits(
         for count in (1, 2):
             run(images[:count])
             peaks.append(peak_memory())
-    except Exception:  # the step on the whole batch raises this error again, unless the small batch is the cause
+    except Exception:  # if the step on the whole batch fails, too, the caller reports the error
         return True
     if before is None:  # Windows does not report the peak memory
         return True
@@ -73,7 +73,7 @@ def _remedy(solver: CfgNode, share: float) -> str:
     """
     if not share:
         return "Lower INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN"
-    if solver.REFERENCE_WORLD_SIZE:  # the values in solver are scaled, and differ from those in the user's config
+    if solver.REFERENCE_WORLD_SIZE:  # the user's config has other numbers than ``solver``, which is scaled
         return f"Multiply SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR by {share:g}, or lower INPUT.MIN_SIZE_TRAIN"
     words = f"SOLVER.IMS_PER_BATCH {round(solver.IMS_PER_BATCH * share)}"
     if not solver.REFERENCE_BATCH_SIZE:  # with this key, the learning rate already follows the batch size

@@ -80,7 +80,7 @@ def _real_step(preflight: Preflight, model: nn.Module, findings: Findings, optim
         losses = losses_of(batch)
         total = sum(losses.values())
         optimizer.step()
-        finite = bool(torch.isfinite(total))  # this synchronizes with the GPU, before the time is measured
+        finite = bool(torch.isfinite(total))  # bool() waits for the GPU, so that the measured time is right
     except torch.OutOfMemoryError as error:
         reason = str(error).splitlines()[0]
         findings.fix(

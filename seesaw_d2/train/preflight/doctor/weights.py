@@ -21,7 +21,7 @@ def report_weights(preflight: Preflight, findings: Findings) -> None:
         findings.note(f"MODEL.WEIGHTS: {warning}")
     found = checkpointer.incompatible
     shapes = [name for name, *_ in found.incorrect_shapes]
-    missing = [name for name in found.missing_keys if name not in shapes]  # wrong shapes are in both lists
+    missing = [name for name in found.missing_keys if name not in shapes]  # missing_keys contains the wrong shapes, too
     left_out = sorted(checkpointer.left_out)
     total = len(checkpointer.model.state_dict())
     fitting = total - len({*missing, *shapes, *left_out})

@@ -28,8 +28,8 @@ _OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors, and
 _DETECTORS = (*_BOXES, SemanticSegmentor)
 # Keys that enable an option. With the value False or 0, these keys are allowed with all meta-architectures.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
-# Pairs (patterns of config keys, meta-architectures that read these keys). For a key that matches several patterns, the
-# first pair applies.
+# Each pair contains patterns of config keys, and the only meta-architectures that read these keys. If a key matches
+# several patterns, the first pair applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*",), (*_CLASSIFIERS, SigmoidDetector)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.*",), _CLASSIFIERS),
@@ -68,7 +68,7 @@ def _is_one_of(classes: tuple[type, ...]) -> Callable[[CfgNode], bool]:
     def met(cfg: CfgNode) -> bool:
         name = cfg.MODEL.META_ARCHITECTURE
         if name not in META_ARCH_REGISTRY:
-            return True  # another check rejects unknown names
+            return True  # another check rejects unknown meta-architectures
         architecture = META_ARCH_REGISTRY.get(name)
         return foreign(architecture) or issubclass(architecture, classes)
 

@@ -16,7 +16,7 @@ from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.utils.messages import first_few
 
-EMPTY: tuple = ("", [], (), None)  # keys with these values are never reported, even if they have no effect
+EMPTY: tuple = ("", [], (), None)  # a key with one of these values is accepted, even if it has no effect
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,11 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
     """
     layer = layers[index]
     if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
-        return None  # the program reads these keys to download a _BASE_
+        return None  # these keys were used to download a _BASE_ file from a URL
     unmet = unmet_needs(cfg, key)
     if not unmet or layer.values[key] in EMPTY:
         return None
-    if layer.merged is None:  # the command line
+    if layer.merged is None:  # the command line, whose keys must always have an effect
         return unmet[0]
     unmet = [need for need in unmet if not (need.beside and need.key in layer.values)]
     strict = [need for need in unmet if need.strict]

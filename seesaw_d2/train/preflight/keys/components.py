@@ -28,8 +28,8 @@ from seesaw_d2.utils.declared_keys import covered, declared
 
 HEADS = "MODEL.ROI_HEADS.NAME"
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-# Maps names of Detectron2's components to the keys that they read. Keys that all ROI heads, all backbones or all mask
-# heads read are omitted.
+# Maps Detectron2's components, such as ROI heads and backbones, to the config keys that they read. Keys that all
+# components of the same type read, such as all ROI heads, are omitted.
 _DETECTRON2: dict[str, tuple[str, ...]] = {
     "StandardROIHeads": (),
     "Res5ROIHeads": (),
@@ -39,8 +39,8 @@ _DETECTRON2: dict[str, tuple[str, ...]] = {
     "build_retinanet_resnet_fpn_backbone": ("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT"),
     "MaskRCNNConvUpsampleHead": (),
 }
-# Maps each key that selects a component to a pair: the registry of its values, and whether even keys in a ``_BASE_``
-# must have an effect with the selected component (``Need.strict``).
+# Maps each config key that selects a component to a pair: the registry of its values, and a bool. If True, even a key
+# that a ``_BASE_`` file sets must have an effect with the selected component (``Need.strict``).
 _REGISTRIES: dict[str, tuple[Registry, bool]] = {
     HEADS: (ROI_HEADS_REGISTRY, True),
     "MODEL.ROI_MASK_HEAD.NAME": (ROI_MASK_HEAD_REGISTRY, False),
@@ -103,7 +103,7 @@ def _reads(registry: Registry, choice: str, key: str):
     def met(cfg: CfgNode) -> bool:
         name = read_value(cfg, choice)
         if name not in registry or (choice == HEADS and not has_heads(cfg)):
-            return True  # another check rejects the name, or another condition covers models without heads
+            return True  # other checks reject unknown names and keys of ROI heads in models without heads
         if choice == HEADS and has_semantic_head(cfg) and covered(_semantic_keys(cfg), key):
             return True  # PanopticFPN's semantic segmentation head reads the key
         component = registry.get(name)
@@ -149,4 +149,4 @@ def _loss_reads(cfg: CfgNode, key: str) -> bool:
         if inner is None or choice == f"{_NODE}.{inner}":
             return False
         choice = f"{_NODE}.{inner}"
-    return True  # another check rejects the unknown name
+    return True  # another check rejects the unknown name of the loss

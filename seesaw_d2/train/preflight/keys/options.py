@@ -34,7 +34,7 @@ _COUNTS_TABLE = Need(
 _HAS_LINK = Need(
     f"{_FRACAL}.LINK", "other than none", lambda cfg: cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.LINK != "none"
 )
-# C4 heads do not read these keys, because they use res5 of the backbone for boxes and masks.
+# C4 heads do not read these keys. They compute boxes and masks from res5, the last stage of the ResNet.
 _OF_BOX_HEADS = (
     *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
     *(f"MODEL.ROI_MASK_HEAD.POOLER_{name}" for name in ("RESOLUTION", "SAMPLING_RATIO")),
@@ -66,7 +66,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.RPN.*", "MODEL.ANCHOR_GENERATOR.*", "MODEL.PROPOSAL_GENERATOR.MIN_SIZE"), (_PROPOSES,)),
     (("MODEL.ANCHOR_GENERATOR.ANGLES",), (_is("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),)),
     (_OF_BOX_HEADS, (Need(f"{_BOX_HEAD}.NAME", "a box head", lambda cfg: bool(cfg.MODEL.ROI_BOX_HEAD.NAME)),)),
-    ((f"{_BOX_HEAD}.FED_LOSS_*",), (_is(f"{_BOX_HEAD}.USE_FED_LOSS", True),)),  # only in Detectron2's main branch
+    ((f"{_BOX_HEAD}.FED_LOSS_*",), (_is(f"{_BOX_HEAD}.USE_FED_LOSS", True),)),  # keys of Detectron2's main branch
     ((f"{_BOX_HEAD}.SMOOTH_L1_BETA",), (_is(f"{_BOX_HEAD}.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
     (("MODEL.RPN.SMOOTH_L1_BETA",), (_is("MODEL.RPN.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
     (("MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",), (_is("MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
