@@ -116,7 +116,7 @@ def _examine(task: _Task) -> Examined:
             image.verify()  # checks the checksums in formats such as PNG
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.load()
-    except Exception as error:  # Pillow raises errors of many types
+    except Exception as error:  # Pillow raises errors of many types for damaged images
         return Examined(path, "unreadable", f"{type(error).__name__}: {reason(error)}")
     if mode.startswith(DEEP_MODES):
         return Examined(path, "deep", f"Pillow's mode {mode}")

@@ -153,7 +153,7 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             turned = (quick or image.size != expected) and _is_turned(image)
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
             return Header((height, width) if turned else (width, height), image.mode, several)
-    except Exception as error:  # Pillow raises errors of many types
+    except Exception as error:  # Pillow raises errors of many types for damaged images
         return Header(error)
 
 

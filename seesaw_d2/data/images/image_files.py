@@ -201,5 +201,5 @@ def _listing(folder: str) -> set[str]:
 def _is_file(item: os.DirEntry) -> bool:
     try:
         return item.is_file()
-    except OSError:  # such as the error for a link to itself
+    except OSError:  # for example, a link to itself causes this error
         return False

@@ -219,5 +219,5 @@ def _is(test) -> bool:
     """Call ``test``, such as the method ``is_file`` of an ``os.DirEntry``. Return False if it raises OSError."""
     try:
         return test()
-    except OSError:  # such as the error for a link to itself
+    except OSError:  # for example, a link to itself causes this error
         return False

@@ -18,7 +18,9 @@ MAX_CLUTTER_LINES = 6
 # The brightness (mean over the channels, 0 to 255) of a glyph and its border differs at least by this number, so that
 # glyphs are legible on every background.
 MIN_CONTRAST = 60.0
-MAX_BLUR = 0.8  # maximum standard deviation of the Gaussian blur in pixels, for images of 128 x 128 pixels
+# Maximum standard deviation of the Gaussian blur in pixels, for images of 128 x 128 pixels. The blur of larger images
+# is proportionally larger.
+MAX_BLUR = 0.8
 MAX_NOISE = 10.0  # maximum standard deviation of the pixel noise, for pixel values from 0 to 255
 
 

@@ -66,7 +66,8 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         if may_repeat_keys(frame, orjson.loads(frame)) or any(may_repeat_keys(lists[key], data[key]) for key in lists):
             raise UnusualFileError
         return data, None if texts.annotations is UNSET else texts.annotations
-    except (OSError, ValueError, RecursionError) as error:  # msgspec and orjson raise subclasses of ValueError
+    except (OSError, ValueError, RecursionError) as error:
+        # For invalid JSON, msgspec and orjson raise subclasses of ValueError.
         raise UnusualFileError from error
 
 
