@@ -78,7 +78,8 @@ def draw_answers(sections: Mapping[str, Sequence[AnsweredImage]], runs: Sequence
         runs: names of the runs, in the order of ``AnsweredImage.answers``.
         path: path of the figure. The extension selects the file format.
     """
-    lines = []  # lines of the figure from top to bottom: a title, or up to _PER_ROW images
+    # Each line of the figure, from top to bottom, is a title or a list of up to _PER_ROW images.
+    lines = []
     for title, images in sections.items():
         lines += [title, *(images[i : i + _PER_ROW] for i in range(0, len(images), _PER_ROW))]
     heights = [0.16 if isinstance(line, str) else 1.0 for line in lines]

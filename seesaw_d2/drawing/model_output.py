@@ -8,12 +8,12 @@ from detectron2.utils.visualizer import VisImage, Visualizer
 
 from seesaw_d2.drawing.plain_text import plain_text
 
-# Colours of detections of rare, common and frequent categories, and of categories whose frequency group is unknown.
+# The colour of a detection shows whether its category is rare, common, frequent, or of an unknown frequency group.
 COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
-# Text after the names of rare, common and frequent categories, so that readers need not distinguish the colours.
+# Symbols after the names of rare, common and frequent categories, so that the groups are visible without colours.
 MARKS = (" ●R", " ○C", "")
 # Smaller images are enlarged until their longer side has this number of pixels, so that there is space for labels. If
-# you change it, also change the help text of demo.py in arguments.py.
+# you change this number, also change the help text of demo.py in arguments.py.
 READABLE_SIZE = 512
 
 
@@ -93,7 +93,7 @@ def _keep_labels_inside(output: VisImage) -> None:
     """Move the text labels of a drawing that are partly outside of the image into the image."""
     renderer, pad = output.canvas.get_renderer(), 2
     for text in output.ax.texts:
-        (x, y), box = text.get_position(), text.get_window_extent(renderer)  # y of the box grows upwards
+        (x, y), box = text.get_position(), text.get_window_extent(renderer)  # in this box, y grows upwards
         left, top = box.x0 - pad, output.height - box.y1 - pad
         right, bottom = box.x1 + pad - output.width, pad - box.y0
         # If a label is longer than the image, keep its beginning visible.

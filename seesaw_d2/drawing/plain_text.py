@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# Text in the metadata of all PNG and JPEG files that this project draws. The programs of this project overwrite only
-# pictures with this text, so that no other picture of the user is lost.
+# The metadata of all PNG and JPEG files that this project draws contain this text. Programs of this project overwrite
+# only pictures with this text, so that no other picture of the user is lost.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 

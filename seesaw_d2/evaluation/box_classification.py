@@ -180,7 +180,7 @@ def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposal
     """
     check_heads(heads)
     boxes = [proposal.proposal_boxes for proposal in proposals]
-    if hasattr(heads, "_shared_roi_transform"):  # only Res5ROIHeads have this method
+    if hasattr(heads, "_shared_roi_transform"):  # only Detectron2's Res5ROIHeads have this method
         shared = heads._shared_roi_transform([features[name] for name in heads.in_features], boxes)
         return torch.cat(heads.box_predictor.predict_probs(heads.box_predictor(shared.mean(dim=[2, 3])), proposals))
     pooled = heads.box_pooler([features[name] for name in heads.box_in_features], boxes)

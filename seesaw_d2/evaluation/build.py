@@ -22,8 +22,8 @@ from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from seesaw_d2.utils.untrusted_paths import below
 
-# Dict from ``evaluator_type``, a field of the metadata of a data set, to the function that builds the evaluator. The
-# arguments of the function are the config, the name of the data set and the output folder.
+# The metadata of a data set contain its ``evaluator_type``. This dict maps it to a function that builds the evaluator
+# from the config, the name of the data set and the output folder.
 EVALUATORS = {
     "lvis": LongTailEvaluator,
     "classification": ClassificationEvaluator,
@@ -34,7 +34,8 @@ EVALUATORS = {
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }
-SEMANTIC = "sem_seg"  # Detectron2's ``evaluator_type`` of data sets for semantic segmentation, without objects
+# Detectron2's ``evaluator_type`` of data sets for semantic segmentation, which have label maps but no objects.
+SEMANTIC = "sem_seg"
 
 
 def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> str:

@@ -20,17 +20,17 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# LVIS evaluates only this number of detections per image, those with the highest scores.
+# LVIS evaluates only the detections with the highest scores, at most this number per image.
 LVIS_DETECTIONS_PER_IMAGE = 300
-# The metric AP_fixed evaluates only this number of detections per category in the whole data set, those with the
-# highest scores (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
+# The metric AP_fixed evaluates only the detections with the highest scores, at most this number per category in the
+# whole data set (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
 FIXED_DETECTIONS_PER_CATEGORY = 10_000
 
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _SIZES = {"s": 1, "m": 2, "l": 3}
 _GROUP_METRICS = ("AP", "APr", "APc", "APf")
-# WordNet synsets of COCO's 80 categories, in the notation of LVIS (lvis-api's data/coco_to_synset.json). The metric
-# AP_coco finds by them the LVIS categories that COCO also contains.
+# The metric AP_coco evaluates only the LVIS categories that COCO also contains. It finds them by the WordNet synsets of
+# COCO's 80 categories, in the notation of LVIS (lvis-api's data/coco_to_synset.json).
 _COCO_NAMES = """
 airplane.n.01 apple.n.01 backpack.n.01 bag.n.04 bag.n.06 ball.n.06 banana.n.02 baseball_bat.n.01 baseball_glove.n.01
 bear.n.01 bed.n.01 beef.n.01 bench.n.01 bicycle.n.01 bird.n.01 boat.n.01 book.n.01 bottle.n.01 bowl.n.03 broccoli.n.01

@@ -72,8 +72,8 @@ class Detections:
         boxes = BoxMode.convert(instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
         sizes = counts = None
         if instances.has("pred_masks"):
-            # Convert and encode one mask at a time. pycocotools requires Fortran order, and converting all masks at
-            # once would need twice the memory.
+            # Convert and encode one mask at a time. pycocotools requires arrays in Fortran order, and converting all
+            # masks at once would need twice the memory.
             planes = (np.asfortranarray(mask, dtype=np.uint8) for mask in instances.pred_masks)
             counts = [mask_utils.encode(plane)["counts"] for plane in planes]
             sizes = np.tile(np.array(instances.image_size, dtype=np.int32), (count, 1))
@@ -151,8 +151,8 @@ class Detections:
 
         ``orjson.dumps(self.to_results())`` would give the same result, but take four times as long.
         """
-        # The masks need no JSON encoder. Compressed run lengths are printable ASCII text without quotation marks, so
-        # JSON escapes only the backslash.
+        # Write the JSON of masks directly, without an encoder. Compressed run lengths are printable ASCII text without
+        # quotation marks, so that JSON escapes only the backslash.
         ids = zip(self.image_ids.tolist(), self.category_ids.tolist(), strict=True)
         rows = [b'{"image_id":%d,"category_id":%d' % pair for pair in ids]
         if self.boxes is not None:
@@ -196,7 +196,7 @@ def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
 def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndarray:
     if limit < 0:
         raise ValueError(f"limit: expected a number of detections >= 0, found {limit}")
-    order = np.lexsort((-scores, groups))  # lexsort is stable, and its last key is the primary key
+    order = np.lexsort((-scores, groups))  # sorts by group, then by descending score; equal scores keep their order
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, dtype=int)
     lengths = np.diff(np.r_[starts, len(ordered)])

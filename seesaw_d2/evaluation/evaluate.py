@@ -29,7 +29,7 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Maps each file of ``Evaluation.write`` to text that it contains. Programs do not replace a file without this text.
+# Each file of ``Evaluation.write``, with text that it contains. Programs do not replace a file without this text.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 

@@ -18,13 +18,13 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# This file in a results folder lists the settings in which the evaluation differs from the training run. The file
-# exists only if the results do not belong to the run's config.yaml.
+# This file in a results folder lists the settings in which the evaluation differs from the training run. The file does
+# not exist if the evaluation has the settings of the run's config.yaml.
 SETTINGS_FILE = "evaluation_settings.json"
 Differences = dict[str, tuple[str, str]]
 _FINAL = "model_final.pth"
-# Config keys that change the results of an evaluation. Only these keys of the run and of the evaluation are compared. A
-# node, such as "MODEL", stands for all keys in this node. Keys in lower case are keys of LazyConfigs.
+# Config keys that change the results of an evaluation. Only these keys are compared between the training run and the
+# evaluation. "MODEL" means all keys that begin with "MODEL.". Keys in lower case belong to LazyConfigs.
 _USED = (
     "MODEL",
     "INPUT",
@@ -35,7 +35,7 @@ _USED = (
     "dataloader.test",
     "dataloader.evaluator",
 )
-# Exceptions from ``_USED``: config keys and nodes that do not change the results. These keys are not compared.
+# Exceptions from ``_USED``: these config keys do not change the results, and are not compared.
 _UNUSED = (
     *("MODEL.WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "MODEL.DEVICE", "MODEL.FREEZE", "MODEL.COMPILE", "MODEL.CHANNELS_LAST"),
     *("MODEL.DOWNLOAD_TIMEOUT", "MODEL.DOWNLOAD_TIME_LIMIT", "MODEL.ROI_ALIGN_GRADIENT", "MODEL.BACKBONE.FREEZE_AT"),
@@ -50,7 +50,8 @@ _UNUSED = (
     ),
     *("TEST.CLASSIFICATION_ACCURACY", "TEST.LVIS_ENGINE", "TEST.LVIS_METRICS", "dataloader.test.num_workers"),
 )
-_SCHEDULE = (".START_ITER", ".START_EPOCH")  # keys with these endings change only the training loss: not compared
+# Config keys with these endings are not compared, because they change only the training loss.
+_SCHEDULE = (".START_ITER", ".START_EPOCH")
 
 
 def other_settings(folder: str, config: str, weights: str, *, augmented: bool = False) -> Differences:

@@ -22,8 +22,8 @@ from seesaw_d2.utils.messages import first_few
 if TYPE_CHECKING:
     from seesaw_d2.evaluation.detections import Detections
 
-# Field that this project adds to annotations. The value is 1 if the mask of the object cannot be read. Then evaluation
-# of masks ignores the object.
+# This project adds this field to annotations. The value is 1 if the mask of the object cannot be read. Evaluation of
+# masks then ignores the object.
 NO_MASK = "mask_unknown"
 # Evaluation ignores objects with a larger area in pixels, as lvis-api does.
 LARGEST_AREA = 1e10
@@ -200,7 +200,8 @@ class RankedGroundTruth:
             ranks = [self._rank[value] for value in category_ids if value in self._rank]
             if len(ranks) < len(self._rank):
                 return ranks
-            # Keep a reference to category_ids. After its deletion, another object could get the same id().
+            # The key is the id() of category_ids. Also store category_ids, because another object could get the same
+            # id() after its deletion.
             self._lists[key] = (category_ids, ranks)
         return self._lists[key][1]
 

@@ -48,8 +48,8 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
     everything = frozenset(file.category_ids)
     images = []
     for image in file.images:
-        # Use sets, because lvis-api often tests whether a category is in these collections. All images share one set of
-        # all category ids, because a set for each image of LVIS would need gigabytes.
+        # Use sets, in which lvis-api finds a category faster than in lists. All images share one set of all category
+        # ids, because a separate set for each image of LVIS would need gigabytes.
         negative = image.get("neg_category_ids") if file.format == "lvis" else None
         partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
         negative = everything if negative is None else frozenset(negative)
@@ -91,7 +91,7 @@ def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-# Texts of warnings about annotations that evaluation corrects, omits or ignores. The keys are the return values of
+# Warnings about annotations that evaluation corrects, omits or ignores. The keys are the return values of
 # ``_correct_mask``, ``_correct_ignore`` and ``_correct_area``.
 _WARNINGS = {
     "area_computed": '"area" is missing or not positive. Evaluation computes the area from the mask or the box',
@@ -130,7 +130,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     ids: dict[str, list[int]] = {reason: [] for reason in _WARNINGS}
     annotations = []
     for found in file.ground_truth or ():
-        annotation = dict(found)  # a copy, because this function and lvis-api modify annotations
+        annotation = dict(found)  # copy the annotation, because this function and lvis-api modify it
         size = sizes[annotation["image_id"]]
         for reason in (
             _correct_mask(annotation, size),
@@ -146,7 +146,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     if annotations and all(annotation.get("ignore") for annotation in annotations):
         text = f"each AP is NaN, because all {len(annotations)} objects are crowds or ignored"
         warn_once(logger, f"{file.path}: {text}")
-    # lvis-api stores the object id 0 for a detection that matches no object, so no object may have the id 0.
+    # lvis-api marks a detection that matches no object by the object id 0. Therefore no object may have the id 0.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
             annotation["id"] = number
@@ -215,6 +215,6 @@ def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool)
     if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)
         return "area_computed"
-    if not area > 0:  # True also for NaN
+    if not area > 0:  # also true if the area is NaN
         return "left_out"
     return "odd_area" if is_odd_area(area, annotation["bbox"]) else None

@@ -78,8 +78,8 @@ class LongTailEvaluator(LVISEvaluator):
             extra_metrics: names of optional metrics: "fixed", "minival", "coco", "errors" or registered metrics.
             settings: settings of the model to write to ``evaluation.json``, a dict from name to value.
         """
-        # Do not call the constructor of LVISEvaluator. It supports only LVIS's own annotation files, and reads the file
-        # in each process.
+        # The constructor of LVISEvaluator is not called, because it supports only LVIS's own annotation files, and
+        # reads the file in each process.
         check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
@@ -108,7 +108,7 @@ class LongTailEvaluator(LVISEvaluator):
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
                 "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in training: the weights at the start
+                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # during training, the initial weights
             },
         }
 

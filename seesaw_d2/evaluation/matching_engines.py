@@ -23,12 +23,13 @@ from seesaw_d2.evaluation.ground_truth import (
     follows_coco,
 )
 
-# Number of images that one call of hotcoco evaluates. A larger number is faster, but needs more memory.
+# Each call of hotcoco evaluates this number of images. A larger number is faster, but needs more memory.
 _CHUNK = 500
-# Ignored objects get this area in pixels, because hotcoco ignores objects outside of all size ranges.
+# Ignored objects get this area in pixels. It is outside of all size ranges, and hotcoco ignores objects with such an
+# area.
 _OUTSIDE_EVERY_RANGE = 10 * LARGEST_AREA
 # hotcoco's StreamingEval uses at most this number of detections per image. If an image has more detections, all images
-# are evaluated in one call without StreamingEval.
+# are evaluated in one call without StreamingEval, which needs more memory.
 _STREAMING_LIMIT = 300
 _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
 
@@ -225,7 +226,8 @@ def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResu
     frame.dataset = {**ground_truth.dataset, "annotations": []}
     if results:
         return LVISResults(frame, results, max_dets=-1)
-    # LVISResults fails for an empty list, because it reads the first result.
+    # The constructor of LVISResults fails for an empty list, because it reads the first result. Create the object
+    # without it.
     empty = LVISResults.__new__(LVISResults)
     empty.logger = ground_truth.logger
     empty.dataset = frame.dataset
@@ -233,7 +235,7 @@ def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResu
     return empty
 
 
-# Dict from the value of TEST.LVIS_ENGINE to the function that computes precision and recall.
+# Functions that compute precision and recall. The keys are the values of the config key TEST.LVIS_ENGINE.
 ENGINES: dict[str, Callable[[LVIS, Detections, str], Curves]] = {
     "hotcoco": hotcoco_curves,
     "official": official_curves,

@@ -26,8 +26,8 @@ class Metric:
     optional: bool = False
 
 
-# All registered metrics: a dict from task ("detection" or "classification") to a dict from name to metric. The results
-# of an evaluation list the metrics in this order.
+# All registered metrics: a dict from task ("detection" or "classification") to a dict from the name of a metric to the
+# metric. The results of an evaluation list the metrics in this order.
 METRIC_REGISTRY: dict[str, dict[str, Metric]] = {"detection": {}, "classification": {}}
 
 

@@ -28,7 +28,7 @@ from seesaw_d2.utils.messages import first_few, json_type, one_line
 logger = logging.getLogger(__name__)
 
 SUBMISSION_FILE = "lvis_submission.json"
-# ``write_results`` converts this number of detections to JSON at once. A larger number needs more memory.
+# ``write_results`` converts this number of detections to JSON at a time. A larger number needs more memory.
 CHUNK = 100_000
 
 

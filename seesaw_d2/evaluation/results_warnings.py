@@ -12,7 +12,7 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# To save time, only the boxes of this number of detections are checked, those with the highest scores.
+# Only the boxes of this number of detections with the highest scores are checked, to save time.
 SAMPLE = 1000
 _NEEDED = "Box AP requires x, y, width, height in pixels"
 
@@ -38,7 +38,8 @@ def _repeated(detections: Detections) -> str:
     else:
         columns.append(np.fromiter(map(hash, detections.counts), np.int64, len(detections)))
     keys = np.zeros(len(detections), np.uint64)
-    for column in columns:  # hash each detection, because comparing the fields one by one would take too long
+    # Compute a hash of each detection. Comparing hashes is faster than comparing the fields one by one.
+    for column in columns:
         keys = (keys ^ (keys >> np.uint64(29)) ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     count = len(keys) - len(np.unique(keys))
     if not count:

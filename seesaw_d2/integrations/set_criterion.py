@@ -21,7 +21,8 @@ from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.precision import widen
 
 Criterion = TypeVar("Criterion", bound=nn.Module)
-Matches = Sequence[tuple[Tensor, Tensor]]  # for each image, the indices of matched queries and of their objects
+# For each image, a pair: the indices of the matched queries, and the indices of the objects that they match.
+Matches = Sequence[tuple[Tensor, Tensor]]
 
 
 def query_labels(labels: Sequence[Tensor], matches: Matches, num_queries: int, num_classes: int) -> Tensor:

@@ -15,9 +15,8 @@ from seesaw_d2.losses.base import ClassificationLoss
 
 Model = TypeVar("Model", bound=nn.Module)
 
-# Supported loss functions of transformers, for models with a softmax and with sigmoids. The keys are the names of the
-# functions. The values are the names of the criterion classes that these functions create, and that LossFunction
-# replaces.
+# Supported loss functions of transformers, for models with a softmax and with sigmoids. Each key is the name of a loss
+# function. Each value is the name of the criterion class that this function uses. ``LossFunction`` replaces this class.
 _SOFTMAX = {"ForObjectDetectionLoss": "ImageLoss", "ForSegmentationLoss": "ImageLoss"}
 _SIGMOIDS = {
     "DeformableDetrForObjectDetectionLoss": "DeformableDetrImageLoss",
@@ -95,5 +94,6 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
         )
     set_criterion.check_fits(loss, changed.config.num_labels, softmax=name in _SOFTMAX)
     changed.criterion = LossFunction(function, loss)
-    changed.loss_function = changed.criterion.forward  # the setter of transformers does not accept a module
+    # Assign a method, because transformers does not accept a module as ``loss_function``.
+    changed.loss_function = changed.criterion.forward
     return model

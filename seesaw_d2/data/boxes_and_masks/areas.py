@@ -81,6 +81,7 @@ def is_odd_area(area: float, box: list[float]) -> bool:
         box: x, y, width, height in pixels.
     """
     width, height = box[2:]
-    if width * height < 64:  # do not test small objects, because rounding changes their areas too much
+    # Do not test boxes smaller than 64 pixels. Rounding the coordinates of such small boxes changes the area too much.
+    if width * height < 64:
         return False
     return area > 1.1 * (width + 2) * (height + 2) or area < max(width, height) / 8

@@ -18,8 +18,8 @@ from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_arra
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Boxes and polygons may have coordinates up to FAR times the longer side of the image. Larger coordinates are refused,
-# because rasterizing such a polygon crashes or takes hours.
+# The absolute value of a box or polygon coordinate may be at most FAR times the longer side of the image. Converting a
+# polygon with larger coordinates to pixels would crash or take hours.
 FAR = 10
 
 
@@ -97,8 +97,9 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             "height x width."
         )
     before = {index: mask for index, mask in enumerate(segmentations) if has_unusable_polygons(mask)}
-    # Keep polygons with an odd number of coordinates until the coordinates are checked. Evaluation uses these polygons
-    # (without the last coordinate), and would crash with very large coordinates.
+    # Remove polygons with fewer than three points (six numbers). Keep polygons with an odd number of coordinates until
+    # the coordinates are checked. Evaluation uses such polygons (without the last coordinate), and would crash with
+    # very large coordinates.
     for index, mask in before.items():
         segmentations[index] = [polygon for polygon in mask if len(polygon) >= 6]
     polygons = Polygons.of(segmentations)
@@ -142,7 +143,7 @@ def _with_other_than_numbers(segmentations: list) -> list[int]:
     """Return the indices of the segmentations with polygons that contain other values than numbers, such as strings."""
 
     def types(items: list) -> set[type]:
-        # This list of all polygons makes the function twice as fast as two nested calls of chain.from_iterable.
+        # Collect all polygons in one list. This is twice as fast as two nested calls of chain.from_iterable.
         parts = [polygon for value in items if type(value) is list for polygon in value]
         return set(map(type, itertools.chain.from_iterable(parts)))
 
@@ -172,7 +173,7 @@ class Polygons(NamedTuple):
         ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
         try:
             values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
-        except OverflowError:  # float() cannot convert integers above 1.8e308
+        except OverflowError:  # raised for an integer above 1.8e308, which does not fit in a float64
             values = float_array(list(itertools.chain.from_iterable(parts)))
         return cls(np.repeat(np.arange(len(lists)), list(map(len, lists))), ends, values)
 

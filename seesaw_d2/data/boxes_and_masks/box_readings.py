@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A box agrees with a mask if each side of the box is at most PIXELS + SHARE * (width or height of the mask) pixels away
-# from the same side of the box around the mask. PIXELS allows for rounding, and for programs that count the last pixel
-# in the width and height.
+# A box agrees with a mask if each side of the box is close to the same side of the box around the mask. The distance
+# may be PIXELS pixels plus SHARE times the width or height of the mask. This tolerance allows for rounding, and for
+# programs that count the last pixel in the width and height.
 PIXELS = 2.0
 SHARE = 0.05
 
@@ -80,7 +80,8 @@ def count_readings(objects: Objects) -> dict[str, int]:
         y1, x2, y2".
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
-    with np.errstate(all="ignore"):  # division by zero gives NaN, and boxes with NaN do not agree
+    # Do not warn of divisions by zero. They give NaN, and a box with NaN does not agree with its mask.
+    with np.errstate(all="ignore"):
         return {name: int(reading(objects).sum()) for name, reading in _READINGS.items()}
 
 
@@ -182,8 +183,9 @@ def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# Possible causes of boxes that do not fit their masks. The keys complete the sentence "13 of these boxes fit ..." in a
-# warning. The values test N objects: they return a bool array (N,), True if the cause explains the box of the object.
+# Possible mistakes in boxes that do not fit their masks. Each key completes the sentence "13 of these boxes fit ..." in
+# a warning. Each value is a function of N objects. It corrects the mistake, and returns a bool array (N,), True for
+# each box that then fits its mask.
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "if they are read as the box's centre, width, height": _as(centred),

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-# A compressed mask is invalid if an integer has more base-32 digits. Such an integer exceeds 2^34 pixels, and the sums
-# of run lengths could overflow.
+# Maximum number of base-32 digits of an integer in a compressed mask. A mask with a longer integer is invalid, because
+# the integer exceeds 2^34 pixels, and sums of such run lengths could overflow.
 _DIGITS = 7
-_PART = 10_000  # maximum number of masks that count_pixels decodes at once, to limit the memory
+_PART = 10_000  # ``count_pixels`` decodes at most this number of masks at once, to limit the memory
 
 
 def valid_masks(values: Sequence[Any], sizes: Sequence[list[int]]) -> np.ndarray:
@@ -49,7 +49,8 @@ def decompress(counts: str) -> np.ndarray | None:
     Returns:
         the run lengths as an int64 array, or None if the string is invalid.
     """
-    # Refuse other characters than ASCII before encode(), which would replace them by "?", a valid digit.
+    # Do not decode a string with characters other than ASCII. encode() would replace such a character by "?", which is
+    # a valid digit.
     decoded = _integers(counts.encode("ascii", "replace")) if counts.isascii() else None
     if decoded is None:
         return None
@@ -82,8 +83,8 @@ def _count_part(counts: Sequence[bytes]) -> np.ndarray:
     """
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     decoded, last = _integers(b"".join(counts)), np.cumsum(lengths) - 1
-    # If a string is empty, invalid or ends within an integer, decode each string on its own. The joined string would
-    # give wrong integers.
+    # Decoding the joined strings gives wrong integers if a string is empty, is invalid or ends within an integer. In
+    # this case, decode each string separately.
     if not lengths.all() or decoded is None or not np.isin(last, decoded[1]).all():
         each = [decompress(text.decode("ascii", "replace")) for text in counts]
         return np.array([-1 if runs is None or runs.min() < 0 else runs.sum() for runs in each], np.int64)
@@ -92,7 +93,9 @@ def _count_part(counts: Sequence[bytes]) -> np.ndarray:
     sizes = np.diff(stops, prepend=0)
     starts = stops - sizes
     positions = np.arange(len(runs)) - np.repeat(starts, sizes)
-    for first in (1, 2):  # convert differences to run lengths: cumulative sums at positions 1, 3, ... and 2, 4, ...
+    # From the fourth integer on, each mask stores differences to the run length two positions before. Cumulative sums
+    # convert the differences to run lengths, first at the positions 1, 3, 5, ... and then at 2, 4, 6, ... of each mask.
+    for first in (1, 2):
         chosen = (positions >= first) & (positions % 2 == first % 2)
         differences, is_first = runs[chosen], positions[chosen] == first
         sums = np.cumsum(differences)
@@ -113,7 +116,7 @@ def _integers(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > _DIGITS:  # sums of larger integers could overflow int64
+    if digits.max() > _DIGITS:  # invalid, because sums of integers with more digits could overflow int64
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
     values = np.add.reduceat((codes & 31) << shifts, starts)

@@ -12,9 +12,9 @@ from seesaw_d2.utils.messages import first_few, reason, shown
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
-# Files of CIFAR-10 (first line) and CIFAR-100. The keys of this dict are the keys of the labels in the pickled data
-# files. The values are: names of the training files, names of the test files, name of the file with the class names,
-# and key of the class names in this file.
+# Files of CIFAR-10 (first line) and CIFAR-100 (second line). Each key is the name under which the pickled data files
+# store the labels. Each value contains the training files, the test files, the file with the class names, and the name
+# under which this file stores the class names.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),

@@ -17,8 +17,8 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Usual names of folders that contain one split of a data set, such as "train", "val2017", "test_set" and "fold1". A
-# subfolder with such a name is probably not a class.
+# Matches the usual names of folders that contain one split of a data set, such as "train", "val2017", "test_set" and
+# "fold1". A subfolder with such a name is probably not a class.
 _SPLIT = re.compile(
     r"(images?[-_ ])?(train(ing|val)?|val(id(ation)?)?|test(ing)?|dev|eval|fold(?=[-_ ]?\d))"
     r"([-_ ]?(set|images?|data|split))?[-_ ]?\d*",

@@ -10,7 +10,9 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import ConfigError
 
 TEST_PER_CLASS = 50
-_SPLIT_SEED = 0  # not SEED of DATASETS.REGISTER, because all runs must use the same test images
+# Seed of the random split into training and test images. It does not depend on SEED of DATASETS.REGISTER, because all
+# runs must use the same test images.
+_SPLIT_SEED = 0
 
 
 def read_digits(split: str) -> LabelledSet:

@@ -31,7 +31,7 @@ def build_classification_train_loader(cfg: CfgNode):
             image that cannot be decoded.
     """
     records = load_labelled_records(cfg)
-    # Batches need no images of similar aspect ratio, because the mapper scales all images to the same square size.
+    # Disable aspect ratio grouping. It is not necessary, because the mapper scales all images to the same square size.
     mapper = ClassificationMapper(cfg, is_train=True)
     return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
 

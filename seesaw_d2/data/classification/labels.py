@@ -37,12 +37,14 @@ class LabelReader:
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Compare class names that are numbers by value, because spreadsheet programs change 01 and 1.0 to 1, and 1e1 to
-        # 10. If two names have the same value, the first name counts.
+        # Dict from the value of each numeric class name to the class index. Numbers are compared by value, because
+        # spreadsheet programs change 01 and 1.0 to 1, and 1e1 to 10. If two class names have the same value, the first
+        # name counts.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
-        # First label in the file that is a numeric class name but no class index, and first label that is a class index
-        # but no class name. A file with both is refused, because its numbers have no clear meaning.
+        # The numbers in a file must all be class names, or all be class indices. _name is the first number that can
+        # only be a class name, and _index is the first number that can only be a class index. A file with both is
+        # refused.
         self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:

@@ -17,7 +17,9 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.declared_keys import added_value
 
 CROPS = ("resized", "padded", "whole")
-_CENTRE = 0.875  # centre crop in evaluation / shorter side of the scaled image (224 / 256, as usual for ImageNet)
+# Evaluation scales the shorter side of an image to the input size divided by this number, and then cuts out the centre.
+# For the input size 224, the shorter side becomes 256 pixels, as usual for ImageNet.
+_CENTRE = 0.875
 
 
 class ClassificationMapper:

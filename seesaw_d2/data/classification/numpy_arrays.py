@@ -58,7 +58,7 @@ def read_arrays(path: str) -> LabelledSet:
             f"{wrong[0]}. {len(wrong)} of {len(labels)} labels are outside this range."
         )
     if images.ndim == 3:
-        # Repeat the grey values in three channels. A view needs no additional memory.
+        # Repeat the grey values in three channels. broadcast_to returns a view, which needs no additional memory.
         images = np.broadcast_to(images[..., None], (*images.shape, 3))
     return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
 

@@ -27,7 +27,8 @@ from seesaw_d2.utils.regular_files import irregular
 
 logger = logging.getLogger(__name__)
 
-# Maximum number in the config key CLASSES. A larger number is a mistake, and its class names would fill the memory.
+# Maximum number of classes in the config key CLASSES. A larger number is probably a mistake, and the list of its class
+# names would fill the memory.
 MAX_CLASSES = 1_000_000
 _COMMON = ("NAME", "IMBALANCE", "SEED")
 EVALUATOR_TYPE = "classification"
@@ -122,7 +123,9 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# Types of classification data sets, by the key that selects the type in a dict of the config list DATASETS.REGISTER.
+# Supported types of classification data sets. Each key, such as "CSV", selects the type of a data set in the config
+# list DATASETS.REGISTER. Each value contains the function that reads the data set, and the config keys that this type
+# needs.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
     "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),

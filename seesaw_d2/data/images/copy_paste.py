@@ -76,7 +76,8 @@ class CopyPasteMapper:
         """
         record = self.records[index]
         source = self.mapper({**record, "annotations": [record["annotations"][position]]})
-        # The mapper may have replaced an unreadable image with another image, which does not contain the object.
+        # Paste nothing if augmentation removed the object, or if the mapper replaced an unreadable image with another
+        # image, which does not contain the object.
         if source is None or source.get("image_id") != record.get("image_id") or len(source["instances"]) != 1:
             return None
         return source

@@ -16,10 +16,11 @@ from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
 from seesaw_d2.utils.messages import reason
 
-# A task of a worker process is a list (chunk) of at most this number of images.
+# Each task of a worker process decodes a list (chunk) of at most this number of images.
 _CHUNK = 32
 
-# An image to decode: path of the file, and annotated (width, height). Values that are not annotated are None.
+# Image to decode: the path of the file, and the annotated (width, height). A width or height that is not annotated is
+# None.
 _Task = tuple[str, tuple[int | None, int | None]]
 
 
@@ -59,9 +60,9 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # Unfinished chunks in ``left`` mean that the decoder of an image crashed. Find this image. Workers start the
-        # chunks in order, so the image is in one of the first unfinished chunks. Decode each image of these chunks in a
-        # separate process.
+        # If the decoder of an image crashed, ``left`` contains the unfinished chunks. The image is in one of the first
+        # of these chunks, because workers start the chunks in order. Decode each of their images in a separate process
+        # to find it.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []
@@ -88,7 +89,8 @@ def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Ta
                 futures.append((pool.submit(partial(_examine_all, chunk)), chunk))
             except BrokenProcessPool:
                 left.append(chunk)
-        # Keep the chunks in order by inserting unfinished chunks before the chunks that could not be submitted.
+        # After a crash, ``left`` contains the chunks that could not be submitted. Insert submitted but unfinished
+        # chunks before them, so that all chunks stay in order.
         not_submitted = len(left)
         for future, chunk in futures:
             try:
@@ -114,7 +116,7 @@ def _examine(task: _Task) -> Examined:
             image.verify()  # checks the checksums in formats such as PNG
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.load()
-    except Exception as error:  # Pillow raises errors of many types
+    except Exception as error:  # Pillow raises errors of many types for damaged images
         return Examined(path, "unreadable", f"{type(error).__name__}: {reason(error)}")
     if mode.startswith(DEEP_MODES):
         return Examined(path, "deep", f"Pillow's mode {mode}")

@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 # and less than a minute on a network file system.
 MAX_OPENED = 5000
 _THREADS = 16  # number of threads that read headers at the same time
-_ORIENTATION = 0x0112  # EXIF tag of the rotation or reflection with which an image is displayed
+_ORIENTATION = 0x0112  # EXIF tag that says how to rotate or mirror the image for display
 DEEP_MODES = ("I", "F")  # first letters of Pillow's modes with more than 8 bits per channel
-# Formats that ``read_header`` refuses, because Pillow can decode them only by running an external program. The values
-# describe the formats in messages.
+# ``read_header`` refuses these formats, because Pillow can decode them only by running an external program. Each key is
+# the name of a format, and each value describes the format in messages.
 _PROGRAMS = {"EPS": "a PostScript file", "WMF": "a Windows metafile"}
-# Formats whose files can contain a photo and additional images, such as previews. The additional images are not counted
-# as frames or pages.
+# A file in one of these formats contains a photo, and possibly additional images such as previews. ``read_header`` does
+# not count the additional images as frames or pages.
 _PHOTO_FORMATS = ("MPO",)
 
 
@@ -67,7 +67,8 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
         DataError: a file is not an image (if ``skip`` is False), an image does not have the annotated size, or an image
             has more than 8 bits per channel (if ``deep`` is "refuse").
     """
-    # Read every n-th image. Round n up, to open at most MAX_OPENED files.
+    # Read every n-th header. n is the number of images divided by MAX_OPENED, rounded up to open at most MAX_OPENED
+    # files.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))
     opened = [(path, size) for path, size in files_with_sizes(chosen) if path is not None]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -145,14 +146,14 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(f"Pillow cannot decode the format {image.format}")
             width, height = image.size
-            # In PNG files, EXIF data can follow the pixels. To read such EXIF data, Pillow first decodes the pixels,
-            # which is slow. Therefore read it only if the size differs from the annotated size, possibly because of a
-            # rotation.
+            # In a PNG file, EXIF data can follow the pixels. To read such EXIF data, Pillow must first decode the
+            # pixels, which is slow. Therefore read it only if the size differs from the annotated size, possibly
+            # because of a rotation.
             quick = image.format != "PNG" or "exif" in image.info
             turned = (quick or image.size != expected) and _is_turned(image)
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
             return Header((height, width) if turned else (width, height), image.mode, several)
-    except Exception as error:  # Pillow raises errors of many types
+    except Exception as error:  # Pillow raises errors of many types for damaged images
         return Header(error)
 
 
@@ -193,5 +194,5 @@ def _is_turned(image: Image.Image) -> bool:
     """Return True if EXIF data requires a rotation that swaps width and height."""
     try:
         return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
-    except Exception:  # like Detectron2, assume no rotation
+    except Exception:  # if the EXIF data cannot be read, assume no rotation, as Detectron2 does
         return False

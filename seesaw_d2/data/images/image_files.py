@@ -100,8 +100,8 @@ def missing_files(records: Records) -> list[str]:
             listings[folder] = _listing(folder)
         if path[len(folder) :] not in listings[folder]:
             suspects.append(name)
-    # Test each file that is not in the listing of its folder. Some file systems ignore case or normalize Unicode, so
-    # the file may exist under a different spelling of its name.
+    # A file can exist although the listing of its folder lacks its name, because some file systems ignore case or
+    # normalize Unicode. Therefore test each file that is not in the listing.
     return [name for name in suspects if not PathManager.isfile(name)]
 
 
@@ -201,5 +201,5 @@ def _listing(folder: str) -> set[str]:
 def _is_file(item: os.DirEntry) -> bool:
     try:
         return item.is_file()
-    except OSError:  # for example, a link to itself
+    except OSError:  # for example, a link to itself causes this error
         return False

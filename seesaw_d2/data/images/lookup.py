@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from seesaw_d2.utils.messages import first_few
 
-# File name extension of 1 to 5 letters and digits, with at least one letter. "1.25" has no extension.
+# Matches a file name extension: a dot, and 1 to 5 letters and digits with at least one letter. "1.25" has no extension.
 _EXTENSION = re.compile(r"\.(?=[0-9]*[A-Za-z])[0-9A-Za-z]{1,5}$")
 
 
-# Names (in lower case) of folders and files that operating systems and file servers create, and which ``is_hidden``
-# therefore treats as hidden. For example, the folder __MACOSX in zip archives contains the metadata of each file, and
-# the folder @eaDir contains a thumbnail of each image.
+# ``is_hidden`` treats folders and files with these names as hidden, in upper or lower case. Operating systems and file
+# servers create them. For example, the folder __MACOSX in zip archives contains the metadata of each file, and the
+# folder @eaDir contains a thumbnail of each image.
 _SYSTEM_FOLDERS = (
     "__macosx",
     "@eadir",
@@ -169,7 +169,9 @@ def _difference(name: str, path: str) -> str:
         path: path of the similar file.
     """
     left, right = os.path.basename(name), os.path.basename(path)
-    if folded(name) == folded(path):  # the folders differ at most in case or Unicode form, so compare whole paths
+    # If the whole paths differ only in case, Unicode form or extension, compare the whole paths, because the difference
+    # can also be in a folder name.
+    if folded(name) == folded(path):
         left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():
@@ -217,5 +219,5 @@ def _is(test) -> bool:
     """Call ``test``, such as the method ``is_file`` of an ``os.DirEntry``. Return False if it raises OSError."""
     try:
         return test()
-    except OSError:  # such as the error for a link to itself
+    except OSError:  # for example, a link to itself causes this error
         return False

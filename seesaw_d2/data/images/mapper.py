@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 Mapper = Callable[[Record], Record]
 
-# After this number of unreadable images in a row, ``ReplacingMapper`` raises an error instead of trying forever.
+# ``ReplacingMapper`` replaces an unreadable image with another image. After this number of unreadable images in a row,
+# it raises an error instead of trying forever.
 _MAX_REPLACEMENTS = 100
 
 
@@ -38,8 +39,8 @@ class _WritableTransform(T.Transform):
     """
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        # Images with several channels need no copy here, because the mapper later copies them when it moves the
-        # channels to the front.
+        # Copy only masks and single-channel images. The mapper later copies images with several channels anyway, when
+        # it moves the channels to the front.
         copied = img.ndim == 3 and img.shape[2] > 1
         return img if img.flags.writeable or copied else img.copy()
 

@@ -51,7 +51,9 @@ class ToDevice:
             current = torch.cuda.current_stream(self._device)
             current.wait_event(arrived)
             for value in (value for item in moved for value in item.values() if isinstance(value, torch.Tensor)):
-                value.record_stream(current)  # so that the memory is not reused before this stream has read it
+                # Tell PyTorch that this stream uses the tensor. Otherwise PyTorch could reuse the memory before the
+                # stream has read it.
+                value.record_stream(current)
             return moved
 
         return wait

@@ -18,9 +18,9 @@ from PIL import Image
 from seesaw_d2.data.images.semantic_mapper import SemanticMapper, has_semantic_head
 from seesaw_d2.errors import ConfigError
 
-# Allowed values of INPUT.RESIZE.
+# Allowed values of the config key INPUT.RESIZE, which selects the library that resizes images.
 PILLOW, PYTORCH, OPENCV = "pillow", "pytorch", "opencv"
-# OpenCV's constants for the interpolation methods that Detectron2 selects by Pillow's constants.
+# Detectron2 selects the interpolation method by a constant of Pillow. This dict maps it to the constant of OpenCV.
 _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
 
 
@@ -77,7 +77,8 @@ class OpenCVResizeTransform(T.ResizeTransform):
         assert img.shape[:2] == (self.h, self.w)
         code = _CODES[self.interp if interp is None else interp]
         resized = cv2.resize(np.ascontiguousarray(img), (self.new_w, self.new_h), interpolation=code)
-        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])  # OpenCV omits the dimension of a single channel
+        # Restore the channel dimension, which OpenCV removes if the image has a single channel.
+        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])
 
     def inverse(self) -> "OpenCVResizeTransform":
         return OpenCVResizeTransform(self.new_h, self.new_w, self.h, self.w, self.interp)
@@ -95,7 +96,8 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         low, high = self.short_edge_length[0], self.short_edge_length[-1]
-        # Draw random numbers exactly like Detectron2's method, so that both draw the same sizes with the same seed.
+        # Call the same random functions as Detectron2's ResizeShortestEdge. With the same seed, both then draw the same
+        # sizes.
         size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
         if size == 0:
             return T.NoOpTransform()

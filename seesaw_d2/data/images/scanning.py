@@ -9,9 +9,9 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# Files with these extensions count as images without being opened. Opening the 1.3 million files of ImageNet would take
-# minutes at every start. Later checks report invalid images. Files with other extensions are opened, and count as
-# images if Pillow recognizes the content.
+# Files with these extensions count as images without being opened, because opening the 1.3 million files of ImageNet
+# would take minutes at every start. Later checks report invalid images. Other files are opened, and count as images if
+# Pillow recognizes the content.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -48,7 +48,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
     unknown = [path for path in found.files if not has_image_extension(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
         contents = dict(zip(unknown, pool.map(lambda path: is_image(os.path.join(folder, path)), unknown), strict=True))
-    # Keep broken links to images. A later check reports these links as missing images.
+    # A broken link with the extension of an image counts as an image. A later check reports it as a missing image.
     lost = [path for path in found.other if has_image_extension(path) and os.path.islink(os.path.join(folder, path))]
     reasons = {
         "hidden": found.hidden,

@@ -12,8 +12,8 @@ from seesaw_d2.utils.messages import first_few
 
 SPLITS = ("train", "val")
 CONFIG = "dataset.yaml"
-# First line of the written config. A later run replaces the config only if it contains this line, so that no config of
-# the user is lost.
+# First line of each written config. A later run replaces only a config with this line, so that it never overwrites a
+# config that the user wrote.
 MARK = "# Written by datasets/prepare_export.py."
 
 

@@ -14,8 +14,8 @@ from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Number of images for which one worker process is started. Starting a process for fewer images costs more time than it
-# saves.
+# One worker process is started for each group of this number of images, up to the number of CPU cores. For fewer
+# images, starting a process takes more time than it saves.
 _PER_PROCESS = 64
 
 

@@ -10,7 +10,8 @@ from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# A polygon with at most this area in square pixels counts as empty. Its points are collinear up to rounding errors.
+# Polygons with an area of at most this number of square pixels count as empty. Their points are collinear up to
+# rounding errors.
 _NOTHING = 1e-6
 
 
@@ -146,7 +147,8 @@ def is_empty(segmentation: Any) -> bool:
 
 def _area(points: np.ndarray) -> float:
     """Return the area of a polygon. ``points`` contains the x and y of its P corners, shape (P, 2)."""
-    x, y = (points - points[0]).T  # move the polygon to the origin, to reduce rounding errors
+    # Move the first point to the origin. Large coordinates would cause rounding errors in the area.
+    x, y = (points - points[0]).T
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 

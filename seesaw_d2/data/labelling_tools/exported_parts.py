@@ -21,7 +21,7 @@ from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
-# Error messages say with these texts what the training part and the validation part of a data set are used for.
+# Error messages call objects of the training part "for training", and objects of the validation part "for evaluation".
 PURPOSES = ("for training", "for evaluation")
 
 
@@ -71,7 +71,7 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
     """
     data = without_copies(data, source, notes)
     with collected_warnings() as warnings:
-        # Pass a deep copy, because check_annotations removes invalid polygons from its argument. The annotation files
+        # check_annotations removes invalid polygons from its argument. Pass a deep copy, because the annotation files
         # that are written later keep these polygons.
         file = check_annotations(json.loads(json.dumps(data)), source, "coco")
     notes.extend(warnings)

@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, unquote
 
 from seesaw_d2.data.images.lookup import files_below, folded
 
-# Prefix that Label Studio adds to file names, such as "0a1b2c3d-" for uploaded files and "0a1b2c3d__" for downloaded
-# files.
+# Matches the prefix that Label Studio adds to file names, such as "0a1b2c3d-" for uploaded files and "0a1b2c3d__" for
+# downloaded files.
 _PREFIX = re.compile(r"^[0-9a-f]{8}(-|__)")
-# Label Studio's image names start with the server's folder of uploaded files, such as "/data/upload/7/". This start is
-# ignored, because the exported image folder does not contain these folders.
+# Matches the start of Label Studio's image names, which is the upload folder of the server, such as "/data/upload/7/".
+# The start is removed, because the exported image folder does not contain this folder.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
@@ -139,7 +139,8 @@ def _decoded(name: str) -> list[str]:
     """Return the paths that an image name can mean: the name itself, a Windows path, or the path in a URL."""
     path, _, query = name.partition("?")
     texts = [name, name.replace("\\", "/"), unquote(path).replace("\\", "/")]
-    # Label Studio's URL of a local file looks like /data/local-files/?d=folder%2Fa.jpg. The parameter d is the path.
+    # In Label Studio, the URL of a local file looks like /data/local-files/?d=folder%2Fa.jpg. The parameter d is the
+    # path.
     texts += [text.replace("\\", "/") for text in parse_qs(query).get("d", [])]
     return [text for text in dict.fromkeys(texts) if PurePosixPath(text).name]
 

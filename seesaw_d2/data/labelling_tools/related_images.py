@@ -15,17 +15,19 @@ from seesaw_d2.data.images.image_files import same_content, shared_files
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Splits Roboflow's names of augmented versions and tiles. For example, those of photo.jpg are called
-# "photo_jpg.rf.<hash>.jpg". Some tools replace the dots by "-" or "_".
+# Splits the names of Roboflow's augmented versions and tiles of a photo at ".rf.", to find the name of the photo. For
+# example, the versions of photo.jpg are called "photo_jpg.rf.<hash>.jpg". Some tools replace the dots by "-" or "_".
 _VERSION = re.compile(r"\.rf\.(?=\w)|[._-]rf[._-](?=[0-9a-f]{32})")
-# Match the names of video frames: Roboflow's "video_mp4-0001_jpg.rf.<hash>.jpg", and CVAT's "frame_000001.png". The
-# first group is the name of the video, if the file name contains it.
+# Match the names of video frames, such as Roboflow's "video_mp4-0001_jpg.rf.<hash>.jpg" (first pattern) and CVAT's
+# "frame_000001.png" (second pattern). Group 1 is the name of the video. It is empty if the file name does not contain
+# the name of the video.
 _FRAMES = (
     re.compile(r"^(.+[._](?:mp4|mov|avi|mkv|webm|m4v|mpe?g|wmv))[^0-9A-Za-z]*(?:frame)?[^0-9A-Za-z]*\d+", re.I),
     re.compile(r"^(.*?)[^0-9A-Za-z]*frame[^0-9A-Za-z]*\d+", re.I),
 )
-# Matches names with Label Studio's prefix, such as "0a1b2c3d-photo.jpg". One of the 8 hexadecimal digits must be a
-# letter, to exclude dates such as 20240131. The group is the name without the prefix.
+# Matches names with the prefix of Label Studio, such as "0a1b2c3d-photo.jpg". Group 1 is the name without the prefix,
+# "photo.jpg". One of the 8 hexadecimal digits must be a letter, because 8 decimal digits can be a date such as
+# 20240131.
 _UPLOAD = re.compile(r"^(?=[0-9]*[a-f])[0-9a-f]{8}(?:-|__)(.+)$")
 
 

@@ -15,8 +15,8 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
-# Larger annotation files, and sources whose files have a larger total size (both in bytes), are refused, because they
-# would fill the memory. In MUSCIMA++ v2.0, the sizes are 2 MB and 100 MB.
+# _MAX_BYTES is the maximum size of an annotation file, and _MAX_TOTAL the maximum total size of all files, both in
+# bytes. Larger files are refused, because they would fill the memory. In MUSCIMA++ v2.0, the sizes are 2 MB and 100 MB.
 _MAX_BYTES = 100_000_000
 _MAX_TOTAL = 1_000_000_000
 
@@ -70,7 +70,8 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(source) as archive:
             for member in archive:
-                # Count also the sizes of other files. tarfile must decompress them to reach the next file.
+                # Also count the sizes of files that are not needed, because tarfile must decompress them to reach the
+                # next file.
                 checked.add(member.name, member.size)
                 if member.isfile() and _wanted(member.name):
                     yield member.name, archive.extractfile(member).read()

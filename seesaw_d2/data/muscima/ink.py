@@ -14,11 +14,12 @@ from seesaw_d2.utils.messages import first_few, reason
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
 SCANNED = "the pages of CVC-MUSCIMA (Fornés et al., IJDAR 15(3), 2012)"
-# Symbols of these classes are not drawn. The mask of a staff space covers the white paper between two staff lines.
+# Symbols of these classes are not drawn, because they contain no ink. The mask of a staff space covers the white paper
+# between two staff lines.
 _NOT_INK = ("staffSpace",)
-# Match the paths of page images. The groups are the numbers of the writer and of the page. Examples of paths in
-# CVC-MUSCIMA are .../ideal/w-05/image/p011.png in the archive for staff removal, and .../w-05/p011.png in the archive
-# for writer identification.
+# Match the paths of page images. Group 1 is the number of the writer, and group 2 the number of the page. _PAGE_FILE
+# matches the paths in the archives of CVC-MUSCIMA: .../ideal/w-05/image/p011.png for staff removal, and
+# .../w-05/p011.png for writer identification. _NAMED_FILE matches names like those of MUSCIMA++'s annotation files.
 _PAGE_FILE = re.compile(r"(?:^|/)w-(\d+)/(?:image/)?p(\d+)\.png$")
 _NAMED_FILE = re.compile(r"(?:^|/)CVC-MUSCIMA_W-(\d+)_N-(\d+)_D-ideal\.png$")
 
@@ -124,6 +125,6 @@ def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tu
     y1, x1 = math.ceil((top + height) * scale), math.ceil((left + width) * scale)
     padded = Image.fromarray(np.pad(picture, margin))
     box = (x0 / scale - left + margin, y0 / scale - top + margin, x1 / scale - left + margin, y1 / scale - top + margin)
-    # Clip the box, because rounding errors can move it slightly outside of the image, which Pillow refuses.
+    # Clip the box. Rounding errors can move it slightly outside of the image, and Pillow refuses such boxes.
     box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))
     return np.asarray(padded.resize((x1 - x0, y1 - y0), Image.Resampling.BOX, box=box)), y0, x0

@@ -14,7 +14,7 @@ CITATION = (
     "Hajič jr. and Pecina, The MUSCIMA++ Dataset for Handwritten Optical Music Recognition, ICDAR 2017; "
     "Fornés et al., CVC-MUSCIMA, IJDAR 15(3), 2012"
 )
-# Date in the annotation files. It is constant, so that the same settings always give the same bytes.
+# Date in the written annotation files. It is constant, so that the same settings always give the same bytes.
 _DATE = "2017-11-09 00:00:00"
 
 

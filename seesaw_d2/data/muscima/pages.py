@@ -9,8 +9,8 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Pages with a longer side in pixels are refused, because their masks would fill the memory. The longer side of
-# CVC-MUSCIMA's pages has about 3,500 pixels.
+# Maximum length of the longer side of a page in pixels. Larger pages are refused, because their masks would fill the
+# memory. The longer side of CVC-MUSCIMA's pages has about 3,500 pixels.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -90,7 +90,8 @@ def parse_page(content: bytes, where: str) -> Page:
         reader.parser.Parse(content, True)
     except DataError:
         raise
-    except (expat.ExpatError, ValueError, LookupError) as error:  # ValueError, LookupError: unknown encoding
+    # An unknown character encoding raises ValueError or LookupError.
+    except (expat.ExpatError, ValueError, LookupError) as error:
         raise DataError(f"{where}: this file is not valid XML ({error})") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)

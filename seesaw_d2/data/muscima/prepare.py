@@ -23,8 +23,8 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Type of functions that wrap an iterable to display progress, like tqdm. The arguments are the iterable, its length and
-# a label.
+# Type of a function like tqdm, which returns the elements of an iterable and displays the progress. Its arguments are
+# the iterable, the number of elements and a label.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 

@@ -50,7 +50,9 @@ class Source:
             DataError: ``left_out`` contains an unknown class, or all classes.
         """
         found = {symbol.category for page in self.pages for symbol in page.symbols}
-        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # the source may lack classes of LEFT_OUT, the default
+        # Accept all classes of LEFT_OUT, the default of ``left_out``, even if the source contains no symbols of these
+        # classes.
+        unknown = sorted(set(left_out) - found - set(LEFT_OUT))
         if unknown:
             raise DataError(
                 f"--leave-out: expected classes of MUSCIMA++, found unknown classes: {first_few(unknown)}"

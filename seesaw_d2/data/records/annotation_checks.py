@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = {int, float}
 _MISSING = object()
-# Larger image heights and widths in pixels are refused, because computations with lengths and areas could overflow.
+# Maximum height and width of an image in pixels. Lengths and areas in larger images could overflow.
 MAX_SIDE = 1_000_000
 
 

@@ -120,7 +120,7 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
                 f"{error}). Check that the file has the format {found.name!r}."
             ) from error
     header = read_header(data, path, found)
-    # LVIS's test sets contain no annotations. The check ``check_annotated`` refuses such a file only for training.
+    # LVIS's test sets contain no annotations. Only training refuses a file without annotations (``check_annotated``).
     if "annotations" not in data:
         return header
     checker = AnnotationChecker(header)
@@ -192,7 +192,7 @@ class AnnotationChecker:
 
     def __init__(self, header: AnnotationFile):
         self.path = header.path
-        # Only LVIS's evaluation reads the field "ignore". Other files may contain any value in this field.
+        # Only LVIS's evaluation reads the field "ignore". In other formats, this field may contain any value.
         self.flags = ("iscrowd", "ignore") if header.format == "lvis" else ("iscrowd",)
         self.image_ids = np.array([image["id"] for image in header.images], np.int64)
         self.sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)

@@ -32,8 +32,8 @@ class LazyMetadata(Metadata):
         return super().__getattr__(key)
 
     def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
-        # Write to __dict__ directly. Detectron2's __setattr__ first compares with the old value, which would read the
-        # file.
+        # Write to __dict__ directly. Detectron2's __setattr__ would first get the old value, which would read the
+        # annotation file.
         self.__dict__["thing_classes"] = file.category_names
         contiguous = {value: index for index, value in enumerate(file.category_ids)}
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
@@ -115,8 +115,8 @@ def _annotation_file(name: str, read: Callable):
             "path of the annotation file."
         )
     path = PathManager.get_local_path(metadata.json_file)
-    # Only data sets of this package have the metadata ``dataset_format``. For Detectron2's built-in data sets, derive
-    # the format from the evaluator type.
+    # Only data sets of this package have ``dataset_format`` in their metadata. For Detectron2's built-in data sets, the
+    # evaluator type determines the format.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):

@@ -25,7 +25,7 @@ class Joined(Sequence):
 
     def __init__(self, parts: Sequence[Records]):
         self._parts = list(parts)
-        # Start index of each sequence in the concatenation, followed by the total length.
+        # Index in the concatenation at which each sequence starts, followed by the total length.
         self._starts = np.cumsum([0, *map(len, self._parts)])
 
     def __len__(self) -> int:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-# Known formats that training cannot read: the name of each format, and keys with which ``foreign_format`` recognizes a
-# JSON object of this format.
+# Annotation formats that training cannot read. ``foreign_format`` recognizes a format if a JSON object has all keys in
+# the set.
 _OBJECTS = (
     ("VGG Image Annotator (VIA)", {"_via_img_metadata"}),
     ("VGG Image Annotator (VIA)", {"regions", "filename"}),

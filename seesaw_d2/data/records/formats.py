@@ -8,8 +8,8 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
 AUTO = "auto"
-# Fields of the images in LVIS files. Each field contains a list of category ids: categories that are surely absent in
-# the image, and categories of which not all instances are annotated.
+# Each image in an LVIS file has these lists of category ids. The first list contains categories that are certainly
+# absent from the image. The second list contains categories of which not all instances are annotated.
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 

@@ -13,8 +13,8 @@ from detectron2.structures import BoxMode
 from seesaw_d2.data.records.catalog import check_registered, load_dataset
 from seesaw_d2.errors import DataError
 
-# Bounds of ``fractal_dimension``: the maximum number of cells per side, and the minimum number of boxes for which a
-# dimension is computed.
+# _LARGEST_GRID is the maximum number of grid cells per side. _FEWEST_BOXES is the minimum number of boxes in a
+# category. For fewer boxes, ``fractal_dimension`` returns 1.
 _LARGEST_GRID = 64
 _FEWEST_BOXES = 4
 
@@ -91,7 +91,7 @@ def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
     if mode == BoxMode.XYWH_ABS:
         x, y, width, height = box
         return x + width / 2, y + height / 2
-    # Pass an array, because ``BoxMode.convert`` computes lists in single precision.
+    # Convert an array instead of a list, because ``BoxMode.convert`` computes lists in single precision.
     x0, y0, x1, y1 = BoxMode.convert(np.array([box], np.float64), mode, BoxMode.XYXY_ABS)[0].tolist()
     return x0 + (x1 - x0) / 2, y0 + (y1 - y0) / 2
 

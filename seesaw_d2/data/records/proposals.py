@@ -11,8 +11,8 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
-# ``load_plain_pickle`` refuses classes. The only class in pickled proposals is Detectron2's enumeration of box formats,
-# whose values are loaded as integers.
+# ``load_plain_pickle`` refuses all classes except those in this dict. Pickled proposals contain a single class,
+# Detectron2's enumeration of box formats. Its values are loaded as integers.
 _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
@@ -36,8 +36,8 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
-        # Write the checked content to a new pickle, and let Detectron2 read this copy. In the original file, NumPy's
-        # unpickling would trust unchecked types and sizes of arrays.
+        # Let Detectron2 read a new pickle of the checked content. If it read the original file, NumPy's unpickling
+        # would trust the types and sizes of arrays in the file without a check.
         with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
             pickle.dump(content, copy)
             copy.flush()

@@ -18,9 +18,10 @@ from pycocotools import mask as mask_utils
 
 Records = Sequence[dict[str, Any]]
 
-# Values of ``ObjectColumns.mask``: the object has no mask, polygons or a run-length mask.
+# ``ObjectColumns.mask`` contains one of these numbers for an object with no mask, with polygons or with a run-length
+# mask.
 NO_MASK, POLYGONS, RUN_LENGTHS = range(3)
-# Functions that read all objects process the images in groups of this size, to limit memory use.
+# Functions that read all objects of a data set process this number of images at a time, to limit memory use.
 STRETCH = 50_000
 
 
@@ -57,7 +58,7 @@ def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict) and segmentation:
         if isinstance(segmentation["counts"], list):
-            # Compress the run lengths, because Detectron2 cannot read uncompressed run lengths.
+            # Compress the run lengths, because Detectron2 cannot read a list of run lengths.
             segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
             segmentation["counts"] = segmentation["counts"].decode()
         segmentation = {key: segmentation[key] for key in ("size", "counts")}
@@ -191,7 +192,7 @@ def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray,
     pairs += [(image.astype(np.int32), _narrow(category)) for image, category in map(different_pairs, stretches)]
     image, category = map(np.concatenate, zip(*pairs, strict=True))
     del pairs
-    order = np.argsort(category, kind="stable")  # NumPy uses a fast radix sort for 16-bit integers
+    order = np.argsort(category, kind="stable")  # fast, because NumPy uses radix sort for 16-bit integers
     return category[order], image[order]
 
 

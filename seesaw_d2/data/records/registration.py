@@ -86,8 +86,8 @@ def register_datasets(cfg: CfgNode) -> None:
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(added_value(cfg, _KEY))]
     for index, entry in enumerate(entries):
-        # Refuse names that contain paths, such as "../x". Results are written to a folder with the name of the data
-        # set, which would then be outside the output folder.
+        # Refuse names such as "../x". The name of a data set is also the name of its results folder, which would then
+        # be outside the output folder.
         below("", entry.name, f"{_KEY}[{index}].NAME")
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:

@@ -19,8 +19,8 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# Results of ``dataset_statistics``. A key consists of the data set's name, its load function, and the modification time
-# and size of its annotation file.
+# Cache of the results of ``dataset_statistics``. A key contains the name of the data set, the function that loads the
+# data set, and the modification time and size of the annotation file.
 _cache: dict[tuple, "CategoryStatistics"] = {}
 
 

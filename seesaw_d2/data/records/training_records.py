@@ -110,8 +110,8 @@ def log_histogram(records: Records, classes: list[str]) -> None:
         classes: category names in the order of class indices.
     """
     if not isinstance(records, list):
-        # The creation of a dict for each image would be slow. Instead, count the instances of each category, and create
-        # one dict per category with this number of instances. The logged histogram is the same.
+        # Do not create a dict for each image, which would be slow. Instead, count the instances of each category, and
+        # create one dict per category with this number of instances. The logged histogram is the same.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))

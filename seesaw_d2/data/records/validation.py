@@ -52,7 +52,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # Check image sizes only for data sets with an annotation file. Other data sets have a custom loader, and their
+        # Check image sizes only for data sets with an annotation file. Other data sets have a custom loader, whose
         # mapper may read other files than "file_name".
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -127,7 +127,7 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
         ConfigError: the list of data sets is empty, a name is unknown, DATASETS.FREQUENCY_THRESHOLDS is invalid, or a
             data set does not fit the model (detection or classification).
     """
-    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # only to raise ConfigError for invalid thresholds
+    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # raises ConfigError for invalid thresholds
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
     used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
     needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"

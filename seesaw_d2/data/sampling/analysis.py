@@ -13,7 +13,7 @@ from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, frequency_groups
 
-# Sampling methods that ``analyze_sampling`` compares. "uniform" samples each image once per epoch. "stochastic" and
+# ``analyze_sampling`` compares these sampling methods. "uniform" samples each image once per epoch. "stochastic" and
 # "ceil" are repeat factor sampling with random or upward rounding of the repeat factors.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 

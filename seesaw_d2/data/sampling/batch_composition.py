@@ -45,7 +45,8 @@ class BatchPlan:
         place = formed = 0
         for number in itertools.count():
             indices = self._stream.epoch(number).numpy()
-            images = np.stack([indices, np.arange(place, place + len(indices))])  # indices, and positions in the stream
+            # Row 0 contains the image indices. Row 1 contains their positions in the sampler's sequence of all epochs.
+            images = np.stack([indices, np.arange(place, place + len(indices))])
             place += len(indices)
             complete = self._form(images, waiting)
             for indices, places in complete[max(start - formed, 0) :]:

@@ -16,8 +16,8 @@ from seesaw_d2.data.records.records import images_of_categories
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.errors import DataError
 
-# A new random generator is seeded for each block of this number of consecutive images. Therefore a resumed training
-# can start at any block without drawing the images before it.
+# Each block of this number of consecutive images has its own random seed. Therefore a resumed training can start at any
+# block without drawing the images before it.
 _BLOCK = 1024
 
 
@@ -49,8 +49,10 @@ class ClassAwareSampler(EpochStream, Sampler):
             )
         count = np.bincount(category)
         start = np.cumsum(count) - count
-        self._image = torch.from_numpy(image)  # indices of the images with each category, sorted by category
-        # Start index and number of each category's images in ``_image``, (K,). Categories without images are omitted.
+        # Indices of the images that contain the first category, then of the images that contain the second category,
+        # and so on.
+        self._image = torch.from_numpy(image)
+        # For each of the K categories with images: index of its first image in ``_image``, and number of its images.
         self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
@@ -65,7 +67,8 @@ class ClassAwareSampler(EpochStream, Sampler):
         """
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
-        fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1), selects an image
+        # Each number in [0, 1) selects one of the images that contain the drawn category.
+        fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)
         return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:

@@ -13,7 +13,8 @@ from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTr
 
 from seesaw_d2.data.sampling.seeding import mixed_seed
 
-_SUBSET = 1  # makes the seed of the random subset differ from the seeds of all epochs
+# The seed of the random subset contains this number, so that it differs from the seeds of all epochs.
+_SUBSET = 1
 
 
 class EpochStream:

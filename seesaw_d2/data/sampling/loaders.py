@@ -70,7 +70,7 @@ def build_train_loader(
     grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
     groups = aspect_groups(dataset) if grouping else None
     digests = {"digest": digest_of(dataset), "labels": labels_digest(dataset)}
-    if isinstance(dataset, list):  # serialize once, for the loader and for mappers that read other images
+    if isinstance(dataset, list):  # serialize once; the loader and mappers that read other images share the result
         dataset = DatasetFromList(dataset, copy=False)
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):

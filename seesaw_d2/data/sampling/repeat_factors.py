@@ -13,24 +13,24 @@ from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, Progressively
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
 from seesaw_d2.errors import ConfigError
 
-# Names of samplers, which are values of DATALOADER.SAMPLER_TRAIN.
+# Names of samplers. DATALOADER.SAMPLER_TRAIN selects a sampler by its name.
 UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
 SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
 SUBSET = "RandomSubsetTrainingSampler"
-# Samplers for which ``epoch_length`` defines the number of images in an epoch.
+# For these samplers, ``epoch_length`` returns the number of images in an epoch.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
 # Samplers that work with all versions of Detectron2.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
 # Samplers that work only with Detectron2's main branch. A resumed training with these samplers restarts the image order
 # from the beginning.
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
-# Config keys that only one sampler reads. Keys of the dict are samplers. Some of the config keys exist only in
+# Dict from each sampler to the config keys that only this sampler reads. Some of the config keys exist only in
 # Detectron2's main branch.
 SAMPLER_KEYS = {
     REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
 }
-# Allowed values of DATALOADER.REPEAT_ROUNDING and DATALOADER.REPEAT_FREQUENCY.
+# Allowed values of the config keys DATALOADER.REPEAT_ROUNDING and DATALOADER.REPEAT_FREQUENCY.
 ROUNDINGS = ("stochastic", "ceil")
 FREQUENCIES = ("images", "instances")
 

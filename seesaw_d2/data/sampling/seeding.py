@@ -10,7 +10,8 @@ import torch
 
 def mixed_seed(*numbers: int) -> int:
     """Combine integers >= 0 into a seed in [0, 2^63). Different sequences of integers give independent seeds."""
-    # SeedSequence ignores trailing zeros. Without the number of integers, (1,) and (1, 0) would give the same seed.
+    # Include the number of integers in the seed. SeedSequence ignores trailing zeros, so that (1,) and (1, 0) would
+    # otherwise give the same seed.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 

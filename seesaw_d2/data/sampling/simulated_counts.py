@@ -53,7 +53,8 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
         free[own] = False
         others = rng.choice(np.flatnonzero(free), image_count[category] - len(own), replace=False)
         images = np.concatenate([own, others])
-        item = {"category_id": category}  # one dict for all instances of the category, to save memory
+        # All instances of the category share one dict, to save memory.
+        item = {"category_id": category}
         for image in (*images, *rng.choice(images, instance_count[category] - len(images))):
             annotations[image].append(item)
     return [{"image_id": index, "annotations": items} for index, items in enumerate(annotations)]

@@ -22,14 +22,13 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Each image needs two independent seeds: one for its augmentation, and one for choosing another image if the mapper
-# returns None. These constants make the two seeds different.
+# Each image needs two independent seeds, which contain these different numbers. The first seed is for the augmentation
+# of the image. The second seed is for choosing another image if the mapper returns None.
 _AUGMENTATION, _REPLACEMENT = 1, 2
-# After this number of images in a row for which the mapper returns None, raise an error instead of trying forever.
+# If the mapper returns None for this number of images in a row, the loader raises an error instead of trying forever.
 _MAX_REPLACEMENTS = 100
 
-# The values in a loader's saved state that determine its batches. Keys are the keys of the state. Values are
-# descriptions for messages of ``differences``.
+# These keys of a loader's saved state determine the batches. Each value describes the key in messages.
 _DIFFERENCES = {
     "seed": "seed",
     "batch_size": "number of images in a batch",
@@ -39,7 +38,8 @@ _DIFFERENCES = {
     "digest": "hash of the training images' names",
     "labels": "hash of the training images' categories and boxes",
 }
-# Maximum number of images whose boxes ``labels_digest`` reads, because reading all boxes is slow for large data sets.
+# ``labels_digest`` reads the boxes of at most this number of images, because reading all boxes of a large data set is
+# slow.
 _MAX_IMAGES_WITH_BOXES = 2000
 
 Record = dict[str, Any]
@@ -106,8 +106,8 @@ class TrainLoader:
             batch_sampler=_Shares(
                 BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
             ),
-            # DataLoader draws the seeds of its workers from this generator. By default, it would use the global
-            # generator, and the random numbers of the training would change.
+            # DataLoader draws a seed for its workers from this generator. Otherwise it would use PyTorch's global
+            # generator, and change the random numbers of the training.
             generator=torch.Generator(),
             **self._options,
         )

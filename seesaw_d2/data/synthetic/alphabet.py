@@ -8,8 +8,8 @@ pixels, unlike different styles of one character.
 
 from dataclasses import dataclass
 
-# Category names of signs. Words are necessary, because Matplotlib reads "$$" as a formula, and HTML reads "&" as an
-# entity.
+# Category names contain these words instead of the signs, because Matplotlib reads "$$" as a formula, and HTML reads
+# "&" as the start of an entity.
 _SIGNS = {
     "&": "ampersand", "?": "question", "#": "hash", "$": "dollar", "!": "exclamation", "%": "percent", "@": "at",
     "+": "plus", "=": "equals", "/": "slash", "(": "open_round", ")": "close_round", "[": "open_square",
@@ -21,8 +21,8 @@ _GREEK = {
     "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Characters of the alphabet "similar", grouped by appearance. A data set with few categories uses only the first
-# groups, so that its categories are also difficult to distinguish.
+# The characters of each string look alike. A data set with few categories uses only the first strings, so that its
+# categories are also difficult to distinguish.
 _SIMILAR = (
     "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",
     "aα@dδ4AΛλΔ", "EFΞΣ=tfτ+#", "HhnηNMmπΠ", "Γr)]>[LJ%",
@@ -62,7 +62,7 @@ class Alphabet:
             return self.characters[index]
         shift, first = divmod(index - count, count)
         # Pair each character first with the next character, then with the character after the next, and so on. With
-        # this order, all characters occur about equally often, whatever number of categories is used.
+        # this order, all characters occur about equally often for any number of categories.
         return self.characters[first] + self.characters[(first + shift + 1) % count]
 
     def name(self, text: str) -> str:
@@ -79,12 +79,12 @@ class Alphabet:
 
 
 ALPHABETS = {
-    # Letters of both cases, digits, signs, and the Greek letters that differ from Latin letters.
+    # Letters of both cases, digits, signs, and Greek letters. Many of these characters look alike.
     "similar": Alphabet(
         "".join(_SIMILAR),
         _BOLD + _REGULAR,
         digit_words=True,
     ),
-    # Capital letters, digits and signs that are easy to distinguish. I, O, 1 and 0 are omitted.
+    # Capital letters, digits and signs that are easy to distinguish. Therefore I, O, 1 and 0 are omitted.
     "plain": Alphabet("ABCDEFGHJKLMNPQRSTUVWXYZ23456789&?#$ΣΩΔΨ", _BOLD, digit_words=False),
 }

@@ -9,13 +9,13 @@ import numpy as np
 from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
-# If ``GlyphConfig.decay`` is None, the number of training images per category falls exponentially to this number (2.2)
-# at rank ``num_categories``. Because the number is fixed, the fractions of rare, common and frequent categories do not
-# depend on the number of categories.
+# If ``GlyphConfig.decay`` is None, the number of training images per category falls exponentially, down to this number
+# (2.2) for the last category. With this fixed end, the fractions of rare, common and frequent categories do not depend
+# on the number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
-# If the objects of an image do not fit at random positions, they get the smallest size, and are placed in the cells of
-# a square grid. The side of a cell must be at least this multiple of the smallest object's length.
+# Objects that do not fit into an image at random positions are drawn in the smallest size, and placed in the cells of a
+# square grid. The side of a cell must be at least CELL_MARGIN times as long as the smallest object.
 CELL_MARGIN = 1.1
 
 

@@ -11,12 +11,14 @@ from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE, Bend, Silhouette, d
 
 MAX_ANGLE = math.radians(20)
 MAX_ASPECT = MAX_SHEAR = 0.2
-# Minimum distance in subpixels (quarters of a pixel) between the boxes of two objects, so that objects do not touch.
-# The minimum distance between a box and the edge of the image is the same at random positions, and half as large in a
-# grid.
+# Minimum distance in subpixels (quarters of a pixel) between the boxes of two objects, so that objects do not touch. At
+# random positions, a box has the same minimum distance from the edge of the image. In a grid, this distance is half as
+# large.
 GAP = SUPERSAMPLE
 PLACES = 60  # maximum number of random positions to try for an object
-RESIZES = 3  # attempts to place all objects at random positions, each with new sizes, before the grid is used
+# Number of attempts to place all objects of an image at random positions. Each attempt draws new object sizes. If all
+# attempts fail, the objects are placed in a grid.
+RESIZES = 3
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generato
         places = _random_places(shapes, SUPERSAMPLE * config.image_size, rng)
         if places is not None:
             break
-    else:  # no attempt succeeded; a grid always has room, because GlyphConfig checks object_size
+    else:
+        # All attempts failed. A grid always has enough room, because GlyphConfig checks object_size.
         shapes = _draw(texts, bends, [low] * len(texts), config)
         places = _grid_places(shapes, config, rng)
     return [
@@ -98,11 +101,12 @@ def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[in
         the top left corner (x, y) of each object in subpixels. None if an object overlaps others at all ``PLACES``
         random positions.
     """
-    taken = np.zeros((0, 4), dtype=np.int64)  # boxes of the placed objects: x0, y0, x1, y1
+    taken = np.zeros((0, 4), dtype=np.int64)  # boxes x0, y0, x1, y1 of the objects that already have a position
     for shape in shapes:
         extent = np.array(shape.outline.shape[::-1])
         low = rng.integers(GAP, side - GAP - extent + 1, size=(PLACES, 2))[:, None]
-        # (PLACES, number of earlier boxes, 2), True where the boxes are apart along x or y. One direction is enough.
+        # Shape (PLACES, number of earlier boxes, 2): True if the new box and an earlier box are apart along x or along
+        # y. Boxes that are apart along one axis do not overlap.
         clear = (low >= taken[:, 2:] + GAP) | (low + extent + GAP <= taken[:, :2])
         free = np.flatnonzero(clear.any(axis=2).all(axis=1))
         if len(free) == 0:

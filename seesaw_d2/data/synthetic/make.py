@@ -95,7 +95,7 @@ def make_glyphs(
         settings["semantic"] = True
     found = read_record(root, LAYOUT)
     if found is not None:
-        # Data sets of earlier versions do not store the alphabet and the background, which then had these values.
+        # Earlier versions did not store the alphabet and the background, and always used "plain" and "textured".
         before = {"alphabet": "plain", "background": "textured", **found["settings"]}
         differences = _differences(before, settings) + _missing(root, images, semantic)
         if not differences:

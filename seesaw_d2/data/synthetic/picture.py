@@ -10,14 +10,17 @@ from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 
 # The textured background is the sum of four layers of colour noise, from coarse to fine. Each layer is a grid of
-# TEXTURE_CELLS x TEXTURE_CELLS random colours, scaled to the image. TEXTURE_STD is their maximum standard deviation.
+# TEXTURE_CELLS x TEXTURE_CELLS random colours, scaled to the image. TEXTURE_STD is the maximum standard deviation of
+# the colour values, for pixel values from 0 to 255.
 TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
-# Minimum difference in brightness (mean over the channels, 0 to 255) between a glyph and its border, so that glyphs are
-# legible on every background.
+# The brightness (mean over the channels, 0 to 255) of a glyph and its border differs at least by this number, so that
+# glyphs are legible on every background.
 MIN_CONTRAST = 60.0
-MAX_BLUR = 0.8  # maximum standard deviation of the Gaussian blur in pixels, for images of 128 x 128 pixels
+# Maximum standard deviation of the Gaussian blur in pixels, for images of 128 x 128 pixels. The blur of larger images
+# is proportionally larger.
+MAX_BLUR = 0.8
 MAX_NOISE = 10.0  # maximum standard deviation of the pixel noise, for pixel values from 0 to 255
 
 

@@ -97,7 +97,7 @@ def _assign(counts: np.ndarray, num_images: int, max_objects: int, rng: np.rando
         images = _try_assign(np.sort(counts)[::-1], num_images, max_objects, rng, balanced)
         if images is not None:
             return images
-    # This line is never reached. The balanced assignment finds a solution if one exists, which GlyphConfig checks.
+    # This error never occurs. GlyphConfig checks that a solution exists, and the balanced assignment then finds one.
     raise AssertionError("the images have no room for all objects")
 
 
@@ -120,7 +120,9 @@ def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndar
     for count in counts:
         if balanced:
             key = rng.random(num_images) - room
-        else:  # the images with the smallest keys are a random sample without replacement, weighted by room
+        else:
+            # The images with the smallest keys are a random sample without replacement. Images with room for more
+            # objects are more likely to be in the sample.
             key = rng.standard_exponential(num_images) / np.maximum(room, 1)
         key[room == 0] = np.inf
         chosen = np.sort(np.argpartition(key, count - 1)[:count])
@@ -142,5 +144,6 @@ def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -
     empty = np.setdiff1d(np.arange(num_images), images)
     order = rng.permutation(len(images))
     _, first = np.unique(images[order], return_index=True)
-    spare = np.delete(order, first)[: len(empty)]  # each image keeps one object
+    # Keep the first object of each image, so that no image becomes empty.
+    spare = np.delete(order, first)[: len(empty)]
     images[spare] = empty[: len(spare)]

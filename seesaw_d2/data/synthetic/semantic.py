@@ -16,8 +16,8 @@ from seesaw_d2.errors import ConfigError
 
 IGNORED = 255
 CLASSES_FILE = "glyphs_semantic_classes.json"
-# A pixel belongs to an object that covers at least 0.75 of the pixel. A pixel belongs to the background if no object
-# covers more than 0.25 of the pixel. All other pixels, at the edges of objects, are ignored.
+# An object gets each pixel of which it covers at least _COVERED. A pixel is background if no object covers more than
+# _TOUCHED of it. All other pixels, at the edges of objects, are ignored.
 _COVERED, _TOUCHED = 0.75, 0.25
 
 

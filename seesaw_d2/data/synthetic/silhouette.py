@@ -13,8 +13,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SUPERSAMPLE = 4
-BORDER = 1 / 64  # width of the border around a character as a fraction of the image's side, such as 2 of 128 pixels
-POLYGON_TOLERANCE = 1.0  # polygons are simplified, and deviate from the contour by at most this number of subpixels
+# Width of the border around a character as a fraction of the image's side. In an image of 128 x 128 pixels, the border
+# is 2 pixels wide.
+BORDER = 1 / 64
+# Maximum distance between the simplified polygons and the exact contour, in subpixels (quarters of a pixel).
+POLYGON_TOLERANCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,12 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
         image_size: side length of the image in pixels.
     """
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
-    # Draw the glyph with about the size of a medium object, so that it is scaled only slightly, and its edges stay
+    # Draw the glyph with about the size of a medium object. It is then scaled only slightly, so that its edges stay
     # accurate.
     glyph, hull = _draw_glyph(text, bend.font, SUPERSAMPLE * image_size // 4)
     matrix = bend.matrix()
-    # Scale the glyph so that the complete object has the length ``size``. The object is wider than the glyph by two
-    # borders and by about 1.5 subpixels, which tracing adds.
+    # Scale the glyph so that the complete object has the length ``size``. The object is longer than the glyph by two
+    # borders, and by about 1.5 subpixels that tracing adds.
     matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
     face = _bend(glyph, hull, matrix, margin=border + 2)
     distance = cv2.distanceTransform(255 - face, cv2.DIST_L2, cv2.DIST_MASK_5)
@@ -95,15 +98,16 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
     Returns:
         one int array (K, 2) per area: x in [0, w] and y in [0, h] of the K corners of its polygon.
     """
-    # Trace a mask of pixel corners, whose contours follow the outer edges of the pixels. The contours of the original
-    # mask would run through the centres of the outermost pixels, half a pixel inside the shape.
+    # Trace a mask of pixel corners. Its contours follow the outer edges of the pixels. OpenCV's contours of the
+    # original mask would run through the centres of the outermost pixels, half a pixel inside the shape.
     height, width = outline.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
         corners[dy : dy + height, dx : dx + width] |= outline
     contours, _ = cv2.findContours(corners, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     polygons = [cv2.approxPolyDP(contour, POLYGON_TOLERANCE, closed=True)[:, 0] for contour in contours]
-    return polygons[::-1]  # from top to bottom; OpenCV returns the lowest contour first
+    # Sort from top to bottom. OpenCV returns the lowest contour first.
+    return polygons[::-1]
 
 
 def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) -> np.ndarray:
@@ -146,13 +150,14 @@ def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
     glyph = np.asarray(image)
     white = np.where(glyph > 127, np.uint8(255), np.uint8(0))
     contours, _ = cv2.findContours(white, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    hull = cv2.convexHull(np.concatenate(contours))  # ten times faster than the hull of all white pixels
+    # The hull of the contours is computed ten times faster than the hull of all white pixels.
+    hull = cv2.convexHull(np.concatenate(contours))
     return glyph, hull[:, 0].astype(np.float64)
 
 
 @lru_cache(maxsize=16)
 def _load_font(font: str, em: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", font)
-    # Set the layout engine, because Pillow's default engine depends on how Pillow was built. Otherwise, images could
-    # differ between computers.
+    # Set the layout engine. Pillow's default engine depends on how Pillow was built, so that images could differ
+    # between computers.
     return ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)

@@ -17,21 +17,21 @@ from seesaw_d2.data.records.records import ObjectColumns
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Names and NumPy data types of the stored arrays. "names" contains the bytes of all file names. "texts" contains a JSON
-# object for each image, with the annotations and the LVIS lists of category ids. The arrays ending with "_end" contain
-# the index at which the values of each image end. "category", "crowd" and "mask" contain one value per object, as in
-# ``ObjectColumns``.
+# Names and NumPy data types of the arrays in a compiled annotation file.
 ARRAYS = {
+    # One integer per image. "name_end", "text_end" and "object_end" contain the index at which the file name, the JSON
+    # object and the objects of the image end.
     **dict.fromkeys(("image_id", "height", "width", "name_end", "text_end", "object_end"), "i8"),
+    # One value per object, as in ``ObjectColumns``.
     "category": "i4",
     "crowd": "?",
     "mask": "i1",
-    "names": "u1",
-    "texts": "u1",
+    "names": "u1",  # bytes of all file names
+    "texts": "u1",  # bytes of a JSON object for each image, with the annotations and the LVIS lists of category ids
 }
 Tables = dict[str, np.ndarray]
-# Error handler of ``str.encode`` for file names with bytes that are not valid UTF-8. Python represents such bytes by
-# surrogates.
+# File names may contain bytes that are not valid UTF-8. With this error handler, Python represents such bytes by
+# surrogate characters in a str, and restores them when the str is encoded.
 _ERRORS = "surrogateescape"
 
 

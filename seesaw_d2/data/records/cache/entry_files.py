@@ -24,21 +24,22 @@ from seesaw_d2.data.records.cache.encoding import Tables
 from seesaw_d2.utils.file_locks import lock_or_wait
 from seesaw_d2.utils.regular_files import irregular, open_regular, read_blocks
 
-VERSION = 4  # version of the file format. After a change of the format, increase it to compile all files again
+VERSION = 4  # version of the file format. Increase it after a change of the format, to compile all files again
 SUFFIX = ".records"
-# Prefix of the names of incomplete files. ``write_entry`` gives a file its final name when it is complete.
+# Names of incomplete files begin with this prefix. ``write_entry`` gives a file its final name when it is complete.
 _UNFINISHED = "tmp-"
-# Names of files that this module creates, which ``tidy`` may remove. The name of a complete file is a hash and the
-# suffix. The name of an incomplete file is the prefix, 8 random characters of ``tempfile`` and the suffix. Earlier
+# Matches the names of files that this module creates, so that ``tidy`` removes no other files. A complete file is named
+# by a hash and the suffix. An incomplete file is named by the prefix, 8 random characters and the suffix. Earlier
 # versions created folders, whose names lack the suffix.
 _ENTRY = re.compile(rf"(?:[0-9a-f]{{32}}|{_UNFINISHED}\w{{8}})({re.escape(SUFFIX)})?", re.ASCII)
-# Age in seconds at which ``tidy`` removes files: 60 days without use, or a day for incomplete files.
+# ``tidy`` removes files that were not used for _UNUSED seconds (60 days), and incomplete files after _ABANDONED seconds
+# (a day).
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
-# Maximum time in seconds to wait for another process that compiles the same annotation file. After this time, this
-# process also compiles the file.
+# If another process compiles the same annotation file, this process waits for at most this number of seconds. Then it
+# also compiles the file.
 _LONGEST_COMPILATION = 1800
-# Size in bytes of the checksum and of the description's length, which come first in a compiled file. Spaces after the
-# description make its size a multiple of this number, to align the arrays.
+# A compiled file begins with two numbers of this size in bytes: the checksum, and the length of the description that
+# follows. Spaces after the description make its size a multiple of this number, to align the arrays.
 _NUMBER = 8
 
 
@@ -68,7 +69,7 @@ class MappedTables(dict):
 
     def __init__(self, path: str):
         self._path = path
-        data = np.memmap(path, np.uint8, mode="r").view(np.ndarray)  # slicing a memmap would be slower
+        data = np.memmap(path, np.uint8, mode="r").view(np.ndarray)  # as an ndarray, because slicing a memmap is slower
         start = 2 * _NUMBER + int(data[_NUMBER : 2 * _NUMBER].view("<i8")[0])
         self.meta, layout = json.loads(data[2 * _NUMBER : start].tobytes())
         for name, kind, size in layout:
@@ -92,7 +93,8 @@ def write_entry(path: str, meta: dict[str, Any], tables: Tables) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    arrays = sorted(tables.items(), key=lambda item: -item[1].itemsize)  # large data types first, to align all arrays
+    # Write large data types first, so that each array starts at a multiple of the size of its data type.
+    arrays = sorted(tables.items(), key=lambda item: -item[1].itemsize)
     layout = [(name, array.dtype.str, array.nbytes) for name, array in arrays]
     head = json.dumps([{**meta, "name": os.path.basename(path)}, layout]).encode()
     head += b" " * (-len(head) % _NUMBER)
@@ -140,7 +142,7 @@ def load_entry(path: str) -> MappedTables | None:
     if tables.meta["name"] != os.path.basename(path):
         raise UnfitEntryError(f"the content belongs to another compiled file, {tables.meta['name']}")
     # Set the modification time to now, because ``tidy`` removes files that were not used for 60 days. Without write
-    # permission, ``os.utime`` fails, but ``tidy`` cannot remove the file either.
+    # permission, ``os.utime`` fails, which is harmless, because ``tidy`` cannot remove the file either.
     with contextlib.suppress(OSError):
         os.utime(path)
     return tables
@@ -175,7 +177,7 @@ def _is_private_group(group: int) -> bool:
 
     try:
         user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
-    except KeyError:  # In containers, users and groups can lack a name.
+    except KeyError:  # in containers, a user or a group can lack a name
         return False
     return user.pw_gid == group and found.gr_name == user.pw_name and not {*found.gr_mem} - {user.pw_name}
 

@@ -105,7 +105,8 @@ class CompiledRecords(Sequence):
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts
         categories = np.array(list(self._categories.values()), np.int64)
-        # Index of each object of this sequence in the arrays of the file.
+        # Positions of the objects in the arrays of the file: starts[i], ..., ends[i] - 1 for each image i of this
+        # sequence.
         number = np.arange(count.sum()) + np.repeat(ends - np.cumsum(count), count)
         return ObjectColumns(
             image=np.repeat(np.arange(len(self)), count),

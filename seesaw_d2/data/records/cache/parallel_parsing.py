@@ -20,9 +20,10 @@ from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.utils.repeated_keys import may_repeat_keys
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-# Number of annotations that a worker process parses at a time. Their Python objects need about 10 MB of memory.
+# A worker process parses this number of annotations at a time. Their Python objects need about 10 MB of memory.
 PART = 10_000
-# Maximum number of workers. More workers are not faster, because a single process concatenates all results.
+# Maximum number of worker processes. More processes would not save time, because a single process concatenates all
+# results.
 MAX_WORKERS = 8
 
 T = TypeVar("T")
@@ -65,7 +66,8 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         if may_repeat_keys(frame, orjson.loads(frame)) or any(may_repeat_keys(lists[key], data[key]) for key in lists):
             raise UnusualFileError
         return data, None if texts.annotations is UNSET else texts.annotations
-    except (OSError, ValueError, RecursionError) as error:  # msgspec and orjson raise subclasses of ValueError
+    except (OSError, ValueError, RecursionError) as error:
+        # For invalid JSON, msgspec and orjson raise subclasses of ValueError.
         raise UnusualFileError from error
 
 
@@ -97,8 +99,8 @@ def _address(text: bytes | msgspec.Raw) -> int:
     return np.frombuffer(text, np.uint8).__array_interface__["data"][0]
 
 
-# Stack of the parts and the function ``read`` of running ``read_parts`` calls. Forked worker processes inherit this
-# list, because sending gigabytes to the workers would be slow.
+# Arguments of each running call of ``read_parts``: the parts of the annotations, and the function ``read``. Forked
+# worker processes inherit this list. Sending gigabytes of annotations to the workers would be slow.
 _inherited: list[tuple[list[list[msgspec.Raw]], Callable[[bytes], Any]]] = []
 
 

@@ -141,6 +141,6 @@ def _short(annotations: list[_Annotation]) -> bytes:
 
     To save disk space, omit the fields that dataset dicts do not need: id, image_id, area and ignore.
     """
-    for each in annotations:  # msgspec omits fields with the value UNSET
+    for each in annotations:  # msgspec does not write fields with the value UNSET
         each.id = each.image_id = each.area = each.ignore = UNSET
     return _encode_lines(annotations)

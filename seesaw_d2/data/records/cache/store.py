@@ -35,17 +35,17 @@ from seesaw_d2.utils.regular_files import open_regular, read_blocks
 
 logger = logging.getLogger(__name__)
 
-# Annotation files of at least this size in bytes are compiled to arrays on disk. Parsing a smaller file takes at most
-# about a second. Smaller files are kept in memory, up to the same number of bytes in total.
+# Annotation files of at least this size in bytes are compiled to arrays on disk. Smaller files are parsed in about a
+# second. They are kept in memory, up to the same number of bytes in total.
 MIN_SIZE = 50_000_000
 # A file is kept in memory only if its last change is at least this number of seconds ago. A younger file could change
-# again without a different modification time, and the content in memory would be outdated.
+# again without a new modification time, and the content in memory would be outdated.
 _SETTLED = 1.0
-# Folder of the source files that read annotation files, which ``_code_digest`` hashes.
+# Folder with the code that reads annotation files. Compiled files become invalid if this code changes.
 _RECORDS = Path(__file__).parents[1]
 
-# Cache of opened files and of the warnings about each file, in the order of opening. A key is ("compiled" or "whole",
-# path, format, (modification time, size)).
+# Cache of opened files and of the warnings about each file. The oldest file comes first. A key contains "compiled" or
+# "whole", the path, the format, and (modification time, size) of the file.
 _opened: dict[tuple, tuple[AnnotationFile | CompiledFile, list[str]]] = {}
 
 
@@ -71,7 +71,7 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
         try:
             entry = os.path.join(cache, _digest(path, dataset_format) + entry_files.SUFFIX)
         except OSError:
-            return read_annotations(path, dataset_format)  # ``path`` cannot be read, so raise DataError with the reason
+            return read_annotations(path, dataset_format)  # raises DataError, which says why ``path`` is unreadable
         with collected_warnings() as messages:
             file = _from_cache(path, dataset_format, entry, state)
         _opened[key] = file, messages
@@ -133,10 +133,11 @@ def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> Com
         entry_files.make_private(os.path.dirname(entry))
         if found := _load(entry, path):
             return found
-        # If several processes need the file at the same time, one process compiles the file and the others wait.
+        # If several processes need the file at the same time, one process compiles the file, and the others wait for
+        # it.
         with entry_files.locked(entry):
             return _load(entry, path) or _compile(path, dataset_format, entry, state)
-    except OSError as error:  # such as the error for a read-only folder
+    except OSError as error:  # for example, the folder is read-only
         _warn_not_kept(path, entry, error)
         return _compile(path, dataset_format, None, state)
 
@@ -191,7 +192,7 @@ def _compile(path: str, dataset_format: str, entry: str | None, state: tuple) ->
                 del tables
                 give_back_freed_memory()
                 return mapped
-        except OSError as error:  # such as the error for a full disk
+        except OSError as error:  # for example, the disk is full
             _warn_not_kept(path, entry, error)
     return CompiledFile(path, **fields, tables=tables)
 
@@ -226,8 +227,8 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     try:
         file, parts = _read_in_parts(path, dataset_format)
     except (UnusualFileError, DataError):
-        # Read the whole file at once. For an invalid file, the error message then lists the invalid values of the whole
-        # file, not only of one part.
+        # The file cannot be read in parts, so read it at once. If the file is invalid, the error message then lists the
+        # invalid values of the whole file, not only of one part.
         file = read_annotations(path, dataset_format)
         ids = [image["id"] for image in file.images], file.category_ids
         parts = [encode(itertools.compress(file.annotations or [], file.has_area), *map(np.array, ids))]
