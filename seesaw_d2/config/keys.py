@@ -125,9 +125,9 @@ def _add_cascade(cfg: CN) -> None:
     # List of one number >= 0 for each cascade stage. Weight of the losses of the stage. If
     # MODEL.ROI_MASK_HEAD.PER_STAGE is True, the weight also applies to the mask loss of the stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 1.0, 1.0]
-    # Boolean. Whether to divide the gradient that each cascade stage sends to the backbone by the number of stages.
-    #   True: divide, as in Detectron2. The backbone gets the mean of the gradients of the stages.
-    #   False: do not divide, as in MMDetection. The backbone gets the sum of these gradients.
+    # Boolean. How to combine the gradients that flow from the cascade stages to the backbone.
+    #   True: divide each gradient by the number of stages, as in Detectron2, so that the backbone gets their mean.
+    #   False: do not divide, as in MMDetection, so that the backbone gets their sum.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS = True
     # Boolean. Whether the second and later cascade stages sample the proposals on which they are trained.
     #   True: add the ground-truth boxes to the boxes from the previous stage, then sample as in the first stage, with
@@ -172,8 +172,8 @@ def _add_classifier(cfg: CN) -> None:
     cfg.INPUT.CLASSIFICATION.SIZE = 224
     # String. How ImageClassifier gets S x S pixels from an image, where S is INPUT.CLASSIFICATION.SIZE.
     #   "resized": a random resized crop in training, a center crop in evaluation. This is usual for ImageNet.
-    #   "padded": in training, pad each side by S / 8 pixels and take a random crop. In evaluation, use the complete
-    #     image. This is usual for CIFAR.
+    #   "padded": in training, a random crop of the image with S / 8 pixels of padding on each side. In evaluation, the
+    #     complete image. This is usual for CIFAR.
     #   "whole": the complete image in training and evaluation.
     cfg.INPUT.CLASSIFICATION.CROP = "resized"
     # Number x in [0, 1). In training, brightness, contrast and saturation of each image are multiplied by random

@@ -73,7 +73,7 @@ def _refuse_repeated(key: str, value: Any) -> None:
         return
     try:
         nodes = list(ast.walk(ast.parse(value.strip(), mode="eval")))
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # no Python literal, so the value stays a string
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # not a Python literal, but a plain string
         return
     for node in nodes:
         names = (

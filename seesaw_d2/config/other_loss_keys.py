@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from detectron2.config import CfgNode as CN
 
-# Maps the name of a loss's config node, such as "EQL", to the function that adds its keys. ``_loss_node`` fills it.
+# Maps the name of a loss's config node, such as "EQL", to the function that adds its keys. ``_loss_node`` adds items.
 _NODES: dict[str, Callable[[CN], None]] = {}
 
 
@@ -48,8 +48,7 @@ def _softmax_equalization(node: CN) -> None:
     # default, the tail classes of ImageNet-LT are those with fewer than 50 of its 115,846 images.
     node.LAMBDA = 4.3e-4
     # Number in [0, 1]. Probability gamma that the loss excludes a tail class (see SOFTMAX_EQL.LAMBDA) from the softmax
-    # for an image of another class. Then the image does not train the logit of the tail class. The value 0 gives
-    # cross-entropy.
+    # for an image of another class. Then the image does not train the logit of the tail class. 0 gives cross-entropy.
     node.GAMMA = 0.9
 
 
@@ -87,8 +86,8 @@ def _gumbel_optimized(node: CN) -> None:
 
     # String. Which negative samples of a rare category (see GOL.LAMBDA) the loss removes.
     #   "eql": the proposals of other foreground categories.
-    #   "drop": these, and a random part of the background proposals (DropLoss, used by the authors).
-    #   "none": none. Image classifiers require this value, because they have no background.
+    #   "drop": as "eql", and a random part of the background proposals (DropLoss, used by the authors).
+    #   "none": it removes no samples. Image classifiers require this value, because they have no background.
     node.WEIGHTING = "drop"
     # Number >= 0. A category is rare if less than this share of the annotated images in DATASETS.TRAIN contain it. The
     # default is the authors' value for LVIS v1. GOL.WEIGHTING "none" does not use this key.
@@ -117,7 +116,8 @@ def _ldam(node: CN) -> None:
     # Keys of LDAMLoss with deferred re-weighting (LDAM-DRW; Cao et al., NeurIPS 2019).
 
     # Number >= 0. Margin of the rarest category in DATASETS.TRAIN. More frequent categories have smaller margins. The
-    # classifier computes a cosine for each category. Training subtracts the margin of the correct category from it.
+    # classifier computes a cosine for each category. In training, the loss subtracts the margin of the correct category
+    # from its cosine.
     node.MAX_MARGIN = 0.5
     # Number > 0. Factor that converts the margin of a cosine to the margin of a logit. It must equal
     # MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE. The paper uses 30 for both keys.

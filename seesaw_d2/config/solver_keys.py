@@ -60,7 +60,7 @@ def add_speed(cfg: CN) -> None:
     # Integer 1, 2, 4, 5, 10 or 20. Number of iterations after which the host reads the losses and accuracies from the
     # device and checks that they are finite. With a larger number, the host waits for the device less often. The logged
     # values stay the same. Numbers above 1 require SOLVER.OPTIMIZER_IMPLEMENTATION "fused", which skips a non-finite
-    # step without the host. They do not support AMP with float16.
+    # step without the host. Numbers above 1 do not support AMP with float16.
     cfg.SOLVER.METRICS_PERIOD = 1
     # Boolean. Whether to store images and features in PyTorch's channels-last memory format. This often makes
     # convolutions faster.

@@ -134,7 +134,7 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
     try:
         return NamedText(text, path), yaml_values(text, path)
     except ConfigError as error:
-        if isinstance(error.__cause__, yaml.YAMLError):  # the caller adds the path to this error
+        if isinstance(error.__cause__, yaml.YAMLError):  # the caller adds the path to the YAML error
             raise error.__cause__ from None
         raise
 

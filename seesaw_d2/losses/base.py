@@ -69,13 +69,13 @@ class ClassificationLoss(KeepsBufferTypes):
     # Whether ``forward`` calls ``update_statistics`` before (True) or after (False) it computes the loss of a batch.
     updates_first: ClassVar[bool] = True
     # Soft labels that the loss supports: "softmax" (each row sums to 1), "sigmoid" (each value is in [0, 1]) or None.
-    # If not None, ``compute`` and ``update_statistics`` have an argument ``targets``: the soft labels (proposals,
-    # categories), with zeros for background proposals. If ``targets`` is None, the labels are one-hot.
+    # If not None, ``compute`` and ``update_statistics`` have an argument ``targets``, a tensor (proposals, categories)
+    # of soft labels, with zeros for background proposals. If ``targets`` is None, the labels are one-hot.
     soft_labels: ClassVar[str | None] = None
     # Whether ``forward`` supports logit maps (images, logits, H, W) for semantic segmentation. The pixels are processed
     # in blocks, so the loss must be a sum over the pixels, and ``update_statistics`` must not use the logits.
     takes_maps: ClassVar[bool] = False
-    takes_objects: ClassVar[bool] = False  # whether ``forward`` uses the index of the object of each proposal
+    takes_objects: ClassVar[bool] = False  # whether ``forward`` takes ``objects``, the matched object of each proposal
     # How ``probabilities`` converts logits to scores: "softmax", "sigmoids", or "" for another function.
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS, for example {"p": "SEESAW.P"}.
@@ -84,7 +84,7 @@ class ClassificationLoss(KeepsBufferTypes):
     # "image_count", "instance_count" (int64) or "image_frequency" (share of the annotated images), with one value for
     # each category. If the training set is unavailable, the arguments are None.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # Config keys below CLS_LOSS in epochs, such as PCB.START_EPOCH. The trainer converts it to PCB.START_ITER.
+    # Config keys below CLS_LOSS in epochs, which the trainer converts to iterations: PCB.START_EPOCH to PCB.START_ITER.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):

@@ -45,7 +45,7 @@ class BatchRandom(nn.Module):
         """
         size = torch.Size(shape).numel()
         index = torch.arange(size, device=self.num_batches.device) + (self.num_batches << _BATCH_BITS)
-        stream = ((self.seed * 65537 + rank()) * _STREAM + 2**63) % 2**64 - 2**63  # modulo 2^64, as an int64
+        stream = ((self.seed * 65537 + rank()) * _STREAM + 2**63) % 2**64 - 2**63  # modulo 2^64, as a signed integer
         bits = index * _GAMMA + stream
         for shift, factor in _MIX:
             bits = (bits ^ _shift_right(bits, shift)) * factor

@@ -25,8 +25,8 @@ from seesaw_d2.utils.distributed import rank
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
 # If GOL.WEIGHTING is "none", the loss of a batch is clamped to at most this value, as in the authors' code.
 _MAX_LOSS = 20.0
-# One of this many training steps checks whether the loss is clamped, and logs a warning. More checks would slow down
-# the training, because each check synchronizes host and device.
+# One of this many training steps checks whether the loss is clamped, and logs a warning if so. More checks would slow
+# down the training, because each check synchronizes host and device.
 _CHECK_PERIOD = 100
 
 
