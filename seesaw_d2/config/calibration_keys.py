@@ -4,8 +4,7 @@ from detectron2.config import CfgNode as CN
 
 
 def add_calibration(cfg: CN) -> None:
-    # String. Calibration method, which corrects the class scores of a trained detector or ImageClassifier at test time.
-    # The calibration does not affect the training.
+    # String. Calibration that corrects the class scores of a detector or ImageClassifier. It has no effect in training.
     #   "": no calibration.
     #   "NorCal": multiply the score of each category by a factor that decreases with its number of training images.
     #   "FRACAL": divide the score of each category by a power of the fractal dimension of its box centers, and increase
@@ -15,8 +14,7 @@ def add_calibration(cfg: CN) -> None:
     cfg.MODEL.ROI_HEADS.CALIBRATION = CN()
     cfg.MODEL.ROI_HEADS.CALIBRATION.NAME = ""
     # Number >= 0. Exponent gamma of NorCal (Pan et al., NeurIPS 2021). NorCal multiplies the score of a category with n
-    # training images by n^-gamma. A larger value lowers the scores of frequent categories more. The value 0 does not
-    # change the scores.
+    # training images by n^-gamma. Large values lower the scores of frequent categories more. 0 does not change them.
     cfg.MODEL.ROI_HEADS.CALIBRATION.GAMMA = 0.6
     cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL = CN()
     # String. Factor by which NorCal multiplies the score of a category with n training images. The NorCal paper
@@ -27,15 +25,13 @@ def add_calibration(cfg: CN) -> None:
     # Number in (0, 1). Parameter beta of NorCal. It applies only if CALIBRATION.NORCAL.FACTOR is "effective_number".
     # Then NorCal multiplies the score of a category with n training images by (1 - beta) / (1 - beta^n).
     cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL.BETA = 0.999
-    # String. What NorCal multiplies by the factor of each category.
-    #   "probabilities": the class scores, after the softmax or the sigmoids.
-    #   "logits": the outputs of the classifier, before the softmax or the sigmoids.
+    # String. What NorCal multiplies by the factor of each category: the "logits", which are the outputs of the
+    # classifier, or the "probabilities", which the softmax or the sigmoids compute from the logits.
     cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL.SCALED = "probabilities"
     # Boolean. Whether NorCal normalizes the probabilities of each proposal again, after it has multiplied them by the
     # factors of the categories. This key has no effect if CALIBRATION.NORCAL.SCALED is "logits".
     cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL.NORMALIZE = True
-    # Number >= 0. Parameter tau of two calibrations. A larger value changes the scores more. The value 0 does not
-    # change them.
+    # Number >= 0. Parameter tau of two calibrations. Large values change the scores more. 0 does not change them.
     #   LogitAdjustment subtracts tau * log p from the logit of each category. The frequency p is the share of the
     #     training instances that belong to the category.
     #   TauNormalization divides the weight vector of each category in a linear classifier by norm^tau, where norm is
