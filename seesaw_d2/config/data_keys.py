@@ -5,7 +5,7 @@ from detectron2.config import CfgNode as CN
 
 def add_datasets(cfg: CN) -> None:
     # List of mappings. Each mapping registers a dataset, so that DATASETS.TRAIN and DATASETS.TEST can name it. Relative
-    # paths start at the working directory. Keys of a mapping:
+    # paths start at the working directory. A mapping has these keys:
     #   NAME: name of the dataset in DATASETS.TRAIN and DATASETS.TEST.
     #   JSON: annotation file in LVIS or COCO format.
     #   IMAGES: folder of the image files. In COCO format, file_name is the path of an image below this folder. In LVIS
@@ -31,10 +31,10 @@ def add_datasets(cfg: CN) -> None:
     #     subset has N r^(-i / (C - 1)) images of class i = 0, ..., C - 1, so N / r images of the last class.
     #   SEED: seed of the random selection for IMBALANCE (default 0).
     cfg.DATASETS.REGISTER = []
-    # List [r, c] of two integers 1 <= r < c. Thresholds of the frequency groups, for which metrics such as APr, APc and
-    # APf are computed. A category with n training images is rare if n <= r, common if r < n <= c, and frequent if
-    # n > c. The default is the definition of LVIS. In image classification, the groups are called few, medium and many
-    # shots, usually with [19, 100].
+    # List [r, c] of two integers 1 <= r < c. Limits of the frequency groups in metrics such as APr, APc and APf. A
+    # category is rare with at most r training images, frequent with more than c, and common otherwise. The default is
+    # the definition of LVIS. In image classification, the groups are called few, medium and many shots, and their usual
+    # limits are [19, 100].
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
 
 
@@ -52,20 +52,20 @@ def add_loading(cfg: CN) -> None:
 
     # String. Method that resizes images and masks for a detector, in training and at test time.
     #   "pillow": bilinear with antialiasing, as in Detectron2.
-    #   "pytorch": the same filter, but three times as fast. About 0.2 % of the pixel values differ, by 1 of 255.
+    #   "pytorch": the filter of "pillow", but three times as fast. About 0.2 % of the pixel values differ by 1 of 255.
     #   "opencv": bilinear without antialiasing, as in MMDetection. Use this value for models that MMDetection trained.
     cfg.INPUT.RESIZE = "pillow"
     # Boolean. Whether to skip image files that are missing or cannot be decoded.
     #   True: log a warning and skip the image. In evaluation, all objects of a skipped image count as missed.
     #   False: raise an error that names the file.
     cfg.DATALOADER.SKIP_BAD_IMAGES = False
-    # String. How the sampler "RepeatFactorTrainingSampler" (DATALOADER.SAMPLER_TRAIN) rounds the repeat factor of an
-    # image, the number of times that an epoch contains the image.
-    #   "stochastic": randomly up or down in every epoch, as in Detectron2.
+    # String. How RepeatFactorTrainingSampler (see DATALOADER.SAMPLER_TRAIN) rounds the repeat factor of an image. The
+    # rounded factor is the number of times that an epoch contains the image.
+    #   "stochastic": randomly up or down in every epoch, as in Detectron2. For example, 2.3 becomes 2 or 3.
     #   "ceil": always up, as in MMDetection.
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
-    # String. Frequency of a category, from which RepeatFactorTrainingSampler computes how often to repeat the images
-    # that contain the category.
+    # String. What RepeatFactorTrainingSampler uses as the frequency of a category. It repeats the images that contain
+    # categories with a low frequency.
     #   "images": the share of the images that contain the category (Gupta et al., CVPR 2019).
     #   "instances": the geometric mean of the share of the images that contain the category and the share of the
     #     instances that belong to the category (IRFS; Yaman et al., 2023).
@@ -73,12 +73,12 @@ def add_loading(cfg: CN) -> None:
 
 
 def add_copy_paste(cfg: CN) -> None:
-    # Boolean. Whether to paste objects of rare categories into training images (Copy-Paste; Ghiasi et al., CVPR 2021),
-    # which requires MODEL.MASK_ON True and INPUT.MASK_FORMAT "bitmask". The annotations may contain polygons or
-    # run-length encodings.
+    # Boolean. Whether to paste objects of rare categories into training images (Copy-Paste; Ghiasi et al., CVPR 2021).
+    # Copy-Paste requires MODEL.MASK_ON True and INPUT.MASK_FORMAT "bitmask". The masks in the annotation file can be
+    # polygons or run-length encodings.
     cfg.INPUT.COPY_PASTE = CN()
     cfg.INPUT.COPY_PASTE.ENABLED = False
-    # Number t > 0. Copy-Paste pastes only objects of categories that occur in less than a share t of the training
-    # images. If a category occurs in a share f of the images, each of its objects is pasted max(1, sqrt(t / f)) - 1
-    # times per epoch on average.
+    # Number t > 0. Copy-Paste pastes only objects of rare categories. A category is rare if the share f of the training
+    # images that contain it is below t. Each object of a rare category is pasted sqrt(t / f) - 1 times per epoch on
+    # average.
     cfg.INPUT.COPY_PASTE.THRESHOLD = 1e-3

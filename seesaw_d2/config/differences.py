@@ -56,7 +56,7 @@ def flat_values(config: Any, source: str) -> dict[str, str]:
     leaves = _leaves(config, "")
     try:
         found = dict(itertools.islice(leaves, _MAX_VALUES + 1))
-    except RecursionError:  # a value contains itself through a YAML alias
+    except RecursionError:  # a YAML alias can make a list or dict contain itself
         raise ConfigError(f"{source}: values are nested too deeply to be compared") from None
     if len(found) > _MAX_VALUES:
         raise ConfigError(f"{source}: expected at most {_MAX_VALUES} values, found more values")

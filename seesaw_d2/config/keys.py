@@ -40,29 +40,30 @@ def _add_box_head(cfg: CN) -> None:
     # "CrossEntropyLoss".
     box_head.CLS_LOSS = CN()
     box_head.CLS_LOSS.NAME = "SeesawLoss"
-    # String. How the classifier represents background, in addition to C foreground categories. Each loss supports only
-    # some of these values. Other values raise an error.
+    # String. Which logits the classifier has for background, in addition to one logit for each of C categories. Each
+    # loss supports some of these values. For other values, it raises an error.
     #   "auto": the default value of the selected loss.
     #   "objectness": two logits of an objectness branch, so the classifier has C + 2 logits (Seesaw Loss, section 3.3).
     #   "class": an additional class, so the classifier has C + 1 logits, as in Detectron2.
-    #   "implicit": no additional logit. The classifier has C sigmoids, which are all trained to be 0 for background.
-    #   "none": the data contain no background. Only ImageClassifier supports this value.
+    #   "implicit": no additional logit. The classifier has C sigmoids. For background, all of them are trained to be 0.
+    #   "none": no additional logit, because the data contain no background. Only for ImageClassifier.
     box_head.CLS_LOSS.BACKGROUND = "auto"
 
     # Keys of SeesawLoss (Seesaw Loss, Wang et al., CVPR 2021). The numbers of equations and tables are those of this
     # paper.
     box_head.CLS_LOSS.SEESAW = CN()
-    # Number >= 0. Exponent p of the mitigation factor of Seesaw Loss (equation 7). This factor reduces the gradient
-    # that samples of a frequent category give to the logit of a rarer category. The value 0 disables the factor.
+    # Number >= 0. Exponent p of the mitigation factor of Seesaw Loss (equation 7). Samples of frequent categories push
+    # down the logits of rarer categories. A larger p reduces this gradient more. The value 0 disables the factor.
     box_head.CLS_LOSS.SEESAW.P = 0.8
-    # Number >= 0. Exponent q of the compensation factor of Seesaw Loss (equation 8). This factor increases the gradient
-    # for the logit of a wrong category that has a higher score than the correct one. The value 0 disables the factor.
+    # Number >= 0. Exponent q of the compensation factor of Seesaw Loss (equation 8). If a wrong category has a higher
+    # score than the correct one, this factor increases the gradient of the wrong logit. A larger q increases it more.
+    # The value 0 disables the factor.
     box_head.CLS_LOSS.SEESAW.Q = 2.0
-    # Number in (0, 1]. Lower bound of the predicted probability of the ground-truth category. The compensation factor
-    # of Seesaw Loss divides by this probability.
+    # Number in (0, 1]. The compensation factor of Seesaw Loss divides by the predicted probability of the correct
+    # category. This probability is clamped to at least EPS, so that the factor stays finite.
     box_head.CLS_LOSS.SEESAW.EPS = 1e-2
-    # String. Source of the number of samples of each category, which the mitigation factor of Seesaw Loss compares
-    # (Table 4 of the paper).
+    # String. Where Seesaw Loss gets the number of samples of each category. The mitigation factor compares the numbers
+    # of two categories to find the rarer one (Table 4 of the paper).
     #   "online": count the proposals of each category during training.
     #   "dataset": count the instances in the annotations of DATASETS.TRAIN.
     #   Path of a JSON file: read the numbers that an earlier training counted. tools/record_class_counts.py writes this
@@ -84,23 +85,23 @@ def _add_box_head(cfg: CN) -> None:
 
 
 def _add_iterative_head(cfg: CN) -> None:
-    # These keys apply if MODEL.ROI_HEADS.NAME is "IterativeROIHeads" (PCB; He et al., CVPR 2022). These heads classify
-    # each proposal several times. After each iteration except the last, the predicted logits and box deltas update the
-    # features of the proposal. MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG must be False.
+    # The keys of MODEL.ROI_ITERATIVE_HEAD apply if MODEL.ROI_HEADS.NAME is "IterativeROIHeads" (PCB; He et al., CVPR
+    # 2022). These heads classify each proposal several times. Between two iterations, they update the features of the
+    # proposal from its logits and box deltas. MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG must be False.
     cfg.MODEL.ROI_ITERATIVE_HEAD = CN()
     # Integer >= 1. Number of times that IterativeROIHeads classifies each proposal.
     cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS = 3
-    # List of NUM_ITERATIONS numbers >= 0. Weight of the classification loss of each iteration. The box regression loss
-    # uses only the last iteration.
+    # List of NUM_ITERATIONS numbers >= 0. Weight of the classification loss of each iteration. Only the last iteration
+    # has a box regression loss.
     cfg.MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS = [0.2, 0.2, 0.6]
-    # Integer >= 1. Number of linear layers in each of two perceptrons. After an iteration, one of them updates the
-    # features of a proposal from its logits, and the other one from its box deltas.
+    # Integer >= 1. Number of linear layers in each of the two perceptrons of IterativeROIHeads. One perceptron updates
+    # the features of a proposal from its logits, the other one from its box deltas.
     cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_FC = 2
-    # Integer >= 1. Width of the hidden layers in the perceptrons that update the features of a proposal after an
-    # iteration. NUM_FC 1 means no hidden layers.
+    # Integer >= 1. Width of the hidden layers in the two perceptrons of IterativeROIHeads. If NUM_FC is 1, they have no
+    # hidden layers, and this key has no effect.
     cfg.MODEL.ROI_ITERATIVE_HEAD.FC_DIM = 512
-    # Boolean. Whether to apply layer normalization to the logits of a proposal before they update its features. The
-    # authors of PCB use True only with EQL v2.
+    # Boolean. Whether IterativeROIHeads applies layer normalization to the logits of a proposal before it updates the
+    # features of the proposal from them. The authors of PCB use True only with EQL v2.
     cfg.MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM = False
 
 
@@ -112,9 +113,9 @@ def _add_mask_head(cfg: CN) -> None:
 
 
 def _add_cascade(cfg: CN) -> None:
-    # These keys apply if MODEL.ROI_HEADS.NAME is "SeesawCascadeROIHeads". The defaults give Detectron2's Cascade R-CNN.
-    # The Seesaw Loss paper and MMDetection use PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25], SCALE_GRADIENTS
-    # False, RESAMPLE True.
+    # The keys in this function apply if MODEL.ROI_HEADS.NAME is "SeesawCascadeROIHeads". The defaults give Detectron2's
+    # Cascade R-CNN. The Seesaw Loss paper and MMDetection use PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25],
+    # SCALE_GRADIENTS False and RESAMPLE True.
 
     # Boolean. Whether each cascade stage has its own mask head.
     #   True: each stage trains a mask head on the proposals of the stage. At test time the mask probabilities are
@@ -124,39 +125,41 @@ def _add_cascade(cfg: CN) -> None:
     # List of one number >= 0 for each cascade stage. Weight of the losses of the stage. If
     # MODEL.ROI_MASK_HEAD.PER_STAGE is True, the weight also applies to the mask loss of the stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 1.0, 1.0]
-    # Boolean. Whether to divide the gradients that flow from the box heads of the cascade stages to the backbone
-    # features by the number of stages, as in Detectron2.
+    # Boolean. How to combine the gradients that flow from the cascade stages to the backbone.
+    #   True: divide each gradient by the number of stages, as in Detectron2, so that the backbone gets their mean.
+    #   False: do not divide, as in MMDetection, so that the backbone gets their sum.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS = True
     # Boolean. Whether the second and later cascade stages sample the proposals on which they are trained.
     #   True: add the ground-truth boxes to the boxes from the previous stage, then sample as in the first stage, with
     #     MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE and MODEL.ROI_HEADS.POSITIVE_FRACTION.
     #   False: use all boxes from the previous stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE = False
-    # String. Predictions of the cascade stages that are averaged at test time to get the class scores: "probabilities"
-    # (as in Detectron2) or "logits" (as in MMDetection).
+    # String. What to average over the cascade stages at test time, to get the class scores of a proposal.
+    #   "probabilities": the class probabilities of the stages, as in Detectron2.
+    #   "logits": the logits of the stages, as in MMDetection. The probabilities are computed from the mean logits.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE = "probabilities"
 
 
 def _add_backbone(cfg: CN) -> None:
-    # These keys apply if MODEL.BACKBONE.NAME is "build_small_resnet_fpn_backbone", a residual network with about 0.5
-    # million parameters for small images and for training on a CPU.
+    # The keys of MODEL.SMALL_RESNET apply if MODEL.BACKBONE.NAME is "build_small_resnet_fpn_backbone". This backbone is
+    # a ResNet with about 0.5 million parameters, for small images and for training on a CPU.
     cfg.MODEL.SMALL_RESNET = CN()
-    # List of integers >= 1. Number of output channels of each stage of the small ResNet: res2, res3, ... with the
-    # strides 4, 8, ...
+    # List of integers >= 1. Number of output channels of each stage of the small ResNet. The first number is for res2,
+    # which has stride 4, the second one for res3, which has stride 8, and so on.
     cfg.MODEL.SMALL_RESNET.WIDTHS = [32, 64, 128]
     # Integer >= 1. Number of residual blocks in each stage of the small ResNet.
     cfg.MODEL.SMALL_RESNET.BLOCKS = 2
 
 
 def _add_classifier(cfg: CN) -> None:
-    # These keys apply if MODEL.META_ARCHITECTURE is "ImageClassifier", for image classification (Seesaw Loss, section
-    # 4.4). As in detectors, MODEL.ROI_BOX_HEAD.CLS_LOSS selects the loss of this model, and
-    # MODEL.ROI_BOX_HEAD.CLS_PREDICTOR selects its last layer.
+    # The keys in this function apply if MODEL.META_ARCHITECTURE is "ImageClassifier", for image classification (Seesaw
+    # Loss, section 4.4). As in detectors, MODEL.ROI_BOX_HEAD.CLS_LOSS selects the loss, and
+    # MODEL.ROI_BOX_HEAD.CLS_PREDICTOR selects the last layer.
     cfg.MODEL.CLASSIFIER = CN()
     # Integer >= 1. Number of classes of ImageClassifier.
     cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
-    # String. Network that MODEL.BACKBONE.NAME "build_image_backbone" builds. With other values of MODEL.BACKBONE.NAME,
-    # this key has no effect, and ImageClassifier classifies the last output of the backbone, averaged over the pixels.
+    # String. Backbone of ImageClassifier, if MODEL.BACKBONE.NAME is "build_image_backbone". Otherwise this key has no
+    # effect, and ImageClassifier classifies the last feature map of the backbone, averaged over its pixels.
     #   "resnet50", "resnet152", "resnext50_32x4d", ...: a residual network of torchvision.
     #   "resnet10": a residual network with 10 layers.
     #   "resnet32": the ResNet for CIFAR images of 32 x 32 pixels.
@@ -167,10 +170,10 @@ def _add_classifier(cfg: CN) -> None:
     cfg.INPUT.CLASSIFICATION = CN()
     # Integer >= 1. Height and width of the input images of ImageClassifier in pixels.
     cfg.INPUT.CLASSIFICATION.SIZE = 224
-    # String. Crop of the images to S x S pixels, where S is INPUT.CLASSIFICATION.SIZE.
-    #   "resized": a random resized crop in training, a center crop in evaluation, as for ImageNet.
-    #   "padded": a random crop of the image with S / 8 pixels of padding in training, the complete image in evaluation,
-    #     as for CIFAR.
+    # String. How ImageClassifier gets S x S pixels from an image, where S is INPUT.CLASSIFICATION.SIZE.
+    #   "resized": a random resized crop in training, a center crop in evaluation. This is usual for ImageNet.
+    #   "padded": in training, a random crop of the image with S / 8 pixels of padding on each side. In evaluation, the
+    #     complete image. This is usual for CIFAR.
     #   "whole": the complete image in training and evaluation.
     cfg.INPUT.CLASSIFICATION.CROP = "resized"
     # Number x in [0, 1). In training, brightness, contrast and saturation of each image are multiplied by random
@@ -179,32 +182,34 @@ def _add_classifier(cfg: CN) -> None:
 
 
 def _add_decoupled(cfg: CN) -> None:
-    # Decoupled training (Kang et al., ICLR 2020; Seesaw Loss, Table 9) trains a part of a trained model again. Three
-    # keys, FREEZE.NAMES, FREEZE.EXCEPT and WEIGHTS_EXCEPT, select parameters by patterns. A pattern matches the name of
-    # a parameter, or the name of a module and so all parameters of the module. The wildcards * and ? also match dots. A
+    # Decoupled training (Kang et al., ICLR 2020; Seesaw Loss, Table 9) trains some layers of a trained model again. The
+    # keys FREEZE.NAMES, FREEZE.EXCEPT and WEIGHTS_EXCEPT select these layers by patterns. A pattern is the name of a
+    # parameter or of a module, which stands for all parameters of the module. The wildcards * and ? also match dots. A
     # pattern without a match raises an error.
     cfg.MODEL.FREEZE = CN()
-    # List of strings. Names of the parameters or modules to freeze, with the wildcards * and ?. ["*"] freezes all
-    # parameters. Frozen layers of batch normalization and dropout stay in evaluation mode. Losses and their statistics
-    # are never frozen.
+    # List of strings. Names of the parameters or modules to freeze, with the wildcards * and ?. For example, ["*"]
+    # freezes all parameters. Frozen batch normalization and dropout layers stay in evaluation mode. Losses are never
+    # frozen, so they continue to count the samples of each category.
     cfg.MODEL.FREEZE.NAMES = []
-    # List of strings. Names of the parameters or modules to train although MODEL.FREEZE.NAMES matches them, with the
-    # wildcards * and ?. For example, ["roi_heads.box_predictor*.cls_score"] matches the last layer of each classifier,
-    # also in a cascade.
+    # List of strings. Exceptions from MODEL.FREEZE.NAMES: names of the parameters or modules to train, with the
+    # wildcards * and ?. For example, ["roi_heads.box_predictor*.cls_score"] trains the last layer of the classifier, or
+    # of each classifier in a cascade.
     cfg.MODEL.FREEZE.EXCEPT = []
     # List of strings. Names of the parameters or modules that training does not load from MODEL.WEIGHTS, with the
-    # wildcards * and ?. These parameters keep their initial values. cRT (Kang et al.) retrains the last layer of the
-    # classifier in this way. Resuming a training and --eval-only load all parameters.
+    # wildcards * and ?. These parameters keep the values from the initialization of the model. For example, cRT (Kang
+    # et al.) retrains the last layer of the classifier from scratch. Resuming a training and --eval-only load all
+    # parameters.
     cfg.MODEL.WEIGHTS_EXCEPT = []
 
 
 def _add_downloads(cfg: CN) -> None:
-    # The keys in this function limit downloads, which happen if MODEL.WEIGHTS or a _BASE_ is a URL. For a _BASE_, set
-    # these keys on the command line or in the file that contains the _BASE_.
+    # The keys in this function limit the download time if MODEL.WEIGHTS or a _BASE_ is a URL. For a _BASE_, set these
+    # keys on the command line or in the file that contains the _BASE_.
 
-    # Number > 0. Timeout in seconds of a download, for the server's first answer and then for each further KiB.
+    # Number > 0. A download fails if the server does not answer within this many seconds, or if it then sends less than
+    # 1 KiB in this time.
     cfg.MODEL.DOWNLOAD_TIMEOUT = 60.0
-    # Number > 0. Timeout in seconds of a complete download.
+    # Number > 0. A download fails if the complete file takes longer than this many seconds.
     cfg.MODEL.DOWNLOAD_TIME_LIMIT = 7200.0
 
 
@@ -219,8 +224,9 @@ def _add_evaluation(cfg: CN) -> None:
     #     the detections for each image. It needs a high value of TEST.DETECTIONS_PER_IMAGE.
     #   "minival": AP on the images of LVIS v1 val that are in COCO val2017.
     #   "coco": AP over the categories that COCO also has.
-    #   "errors": AP that the model would reach without one type of error: without wrong categories, without detections
-    #     on background, or with the best order of the detections by score (docs/results.md).
+    #   "errors": the AP that the model would reach without one type of error. There are three such metrics: without
+    #     wrong categories, without detections on background, and with the best order of the detections by score
+    #     (docs/results.md).
     cfg.TEST.LVIS_METRICS = []
     # Boolean. Whether the evaluation also classifies the ground-truth boxes, in a second pass over the data. The
     # results are the accuracy for rare, common and frequent categories, and the share of boxes that the model

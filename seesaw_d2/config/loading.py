@@ -48,7 +48,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         key = new_key(str(given), "command line")
         *nodes, _ = key.split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
-        if not isinstance(node, CfgNode):  # raise an error here, because the error of yacs would not name the key
+        if not isinstance(node, CfgNode):  # the error of yacs would not name the key
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
         _refuse_repeated(key, value)
         words += [key, _as_float(value, read_value(cfg, key))]
@@ -73,7 +73,7 @@ def _refuse_repeated(key: str, value: Any) -> None:
         return
     try:
         nodes = list(ast.walk(ast.parse(value.strip(), mode="eval")))
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # not a Python literal, so it contains no dict
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # not a Python literal, but a plain string
         return
     for node in nodes:
         names = (
@@ -104,7 +104,7 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
     rename_keys(values, path)
     try:
         loaded = CfgNode(values)
-    except AssertionError as error:  # a value has a type that configs do not allow
+    except AssertionError as error:  # yacs rejects a value of a type that configs do not allow
         raise ConfigError(f"{path}: {reason(error)}") from error
     _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(loaded, cfg)), path)
     return cfg
@@ -135,13 +135,13 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
         raise ConfigError(f"{path}: not a YAML file of plain values: {reason(error)}") from error
     except ConfigError:
         raise
-    except ValueError as error:  # Python cannot parse an integer with thousands of digits
+    except ValueError as error:  # Python does not parse integers with thousands of digits
         raise ConfigError(f"{path}: cannot read a number: {reason(error)}") from error
-    except AssertionError as error:  # from fvcore, if a key is a mapping in this file and a single value in a _BASE_
+    except AssertionError as error:  # fvcore finds a mapping here and a single value in a _BASE_
         raise ConfigError(
             f"{path}: a mapping of keys cannot replace a single value in a _BASE_: {reason(error)}"
         ) from None
-    except TypeError:  # from fvcore, if a _BASE_ is empty or not a mapping
+    except TypeError:  # fvcore raises this if a _BASE_ is empty or not a mapping
         loaded = None
     if not isinstance(loaded, dict):
         found = "an empty file or a single value" if loaded is None else json_type(loaded)
@@ -189,7 +189,7 @@ def _as_float(value, known):
     if not isinstance(known, float) or isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
-        return float(str(value))  # float(value) would raise an error for a very large int, not return infinity
+        return float(str(value))  # infinity for a very large int, for which float(value) would raise an error
     return value
 
 
@@ -200,8 +200,8 @@ def read_value(cfg: CfgNode, key: str):
     return cfg
 
 
-# Matches the message of yacs (the library of Detectron2's configs) for a value of a wrong type. The groups are the
-# expected type, the found type, the value in the default config, the found value and the key.
+# Matches the error message of yacs, Detectron2's config library, for a value of a wrong type. The groups capture the
+# expected type, the found type, the default value, the found value and the config key.
 _MISMATCH = re.compile(
     r"Type mismatch \(<class '(\w+)'> vs\. <class '(\w+)'>\) with values \((.*) vs\. (.*)\) for config key: (\S+)",
     re.DOTALL,
@@ -218,7 +218,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
     """
     try:
         merge()
-    except (MemoryError, RecursionError):  # yacs parses strings as Python literals, which can be nested too deeply
+    except (MemoryError, RecursionError):  # yacs parses a string as a Python literal, which can be nested too deeply
         raise ConfigError(f"{source}: a value is nested too deeply to be parsed") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):

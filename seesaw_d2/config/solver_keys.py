@@ -8,7 +8,7 @@ from detectron2.config import CfgNode as CN
 
 def add_solver(cfg: CN) -> None:
     # Number >= 0. Length of the training in epochs.
-    #   If > 0, train_net.py computes SOLVER.MAX_ITER and SOLVER.STEPS from SOLVER.EPOCHS and SOLVER.STEP_EPOCHS. An
+    #   If > 0, train_net.py computes SOLVER.MAX_ITER from SOLVER.EPOCHS, and SOLVER.STEPS from SOLVER.STEP_EPOCHS. An
     #     epoch has ceil(images / SOLVER.IMS_PER_BATCH) iterations. With RepeatFactorTrainingSampler, each repetition of
     #     an image counts as an image. If DATALOADER.FILTER_EMPTY_ANNOTATIONS is True, images without objects do not
     #     count.
@@ -18,15 +18,15 @@ def add_solver(cfg: CN) -> None:
     # SOLVER.GAMMA. This key requires SOLVER.EPOCHS > 0.
     cfg.SOLVER.STEP_EPOCHS = []
     # Integer >= 0. Batch size for which SOLVER.BASE_LR was chosen.
-    #   If > 0, the learning rate is BASE_LR * IMS_PER_BATCH / REFERENCE_BATCH_SIZE (linear scaling rule, Goyal et al.,
-    #     arXiv 1706.02677).
-    #   If 0, the learning rate is BASE_LR.
+    #   If > 0, the learning rate is proportional to the batch size: BASE_LR * IMS_PER_BATCH / REFERENCE_BATCH_SIZE
+    #     (linear scaling rule, Goyal et al., arXiv 1706.02677).
+    #   If 0, the learning rate is BASE_LR for each batch size.
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
     # Number > 0. Timeout in minutes of collective operations (all_reduce, barrier) in distributed training. A process
-    # that waits longer for other processes ends with an error that names the operation.
+    # that waits longer for the other processes stops with an error, which names the operation.
     cfg.SOLVER.COLLECTIVE_TIMEOUT = 30.0
-    # Integer >= 0. Number of training steps with a non-finite loss or gradient that a run skips before it stops with an
-    # error. A skipped step changes neither parameters nor class counts.
+    # Integer >= 0. How many training steps with an infinite or NaN loss or gradient a run skips. The next such step
+    # stops the run with an error. A skipped step changes neither the parameters nor the class counts of the loss.
     cfg.SOLVER.MAX_SKIPPED_STEPS = 0
     # Integer >= 0. Number of periodic checkpoints to keep. The run deletes older ones. If 0, the run keeps all
     # checkpoints. With 2 or more, the run can be resumed even if the latest checkpoint is damaged.
@@ -38,12 +38,12 @@ def add_solver(cfg: CN) -> None:
 
 
 def add_speed(cfg: CN) -> None:
-    # docs/speed.md reports how much faster the keys in this function make a training.
+    # The keys in this function make a training faster. docs/speed.md reports by how much.
 
     # String. Dtype of convolutions and matrix products if SOLVER.AMP.ENABLED is True.
-    #   "float16": only on GPUs, with a gradient scaler, as in Detectron2.
-    #   "bfloat16": on GPUs and CPUs. This dtype has 8 bits of precision and the range of float32, so training does not
-    #     need a gradient scaler.
+    #   "float16": as in Detectron2, with a gradient scaler. Only for GPUs.
+    #   "bfloat16": less precise (8 bits), but with the range of float32, so that training needs no gradient scaler. For
+    #     GPUs and CPUs.
     cfg.SOLVER.AMP.DTYPE = "float16"
     # String. Operations that an NVIDIA GPU computes in TF32, which is faster than float32, but has only 10 bits of
     # precision. This key has no effect on a CPU.
@@ -58,20 +58,20 @@ def add_speed(cfg: CN) -> None:
     #   "auto": PyTorch's default, which is "foreach" on a GPU and "for-loop" on a CPU.
     cfg.SOLVER.OPTIMIZER_IMPLEMENTATION = "auto"
     # Integer 1, 2, 4, 5, 10 or 20. Number of iterations after which the host reads the losses and accuracies from the
-    # device and checks that they are finite. A larger number makes the host wait for the device less often. The logged
-    # values do not depend on this number. Numbers above 1 require SOLVER.OPTIMIZER_IMPLEMENTATION "fused", which can
-    # skip a non-finite step on the device, and do not support AMP with float16.
+    # device and checks that they are finite. With a larger number, the host waits for the device less often. The logged
+    # values stay the same. Numbers above 1 require SOLVER.OPTIMIZER_IMPLEMENTATION "fused", which skips a non-finite
+    # step without the host. Numbers above 1 do not support AMP with float16.
     cfg.SOLVER.METRICS_PERIOD = 1
-    # Boolean. Whether to use the channels-last memory format for images and features, which often makes convolutions
-    # faster.
+    # Boolean. Whether to store images and features in PyTorch's channels-last memory format. This often makes
+    # convolutions faster.
     cfg.MODEL.CHANNELS_LAST = False
     # List of strings. Names of the submodules of the model that torch.compile compiles, such as ["backbone"], which
     # includes the FPN. Compiling requires a C++ compiler and takes a minute or more at the start of the training.
     cfg.MODEL.COMPILE = []
-    # String. Method that computes the gradient of RoIAlign on a CPU.
-    #   "torchvision": torchvision's kernel.
-    #   "products": matrix products for feature maps up to 64 x 64. This method is several times faster. Its results
-    #     differ by rounding.
+    # String. How a CPU computes the gradient of RoIAlign. This key has no effect on a GPU.
+    #   "torchvision": with torchvision's kernel.
+    #   "products": with matrix products, for feature maps up to 64 x 64. This is several times faster. The gradients
+    #     differ only by rounding. Larger feature maps use torchvision's kernel.
     cfg.MODEL.ROI_ALIGN_GRADIENT = "torchvision"
     # Boolean. Whether to load images into pinned (page-locked) memory and copy them to the GPU during the previous
     # training step, so that the GPU does not wait for them. This key has no effect on a CPU.

@@ -28,15 +28,16 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 class PlainConfig(CfgNode):
     """``CfgNode`` that checks a YAML file and its ``_BASE_`` files before reading the values."""
 
-    # Chain of the files that are being read: the file that the caller passed to load_yaml_with_base, its _BASE_, and so
-    # on. It serves to detect a cycle.
+    # Paths of the files that are being read: first the file that the caller passed to load_yaml_with_base, then its
+    # _BASE_, then the _BASE_ of that file, and so on. If a path occurs again, the files form a cycle.
     _derived: ClassVar[list[str]] = []
-    # Number of files opened for the current call of load_yaml_with_base, which MAX_FILES limits.
+    # Number of files that the current call of load_yaml_with_base has opened. More than MAX_FILES files are an error.
     _opened: ClassVar[int] = 0
-    # The overrides on the command line, a dict from config key to value. They can contain limits of downloads.
+    # The config overrides from the command line, a dict from config key to value. Only MODEL.DOWNLOAD_TIMEOUT and
+    # MODEL.DOWNLOAD_TIME_LIMIT are used. They limit the download of a _BASE_ that is a URL.
     given: ClassVar[Mapping[str, Any]] = {}
-    # Limits for downloading a _BASE_ that is a URL, from the command line and from the files read so far, as arguments
-    # of ``Limits``. If several of them set a limit, the first value applies.
+    # Time limits in seconds for the download of a _BASE_ that is a URL, as keyword arguments of ``Limits``. They come
+    # from the command line and from the files read so far. If a limit is set several times, the first value applies.
     _limits: ClassVar[dict[str, float]] = {}
 
     @classmethod
@@ -133,7 +134,7 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
     try:
         return NamedText(text, path), yaml_values(text, path)
     except ConfigError as error:
-        if isinstance(error.__cause__, yaml.YAMLError):  # it has no path, because the caller adds the path
+        if isinstance(error.__cause__, yaml.YAMLError):  # the caller adds the path to the YAML error
             raise error.__cause__ from None
         raise
 

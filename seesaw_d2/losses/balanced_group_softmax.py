@@ -125,7 +125,8 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         Each group selects all of its proposals and, at random, β times as many other proposals.
         """
         members = self.members(labels)
-        # Random keys in (0, 1) order the other proposals. The key 2 sorts the proposals of the group last.
+        # To select random proposals outside the group, sort the proposals by random keys in (0, 1). The proposals in
+        # the group get the key 2, so that they come last.
         keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)
         place = keys.argsort(dim=0).argsort(dim=0)
         return members | (place < (members.sum(dim=0) * self.beta).floor())

@@ -14,7 +14,7 @@ from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import KeepsBufferTypes, widen, without_autocast
 from seesaw_d2.utils.declared_keys import lookup
 
-# For each value of the argument ``background``: how many logits a loss needs in addition to one logit per category.
+# Maps each value of the argument ``background`` to the number of logits that a loss needs besides one per category.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
@@ -69,22 +69,22 @@ class ClassificationLoss(KeepsBufferTypes):
     # Whether ``forward`` calls ``update_statistics`` before (True) or after (False) it computes the loss of a batch.
     updates_first: ClassVar[bool] = True
     # Soft labels that the loss supports: "softmax" (each row sums to 1), "sigmoid" (each value is in [0, 1]) or None.
-    # With soft labels, ``compute`` and ``update_statistics`` have an argument ``targets``: soft labels (N, C) of N
-    # proposals for C categories, with rows of zeros for background proposals, or None for one-hot labels.
+    # If not None, ``compute`` and ``update_statistics`` have an argument ``targets``, a tensor (proposals, categories)
+    # of soft labels, with zeros for background proposals. If ``targets`` is None, the labels are one-hot.
     soft_labels: ClassVar[str | None] = None
-    # Whether ``forward`` supports semantic segmentation, with logits (images, L, H, W). The pixels are processed in
-    # blocks, so such a loss must be a sum over samples. Its statistics must not depend on the logits.
+    # Whether ``forward`` supports logit maps (images, logits, H, W) for semantic segmentation. The pixels are processed
+    # in blocks, so the loss must be a sum over the pixels, and ``update_statistics`` must not use the logits.
     takes_maps: ClassVar[bool] = False
-    takes_objects: ClassVar[bool] = False  # whether ``forward`` takes the index of the object of each proposal
+    takes_objects: ClassVar[bool] = False  # whether ``forward`` takes ``objects``, the matched object of each proposal
     # How ``probabilities`` converts logits to scores: "softmax", "sigmoids", or "" for another function.
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS, for example {"p": "SEESAW.P"}.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Maps constructor arguments to statistics of the training set: "num_images", or for each of C categories
-    # "image_count" or "instance_count", int64 (C,), or "image_frequency", float (C,), the share of the annotated images
-    # that contain the category. If the training set is unavailable, the arguments are None.
+    # Maps constructor arguments to statistics of the training set: the number "num_images", or the tensors
+    # "image_count", "instance_count" (int64) or "image_frequency" (share of the annotated images), with one value for
+    # each category. If the training set is unavailable, the arguments are None.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # Config keys below CLS_LOSS in epochs. The trainer converts them to iterations (PCB.START_EPOCH to PCB.START_ITER).
+    # Config keys below CLS_LOSS in epochs, which the trainer converts to iterations: PCB.START_EPOCH to PCB.START_ITER.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):

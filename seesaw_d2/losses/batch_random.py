@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from seesaw_d2.utils.distributed import rank
 
-# Constants of the hash function SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed integers, because PyTorch
-# multiplies int64 modulo 2^64.
+# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), the hash function that computes the random numbers. The
+# original constants are unsigned. Subtracting 2^64 makes them int64 and does not change products modulo 2^64.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-# The hash inputs of all batches must differ, so each batch has its own range of 2^_BATCH_BITS inputs. Each pair of a
-# seed and a process adds a different multiple of _STREAM, so that processes generate different numbers.
+# Each batch hashes its own range of 2^_BATCH_BITS integers, so that batches get different random numbers. Each pair of
+# a seed and a process adds a different multiple of _STREAM, so that these pairs get different random numbers, too.
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 
@@ -45,7 +45,7 @@ class BatchRandom(nn.Module):
         """
         size = torch.Size(shape).numel()
         index = torch.arange(size, device=self.num_batches.device) + (self.num_batches << _BATCH_BITS)
-        stream = ((self.seed * 65537 + rank()) * _STREAM + 2**63) % 2**64 - 2**63  # wrapped to the range of int64
+        stream = ((self.seed * 65537 + rank()) * _STREAM + 2**63) % 2**64 - 2**63  # modulo 2^64, as a signed integer
         bits = index * _GAMMA + stream
         for shift, factor in _MIX:
             bits = (bits ^ _shift_right(bits, shift)) * factor

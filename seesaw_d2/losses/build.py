@@ -83,7 +83,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem}")
     try:
         arguments = arguments_of(loss_class)
-        if "loss" in loss_class.config_keys:  # PairwiseClassBalance wraps another loss, described by the same node
+        if "loss" in loss_class.config_keys:  # PairwiseClassBalance wraps another loss, which the same node defines
             soft = [(name, other) for name, other in LOSS_REGISTRY if other.soft_labels]
             inner = [name for name, other in soft if backgrounds_for(other, kind == _DETECTOR)]
             arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)

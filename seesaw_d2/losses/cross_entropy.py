@@ -121,8 +121,8 @@ class CrossEntropyLoss(ClassificationLoss):
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
-        # Gathering the foreground rows is faster on a CPU. On other devices, gathering would synchronize host and
-        # device, because the number of rows depends on labels. In a compiled graph, shapes must not depend on values.
+        # On a CPU, computing only the foreground rows saves time. On a GPU, the host would have to wait for the number
+        # of foreground rows. In a compiled graph, the number of rows must not depend on the labels.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 

@@ -84,7 +84,7 @@ class EffectiveClassMarginLoss(SigmoidLoss):
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weight w_c of the binary loss of each category c and of background, (C + 1,), background last."""
-        assert self.class_weights is not None  # if the counts are unknown, compute has raised an error
+        assert self.class_weights is not None  # otherwise, compute has already raised an error
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,8 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-# Gradient ratio of a category that has had no gradient yet. For this ratio, the weights of its positive and negative
-# samples are 1.
+# A category that has had no gradient yet gets this gradient ratio. The ratio is so large that the positive and the
+# negative samples of the category have the weight 1.
 _BALANCED = 100.0
 
 

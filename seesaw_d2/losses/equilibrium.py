@@ -19,9 +19,9 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-_INITIAL_SCORE = 0.01  # initial mean score of each category, as in the reference
-# In the loss, mean scores are clamped from below to this value. A mean score that underflows to 0 would give an
-# infinite loss.
+_INITIAL_SCORE = 0.01  # mean score of each category at the start of training, as in the authors' code
+# The loss uses the logarithms of the mean scores. It clamps them to at least this value, because the logarithm of a
+# mean score that underflows to 0 would be infinite.
 _MIN_SCORE = 1e-12
 
 
@@ -114,7 +114,8 @@ class EquilibriumLoss(CrossEntropyLoss):
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Update the moving averages of the scores, ``mean_scores``, of the categories that occur in the batch."""
-        # Replace the background label C by a valid index. The index has no effect, because background has weight 0.
+        # ``gather`` needs valid indices, so background proposals get the index of the last category. The index has no
+        # effect, because background proposals have weight 0 (see ``_shares``).
         categories = labels.clamp(max=self.num_classes - 1)
         probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
         scores = probs.gather(1, categories.unsqueeze(1)).squeeze(1).double()

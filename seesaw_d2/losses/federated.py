@@ -101,8 +101,9 @@ class FederatedLoss(SigmoidLoss):
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
-        # Draw an exponential random number for each category, with the sampling weight as the rate. The categories with
-        # the smallest numbers form a weighted sample without replacement. Categories in the batch always come first.
+        # Sample categories without replacement, in proportion to their sampling weights: draw an exponential random
+        # number with the sampling weight as rate for each category, and take the categories with the smallest numbers.
+        # The categories in the batch get the number -1, so that they come first.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))

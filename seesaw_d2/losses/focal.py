@@ -71,7 +71,8 @@ class FocalLoss(SigmoidLoss):
         p_j is the predicted probability of the target: σ(z_j) for target 1, and 1 - σ(z_j) for target 0. Gradients also
         flow through the factors.
         """
-        # Compute 1 - p_j in log space. It is σ(-z_j) for target 1, and σ(z_j) for target 0.
+        # Compute (1 - p)^gamma as exp(gamma * log(1 - p)), where p is the predicted probability of the target. For a
+        # logit z, 1 - p is sigmoid(-z) for target 1, and sigmoid(z) for target 0.
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:
             return factors

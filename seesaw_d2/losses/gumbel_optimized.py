@@ -21,12 +21,12 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import rank
 
-# Training clamps the logits to this range, as the reference does, so that the loss exp(-z) of a logit z stays finite.
+# Training clamps each logit z to this range, as in the authors' code, so that the loss exp(-z) stays finite.
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
-# With weighting "none", the loss of a batch is clamped to at most this value, as in the reference.
+# If GOL.WEIGHTING is "none", the loss of a batch is clamped to at most this value, as in the authors' code.
 _MAX_LOSS = 20.0
-# One of this many training steps checks whether the loss is clamped. More checks would slow down the training, because
-# each check synchronizes host and device.
+# One of this many training steps checks whether the loss is clamped, and logs a warning if so. More checks would slow
+# down the training, because each check synchronizes host and device.
 _CHECK_PERIOD = 100
 
 
@@ -159,7 +159,8 @@ class GumbelOptimizedLoss(SigmoidLoss):
         dropped = foreground.unsqueeze(1)
         if self.weighting == "drop":
             rare_rows = self.rare[labels.clamp(max=self.num_classes - 1)] & foreground
-            # Without foreground proposals, the ratio is NaN. Comparisons with NaN are False, so all weights are 1.
+            # Without foreground proposals, the ratio is 0 / 0 = NaN. Every comparison with NaN is False, so that no
+            # sample is dropped.
             ratio = rare_rows.sum().double() / foreground.sum()
             dropped = dropped | (self.random.uniform(*logits.shape) > ratio)
         return 1 - (dropped & self.rare).to(logits.dtype) * (1 - targets)

@@ -132,7 +132,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return weights
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if self._has_counts:  # keep the weights that were computed from these counts
+        if self._has_counts:  # keep the weights of the given counts, not those of the checkpoint
             state_dict[prefix + "link_weights"] = self.link_weights
         saved = state_dict.get(prefix + "link_weights")
         self._has_weights |= saved is not None and bool(torch.isfinite(saved).all())

@@ -121,7 +121,7 @@ class LDAMLoss(CrossEntropyLoss):
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
         """Return ``values[i]`` for each label i of a category, and the number ``background`` for a background label."""
-        assert values is not None  # if the counts are unknown, adjusted_logits has raised an error
+        assert values is not None  # otherwise, adjusted_logits has already raised an error
         return torch.cat([values, values.new_full((1,), background)])[labels]
 
     def extra_repr(self) -> str:

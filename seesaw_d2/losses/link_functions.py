@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# Maps the name of a link function to the function. It converts the frequency p of a category to the category's weight.
+# Maps the name of a link function to the function, which computes the weight of a category from its frequency p.
 _OF_FREQUENCY: dict[str, Callable[[Tensor], Tensor]] = {
     "raw": lambda p: -p.log(),
     "base2": lambda p: -p.log2(),

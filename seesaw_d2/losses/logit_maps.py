@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# ``MapLoss`` processes the pixels in blocks. These are the sizes in bytes of the float32 logits of a block: on a CPU,
-# where a block fits into the cache of a core, and on all other devices.
+# ``MapLoss`` processes the pixels in blocks. _BLOCK_BYTES maps a device type to the size in bytes of the float32 logits
+# of a block. On a CPU, such a block fits into the cache of a core. All other devices use _OTHER_BLOCK_BYTES.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 
-# Type of ``ClassificationLoss.compute``, a function of logits, labels, weights and avg_factor. ``MapLoss`` needs a
-# function whose result contains only the loss "loss_cls".
+# Type of the method ``ClassificationLoss.compute``. The arguments are logits, labels, weights and avg_factor. The
+# result is a dict of losses. ``MapLoss`` needs a function that returns only the loss "loss_cls".
 Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
 
 
@@ -70,7 +70,8 @@ class MapLoss(torch.autograd.Function):
             own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
             own_weights = None if weights is None else weights[image].flatten()
             for start in range(0, columns.shape[1], size):
-                # Copying a range of pixels and then selecting rows is faster than selecting pixels directly.
+                # Copy all pixels of the block to rows, then select the rows of the labelled pixels. This is faster than
+                # selecting the labelled pixels directly.
                 block = slice(start, start + size)
                 kept = own_labelled[block].nonzero().squeeze(1)
                 rows = columns[:, block].t().to(sums[0].dtype).contiguous()
@@ -91,7 +92,8 @@ class MapLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_output: Tensor):
         grad, weights = ctx.saved_tensors
-        # Keep one dimension, because PyTorch would convert a scalar tensor to the dtype of grad before the product.
+        # The scale has the shape (1,). PyTorch would convert a scalar tensor to the dtype of grad, such as float16,
+        # before the product.
         scale = grad_output.view(1) if weights is None else (weights * grad_output).unsqueeze(1)
         return torch.mul(grad, scale, out=torch.empty_like(grad)), None, None, None, None
 

@@ -18,8 +18,8 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
-# Smallest number of steps between two checks for categories without proposals. More checks would slow down training,
-# because each check synchronizes host and device.
+# The loss waits at least this many steps between two checks for categories without proposals. More checks would slow
+# down training, because each check synchronizes host and device.
 _REPORT_PERIOD = 100
 _FLOAT_BYTES = 4
 
@@ -158,10 +158,10 @@ class PairwiseClassBalance(ClassificationLoss):
         rows = torch.cat([probs.to(foreground.dtype) * foreground, foreground], dim=1)
         batch = all_reduce_sum(sum_rows(rows, self._categories(labels), self.num_classes))
         sums, counts = batch.split([self.num_classes, 1], dim=1)
-        present = counts > 0  # update only the rows of categories with proposals in the batch
+        present = counts > 0  # the rows of other categories do not change
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
-        if softmax:  # normalize the updated rows, which do not sum to 1 at first, because they are initialized with 0
+        if softmax:  # at first, rows do not sum to 1, because their initial values are 0
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.seen_counts += counts.squeeze(1).long()
 
@@ -175,7 +175,7 @@ class PairwiseClassBalance(ClassificationLoss):
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
         scale: Tensor | float = 1.0
-        columns = self.confusion.index_select(1, categories).to(dtype)  # (categories, proposals)
+        columns = self.confusion.index_select(1, categories).to(dtype)  # column i for a proposal of category i
         if self.loss.soft_labels == "softmax":
             total = columns.sum(dim=0)
             share = torch.where(total > 0, share, 0)

@@ -202,7 +202,7 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # the counts are fixed, so ignore the counts in the checkpoint
+        if not self.online:  # keep the given counts, not those of the checkpoint
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 

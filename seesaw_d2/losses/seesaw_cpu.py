@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# ``SeesawRows`` processes the rows of the logits in blocks of at most this size, so that the intermediate values of a
-# block fit into the cache of a CPU core.
+# ``SeesawRows`` processes the logits in blocks of at most this many bytes. The intermediate values of such a block fit
+# into the cache of a CPU core.
 _BLOCK_BYTES = 2**20
-# Float32 probabilities below this value are inaccurate, so their logarithm is computed from the logits.
+# The logarithm of a probability below this value is computed from the logits, because such a probability is inaccurate
+# in float32.
 _TINY = 1e-30
-# ``SeesawRows`` is used only if p <= _LARGEST_P and eps^q >= _LEAST_POWER. Then float32 can represent N^p for counts N
-# up to 2^63, and σ^q for probabilities σ of at least eps.
+# ``SeesawRows`` computes N^p for class counts N up to 2^63, and σ^q for probabilities σ >= eps. Float32 can represent
+# these powers if p <= _LARGEST_P and eps^q >= _LEAST_POWER. Otherwise ``SeesawRows`` is not used.
 _LARGEST_P = 2.0
 _LEAST_POWER = 1e-20
 

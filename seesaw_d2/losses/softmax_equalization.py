@@ -51,7 +51,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
 
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
     soft_labels: ClassVar[str | None] = None
-    takes_maps: ClassVar[bool] = False  # maps are processed in blocks, but random numbers are drawn per batch
+    takes_maps: ClassVar[bool] = False  # all blocks of pixels would get the same random numbers
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "SOFTMAX_EQL.LAMBDA", "gamma": "SOFTMAX_EQL.GAMMA"}
     statistics_keys: ClassVar[dict[str, str]] = {"image_frequency": "image_frequency"}
     tail: Tensor | None

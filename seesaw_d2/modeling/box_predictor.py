@@ -24,13 +24,13 @@ from seesaw_d2.modeling.normalized_layers import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
-# Config keys that all models with a ClassificationLoss read. The suffix ".*" stands for all keys below a node.
+# Config keys that each model with a ClassificationLoss reads. The suffix ".*" stands for all keys below the node.
 PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
 # Config keys that ROI heads with a SeesawBoxPredictor read.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Options of Detectron2's main branch and of CenterNet2 that must be False, because ``cls_loss`` defines the loss and
-# the scores. Their config keys are the names in upper case, below MODEL.ROI_BOX_HEAD.
+# These options of Detectron2's main branch and of CenterNet2 change the loss or the scores. They must be False, because
+# ``cls_loss`` defines both. The config key of "use_fed_loss" is MODEL.ROI_BOX_HEAD.USE_FED_LOSS, for example.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
@@ -78,7 +78,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         calibration: Calibration | None = None,
         **kwargs,
     ):
-        for name in OTHER_OPTIONS:  # remove the options, because FastRCNNOutputLayers of v0.6 does not accept them
+        for name in OTHER_OPTIONS:  # remove the options, because Detectron2 v0.6 does not accept them
             if kwargs.pop(name, False):
                 raise InvalidArgument(name, "False", True, "The argument cls_loss defines the loss and the scores.")
         super().__init__(input_shape, **kwargs)
@@ -94,7 +94,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         in_features = self.cls_score.in_features  # type: ignore[has-type]
         self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
-        self.register_buffer("groups", None, persistent=False)  # not saved: the groups describe the training data
+        self.register_buffer("groups", None, persistent=False)  # not saved, but computed from the training data
 
     @classmethod
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
@@ -174,12 +174,13 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         """
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
-        # Proposals of images without objects have no gt_boxes. Any boxes can replace them, because these proposals are
-        # background, for which box_reg_loss ignores the targets.
+        # In images without objects, proposals have no gt_boxes. Use the proposal boxes as placeholders. They have no
+        # effect, because these proposals are background, and box_reg_loss ignores the targets of background.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, labels)
-        if means is not None:  # replace the divisor of box_reg_loss, the number of proposals in this process
+        # box_reg_loss divides by the number of proposals in this process. Divide by the mean of all processes instead.
+        if means is not None:
             loss = loss * (max(len(boxes), 1) / means[1])
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 

@@ -55,7 +55,8 @@ class SeesawPredictors:
             )
         own = cfg.clone()
         own.defrost()
-        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # accept True: cascade heads multiply the scores
+        # The checks below reject MULT_PROPOSAL_SCORE True, but cascade heads support it: they multiply the scores.
+        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False
         check_loss_keys(own)
         ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
         if "box_predictors" not in ret:

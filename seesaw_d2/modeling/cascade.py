@@ -71,7 +71,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         mask_head: nn.Module | Sequence[nn.Module] | None = None,
         **kwargs,
     ):
-        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # a ListConfig in a LazyConfig is also a Sequence
+        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # the ListConfig of a LazyConfig is also a Sequence
             mask_head = nn.ModuleList(mask_head)
         per_stage = isinstance(mask_head, nn.ModuleList)
         super().__init__(mask_head=mask_head, **kwargs)
@@ -104,7 +104,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before super(), because the errors of super() do not name the config key
+        check_heads_config(cfg)  # check first, because the errors of super() do not name the config key
         ret = super()._init_box_head(cfg, input_shape)
         stages = len(ret["box_heads"])
         ret["box_predictors"] = [
@@ -228,7 +228,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         if self.training:
             return {}  # _forward_box has already computed the mask losses of each stage
         x = self._mask_features(features, [each.pred_boxes for each in instances])
-        probabilities = []  # for each stage and image, mask probabilities (regions, 1, height, width)
+        probabilities = []  # for each stage and image, a tensor (regions, 1, height, width)
         for head in self.mask_head:
             instances = head(x, instances)
             probabilities.append([each.pred_masks for each in instances])

@@ -10,7 +10,7 @@ from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 from seesaw_d2.utils.declared_keys import added_value
 
-# Values of MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE: what the heads average over the stages at test time.
+# Valid values of MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE. At test time, the heads average these outputs over the stages.
 AVERAGES = ("probabilities", "logits")
 _CALIBRATES_LOGITS = "TauNormalization calibrates the logits of each stage separately."
 

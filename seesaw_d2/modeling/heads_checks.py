@@ -12,8 +12,8 @@ _ROTATED = (
     "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
     "(docs/downstream.md)."
 )
-# Proposal generators, anchor generators and poolers that these heads do not support. Each value contains a supported
-# alternative and advice, for the error message.
+# Proposal generators, anchor generators and poolers that these heads do not support. Each value is a pair for the error
+# message: a supported alternative, and advice.
 _UNSUPPORTED = {
     "RRPN": ("RPN", _ROTATED),
     "RotatedAnchorGenerator": ("DefaultAnchorGenerator", _ROTATED),
@@ -76,7 +76,7 @@ def check_box_head(cfg: CfgNode) -> None:
             f"{heads}, found ''. Set _BASE_ to an FPN config. For a C4 config, set MODEL.ROI_HEADS.NAME "
             "SeesawRes5ROIHeads instead, which uses res5 of the backbone as box head."
         )
-    if box_head and is_c4(heads) and heads != "Res5ROIHeads":  # Res5ROIHeads of Detectron2 ignores this key
+    if box_head and is_c4(heads) and heads != "Res5ROIHeads":  # Detectron2's Res5ROIHeads ignores this key
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.NAME: expected '' with MODEL.ROI_HEADS.NAME {heads}, found {box_head!r}. C4 heads use "
             "res5 of the backbone as box head. To use another box head, set MODEL.ROI_HEADS.NAME SeesawROIHeads."

@@ -45,7 +45,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         ValueError: the loss models background, or the calibration does not support the loss or the classifier.
     """
 
-    task: ClassVar[str] = "classification"  # the trainer selects data, checks and loaders by this name
+    task: ClassVar[str] = "classification"  # the trainer uses this name to select checks and data loaders
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -126,7 +126,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
             logits = self.classifier(self.features(batched_inputs))
             found = class_probabilities(logits, self.cls_loss, self.calibration, self.classifier)
             return [{"probabilities": probs} for probs in found]
-        labels = self.labels(batched_inputs)  # before the backbone, so that copying and computing overlap
+        labels = self.labels(batched_inputs)  # starts the copy to the GPU, which overlaps with the backbone
         logits = self.classifier(self.features(batched_inputs))
         losses = self.cls_loss(logits, labels)
         self._log_accuracy(logits.detach(), labels)

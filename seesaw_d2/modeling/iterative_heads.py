@@ -66,7 +66,7 @@ class FeatureUpdate(nn.Module):
         count, channels, height, width = features.shape
         scale = self.location(deltas).view(count, 1, height, width)
         updated = features * scale + self.category(logits).view(count, channels, 1, 1)
-        if updated.dtype == torch.float16:  # infinite values would become NaN in the next layer
+        if updated.dtype == torch.float16:  # an overflow to infinity would become NaN in the next layer
             largest = torch.finfo(torch.float16).max
             updated = updated.clamp(-largest, largest)
         return updated

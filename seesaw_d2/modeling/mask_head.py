@@ -76,7 +76,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         """
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
-        if not self.training:  # no branch on the number of regions: tracing would record only one of its cases
+        if not self.training:  # no special case for 0 regions, because tracing records only one case
             return cat([i.pred_classes for i in instances], dim=0)
         classes = [i.gt_classes for i in instances if len(i)]
         return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)

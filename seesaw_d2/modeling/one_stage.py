@@ -22,8 +22,8 @@ from seesaw_d2.modeling.statistics_provider import training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
 _NODE = "MODEL.RETINANET"
-# Config keys of Detectron2's focal loss. ``sigmoid_loss`` requires their default values, because they have no effect:
-# CLS_LOSS replaces the focal loss.
+# Config keys of Detectron2's focal loss. They have no effect, because CLS_LOSS replaces the focal loss. Therefore
+# ``sigmoid_loss`` raises an error if they do not have their default values.
 _REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}.PRIOR_PROB")
 
 
@@ -42,7 +42,7 @@ class SigmoidDetector(DenseDetector):
             step.
     """
 
-    task: ClassVar[str] = "one-stage detection"  # the trainer selects its checks by this name
+    task: ClassVar[str] = "one-stage detection"  # the trainer uses this name to select its checks
     config_keys: ClassVar[tuple[str, ...]] = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*",)
     loss_normalizer: Tensor
 
@@ -88,7 +88,8 @@ class SigmoidDetector(DenseDetector):
             gt_labels: for each image, the labels of all anchors. Anchors with negative labels are ignored.
             others: further arguments of Detectron2's ``losses``, which do not affect the classification loss.
         """
-        # super().losses also computes the focal loss, which is discarded below. To save time, pass a single class.
+        # super().losses computes the box loss, but also the focal loss, which is not used. With a single class, the
+        # focal loss takes less time.
         one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
         num_classes, self.num_classes = self.num_classes, 1
         try:

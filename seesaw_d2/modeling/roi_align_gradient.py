@@ -11,8 +11,8 @@ from torchvision.ops import roi_align
 
 from seesaw_d2.losses.precision import without_autocast
 
-# Largest height or width of a feature map for which matrix products are faster than torchvision's gradient. Larger
-# feature maps use torchvision's gradient.
+# If the height or width of a feature map exceeds this number, torchvision's gradient is faster than matrix products and
+# is used instead.
 LARGEST_SIDE = 64
 
 
@@ -114,7 +114,8 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
     bin_index = torch.arange(bins, dtype=start.dtype, device=start.device).view(1, -1, 1)
     sample = torch.arange(most, dtype=start.dtype, device=start.device).view(1, 1, -1)
     start, per_bin, count = (each.view(-1, 1, 1) for each in (start, per_bin, count))
-    at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))  # (regions, bins, samples)
+    # Positions of the samples along the axis, (regions, bins, samples), in units of feature map positions.
+    at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))
     weight = ((at >= -1) & (at <= length) & (sample < count)).to(at.dtype) / count.clamp(min=1)
     at = at.clamp(min=0, max=length - 1)
     low = at.floor()

@@ -101,13 +101,13 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     proposals of all processes (see ``global_mask_losses``). Keypoint heads are unchanged.
     """
 
-    # Config keys of this project that this class reads. The suffix ".*" stands for all keys below a node. train_net.py
-    # reads all keys. Other programs warn about keys that no class declares.
+    # Config keys of this project that this class reads. The suffix ".*" stands for all keys below a node. If no class
+    # declares a key, only train_net.py reads it. Then other programs warn that the key has no effect.
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before super(), because the errors of super() do not name the config key
+        check_heads_config(cfg)  # check first, because the errors of super() do not name the config key
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret

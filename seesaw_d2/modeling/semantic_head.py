@@ -19,7 +19,7 @@ from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.normalized_layers import NormedConv2d
 from seesaw_d2.utils.distributed import share_of_mean
 
-CLASSIFIERS = ("NormedLinear", "Linear")  # supported values of the argument ``cls_predictor``
+CLASSIFIERS = ("NormedLinear", "Linear")  # valid values of the argument ``cls_predictor``
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -55,8 +55,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: float = 20.0,
         **kwargs,
     ):
-        # Pass input_shape by keyword. In a LazyConfig, input_shape is a DictConfig. If it were the first positional
-        # argument, Detectron2 would mistake it for a config of the head and call from_config.
+        # Pass input_shape by keyword. In a LazyConfig, input_shape is a DictConfig. As first positional argument,
+        # Detectron2 would mistake it for the config of a model and call from_config.
         super().__init__(input_shape=input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
         if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
             expected = f'a loss with num_classes={num_classes}, background="none" and takes_maps=True'

@@ -16,8 +16,8 @@ from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
 # Matches the names of the buffers that contain class counts, such as "roi_heads.box_predictor.cls_loss.class_counts".
 _BUFFER = re.compile(r"(?:^|.*\.)class_counts")
-# Matches the stage number in a buffer name of Cascade R-CNN, such as "roi_heads.box_predictor.1.cls_loss.class_counts".
-# The only box predictor of Mask R-CNN has no number.
+# Captures the stage number in a buffer name of Cascade R-CNN, 1 in "roi_heads.box_predictor.1.cls_loss.class_counts".
+# The names of Mask R-CNN have no number, because it has a single box predictor.
 _STAGE = re.compile(r"(?:^|\.)box_predictor\.(\d+)\.")
 
 
@@ -41,7 +41,7 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         raise ConfigError(f"{path}: the output file already exists. Choose another name.")
     state = read_checkpoint(checkpoint)
     names = sorted((name for name in state["model"] if _BUFFER.fullmatch(name)), key=_stage)
-    if of_boxes := [name for name in names if "box_predictor" in name]:  # ignore pixel counts of the semantic head
+    if of_boxes := [name for name in names if "box_predictor" in name]:  # ignore the pixel counts of a semantic head
         names = of_boxes
     if not names:
         raise WeightsError(

@@ -58,8 +58,8 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)
     check_writable(os.path.dirname(os.path.abspath(path)), "output")
     model = build_model(cfg).eval()
-    # Without the argument ``categories``, the checkpointer does not compare the class names of checkpoint and data.
-    # They may differ, because only the last layer depends on the classes, and the code below replaces this layer.
+    # The class names of checkpoint and data may differ, because the code below replaces the last layer. Without the
+    # argument ``categories``, the checkpointer does not compare the class names.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))

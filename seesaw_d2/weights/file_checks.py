@@ -12,11 +12,11 @@ from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
-# Prefixes of addresses whose path handlers can limit the time and size of a download. ``download`` passes its argument
-# ``limits`` only to these handlers, because others do not know this argument.
+# For addresses with these prefixes, the path handlers have an argument ``limits`` for the time and size of a download.
+# ``download`` passes ``limits`` only to these path handlers, because others do not have this argument.
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-# Prefixes of addresses whose cached file is the downloaded file. If it is not a weights file, it is removed from the
-# cache. A cached "mmdet://" file is not removed, because it is the result of a conversion.
+# For addresses with these prefixes, the cache contains the downloaded file itself. If it is not a weights file, it is
+# removed from the cache. The cached file of an "mmdet://" address is kept, because a conversion has written it.
 _CACHED = tuple(each for each in _LIMITED if each != MMDET)
 
 
@@ -33,7 +33,7 @@ def download(url: str, limits: Limits | None = None) -> str:
     options = {"limits": limits} if url.startswith(_LIMITED) else {}
     try:
         return PathManager.get_local_path(url, **options)
-    except Exception as error:  # downloaders raise many types of exceptions
+    except Exception as error:  # path handlers raise many types of exceptions
         raise WeightsError(f"MODEL.WEIGHTS: cannot download {url}: {type(error).__name__}: {error}") from error
 
 
@@ -75,7 +75,7 @@ def _check_local(path: str) -> None:
             magic = file.read(2)
     except OSError as error:
         raise WeightsError(f"MODEL.WEIGHTS: cannot read {path}: {error.strerror or error}") from error
-    if not archive and magic != b"\x80\x02":  # files of PyTorch before 1.6 are no archives and begin with these bytes
+    if not archive and magic != b"\x80\x02":  # PyTorch before 1.6 wrote no archives, but files with these first bytes
         raise WeightsError(
             f"MODEL.WEIGHTS: {path}: not a PyTorch checkpoint. The file is truncated or has another format."
         )

@@ -19,9 +19,9 @@ from seesaw_d2.weights.safe_reading import (
     read_weights_file,
 )
 
-# Keys of a checkpoint that a converted file keeps in addition to the weights. With the first two, Detectron2 matches
-# parameter names of other projects. ENTRY is the key of the list of class names. SCORE_SETTINGS is the key of the
-# settings that change scores, such as the temperature of the classifier.
+# Keys of a checkpoint that a converted file keeps in addition to the weights. Detectron2 needs the first two to match
+# parameter names of other projects. The value of ENTRY is the list of class names. The value of SCORE_SETTINGS is a
+# dict of settings that change the scores, such as the temperature of the classifier.
 _KEPT = ("__author__", "matching_heuristics", ENTRY, SCORE_SETTINGS)
 
 

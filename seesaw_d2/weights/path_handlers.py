@@ -62,7 +62,7 @@ class MmdetHandler(PathHandler):
         converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
         if force or not is_there:
-            # Import the converter only for mmdet:// addresses, because it imports all models of this project.
+            # Import the converter only when it is needed, because this import loads all models of this project.
             from seesaw_d2.weights.converters import convert_mmdet_file
 
             os.makedirs(os.path.dirname(converted), exist_ok=True)

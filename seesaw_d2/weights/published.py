@@ -2,11 +2,11 @@
 
 SCHEME = "mmdet://"
 _FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/seesaw_loss/"
-# MMDetection publishes four files of each model. For each file: the sampler, "random" or "rfs" (repeat factor
-# sampling), and the part of this project's config name for the mask head. "_normmask" is a normalized mask head.
+# MMDetection publishes each model in four variants. A variant consists of two parts of this project's config name: the
+# sampler, "random" or "rfs" (repeat factor sampling), and "_normmask" if the mask head is normalized.
 _VARIANTS = (("random", ""), ("random", "_normmask"), ("rfs", ""), ("rfs", "_normmask"))
-# Maps the depth of Mask R-CNN's ResNet, or "cascade" for Cascade Mask R-CNN R-101, to the hashes in the names of the
-# four published files, in the order of _VARIANTS.
+# Hashes in the names of the published files, in the order of _VARIANTS. The keys "50" and "101" are Mask R-CNN with
+# ResNet-50 and ResNet-101. The key "cascade" is Cascade Mask R-CNN with ResNet-101.
 _HASHES = {
     "50": ("a698dd3d", "a1c11314", "392a804b", "cd0f6a12"),
     "101": ("8e6e6dd5", "a0b59c42", "e68eb464", "1d817139"),
@@ -26,8 +26,8 @@ def _files() -> dict[str, str]:
     return files
 
 
-# Maps each config of this project that has a published model, such as
-# "seesaw/mask_rcnn_R_50_FPN_random_seesaw_2x.yaml", to the file name of MMDetection's checkpoint.
+# Maps a config of this project, such as "seesaw/mask_rcnn_R_50_FPN_random_seesaw_2x.yaml", to the file name of the
+# checkpoint that MMDetection publishes for this model.
 FILES = _files()
 
 

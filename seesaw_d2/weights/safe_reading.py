@@ -22,14 +22,14 @@ from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
-# Environment variable with the paths of trusted files, separated by ":" (";" on Windows). Trusted files are read with
-# Python's pickle, which may run code in them. The user sets the variable. A config key would be unsafe, because a
-# downloaded config could declare the weights that come with it trusted.
+# Environment variable in which the user lists the paths of trusted files, separated by ":" (";" on Windows). Python's
+# pickle reads these files and may run code in them. A config key would be unsafe, because a downloaded config could
+# declare the weights that come with it trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
-SCORE_SETTINGS = "score_settings"  # key of checkpoints, see weights.score_settings
-# A checkpoint of another program may contain objects of at most this many unknown classes. The file is read once more
-# for each such class, so the limit bounds the time. Checkpoints of MMDetection contain about ten.
+SCORE_SETTINGS = "score_settings"  # checkpoint key of the settings that change scores, such as the temperature
+# Largest number of unknown classes in a checkpoint of another program. For each such class, the file is read once more,
+# so the limit bounds the reading time. Checkpoints of MMDetection contain objects of about ten unknown classes.
 _MAX_IGNORED = 100
 
 
@@ -127,7 +127,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         content = {"model": content}
     if not isinstance(content["model"], dict):
         raise WeightsError(f"{path}: expected a dict of parameters, found {shown(content['model'])}")
-    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics would fail
+    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail for an empty dict
         raise WeightsError(f"{path}: expected a dict of parameters, found an empty dict")
     for name, value in content["model"].items():
         content["model"][name] = _as_tensor(name, value, path)
@@ -179,7 +179,7 @@ def _read_torch(path: str, *, ignore_unknown: bool = False, inspect: bool = Fals
     """
     check_torch_file(path, records=inspect)
     known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
-    # A memory-mapped file can be read again at little cost. PyTorch can memory-map only archives.
+    # Memory-map the file, so that reading it several times is cheap. PyTorch can memory-map only archives.
     mapped = (ignore_unknown or inspect) and is_archive(path)
     ignored: set[str] = set()
     while True:
@@ -212,7 +212,7 @@ def _read_safetensors(path: str) -> dict[str, Any]:
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
     for key in {ENTRY, SCORE_SETTINGS} & metadata.keys():
-        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text, which the readers of the keys check
+        with contextlib.suppress(ValueError, RecursionError):  # if invalid, keep the text. Later checks report it
             metadata[key] = json.loads(metadata[key])
     return {**metadata, "model": model}
 

@@ -18,8 +18,8 @@ from seesaw_d2.utils.category_names import Categories, entry_of, kept_entry
 from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
 
-# Matches the names of classifier weights in checkpoints of Mask R-CNN (one box predictor), of Cascade R-CNN (numbered
-# box predictors) and of ImageClassifier.
+# Matches the names of classifier weights in checkpoints: "...box_predictor.cls_score.weight" in Mask R-CNN,
+# "...box_predictor.<stage>.cls_score.weight" in Cascade R-CNN, and "classifier.weight" in ImageClassifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
 
 

@@ -26,8 +26,8 @@ from seesaw_d2.utils.regular_files import open_regular
 _SEAL = b"seesaw_d2 headers sha256 "
 _DIGITS = 64
 _CHUNK = 1 << 20
-# A file in the format before PyTorch 1.6 begins with this many pickles: magic number, version, system information,
-# content, storage names.
+# Before version 1.6, PyTorch wrote this many pickles at the start of a file: the magic number, the format version,
+# system information, the saved object, and the keys of the tensor storages.
 _LEGACY_PICKLES = 5
 
 
@@ -171,7 +171,7 @@ def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        return  # PyTorch's own error for this file contains more information
+        return  # torch.load raises an error with more information about this file
     with archive.open(pickles[0]) as member, io.BufferedReader(member) as file:
         _, storages = check_pickle(file)
     folder = pickles[0].removesuffix("data.pkl")

@@ -13,7 +13,7 @@ from seesaw_d2.utils.downloads import Limits, fetch
 SCHEME = "torchvision://"
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
-# Pairs for re.sub: a pattern of torchvision's parameter names, and the replacement in Detectron2's names.
+# Each pair renames parameters: a pattern for torchvision's name, and its replacement in Detectron2's name.
 _RENAMES = (
     (r"^conv1\.", "stem.conv1."),
     (r"^bn1\.", "stem.conv1.norm."),
@@ -58,7 +58,8 @@ def _url(name: str) -> str:
 
 
 def _download(url: str, path: str, limits: Limits) -> None:
-    # torchvision's file names contain the first digits of the SHA-256 of the file, such as resnet50-0676ba61.pth.
+    # torchvision's file names, such as resnet50-0676ba61.pth, contain the first digits of the SHA-256 of the file.
+    # ``fetch`` verifies these digits.
     (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))
     fetch(url, path, limits, digest=digest)
 
@@ -84,8 +85,8 @@ def convert_resnet(
     Raises:
         WeightsError: a name does not belong to torchvision's ResNets.
     """
-    # Return a plain dict, which lacks the version numbers of a state dict. Given the version number of BatchNorm2d,
-    # FrozenBatchNorm2d in some versions of Detectron2 would subtract eps from the variances.
+    # Return a plain dict, because a state dict contains version numbers. With the version number of BatchNorm2d, some
+    # versions of Detectron2's FrozenBatchNorm2d would subtract eps from the variances.
     converted = {}
     for name, tensor in state.items():
         if name.startswith("fc.") or name.endswith("num_batches_tracked"):

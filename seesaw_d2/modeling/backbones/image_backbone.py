@@ -21,8 +21,8 @@ TORCHVISION = sorted(
     for name in torchvision.models.list_models(module=torchvision.models)
     if name.startswith(("resnet", "resnext", "wide_resnet"))
 )
-# Convolutional networks for small images, without residual connections. Maps the name of a network to a pair for each
-# layer: the number of output channels and the stride.
+# Plain convolutional networks for small images, without residual connections. Maps the name of a network to its layers.
+# A layer is a pair (number of output channels, stride).
 SMALL = {
     # 0.1 M parameters, for images of about 8 x 8 pixels.
     "tiny": ((32, 1), (64, 2), (128, 1)),

@@ -15,8 +15,8 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
     MMDetection's Seesaw Loss configs. In Detectron2's FrozenBatchNorm2d, weight and bias are fixed, too.
     """
 
-    # Version in state dicts. A FrozenBatchNorm2d that loads a state dict with a lower version subtracts eps from the
-    # variance.
+    # State dicts of this layer contain this version number. From a state dict with a lower number, FrozenBatchNorm2d in
+    # some versions of Detectron2 would load the variance minus eps.
     _version = 3
 
     def __init__(self, *args, **kwargs):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-WIDTHS = (16, 32, 64)  # number of channels of each of the three stages
+WIDTHS = (16, 32, 64)  # number of channels in each of the three stages
 
 
 class ZeroPadShortcut(nn.Module):

@@ -78,7 +78,7 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
 def _check(widths, blocks, in_features) -> None:
     if not widths or any(width < 1 for width in widths):
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected one or more integers >= 1, found {widths}")
-    if any(a == b for a, b in pairwise(widths)):  # BasicBlock has a shortcut with stride 2 only if the width changes
+    if any(a == b for a, b in pairwise(widths)):  # with equal widths, BasicBlock has no shortcut with stride 2
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected different widths in consecutive stages, found {widths}")
     if blocks < 1:
         raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected an integer >= 1, found {blocks}")

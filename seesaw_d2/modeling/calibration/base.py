@@ -77,16 +77,15 @@ class Calibration(KeepsBufferTypes):
 
     log_factors: Tensor
 
-    # Whether the calibration keeps the probability of background if background is a class of the softmax.
+    # Whether the probability of background stays the same if background is a class of the softmax.
     keeps_background: ClassVar[bool] = False
     # Maps constructor arguments to config keys below MODEL.ROI_HEADS.CALIBRATION, for example {"tau": "TAU"}.
     config_keys: ClassVar[dict[str, str]] = {}
     # Values that ``tools/calibrate.py`` tries for the first argument in ``config_keys``. A subclass can override the
     # method ``tried`` to select another argument or other values.
     grid: ClassVar[tuple[float, ...]] = ()
-    # Whether ``from_statistics`` needs class counts, and whether it needs the fractal dimensions of the box centers.
-    needs_counts: ClassVar[bool] = True
-    needs_dimensions: ClassVar[bool] = False
+    needs_counts: ClassVar[bool] = True  # whether ``from_statistics`` needs class counts
+    needs_dimensions: ClassVar[bool] = False  # whether it needs the fractal dimension of each category's box centers
 
     def __init__(self, log_factors: Tensor):
         super().__init__()
@@ -186,8 +185,8 @@ def class_probabilities(
     probs = loss.probabilities(calibration.adjust_logits(logits, classifier))
     if loss.background != "none":
         return calibration(probs, loss.background)
-    # A calibration requires a column for background. Add a column of zeros, which does not change the other columns.
-    # Remove it afterwards.
+    # A calibration requires a column for background. Add a column of zeros, which does not change the result of the
+    # other columns, and remove it from the result.
     sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
     padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
     return calibration(padded, "implicit" if sigmoids else "class")[:, :-1]

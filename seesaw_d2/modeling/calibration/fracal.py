@@ -18,8 +18,8 @@ from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# With the link "smooth", FRACAL compares the data set to a uniform distribution, which has the same number of images or
-# instances in each category. These are the numbers, taken from the reference. ``class_weights`` uses them.
+# With the link "smooth", ``class_weights`` compares the data set with a balanced one, which has this number of images
+# or instances in each category. The numbers are those of the authors' code.
 _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 

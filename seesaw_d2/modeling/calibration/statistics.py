@@ -18,8 +18,8 @@ from seesaw_d2.utils.category_names import Categories
 from seesaw_d2.utils.text_tables import read_results_table, read_rows
 
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
-# Columns of a CSV file with statistics, which MODEL.ROI_HEADS.CALIBRATION.COUNTS can name. Only calibrations with
-# ``needs_dimensions`` need fractal_dimension. The optional column "name" contains the names of the categories.
+# Columns of the CSV file that MODEL.ROI_HEADS.CALIBRATION.COUNTS can name. Only calibrations with ``needs_dimensions``,
+# such as FRACAL, need the column fractal_dimension. An additional column "name" can contain the category names.
 COLUMNS = ("category_id", "image_count", "instance_count", "fractal_dimension")
 
 

@@ -86,7 +86,7 @@ class FewerCascadeWaits(FewerWaits):
         boxes = [Boxes(clip_boxes(each.detach(), size)) for each, size in zip(boxes, image_sizes, strict=True)]
         large = [each.nonempty() for each in boxes]
         counts = read([*finite, *(each.sum() for each in large)])
-        assert all(counts[: len(boxes)]), "Box tensor contains infinite or NaN!"  # the message of Boxes.clip
+        assert all(counts[: len(boxes)]), "Box tensor contains infinite or NaN!"  # the error of Boxes.clip
         sizes = zip(boxes, large, counts[len(boxes) :], image_sizes, strict=True)
         return [Instances(size, proposal_boxes=each[true_indices(kept, count)]) for each, kept, count, size in sizes]
 

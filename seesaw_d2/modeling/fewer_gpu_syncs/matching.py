@@ -8,8 +8,8 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Result of ``match`` for N boxes of an image: the index of the matched ground-truth object of each box, (N,), the label
-# of each box (1 foreground, 0 background, -1 ignored), (N,), and a scalar bool tensor, whether all overlaps are >= 0.
+# Result of ``match`` for the boxes of an image, three tensors: for each box the index of its ground-truth object, for
+# each box its label (1 foreground, 0 background, -1 ignored), and a bool scalar, True if all overlaps are >= 0.
 Match = tuple[Tensor, Tensor, Tensor]
 
 

@@ -46,7 +46,7 @@ class BatchedRPN(RPN):
         return labels, boxes
 
     def losses(self, anchors, pred_objectness_logits, gt_labels, pred_anchor_deltas, gt_boxes):
-        labels = torch.stack(gt_labels).flatten()  # labels of the anchors of all images
+        labels = torch.stack(gt_labels).flatten()  # labels of all anchors in all images, in one dimension
         images = len(gt_labels)
         counts = torch.stack([(labels == 1).sum(), (labels == 0).sum()]).double() / images
         put_scalars(["rpn/num_pos_anchors", "rpn/num_neg_anchors"], counts)
@@ -54,7 +54,8 @@ class BatchedRPN(RPN):
         targets = labels[sampled]
         positive = sampled[targets == 1]
         all_anchors = Boxes.cat(anchors)
-        # Pass the positive anchors of all images as the anchors of a single image, which has the index 0.
+        # Detectron2 selects the positive anchors with a boolean mask, which synchronizes host and device. Instead, pass
+        # the positive anchors of all images as the anchors of a single image. The argument 0 selects this image.
         localization = _dense_box_regression_loss(
             [all_anchors[positive % len(all_anchors)]],
             self.box2box_transform,

@@ -10,8 +10,8 @@ from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.safe_reading import read_weights_file
 
-# In the metadata of a checkpoint, lists and dicts that are nested more deeply become None. The most deeply nested list
-# that callers need is meta["dataset_meta"]["classes"].
+# Largest number of nested lists and dicts in the metadata of a checkpoint. Deeper lists and dicts become None. Callers
+# need at most three levels, for meta["dataset_meta"]["classes"].
 _MAX_DEPTH = 3
 
 

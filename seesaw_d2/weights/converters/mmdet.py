@@ -13,10 +13,12 @@ from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
-# Maps the number of residual blocks in backbone.layer3 (the third stage of a ResNet) to the depth of the ResNet.
+# Maps the number of residual blocks in backbone.layer3 to the depth of the ResNet. The parameter names of a checkpoint
+# show this number, but not the depth.
 _DEPTHS = {6: 50, 23: 101}
 LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
-# Matches the file names of MMDetection's published Seesaw Loss models, which contain the sampler and the mask head.
+# Matches the file names of MMDetection's published Seesaw Loss models. The groups capture the sampler, and whether the
+# mask head is normalized.
 _PUBLISHED = re.compile(
     r"(cascade_)?mask_rcnn_r(50|101)_fpn_(?P<sampler>random|sample1e-3)_seesaw_loss(?P<mask>_normed_mask)?_mstrain_2x"
 )

@@ -12,10 +12,11 @@ from typing import Any
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.messages import shortened
 
-# Longer config texts are an error, because parsing could take too long. Typical configs have 20,000 characters, or
-# 60,000 characters with class names.
+# Largest allowed number of characters in a config text. Parsing a longer text could take too long. Typical configs have
+# 20,000 characters, or 60,000 characters with class names.
 MAX_TEXT = 1_000_000
-# Results of arithmetic and of string concatenation that exceed these limits become ``NotLiteral``.
+# The parser computes expressions such as "a" + "b" or 2 * 8. If the result has more than _MAX_STRING characters, or is
+# not below _MAX_NUMBER, the parser returns ``NotLiteral`` instead.
 _MAX_STRING, _MAX_NUMBER = 10_000, 2**63
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

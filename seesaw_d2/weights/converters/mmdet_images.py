@@ -10,8 +10,8 @@ from typing import Any
 from seesaw_d2.weights.converters import mmdet_parts as parts
 from seesaw_d2.weights.converters.mmdet_settings import Settings, is_numbers
 
-# Possible locations of the test pipeline in a config of MMDetection 2 or 3. The converter uses the first one that
-# exists.
+# Where a config of MMDetection 2 or 3 can contain the test pipeline, as paths of config keys. The converter uses the
+# first path that exists.
 _PLACES = (
     "test_dataloader.dataset",
     "data.test",
@@ -19,7 +19,7 @@ _PLACES = (
     "val_dataloader.dataset",
     "data.val",
 )
-# Maps the argument "backend" of MMDetection's Resize to the value of INPUT.RESIZE for the same library.
+# Maps the argument "backend" of MMDetection's transform Resize to the value of INPUT.RESIZE for the same image library.
 _BACKENDS = {"cv2": "opencv", "pillow": "pillow"}
 
 
@@ -64,7 +64,7 @@ def _test_pipeline(config: Mapping[str, Any]) -> tuple[str, list | None]:
         node: Any = config
         for key in place.split("."):
             node = node.get(key) if isinstance(node, dict) else None
-        for _ in range(4):  # find the dataset with the pipeline inside up to 4 wrappers, such as ConcatDataset
+        for _ in range(4):  # find a dataset that is inside up to 4 wrappers, such as ConcatDataset
             if isinstance(node, dict) and "pipeline" not in node:
                 inner = node.get("dataset", node.get("datasets"))
                 node = inner[0] if isinstance(inner, list) and inner else inner
@@ -118,7 +118,7 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         _read_colors(step, step.get("to_rgb", True), where, found)
     elif kind == "Pad":
         found.problems += parts.PAD.problems(step, where)
-    elif kind == "RandomFlip":  # without a probability, as inside MultiScaleFlipAug, it does not flip
+    elif kind == "RandomFlip":  # inside MultiScaleFlipAug, it has no probability and never flips
         share = step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"])
         if share not in (0, None):
             found.reject(f"{where}: RandomFlip", "probability 0 in the test pipeline", share)
@@ -149,7 +149,7 @@ def _read_augmented(step: Mapping[str, Any], where: str, found: Settings) -> Non
         if not isinstance(each, dict):
             found.reject(place, "a dict", each)
             continue
-        if each.get("type") == "Resize":  # its image size is an argument of MultiScaleFlipAug
+        if each.get("type") == "Resize":  # MultiScaleFlipAug, not Resize, has the image size
             each = {**each, "img_scale": step.get("img_scale")}
         _read_step(each, place, found, new=False)
 

@@ -10,16 +10,17 @@ import re
 
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# Matches the names of buffers that the converter drops: batch counts, and the mean and standard deviation of images,
-# which are config keys in this project.
+# Matches the names of buffers that the converter drops: the batch counts of batch normalization, and the mean and
+# standard deviation of the images. In this project, mean and standard deviation are config keys.
 _DROPPED = re.compile(r"\.num_batches_tracked$|^data_preprocessor\.")
-# Matches the names of parameters in the heads of MMDetection 1 and of one-stage models. In the two-stage models of
-# later versions, these names begin with "roi_head.".
+# Matches parameter names of the heads in MMDetection 1 and in one-stage models, such as "bbox_head.fc_cls.bias". In
+# two-stage models of later versions, these names begin with "roi_head.".
 _BEFORE_2 = re.compile(r"^(?:module\.)?(?:bbox_head|mask_head)\.")
 
 
-# Parameter names: tuples (start of the name in MMDetection, start of the name in Detectron2, offset). "#" is the number
-# of a layer or FPN level, to which the converter adds the offset. "@" is ".<stage>." in a cascade, otherwise ".".
+# Each tuple renames parameters: (start of the name in MMDetection, start of the name in Detectron2, offset). "#" stands
+# for the number of a layer or FPN level, to which the converter adds the offset. "@" stands for ".<stage>." in a
+# cascade, otherwise for ".".
 _TABLE = (
     ("neck.lateral_convs.#.conv.", "backbone.fpn_lateral#.", 2),
     ("neck.fpn_convs.#.conv.", "backbone.fpn_output#.", 2),

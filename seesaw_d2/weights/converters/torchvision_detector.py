@@ -21,9 +21,10 @@ from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, mode
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-_EPS = 1e-5  # eps of Detectron2's batch normalization
-# Parameter names: tuples (pattern for the start of torchvision's name, offset added to the number in the name, start of
-# Detectron2's name). Names before torchvision 0.13 lack the optional parts of the patterns, such as "0.".
+_EPS = 1e-5  # eps of the batch normalization in Detectron2's models
+# Each tuple renames parameters: (pattern for the start of torchvision's name, offset, start of Detectron2's name). "{}"
+# stands for the number in torchvision's name plus the offset. Names before torchvision 0.13 lack the optional parts of
+# the patterns, such as "0.".
 _RENAMES = (
     (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
     (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
@@ -35,9 +36,9 @@ _RENAMES = (
     (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
     (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
 )
-# The layers whose parameters have rows for each category. In torchvision, the rows of background come first. The dict
-# maps torchvision's name to a tuple (Detectron2's name, number of rows per category, whether Detectron2's layer has
-# rows for background).
+# Layers whose parameters have rows for each category. Maps torchvision's name to a tuple (Detectron2's name, number of
+# rows per category, whether Detectron2's layer also has rows for background). In torchvision, the rows of background
+# come first.
 _BY_CATEGORY = {
     "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
     "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),
