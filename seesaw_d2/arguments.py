@@ -61,7 +61,7 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--config-file", default="", metavar="FILE", help="path of a config, or its name in seesaw_d2.model_zoo")
     add("--resume", action="store_true", help=f"resume the run in {words['folder']} from its last checkpoint")
-    add("--eval-only", action="store_true", help="evaluate the weights without training")
+    add("--eval-only", action="store_true", help=f"evaluate without training, with weights such as {words['weights']}")
     # Unlike Detectron2's default 1, None shows that the user gave no number. If torchrun or srun has started the
     # processes, their number then comes from torchrun or srun.
     add("--num-gpus", type=int, default=None, help="number of GPUs to use on this machine")
@@ -136,7 +136,7 @@ def demo_parser() -> argparse.ArgumentParser:
         epilog=DEMO_EXAMPLE,
     )
     add = parser.add_argument
-    add("--config-file", required=True, help="config of the model")
+    add("--config-file", required=True, help="path of the model's config, or its name in seesaw_d2.model_zoo")
     add("--input", nargs="+", required=True, help="images, folders, quoted glob patterns, or a video")
     add("--output", required=True, help="output folder, or output file for a single image or video")
     add("--confidence-threshold", type=float, default=0.5, help="minimum score of drawn detections, from 0 to 1")
@@ -146,7 +146,7 @@ def demo_parser() -> argparse.ArgumentParser:
         default=1,
         help="maximum number of images in a forward pass. Only images of the same size are in one batch",
     )
-    add("--dtype", default="float32", help="dtype of the layers: float32, bfloat16 or float16")
+    add("--dtype", default="float32", help="floating-point type of the layers: float32, bfloat16 or float16")
     add("--overwrite", action="store_true", help="replace existing output files")
     overrides = "config overrides KEY VALUE ..., such as MODEL.WEIGHTS path"
     add("--opts", nargs=argparse.REMAINDER, default=[], help=overrides)

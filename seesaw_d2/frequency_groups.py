@@ -37,6 +37,7 @@ def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_T
     valid = len(thresholds) == 2 and all(type(value) is int for value in thresholds)
     if not valid or not 1 <= thresholds[0] < thresholds[1]:
         raise ConfigError(
-            f"DATASETS.FREQUENCY_THRESHOLDS: expected two integers a, b with 1 <= a < b, found {list(thresholds)}"
+            "DATASETS.FREQUENCY_THRESHOLDS: expected two increasing integers >= 1, such as [10, 100], found "
+            f"{list(thresholds)}"
         )
     return np.searchsorted(np.array(thresholds), np.asarray(image_count), side="left").astype(np.int64)

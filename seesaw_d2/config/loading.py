@@ -132,11 +132,11 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot read this config file or a file in its _BASE_: {reason(error)}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not a YAML file of plain values: {reason(error)}") from error
+        raise ConfigError(f"{path}: not a YAML file with plain values only: {reason(error)}") from error
     except ConfigError:
         raise
     except ValueError as error:  # Python does not parse integers with thousands of digits
-        raise ConfigError(f"{path}: cannot read a number: {reason(error)}") from error
+        raise ConfigError(f"{path}: cannot read a number in this file: {reason(error)}") from error
     except AssertionError as error:  # fvcore finds a mapping here and a single value in a _BASE_
         raise ConfigError(
             f"{path}: a mapping of keys cannot replace a single value in a _BASE_: {reason(error)}"

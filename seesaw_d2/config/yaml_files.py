@@ -57,7 +57,8 @@ class PlainConfig(CfgNode):
         where = filename if "://" in filename else os.path.realpath(filename)
         if where in PlainConfig._derived:
             raise ConfigError(
-                f"{filename}: _BASE_: the chain of files leads back to this file. Remove one _BASE_ of this cycle."
+                f"{filename}: _BASE_: the base files of this config lead back to this config. Remove one of their "
+                "_BASE_ keys."
             )
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:

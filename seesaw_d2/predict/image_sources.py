@@ -107,7 +107,7 @@ def read_image(path: str) -> np.ndarray:
 def _unreadable(path: str, error: Exception) -> DataError:
     unknown = isinstance(error, UnidentifiedImageError)
     reason = "unknown image format" if unknown else error
-    return DataError(f"{path}: cannot decode the image: {reason}")
+    return DataError(f"{path}: cannot decode the image: {reason}. Remove the file, or convert it to JPEG or PNG")
 
 
 class Video:
@@ -125,7 +125,9 @@ class Video:
             raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'nothing at this path'}")
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
-            raise DataError(f"--input {path}: expected a video, found a file that OpenCV cannot read")
+            raise DataError(
+                f"--input {path}: expected a video, found a file that OpenCV cannot read. Convert it to MP4"
+            )
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
         # Number of frames, or None if unknown. The number comes from the header of the file, which can be wrong. Use it
         # only for the progress bar and a warning.
@@ -141,7 +143,9 @@ class Video:
             yield frame
         self._capture.release()
         if not count:
-            raise DataError(f"--input {self.path}: expected a video, found no frame that OpenCV can decode")
+            raise DataError(
+                f"--input {self.path}: expected a video, found no frame that OpenCV can decode. Convert the file to MP4"
+            )
         if count < (self.length or 0):
             warn_once(
                 logger,

@@ -40,8 +40,8 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
         if len(lines) < size or not (lines == b"" or lines.endswith(b"\n")):
             found = f"only {len(lines)} bytes" if len(lines) < size else "an incomplete line at this position"
             logger.warning(
-                f"{path}: expected complete lines in the first {size} bytes, found {found}. The checkpoint belongs to "
-                "another file. New metrics are appended to this file"
+                f"{path}: expected complete lines in the first {size} bytes, as when the checkpoint was saved, found "
+                f"{found}. No lines are removed. Therefore the file can contain iterations twice"
             )
             return
         removed = file.read()

@@ -31,13 +31,13 @@ def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
     if unpacked > (limit := max(_ALWAYS, MAX_RATIO * packed)):
         raise DataError(
             f"{path}: expected {packed} compressed bytes to unpack to at most {limit} bytes, found {unpacked} bytes. "
-            "Arrays of images and numbers compress less."
+            "Arrays of images and numbers compress less, so the file may be damaged or harmful. Create it again."
         )
     for entry in entries:
         if entry.compress_type not in _METHODS:
             raise DataError(
                 f"{path}: {shown(entry.filename)}: expected ZIP method 0 (no compression) or 8 (deflate), as NumPy "
-                f"writes, found ZIP method {entry.compress_type}"
+                f"writes, found ZIP method {entry.compress_type}. Write the file again with numpy.savez_compressed"
             )
         with archive.open(entry) as file:
             version = np.lib.format.read_magic(file)
@@ -46,6 +46,6 @@ def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
             needed = file.tell() + dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))
         if needed != entry.file_size and not dtype.hasobject:
             raise DataError(
-                f"{path}: {shown(entry.filename)}: expected {needed} bytes for shape {shown(shape)}, found "
-                f"{entry.file_size} bytes"
+                f"{path}: {shown(entry.filename)}: expected {needed} bytes for an array of shape "
+                f"{shown(shape)}, found {entry.file_size} bytes. The file is damaged. Create it again"
             )

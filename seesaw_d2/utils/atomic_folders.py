@@ -52,8 +52,8 @@ def read_record(root: Path, layout: FolderLayout) -> dict | None:
         record = {}
     if not isinstance(record.get("settings"), dict) or not _fits(record.get("contents"), layout.contents):
         raise DataError(
-            f"root {root}: this path is neither a new or empty folder nor {layout.kind} with a valid {layout.record}. "
-            "Nothing was overwritten. Choose another folder."
+            f"root {root}: expected a new folder, an empty folder, or {layout.kind} with a valid {layout.record}, "
+            "found none of these. Nothing was overwritten. Choose another folder."
         )
     return record
 

@@ -85,12 +85,14 @@ def check_order(
     index = next((index for index in differing if left[index] in moved or right[index] in moved), differing[0])
     found = (
         f"index {index} is {first.names[index]!r} in {first.source} and {second.names[index]!r} in {second.source} "
-        f"({len(differing)} of {len(left)} differ)"
+        f"({len(differing)} of {len(left)} names differ)"
     )
     if reordered:
-        raise error(f"expected the same categories in the same order, but {found}")
+        raise error(f"expected the same categories in the same order, but {found}. Models identify categories by index")
     if moved and not other_data:
-        raise error(f"expected the same index for each category in both lists, but {found}")
+        raise error(
+            f"expected the same index for each category in both lists, but {found}. Models identify categories by index"
+        )
     return f"category names differ: {found}. Results are correct only if both names mean the same category"
 
 
@@ -120,7 +122,9 @@ def check_checkpoint(found: Categories | None, expected: Categories | None, *, m
     try:
         return check_order(found, expected, error=WeightsError, other_data=not must_fit)
     except WeightsError as error:
-        hint = "" if must_fit else ". To exclude the parameters that have a row per category, set MODEL.WEIGHTS_EXCEPT."
+        hint = (
+            "" if must_fit else ". To train new class-specific layers, list their parameters in MODEL.WEIGHTS_EXCEPT."
+        )
         raise WeightsError(f"{error}{hint}") from error
 
 

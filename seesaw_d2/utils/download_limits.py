@@ -101,10 +101,12 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
         if piece is None or (now >= end and recent < _MIN_BYTES):
             if now >= begin + limits.total:
                 raise OSError(
-                    f"{url}: the download is not complete after {limits.total:g} s (MODEL.DOWNLOAD_TIME_LIMIT)"
+                    f"{url}: the download is not complete after {limits.total:g} s (MODEL.DOWNLOAD_TIME_LIMIT). "
+                    "Increase this limit, or download the file yourself"
                 )
             raise OSError(
-                f"{url}: the server sent fewer than {_MIN_BYTES} bytes in {limits.silence:g} s (MODEL.DOWNLOAD_TIMEOUT)"
+                f"{url}: the server sent fewer than {_MIN_BYTES} bytes in {limits.silence:g} s "
+                "(MODEL.DOWNLOAD_TIMEOUT). Increase this limit, or download the file yourself"
             )
         if isinstance(piece, Exception):
             raise piece
@@ -177,6 +179,6 @@ def _check_answer(response: Any, url: str, limits: Limits) -> None:
     if kind.startswith(("text/html", "application/xhtml")):
         raise OSError(f"{url}: expected a file, found an HTML page ({kind})")
     if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
-        raise OSError(f"{url}: expected a file with the encoding identity, found the encoding {encoding}")
+        raise OSError(f"{url}: expected a file without Content-Encoding, found Content-Encoding {encoding}")
     if (length := int(response.headers.get("Content-Length") or 0)) > limits.size:
         raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found {length} bytes")

@@ -31,7 +31,7 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
     names = list(names)
     for index, pattern in enumerate(patterns):
         if not isinstance(pattern, str):
-            raise ConfigError(f"{key}[{index}]: expected a string, a name or a pattern of names, found {pattern!r}")
+            raise ConfigError(f"{key}[{index}]: expected a name or a pattern of names (a string), found {pattern!r}")
         if not any(matches(name, [pattern]) for name in names):
             near = ", ".join(_nearest(pattern, names))
             raise ConfigError(

@@ -28,7 +28,9 @@ def below(folder: str, name: str, what: str = "name") -> str:
             or ``..``.
     """
     if leads_outside(name) or not all(_is_part(part) for part in name.replace("\\", "/").split("/")):
-        raise ConfigError(f"{what}: expected a printable relative path without . and .., found {shown(name)}")
+        raise ConfigError(
+            f"{what}: expected a relative path of printable characters without . and .., found {shown(name)}"
+        )
     return os.path.join(folder, name)
 
 

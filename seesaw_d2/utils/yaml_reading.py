@@ -95,7 +95,7 @@ def yaml_values(
     except _RepeatedKeyError as found:
         raise error(f"{path}, {found}: expected each key once in a mapping, found this key twice") from None
     except yaml.YAMLError as found:
-        raise error(f"{path}: not a YAML file of plain values: {reason(found)}") from found
+        raise error(f"{path}: not a YAML file with plain values only: {reason(found)}") from found
     except RecursionError:
         raise error(f"{path}: values are nested too deeply to be parsed") from None
     except (ValueError, OverflowError) as found:  # for example, an integer with thousands of digits

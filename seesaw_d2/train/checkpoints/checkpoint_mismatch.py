@@ -47,7 +47,8 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
             if not plain or value.is_meta:
                 found = f"{value.dtype} with layout {value.layout} on device {value.device}"
                 raise WeightsError(
-                    f"{path}: {name}: expected a dense floating-point tensor such as {state[name].dtype}, found {found}"
+                    f"{path}: parameter {name}: expected a dense tensor of a floating-point type such as "
+                    f"{state[name].dtype}, found {found}. Convert this tensor, or use another weights file"
                 )
 
 
@@ -83,8 +84,9 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
     if lines:
         raise WeightsError(
-            f"{path}: expected values for all frozen parameters (MODEL.FREEZE, MODEL.BACKBONE.FREEZE_AT), found no "
-            f"values for {len(lines)} frozen parameters:\n  {first_lines(lines, 20)}"
+            f"{path}: expected values for all parameters that MODEL.FREEZE and MODEL.BACKBONE.FREEZE_AT freeze, found "
+            f"no values for {len(lines)} of these parameters. Use another weights file, or train these parameters:\n  "
+            f"{first_lines(lines, 20)}"
         )
 
 
@@ -103,8 +105,8 @@ def check_backbone(incompatible, prefix: str, path: str) -> None:
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
     if lines:
         raise WeightsError(
-            f"{path}: {len(lines)} layers differ from the model's ResNet (MODEL.RESNETS.DEPTH):\n  "
-            f"{first_lines(lines, 5)}"
+            f"{path}: expected the weights of the model's ResNet, found {len(lines)} differences. Check "
+            f"MODEL.RESNETS.DEPTH. The differences are:\n  {first_lines(lines, 5)}"
         )
 
 
@@ -118,8 +120,8 @@ def describe_classifier(model: nn.Module) -> str:
     if loss is None:
         return type(getattr(model, "roi_heads", model)).__name__
     return (
-        f"{type(loss).__name__}, background {loss.background!r}: "
-        f"{loss.num_logits} logits for {loss.num_classes} categories"
+        f"{type(loss).__name__} with background {loss.background!r} and {loss.num_logits} logits for "
+        f"{loss.num_classes} categories"
     )
 
 

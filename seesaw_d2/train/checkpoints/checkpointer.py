@@ -74,7 +74,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         elif path and "://" in path:
             path = download(path)
         elif path and not os.path.isfile(path):
-            raise WeightsError(f"{path}: no such file")
+            raise WeightsError(f"{path}: no such file. Check the path of the weights file")
         if self._must_fit or not path:
             return super().load(path, checkpointables)
         # Load all values, then restore the initial values of the excluded parameters. Removing them from the checkpoint
@@ -158,7 +158,10 @@ class SeesawCheckpointer(DetectionCheckpointer):
         incompatible = super()._load_model(checkpoint)
         lines = [name for name in not_finite(state) if name not in before]
         if lines:
-            raise WeightsError(f"{self._path}: expected finite weights, found NaN or infinity in {first_few(lines)}")
+            raise WeightsError(
+                f"{self._path}: expected finite weights, found NaN or infinity in the parameters {first_few(lines)}. "
+                "Use another weights file"
+            )
         return incompatible
 
     def _check_categories(self, found: Categories | None) -> None:
@@ -192,12 +195,12 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
     def _complain(self, lines) -> None:
         hint = (
-            "The shape of the classifier depends on NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and "
-            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND. This model has {describe_classifier(self.model)}"
+            "If the classifier should match, check NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and "
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND. This model uses {describe_classifier(self.model)}"
         )
         if self._must_fit:
             listed = first_lines(lines, 20, "; ")
-            raise WeightsError(f"{self._path}: the weights do not match the model: {listed}. {hint}")
+            raise WeightsError(f"{self._path}: the weights do not match the model ({listed}). {hint}")
         listed = "\n  ".join(lines)
         self.logger.warning(
             f"{self._path}: {len(lines)} parameters do not match the file, and keep their initial values:\n  {listed}\n"

@@ -96,8 +96,8 @@ def _look(folder: str) -> Found | None:
         return Found(max(good)[1], tuple(dict.fromkeys(problems)))
     if os.path.exists(pointer) or candidates:
         raise WeightsError(
-            f"{folder}: cannot resume, because all checkpoints are missing or damaged: "
-            f"{'. '.join(dict.fromkeys(problems))}"
+            f"{folder}: cannot resume, because all checkpoints are missing or damaged. Restore one of these files, or "
+            f"run without --resume. Problems: {'. '.join(dict.fromkeys(problems))}"
         )
     return None
 
@@ -120,8 +120,10 @@ def _iteration(path: str, must_know: bool = True) -> int:
             f"{path}: cannot read this checkpoint, because the file is damaged or has another format ({found})"
         ) from error
     if must_know and type(iteration) is not int:
-        found = "no such entry" if iteration is None else shown(iteration)
-        raise WeightsError(f'{path}: "iteration": expected an integer, found {found}. Resuming requires the iteration.')
+        found = "no such key" if iteration is None else shown(iteration)
+        raise WeightsError(
+            f'{path}: "iteration": expected an integer, found {found}. Without it, a run cannot resume from this file'
+        )
     return iteration if type(iteration) is int else -1
 
 

@@ -103,7 +103,7 @@ class TrainingState(HookBase):
         Raises:
             WeightsError: ``state`` lacks a value that ``state_dict`` returns, or a value has another type.
         """
-        _check_state(state, f"{self._folder}: checkpoint entry hooks.TrainingState")
+        _check_state(state, f"{self._folder}: checkpoint key hooks.TrainingState")
         self._loaded = state
         if comm.is_main_process():
             self._tell_changed_keys(state.get("config"))
@@ -178,7 +178,7 @@ class TrainingState(HookBase):
     def _tell_changed_keys(self, before: Any) -> None:
         if not isinstance(before, str) or before == self._config:
             return
-        entry = f"{self._folder}: checkpoint entry hooks.TrainingState.config"
+        entry = f"{self._folder}: checkpoint key hooks.TrainingState.config"
         try:
             pair = flat_config(before, entry), flat_config(self._config, "the config of this run")
         except ConfigError as error:
@@ -208,7 +208,7 @@ def _check_state(state: Any, where: str) -> None:
     if state["seed"] < 0:
         raise WeightsError(f'{where}: "seed": expected an integer >= 0, found {state["seed"]}')
     for place in (*state["precise_bn"], *([] if state["loader"] is None else [state["loader"]])):
-        _check_values(place, _PLACE, f"{where}: position of a loader")
+        _check_values(place, _PLACE, f"{where}: position of a data loader")
 
 
 def _check_values(state: Any, kinds: dict[str, tuple[type, ...]], where: str) -> None:

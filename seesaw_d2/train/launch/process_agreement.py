@@ -87,8 +87,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         decision = store.get("decision").decode()
     except dist.DistError as error:
         raise ConfigError(
-            f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
-            f"({first_line(error)}). See the output of {part.name} 0."
+            f"{part.count_key}: {part.name} 0 terminated before it had compared the settings of all processes "
+            f"({first_line(error)}). See the output of {part.name} 0 for the reason."
         ) from error
     # Compare here, too. If machine 0 was started with a smaller --num-machines, it does not know this machine, and has
     # not compared its values. The same holds for process 0.
@@ -108,7 +108,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
             missing.remove(number)
             come.append(number)
             found = found or differences(given, json.loads(store.get(f"{number}")), replace(part, number=number))
-        deadline.what = f"{part.name} {first_few(missing)} of {part.count} ({part.number_key}), counted from 0,"
+        deadline.what = f"{part.name} {first_few(missing)} of {part.count} ({part.number_key}, counted from 0)"
         return bool(found) or not missing
 
     try:

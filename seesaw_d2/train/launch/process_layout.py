@@ -162,7 +162,7 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
     if rank % local_size != local_rank:
         raise ConfigError(
             f"environment variable LOCAL_RANK: expected {rank % local_size} for RANK {rank} with LOCAL_WORLD_SIZE "
-            f"{local_size}, found {local_rank}. Ranks must be consecutive on each machine."
+            f"{local_size}, found {local_rank}. Number the processes of each machine consecutively."
         )
     return ProcessLayout(
         size=size,

@@ -62,7 +62,7 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
             return dist.TCPStore("127.0.0.1", port, world.size, is_master=True, timeout=limit, wait_for_workers=False)
         except dist.DistNetworkError as error:
             raise ConfigError(
-                f"{key}: cannot listen on port {port} of this machine: {first_line(error)}. Choose a free port."
+                f"{key}: cannot listen on port {port} of this machine ({first_line(error)}). Choose a free port."
             ) from error
     said = world.local_rank == 0
     deadline = Deadline(timeout, f"machine 0 at {host}:{port}", said=said)
@@ -130,7 +130,8 @@ class Deadline:
             waited = time.monotonic() - self._start
             if waited > self._minutes * 60 + self._grace:
                 raise ConfigError(
-                    f"{key}: {self.what} did not connect within {self._minutes:g} minutes (SOLVER.COLLECTIVE_TIMEOUT)"
+                    f"{key}: {self.what} did not connect within {self._minutes:g} minutes "
+                    "(SOLVER.COLLECTIVE_TIMEOUT). Check the value, and that all processes of the job have started"
                 )
             if waited > _PATIENCE and not self._said:
                 self._said = True

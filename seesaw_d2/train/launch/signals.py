@@ -37,11 +37,11 @@ class Stopped(SystemExit):
         if self.iteration is None:
             return (
                 f"interrupted by {name}: no checkpoint was saved for this signal. To continue from an earlier "
-                "checkpoint, add --resume before the first KEY"
+                "checkpoint, add --resume before the config overrides"
             )
         return (
             f"stopped by {name} after iteration {self.iteration}, whose checkpoint is saved. To continue, run the same "
-            "command with --resume before the first KEY"
+            "command with --resume before the config overrides"
         )
 
 

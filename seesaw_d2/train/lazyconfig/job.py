@@ -193,8 +193,8 @@ def train(cfg: Any, model, job: Job) -> None:
     loader = instantiate(cfg.dataloader.train)
     if not isinstance(loader, TrainLoader):
         logger.warning(
-            f"dataloader.train: a resumed training cannot restore the position of {type(loader).__name__}. After a "
-            "resume, the image order starts from the beginning"
+            f"dataloader.train: a resumed training cannot continue at the last position of {type(loader).__name__}. "
+            "Instead, it starts again with the first images of the loader"
         )
     elif settings.SEED >= 0:
         loader.sampler.seed = settings.SEED

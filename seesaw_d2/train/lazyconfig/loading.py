@@ -66,7 +66,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     except SeesawError:
         raise
     except (Exception, SystemExit) as error:  # the config is Python code, which can raise any error
-        raise ConfigError(f"{path}: running the LazyConfig failed: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: running this LazyConfig raised {type(error).__name__}: {error}") from error
     _check_keys(cfg, path, _PARTS)
     cfg = apply_overrides(cfg, overrides, [f"train.{key}" for key in (*_TRAIN, *_OPTIONAL, *_OFF)], _NAMES)
     _check_keys(cfg, path, [f"train.{key}" for key in _TRAIN])
@@ -79,7 +79,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
 def _check_keys(cfg: Any, path: str, keys: Sequence[str]) -> None:
     missing = [key for key in keys if selected(cfg, key) is None]
     if missing:
-        raise ConfigError(f"{path}: missing keys: {', '.join(missing)}. The required keys are {', '.join(keys)}.")
+        raise ConfigError(f"{path}: missing keys: {', '.join(missing)}. Every LazyConfig needs {', '.join(keys)}.")
 
 
 def selected(cfg: Any, key: str) -> Any:

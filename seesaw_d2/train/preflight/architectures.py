@@ -57,7 +57,8 @@ def check_architecture(cfg: CfgNode) -> None:
     }.items():
         if _is(architecture, PanopticFPN) and not found_on:
             raise ConfigError(
-                f"{key}: expected True with {_KEY} {name}, found False. {name} combines masks with a label map."
+                f"{key}: expected True with {_KEY} {name}, found False. {name} draws the predicted instance masks on "
+                "the semantic segmentation."
             )
     if _is(found, RROIHeads):
         raise ConfigError(
@@ -78,9 +79,8 @@ def check_proposals(cfg: CfgNode) -> None:
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME
     if _is(architecture, PanopticFPN) and (found == name or cfg.MODEL.LOAD_PROPOSALS):
         raise ConfigError(
-            f"MODEL.LOAD_PROPOSALS: expected False and {key} RPN with {_KEY} {cfg.MODEL.META_ARCHITECTURE}, found "
-            f"{cfg.MODEL.LOAD_PROPOSALS} and {key} {found}. This meta-architecture does not support precomputed "
-            "proposals."
+            f"MODEL.LOAD_PROPOSALS: {_KEY} {cfg.MODEL.META_ARCHITECTURE} does not support precomputed proposals. Set "
+            f"this key to False (found {cfg.MODEL.LOAD_PROPOSALS}), and {key} to RPN (found {found})."
         )
     if architecture is not GeneralizedRCNN:
         return

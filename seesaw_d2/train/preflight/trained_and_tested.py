@@ -65,8 +65,8 @@ def trained_twice(cfg: CfgNode) -> tuple[str, ...]:
     if not names:
         return ()
     return (
-        f"DATASETS.TRAIN: expected different data sets, found the same images several times: {', '.join(names)}. These "
-        "images count several times in class counts, category groups and sampling",
+        f"DATASETS.TRAIN: expected data sets with different images, found the same images in the data sets "
+        f"{', '.join(names)}. Therefore these images count several times in class counts, category groups and sampling",
     )
 
 

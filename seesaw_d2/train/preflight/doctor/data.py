@@ -57,8 +57,8 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
     if shared:
         named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in shared.items())
         findings.note(
-            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN. Metrics on "
-            f"these images say nothing about new images: {named}"
+            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN: {named}. "
+            "Metrics on these images say nothing about new images"
         )
     # ``trained_and_tested`` also finds images in NumPy files and versions of the same photo, unlike ``shared_files``.
     for warning in (*trained_twice(cfg), *(() if shared else trained_and_tested(cfg))):
@@ -98,12 +98,20 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
     _report(wrong, "size", f"{name}: image files whose size differs from the annotated width x height", findings.fix)
     if task_of(cfg) is CLASSIFICATION:
-        _report(wrong, "deep", f"{name}: images with more than 8 bits, which classifiers do not support", findings.fix)
+        _report(
+            wrong,
+            "deep",
+            f"{name}: images with more than 8 bits per channel, which classifiers do not support",
+            findings.fix,
+        )
     else:
         _report(
-            wrong, "deep", f"{name}: images with more than 8 bits, whose values above 255 become white", findings.note
+            wrong,
+            "deep",
+            f"{name}: images with more than 8 bits per channel, whose values above 255 become white",
+            findings.note,
         )
-    _report(wrong, "several", f"{name}: image files of which only the first page is used", findings.note)
+    _report(wrong, "several", f"{name}: images with several pages, of which only the first page is used", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
 

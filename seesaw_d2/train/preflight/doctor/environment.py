@@ -52,7 +52,10 @@ def _examine_gpus(findings: Findings, num_processes: int) -> None:
     if not torch.cuda.is_available():
         findings.note("PyTorch finds no usable GPU")
         if num_processes > 1 and not torch.distributed.is_gloo_available():
-            findings.fix("PyTorch was built without gloo. Several processes on the CPU need gloo")
+            findings.fix(
+                "PyTorch was built without gloo, which several processes on the CPU need. Install another build of "
+                "PyTorch"
+            )
         return
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
@@ -62,4 +65,4 @@ def _examine_gpus(findings: Findings, num_processes: int) -> None:
     if torch.distributed.is_nccl_available():
         findings.ok(f"NCCL {'.'.join(map(str, torch.cuda.nccl.version()))}")
     elif num_processes > 1:
-        findings.fix("PyTorch was built without NCCL. Several GPUs need NCCL")
+        findings.fix("PyTorch was built without NCCL, which several GPUs need. Install another build of PyTorch")

@@ -90,7 +90,7 @@ def _real_step(preflight: Preflight, model: nn.Module, findings: Findings, optim
     seconds, peak = time.perf_counter() - start, _peak(device)
     if not finite:
         values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        findings.fix(f"expected finite losses in the first step, found {values}")
+        findings.fix(f"expected finite losses in the first step, found {values}. Check the weights and the data")
         return
     text = f"one step on {len(batch)} images: loss {total.item():.2f}, {seconds:.1f} s (later steps are faster)"
     if device.type == "cuda":
