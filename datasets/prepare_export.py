@@ -43,10 +43,10 @@ def main(arguments=None) -> None:
     parser.add_argument(
         "--val-share",
         type=float,
-        help="without --val: minimum fraction of images for validation (0.2). For a small data set with many rare "
-        "categories, the fraction is larger",
+        help="without --val: minimum fraction of images for validation (default: 0.2). For a small data set with many "
+        "rare categories, the fraction is larger",
     )
-    parser.add_argument("--seed", type=int, help="without --val: seed of the random split (0)")
+    parser.add_argument("--seed", type=int, help="without --val: seed of the random split (default: 0)")
     parser.add_argument("--skip-bad-images", action="store_true", help="skip missing and unreadable images")
     parser.add_argument(
         "--allow-overlap",

@@ -37,8 +37,7 @@ def parse_arguments(arguments) -> argparse.Namespace:
     """Parse the command line. Omitted options are None, because the default values depend on the alphabet."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
-        epilog="The values in parentheses are the defaults of --alphabet similar. docs/glyphs.md describes both "
-        "alphabets.",
+        epilog="The defaults are those of --alphabet similar. docs/glyphs.md describes both alphabets.",
     )
     add, defaults = parser.add_argument, literals("data/synthetic/config.py")
     alphabet_help = (
@@ -46,11 +45,21 @@ def parse_arguments(arguments) -> argparse.Namespace:
         "plain: 40 characters that are easy to distinguish, as larger objects"
     )
     add("--alphabet", choices=("similar", "plain"), default="similar", help=alphabet_help)
-    add("--root", default="datasets/glyphs", help="folder of the data set (datasets/glyphs)")
+    add("--root", default="datasets/glyphs", help="folder of the data set (default: datasets/glyphs)")
     for option, (name, meaning) in NUMBERS.items():
-        add(f"--{option}", type=int, dest=name, metavar="N", help=f"{meaning} ({defaults['GlyphConfig.' + name]})")
+        add(
+            f"--{option}",
+            type=int,
+            dest=name,
+            metavar="N",
+            help=f"{meaning} (default: {defaults['GlyphConfig.' + name]})",
+        )
     choices, default = defaults["BACKGROUNDS"], defaults["GlyphConfig.background"]
-    add("--background", choices=choices, help=f"textured: colour noise and lines. plain: one colour ({default})")
+    add(
+        "--background",
+        choices=choices,
+        help=f"textured: colour noise and lines. plain: one colour (default: {default})",
+    )
     add("--workers", type=int, help="number of processes (default: one per core)")
     add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")
     add("--annotations-only", action="store_true", help="write annotations without images")

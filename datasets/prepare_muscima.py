@@ -26,28 +26,28 @@ def parse_arguments(arguments):
     add(
         "--folds",
         type=int,
-        help="number of folds. Fold F contains the pages of all writers W with W mod FOLDS = F "
-        f"({defaults['Split.folds']})",
+        help="number of folds. Fold F contains the pages of the writers whose number W has W mod FOLDS = F "
+        f"(default: {defaults['Split.folds']})",
     )
-    add("--fold", type=int, help=f"fold with the test pages ({defaults['Split.fold']})")
+    add("--fold", type=int, help=f"fold with the test pages (default: {defaults['Split.fold']})")
     add("--official", action="store_true", help="test on the pages of the published list testset-independent")
     add(
         "--leave-out",
         nargs="*",
         default=list(defaults["LEFT_OUT"]),
         metavar="CLASS",
-        help=f"classes that are neither annotated in tiles nor cropped ({' '.join(defaults['LEFT_OUT'])})",
+        help=f"classes to omit from tiles and crops (default: {' '.join(defaults['LEFT_OUT'])})",
     )
     tiles, crops = parser.add_argument_group("tiles"), parser.add_argument_group("crops")
     for group, option, name, kind, meaning in (
-        (tiles, "--scale", "TileSettings.scale", float, "factor by which pages are scaled before cutting"),
+        (tiles, "--scale", "TileSettings.scale", float, "factor by which pages are scaled before they are cut"),
         (tiles, "--tile", "TileSettings.tile", int, "side length of a tile in pixels"),
         (tiles, "--overlap", "TileSettings.overlap", int, "overlap of adjacent training tiles in pixels"),
-        (tiles, "--visible", "TileSettings.visible", float, "annotate a symbol if at least this fraction is visible"),
+        (tiles, "--visible", "TileSettings.visible", float, "minimum fraction of a symbol in a tile, to annotate it"),
         (crops, "--crop-size", "CropSettings.size", int, "side length of a crop in pixels"),
         (crops, "--context", "CropSettings.context", float, "ratio of the crop's side to the symbol's longer side"),
     ):
-        group.add_argument(option, type=kind, help=f"{meaning} ({defaults[name]})")
+        group.add_argument(option, type=kind, help=f"{meaning} (default: {defaults[name]})")
     add("--workers", type=int, help="number of processes (default: one per core)")
     add("--overwrite", action="store_true", help="replace a data set that was created with other settings")
     return parser.parse_args(arguments)

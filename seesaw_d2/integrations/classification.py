@@ -36,14 +36,18 @@ class Criterion(nn.Module):
     def __init__(self, loss: ClassificationLoss, weight: Tensor | None = None, label_smoothing: float = 0.0):
         super().__init__()
         if loss.background != "none":
-            raise InvalidArgument("loss.background", "'none'", loss.background, "Each image has a class.")
+            raise InvalidArgument(
+                "loss.background", "'none'", loss.background, "Each image has a class, so there is no background."
+            )
         self.label_smoothing = check_number(
             "label_smoothing", label_smoothing, "a number in [0, 1)", lambda value: 0 <= value < 1
         )
         if weight is not None and tuple(weight.shape) != (loss.num_classes,):
             raise InvalidArgument("weight.shape", f"({loss.num_classes},)", tuple(weight.shape))
         if weight is not None and label_smoothing:
-            raise InvalidArgument("label_smoothing", "0", label_smoothing, "Do not combine it with weight.")
+            raise InvalidArgument(
+                "label_smoothing", "0", label_smoothing, "Do not combine label_smoothing with weight."
+            )
         self.loss = loss
         self.register_buffer("weight", weight, persistent=False)
 
@@ -68,7 +72,7 @@ class Criterion(nn.Module):
             weights = None if self.weight is None else widen(self.weight)[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
         elif self.weight is not None:
-            advice = "With weight, targets must be class indices."
+            advice = "With weight, targets must be the class indices of N images, not class probabilities."
             raise InvalidArgument("targets.shape", "(N,)", tuple(targets.shape), advice)
         else:
             targets = targets.lerp(targets.new_tensor(1 / self.loss.num_classes), self.label_smoothing)

@@ -102,7 +102,7 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
     if not torch.allclose(loss.probabilities(logits)[:, :num_classes], scores[:, :num_classes]):
         raise ConfigError(
             f"loss: the model computes scores with {kind}, but {type(loss).__name__} computes different scores from "
-            "the same logits"
+            "the same logits. Choose a loss with the scores of the model."
         )
 
 
@@ -128,8 +128,8 @@ class LabelLoss:
         weights = getattr(self, "empty_weight", None)
         if weights is None and not args:
             raise ConfigError(
-                "loss_labels: expected the number of objects as the fourth positional argument, found the keyword "
-                f"arguments {', '.join(kwargs) or 'none'}. For such a criterion, call query_loss."
+                "loss_labels: expected the number of objects as the fourth positional argument, found no such "
+                f"argument (keyword arguments: {', '.join(kwargs) or 'none'}). For such a criterion, call query_loss."
             )
         divisor = {"num_objects": args[0]} if weights is None else {"class_weights": weights}
         return {**losses, name: query_loss(self.cls_loss, logits, labels, **divisor)}

@@ -155,7 +155,7 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
         raise InvalidArgument("loss.background", "'objectness', 'class' or 'implicit'", loss.background)
     classes = predictor.cls_score.out_features - 1
     if loss.num_classes != classes:
-        advice = "This is the number of outputs of predictor.cls_score without background."
+        advice = "predictor.cls_score has one output for each class and one for background."
         raise InvalidArgument("loss.num_classes", str(classes), loss.num_classes, advice)
     new = LossPredictor(predictor.cls_score.in_features, loss, predictor.bbox_pred)
     heads.box_predictor = new.to(predictor.cls_score.weight.device)

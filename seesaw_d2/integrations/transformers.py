@@ -88,9 +88,9 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
     name = getattr(function, "__name__", None)
     if name not in _CRITERIA:
         raise ConfigError(
-            "model: expected a MaskFormer, Mask2Former, DETR, YOLOS or Deformable, Conditional, DAB-, LW- or RF-DETR "
-            f"of transformers, found a {type(model).__name__} with the loss function {name}. For other models, call "
-            "set_criterion.query_loss."
+            "model: expected a model of transformers (MaskFormer, Mask2Former, YOLOS, DETR, Deformable DETR, "
+            f"Conditional DETR, DAB-DETR, LW-DETR or RF-DETR), found a {type(model).__name__} with the loss function "
+            f"{name}. For other models, call set_criterion.query_loss."
         )
     set_criterion.check_fits(loss, changed.config.num_labels, softmax=name in _SOFTMAX)
     changed.criterion = LossFunction(function, loss)

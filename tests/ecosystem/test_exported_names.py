@@ -146,7 +146,7 @@ def test_a_name_that_differs_a_little(tmp_path, there, name, difference):
         assert part in str(error.value)
     notes = "\n".join(prepare_export(export, tmp_path / "made", skip_bad_images=True).notes)
     assert f"{there}: different {difference})" in notes
-    assert "with 1 objects" in notes
+    assert "skipped 1 objects" in notes
     assert sorted(taken(tmp_path / "made")) == [0, 1, 2]
 
 

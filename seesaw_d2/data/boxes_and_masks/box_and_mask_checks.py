@@ -202,5 +202,5 @@ def _refuse_far(annotations: list[dict[str, Any]], name: str, bad, path: str) ->
         ids = first_few(annotations[index]["id"] for index in bad)
         raise DataError(
             f'{path}: "{name}": expected coordinates up to {FAR} times the longer side of the image, found '
-            f"{reprlib.repr(annotations[bad[0]][name])} (annotation ids {ids})"
+            f"{reprlib.repr(annotations[bad[0]][name])} (annotation ids {ids}). Export the coordinates in pixels."
         )

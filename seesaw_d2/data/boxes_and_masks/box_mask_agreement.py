@@ -74,12 +74,12 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
         return ""
     example = next(part.example for part in parts if part.ids)
     text = (
-        f"the boxes of {len(ids)} of {total} objects differ from the boxes around their masks: annotation ids "
-        f"{first_few(ids)}. For example, {example} (x, y, width, height)"
+        f"the boxes of {len(ids)} of {total} objects differ from the boxes around their masks (annotation ids "
+        f"{first_few(ids)}). For example, {example} (x, y, width, height)"
     )
     causes: Counter = sum((part.causes for part in parts), Counter())
     cause, count = max(causes.items(), key=lambda item: item[1], default=("", 0))
-    return f"{text}. {count} of these boxes fit {cause}" if 2 * count > len(ids) else text
+    return f"{text}. {count} of these boxes fit their masks {cause}" if 2 * count > len(ids) else text
 
 
 @dataclass(frozen=True)

@@ -183,9 +183,9 @@ def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# Possible mistakes in boxes that do not fit their masks. Each key completes the sentence "13 of these boxes fit ..." in
-# a warning. Each value is a function of N objects. It corrects the mistake, and returns a bool array (N,), True for
-# each box that then fits its mask.
+# Possible mistakes in boxes that do not fit their masks. Each key completes the sentence "13 of these boxes fit their
+# masks ..." in a warning. Each value is a function of N objects. It corrects the mistake, and returns a bool array
+# (N,), True for each box that then fits its mask.
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "if they are read as the box's centre, width, height": _as(centred),

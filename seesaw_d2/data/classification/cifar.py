@@ -70,12 +70,12 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
     except ValueError as error:
         raise DataError(
             f"{path}: cannot convert the arrays to images of 3 x 32 x 32 bytes and labels from 0 to {num_classes - 1}: "
-            f"{error}"
+            f"{error}. The file may be damaged. Download the data set again."
         ) from None
     if labels.shape != images.shape[:1]:
         raise DataError(
-            f"{path}: {label_key!r}: expected the shape ({len(images)},), found {labels.shape}. The file contains "
-            f"{len(images)} images."
+            f"{path}: {label_key!r}: expected one label for each of the {len(images)} images in this file, found "
+            f"labels of the shape {labels.shape}. Download the data set again."
         )
     return images, labels
 
@@ -104,7 +104,7 @@ def _load(folder: str, name: str) -> dict[str, Any]:
         ) from None
     except Exception as error:  # unpickling a damaged file can raise errors of many types
         raise DataError(
-            f"{path}: cannot unpickle this file ({reason(error)}). Expected a file of CIFAR's Python version."
+            f"{path}: cannot unpickle this file ({reason(error)}). Download CIFAR's Python version again."
         ) from None
 
 

@@ -44,7 +44,10 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
     if not found:
-        raise DataError(f"{path}: expected a subfolder for each class, found no subfolders")
+        raise DataError(
+            f"{path}: expected a subfolder for each class, found no subfolders. Set FOLDER to the folder that contains "
+            "the folders of the classes."
+        )
     known = set(names or ())
     if unknown := [name for name in found if name not in known]:
         _check_splits(path, unknown)
@@ -93,8 +96,8 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
     if above or splits == found:
         warn_once(
             logger,
-            f"{path}: some classes have the names of splits: {first_few(splits)}. If these subfolders contain splits, "
-            "set FOLDER to the folder of one split.",
+            f"{path}: some subfolders, which count as classes, have the names of splits: {first_few(splits)}. If they "
+            "are splits, set FOLDER to one of them.",
         )
 
 
@@ -116,8 +119,8 @@ def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> N
         )
     warn_once(
         logger,
-        f"{path}: some folders in the subfolders of classes have the names of splits: {first_few(inner)}. This data "
-        "set contains the images of all these folders.",
+        f"{path}: the folders of classes contain folders with the names of splits: {first_few(inner)}. The data set "
+        f"contains the images of all these splits. To use only one split, move the others out of {path}.",
     )
 
 

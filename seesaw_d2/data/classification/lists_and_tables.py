@@ -139,7 +139,11 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
         warn_once(logger, f"{path}: omitted {len(repeated)} entries that repeat an image with the same label: {named}")
     twice = [file for file, count in Counter(file for file, _ in found).items() if count > 1]
     if twice:
-        warn_once(logger, f"{path}: {len(twice)} images occur several times with different labels: {first_few(twice)}")
+        warn_once(
+            logger,
+            f"{path}: {len(twice)} images occur several times with different labels: {first_few(twice)}. All labels "
+            "are used. Remove the wrong labels.",
+        )
     labels = np.array([label for _, label in found], dtype=np.int64)
     return LabelledSet(labels, tuple(names), files=list(found.values()))
 

@@ -38,18 +38,21 @@ def read_arrays(path: str) -> LabelledSet:
     images, labels, names = (arrays[key] for key in KEYS)
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)) or 0 in images.shape:
         raise DataError(
-            f'{path}: "images": expected uint8 of shape (N, H, W) or (N, H, W, 3), found {images.dtype} of shape '
-            f"{images.shape}"
+            f'{path}: "images": expected uint8 of the shape (images, height, width) or (images, height, width, 3), '
+            f"found {images.dtype} of the shape {images.shape}"
         )
     if names.dtype.kind != "U" or names.ndim != 1 or not len(names):
-        raise DataError(f'{path}: "names": expected strings of shape (C,), found {names.dtype} of shape {names.shape}')
+        raise DataError(
+            f'{path}: "names": expected a list with one string per class, found {names.dtype} of the shape '
+            f"{names.shape}"
+        )
     if len(set(names.tolist())) < len(names):
         twice = sorted(name for name, count in Counter(names.tolist()).items() if count > 1)
         raise DataError(f'{path}: "names": expected unique class names, found repeated names: {first_few(twice)}')
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
-            f'{path}: "labels": expected integers of shape ({len(images)},), found {labels.dtype} of shape '
-            f"{labels.shape}. The file contains {len(images)} images."
+            f'{path}: "labels": expected one integer for each of the {len(images)} images, found {labels.dtype} of '
+            f"the shape {labels.shape}"
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):

@@ -144,7 +144,7 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
         names = tuple(map(str, range(entry.classes)))
     labelled = SOURCES[entry.source].read(entry, names)
     if problem := plain_problem(labelled.names):
-        raise DataError(f"{entry.path}: class names: {problem}")
+        raise DataError(f"{entry.path}, class names: {problem}")
     if similar := similar_names(labelled.names):
         text = f"some class names differ only in case, spaces or Unicode form: {first_few(similar)}"
         warn_once(logger, f"{entry.path}: {text}. If such names mean one class, rename the classes.")
@@ -200,8 +200,7 @@ def _check_keys(value: Mapping, where: str, source: str) -> None:
     for key in ("NAME", *needed):
         if key not in value:
             raise ConfigError(
-                f"{where}: expected the keys {', '.join(('NAME', *needed))} in an entry with {source}, found no key "
-                f"{key}"
+                f"{where}: expected the keys {', '.join(('NAME', *needed))} together with {source}, found no key {key}"
             )
 
 

@@ -35,7 +35,11 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
         if ("DATASETS.TRAIN", name) in used:
             empty = [c for c, count in zip(statistics.names, statistics.image_count, strict=True) if not count]
             if empty:
-                warn_once(logger, f"data set {name!r}: {len(empty)} classes have no training image: {first_few(empty)}")
+                warn_once(
+                    logger,
+                    f"data set {name!r}: {len(empty)} classes have no training image: {first_few(empty)}. The model "
+                    "cannot learn these classes.",
+                )
     check_categories(cfg, used, "MODEL.CLASSIFIER.NUM_CLASSES")
 
 

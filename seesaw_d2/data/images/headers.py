@@ -140,11 +140,13 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             if image.format in _PROGRAMS:
                 program = _PROGRAMS[image.format]
                 raise NotDecodedError(
-                    f"the file is {program}. Pillow decodes such files by running an external program, which is not "
-                    "allowed here"
+                    f"the file is {program}. To decode it, Pillow would run an external program, which is not allowed. "
+                    "Convert the file to PNG or JPEG"
                 )
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
-                raise NotDecodedError(f"Pillow cannot decode the format {image.format}")
+                raise NotDecodedError(
+                    f"Pillow cannot decode the format {image.format}. Convert the file to PNG or JPEG"
+                )
             width, height = image.size
             # In a PNG file, EXIF data can follow the pixels. To read such EXIF data, Pillow must first decode the
             # pixels, which is slow. Therefore read it only if the size differs from the annotated size, possibly

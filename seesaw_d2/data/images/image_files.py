@@ -41,13 +41,13 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
     if nothing:
         raise DataError(
             f"{path}: expected file names of valid Unicode characters, found names with unpaired surrogates: "
-            f"{first_few(map(ascii, nothing))}"
+            f"{first_few(map(ascii, nothing))}. Rename these files, and correct their names in the annotation file."
         )
     outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
             f"{path}: {fields}: expected paths below the image folder, found paths outside the folder: "
-            f"{first_few(outside)}"
+            f"{first_few(outside)}. Correct the paths or the image folder."
         )
 
 
@@ -76,7 +76,8 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
     outside = [name for name in names if not name.startswith(folder) or leads_outside(name.removeprefix(folder))]
     if outside:
         raise DataError(
-            f"{path}: expected image files below {image_root}, found paths outside this folder: {first_few(outside)}"
+            f"{path}: expected image files below {image_root}, found paths outside this folder: {first_few(outside)}. "
+            "Correct the paths or the image folder."
         )
 
 
@@ -124,7 +125,9 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     listed = f"{first_few(folders or missing)}{describe_near(near_files(missing))}"
     found = f"{where}: {len(missing)} of {len(records)} image files are missing: {listed}"
     if not skip:
-        raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to skip missing images.")
+        raise DataError(
+            f"{found}. Check the image folder, or set DATALOADER.SKIP_BAD_IMAGES True to skip missing images."
+        )
     if len(missing) == len(records):
         raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True would skip all images. Check the image folder.")
     warn_once(logger, f"{found}. These images are skipped, because DATALOADER.SKIP_BAD_IMAGES is True.")

@@ -60,7 +60,7 @@ def find_images(
         else:
             missing.append(name)
             near |= files.near(name)
-    twice = [f"{name} (ids {', '.join(ids)})" for name, ids in owners.items() if len(ids) > 1]
+    twice = [f"{name} (image ids {', '.join(ids)})" for name, ids in owners.items() if len(ids) > 1]
     count, root = len(data["images"]), files.root
     if ambiguous:
         text = _found(f"with several files of the same name below {root}", ambiguous, count)
@@ -71,7 +71,7 @@ def find_images(
         remedy = "Set --images to the folder of the images."
         raise DataError(f"{source}: expected a file for each image, found {absent}. {remedy}")
     if twice:
-        raise DataError(f'{source}: "images": expected one entry per file, found repeated files: {first_few(twice)}')
+        raise DataError(f'{source}: "images": expected one image per file, found several for {first_few(twice)}')
     if missing:
         notes.append(f"skipped {absent}{_leave_out(data, set(missing))}")
     if changed:
@@ -114,10 +114,10 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
         if wrong:
             notes.append(f"skipped {text}{_leave_out(data, {name for name, _ in wrong})}")
     if deep:
-        problem = f"below {root} with more than 8 bits per channel (Detectron2 clips the values at 255)"
+        problem = f"below {root} have more than 8 bits per channel (Detectron2 clips the values at 255)"
         notes.append(_found(problem, [text for _, text in deep], len(records)))
     if several:
-        problem = f"below {root} with several frames or pages (only the first frame or page is used)"
+        problem = f"below {root} have several frames or pages (only the first frame or page is used)"
         notes.append(_found(problem, [text for _, text in several], len(records)))
 
 
@@ -153,7 +153,7 @@ def _check_named(data: dict[str, Any], source: Path) -> None:
     nameless = first_few(image.get("id") for image in data["images"] if image.get("file_name") in (None, ""))
     if nameless:
         raise DataError(
-            f'{source}: expected "file_name" in all images, found images without this field: ids {nameless}'
+            f'{source}: expected "file_name" in all images, found images without this field (image ids {nameless})'
         )
 
 
@@ -178,11 +178,11 @@ def _leave_out(data: dict[str, Any], names: set[str]) -> str:
         names: "file_name" of the images to remove.
 
     Returns:
-        text with the number of removed objects, such as ", with 3 objects".
+        text with the number of removed objects, such as ". Also skipped 3 objects in these images".
     """
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
-    text = f", with {len(data['annotations']) - len(objects)} objects"
+    text = f". Also skipped {len(data['annotations']) - len(objects)} objects in these images"
     data["images"] = [image for image in data["images"] if image.get("id") not in gone]
     data["annotations"] = objects
     return text

@@ -182,7 +182,7 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         ids = first_few(objects[index]["id"] for index in np.flatnonzero(beyond))
         notes.append(
             f"{source}: {beyond.sum()} of {len(objects)} boxes exceed the image (annotation ids {ids}). These boxes "
-            "may not be x, y, width, height in pixels"
+            "may have another order or unit than x, y, width, height in pixels"
         )
 
 
@@ -212,7 +212,7 @@ def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[
             copies.append(item)
             continue
         if box in boxes:
-            same_box.append(f"{boxes[box]} = {item.get('id')}")
+            same_box.append(f"{boxes[box]} and {item.get('id')}")
         boxes.setdefault(box, item.get("id"))
         seen.add(key)
         kept.append(item)

@@ -168,9 +168,9 @@ def split(part: Part, share: float, seed: int, related: list[list[Any]], source:
     train, val = (_taken(part, chosen, inside=inside) for inside in (False, True))
     if not val.usable:
         raise DataError(
-            f"{source}: cannot choose validation images among {len(images)} images, because each image with objects is "
-            "the only image of a category, or shows the same photo as such an image or as most of the other "
-            "images. Set --val to an annotation file of validation images."
+            f"{source}: cannot choose validation images among {len(images)} images. Each image with objects is the "
+            "only image of a category, or shows the same photo as such an image or as most of the other images. Set "
+            "--val to an annotation file of validation images."
         )
     return train, val
 

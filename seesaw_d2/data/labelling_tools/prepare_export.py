@@ -95,7 +95,7 @@ def prepare_export(
         check_any_usable(part, source, purpose)
     if not val:
         parts = list(split(parts[0], val_share, seed, related_images(parts[0].data, root, notes), str(export)))
-        sources = [f"{export}, its {name} part" for name in SPLITS]
+        sources = [f"{export} ({name} split)" for name in SPLITS]
     for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
         look_at_empty_images(part.data, source, consequence, notes)
     look_at_related_images(parts[0].data["images"], parts[1].data["images"], notes)
@@ -222,7 +222,7 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
             if wrong:
                 raise DataError(
                     f'{path}: "{name}" in "{key}": expected integers, found {json_type(entries[wrong[0]][name])} '
-                    f"(positions {first_few(wrong)})"
+                    f"(positions {first_few(wrong)} in the list)"
                 )
 
 

@@ -89,7 +89,11 @@ def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: li
         notes: list to which the function appends messages for the user.
     """
     for keys_of, relation, advice in (
-        (_photos, "are versions of photos of training images", "Move all versions of a photo to one part"),
+        (
+            _photos,
+            "are versions of photos of training images",
+            "Move all versions of a photo to the training images, or all to the validation images",
+        ),
         (
             _videos,
             "look like frames of the same videos as training images",
@@ -97,8 +101,8 @@ def look_at_related_images(train: Sequence[dict], val: Sequence[dict], notes: li
         ),
         (
             _uploads,
-            "have the name of a training image after the prefix of an upload",
-            "If these images show the same photo, move them to one part",
+            "differ from the name of a training image only in the prefix that Label Studio adds",
+            "If such images show the same photo, move them all to the training images",
         ),
     ):
         keys = keys_of([*train, *val])

@@ -45,7 +45,10 @@ def read_files(source: Path) -> dict[str, bytes]:
             f"{source}: cannot read this folder or archive ({reason(error)}). The archive must be a zip or tar file."
         ) from None
     if not any(_ANNOTATION.search(name) for name in files):
-        raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found no such file")
+        raise DataError(
+            f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found no such file. Use the archive "
+            "or folder of MUSCIMA++ v2.0."
+        )
     return dict(sorted(files.items()))
 
 
@@ -101,7 +104,7 @@ class _Sizes:
         self._total += size
         if size > _MAX_BYTES and _wanted(name):
             raise DataError(
-                f"{self._source}: {name}: expected a file of at most {_MAX_BYTES} bytes, found {size} bytes"
+                f"{self._source}: expected files of at most {_MAX_BYTES} bytes, found {size} bytes in the file {name}"
             )
         if self._total > _MAX_TOTAL:
             raise DataError(
@@ -147,14 +150,14 @@ def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:
         raise DataError(
-            f"--official: expected the file specifications/{TEST_SET} in the source, found no such file. Use the "
-            "complete MUSCIMA++ v2.0, which contains this file."
+            f"--official: expected the file specifications/{TEST_SET} in the archive or folder, found no such "
+            "file. Use the complete MUSCIMA++ v2.0, which contains this file."
         )
     names = frozenset(files[lists[0]].decode("utf-8", "replace").split())
     known = {name.rsplit("/", 1)[-1].removesuffix(".xml") for name in files}
     if names - known:
         raise DataError(
-            f"{lists[0]}: expected names of annotation files in the source, found names without a file: "
-            f"{first_few(sorted(names - known))}"
+            f"{lists[0]}: expected names of annotation files, found names without a file in the archive or folder: "
+            f"{first_few(sorted(names - known))}. Use the complete MUSCIMA++ v2.0."
         )
     return names

@@ -56,7 +56,8 @@ def _best(paths: list[Path]) -> Path:
     ideal = [path for path in paths if "ideal" in path.parts] or paths
     if len(ideal) > 1:
         raise DataError(
-            f"--images: expected one image per page, found {len(ideal)} images of a page: {first_few(ideal)}"
+            f"--images: expected one image per page, found {len(ideal)} images of a page: {first_few(ideal)}. Keep "
+            "only one of them."
         )
     return ideal[0]
 

@@ -60,7 +60,7 @@ class Source:
             )
         if not found - set(left_out):
             raise DataError(
-                f"--leave-out: expected at most {len(found) - 1} of the {len(found)} classes in the source, found all "
+                f"--leave-out: expected at most {len(found) - 1} of the {len(found)} annotated classes, found all "
                 f"{len(found)} classes. At least one class must remain."
             )
         return sorted(found - set(left_out))
@@ -81,7 +81,9 @@ class Source:
             if not pages:
                 option = "--official" if split.official else f"--fold {split.fold}"
                 kind = "training" if name == "train" else name
-                raise DataError(f"{option}: the source contains no {kind} page for this split. Choose another split.")
+                raise DataError(
+                    f"{option}: the archive or folder contains no {kind} page for this split. Choose another split."
+                )
         return parts
 
     def _is_test(self, page: Page, split: Split) -> bool:

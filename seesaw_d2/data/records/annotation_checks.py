@@ -40,7 +40,7 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
     if not set(map(type, value)) <= {dict}:
         bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
         found = json_type(value[bad[0]])
-        raise DataError(f'{path}: "{key}": expected only JSON objects, found {found} (positions {first_few(bad)})')
+        raise DataError(f'{path}: "{key}": expected JSON objects, found {found} at the positions {first_few(bad)}')
     return value
 
 
@@ -192,7 +192,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
         )
     if unknown:
         found = first_few(map(reprlib.repr, sorted(unknown)))
-        warn_once(logger, f'{path}: "{field}" contains ids that are not in "categories": {found}')
+        warn_once(logger, f'{path}: "{field}" contains ids that are not in "categories": {found}. They are ignored')
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
@@ -247,4 +247,4 @@ def _label(items: list[dict[str, Any]], indices) -> str:
     ids = [items[index].get("id") for index in indices]
     if all(type(value) is int for value in ids):
         return f"ids {first_few(ids)}"
-    return f"positions {first_few(indices)}"
+    return f"positions {first_few(indices)} in the list"

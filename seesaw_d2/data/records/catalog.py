@@ -80,7 +80,7 @@ def _registered_dicts(name: str) -> list[dict[str, Any]]:
         return DatasetCatalog.get(name)
     except OSError as error:  # Detectron2's loaders of Cityscapes and Pascal VOC raise this error for missing files
         raise DataError(
-            f"data set {name!r}: cannot read a file: {reason(error)}. Check that the data set is complete, and that "
+            f"data set {name!r}: cannot read a file ({reason(error)}). Check that the data set is complete, and that "
             "the environment variable DETECTRON2_DATASETS contains the path of its parent folder."
         ) from error
 

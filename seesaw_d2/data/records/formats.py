@@ -94,7 +94,7 @@ def _check_complete(images: list[dict[str, Any]], path: str) -> None:
     if lacking:
         raise DataError(
             f'{path}: "{ID_LISTS[0]}": expected this list of the LVIS format in all images or in no image, found '
-            f"{len(lacking)} of {len(images)} images without this list (image ids {first_few(lacking)}), but "
-            f"{sum(map(has_id_lists, images))} images with {' or '.join(ID_LISTS)}. Add the lists, or set FORMAT to "
-            "lvis or coco in DATASETS.REGISTER. Without this list, all categories that an image lacks count as absent."
+            f"{len(lacking)} of {len(images)} images without this list (image ids {first_few(lacking)}). "
+            f"{sum(map(has_id_lists, images))} images have {' or '.join(ID_LISTS)}. Without this list, all categories "
+            "that an image lacks count as absent. Add the lists, or set FORMAT to lvis or coco in DATASETS.REGISTER."
         )

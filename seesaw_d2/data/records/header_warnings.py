@@ -32,14 +32,15 @@ def _warn_of_repetitions(names: Sequence[str], categories: Sequence[dict[str, An
     if repeated:
         warn_once(
             logger,
-            f'{path}: "images": {len(repeated)} files belong to several images: {first_few(repeated)}. Class counts, '
-            "training and evaluation count each of these images",
+            f'{path}: "images": {len(repeated)} files belong to several images: {first_few(repeated)}. Class '
+            "counts, training and evaluation use all of these images. Remove repeated images",
         )
     similar = similar_names(category["name"] for category in categories)
     if similar:
         warn_once(
             logger,
-            f"{path}: some category names differ only in case, spaces or Unicode form: {first_few(similar)}",
+            f"{path}: some category names differ only in case, spaces or Unicode form: {first_few(similar)}. If such "
+            "names mean one category, merge the categories.",
         )
 
 
@@ -51,7 +52,7 @@ def _warn_of_frequency(categories: Sequence[dict[str, Any]], path: str) -> None:
     found = f"{len(categories) - len(given)} categories without this field"
     if wrong:
         values = first_few(sorted({shown(category["frequency"]) for category in wrong}))
-        found = f"{values} (ids {first_few(category['id'] for category in wrong)})"
+        found = f"{values} (category ids {first_few(category['id'] for category in wrong)})"
     warn_once(
         logger,
         f'{path}: "frequency" in "categories": expected "r", "c" or "f" in every category, found {found}. The field is '

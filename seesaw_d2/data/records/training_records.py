@@ -168,7 +168,8 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
     if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
             f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. {len(encoded)} objects of data '
-            f"set {name!r} have run-length masks (image ids {first_few(dict.fromkeys(encoded))})."
+            f"set {name!r} have run-length masks, which need the format bitmask (image "
+            f"ids {first_few(dict.fromkeys(encoded))})."
         )
 
 

@@ -45,7 +45,8 @@ class ClassAwareSampler(EpochStream, Sampler):
         if not len(category):
             raise DataError(
                 f"DATASETS.TRAIN: expected images with objects, found only images without objects. "
-                f"DATALOADER.SAMPLER_TRAIN {type(self).__name__} draws only images with objects."
+                f"DATALOADER.SAMPLER_TRAIN {type(self).__name__} draws only images with objects. Choose another "
+                "training set or sampler."
             )
         count = np.bincount(category)
         start = np.cumsum(count) - count

@@ -75,9 +75,9 @@ def build_train_loader(
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
         name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
-        logger.warning(f"Sampler {name} has no state. A resumed training starts the image order from the beginning")
+        logger.warning(f"Sampler {name} has no state to save. Resuming starts the image order from the beginning")
         if cfg.DATALOADER.PIN_MEMORY:
-            logger.warning(f"DATALOADER.PIN_MEMORY has no effect, because sampler {name} needs Detectron2's loader")
+            logger.warning(f"DATALOADER.PIN_MEMORY has no effect in Detectron2's loader, which sampler {name} needs")
         return build_detection_train_loader(
             cfg, mapper=mapper, dataset=dataset, sampler=sampler, aspect_ratio_grouping=grouping, **options
         )

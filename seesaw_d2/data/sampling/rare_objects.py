@@ -71,7 +71,7 @@ def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
     if not len(found.weight):
         raise ConfigError(
             f"INPUT.COPY_PASTE.THRESHOLD is {threshold:g}, but each category with masks occurs in at least this "
-            "fraction of the images in DATASETS.TRAIN. Copy-Paste would paste no objects. Increase the threshold."
+            "fraction of the images in DATASETS.TRAIN. Copy-Paste pastes only rarer categories. Increase the threshold."
         )
     logger.info(
         f"Copy-Paste pastes {found.mean:.2f} objects per image on average, chosen from {len(found.weight)} objects of "
@@ -89,7 +89,10 @@ def validate_copy_paste(cfg: CfgNode) -> None:
     if not 0 < node.THRESHOLD < float("inf"):
         raise ConfigError(f"INPUT.COPY_PASTE.THRESHOLD: expected a finite number > 0, found {node.THRESHOLD}")
     if not cfg.MODEL.MASK_ON:
-        raise ConfigError("MODEL.MASK_ON: expected True, found False. Copy-Paste (INPUT.COPY_PASTE) needs masks.")
+        raise ConfigError(
+            "MODEL.MASK_ON: expected True, found False. Copy-Paste (INPUT.COPY_PASTE) needs the masks of the objects "
+            "that it pastes."
+        )
     if cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
             f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. Copy-Paste (INPUT.COPY_PASTE) '
@@ -98,7 +101,8 @@ def validate_copy_paste(cfg: CfgNode) -> None:
     for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
         if cfg.MODEL[key]:
             raise ConfigError(
-                f"MODEL.{key}: expected False, found True. Copy-Paste (INPUT.COPY_PASTE) does not support MODEL.{key}."
+                f"MODEL.{key}: expected False, found True. Copy-Paste does not support this key. Set MODEL.{key} or "
+                "INPUT.COPY_PASTE.ENABLED False."
             )
     if has_semantic_head(cfg):
         raise ConfigError(

@@ -94,7 +94,7 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     if len(wrong):
         images, instances = counts[wrong[0]]
         raise DataError(
-            f'{path}: category {names[wrong[0]]!r} (index {wrong[0]}): expected 0 <= "image_count" <= '
+            f'{path}: category {names[wrong[0]]!r} (index {wrong[0]}): expected an "image_count" from 0 to the '
             f'"instance_count", found "image_count" {images} and "instance_count" {instances}'
         )
     return names, counts[:, 0], counts[:, 1]

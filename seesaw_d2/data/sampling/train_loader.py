@@ -221,8 +221,8 @@ class _Samples(Dataset):
             rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
             index = int(rng.integers(len(self._records)))
         raise DataError(
-            f"mapper: expected model inputs, found None for {_MAX_REPLACEMENTS} randomly chosen records. The last "
-            f"record has index {index}. Check the mapper."
+            f"mapper: expected model inputs, found None for {_MAX_REPLACEMENTS} dataset dicts in a row. None "
+            "skips an image. The mapper must not skip so many images."
         )
 
 

@@ -99,8 +99,9 @@ class GlyphConfig:
         is_pair = isinstance(size, tuple) and len(size) == 2 and all(map(_is_number, size))
         if not (is_pair and 0.1 <= size[0] <= size[1] <= 0.9 and size[0] <= limit):
             raise ConfigError(
-                "object_size: expected (smallest, largest) with 0.1 <= smallest <= largest <= 0.9 and smallest <= "
-                f"{limit:.3f}, found {size!r}. An image must have room for max_objects = {self.max_objects} objects."
+                "object_size: expected a tuple (smallest, largest) of numbers from 0.1 to 0.9, with smallest at most "
+                f"largest and at most {limit:.3f}, found {size!r}. An image must have room for max_objects = "
+                f"{self.max_objects} objects."
             )
 
     def category_images(self) -> np.ndarray:

@@ -26,8 +26,8 @@ def test_repetitions(image, category, found):
         (("r", "f"), []),
         ((None, None), []),
         (("r", None), ["found 1 categories without this field"]),
-        (("r", "R"), ["found 'R' (ids 3)"]),
-        (("rare", 5), ["found 'rare', 5 (ids 3, 7)"]),
+        (("r", "R"), ["found 'R' (category ids 3)"]),
+        (("rare", 5), ["found 'rare', 5 (category ids 3, 7)"]),
     ],
 )
 def test_frequency(letters, found):

@@ -209,7 +209,7 @@ def locked(path: str) -> Iterator[None]:
         OSError: the lock file cannot be opened, or is not a regular file.
     """
     if kind := irregular(f"{path}.lock"):
-        raise OSError(errno.EINVAL, f"{path}.lock: expected a regular file, found {kind}")
+        raise OSError(errno.EINVAL, f"{path}.lock: expected a regular file, found {kind}. Delete it")
     with open(f"{path}.lock", "a") as file:
         lock_or_wait(file, _LONGEST_COMPILATION)
         yield

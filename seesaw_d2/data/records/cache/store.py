@@ -145,7 +145,7 @@ def _from_cache(path: str, dataset_format: str, entry: str, state: tuple) -> Com
 def _warn_not_kept(path: str, entry: str, error: OSError) -> None:
     warn_once(
         logger,
-        f"{os.path.dirname(entry)}: cannot store the compiled annotations of {path}: {error.strerror or error}. Every "
+        f"{os.path.dirname(entry)}: cannot store the compiled annotations of {path} ({error.strerror or error}). Every "
         "process will parse the file. To avoid this, set the environment variable SEESAW_D2_CACHE to another folder.",
     )
 
@@ -205,7 +205,7 @@ def _load(entry: str, path: str) -> CompiledFile | None:
     try:
         tables = entry_files.load_entry(entry)
     except entry_files.UnfitEntryError as error:
-        warn_once(logger, f"{entry}: this file cannot be used: {error}. The annotations of {path} are compiled again.")
+        warn_once(logger, f"{entry}: cannot use this file ({error}). The annotations of {path} are compiled again.")
         return None
     if tables is None:
         return None
