@@ -96,7 +96,7 @@ def export_model(
         need("onnx", "onnxscript", "onnxruntime")
         cfg.MODEL.DEVICE = "cpu"
     path = _target(output, file_format, overwrite)
-    resolve_device(cfg)
+    resolve_device(cfg, training=False)
     check_names(cfg)
     check_trained(cfg, "Add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))

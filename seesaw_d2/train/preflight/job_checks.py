@@ -75,7 +75,7 @@ class Preflight:
         """Return the checks that need only the config."""
         cfg = self.cfg
         return [
-            lambda: resolve_device(cfg),
+            lambda: resolve_device(cfg, training=not self.eval_only),
             lambda: check_names(cfg),
             lambda: check_written(cfg, self.written),
             self._check_solver,
