@@ -23,6 +23,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import categories_at_hand, check_calibration_counts
+from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 from seesaw_d2.utils.messages import shown
 
@@ -50,7 +51,8 @@ class BatchPredictor:
         unknown_data: reason why the class names are unknown, or "" if they are known.
 
     Raises:
-        ConfigError: a value is out of range, the config is not for a detector, or INPUT.FORMAT is neither BGR nor RGB.
+        ConfigError: a value is out of range, the config is not for a detector, MODEL.WEIGHTS is not a trained model, or
+            INPUT.FORMAT is neither BGR nor RGB.
         WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
             orders.
     """
@@ -58,6 +60,7 @@ class BatchPredictor:
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
         check_batch_options(batch_size, dtype)
         check_channels(cfg)
+        check_trained(cfg, "Set MODEL.WEIGHTS")
         if task_of(cfg) in (CLASSIFICATION, SEGMENTATION):
             kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "a model for semantic segmentation"
             raise ConfigError(
@@ -122,8 +125,7 @@ class BatchPredictor:
         self._run([index for index, item in waiting.items() if self._padded(item) == first], waiting, done)
 
     def _run(self, indices, waiting, done) -> None:
-        items = [waiting.pop(index) for index in indices]
-        images, sizes = zip(*items, strict=True)
+        images, sizes = zip(*map(waiting.pop, indices), strict=True)
         done.update(zip(indices, self.predict(list(images), list(sizes)), strict=True))
 
 
@@ -235,8 +237,7 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
         record = {"array": np.ascontiguousarray(image[:, :, ::-1]), "annotations": [{"category_id": 0}]}
         return ClassificationMapper(cfg, is_train=False)({**record, "image_id": 0})["image"].numpy()
     channels = image[:, :, ::-1] if cfg.INPUT.FORMAT == "RGB" else image
-    sizes = [cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST]
-    (resizing,) = build_resizing(cfg, [T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TEST)])
+    (resizing,) = build_resizing(cfg, [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)])
     transform = resizing.get_transform(channels)
     if min(getattr(transform, "new_h", 1), getattr(transform, "new_w", 1)) < 1:
         height, width = image.shape[:2]
@@ -245,5 +246,4 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
             f"which reduces the longer side to INPUT.MAX_SIZE_TEST {cfg.INPUT.MAX_SIZE_TEST}. Crop the image, or "
             "increase INPUT.MAX_SIZE_TEST"
         )
-    resized = transform.apply_image(channels)
-    return resized.transpose(2, 0, 1).copy()
+    return transform.apply_image(channels).transpose(2, 0, 1).copy()

@@ -191,6 +191,15 @@ def test_wrong_turns(tmp_path):
             BatchPredictor(detector(tmp_path, key, value))
 
 
+@pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/MSRA/R-50.pkl"])
+def test_weights_are_a_whole_models(weights, tmp_path):
+    """Test errors for missing weights, whose detections would be random, and for weights of a backbone."""
+    cfg = detector(tmp_path)
+    cfg.MODEL.WEIGHTS = weights
+    with pytest.raises(ConfigError, match=f"MODEL.WEIGHTS: .*found .*{weights}"):
+        BatchPredictor(cfg)
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_test_time_augmentation_is_not_ignored_without_a_word(tmp_path, caplog, enabled):
     BatchPredictor(detector(tmp_path, "TEST.AUG.ENABLED", str(enabled)))
