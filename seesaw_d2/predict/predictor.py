@@ -25,6 +25,7 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import categories_at_hand, check_calibration_counts
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
+from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import shown
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -51,8 +52,7 @@ class BatchPredictor:
         unknown_data: reason why the class names are unknown, or "" if they are known.
 
     Raises:
-        ConfigError: a value is out of range, the config is not for a detector, MODEL.WEIGHTS is not a trained model, or
-            INPUT.FORMAT is neither BGR nor RGB.
+        ConfigError: a value is out of range, or the config is not for a trained detector of BGR or RGB images.
         WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
             orders.
     """
@@ -144,7 +144,8 @@ def _check_detector(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def check_channels(cfg: CfgNode) -> None:
-    """Raise ConfigError if ``prepare`` does not support INPUT.FORMAT."""
+    """Raise ConfigError if ``prepare`` does not support INPUT.FORMAT, or ``add_seesaw_config`` was not called."""
+    added_value(cfg, "INPUT.RESIZE")
     if cfg.INPUT.FORMAT not in ("BGR", "RGB"):
         raise ConfigError(
             f"INPUT.FORMAT: expected BGR or RGB, found {cfg.INPUT.FORMAT}. Prediction and export support no other value"
@@ -234,8 +235,8 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
             f"{image.shape}"
         )
     if task_of(cfg) is CLASSIFICATION:
-        record = {"array": np.ascontiguousarray(image[:, :, ::-1]), "annotations": [{"category_id": 0}]}
-        return ClassificationMapper(cfg, is_train=False)({**record, "image_id": 0})["image"].numpy()
+        record = {"array": np.ascontiguousarray(image[:, :, ::-1]), "annotations": [{"category_id": 0}], "image_id": 0}
+        return ClassificationMapper(cfg, is_train=False)(record)["image"].numpy()
     channels = image[:, :, ::-1] if cfg.INPUT.FORMAT == "RGB" else image
     (resizing,) = build_resizing(cfg, [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)])
     transform = resizing.get_transform(channels)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from detectron2.config import get_cfg
 
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.predict.predictor import BatchPredictor, prepare
@@ -189,6 +190,11 @@ def test_wrong_turns(tmp_path):
     }.items():
         with pytest.raises(ConfigError, match=f"{key}: expected .*, found {value}"):
             BatchPredictor(detector(tmp_path, key, value))
+
+
+def test_a_config_without_the_keys_of_this_package():
+    with pytest.raises(ConfigError, match="add_seesaw_config"):
+        BatchPredictor(get_cfg())
 
 
 @pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/MSRA/R-50.pkl"])
