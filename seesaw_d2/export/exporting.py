@@ -76,7 +76,7 @@ def export_model(
     """Export a trained model, compare the exported model with the original, and write the file.
 
     Args:
-        cfg: the config, not frozen, with MODEL.WEIGHTS.
+        cfg: the config, with MODEL.WEIGHTS. This function does not modify it.
         output: path of the file, or of a folder in which to write ``model.ts`` or ``model.onnx``.
         file_format: "torchscript" or "onnx".
         dtype: dtype of the layers: "float32", "float16" or, only for TorchScript, "bfloat16". With half precision, a
@@ -92,6 +92,8 @@ def export_model(
     """
     check_options(file_format, dtype)
     check_channels(cfg)
+    cfg = cfg.clone()
+    cfg.defrost()
     if file_format == "onnx":
         need("onnx", "onnxscript", "onnxruntime")
         cfg.MODEL.DEVICE = "cpu"

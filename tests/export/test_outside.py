@@ -4,6 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from detectron2.config import get_cfg
 
 from seesaw_d2.errors import ConfigError, DataError, OutputError
 from seesaw_d2.export import ExportedModel, export_model, exporting
@@ -49,6 +50,20 @@ def test_a_disk_that_cannot_be_written(refused, small_disk):
         message = refused(output, overwrite=True)
         assert message.startswith(f"--output: {output}: ")
         assert message.endswith(str(small_disk))
+
+
+def test_the_config_of_another_program(tmp_path, monkeypatch):
+    """Test a frozen config of a GPU, which the export to ONNX must not change, and one without this package's keys."""
+    monkeypatch.setattr(exporting, "need", lambda *names: None)
+    monkeypatch.setattr(exporting, "load_predictor", lambda cfg, check: pytest.fail(cfg.MODEL.DEVICE))
+    cfg = detector(tmp_path)
+    cfg.MODEL.DEVICE = "cuda"
+    cfg.freeze()
+    with pytest.raises(pytest.fail.Exception, match="cpu"):
+        export_model(cfg, str(tmp_path), "onnx")
+    assert cfg.MODEL.DEVICE == "cuda"
+    with pytest.raises(ConfigError, match="add_seesaw_config"):
+        export_model(get_cfg(), str(tmp_path), "torchscript")
 
 
 def test_a_folder_is_made(tmp_path):
