@@ -155,7 +155,8 @@ def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
         picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     image = prepare(cfg, picture)
     height, width = image.shape[1:]
-    part = image[:, : height * 3 // 4, : width * 7 // 8] if task_of(cfg) is DETECTION else image[:, :, ::-1]
+    crop = slice(max(height * 3 // 4, 1)), slice(max(width * 7 // 8, 1))
+    part = image[(slice(None), *crop)] if task_of(cfg) is DETECTION else image[:, :, ::-1]
     return [image, np.ascontiguousarray(part), np.ascontiguousarray(255 - image[:, ::-1])]
 
 
