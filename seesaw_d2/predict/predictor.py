@@ -169,8 +169,8 @@ def _detect(model: nn.Module, inputs: list[dict[str, Tensor]], half: torch.autoc
 
 def check_batch_options(batch_size: int, dtype: str) -> None:
     """Raise ConfigError if a value is invalid. The message names the command-line option."""
-    if batch_size < 1:
-        raise ConfigError(f"--batch-size: expected an integer >= 1, found {batch_size}")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ConfigError(f"--batch-size: expected an integer >= 1, found {batch_size!r}")
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype: expected one of {', '.join(DTYPES)}, found {dtype!r}")
 

@@ -177,8 +177,9 @@ def test_what_is_no_picture(given, message, resize, tmp_path):
 
 def test_wrong_turns(tmp_path):
     cfg = detector(tmp_path)
-    with pytest.raises(ConfigError, match=r"--batch-size: .*, found 0"):
-        BatchPredictor(cfg, 0)
+    for size, found in ((0, "0"), (2.5, "2.5"), ("2", "'2'"), (None, "None")):
+        with pytest.raises(ConfigError, match=rf"--batch-size: .*, found {found}"):
+            BatchPredictor(cfg, size)
     with pytest.raises(ConfigError, match="--dtype: expected one of float32, float16, bfloat16, found 'half'"):
         BatchPredictor(cfg, 1, "half")
     with pytest.raises(ConfigError, match=r"META_ARCHITECTURE: .*ImageClassifier"):
