@@ -134,7 +134,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     cfg = load_config(args.config_file, args.opts)
-    resolve_device(cfg)
+    resolve_device(cfg, training=False)
     sample, *_ = given = pictures(cfg, max(args.images, 1))
     with tempfile.TemporaryDirectory() as folder:
         cfg.MODEL.WEIGHTS = args.weights or str(Path(folder) / "model.pth")

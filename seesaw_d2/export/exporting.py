@@ -76,7 +76,7 @@ def export_model(
     """Export a trained model, compare the exported model with the original, and write the file.
 
     Args:
-        cfg: the config, not frozen, with MODEL.WEIGHTS.
+        cfg: the config, with MODEL.WEIGHTS. This function does not modify it.
         output: path of the file, or of a folder in which to write ``model.ts`` or ``model.onnx``.
         file_format: "torchscript" or "onnx".
         dtype: dtype of the layers: "float32", "float16" or, only for TorchScript, "bfloat16". With half precision, a
@@ -92,11 +92,13 @@ def export_model(
     """
     check_options(file_format, dtype)
     check_channels(cfg)
+    cfg = cfg.clone()
+    cfg.defrost()
     if file_format == "onnx":
         need("onnx", "onnxscript", "onnxruntime")
         cfg.MODEL.DEVICE = "cpu"
     path = _target(output, file_format, overwrite)
-    resolve_device(cfg)
+    resolve_device(cfg, training=False)
     check_names(cfg)
     check_trained(cfg, "Add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
@@ -167,7 +169,8 @@ def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
         picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     image = prepare(cfg, picture)
     height, width = image.shape[1:]
-    part = image[:, : height * 3 // 4, : width * 7 // 8] if task_of(cfg) is DETECTION else image[:, :, ::-1]
+    crop = slice(max(height * 3 // 4, 1)), slice(max(width * 7 // 8, 1))
+    part = image[(slice(None), *crop)] if task_of(cfg) is DETECTION else image[:, :, ::-1]
     return [image, np.ascontiguousarray(part), np.ascontiguousarray(255 - image[:, ::-1])]
 
 

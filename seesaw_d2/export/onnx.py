@@ -10,6 +10,7 @@ import io
 import logging
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seesaw_d2.export.graph import INPUT, Adapter, capturing, outputs_of
@@ -38,6 +39,8 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
     """
     need("onnx", "onnxscript")
     classifier = getattr(model, "task", "detection") == "classification"
+    if not classifier:  # torch.export would record a height or width of 1 as a constant
+        image = F.pad(image, (0, max(2 - image.shape[2], 0), 0, max(2 - image.shape[1], 0)))
     free = {1: torch.export.Dim("height", min=2), 2: torch.export.Dim("width", min=2)}
     with capturing(model, "onnx"), _quiet():
         program = torch.onnx.export(

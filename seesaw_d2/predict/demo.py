@@ -45,7 +45,7 @@ def start(args) -> int:
                 f"--confidence-threshold: expected a number from 0 to 1, found {args.confidence_threshold}"
             )
         cfg = load_config(args.config_file, args.opts)
-        resolve_device(cfg)
+        resolve_device(cfg, training=False)
         check_names(cfg)
         check_trained(cfg, f"Add --opts MODEL.WEIGHTS path. {DEMO_EXAMPLE}")
         video = len(args.input) == 1 and is_video(args.input[0])

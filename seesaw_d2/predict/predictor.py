@@ -20,7 +20,9 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import categories_at_hand, check_calibration_counts
+from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
+from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import shown
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -46,14 +48,14 @@ class BatchPredictor:
         unknown_data: reason why the class names are unknown, or "" if they are known.
 
     Raises:
-        ConfigError: a value is out of range, the config is not for a detector, or INPUT.FORMAT is neither BGR nor RGB.
-        WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
-            orders.
+        ConfigError: a value is out of range, or the config is not for a trained detector of BGR or RGB images.
+        WeightsError: the weights do not match the model, or have another category order than the datasets.
     """
 
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
         check_batch_options(batch_size, dtype)
         check_channels(cfg)
+        check_trained(cfg, "Set MODEL.WEIGHTS")
         if task_of(cfg) in (CLASSIFICATION, SEGMENTATION):
             kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "a model for semantic segmentation"
             raise ConfigError(
@@ -121,8 +123,7 @@ class BatchPredictor:
         self._run([index for index, item in waiting.items() if self._padded(item) == first], waiting, done)
 
     def _run(self, indices, waiting, done) -> None:
-        items = [waiting.pop(index) for index in indices]
-        images, sizes = zip(*items, strict=True)
+        images, sizes = zip(*map(waiting.pop, indices), strict=True)
         done.update(zip(indices, self.predict(list(images), list(sizes)), strict=True))
 
 
@@ -141,7 +142,8 @@ def _check_detector(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def check_channels(cfg: CfgNode) -> None:
-    """Raise ConfigError if INPUT.FORMAT is neither BGR nor RGB, the only formats that ``prepare`` supports."""
+    """Raise ConfigError if INPUT.FORMAT is neither BGR nor RGB, or if ``add_seesaw_config`` was not called."""
+    added_value(cfg, "INPUT.RESIZE")
     if cfg.INPUT.FORMAT not in ("BGR", "RGB"):
         raise ConfigError(
             f"INPUT.FORMAT: expected BGR or RGB, found {cfg.INPUT.FORMAT}. Prediction and export support no other value"
@@ -165,9 +167,9 @@ def _detect(model: nn.Module, inputs: list[dict[str, Tensor]], half: torch.autoc
 
 
 def check_batch_options(batch_size: int, dtype: str) -> None:
-    """Raise ConfigError if the batch size is below 1 or the dtype is unknown. The message names the program option."""
-    if batch_size < 1:
-        raise ConfigError(f"--batch-size: expected an integer >= 1, found {batch_size}")
+    """Raise ConfigError if the batch size is not an integer >= 1 or the dtype is unknown."""
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ConfigError(f"--batch-size: expected an integer >= 1, found {batch_size!r}")
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype: expected one of {', '.join(DTYPES)}, found {dtype!r}")
 
@@ -233,11 +235,10 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
             f"{image.shape}"
         )
     if task_of(cfg) is CLASSIFICATION:
-        record = {"array": np.ascontiguousarray(image[:, :, ::-1]), "annotations": [{"category_id": 0}]}
-        return ClassificationMapper(cfg, is_train=False)({**record, "image_id": 0})["image"].numpy()
+        record = {"array": np.ascontiguousarray(image[:, :, ::-1]), "annotations": [{"category_id": 0}], "image_id": 0}
+        return ClassificationMapper(cfg, is_train=False)(record)["image"].numpy()
     channels = image[:, :, ::-1] if cfg.INPUT.FORMAT == "RGB" else image
-    sizes = [cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST]
-    (resizing,) = build_resizing(cfg, [T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TEST)])
+    (resizing,) = build_resizing(cfg, [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)])
     transform = resizing.get_transform(channels)
     if min(getattr(transform, "new_h", 1), getattr(transform, "new_w", 1)) < 1:
         height, width = image.shape[:2]
@@ -246,5 +247,4 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
             f"which reduces the longer side to INPUT.MAX_SIZE_TEST {cfg.INPUT.MAX_SIZE_TEST}. Crop the image, or "
             "increase INPUT.MAX_SIZE_TEST"
         )
-    resized = transform.apply_image(channels)
-    return resized.transpose(2, 0, 1).copy()
+    return transform.apply_image(channels).transpose(2, 0, 1).copy()

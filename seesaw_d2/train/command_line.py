@@ -64,7 +64,7 @@ def prepare(args, world: ProcessLayout) -> Program:
         raise ConfigError(NO_CONFIG)
     cfg = load_config(args.config_file, args.opts)
     try:
-        resolve_device(cfg, world)
+        resolve_device(cfg, world, training=not args.eval_only)
     except ConfigError as error:
         if args.config_file:
             raise

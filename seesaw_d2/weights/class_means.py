@@ -41,7 +41,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
         WeightsError: the checkpoint is missing, corrupt or does not fit the model.
         DataError: the training data is missing or invalid.
     """
-    resolve_device(cfg)
+    resolve_device(cfg, training=False)
     check_names(cfg)
     if task_of(cfg) is not CLASSIFICATION:
         raise ConfigError(f"MODEL.META_ARCHITECTURE: expected 'ImageClassifier', found {cfg.MODEL.META_ARCHITECTURE!r}")

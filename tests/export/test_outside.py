@@ -4,10 +4,12 @@ import subprocess
 
 import numpy as np
 import pytest
+from detectron2.config import get_cfg
 
 from seesaw_d2.errors import ConfigError, DataError, OutputError
 from seesaw_d2.export import ExportedModel, export_model, exporting
-from tests.export.models import classifier, detector, image, picture
+from seesaw_d2.export.verification import difference
+from tests.export.models import classifier, detector, eager, image, model_of, picture
 
 
 @pytest.fixture
@@ -51,9 +53,38 @@ def test_a_disk_that_cannot_be_written(refused, small_disk):
         assert message.endswith(str(small_disk))
 
 
+def test_the_config_of_another_program(tmp_path, monkeypatch):
+    """Test a frozen config of a GPU, which the export to ONNX must not change, and one without this package's keys."""
+    monkeypatch.setattr(exporting, "need", lambda *names: None)
+    monkeypatch.setattr(exporting, "load_predictor", lambda cfg, check: pytest.fail(cfg.MODEL.DEVICE))
+    cfg = detector(tmp_path)
+    cfg.MODEL.DEVICE = "cuda"
+    cfg.freeze()
+    with pytest.raises(pytest.fail.Exception, match="cpu"):
+        export_model(cfg, str(tmp_path), "onnx")
+    assert cfg.MODEL.DEVICE == "cuda"
+    with pytest.raises(ConfigError, match="add_seesaw_config"):
+        export_model(get_cfg(), str(tmp_path), "torchscript")
+
+
 def test_a_folder_is_made(tmp_path):
     written = export_model(detector(tmp_path), str(tmp_path / "new/folder"), "torchscript", picture=picture(64, 64, 1))
     assert ExportedModel(written.path).metadata["task"] == "detection"
+
+
+@pytest.mark.parametrize("file_format", ["torchscript", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [(1, 100), (100, 1)])
+def test_a_sample_of_one_row_or_column(size, file_format, tmp_path):
+    """Test that an image without room for a crop can be the sample, and that the file runs images of other sizes."""
+    if file_format == "onnx":
+        pytest.importorskip("onnxscript")
+    cfg = detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0", "MODEL.MASK_ON", "False")
+    sample = np.resize(picture(100, 100, 1), (*size, 3))
+    exported = ExportedModel(export_model(cfg, str(tmp_path), file_format, picture=sample).path)
+    for array in (image(64, 96, 5), image(64, 96, 5)[:, :1]):
+        expected = eager(model_of(cfg), array)
+        assert len(expected["scores"]) > 0
+        assert max(difference(expected, exported(array)).values()) <= 1e-4
 
 
 def test_inputs_of_another_kind(tmp_path):

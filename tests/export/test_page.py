@@ -50,13 +50,15 @@ def test_the_program(tmp_path, monkeypatch, capsys):
     assert (names["pasted"] == expected.pred_masks[-1].numpy()).mean() > 0.98
 
 
+@pytest.mark.parametrize("min_size", [800, 0])
 @pytest.mark.parametrize("size", [(3000, 4000), (4000, 3000), (479, 641), (20, 31)])
-def test_the_program_at_the_border_of_a_picture(size, tmp_path, monkeypatch, capsys):
+def test_the_program_at_the_border_of_a_picture(size, min_size, tmp_path, monkeypatch, capsys):
     """Test a box of the whole picture, whose size times the scale is not an integer. Replace only the model."""
-    about = {"min_size": 800, "max_size": 1333, "input_format": "BGR", "classes": ["all"]}
+    about = {"min_size": min_size, "max_size": 1333, "input_format": "BGR", "classes": ["all"]}
 
     def run(names, inputs):
         height, width = inputs["image"].shape[1:]
+        assert min_size or (height, width) == size  # 0: no resizing
         box = np.array([[0, 0, width, height]], np.float32)
         return [box, np.array([0]), np.ones((1, 28, 28), np.float32), np.array([0.5], np.float32)]
 

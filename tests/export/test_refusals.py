@@ -133,6 +133,10 @@ def test_the_command(arguments, glyphs, tmp_path, capsys, recwarn):
     assert (tmp_path / "out/model.ts").read_text() == "mine"
 
 
+def test_a_model_that_a_gpu_trained_in_float16(arguments):
+    assert main(words({**arguments, "SOLVER.AMP.ENABLED": "True", "SOLVER.AMP.DTYPE": "float16"})) == 0
+
+
 def test_data_is_not_needed(arguments, tmp_path, capsys):
     given = {**arguments, "DATASETS.REGISTER": "[{'NAME': 'gone', 'JSON': 'gone.json', 'IMAGES': '.'}]"}
     assert main(words({**given, "DATASETS.TRAIN": "('gone',)", "DATASETS.TEST": "('gone',)"})) == 0

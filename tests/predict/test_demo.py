@@ -101,6 +101,13 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).read()[1].shape == (512, 512, 3)
 
 
+def test_a_model_that_a_gpu_trained_in_float16(arguments, glyphs, tmp_path):
+    first, last = arguments
+    image = sorted((glyphs / "images/val").iterdir())[0]
+    given = [*first, "--input", str(image), "--output", str(tmp_path / "one.png"), *last]
+    assert main([*given, "MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "float16"]) == 0
+
+
 def test_what_is_an_image_is_decided_by_content(arguments, glyphs, tmp_path, caplog):
     """Test that skipped files of a folder, and images that are drawn differently, are logged with reasons."""
     first, last = arguments

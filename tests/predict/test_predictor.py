@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from detectron2.config import get_cfg
 
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.predict.predictor import BatchPredictor, prepare
@@ -176,8 +177,9 @@ def test_what_is_no_picture(given, message, resize, tmp_path):
 
 def test_wrong_turns(tmp_path):
     cfg = detector(tmp_path)
-    with pytest.raises(ConfigError, match=r"--batch-size: .*, found 0"):
-        BatchPredictor(cfg, 0)
+    for size, found in ((0, "0"), (2.5, "2.5"), ("2", "'2'"), (None, "None")):
+        with pytest.raises(ConfigError, match=rf"--batch-size: .*, found {found}"):
+            BatchPredictor(cfg, size)
     with pytest.raises(ConfigError, match="--dtype: expected one of float32, float16, bfloat16, found 'half'"):
         BatchPredictor(cfg, 1, "half")
     with pytest.raises(ConfigError, match=r"META_ARCHITECTURE: .*ImageClassifier"):
@@ -189,6 +191,20 @@ def test_wrong_turns(tmp_path):
     }.items():
         with pytest.raises(ConfigError, match=f"{key}: expected .*, found {value}"):
             BatchPredictor(detector(tmp_path, key, value))
+
+
+def test_a_config_without_the_keys_of_this_package():
+    with pytest.raises(ConfigError, match="add_seesaw_config"):
+        BatchPredictor(get_cfg())
+
+
+@pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/MSRA/R-50.pkl"])
+def test_weights_are_a_whole_models(weights, tmp_path):
+    """Test errors for missing weights, whose detections would be random, and for weights of a backbone."""
+    cfg = detector(tmp_path)
+    cfg.MODEL.WEIGHTS = weights
+    with pytest.raises(ConfigError, match=f"MODEL.WEIGHTS: .*found .*{weights}"):
+        BatchPredictor(cfg)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

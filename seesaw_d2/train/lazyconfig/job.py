@@ -113,7 +113,7 @@ def prepare(args, world: ProcessLayout) -> Program:
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
         settings = common_settings(cfg)
-        resolve_device(settings, world)
+        resolve_device(settings, world, training=not args.eval_only)
         group = group_of(args, world, settings, lazy_values(cfg))
     return run, group, (args,)
 

@@ -44,7 +44,7 @@ class LazyPreflight(Preflight):
     def config_checks(self) -> list[Callable[[], object]]:
         return [
             lambda: check_acceleration(self.cfg),
-            lambda: resolve_device(self.cfg),
+            lambda: resolve_device(self.cfg, training=not self.eval_only),
             lambda: check_solver(self.cfg, self.world_size),
         ]
 

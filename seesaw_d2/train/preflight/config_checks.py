@@ -62,17 +62,18 @@ _CHOICES = {
 }
 
 
-def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
+def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None, *, training: bool = True) -> None:
     """Replace the value ``auto`` of MODEL.DEVICE in place, and check that the job can run on the device.
 
     Args:
         cfg: config, not frozen.
         world: layout of the job's processes. Each process on GPUs needs its own GPU. If None, the number of GPUs is not
             checked.
+        training: whether the program trains. If False, SOLVER.AMP is not checked, because only trainings read it.
 
     Raises:
-        ConfigError: the machine has too few GPUs, SOLVER.AMP.DTYPE is float16 on a CPU, or the option for the number of
-            processes is for another device.
+        ConfigError: the machine has too few GPUs, a training has SOLVER.AMP.DTYPE float16 on a CPU, or the option for
+            the number of processes is for another device.
     """
     replace_auto_device(cfg, cpu=world is not None and world.starter == "--num-processes")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
@@ -80,10 +81,11 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but PyTorch finds no usable CUDA device on this machine. To run on "
             "the CPU, add MODEL.DEVICE cpu."
         )
-    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
+    amp = cfg.SOLVER.AMP
+    if training and cfg.MODEL.DEVICE == "cpu" and amp.ENABLED and amp.DTYPE == "float16":
         raise ConfigError(
             "SOLVER.AMP.DTYPE: expected bfloat16 with SOLVER.AMP.ENABLED True on the CPU, found "
-            f"{cfg.SOLVER.AMP.DTYPE}. Mixed precision with float16 needs a GPU."
+            f"{amp.DTYPE}. Mixed precision with float16 needs a GPU."
         )
     if world and world.size > 1:
         _check_processes(cfg, world)

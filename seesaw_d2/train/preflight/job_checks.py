@@ -75,7 +75,7 @@ class Preflight:
         """Return the checks that need only the config, as functions that raise an error if they find a mistake."""
         cfg = self.cfg
         return [
-            lambda: resolve_device(cfg),
+            lambda: resolve_device(cfg, training=not self.eval_only),
             lambda: check_names(cfg),
             lambda: check_written(cfg, self.written),
             self._check_solver,

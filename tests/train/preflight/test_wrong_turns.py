@@ -25,6 +25,7 @@ from tests.train.test_train_net import files
         ),
         (["MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth: no such file"),
         (["--eval-only"], "MODEL.WEIGHTS: expected a weights file"),
+        (["--eval-only", "SOLVER.AMP.ENABLED", "True"], "MODEL.WEIGHTS: expected a weights file"),
         (["DATASETS.TRAIN", "('glyph_train',)"], "glyph_train"),
         (["DATASETS.REGISTER", "[{'NAME': 'x', 'JSON': 'nowhere.json', 'IMAGES': '.'}]"], "nowhere.json"),
         (["MODEL.DEVICE", "cuda"], "MODEL.DEVICE"),
