@@ -28,7 +28,7 @@ def parse(arguments) -> argparse.Namespace:
     source.add_argument("--config-file", help="config whose DATASETS.TRAIN is analyzed")
     source.add_argument("--dataset", help="name of a registered data set")
     source.add_argument("--counts", help="JSON file with category counts")
-    parser.add_argument("--num-images", type=int, help="with --counts: number of annotated images")
+    parser.add_argument("--num-images", type=int, help="number of annotated images, required with --counts")
     parser.add_argument("--seed", type=int, default=0, help="with --counts: seed of the simulated images")
     parser.add_argument(
         "--repeat-threshold",

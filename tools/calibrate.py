@@ -28,9 +28,14 @@ def parse(arguments) -> argparse.Namespace:
     add("--output", help="output folder (default: calibration in OUTPUT_DIR)")
     add("--calibrations", metavar="NAME,...", help="calibrations to compare (default: all that the model supports)")
     add("--values", metavar="NUMBER,...", help="parameter values to compare (default: a grid for each calibration)")
-    add("--choose-on", metavar="DATASET", help="registered data set for the choice (default: DATASETS.TRAIN)")
-    add("--images", type=int, default=1000, help="number of random images for the choice (default: %(default)s)")
-    add("--folds", type=int, default=0, help="number of folds of the test set, to choose for each fold on the others")
+    add("--choose-on", metavar="DATASET", help="data set on which the parameters are chosen (default: DATASETS.TRAIN)")
+    add("--images", type=int, default=1000, help="number of random images of this data set (default: %(default)s)")
+    add(
+        "--folds",
+        type=int,
+        default=0,
+        help="instead of --choose-on: cross-validation with this number of folds of the test set",
+    )
     add("--metric", default="AP", help="metric to maximize: AP, APr, AP_fixed, ... (default: %(default)s)")
     add("--masks", action="store_true", help="also evaluate masks. The model runs once more on the test set")
     add("--workers", type=int, help="number of evaluation processes (default: one per CPU core)")
@@ -63,7 +68,7 @@ def main(arguments=None) -> None:
     for name, why in result["refused"].items():
         print(f"left out   {name}: {why}")
     if result["choice"]["seen"]:
-        print("note       parameters were chosen on training images. A held-out data set gives better parameters.")
+        print("note       parameters were chosen on training images. A held-out data set in --choose-on is better.")
     print(f"config     {' '.join(result['config'])}")
     print(f"report     {result['output']}/calibration.html")
 

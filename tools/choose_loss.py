@@ -25,10 +25,20 @@ def parse(arguments) -> argparse.Namespace:
     add("--config-file", required=True, help="config of the model")
     add("--output", help="output folder (default: choose_loss in OUTPUT_DIR)")
     add("--losses", nargs="+", metavar="LOSS", help="losses to compare (default: all that the model supports)")
-    add("--seeds", type=int, default=3, help="number of trainings per candidate (default: %(default)s)")
+    add(
+        "--seeds",
+        type=int,
+        default=3,
+        help="number of trainings per loss and classifier, each with another seed (default: %(default)s)",
+    )
     add("--iterations", type=int, help="iterations per training (default: SOLVER.MAX_ITER, at most 2000)")
     add("--metric", help="metric of the ranking: AP, APr, ... for detectors, classes, few, ... for image classifiers")
-    add("--report", type=int, default=1, help="number of best methods to evaluate on the test images")
+    add(
+        "--report",
+        type=int,
+        default=1,
+        help="number of best methods to evaluate on the test images (default: %(default)s)",
+    )
     add(
         "--calibrations",
         default="NorCal",

@@ -66,7 +66,7 @@ def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
     known = {row["name"]: row for row in rows}
     for name in names:
         if name not in known:
-            fail(f"--rows: expected names from {', '.join(map(repr, known))}, found {name!r}")
+            fail(f"--rows: expected names from the list {', '.join(map(repr, known))}, found {name!r}")
     wanted = set(names)
     for row in reversed(rows):  # "after" names an earlier row
         if row["name"] in wanted and "after" in row:
@@ -112,7 +112,8 @@ def _row_problem(row: dict) -> str:
     for key in ("name", "config", *({"after", "convert"} & row.keys())):
         value = row.get(key)
         if not isinstance(value, str) or not re.search(r"\w", value) or not value.isprintable() or len(value) > 150:
-            return f"{key}: expected printable text of at most 150 characters, found {shown(value)}"
+            expected = "printable text of at most 150 characters with a letter or digit"
+            return f"{key}: expected {expected}, found {shown(value)}"
     overrides = row.get("overrides") or {}
     if not isinstance(overrides, dict) or not all(isinstance(key, str) for key in overrides):
         return f"overrides: expected a mapping from config keys to values, found {shown(overrides)}"

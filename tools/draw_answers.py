@@ -26,7 +26,7 @@ def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], nu
 
     path = Path(below(str(folder / "inference"), dataset, "DATASETS.TEST"), name)
     if not path.exists():
-        raise DataError(f"{path}: this file of the evaluation does not exist. Evaluate the run again.")
+        raise DataError(f"{path}: the file does not exist. Evaluate the run again, which writes this file.")
     return read_results_table(str(path), texts, numbers)
 
 
@@ -54,7 +54,7 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
     if differing := answers[0].keys() ^ answers[1].keys():
         raise DataError(
             f"{folders[0]} and {folders[1]}: expected predictions for the same images, found a prediction for image "
-            f"{min(differing)!r} in only one of the runs"
+            f"{min(differing)!r} in only one of the runs. Evaluate both runs on the same data"
         )
     labels = {row["image"]: row["class"] for row in tables[0]}
     for row in tables[1]:

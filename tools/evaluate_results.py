@@ -24,11 +24,15 @@ def parse(arguments):
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", help="name of a registered data set")
     source.add_argument("--annotations", help="annotation file in LVIS or COCO format")
-    parser.add_argument("--config-file", default="", help="config with DATASETS.REGISTER and DATASETS.TRAIN")
+    parser.add_argument(
+        "--config-file", default="", help="config that names the data sets, in DATASETS.REGISTER and DATASETS.TRAIN"
+    )
     parser.add_argument(
         "--engine", default="hotcoco", help="hotcoco (default), or official, which means lvis-api or pycocotools"
     )
-    parser.add_argument("--checkpoint", help="checkpoint of the model, whose categories are compared with the data")
+    parser.add_argument(
+        "--checkpoint", help="checkpoint of the model. Its categories are compared with those of the data"
+    )
     parser.add_argument("--metrics", nargs="*", default=[], help="optional metrics: fixed, minival, coco, errors")
     parser.add_argument(
         "--max-dets", type=int, default=300, help="maximum number of detections per image (default: 300)"
@@ -60,7 +64,7 @@ def read_ground_truth(args, cfg):
         check_registered(args.dataset, "--dataset")
     file = read_annotations(args.annotations) if args.dataset is None else read_annotation_file(args.dataset)
     if not file.ground_truth:
-        raise DataError(f"{file.path}: expected annotations, found no annotations. Test sets often lack annotations.")
+        raise DataError(f"{file.path}: expected annotations, found none. Choose a data set with annotations.")
     registered = categories_of(args.dataset, "--dataset") if args.dataset is not None else None
     categories = registered or Categories(tuple(file.category_names), file.path)
     if args.config_file:

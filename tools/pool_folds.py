@@ -66,8 +66,8 @@ def check_groups(files, index: int) -> None:
         if found != expected:
             logger.warning(
                 f'{file.path}: category {category["name"]!r}: "frequency": {category["image_count"]} training images '
-                f"are group {expected!r} in LVIS, found {shown(found)}. The pooled file has LVIS's groups of "
-                "categories whose groups differ between the folds."
+                f"are group {expected!r} in LVIS, found {shown(found)}. For categories whose groups differ between the "
+                "folds, the pooled file contains LVIS's group."
             )
 
 
@@ -188,7 +188,7 @@ def check_different_files(folds: list[tuple[str, str]]) -> None:
         real = os.path.realpath(path)
         if real in seen:
             raise DataError(
-                f"--fold: expected different files in all folds, found the same file {seen[real]} and {path}"
+                f"--fold: expected different files in all folds, found the same file twice: {seen[real]} and {path}"
             )
         seen[real] = path
 

@@ -55,7 +55,7 @@ def read_runs(path: Path) -> list[dict]:
     if not isinstance(runs, list) or not all(
         isinstance(run, dict) and all(type(run.get(key)) is kind for key, kind in kinds.items()) for run in runs
     ):
-        fail(f"{path}: this file is not a list of runs that the command collect has written")
+        fail(f"{path}: expected a list of runs, as the command collect writes it, found other content")
     seen = set()
     for run in runs:
         key = run["row"], run["seed"]
@@ -160,7 +160,7 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
         found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
     unknown = [name for name in names or () if name not in found]
     if unknown:
-        fail(f"--rows or --against: expected names from {', '.join(map(repr, found))}, found {unknown[0]!r}")
+        fail(f"--rows or --against: expected names from the list {', '.join(map(repr, found))}, found {unknown[0]!r}")
     tell_mixed_commands([run for run in runs if not names or run["row"] in names])
     return {name: found[name] for name in names} if names else found
 

@@ -72,8 +72,8 @@ def check_options(options: Options) -> None:
         raise ConfigError(f"--images: expected an integer >= 1, found {options.images}")
     if options.fold_count and options.choose_on:
         raise ConfigError(
-            f"--folds: this option chooses the calibration on the test set, but --choose-on is {options.choose_on!r}. "
-            "Remove one of the two options"
+            "--folds: this option chooses the calibration on the test set, but --choose-on names the data set "
+            f"{options.choose_on!r}. Remove one of the two options"
         )
     if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):
         raise ConfigError(f"--values: expected one or more different numbers, found {list(options.values)}")
@@ -124,7 +124,7 @@ def take_folder(output: Path, settings: dict[str, Any]) -> None:
     for key, value in settings.items():
         if found.get(key, value) != value:
             raise ConfigError(
-                f"--output: {output} contains a calibration with other settings: expected {key} {value}, found "
+                f"--output: {output} contains a calibration with other settings. For {key!r}, expected {value}, found "
                 f"{found[key]}. Choose another folder"
             )
     write_text(path, json.dumps(settings, indent=1))

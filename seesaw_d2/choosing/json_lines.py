@@ -22,7 +22,7 @@ def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
         return [json.loads(line) for line in _complete(Path(path).read_bytes()).splitlines()]
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{os.fspath(path)}: cannot read the file, which should contain a JSON value in each line: {error}"
+            f"{os.fspath(path)}: expected a file with a JSON value in each line. Reading it raised an error: {error}"
         ) from error
 
 

@@ -160,7 +160,7 @@ def run_trials(
         append_line(path, {**described, **found})
     if diverged := [trial.key for trial in trials if finished[trial.key].get("diverged")]:
         logger.warning(
-            "%d of %d trainings diverged to NaN or infinite weights. Their metrics count as 0: %s",
+            "%d of %d trainings diverged to NaN or infinite weights. Their metrics count as 0. Diverged trainings: %s",
             len(diverged),
             len(trials),
             first_few(diverged),

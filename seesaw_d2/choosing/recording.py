@@ -32,8 +32,8 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
     found = [module for module in model.modules() if isinstance(module, SeesawBoxPredictor)]
     if not isinstance(model, GeneralizedRCNN) or not found:
         raise ConfigError(
-            "MODEL.META_ARCHITECTURE: expected a two-stage detector with box predictors of this project (example of "
-            f"ROI heads: SeesawROIHeads), found {type(model).__name__} with {len(found)} box predictors of this project"
+            "MODEL.META_ARCHITECTURE: expected a two-stage detector with box predictors of this project, such as "
+            f"those of SeesawROIHeads, found {type(model).__name__} with {len(found)} such box predictors"
         )
     return found
 
@@ -139,8 +139,8 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
     if not close or abs(len(found) - len(expected)) > 0.05 * number + 1:
         raise ConfigError(
             "MODEL.ROI_HEADS.NAME: expected ROI heads that average the probabilities of their box predictors, found "
-            f"{type(model.roi_heads).__name__}. In image {image.image_id}, the {len(expected)} detections of the model "
-            f"differ from the {len(found)} detections that the average gives"
+            f"{type(model.roi_heads).__name__}. In image {image.image_id}, the model has {len(expected)} detections, "
+            f"which differ from the {len(found)} detections computed from the average"
         )
 
 

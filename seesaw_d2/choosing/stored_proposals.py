@@ -116,7 +116,10 @@ class StoredProposals(Sequence[ImageProposals]):
             needed = rows * width * np.dtype(dtype).itemsize
             if not path.is_file() or path.stat().st_size < needed:
                 found = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
-                raise DataError(f"{path}: expected {needed} bytes ({rows} rows of {width} numbers), found {found}")
+                raise DataError(
+                    f"{path}: expected {needed} bytes ({rows} rows of {width} numbers), found {found}. The stored "
+                    "proposals are damaged. Choose another folder"
+                )
             shape = (rows, width)
             self._columns[name] = np.memmap(path, dtype, "r", shape=shape) if rows else np.zeros(shape, dtype)
         return self._columns[name]
@@ -166,8 +169,8 @@ class ProposalWriter:
         for key, value in self._description["made_from"].items():
             if found["made_from"].get(key) != value:
                 raise ConfigError(
-                    f"{self.folder}: expected proposals stored with {key} {value}, found proposals stored with {key} "
-                    f"{found['made_from'].get(key)}. Choose another folder"
+                    f"{self.folder}: the folder contains stored proposals of other settings. For {key!r}, expected "
+                    f"{value}, found {found['made_from'].get(key)}. Choose another folder"
                 )
         self._description = found
         images = _read_images(self.folder)
@@ -194,7 +197,8 @@ class ProposalWriter:
             write_text(self.folder / DESCRIPTION, json.dumps(self._description, indent=1))
         elif columns != self._description["columns"]:
             raise ValueError(
-                f"image {image.image_id}: expected columns {self._description['columns']}, found {columns}"
+                f"image {image.image_id}: expected the columns {self._description['columns']}, as in the first image, "
+                f"found {columns}"
             )
         line = {"image_id": image.image_id, "size": image.size, "output_size": image.output_size}
         line["proposals"] = len(image.columns["boxes"])

@@ -43,7 +43,9 @@ def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFi
     try:
         statistics = training_statistics(cfg)
     except SeesawError as error:
-        logger.warning("APr, APc and APf of %s are NaN, because the frequency groups are unknown: %s", title, error)
+        logger.warning(
+            "APr, APc and APf of %s are NaN, because the frequency groups are unknown. Reason: %s", title, error
+        )
         return None
     names = file.category_names if dataset_name is None else class_names(dataset_name)
     if list(statistics.names) != list(names):

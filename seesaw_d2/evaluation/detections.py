@@ -222,7 +222,7 @@ def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
                 hotcoco.mask.area(rle)
             except ValueError as error:
                 raise DataError(
-                    f'{source}: "segmentation" of detection {index}: cannot decode the run lengths: {error}. Expected '
-                    "compressed run lengths in COCO's format, such as pycocotools.mask.encode returns"
+                    f'{source}: "segmentation" of detection {index}: cannot decode the run lengths ({error}). Write '
+                    "masks as compressed run lengths in COCO's format, for example with pycocotools.mask.encode"
                 ) from None
         raise

@@ -122,7 +122,10 @@ def read_settings(folder: str) -> Differences:
     found = load_json_object(path, "expected the settings of an evaluation")
     for key, pair in found.items():
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(value, str) for value in pair):
-            raise DataError(f"{path}: {key!r}: expected two texts, the values in the run and in the evaluation")
+            raise DataError(
+                f"{path}: {key!r}: expected a list of two strings, the values of this key in the run and in the "
+                "evaluation. Evaluate the run again"
+            )
     return {key: tuple(pair) for key, pair in found.items()}
 
 

@@ -94,12 +94,12 @@ def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
 # Warnings about annotations that evaluation corrects, omits or ignores. The keys are the return values of
 # ``_correct_mask``, ``_correct_ignore`` and ``_correct_area``.
 _WARNINGS = {
-    "area_computed": '"area" is missing or not positive. Evaluation computes the area from the mask or the box',
-    "left_out": '"area" is not positive. Evaluation omits these objects, as lvis-api does',
-    "odd_area": '"area" does not fit the box. APs, APm and APl use "area" unchanged. Check that its unit is pixels',
-    "without_mask": "no polygon has 3 points. Mask evaluation ignores detections in the boxes of these objects",
-    "ignore_unread": '"ignore" has no effect in COCO\'s format. Evaluation counts these objects, as pycocotools does',
-    "lvis_crowds": '"iscrowd" is 1. Evaluation ignores these objects, unlike lvis-api',
+    "area_computed": 'their "area" is missing or not positive. Evaluation computes the area from the mask or the box',
+    "left_out": 'their "area" is not positive. Evaluation omits these objects, as lvis-api does',
+    "odd_area": 'their "area" does not fit the box. APs, APm and APl use it unchanged. Check that it is in pixels',
+    "without_mask": "their polygons have fewer than 3 points. Mask evaluation ignores detections in their boxes",
+    "ignore_unread": 'their "ignore" has no effect in COCO\'s format. Evaluation counts them, as pycocotools does',
+    "lvis_crowds": 'their "iscrowd" is 1. Evaluation ignores these objects, unlike lvis-api',
 }
 
 
@@ -116,7 +116,7 @@ def _warn_of_lists(file: AnnotationFile) -> None:
     items = file.ground_truth or ()
     wrong = [item["id"] for item in items if item["category_id"] in negative[item["image_id"]]]
     if wrong:
-        text = f"{name} of the image contains the category. Check that the lists contain the ids of this file"
+        text = f"{name} of their image contains their category. Check that the lists contain category ids of this file"
         warn_once(logger, f"{file.path}: annotation ids {first_few(wrong)}: {text}")
 
 

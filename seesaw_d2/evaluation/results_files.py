@@ -79,8 +79,8 @@ def write_submission(folder: str | None, name: str, detections: Detections) -> N
     """
     if not folder:
         logger.info(
-            "%s: the detections are not evaluated, because the data set has no annotations, and not written, because "
-            "the evaluator has no output folder",
+            "%s: the detections are not evaluated, because the data set has no annotations. They are not written, "
+            "because the evaluator has no output folder",
             name,
         )
         return

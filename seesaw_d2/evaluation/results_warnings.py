@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 # Only the boxes of this number of detections with the highest scores are checked, to save time.
 SAMPLE = 1000
-_NEEDED = "Box AP requires x, y, width, height in pixels"
+_NEEDED = "Convert the boxes to x, y, width, height in pixels, which box AP requires"
 
 
 def warn_of_results(detections: Detections, ground_truth: LVIS, source: str) -> None:
@@ -87,7 +87,7 @@ def _beside_masks(part: Detections, frames: np.ndarray) -> str:
         return ""
     return (
         f"{fitting} of {len(objects.boxes)} boxes with the highest scores fit their masks as x, y, width, height, but "
-        f"{count} boxes {name}. {_NEEDED}"
+        f"{count} boxes fit {name}. {_NEEDED}"
     )
 
 
@@ -107,8 +107,8 @@ def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
     inside_as_corners = fitting.mean() >= 0.99
     problems = {
         "have a width or height that is not positive": (boxes[:, 2:] <= 0).any(axis=1),
-        "contain only numbers from 0 to 1, as fractions of the image do": fractions,
-        "are partly outside their images as x, y, width, height, but inside if they are read as x1, y1, x2, y2": (
+        "contain only numbers from 0 to 1, as if they were fractions of the image size": fractions,
+        "are partly outside their images as x, y, width, height, but inside as x1, y1, x2, y2": (
             inside_as_corners & (corners > frames + 2).any(axis=1)
         ),
         "have their centres outside their images": ((centres < -2) | (centres > frames[:, :2] + 2)).any(axis=1),

@@ -139,7 +139,7 @@ class SemanticEvaluator(DatasetEvaluator):
             if len(output["sem_seg"]) > self._num_classes:
                 raise ConfigError(
                     f"MODEL.SEM_SEG_HEAD.NUM_CLASSES: expected scores of at most {self._num_classes} classes, found "
-                    f"{len(output['sem_seg'])} classes for {path}"
+                    f"{len(output['sem_seg'])} classes for {path}. The data set has only {self._num_classes} classes"
                 )
             if predicted.shape != labels.shape:
                 raise DataError(

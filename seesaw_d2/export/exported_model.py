@@ -81,7 +81,7 @@ class ExportedModel:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base class
-            raise WeightsError(f"{self._name}: running the model raised an error: {reason(error)}") from error
+            raise WeightsError(f"{self._name}: the model raised an error for this image: {reason(error)}") from error
         if len(outputs) != len(self.metadata["outputs"]):
             raise WeightsError(
                 f'{self._name}: metadata: "outputs": expected {len(outputs)} names, one for each output of the model, '

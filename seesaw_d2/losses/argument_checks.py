@@ -79,12 +79,15 @@ def check_objects(objects: Tensor, labels: Tensor) -> None:
     only on the CPU and outside of compiled models, because reading values of a GPU would synchronize host and device.
     """
     if objects.dtype != torch.int64 or objects.shape != labels.shape:
-        expected = f"torch.int64 of shape {tuple(labels.shape)}"
+        expected = f"a torch.int64 tensor of shape {tuple(labels.shape)}, the shape of labels"
         raise ValueError(f"objects: expected {expected}, found {objects.dtype} of shape {tuple(objects.shape)}")
     if objects.device.type == "cpu" and not torch.compiler.is_compiling() and objects.numel():
         low, high = (int(value) for value in objects.aminmax())
         if low < 0 or high >= len(labels):
-            raise ValueError(f"objects: expected values from 0 to {len(labels) - 1}, found values from {low} to {high}")
+            raise ValueError(
+                f"objects: expected indices of ground-truth objects from 0 to {len(labels) - 1}, found values "
+                f"from {low} to {high}"
+            )
 
 
 def object_labels(labels: Tensor, num_classes: int, first: int = 0) -> Tensor:

@@ -206,7 +206,7 @@ class ClassificationLoss(KeepsBufferTypes):
         raise ValueError(
             f"logits: expected shape (N, {self.num_logits}), found {tuple(logits.shape)}. {type(self).__name__} with "
             f'num_classes={self.num_classes} and background="{self.background}" needs a last layer with '
-            f"loss.num_logits = C{f' + {more}' if more else ''} = {self.num_logits} outputs."
+            f"loss.num_logits = {self.num_logits} outputs{f' (num_classes + {more})' if more else ''}."
         )
 
     def extra_repr(self) -> str:
@@ -216,8 +216,8 @@ class ClassificationLoss(KeepsBufferTypes):
         if not self.takes_maps or self.background == "objectness":
             name = f'{type(self).__name__} with background "{self.background}"'
             raise ValueError(
-                f"logits: expected shape (N, L) without ignore_index, found shape {tuple(logits.shape)} with "
-                f"ignore_index {ignore_index}. {name} does not support maps and ignore_index."
+                f"logits: expected shape (N, {self.num_logits}) without ignore_index, found {tuple(logits.shape)} with "
+                f"ignore_index {ignore_index}. {name} supports neither logit maps nor ignore_index."
             )
         self.check_width(logits, maps=True)
         check_inputs(logits, labels, weights, avg_factor, self.num_label_values, ignore_index)

@@ -177,7 +177,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
             logging.getLogger(__name__).warning(
                 f"The loss of training step {self._calls + 1} is {loss:.4g}. With CLS_LOSS.GOL.WEIGHTING none, losses "
                 f"above {_MAX_LOSS:g} are clamped and have no gradient. If this warning repeats, the model does not "
-                "learn. Then set CLS_PREDICTOR.NAME to Linear, or CLS_LOSS.NAME to another loss."
+                "learn. In this case, set CLS_PREDICTOR.NAME to Linear, or CLS_LOSS.NAME to another loss."
             )
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -95,8 +95,9 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         if found is not None and self._has_counts:
             found = found.clamp(min=1)
             if counts == "images" and num_images is not None and found.max() > num_images:
-                advice = "image_counts contains numbers of images, not of instances."
-                raise InvalidArgument("num_images", f"an integer >= {found.max():g}", num_images, advice)
+                expected = f"an integer >= {found.max():g}, the largest value in image_counts"
+                advice = "image_counts must contain numbers of images, not of instances."
+                raise InvalidArgument("num_images", expected, num_images, advice)
             weights = self._checked_weights(found, num_images if counts == "images" else found.sum())
         self.register_buffer("link_weights", weights)
 
@@ -116,7 +117,9 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         """Multiply the logits of each category by the category's weight. Other logits do not change."""
         if not self._has_weights:
             names = "image_counts and num_images" if self.counts == "images" else "instance_counts"
-            advice = "Pass the statistics, or load a checkpoint, which contains the buffer link_weights."
+            advice = (
+                "Pass the statistics, or load a checkpoint with the buffer link_weights, which is computed from them."
+            )
             raise InvalidArgument(names, "the statistics of the training set", None, advice)
         ones = self.link_weights.new_ones(logits.shape[1] - self.num_classes)
         return logits * torch.cat([self.link_weights, ones]).to(logits.dtype)
@@ -126,7 +129,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         lowest = weights.nan_to_num(nan=-torch.inf).min().item()
         if not torch.isfinite(weights).all() or (lowest <= 0 and not self.allow_negative):
             share = f"{(counts / total).max():.1%} of the training {self.counts}"
-            found = Description(f'"{self.link}" with the weight {lowest:.3g} for a category in {share}')
+            found = Description(f'"{self.link}" with the weight {lowest:.3g} for a category with {share}')
             advice = 'Set "smooth", whose weights are at least 1 for all frequencies.'
             raise InvalidArgument("link", "a link function with a weight > 0 for each category", found, advice)
         return weights

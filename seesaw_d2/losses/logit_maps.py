@@ -56,7 +56,10 @@ class MapLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: Tensor, labels: Tensor, weights: Tensor | None, labelled: Tensor, compute: Compute):
         if ctx.needs_input_grad[2]:
-            raise ValueError("weights: expected a tensor that does not require a gradient for logit maps")
+            raise ValueError(
+                "weights: expected a tensor that does not require a gradient for logit maps, found a tensor that "
+                "requires one. Pass weights.detach()."
+            )
         differentiates = ctx.needs_input_grad[0]
         has_columns = logits.is_contiguous() or logits.movedim(1, -1).is_contiguous()
         logits = logits if has_columns else logits.contiguous()

@@ -194,7 +194,7 @@ class SeesawLoss(CrossEntropyLoss):
         if tuple(counts.shape) not in shapes:
             raise InvalidArgument("class_counts", expected, Description(f"numbers of shape {tuple(counts.shape)}"))
         if counts.is_floating_point() or counts.dtype == torch.bool or bool((counts < 0).any()):
-            found = Description(f"values of type {counts.dtype} with the minimum {counts.min()}")
+            found = Description(f"values of type {counts.dtype}, the smallest of which is {counts.min()}")
             raise InvalidArgument("class_counts", expected, found)
         counts = counts.to(torch.int64, copy=True)
         if len(counts) < self.num_label_values:

@@ -50,8 +50,8 @@ def soft_label_loss(
     if targets.device.type == "cpu" and not bool((targets >= 0).all() & ((targets.sum(dim=1) - 1).abs() < 1e-3).all()):
         low, high = (value.item() for value in targets.sum(dim=1).aminmax())
         raise ValueError(
-            f"targets: expected values >= 0 and rows that sum to 1, found a minimum of {targets.min():g} and row sums "
-            f"from {low:g} to {high:g}"
+            f"targets: expected values >= 0 and rows that sum to 1, found the smallest value {targets.min():g} and "
+            f"row sums from {low:g} to {high:g}"
         )
     labels = targets.argmax(dim=1)
     check_inputs(logits, labels, weights, avg_factor, loss.num_label_values)

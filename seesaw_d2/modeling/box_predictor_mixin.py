@@ -77,8 +77,8 @@ class _BoxPredictor(SeesawBoxPredictor):
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):
             raise ValueError(
-                "classifier_info: expected (None, None, None), found a classifier. The classes of this box predictor "
-                "are fixed."
+                "classifier_info: expected (None, None, None), found a classifier. This box predictor has its own "
+                "classifier for a fixed set of classes."
             )
         return super().forward(x)
 

@@ -9,8 +9,8 @@ from seesaw_d2.modeling.box_predictor import check_loss_keys
 from seesaw_d2.modeling.calibration.build import check_calibration_config
 
 _ROTATED = (
-    "These heads do not support rotated boxes. Combine RROIHeads with SeesawPredictors in Detectron2's programs "
-    "(docs/downstream.md)."
+    "These heads do not support rotated boxes. For rotated boxes, derive ROI heads from SeesawPredictors and RROIHeads "
+    "in your own program (docs/downstream.md)."
 )
 # Proposal generators, anchor generators and poolers that these heads do not support. Each value is a pair for the error
 # message: a supported alternative, and advice.
@@ -98,7 +98,8 @@ def check_mask_pooling(cfg: CfgNode) -> None:
     if needs_pooling and not node.POOLER_TYPE and not is_c4(cfg.MODEL.ROI_HEADS.NAME):
         raise ConfigError(
             "MODEL.ROI_MASK_HEAD.POOLER_TYPE: expected a pooler such as ROIAlignV2 with MODEL.ROI_MASK_HEAD.NAME "
-            f"{node.NAME}, found ''. In a PointRend config, keep MODEL.ROI_MASK_HEAD.NAME of PointRend."
+            f"{node.NAME}, found ''. In a PointRend config, set MODEL.ROI_MASK_HEAD.NAME to a mask head of PointRend "
+            "instead, such as PointRendMaskHead."
         )
 
 

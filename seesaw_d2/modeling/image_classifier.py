@@ -74,7 +74,8 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         super().__init__()
         if cls_loss.background != "none":
             raise ValueError(
-                f'cls_loss: expected a loss with background="none", found background="{cls_loss.background}"'
+                f'cls_loss: expected a loss with background="none", found background="{cls_loss.background}". Image '
+                "classifiers have no background class."
             )
         if calibration is not None:
             calibration.check(cls_loss, cls_predictor)

@@ -128,7 +128,7 @@ class IterativeROIHeads(SeesawROIHeads):
         self.num_iterations, self.loss_weights = num_iterations, tuple(loss_weights)
         num_deltas = self.box_predictor.bbox_pred.out_features
         if num_deltas != 4 * self.num_classes:
-            expected = f"{4 * self.num_classes} box deltas, 4 for each of {self.num_classes} classes"
+            expected = f"an output of {4 * self.num_classes} box deltas, 4 for each of {self.num_classes} classes"
             raise InvalidArgument("box_predictor", expected, num_deltas, "Set cls_agnostic_bbox_reg to False.")
         if num_iterations > 1:
             num_logits = self.box_predictor.cls_loss.num_logits

@@ -147,7 +147,8 @@ class NormedConv2d(_Normalized, nn.Conv2d):
         found = (self.kernel_size, self.stride, self.padding, self.groups)
         if found != plain:
             raise ValueError(
-                f"forward_selected: expected (kernel size, stride, padding, groups) {plain}, found {found}"
+                f"forward_selected: expected a layer with (kernel size, stride, padding, groups) = {plain}, found "
+                f"{found}. Call the layer itself instead."
             )
         weight = self.weight.flatten(1)[class_index]
         weight = _scaled(weight, weight, 1, self.power, self.eps)

@@ -80,9 +80,9 @@ class GlobalMaskLosses:
             raise InvalidArgument("mult_proposal_score", expected, True, advice)
         if targets is not None and len(targets) != len(proposals):
             raise ValueError(
-                f"proposals: expected {len(targets)} entries for {len(targets)} images, found {len(proposals)}. In the "
-                "base classes of your ROI heads, list heads that repeat the images, such as TridentNet's, before the "
-                "heads of seesaw_d2 (docs/downstream.md)."
+                f"proposals: expected one item for each of the {len(targets)} images, found {len(proposals)} items. In "
+                "the base classes of your ROI heads, list heads that repeat the images, such as TridentNet's, before "
+                "the heads of seesaw_d2 (docs/downstream.md)."
             )
 
     def _forward_mask(self, features, instances):

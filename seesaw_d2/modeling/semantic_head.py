@@ -129,8 +129,9 @@ def check_semantic_config(cfg) -> None:
     check_program(cfg)
     if cfg.MODEL.SEM_SEG_HEAD.NAME == "PointRendSemSegHead":
         raise ConfigError(
-            "MODEL.SEM_SEG_HEAD.NAME: expected SeesawSemSegFPNHead, found PointRendSemSegHead. PointRend trains with "
-            "cross-entropy. To use PointRend, set MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead."
+            "MODEL.SEM_SEG_HEAD.NAME: expected SeesawSemSegFPNHead, found PointRendSemSegHead. PointRend's head "
+            "supports only cross-entropy. To train PointRend with cross-entropy, set "
+            "MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead."
         )
     check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
     losses = [name for name, each in LOSS_REGISTRY if each.takes_maps and not each.statistics_keys]

@@ -146,7 +146,9 @@ def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
         found = ["/".join(part[-depth:]) for part in parts]
         if len(set(found)) == len(found):
             return found
-    raise ConfigError(f"runs: expected different folders, but a folder occurs several times in {', '.join(folders)}")
+    raise ConfigError(
+        f"runs: expected different folders, found a folder several times in the list {', '.join(folders)}"
+    )
 
 
 def _check_order(runs: list[Run], tested: Categories) -> None:

@@ -110,7 +110,7 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     Raise DataError if the folder does not exist or the file is not valid YAML.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: the folder does not exist. Expected a run folder (OUTPUT_DIR of a training)")
+        raise DataError(f"{folder}: the folder does not exist. Choose the OUTPUT_DIR of a training")
     path = os.path.join(folder, "config.yaml")
     if not os.path.exists(path):
         return "", {}

@@ -70,7 +70,7 @@ def _counts(values: Any, place: str) -> list[int]:
         raise WeightsError(f"{place}: expected a tensor of class counts with one dimension, found {found}")
     for number in values.tolist():
         if not isinstance(number, int | float) or not 0 <= number < 2**63 or number % 1:
-            raise WeightsError(f"{place}: expected whole class counts in [0, 2^63), found {number}")
+            raise WeightsError(f"{place}: expected integers in [0, 2^63) as class counts, found {number}")
     return [int(number) for number in values.tolist()]
 
 

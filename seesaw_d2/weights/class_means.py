@@ -44,7 +44,10 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     resolve_device(cfg, training=False)
     check_names(cfg)
     if task_of(cfg) is not CLASSIFICATION:
-        raise ConfigError(f"MODEL.META_ARCHITECTURE: expected 'ImageClassifier', found {cfg.MODEL.META_ARCHITECTURE!r}")
+        raise ConfigError(
+            f"MODEL.META_ARCHITECTURE: expected 'ImageClassifier', found {cfg.MODEL.META_ARCHITECTURE!r}. Choose the "
+            "config of an image classifier."
+        )
     key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
     if cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME != "NormedLinear":
         found = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME

@@ -67,7 +67,7 @@ def check_weights_file(path: str, limits: Limits | None = None) -> None:
 
 def _check_local(path: str) -> None:
     if not os.path.lexists(path):
-        raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file")
+        raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file. Check the path.")
     check_regular_file(path)
     try:
         archive = not path.endswith(".pth") or is_archive(path)
@@ -77,5 +77,6 @@ def _check_local(path: str) -> None:
         raise WeightsError(f"MODEL.WEIGHTS: cannot read {path}: {error.strerror or error}") from error
     if not archive and magic != b"\x80\x02":  # PyTorch before 1.6 wrote no archives, but files with these first bytes
         raise WeightsError(
-            f"MODEL.WEIGHTS: {path}: not a PyTorch checkpoint. The file is truncated or has another format."
+            f"MODEL.WEIGHTS: {path}: not a PyTorch checkpoint. The file is truncated or has another format. Copy or "
+            "download it again, or choose another file."
         )

@@ -99,21 +99,27 @@ def _check_entries(archive: zipfile.ZipFile, path: str) -> None:
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
     if packed:
         raise WeightsError(
-            f"{path}: expected an archive without compression, as PyTorch writes, found the compressed record "
-            f"{shown(packed[0])}"
+            f"{path}: expected an archive without compression, as PyTorch writes it, found the compressed record "
+            f"{shown(packed[0])}. Write the file again with torch.save."
         )
     if unpacked > size:
         raise WeightsError(
-            f"{path}: expected records of at most {size} bytes, the size of the archive, found {unpacked} bytes"
+            f"{path}: expected records of at most {size} bytes in all, the size of the archive, found {unpacked} "
+            "bytes. The file is damaged."
         )
     if len({entry.filename for entry in entries}) < len(entries):
-        raise WeightsError(f"{path}: expected different record names in the archive, found a repeated name")
+        raise WeightsError(
+            f"{path}: expected different record names in the archive, found a repeated name. The file is damaged."
+        )
 
 
 def _check_records(archive: zipfile.ZipFile, path: str) -> None:
     bad = archive.testzip()
     if bad is not None:
-        raise WeightsError(f"{path} is damaged: the content of record {shown(bad)} does not match its checksum")
+        raise WeightsError(
+            f"{path} is damaged: the content of record {shown(bad)} does not match its checksum. Copy or download "
+            "the file again."
+        )
 
 
 def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
@@ -127,7 +133,10 @@ def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
     file.seek(-len(comment) - 2, os.SEEK_END)
     length = file.read(2) == struct.pack("<H", len(comment))
     if not length or comment != _SEAL + _digest(archive, file, len(comment)):
-        raise WeightsError(f"{path} is damaged: the headers of the archive do not match their checksum")
+        raise WeightsError(
+            f"{path} is damaged: the headers of the archive do not match their checksum. Copy or download the "
+            "file again."
+        )
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
@@ -193,7 +202,9 @@ def _check_legacy(file: IO[bytes], path: str) -> None:
     if sum(storages.values()) > os.path.getsize(path) or not storages.keys() <= {
         key for key in listed if isinstance(key, str)
     }:
-        raise WeightsError(f"{path}: the data of some tensors is missing. The file is truncated or damaged.")
+        raise WeightsError(
+            f"{path}: the data of some tensors is missing. The file is truncated or damaged. Copy or download it again."
+        )
 
 
 def _storage(identity: list) -> tuple[str, int]:

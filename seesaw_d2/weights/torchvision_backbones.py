@@ -147,4 +147,7 @@ def check_torchvision_config(cfg: CfgNode) -> None:
     }
     for key, (found, value) in expected.items():
         if found != value:
-            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")
+            raise ConfigError(
+                f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}. torchvision "
+                "trained these weights with this value."
+            )

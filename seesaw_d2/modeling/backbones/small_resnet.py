@@ -79,7 +79,10 @@ def _check(widths, blocks, in_features) -> None:
     if not widths or any(width < 1 for width in widths):
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected one or more integers >= 1, found {widths}")
     if any(a == b for a, b in pairwise(widths)):  # with equal widths, BasicBlock has no shortcut with stride 2
-        raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected different widths in consecutive stages, found {widths}")
+        raise ConfigError(
+            f"MODEL.SMALL_RESNET.WIDTHS: expected different widths in consecutive stages, found {widths}. A stage as "
+            "wide as the stage before it cannot reduce the resolution."
+        )
     if blocks < 1:
         raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected an integer >= 1, found {blocks}")
     stages = [f"res{index + 2}" for index in range(len(widths))]

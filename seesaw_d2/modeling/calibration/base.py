@@ -140,7 +140,9 @@ class Calibration(KeepsBufferTypes):
             advice = f"{cls.__name__} needs the fractal dimensions of boxes, which only detectors predict."
             raise cls.unsupported("image classifiers", advice)
         if loss.background not in kinds.get(inner.scores, ()):
-            advice = f'{cls.__name__} supports one softmax, or sigmoids with background "implicit" or "none".'
+            advice = (
+                f'{cls.__name__} supports a loss with one softmax, or sigmoids with background "implicit" or "none".'
+            )
             raise cls.unsupported(f'{type(inner).__name__} with background "{loss.background}"', advice)
 
     @classmethod

@@ -60,7 +60,10 @@ class TauNormalization(Calibration):
     def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
         """Raise InvalidArgument unless the classifier is a linear layer with one logit for each category."""
         if cls_predictor != "Linear":
-            advice = "Only Linear is supported. NormedLinear normalizes its weights, and LWSLinear learns their scales."
+            advice = (
+                "TauNormalization supports only Linear, because NormedLinear already normalizes its weights and "
+                "LWSLinear learns their scales."
+            )
             raise cls.unsupported(f"MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME {cls_predictor}", advice)
         if loss.num_logits > loss.num_classes + 2:
             advice = "TauNormalization supports one logit for each category and at most two logits for background."

@@ -33,7 +33,9 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
         source: path of the checkpoint, for the error message.
     """
     if names := not_finite(state):
-        raise WeightsError(f"{source}: expected finite weights, found NaN or infinity in {first_few(names)}")
+        raise WeightsError(
+            f"{source}: expected finite weights, found NaN or infinity in the tensors {first_few(names)}"
+        )
 
 
 def check_fit(
@@ -63,5 +65,5 @@ def check_fit(
             lines.append(f"{name}: expected shape {tuple(shapes[name])}, found shape {tuple(value.shape)}")
     if lines:
         listed = "; ".join(lines[:5] + [f"and {len(lines) - 5} more differences"] * (len(lines) > 5))
-        raise WeightsError(f"{source}: the weights do not fit the model of {config}: {listed}")
+        raise WeightsError(f"{source}: the weights do not fit the model of {config}: {listed}. Choose another config")
     return lacking

@@ -142,7 +142,7 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
         return settings, []
     base = ". The text of its _base_ configs is also missing." if "_base_" in config else ""
     return settings, [
-        "The config text of the checkpoint lacks some settings. The values of the config apply to these settings: "
+        "The config text of the checkpoint lacks some settings. For these settings, this project's config applies: "
         f"{first_few(settings.unsaid, 10)}{base}"
     ]
 

@@ -50,7 +50,10 @@ def read_images(config: Mapping[str, Any], found: Settings) -> None:
         else:
             _read_step(step, where, found, new=new)
     if not new and "MODEL.PIXEL_MEAN" not in found.keys:
-        found.problems.append(f"{place}: the pipeline has no Normalize, and the model has no data_preprocessor")
+        found.problems.append(
+            f"{place}: mean and std are missing, because the pipeline has no Normalize and the model has no "
+            "data_preprocessor"
+        )
     if "INPUT.MIN_SIZE_TEST" not in found.keys and not found.problems:
         found.problems.append(f"{place}: expected a transform Resize, found only {', '.join(map(str, names))}")
 

@@ -81,7 +81,9 @@ def convert_torchvision_detector(
             continue
         new_name = _rename(name)
         if new_name is None:
-            raise WeightsError(f"{name} is not a parameter of torchvision's maskrcnn_resnet50_fpn")
+            raise WeightsError(
+                f"{name} is not a parameter of torchvision's maskrcnn_resnet50_fpn. Choose weights of this model."
+            )
         converted[new_name] = tensor - (_EPS - eps) if name.endswith("running_var") else tensor
     if not converted:
         raise WeightsError("expected parameters of torchvision's Mask R-CNN, found no parameters")
