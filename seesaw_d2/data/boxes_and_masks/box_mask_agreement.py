@@ -82,6 +82,7 @@ class Findings:
     Attributes:
         ids: (N,) ids of all annotations in this part.
         without_area: ids of the annotations whose box has no area.
+        outside: ids of the annotations whose box has an area, but is outside the image.
         without_polygons: ids of the annotations with removed polygons.
         lost: number of annotations all of whose polygons were removed.
         disagreement: objects whose boxes disagree with their masks.
@@ -89,6 +90,7 @@ class Findings:
 
     ids: np.ndarray
     without_area: list[int]
+    outside: list[int]
     without_polygons: list[int]
     lost: int
     disagreement: Disagreement
@@ -101,10 +103,11 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
         findings: the problems in each part of the file.
         path: path of the file.
     """
-    without_area = [value for part in findings for value in part.without_area]
-    if without_area:
-        found = f"annotation ids {first_few(without_area)}"
-        warn_once(logger, f"{path}: training ignores {len(without_area)} objects whose box has no area: {found}")
+    for name, what in (("without_area", "has no area"), ("outside", "is outside the image")):
+        ids = [value for part in findings for value in getattr(part, name)]
+        if ids:
+            text = f"training ignores {len(ids)} objects whose box {what}: annotation ids {first_few(ids)}"
+            warn_once(logger, f"{path}: {text}")
     without_polygons = [value for part in findings for value in part.without_polygons]
     if without_polygons:
         lost = sum(part.lost for part in findings)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from seesaw_d2.data.boxes_and_masks.box_and_mask_checks import have_area_inside
 from seesaw_d2.data.labelling_tools.exported_objects import (
     is_empty,
     look_at_boxes,
@@ -28,8 +31,8 @@ class Part:
 
     Attributes:
         data: content of the annotation file in COCO format.
-        usable: ids of the objects that training and evaluation can use. A usable object is not a crowd, and its box and
-            its mask have an area.
+        usable: ids of the objects that training and evaluation can use. A usable object is not a crowd, its box has an
+            area inside the image, and its mask has an area.
     """
 
     data: dict[str, Any]
@@ -80,19 +83,23 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
     """Raise DataError if a part contains no usable object. ``purpose`` is one of ``PURPOSES``."""
     if not part.usable:
         raise DataError(
-            f"{source}: expected at least one usable object {purpose}, found no usable object. "
-            f"{_reasons(part.data['annotations'])}"
+            f"{source}: expected at least one usable object {purpose}, found no usable object. {_reasons(part.data)}"
         )
 
 
-def _reasons(objects: list[dict[str, Any]]) -> str:
-    """Return the part of an error message that explains why no object is usable."""
+def _reasons(data: dict[str, Any]) -> str:
+    """Return the part of an error message that explains why no object in an annotation file is usable."""
+    objects = data["annotations"]
     if not objects:
         return 'The list "annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
     others = [item for item in objects if not item.get("iscrowd")]
     flat = [item for item in others if item["bbox"][2] <= 0 or item["bbox"][3] <= 0]
-    masks = [item for item in others if item not in flat]
+    size = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
+    boxes, sizes = [item["bbox"] for item in others], [size[item["image_id"]] for item in others]
+    inside = have_area_inside(np.reshape(boxes, (-1, 4)), np.reshape(sizes, (-1, 2)))
+    outside = [item for item, is_inside in zip(others, inside, strict=True) if not is_inside and item not in flat]
+    masks = [item for item, is_inside in zip(others, inside, strict=True) if is_inside]
     pointless = [
         item for item in masks if type(item["segmentation"]) is list and max(map(len, item["segmentation"])) < 6
     ]
@@ -100,6 +107,7 @@ def _reasons(objects: list[dict[str, Any]]) -> str:
     found = {
         'are crowds ("iscrowd" 1)': crowds,
         "have a box without width or height": flat,
+        "have a box outside the image": outside,
         "have no polygon with at least 3 points": pointless,
         "have a mask without area": [item for item in masks if item not in pointless],
     }
