@@ -162,6 +162,31 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         )
 
 
+def look_at_rotations(part: dict[str, Any], source: str, notes: list[str]) -> None:
+    """Append a note about rotated boxes without masks. CVAT exports such a box before its rotation.
+
+    CVAT stores the angle in degrees in the field "rotation" of "attributes".
+
+    Args:
+        part: checked content of an annotation file.
+        source: path of the file, for the note.
+        notes: list to which the function appends the note.
+    """
+    objects = part["annotations"]
+    rotated = [item["id"] for item in objects if not item.get("segmentation") and _is_rotated(item.get("attributes"))]
+    if rotated:
+        notes.append(
+            f'{source}: {len(rotated)} of {len(objects)} boxes have a "rotation" in "attributes", but no mask '
+            f"(annotation ids {first_few(rotated)}). The export contains the boxes before their rotation, which do "
+            "not fit the objects"
+        )
+
+
+def _is_rotated(attributes: Any) -> bool:
+    angle = attributes.get("rotation") if isinstance(attributes, dict) else None
+    return type(angle) in (int, float) and 0.5 < angle % 180 < 179.5
+
+
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
     """Return ``part`` without copies of annotations, and append a note about the copies.
 

@@ -14,6 +14,7 @@ from seesaw_d2.data.labelling_tools.exported_objects import (
     is_empty,
     look_at_boxes,
     look_at_crowds,
+    look_at_rotations,
     with_areas,
     without_copies,
 )
@@ -69,6 +70,7 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
         file = check_annotations(json.loads(json.dumps(data)), source, "coco")
     notes.extend(warnings)
     look_at_boxes(data, source, notes)
+    look_at_rotations(data, source, notes)
     look_at_crowds(data, source, notes)
     data = with_areas(data, source, notes)
     objects = zip(file.annotations or (), file.has_area.tolist(), strict=True)
