@@ -12,6 +12,8 @@ from seesaw_d2.utils.messages import first_few
 
 # Minimum area of a polygon in square pixels. Smaller computed areas are rounding errors.
 _NOTHING = 1e-6
+# Largest rounding error of boxes that are fractions of the image size.
+_ROUNDING = 0.01
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
@@ -139,19 +141,25 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         notes: list to which the function appends the note.
 
     Raises:
-        DataError: all numbers in the boxes are at most 1, so the boxes are probably fractions of the image size.
+        DataError: most boxes contain only numbers up to 1 (plus a rounding error), so they are probably fractions of
+            the image size.
     """
     objects = part["annotations"]
     if not objects:
         return
     sizes = {image["id"]: (image["width"], image["height"]) for image in part["images"]}
     boxes = np.array([item["bbox"] for item in objects], np.float64)
-    if (boxes <= 1).all():
-        raise DataError(
-            f'{source}: "bbox": expected x, y, width, height in pixels, found numbers up to 1 in all boxes, such as '
-            f"{objects[0]['bbox']} (annotation id {objects[0]['id']}). If the numbers are fractions of the image size, "
-            "export the boxes in pixels."
+    small = (boxes <= 1 + _ROUNDING).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    fractions = [objects[index] for index in np.flatnonzero(small)]
+    if fractions:
+        text = (
+            f"{len(fractions)} of {len(objects)} boxes with only numbers up to 1 (annotation ids "
+            f"{first_few(item['id'] for item in fractions)}), such as {fractions[0]['bbox']}. If the numbers are "
+            "fractions of the image size, export the boxes in pixels"
         )
+        if 2 * len(fractions) > len(objects):
+            raise DataError(f'{source}: "bbox": expected x, y, width, height in pixels, found {text}.')
+        notes.append(f"{source}: found {text}")
     ends = np.array([sizes[item["image_id"]] for item in objects])
     beyond = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] > ends + 1).any(axis=1)
     if beyond.any():
