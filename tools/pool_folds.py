@@ -13,6 +13,7 @@ LVIS.
 """
 
 import dataclasses
+import json
 import logging
 import os
 import statistics
@@ -224,13 +225,16 @@ def main(arguments=None) -> None:
         help="annotation file and results file of a fold. Repeat the option for each fold",
     )
     args = parser.parse_args(arguments)
-    from seesaw_d2.evaluation.results_files import write_json, write_results
+    from seesaw_d2.evaluation.results_files import write_results
+    from seesaw_d2.utils.atomic_files import write_text
     from seesaw_d2.utils.own_files import check_claimable, claim_folder
 
     check_claimable(args.output, _MARK, "output")
     content, detections = pool(args.fold)
     claim_folder(args.output, _MARK, "output")
-    write_json(str(args.output / ANNOTATIONS), content)
+    # The json module writes every value that an annotation file may contain. orjson writes NaN areas as null, and fails
+    # for unpaired surrogates and for integers of more than 64 bits.
+    write_text(args.output / ANNOTATIONS, json.dumps(content))
     write_results(str(args.output / RESULTS), detections)
     counts = f"{len(content['images'])} images, {len(content['annotations'])} objects, {len(detections)} detections"
     print(f"{args.output}: {counts}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lvis import LVIS
 
+from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.utils.messages import first_few
 
@@ -98,6 +99,9 @@ def evaluable_tasks(
         file: annotation file with the ground truth.
         detections: the detections.
         tasks: requested tasks, "bbox", "segm" or both. Default: "bbox", and "segm" if the detections have masks.
+
+    Raises:
+        DataError: the detections have no boxes, and the ground truth does not support masks.
     """
     if not len(detections):
         logger.warning("%s: each AP is 0 or NaN, because there are no detections", name)
@@ -107,6 +111,11 @@ def evaluable_tasks(
     without = _without_masks(file) if "segm" in found else []
     if without:
         ids = first_few(without)
+        if detections.boxes is None:
+            raise DataError(
+                f'{file.path}: expected "segmentation" in all annotations except crowds, found annotations without '
+                f'this field (ids {ids}). The detections have masks, but no "bbox", so boxes cannot be evaluated either'
+            )
         logger.warning(
             '%s: masks are not evaluated, because annotations with the ids %s have no "segmentation"', name, ids
         )

@@ -51,6 +51,7 @@ def everything() -> dict:
         {"segmentation": []},
         {"segmentation": None},
         {"bbox": [1, 1, 0, 5]},
+        {"bbox": [61, 1, 5, 5], "segmentation": square(61, 1, 5)["segmentation"]},
         {"bbox": [0.1, 1 / 3, 5, 7.25]},
     ]
     for number, other in enumerate(others):

@@ -29,6 +29,7 @@ CROWD = {"iscrowd": 1}
 BOX_AS_MASK = {"segmentation": [[2, 2, 9, 9]]}
 POINTS = {"segmentation": [[2, 2, 11, 2, 11]]}
 FLAT = {"bbox": [2, 2, 0, 9]}
+OUTSIDE = {"bbox": [22, 2, 9, 9], "segmentation": [[22, 2, 31, 2, 31, 11, 22, 11]]}
 ONE_POINT = {"segmentation": [[5, 5, 5, 5, 5, 5]]}
 LINE = {"segmentation": [[2, 2, 5, 5, 11, 11]]}
 NO_PIXEL = {"segmentation": {"size": [20, 20], "counts": [400]}}
@@ -41,6 +42,10 @@ NO_PIXEL = {"segmentation": {"size": [20, 20], "counts": [400]}}
         ([BOX_AS_MASK] * 4, ["4 have no polygon", '"segmentation" of 4 objects']),
         ([POINTS] * 4, ["4 have no polygon"]),
         ([FLAT] * 4, ["4 have a box"]),
+        (
+            [OUTSIDE, {**OUTSIDE, "segmentation": []}, FLAT],
+            ["2 have a box outside", "ids 0, 1", "1 have a box w"],
+        ),
         ([ONE_POINT, LINE, NO_PIXEL], ["3 have a mask without area", "ids 0, 1, 2"]),
         (
             [CROWD, BOX_AS_MASK, FLAT, POINTS],
@@ -59,7 +64,7 @@ def test_no_object_is_left(tmp_path, capsys, changes, counts):
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("other", [CROWD, POINTS, FLAT, LINE])
+@pytest.mark.parametrize("other", [CROWD, POINTS, FLAT, OUTSIDE, LINE])
 def test_no_object_is_left_of_the_validation_images(tmp_path, capsys, other):
     """Test that each of the two files needs an object. Objects of the other file do not count."""
     good, bad = small(tmp_path / "good", segmentation=SQUARE), small(tmp_path / "bad", segmentation=SQUARE)

@@ -6,10 +6,11 @@ import json
 import evaluate_results
 import numpy as np
 import pytest
+from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
-from tests.data.toy import entry, toy_data, write
+from tests.data.toy import HEIGHT, WIDTH, entry, toy_data, write
 from tests.evaluation.generated import perturbed
 from tests.shared import shared_path
 
@@ -113,6 +114,27 @@ def test_wrong_turns_are_named_and_write_nothing(toy, capsys, arguments, words):
     assert evaluate_results.main(["--annotations", file, results, "--output", str(out), *arguments]) == 2
     error = capsys.readouterr().err
     assert all(word in error for word in words)
+    assert not out.exists()
+
+
+def test_masks_cannot_be_evaluated_without_masks_of_the_objects(toy, capsys):
+    _, _, folder = toy
+    data = toy_data()
+    masks = [mask_utils.frPyObjects(item["segmentation"], HEIGHT, WIDTH)[0] for item in data["annotations"]]
+    results = [
+        {"image_id": item["image_id"], "category_id": item["category_id"], "score": 0.5, "segmentation": mask}
+        for item, mask in zip(data["annotations"], masks, strict=True)
+    ]
+    for mask in masks:
+        mask["counts"] = mask["counts"].decode()
+    results = write(folder, results, "masks.json")
+    data["annotations"][0]["segmentation"] = []
+    out = folder / "out"
+    assert (
+        evaluate_results.main(["--annotations", write(folder, data, "boxes.json"), results, "--output", str(out)]) == 2
+    )
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("boxes.json", '"segmentation"', "ids 100", '"bbox"'))
     assert not out.exists()
 
 

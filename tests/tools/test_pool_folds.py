@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import evaluate_results
 import pool_folds
@@ -130,6 +131,22 @@ def test_folds_that_do_not_fit_are_named(tmp_path, capsys, change, named):
     (tmp_path / "mine/results.json").write_text("kept")
     assert pool_folds.main([str(tmp_path / "mine"), *folds]) == 2
     assert (tmp_path / "mine/results.json").read_text() == "kept"
+
+
+def test_every_value_of_the_folds_is_kept(tmp_path):
+    """Test an area of NaN, which LVIS's evaluation omits, and other values that only Python's json module writes."""
+
+    def change(data):
+        data["annotations"][0]["area"] = math.nan
+        data["images"][0] |= {"owner": "\ud800", "hash": 2**70}
+
+    folds, *_ = split_in_two(tmp_path, change)
+    assert pool_folds.main([str(tmp_path / "out"), *folds]) == 0
+    found, fold = (json.loads((tmp_path / name).read_text()) for name in ("out/annotations.json", "test1.json"))
+    (image,) = [image for image in found["images"] if "owner" in image]
+    assert (image["owner"], image["hash"]) == ("\ud800", 2**70)
+    areas = [item["area"] for item in found["annotations"]]
+    assert repr(areas[-len(fold["annotations"]) :]) == repr([item["area"] for item in fold["annotations"]])
 
 
 def test_a_fold_that_cannot_be_read_leaves_nothing(tmp_path, capsys):

@@ -1,8 +1,8 @@
 """Check the boxes and segmentations of an annotation file.
 
 A polygon is unusable if it has fewer than three points or an odd number of coordinates. Training ignores unusable
-polygons, objects with only unusable polygons, and objects whose box has no area. A warning lists the ids of these
-annotations. Evaluation counts all objects, as the official evaluations of COCO and LVIS do.
+polygons, objects with only unusable polygons, and objects whose box has no area inside the image. A warning lists the
+ids of these annotations. Evaluation counts all objects, as the official evaluations of COCO and LVIS do.
 """
 
 import itertools
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seesaw_d2.data.boxes_and_masks.areas import has_unusable_polygons
+from seesaw_d2.data.boxes_and_masks.box_readings import corners_of
 from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents, run_length_extents
 from seesaw_d2.data.boxes_and_masks.run_lengths import valid_masks
 from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_array
@@ -53,6 +54,19 @@ def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: st
         )
     _refuse_far(annotations, "bbox", np.flatnonzero((np.abs(array) > FAR * sides[:, None]).any(axis=1)), path)
     return array
+
+
+def have_area_inside(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return a bool array (N,), True for each box that has an area inside its image.
+
+    Detectron2 clips boxes to the image. Training drops boxes without an area.
+
+    Args:
+        boxes: (N, 4) x, y, width, height in pixels.
+        sizes: (N, 2) height and width of each box's image in pixels.
+    """
+    corners = np.clip(corners_of(boxes), 0, sizes[:, [1, 0, 1, 0]])
+    return (corners[:, 2:] > corners[:, :2]).all(axis=1)
 
 
 class Segmentations(NamedTuple):

@@ -91,6 +91,7 @@ class Findings:
     Attributes:
         ids: (N,) ids of all N annotations, with and without problems.
         without_area: ids of the annotations whose box has no area.
+        outside: ids of the annotations whose box has an area, but is outside the image.
         without_polygons: ids of the annotations that lost polygons, because the polygons had fewer than three points or
             an odd number of coordinates.
         lost: number of annotations that lost all their polygons.
@@ -99,6 +100,7 @@ class Findings:
 
     ids: np.ndarray
     without_area: list[int]
+    outside: list[int]
     without_polygons: list[int]
     lost: int
     disagreement: Disagreement
@@ -113,10 +115,11 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
         findings: the problems in the annotations. Each item describes one part of the file.
         path: path of the annotation file.
     """
-    without_area = [value for part in findings for value in part.without_area]
-    if without_area:
-        found = f"annotation ids {first_few(without_area)}"
-        warn_once(logger, f"{path}: training ignores {len(without_area)} objects whose box has no area: {found}")
+    for name, what in (("without_area", "has no area"), ("outside", "is outside the image")):
+        ids = [value for part in findings for value in getattr(part, name)]
+        if ids:
+            text = f"training ignores {len(ids)} objects whose box {what}: annotation ids {first_few(ids)}"
+            warn_once(logger, f"{path}: {text}")
     without_polygons = [value for part in findings for value in part.without_polygons]
     if without_polygons:
         lost = sum(part.lost for part in findings)

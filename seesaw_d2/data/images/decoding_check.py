@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
+from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, orientation, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
 from seesaw_d2.utils.messages import reason
 
@@ -37,6 +37,7 @@ class Examined:
             - "size": the image does not have the annotated size.
             - "deep": the image has more than 8 bits per channel.
             - "several": the file contains several frames or pages. The loaders use only the first frame or page.
+            - "turned": EXIF data requires a rotation or reflection that does not change the width and height.
         problem: description of the problem, or "" for an image without a problem.
     """
 
@@ -116,10 +117,13 @@ def _examine(task: _Task) -> Examined:
             image.verify()  # checks the checksums in formats such as PNG
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.load()
+            turned = orientation(image)
     except Exception as error:  # Pillow raises errors of many types for damaged images
         return Examined(path, "unreadable", f"{type(error).__name__}: {reason(error)}")
     if mode.startswith(DEEP_MODES):
         return Examined(path, "deep", f"Pillow's mode {mode}")
     if several:
         return Examined(path, "several", "several frames or pages")
+    if turned != 1 and (turned < 5 or found[0] == found[1]):
+        return Examined(path, "turned", f"EXIF orientation {turned}")
     return Examined(path)

@@ -194,7 +194,13 @@ def _opened(file: BinaryIO) -> Image.Image:
 
 def _is_turned(image: Image.Image) -> bool:
     """Return True if EXIF data requires a rotation that swaps width and height."""
+    return orientation(image) in (5, 6, 7, 8)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image, from 1 to 8. The value 1 means neither rotated nor mirrored."""
     try:
-        return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+        found = image.getexif().get(_ORIENTATION)
     except Exception:  # if the EXIF data cannot be read, assume no rotation, as Detectron2 does
-        return False
+        return 1
+    return found if found in range(1, 9) else 1

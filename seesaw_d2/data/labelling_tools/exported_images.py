@@ -99,10 +99,11 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
     workers = max(1, min(os.cpu_count() or 1, len(records) // _PER_PROCESS))
     found = tqdm(examine_images(records, workers), total=len(records), unit="image", leave=False, disable=None)
     problems = {image.path: image for image in found}
-    bad, other, deep, several = [], [], [], []
+    bad, other, deep, several, turned = [], [], [], [], []
     for image in data["images"]:
         examined = problems[str(root / image["file_name"])]
-        listed = {"unreadable": bad, "size": other, "deep": deep, "several": several}.get(examined.kind)
+        kinds = {"unreadable": bad, "size": other, "deep": deep, "several": several, "turned": turned}
+        listed = kinds.get(examined.kind)
         if listed is not None:
             listed.append((image["file_name"], f"{image['file_name']} ({examined.problem})"))
     for wrong, problem in ((bad, "that cannot be decoded"), (other, "without the annotated width x height")):
@@ -113,12 +114,17 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
             raise DataError(f"--images: expected {expected}, found {text}{advice}")
         if wrong:
             notes.append(f"skipped {text}{_leave_out(data, {name for name, _ in wrong})}")
-    if deep:
-        problem = f"below {root} have more than 8 bits per channel (Detectron2 clips the values at 255)"
-        notes.append(_found(problem, [text for _, text in deep], len(records)))
-    if several:
-        problem = f"below {root} have several frames or pages (only the first frame or page is used)"
-        notes.append(_found(problem, [text for _, text in several], len(records)))
+    for listed, problem in (
+        (deep, "have more than 8 bits per channel (Detectron2 clips the values at 255)"),
+        (several, "have several frames or pages (only the first frame or page is used)"),
+        (
+            turned,
+            "have EXIF data that rotate or mirror them without a change of size (Detectron2 applies the EXIF data, so "
+            "the annotations must fit the images after it)",
+        ),
+    ):
+        if listed:
+            notes.append(_found(f"below {root} {problem}", [text for _, text in listed], len(records)))
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:

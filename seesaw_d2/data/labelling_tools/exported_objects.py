@@ -152,40 +152,6 @@ def _area(points: np.ndarray) -> float:
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
-def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Report boxes that exceed the image by more than one pixel.
-
-    A usual reason is another box convention than COCO's x, y, width, height in pixels.
-
-    Args:
-        part: valid content of an annotation file in COCO format.
-        source: path of the file, for messages.
-        notes: list to which the function appends one message for the user, if there are such boxes.
-
-    Raises:
-        DataError: all numbers in the boxes are at most 1, so the boxes are probably fractions of the image size.
-    """
-    objects = part["annotations"]
-    if not objects:
-        return
-    sizes = {image["id"]: (image["width"], image["height"]) for image in part["images"]}
-    boxes = np.array([item["bbox"] for item in objects], np.float64)
-    if (boxes <= 1).all():
-        raise DataError(
-            f'{source}: "bbox": expected x, y, width, height in pixels, found numbers up to 1 in all boxes, such as '
-            f"{objects[0]['bbox']} (annotation id {objects[0]['id']}). If the numbers are fractions of the image size, "
-            "export the boxes in pixels."
-        )
-    ends = np.array([sizes[item["image_id"]] for item in objects])
-    beyond = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] > ends + 1).any(axis=1)
-    if beyond.any():
-        ids = first_few(objects[index]["id"] for index in np.flatnonzero(beyond))
-        notes.append(
-            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed the image (annotation ids {ids}). These boxes "
-            "may have another order or unit than x, y, width, height in pixels"
-        )
-
-
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
     """Remove annotations that repeat an earlier annotation.
 

@@ -1,6 +1,7 @@
 """Check the content of an exported annotation file, and split its images into training and validation images.
 
-An object is usable for training and evaluation if it is not a crowd, and its box and its mask (if any) have an area.
+An object is usable for training and evaluation if it is not a crowd, its box has an area inside
+the image, and its mask (if any) has an area.
 """
 
 import json
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from seesaw_d2.data.boxes_and_masks.box_and_mask_checks import have_area_inside
+from seesaw_d2.data.labelling_tools.exported_boxes import look_at_boxes, look_at_rotations
 from seesaw_d2.data.labelling_tools.exported_objects import (
     is_empty,
-    look_at_boxes,
     look_at_crowds,
     with_areas,
     without_copies,
@@ -31,8 +35,8 @@ class Part:
 
     Attributes:
         data: content of an annotation file in COCO format.
-        usable: ids of the annotations that training and evaluation can use. A usable object is not a crowd, and its box
-            and its mask (if any) have an area.
+        usable: ids of the annotations that training and evaluation can use. A usable object is not a crowd, its box has
+            an area inside the image, and its mask (if any) has an area.
     """
 
     data: dict[str, Any]
@@ -76,6 +80,7 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
         file = check_annotations(json.loads(json.dumps(data)), source, "coco")
     notes.extend(warnings)
     look_at_boxes(data, source, notes)
+    look_at_rotations(data, source, notes)
     look_at_crowds(data, source, notes)
     data = with_areas(data, source, notes)
     objects = zip(file.annotations or (), file.has_area.tolist(), strict=True)
@@ -96,25 +101,29 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
     """
     if not part.usable:
         raise DataError(
-            f"{source}: expected at least one usable object {purpose}, found no usable object. "
-            f"{_reasons(part.data['annotations'])}"
+            f"{source}: expected at least one usable object {purpose}, found no usable object. {_reasons(part.data)}"
         )
 
 
-def _reasons(objects: list[dict[str, Any]]) -> str:
+def _reasons(data: dict[str, Any]) -> str:
     """Return the end of an error message that explains why training cannot use any object of a data set.
 
     For example, the text begins with "Of 3 objects, 3 are crowds".
 
     Args:
-        objects: all annotations of the data set in COCO format. None of them is usable.
+        data: content of an annotation file in COCO format. None of its objects is usable.
     """
+    objects = data["annotations"]
     if not objects:
         return 'The list "annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
     others = [item for item in objects if not item.get("iscrowd")]
     flat = [item for item in others if item["bbox"][2] <= 0 or item["bbox"][3] <= 0]
-    masks = [item for item in others if item not in flat]
+    size = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
+    boxes, sizes = [item["bbox"] for item in others], [size[item["image_id"]] for item in others]
+    inside = have_area_inside(np.reshape(boxes, (-1, 4)), np.reshape(sizes, (-1, 2)))
+    outside = [item for item, is_inside in zip(others, inside, strict=True) if not is_inside and item not in flat]
+    masks = [item for item, is_inside in zip(others, inside, strict=True) if is_inside]
     pointless = [
         item for item in masks if type(item["segmentation"]) is list and max(map(len, item["segmentation"])) < 6
     ]
@@ -122,6 +131,7 @@ def _reasons(objects: list[dict[str, Any]]) -> str:
     found = {
         'are crowds ("iscrowd" 1)': crowds,
         "have a box without width or height": flat,
+        "have a box outside the image": outside,
         "have no polygon with at least 3 points": pointless,
         "have a mask without area": [item for item in masks if item not in pointless],
     }

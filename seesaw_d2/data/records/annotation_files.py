@@ -35,7 +35,7 @@ class AnnotationFile:
         categories: the categories, sorted by id. The list index of a category is its contiguous id in Detectron2.
         annotations: the M annotations for training, in the order of the file. Polygons that training cannot use are
             removed. If None, the file contains no annotations, like LVIS's test sets.
-        has_area: (M,) bool, True if the box of the annotation has a positive width and height.
+        has_area: (M,) bool, True if the box of the annotation has an area inside the image.
         ground_truth: all annotations for evaluation, in the order of the file. Polygons that training cannot use are
             kept. If None, the file contains no annotations.
     """
@@ -60,7 +60,7 @@ class AnnotationFile:
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> list[dict[str, Any]]:
         """Return Detectron2's dataset dicts, one per image, sorted by image id.
 
-        Objects whose box has zero width or height are omitted. Crowds (``iscrowd`` 1) are included, because
+        Objects whose box has no area inside the image are omitted. Crowds (``iscrowd`` 1) are included, because
         Detectron2's mapper removes crowds. If the file contains no annotations, the dicts lack the key "annotations".
 
         Args:
@@ -165,7 +165,7 @@ class CheckedAnnotations:
 
     Attributes:
         annotations: the M annotations for training, without polygons that training cannot use.
-        has_area: (M,) bool, True if the box of the annotation has a positive width and height.
+        has_area: (M,) bool, True if the box of the annotation has an area inside the image.
         findings: problems that cause warnings instead of errors.
         ground_truth: all annotations for evaluation, with all polygons.
     """
@@ -209,12 +209,13 @@ class AnnotationChecker:
             checks.check_flags(annotations, "annotations", field, path)
         sizes = self.sizes[np.searchsorted(self.image_ids, owners)]
         boxes = box_and_mask_checks.checked_boxes(annotations, sizes.max(axis=1), path)
-        has_area = (boxes[:, 2:] > 0).all(axis=1)
+        has_area, flat = box_and_mask_checks.have_area_inside(boxes, sizes), (boxes[:, 2:] <= 0).any(axis=1)
         keep, before, extents = box_and_mask_checks.clean_segmentations(annotations, sizes, path)
-        extents[~has_area] = np.nan
+        extents[flat] = np.nan
         findings = Findings(
             ids=ids,
-            without_area=ids[~has_area].tolist(),
+            without_area=ids[flat].tolist(),
+            outside=ids[~has_area & ~flat].tolist(),
             without_polygons=ids[list(before)].tolist(),
             lost=int((~keep).sum()),
             disagreement=find_disagreement(ids, boxes, extents, sizes),

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from msgspec import UNSET, UnsetType
 
-from seesaw_d2.data.boxes_and_masks.box_and_mask_checks import FAR, Polygons
+from seesaw_d2.data.boxes_and_masks.box_and_mask_checks import FAR, Polygons, have_area_inside
 from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings, find_disagreement
 from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents
 from seesaw_d2.data.records.annotation_checks import entries
@@ -121,7 +121,7 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
     lengths = np.diff(polygons.ends, prepend=0)
     if (lengths < 6).any() or (lengths % 2).any() or len(polygons.far(sizes)):
         return None
-    if not ((boxes[:, 2:] > 0).all() and (np.abs(boxes) <= FAR * sizes.max(axis=1, keepdims=True)).all()):
+    if not (have_area_inside(boxes, sizes).all() and (np.abs(boxes) <= FAR * sizes.max(axis=1, keepdims=True)).all()):
         return None
     columns = ObjectColumns(
         image=image,
@@ -133,7 +133,7 @@ def _simple_part(text: bytes, checker: "AnnotationChecker") -> tuple[Part, Findi
     extents = polygon_extents(*polygons, len(found))
     extents[columns.crowd] = np.nan
     texts = None if len(polygons.owners) else _short(found)
-    return Part(columns, texts), Findings(ids, [], [], 0, find_disagreement(ids, boxes, extents, sizes))
+    return Part(columns, texts), Findings(ids, [], [], [], 0, find_disagreement(ids, boxes, extents, sizes))
 
 
 def _short(annotations: list[_Annotation]) -> bytes:

@@ -94,7 +94,8 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     found = tqdm(
         examine_images(records, workers), total=len(records), unit="image", desc=f"  {name}", leave=False, disable=None
     )
-    wrong = [image for image in found if image.kind]
+    noted = [image for image in found if image.kind]
+    wrong = [image for image in noted if image.kind != "turned"]
     _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
     _report(wrong, "size", f"{name}: image files whose size differs from the annotated width x height", findings.fix)
     if task_of(cfg) is CLASSIFICATION:
@@ -111,6 +112,10 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
             f"{name}: images with more than 8 bits per channel, whose values above 255 become white",
             findings.note,
         )
+        turned = (
+            "images that EXIF data rotate or mirror without a change of size. The annotations must fit them after it"
+        )
+        _report(noted, "turned", f"{name}: {turned}", findings.note)
     _report(wrong, "several", f"{name}: images with several pages, of which only the first page is used", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
