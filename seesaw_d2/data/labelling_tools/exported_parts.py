@@ -1,7 +1,7 @@
 """Check the content of an exported annotation file, and split its images into training and validation images.
 
-An object is usable for training and evaluation if it is not a crowd, its box has an area inside
-the image, and its mask (if any) has an area.
+An object is usable for training and evaluation if it is not a crowd, its box has an area inside the image, and its mask
+(if any) has an area.
 """
 
 import json
