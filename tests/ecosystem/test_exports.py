@@ -113,7 +113,7 @@ def test_a_split_keeps_copies_together(tmp_path):
 
 def test_one_file_for_two_images(tmp_path):
     export = small(tmp_path / "export", names=("x/a.png", "y/a.png", "c.png", "d.png"))
-    with pytest.raises(DataError, match=r"\"images\": .*a\.png \(ids 0, 1\)"):
+    with pytest.raises(DataError, match=r"\"images\": .*a\.png \(image ids 0, 1\)"):
         prepare_export(export, tmp_path / "made")
 
 
