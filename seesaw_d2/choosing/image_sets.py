@@ -74,7 +74,7 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
     if len(cfg.DATASETS.TRAIN) != 1:
         raise ConfigError(
             f"DATASETS.TRAIN: expected one data set, found {list(cfg.DATASETS.TRAIN)}. Set --choose-on to the "
-            "registered data set on which the parameters are chosen"
+            "registered data set whose images choose the calibration's parameters"
         )
     return cfg.DATASETS.TRAIN[0]
 

@@ -51,7 +51,7 @@ class ExportedModel:
             raise
         except Exception as error:  # loading a damaged file raises errors of many types
             raise WeightsError(
-                f"{name}: cannot load a model of tools/export.py from this file: {reason(error)}"
+                f"{name}: cannot load this file as a model that tools/export.py exported: {reason(error)}"
             ) from error
         if problem := _problem(self.metadata):
             raise WeightsError(f"{name}: metadata: {problem}")

@@ -71,8 +71,8 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     if not stages or not isinstance(stages, list) or not all(_is_counts(counts) for counts in stages):
         value = "no such key" if stages is None else shortened(json.dumps(found["class_counts"]), 100)
         raise ConfigError(
-            f'{path}: "class_counts": expected a list of integers in [0, 2^63), or one such list for each stage, found '
-            f"{value}"
+            f'{path}: "class_counts": expected a list of integers from 0 to 2^63 - 1, or such a list for each cascade '
+            f"stage, found {value}"
         )
     return RecordedCounts(path, stages, categories=entry_of(found, path))
 

@@ -179,6 +179,6 @@ def _check_answer(response: Any, url: str, limits: Limits) -> None:
     if kind.startswith(("text/html", "application/xhtml")):
         raise OSError(f"{url}: expected a file, found an HTML page ({kind})")
     if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
-        raise OSError(f"{url}: expected a file without Content-Encoding, found Content-Encoding {encoding}")
+        raise OSError(f"{url}: expected a response without the HTTP header Content-Encoding, found {encoding}")
     if (length := int(response.headers.get("Content-Length") or 0)) > limits.size:
         raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found {length} bytes")

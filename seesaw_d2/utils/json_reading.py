@@ -102,7 +102,7 @@ def _parse(content: bytes, path: str, expected: str, count_nan: Callable[[dict[s
         where = f"line {error.lineno}, column {error.colno}"
         if error.msg == "Extra data" and error.lineno > 1 and error.doc[error.pos] in "[{":
             raise DataError(
-                f"{path}: {expected}, found several JSON values, one after the other, as in the format JSON Lines. The "
+                f"{path}: {expected}, found several JSON values one after the other (the format JSON Lines). The "
                 f"second value starts at {where}. Write all values as one JSON value, such as a list"
             ) from None
         raise DataError(f"{path}: {expected}, found a file that is not JSON: {error.msg} at {where}") from None

@@ -100,7 +100,7 @@ def _scan(page: Page, image: Path) -> np.ndarray:
     if picture.shape[0] < height or picture.shape[1] < width:
         raise DataError(
             f"{image}: expected an image of at least {width} x {height} pixels, found {picture.shape[1]} x "
-            f"{picture.shape[0]} pixels. The symbols of {page.name} extend to {width} x {height} pixels."
+            f"{picture.shape[0]} pixels. The annotated symbols of page {page.name} need this size."
         )
     return picture if picture.mean() > PAPER / 2 else PAPER - picture
 
