@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seesaw_d2.data.boxes_and_masks.box_readings import Objects, boxes_of, corners_of, count_readings
+from seesaw_d2.data.boxes_and_masks.box_readings import (
+    Objects,
+    are_fractions,
+    boxes_of,
+    corners_of,
+    count_readings,
+)
 from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
@@ -18,22 +24,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Disagreement:
-    """Objects whose annotated box differs from the box around their mask.
+    """Objects whose annotated box differs from the box around their mask, or may have another unit than pixels.
 
     Attributes:
-        ids: annotation ids of these objects.
+        ids: annotation ids of the objects whose box differs from the box around their mask.
         causes: for each possible cause, the number of these objects whose box fits the mask under this assumption.
             Example of a key: "if they are read as x1, y1, x2, y2".
         example: text with the annotated box of the first object, and the box around its mask.
+        fractions: annotation ids of the objects whose box contains only numbers up to 1, as fractions of the image size
+            do. Objects without a mask are included.
     """
 
     ids: list[int] = field(default_factory=list)
     causes: Counter = field(default_factory=Counter)
     example: str = ""
+    fractions: list[int] = field(default_factory=list)
 
 
 def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, sizes: np.ndarray) -> Disagreement:
-    """Find the objects whose annotated box differs from the box around their mask by more than a tolerance.
+    """Find the objects whose annotated box differs from the box around their mask, or may contain fractions.
 
     Args:
         ids: (N,) annotation ids of the N objects.
@@ -45,14 +54,16 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     compared = np.flatnonzero(~np.isnan(extents[:, 0]))
     objects = Objects(boxes, extents, frames).take(compared)
     wrong = np.flatnonzero(~objects.agree(corners_of(objects.boxes)))
+    fractions = ids[are_fractions(boxes)].tolist()
     if not len(wrong):
-        return Disagreement()
+        return Disagreement(fractions=fractions)
     objects, found = objects.take(wrong), ids[compared[wrong]].tolist()
     box, expected = objects.boxes[0].tolist(), boxes_of(objects.extents[0]).round(2).tolist()
     return Disagreement(
         found,
         Counter(count_readings(objects)),
         f"id {found[0]} has the box {box}, but the box around its mask is {expected}",
+        fractions,
     )
 
 
@@ -109,7 +120,8 @@ class Findings:
 def warn_of(findings: Sequence[Findings], path: str) -> None:
     """Log the problems in an annotation file that are not errors.
 
-    Up to three warnings list the boxes without area, the removed polygons, and the boxes that do not fit their masks.
+    The warnings list the boxes without area, the boxes outside the image, the removed polygons, the boxes that do not
+    fit their masks and, if they are the majority, the boxes with fractions instead of pixels.
 
     Args:
         findings: the problems in the annotations. Each item describes one part of the file.
@@ -128,8 +140,14 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
             f"{path}: training ignores polygons with fewer than 3 points or an odd number of coordinates: annotation "
             f"ids {first_few(without_polygons)}. Training also ignores {lost} objects that have no other polygon",
         )
-    disagreement = describe_disagreement(
-        [part.disagreement for part in findings], sum(len(part.ids) for part in findings)
-    )
+    total = sum(len(part.ids) for part in findings)
+    disagreement = describe_disagreement([part.disagreement for part in findings], total)
     if disagreement:
         warn_once(logger, f"{path}: {disagreement}")
+    fractions = [value for part in findings for value in part.disagreement.fractions]
+    if 2 * len(fractions) > total:
+        warn_once(
+            logger,
+            f"{path}: {len(fractions)} of {total} boxes contain only numbers up to 1 (annotation ids "
+            f"{first_few(fractions)}). If the numbers are fractions of the image size, convert the boxes to pixels",
+        )

@@ -14,6 +14,19 @@ import numpy as np
 # programs that count the last pixel in the width and height.
 PIXELS = 2.0
 SHARE = 0.05
+# A box with fractions of the image size as numbers may exceed 1 by this rounding error.
+_ROUNDING = 0.01
+
+
+def are_fractions(boxes: np.ndarray) -> np.ndarray:
+    """Return a bool array (N,), True for each box whose numbers may be fractions of the image size.
+
+    The numbers of such a box are at most 1, plus a rounding error, and its width and height are positive.
+
+    Args:
+        boxes: (N, 4) annotated boxes: x, y, width, height.
+    """
+    return (boxes <= 1 + _ROUNDING).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
 
 
 def corners_of(boxes: np.ndarray) -> np.ndarray:

@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from seesaw_d2.data.boxes_and_masks.box_readings import are_fractions
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
-
-# Largest rounding error of boxes that are fractions of the image size.
-_ROUNDING = 0.01
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
@@ -30,8 +28,7 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         return
     sizes = {image["id"]: (image["width"], image["height"]) for image in part["images"]}
     boxes = np.array([item["bbox"] for item in objects], np.float64)
-    small = (boxes <= 1 + _ROUNDING).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
-    fractions = [objects[index] for index in np.flatnonzero(small)]
+    fractions = [objects[index] for index in np.flatnonzero(are_fractions(boxes))]
     if fractions:
         text = (
             f"{len(fractions)} of {len(objects)} boxes with only numbers up to 1 (annotation ids "

@@ -36,3 +36,19 @@ def test_boxes_outside_the_image_are_not_trained_on(tmp_path, caplog, box, train
     objects = [transform_instance_annotations(item, [], (HEIGHT, WIDTH)) for item in record["annotations"]]
     assert len(filter_empty_instances(annotations_to_instances(objects, (HEIGHT, WIDTH)))) == len(found)
     assert len(file.ground_truth) == len(data["annotations"])
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+@pytest.mark.parametrize(("count", "warned"), [(0, False), (1, False), (None, True)])
+def test_fractions_of_the_image_size(tmp_path, caplog, count, warned, with_masks):
+    """Test that a warning names the boxes, if most boxes contain only numbers up to 1."""
+    data = toy_data()
+    for annotation in data["annotations"][:count]:
+        annotation["bbox"] = [0.25, 0.5, 0.125, 0.25]
+    if not with_masks:
+        for annotation in data["annotations"]:
+            annotation.pop("segmentation", None)
+    path = write(tmp_path, data, f"{count}{with_masks}.json")
+    with caplog.at_level(logging.WARNING):
+        read_annotations(path)
+    assert ("100, 101" in caplog.text and "up to 1" in caplog.text and path in caplog.text) == warned
