@@ -168,7 +168,7 @@ def _detect(model: nn.Module, inputs: list[dict[str, Tensor]], half: torch.autoc
 
 def check_batch_options(batch_size: int, dtype: str) -> None:
     """Raise ConfigError if the batch size is not an integer >= 1 or the dtype is unknown."""
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ConfigError(f"--batch-size: expected an integer >= 1, found {batch_size!r}")
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype: expected one of {', '.join(DTYPES)}, found {dtype!r}")

@@ -77,7 +77,7 @@ def test_a_folder_is_made(tmp_path):
 def test_a_sample_of_one_row_or_column(size, file_format, tmp_path):
     """Test that an image without room for a crop can be the sample, and that the file runs images of other sizes."""
     if file_format == "onnx":
-        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxscript", reason="only exports to ONNX need this optional package")
     cfg = detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0", "MODEL.MASK_ON", "False")
     sample = np.resize(picture(100, 100, 1), (*size, 3))
     exported = ExportedModel(export_model(cfg, str(tmp_path), file_format, picture=sample).path)

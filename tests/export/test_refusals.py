@@ -75,7 +75,7 @@ class HeadsThatCannotBeTraced(SeesawROIHeads):
 @pytest.mark.parametrize("file_format", ["torchscript", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_a_part_of_ones_own_that_cannot_be_captured(file_format, tmp_path, monkeypatch):
     if file_format == "onnx":
-        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxscript", reason="only exports to ONNX need this optional package")
     monkeypatch.setitem(ROI_HEADS_REGISTRY._obj_map, "Own", HeadsThatCannotBeTraced)
     cfg = detector(tmp_path, "MODEL.ROI_HEADS.NAME", "Own")
     expected = f"--format {file_format}: .*HeadsThatCannotBeTraced: "

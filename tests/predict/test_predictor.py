@@ -40,7 +40,7 @@ def assert_same(found, expected, tolerance=1e-4):
 @pytest.mark.parametrize("head", ["normed_mask", "cascade", "pcb"])
 def test_batches_give_what_one_at_a_time_gives(head, tmp_path):
     cfg = detector(tmp_path, *HEADS[head])
-    alone, together = (list(BatchPredictor(cfg, size)(pictures())) for size in (1, 3))
+    alone, together = (list(BatchPredictor(cfg, size)(pictures())) for size in (1, np.int64(3)))
     assert len(alone) == len(together) == len(SIZES)
     assert sum(map(len, alone)) > len(SIZES)
     for found, expected, size in zip(together, alone, SIZES, strict=True):
