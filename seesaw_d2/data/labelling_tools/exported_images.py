@@ -119,8 +119,8 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
         (several, "have several frames or pages (only the first frame or page is used)"),
         (
             turned,
-            "have EXIF data that rotate or mirror them without a change of size (Detectron2 applies the EXIF data, so "
-            "the annotations must fit the images after it)",
+            "have EXIF data that rotate or mirror them (Detectron2 applies the EXIF data. Check that the annotations "
+            "fit the rotated or mirrored images)",
         ),
     ):
         if listed:

@@ -112,9 +112,7 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
             f"{name}: images with more than 8 bits per channel, whose values above 255 become white",
             findings.note,
         )
-        turned = (
-            "images that EXIF data rotate or mirror without a change of size. The annotations must fit them after it"
-        )
+        turned = "images that EXIF data rotate or mirror. Check that the annotations fit the rotated or mirrored images"
         _report(noted, "turned", f"{name}: {turned}", findings.note)
     _report(wrong, "several", f"{name}: images with several pages, of which only the first page is used", findings.note)
     if not wrong:
