@@ -1,5 +1,7 @@
 """Test that each program in examples/ runs from another folder with the installed package, and prints its results."""
 
+import json
+import math
 import re
 import runpy
 from pathlib import Path
@@ -25,6 +27,21 @@ def test_a_detectron2_project(run_python, tmp_path):
     assert "BrightnessFreeRCNN" in (tmp_path / "out/config.yaml").read_text()
     assert (tmp_path / "out/model_final.pth").is_file()
     assert (tmp_path / "out/inference/evaluation.json").is_file()
+
+
+def test_your_own_loss(run_python, tmp_path):
+    """Test that the factor reaches the loss and the scores: with factor 0, all 10 classes have the probability 1/10."""
+    config = ("--config-file", ROOT / "configs/digits/ce.yaml", "MODEL.DEVICE", "cpu", "OUTPUT_DIR", "out")
+    schedule = ("SOLVER.EPOCHS", 0, "SOLVER.STEP_EPOCHS", "[]", "SOLVER.STEPS", "()", "SOLVER.MAX_ITER", 2)
+    name = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "ScaledCrossEntropyLoss")
+    run_python(EXAMPLES / "own_loss.py", "--factor", 0, *config, *schedule, *name)
+    lines = [json.loads(line) for line in (tmp_path / "out/metrics.json").read_text().splitlines()]
+    losses = [line["total_loss"] for line in lines if "total_loss" in line]
+    assert losses == pytest.approx([math.log(10)] * len(losses), abs=1e-6)
+    assert losses
+    predictions = (tmp_path / "out/inference/digits_test/predictions.csv").read_text().splitlines()
+    assert predictions[0].endswith(",confidence")
+    assert {float(line.split(",")[-1]) for line in predictions[1:]} == {0.1}
 
 
 def test_a_pytorch_loop(capsys):

@@ -1,0 +1,42 @@
+#!/usr/bin/env python
+"""Train with your own loss, cross-entropy of logits that are multiplied by a constant factor.
+
+The arguments are ``--factor`` and those of train_net.py:
+
+python own_loss.py --factor 4 --config-file ../configs/digits/ce.yaml OUTPUT_DIR out \
+    MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME ScaledCrossEntropyLoss
+"""
+
+import sys
+
+from torch import Tensor
+
+import seesaw_d2
+from seesaw_d2.arguments import argument_parser, parse_arguments
+from seesaw_d2.losses import CrossEntropyLoss
+from seesaw_d2.losses.build import LOSS_REGISTRY
+
+
+@LOSS_REGISTRY.register()  # CLS_LOSS.NAME can now name this class
+class ScaledCrossEntropyLoss(CrossEntropyLoss):
+    """Cross-entropy of ``factor`` · logits. The scores use the same factor."""
+
+    factor = 1.0
+    soft_labels = None  # PairwiseClassBalance cannot wrap it
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self.factor * logits
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return super().probabilities(self.factor * logits)
+
+
+if __name__ == "__main__":
+    parser = argument_parser()
+    parser.add_argument("--factor", type=float, default=1.0, help="factor of the logits (default: 1)")
+    args = parse_arguments(parser)
+    ScaledCrossEntropyLoss.factor = args.factor
+    seesaw_d2.register()
+    from seesaw_d2.train.command_line import start
+
+    sys.exit(start(args))
