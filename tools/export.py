@@ -40,9 +40,13 @@ def main(arguments=None) -> None:
     from seesaw_d2.export import export_model
     from seesaw_d2.predict.image_sources import read_image
     from seesaw_d2.train import load_config
+    from seesaw_d2.train.preflight.config_checks import check_names
+    from seesaw_d2.train.preflight.keys import check_written, written_layers
 
     picture = None if args.sample_image is None else read_image(args.sample_image)
     cfg = load_config(args.config_file, args.opts)
+    check_names(cfg)
+    check_written(cfg, written_layers(args.config_file, args.opts))
     options = {"dtype": args.dtype, "picture": picture, "overwrite": args.overwrite}
     written = export_model(cfg, args.output, args.format, **options)
     sizes = ", ".join(f"{height} x {width}" for height, width in written.images)
