@@ -119,6 +119,7 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _is_finite(value: Tensor) -> bool:
+    value = value.float() if value.element_size() == 1 else value  # PyTorch has no sums of 8-bit floats
     # Summing is several times faster than testing each value. A finite sum proves that all values are finite. If the
     # sum is not finite, test each value, because a sum of finite values can overflow.
     return bool(value.sum().isfinite() or value.isfinite().all())
