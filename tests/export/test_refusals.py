@@ -114,7 +114,7 @@ def words(arguments):
 
 def test_the_command(arguments, glyphs, tmp_path, capsys, recwarn):
     sample = next((glyphs / "images/val").iterdir())
-    given = words({"--sample-image": str(sample), **arguments})
+    given = words({"--sample-image": str(sample), **arguments, "MODEL.DEVICE": "auto"})
     recwarn.clear()
     assert main(given) == 0
     assert not [each for each in recwarn if "torch.jit" in str(each.message)]  # the guide mentions the deprecation
