@@ -110,12 +110,7 @@ def export_model(
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
     model.requires_grad_(False)  # otherwise .numpy() fails on outputs of the TorchScript model
     images = _images(cfg, picture)
-    compared = "float32" if file_format == "onnx" else dtype
-    expected = [_eager(model, image, compared) for image in images]
-    if compared == dtype:
-        again = _in_another_order(model, images, dtype)
-    else:
-        again = [_eager(model, image, "bfloat16") for image in images]
+    expected, again = _outputs(model, images, file_format, dtype)
     metadata = json.dumps(describe(cfg, model, dtype, names))
     content = with_checksum(_capture(model, images[0], file_format, metadata, dtype))
     differences = compare(ExportedModel(content), images, expected, again, TOLERANCES[file_format, dtype])
@@ -183,6 +178,15 @@ def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
 def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
     found = predict(model, torch.from_numpy(image).to(model.device), DTYPES[dtype])
     return {name: values.cpu().numpy() for name, values in found.items()}
+
+
+def _outputs(model: nn.Module, images: list[np.ndarray], file_format: str, dtype: str) -> tuple[list, list]:
+    """Return the outputs of the original model for each image, and the same outputs with different rounding errors."""
+    compared = "float32" if file_format == "onnx" else dtype
+    expected = [_eager(model, image, compared) for image in images]
+    if compared == dtype:
+        return expected, _in_another_order(model, images, dtype)
+    return expected, [_eager(model, image, "bfloat16") for image in images]
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
