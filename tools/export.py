@@ -40,20 +40,22 @@ def main(arguments=None) -> None:
     from seesaw_d2.export import export_model
     from seesaw_d2.predict.image_sources import read_image
     from seesaw_d2.train import load_config
+    from seesaw_d2.train.preflight.keys import written_layers
 
     picture = None if args.sample_image is None else read_image(args.sample_image)
     cfg = load_config(args.config_file, args.opts)
-    options = {"dtype": args.dtype, "picture": picture, "overwrite": args.overwrite}
-    written = export_model(cfg, args.output, args.format, **options)
-    sizes = ", ".join(f"{height} x {width}" for height, width in written.images)
-    print(f"{written.path}: {written.size / 2**20:.1f} MiB, compared with the model on images of {sizes} pixels")
-    if written.unknown_data:
-        print(f"class names are numbers, because the data sets are not available: {written.unknown_data}")
-    if "boxes" in written.differences:
-        print(f"detections: {', '.join(map(str, written.detections))}")
-        if not any(written.detections):
+    written = written_layers(args.config_file, args.opts)
+    options = {"dtype": args.dtype, "picture": picture, "overwrite": args.overwrite, "written": written}
+    done = export_model(cfg, args.output, args.format, **options)
+    sizes = ", ".join(f"{height} x {width}" for height, width in done.images)
+    print(f"{done.path}: {done.size / 2**20:.1f} MiB, compared with the model on images of {sizes} pixels")
+    if done.unknown_data:
+        print(f"class names are numbers, because the data sets are not available: {done.unknown_data}")
+    if "boxes" in done.differences:
+        print(f"detections: {', '.join(map(str, done.detections))}")
+        if not any(done.detections):
             print("the comparison had no detections. Set --sample-image to an image with objects.")
-    print("largest difference: " + ", ".join(f"{name} {value:.2g}" for name, value in written.differences.items()))
+    print("largest difference: " + ", ".join(f"{name} {value:.2g}" for name, value in done.differences.items()))
 
 
 if __name__ == "__main__":

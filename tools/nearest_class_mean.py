@@ -30,10 +30,13 @@ def argument_parser() -> argparse.ArgumentParser:
 def main(arguments=None) -> None:
     args = argument_parser().parse_intermixed_args(arguments)
     from seesaw_d2.train import load_config
+    from seesaw_d2.train.preflight.keys import written_layers
     from seesaw_d2.weights.class_means import class_mean_checkpoint
 
-    cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])
-    class_mean_checkpoint(cfg, args.output)
+    overrides = ["MODEL.WEIGHTS", args.checkpoint, *args.opts]
+    class_mean_checkpoint(
+        load_config(args.config_file, overrides), args.output, written_layers(args.config_file, overrides)
+    )
     print(f"wrote {args.output}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torchvision  # noqa: F401 (registers operators that TorchScript files use)
 
-from seesaw_d2.errors import DataError, SeesawError, WeightsError
+from seesaw_d2.errors import ConfigError, DataError, SeesawError, WeightsError
 from seesaw_d2.export.checksums import check_content, is_torchscript
 from seesaw_d2.export.graph import INPUT
 from seesaw_d2.export.onnx import METADATA_KEY
@@ -25,8 +25,8 @@ class ExportedModel:
 
     Args:
         source: path of the file, or its content as bytes.
-        threads: number of threads of onnxruntime. If None, onnxruntime chooses the number. TorchScript ignores this
-            argument and uses PyTorch's number of threads.
+        threads: number of threads of onnxruntime, >= 1. If None, onnxruntime chooses the number. TorchScript ignores
+            this argument and uses PyTorch's number of threads.
 
     Attributes:
         metadata: dict with the metadata in the file, such as class names and image size. ``docs/deployment.md``
@@ -34,10 +34,12 @@ class ExportedModel:
 
     Raises:
         WeightsError: the file was not written by ``tools/export.py``, or is damaged.
-        ConfigError: the file is ONNX, but onnxruntime is not installed.
+        ConfigError: ``threads`` is invalid, or the file is ONNX, but onnxruntime is not installed.
     """
 
     def __init__(self, source: str | os.PathLike | bytes, *, threads: int | None = None):
+        if threads is not None and (not isinstance(threads, (int, np.integer)) or not 1 <= threads < 2**31):
+            raise ConfigError(f"threads: expected an integer >= 1 or None, found {threads!r}")
         self._name = name = "exported model" if isinstance(source, bytes) else os.fspath(source)
         content = source if isinstance(source, bytes) else _read(name)
         try:
@@ -132,7 +134,7 @@ def _onnx(content: bytes, threads: int | None):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # 3 = errors. By default, onnxruntime also logs warnings
     if threads is not None:
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = int(threads)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base class

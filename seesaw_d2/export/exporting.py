@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from seesaw_d2.export.torchscript import METADATA_FILE, to_torchscript
 from seesaw_d2.export.verification import Tolerance, compare
 from seesaw_d2.predict.predictor import DTYPES, check_channels, load_predictor, prepare
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
+from seesaw_d2.train.preflight.keys import Layer, check_written
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.train.tasks import DETECTION, task_of
 from seesaw_d2.utils.atomic_files import atomic_file, check_writable
@@ -72,6 +74,7 @@ def export_model(
     dtype: str = "float32",
     picture: np.ndarray | None = None,
     overwrite: bool = False,
+    written: Sequence[Layer] = (),
 ) -> Exported:
     """Export a trained model, compare the exported model with the original, and write the file.
 
@@ -85,6 +88,8 @@ def export_model(
         picture: uint8 (H, W, 3) BGR, image for the comparison, preferably with objects. Default: noise. The comparison
             also uses a crop and the flipped negative of the image.
         overwrite: if True, replace an existing file. If False, raise an error if the file exists.
+        written: config keys that the user wrote in each file and on the command line (``written_layers``). Keys without
+            effect are an error.
 
     Raises:
         SeesawError: the config, the weights or ``output`` is wrong, a module of the model cannot be exported, or the
@@ -100,16 +105,12 @@ def export_model(
     path = _target(output, file_format, overwrite)
     resolve_device(cfg, training=False)
     check_names(cfg)
+    check_written(cfg, written)
     check_trained(cfg, "Add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
     model.requires_grad_(False)  # otherwise .numpy() fails on outputs of the TorchScript model
     images = _images(cfg, picture)
-    compared = "float32" if file_format == "onnx" else dtype
-    expected = [_eager(model, image, compared) for image in images]
-    if compared == dtype:
-        again = _in_another_order(model, images, dtype)
-    else:
-        again = [_eager(model, image, "bfloat16") for image in images]
+    expected, again = _outputs(model, images, file_format, dtype)
     metadata = json.dumps(describe(cfg, model, dtype, names))
     content = with_checksum(_capture(model, images[0], file_format, metadata, dtype))
     differences = compare(ExportedModel(content), images, expected, again, TOLERANCES[file_format, dtype])
@@ -177,6 +178,15 @@ def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
 def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
     found = predict(model, torch.from_numpy(image).to(model.device), DTYPES[dtype])
     return {name: values.cpu().numpy() for name, values in found.items()}
+
+
+def _outputs(model: nn.Module, images: list[np.ndarray], file_format: str, dtype: str) -> tuple[list, list]:
+    """Return the outputs of the original model for each image, and the same outputs with different rounding errors."""
+    compared = "float32" if file_format == "onnx" else dtype
+    expected = [_eager(model, image, compared) for image in images]
+    if compared == dtype:
+        return expected, _in_another_order(model, images, dtype)
+    return expected, [_eager(model, image, "bfloat16") for image in images]
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:

@@ -18,6 +18,7 @@ from seesaw_d2.errors import ConfigError, OutputError, SeesawError
 from seesaw_d2.predict.image_sources import Video, VideoWriter, check_images, find_images, is_video, read_image
 from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
+from seesaw_d2.train.preflight.keys import check_written, written_layers
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.utils.atomic_files import atomic_file, make_folder
 from seesaw_d2.utils.messages import first_few, shortened
@@ -47,6 +48,7 @@ def start(args) -> int:
         cfg = load_config(args.config_file, args.opts)
         resolve_device(cfg, training=False)
         check_names(cfg)
+        check_written(cfg, written_layers(args.config_file, args.opts))
         check_trained(cfg, f"Add --opts MODEL.WEIGHTS path. {DEMO_EXAMPLE}")
         video = len(args.input) == 1 and is_video(args.input[0])
         check_encodable("--output", [args.output])

@@ -13,6 +13,7 @@ from seesaw_d2.utils.atomic_files import atomic_file
 from seesaw_d2.utils.messages import first_few, shown
 from seesaw_d2.utils.own_files import is_plain_file
 from seesaw_d2.weights.safe_reading import check_regular_file, read_weights_file
+from seesaw_d2.weights.tensor_checks import as_tensor
 from seesaw_d2.weights.torch_files import is_archive, seal
 
 
@@ -26,10 +27,10 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
 
     Returns:
         the checkpoint, a dict of tensors and plain values. The key "model" contains the weights, a dict from name to
-        tensor.
+        tensor. This function accepts other values in this dict.
 
     Raises:
-        WeightsError: the file is unreadable, corrupt or not a checkpoint.
+        WeightsError: the file is unreadable, corrupt or not a checkpoint, or ``as_tensor`` rejects a tensor.
     """
     state = read_weights_file(path, inspect=inspect)
     if not isinstance(state, dict):
@@ -38,6 +39,9 @@ def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
         keys = [key for key in state if isinstance(key, str)]
         found = shown(state["model"]) if "model" in state else f"only the keys {first_few(keys)}"
         raise WeightsError(f'{path}: expected a dict of weights below the key "model", found {found}')
+    for name, value in state["model"].items():
+        if isinstance(value, Tensor) or not isinstance(name, str):
+            as_tensor(name, value, path)
     return state
 
 
@@ -119,6 +123,7 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _is_finite(value: Tensor) -> bool:
+    value = value.float() if value.element_size() == 1 else value  # PyTorch has no sums of 8-bit floats
     # Summing is several times faster than testing each value. A finite sum proves that all values are finite. If the
     # sum is not finite, test each value, because a sum of finite values can overflow.
     return bool(value.sum().isfinite() or value.isfinite().all())

@@ -13,6 +13,7 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import entry_of, kept_entry
 from seesaw_d2.utils.messages import first_few, shown
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
+from seesaw_d2.weights.tensor_checks import check_real
 
 # Matches the names of the buffers that contain class counts, such as "roi_heads.box_predictor.cls_loss.class_counts".
 _BUFFER = re.compile(r"(?:^|.*\.)class_counts")
@@ -52,7 +53,7 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
             f"{checkpoint}: expected one tensor of class counts per stage of the box predictor ({stages} in all), "
             f"found {len(names)} tensors: {first_few(names)}"
         )
-    counts = [_counts(state["model"][name], f"{checkpoint}: {name}") for name in names]
+    counts = [_counts(name, state["model"][name], checkpoint) for name in names]
     for name, values in zip(names, counts, strict=True):
         if not any(values):
             raise WeightsError(
@@ -64,10 +65,12 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
     return RecordedCounts(path, counts, "box_predictor" in names[0], entry_of(state, path))
 
 
-def _counts(values: Any, place: str) -> list[int]:
+def _counts(name: str, values: Any, path: str) -> list[int]:
+    place = f"{path}: {name}"
     if not isinstance(values, Tensor) or values.dim() != 1:
         found = f"a tensor of shape {tuple(values.shape)}" if isinstance(values, Tensor) else shown(values)
         raise WeightsError(f"{place}: expected a tensor of class counts with one dimension, found {found}")
+    check_real(name, values, path)
     for number in values.tolist():
         if not isinstance(number, int | float) or not 0 <= number < 2**63 or number % 1:
             raise WeightsError(f"{place}: expected integers in [0, 2^63) as class counts, found {number}")

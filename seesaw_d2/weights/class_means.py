@@ -1,6 +1,7 @@
 """Replace the weights of a trained image classifier by the mean features of each class (nearest class mean)."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
+from seesaw_d2.train.preflight.keys import Layer, check_written
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.atomic_files import check_writable
 from seesaw_d2.utils.downloads import limits_of
@@ -21,7 +23,7 @@ from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
 from seesaw_d2.weights.file_checks import check_weights_file
 
 
-def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
+def class_mean_checkpoint(cfg: CfgNode, path: Path, written: Sequence[Layer] = ()) -> None:
     """Write a copy of the checkpoint MODEL.WEIGHTS whose last layer classifies by the nearest class mean.
 
     The weights of the last layer become the mean features m_c of each class c over the training images, preprocessed as
@@ -35,9 +37,11 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
         cfg: config of an image classifier. MODEL.WEIGHTS is the trained checkpoint, and DATASETS.TRAIN contains the
             training images.
         path: path of the new checkpoint.
+        written: config keys that the user wrote in each file and on the command line (``written_layers``).
 
     Raises:
-        ConfigError: the model is not an image classifier, or its classifier is not ``NormedLinear``.
+        ConfigError: the model is not an image classifier, its classifier is not ``NormedLinear``, or a key in
+            ``written`` has no effect.
         WeightsError: the checkpoint is missing, corrupt or does not fit the model.
         DataError: the training data is missing or invalid.
     """
@@ -55,6 +59,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
             f"{key}: expected 'NormedLinear', found {found!r}. Class means are weights for cosine similarities, which "
             "only NormedLinear computes."
         )
+    check_written(cfg, written)
     check_weights_file(cfg.MODEL.WEIGHTS, limits_of(cfg))
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.category_names import ENTRY
+from seesaw_d2.utils.messages import shortened, shown
+from seesaw_d2.utils.plain_values import encodable
 from seesaw_d2.weights.checkpoint_io import write_checkpoint, write_safetensors
 from seesaw_d2.weights.file_checks import download
 from seesaw_d2.weights.safe_reading import (
@@ -18,6 +20,7 @@ from seesaw_d2.weights.safe_reading import (
     check_regular_file,
     read_weights_file,
 )
+from seesaw_d2.weights.tensor_checks import described, is_dense
 
 # Keys of a checkpoint that a converted file keeps in addition to the weights. Detectron2 needs the first two to match
 # parameter names of other projects. The value of ENTRY is the list of class names. The value of SCORE_SETTINGS is a
@@ -53,7 +56,7 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     kept = {key: content[key] for key in _KEPT if key in content}
     if target.endswith(SAFETENSORS):
         _check_supported(model, path)
-        write_safetensors(target, model, {key: _text(value) for key, value in kept.items()})
+        write_safetensors(target, model, {key: _text(key, value, path) for key, value in kept.items()})
     else:
         write_checkpoint(target, {"model": dict(model), **kept})
     return len(model), sorted(str(key) for key in content.keys() - kept.keys())
@@ -61,12 +64,27 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
 
 def _check_supported(model: dict[str, Tensor], path: str) -> None:
     for name, value in model.items():
-        if value.layout != torch.strided or value.is_quantized or value.dtype in (torch.complex32, torch.complex128):
+        if name == "__metadata__" or not encodable(name):
             raise WeightsError(
-                f"{path}: {name}: expected a dense tensor of a data type that safetensors supports, found "
-                f"{value.dtype} with layout {value.layout}. Write a .pth file instead"
+                f"{path}: expected parameter names that safetensors supports, found {shown(name)}. Write a .pth file "
+                "instead"
+            )
+        if not is_dense(value) or value.dtype in (torch.complex32, torch.complex128):
+            raise WeightsError(
+                f"{path}: {shortened(name)}: expected a dense tensor of a data type that safetensors supports, found "
+                f"{described(value)}. Write a .pth file instead"
             )
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else str(value)
+def _text(key: str, value: Any, path: str) -> str:
+    """Return an entry of a checkpoint as the text that a safetensors file contains.
+
+    ``key`` and ``path`` are the key of the entry and the path of the checkpoint, for the error message.
+    """
+    try:
+        text = json.dumps(value) if isinstance(value, (list, tuple, dict)) else str(value)
+    except (TypeError, ValueError, RecursionError):  # tensors, or a container that contains itself
+        text = "\udcff"
+    if not encodable(text):
+        raise WeightsError(f"{path}: {key}: expected plain values, found {shown(value)}. Write a .pth file instead")
+    return text

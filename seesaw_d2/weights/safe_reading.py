@@ -11,7 +11,6 @@ import pickle
 import re
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -20,6 +19,7 @@ from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.utils.messages import shortened, shown
 from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.weights.tensor_checks import as_tensor
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
 # Environment variable in which the user lists the paths of trusted files, separated by ":" (";" on Windows). Python's
@@ -104,8 +104,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         path: path of the file, for its extension and for error messages.
 
     Raises:
-        WeightsError: the content has no dict from names to tensors or arrays, or an array has a dtype that tensors do
-            not support.
+        WeightsError: the content has no dict from names to tensors or arrays, or ``as_tensor`` rejects one of them.
     """
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a dict of parameters, found {shown(content)}")
@@ -130,24 +129,8 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
     if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail for an empty dict
         raise WeightsError(f"{path}: expected a dict of parameters, found an empty dict")
     for name, value in content["model"].items():
-        content["model"][name] = _as_tensor(name, value, path)
+        content["model"][name] = as_tensor(name, value, path)
     return content
-
-
-def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
-    if isinstance(value, np.ndarray):
-        try:
-            return torch.from_numpy(value)
-        except TypeError as error:
-            found = shortened(str(value.dtype))
-            raise WeightsError(
-                f"{path}: {shortened(str(name))}: expected an array of numbers, found an array of dtype {found}"
-            ) from error
-    if not isinstance(name, str):
-        raise WeightsError(f"{path}: expected strings as parameter names, found {shown(name)}")
-    if not isinstance(value, torch.Tensor):
-        raise WeightsError(f"{path}: {shown(name)}: expected a tensor or an array, found {shown(value)}")
-    return value
 
 
 def check_regular_file(path: str) -> None:

@@ -16,7 +16,8 @@ from seesaw_d2.modeling.calibration.tau_normalization import row_scales
 from seesaw_d2.train.tasks import CLASSIFICATION, DETECTION, task_of
 from seesaw_d2.utils.category_names import Categories, entry_of, kept_entry
 from seesaw_d2.utils.messages import shown
-from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
+from seesaw_d2.weights.checkpoint_io import check_output, not_finite, read_checkpoint, write_checkpoint
+from seesaw_d2.weights.tensor_checks import check_real
 
 # Matches the names of classifier weights in checkpoints: "...box_predictor.cls_score.weight" in Mask R-CNN,
 # "...box_predictor.<stage>.cls_score.weight" in Cascade R-CNN, and "classifier.weight" in ImageClassifier.
@@ -154,12 +155,16 @@ def _classifiers(model: dict[str, Any], num_classes: int, path: str, drop_bias: 
     for name in [*names, *(_bias(name) for name in names if drop_bias)]:
         value = model.get(name)
         shape = ("rows", "features") if name in names else ("rows",)
-        if not isinstance(value, Tensor) or value.dim() != len(shape) or not value.is_floating_point():
+        usable = isinstance(value, Tensor) and value.is_floating_point() and value.element_size() > 1
+        if not usable or value.dim() != len(shape):
             found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
             expected = f"a floating-point tensor ({', '.join(shape)})"
             raise WeightsError(
                 f"{path}: {name}: expected {expected}, found {found if name in model else 'no such key'}"
             )
+        check_real(name, value, path)
+        if not_finite({name: value}):
+            raise WeightsError(f"{path}: {name}: expected finite weights, found NaN or infinity")
     for name in names:
         rows = len(model[name])
         if not num_classes <= rows <= num_classes + 2:

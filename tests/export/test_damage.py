@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from seesaw_d2.errors import WeightsError
+from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.export import ExportedModel
 from seesaw_d2.export.checksums import with_checksum
 from tests.robustness.mutation.media_formats import FORMATS
@@ -52,6 +52,12 @@ def test_damage_is_found(exported):
             assert str(exported) in message
             assert "\n" not in message
     assert refused > 65
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.5, "2", 2**40])
+def test_a_wrong_number_of_threads(exported, threads):
+    with pytest.raises(ConfigError, match=f"^threads: .*{threads}"):
+        ExportedModel(exported, threads=threads)
 
 
 def test_a_model_that_cannot_be_run(exported):

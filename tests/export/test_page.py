@@ -18,6 +18,7 @@ from seesaw_d2.export.supported_models import FORMATS
 from seesaw_d2.export.verification import difference
 from seesaw_d2.predict.predictor import BatchPredictor, prepare
 from tests.export.models import detector, eager, model_of, picture
+from tests.modeling.tiny import tiny_config
 
 PAGE = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -30,7 +31,7 @@ BATCHES = next(block for block in BLOCKS if "BatchPredictor" in block)
 def test_the_program(tmp_path, monkeypatch, capsys):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    assert PROGRAM.count("\n") <= 16
+    assert PROGRAM.count("\n") <= 17
     cfg = detector(tmp_path)
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("picture.png", picture(96, 128, 1))
@@ -71,6 +72,30 @@ def test_the_program_at_the_border_of_a_picture(size, min_size, tmp_path, monkey
     exec(PROGRAM, names)
     assert capsys.readouterr().out == f"all 0.500 0 0 {size[1]} {size[0]}\n"
     assert names["pasted"].all()
+
+
+@pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])
+@pytest.mark.parametrize("size", [(256, 333), (333, 256), (20, 31)])
+@pytest.mark.parametrize("program", [PROGRAM, TORCHSCRIPT], ids=["onnx", "torchscript"])
+def test_the_programs_resize_to_the_same_size(program, size, resize, tmp_path, monkeypatch):
+    """Test pictures whose resized width or height is a half before rounding. Replace only the model."""
+    cfg = tiny_config("INPUT.RESIZE", resize, "INPUT.MIN_SIZE_TEST", "128", "INPUT.MAX_SIZE_TEST", "1000")
+    about = {"min_size": 128, "max_size": 1000, "input_format": "BGR", "classes": []}
+    empty = torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 28, 28), torch.zeros(0)
+    meta = SimpleNamespace(custom_metadata_map={"seesaw_d2": json.dumps(about)})
+    session = SimpleNamespace(get_modelmeta=lambda: meta, run=lambda names, inputs: empty)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=lambda path: session))
+
+    def load(path, _extra_files):
+        _extra_files["metadata.json"] = json.dumps(about)
+        return lambda tensor: empty
+
+    monkeypatch.setattr(torch.jit, "load", load)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("picture.png", np.zeros((*size, 3), np.uint8))
+    names = {}
+    exec(program, names)
+    assert names["image"].shape[:2] == prepare(cfg, np.zeros((*size, 3), np.uint8)).shape[1:]
 
 
 def test_the_program_for_torchscript(tmp_path, monkeypatch):

@@ -114,7 +114,7 @@ def words(arguments):
 
 def test_the_command(arguments, glyphs, tmp_path, capsys, recwarn):
     sample = next((glyphs / "images/val").iterdir())
-    given = words({"--sample-image": str(sample), **arguments})
+    given = words({"--sample-image": str(sample), **arguments, "MODEL.DEVICE": "auto"})
     recwarn.clear()
     assert main(given) == 0
     assert not [each for each in recwarn if "torch.jit" in str(each.message)]  # the guide mentions the deprecation
@@ -156,6 +156,8 @@ def test_data_is_not_needed(arguments, tmp_path, capsys):
         ({"MODEL.WEIGHTS": "none.pth"}, "none.pth: "),
         ({"MODEL.ROI_HEADS.NUM_CLASSES": "9"}, "NUM_CLASSES"),
         ({"MODEL.KEYPOINT_ON": "True"}, "MODEL.KEYPOINT_ON: "),
+        ({"MODEL.ROI_HEADS.CALIBRATION.GAMMA": "0.3"}, "MODEL.ROI_HEADS.CALIBRATION.GAMMA "),  # without effect
+        ({"MODEL.ROI_HEADS.NAME": "StandardROIHeads"}, "CLS_LOSS.NAME "),
     ],
 )
 def test_wrong_turns(arguments, tmp_path, capsys, change, message):

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
         (["--opts"], "MODEL.WEIGHTS:"),
         (["--opts", "MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth:"),
         (["--config-file", "nowhere.yaml"], "nowhere.yaml:"),
+        (["--opts", "MODEL.WEIGHTS", "m.pth", "MODEL.ROI_HEADS.CALIBRATION.GAMMA", "0.3"], "CALIBRATION.GAMMA "),
     ],
 )
 def test_wrong_turns(arguments, glyphs, tmp_path, capsys, change, found):

@@ -62,6 +62,11 @@ def test_wrong_turns_write_nothing(tmp_path, capsys, source, target, message):
         ({}, "expected a dict of parameters, found an empty dict"),
         ({"w": torch.eye(2).to_sparse()}, "w: expected a dense tensor .*layout torch.sparse_coo"),
         ({"w": torch.ones(2, dtype=torch.complex128)}, "w: expected .* found torch.complex128"),
+        ({"w": torch.ones(2, device="meta")}, "w: expected .* meta"),
+        ({"w": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}, "w: expected .* nested"),
+        ({"w": torch.ones(1).expand(10**14)}, r"w: expected .* \(100000000000000,\)"),
+        ({"w\udcff": torch.ones(2)}, r".* found 'w\\udcff'"),
+        ({"__metadata__": torch.ones(2)}, ".* found '__metadata__'"),
     ],
 )
 def test_weights_that_safetensors_cannot_hold(tmp_path, capsys, weights, message):
@@ -69,3 +74,12 @@ def test_weights_that_safetensors_cannot_hold(tmp_path, capsys, weights, message
     assert main([str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 2
     assert re.search(f"a.pth: {message}", capsys.readouterr().err)
     assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_other_content_that_safetensors_cannot_hold(tmp_path, capsys):
+    torch.save({"model": {"w": torch.ones(2)}, "score_settings": {"x": torch.ones(1)}}, tmp_path / "a.pth")
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps({"model": {0: np.ones(2)}, "__author__": "me"}, 2))
+    for name, message in (("a.pth", "score_settings: "), ("b.pkl", "found 0")):
+        assert main([str(tmp_path / name), str(tmp_path / "a.safetensors")]) == 2
+        assert re.search(rf"{name}: .*{message}", capsys.readouterr().err)
+        assert not (tmp_path / "a.safetensors").exists()

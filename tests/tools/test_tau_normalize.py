@@ -161,6 +161,24 @@ def test_mistakes_in_the_checkpoint(checkpoint, capsys, content, message):
     assert not (checkpoint.parent / "out.pth").exists()
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        torch.ones(C, 4).to_sparse(),
+        torch.ones(C, 4, device="meta"),
+        torch.ones(C, 4).to(torch.float8_e5m2),
+        torch.full((C, 4), torch.nan),
+        torch.ones(1, 1).expand(C, 10**14),
+    ],
+    ids=["sparse", "meta", "8 bits", "nan", "terabytes"],
+)
+def test_weights_that_cannot_be_normalized(checkpoint, capsys, weights):
+    torch.save({"model": {f"{CLASSIFIER}.weight": weights}}, checkpoint)
+    assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5"]) == 2
+    assert f"model.pth: {CLASSIFIER}.weight: expected " in capsys.readouterr().err
+    assert not (checkpoint.parent / "out.pth").exists()
+
+
 def test_a_classifier_without_biases(checkpoint, capsys):
     assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5", "--drop-bias"]) == 2
     assert f"{CLASSIFIER}.bias: expected a floating-point tensor (rows), found no such key" in capsys.readouterr().err

@@ -94,7 +94,8 @@ def test_class_means_are_the_nearest(tmp_path):
     source, output = tmp_path / "ce/model_final.pth", tmp_path / "ncm/model_final.pth"
     arguments = [str(source), str(output), "--config-file", config]
     tool = runpy.run_path(str(ROOT / "tools/nearest_class_mean.py"))["main"]
-    assert tool([*arguments, "MODEL.DEVICE", "cpu"]) == 0
+    assert tool([*arguments, "MODEL.DEVICE", "cpu", "MODEL.ROI_HEADS.CALIBRATION.TAU", "1.0"]) == 2  # without effect
+    assert tool(arguments) == 0
     before, after = (torch.load(path, weights_only=True)["model"] for path in (source, output))
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("backbone."))
     assert not after["classifier.bias"].any()

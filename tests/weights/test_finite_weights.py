@@ -7,7 +7,7 @@ from seesaw_d2.weights.checkpoint_io import not_finite
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2])
 def test_each_value_is_found(value, dtype):
     weights = torch.randn(1000).to(dtype)
     weights[437] = value

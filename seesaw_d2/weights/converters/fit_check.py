@@ -26,12 +26,15 @@ def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise WeightsError if a tensor contains NaN or infinity.
+    """Raise WeightsError if a tensor contains NaN or infinity, or if a parameter contains integers.
 
     Args:
         state: dict from name to tensor.
         source: path of the checkpoint, for the error message.
     """
+    for name, value in state.items():
+        if not (value.is_floating_point() or name.endswith(".class_counts")):
+            raise WeightsError(f"{source}: {name}: expected floating-point numbers, found {value.dtype}")
     if names := not_finite(state):
         raise WeightsError(
             f"{source}: expected finite weights, found NaN or infinity in the tensors {first_few(names)}"

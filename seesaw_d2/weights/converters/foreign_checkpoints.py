@@ -9,6 +9,7 @@ import torch
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.messages import shown
 from seesaw_d2.weights.safe_reading import read_weights_file
+from seesaw_d2.weights.tensor_checks import as_tensor, check_real
 
 # Largest number of nested lists and dicts in the metadata of a checkpoint. Deeper lists and dicts become None. Callers
 # need at most three levels, for meta["dataset_meta"]["classes"].
@@ -29,8 +30,8 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
         numbers, lists, dicts). The metadata is the value of the key "meta", or {} if the file has no such key.
 
     Raises:
-        WeightsError: the file is missing, corrupt or not a checkpoint, or it refers to a function that PyTorch always
-            blocks, such as ``os.system``.
+        WeightsError: the file is missing, corrupt or not a checkpoint, a weight is not a dense tensor of real numbers,
+            or the file refers to a function that PyTorch always blocks, such as ``os.system``.
     """
     content = read_weights_file(path, ignore_unknown=True)
     if not isinstance(content, dict):
@@ -40,7 +41,9 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
         if isinstance(content.get(key), dict):
             state = content[key]
             break
-    weights = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    weights = {name: as_tensor(name, value, path) for name, value in state.items() if isinstance(value, torch.Tensor)}
+    for name, value in weights.items():
+        check_real(name, value, path)
     if not weights:
         raise WeightsError(
             f'{path}: expected parameters below "state_dict", below "model" or at the top level, found no parameters'

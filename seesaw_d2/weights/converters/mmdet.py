@@ -142,10 +142,11 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
 
 
 def _as_counts(name: str, tensor: Tensor) -> Tensor:
-    wrong = tensor[~(tensor.isfinite() & (tensor >= 0))]
+    counts = tensor.double()
+    wrong = counts[~((counts >= 0) & (counts < 2**63))]
     if len(wrong):
         raise WeightsError(f"{name}: expected finite class counts >= 0, found {wrong[0].item()}")
-    return tensor.round().to(torch.int64)
+    return counts.round().to(torch.int64)
 
 
 def describe_mmdet(
@@ -169,7 +170,8 @@ def describe_mmdet(
     depth = _DEPTHS.get(len(blocks))
     cascade = any(name.startswith("roi_head.bbox_head.0.") for name in names)
     prefix = "roi_head.bbox_head.0." if cascade else "roi_head.bbox_head."
-    counts, classifier = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
+    found = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
+    counts, classifier = (None if each is None else torch.atleast_1d(each) for each in found)
     if depth is None or counts is None or classifier is None or len(classifier) != len(counts) + 1:
         raise ConfigError(
             f"--config-file: cannot detect the config of {path or 'the checkpoint'}. The supported models are Mask "

@@ -39,7 +39,7 @@ _TABLE = (
 
 def _compiled(source: str) -> re.Pattern:
     pattern = re.escape(source).replace(r"\#", "#")
-    pattern = pattern.replace("@", r"(?P<stage>\.(?:\d+\.)?)").replace("#", r"(?P<number>\d+)")
+    pattern = pattern.replace("@", r"(?P<stage>\.(?:\d+\.)?)").replace("#", r"(?P<number>\d{1,4})")
     return re.compile(f"^{pattern}(?=(?:weight|bias)$)" if source.endswith(".") else f"^{pattern}$")
 
 

@@ -64,7 +64,7 @@ def convert_torchvision_detector(
         a dict from Detectron2's name to tensor.
 
     Raises:
-        WeightsError: a name does not belong to torchvision's Mask R-CNN.
+        WeightsError: a name does not belong to torchvision's Mask R-CNN, or a layer has no rows for categories.
         ConfigError: ``eps`` is negative or not finite.
     """
     if not 0 <= eps < math.inf:
@@ -77,6 +77,11 @@ def convert_torchvision_detector(
         if layer is not None:
             if keep_classes:
                 target, rows, background = _BY_CATEGORY[layer]
+                if tensor.dim() == 0 or len(tensor) % rows or len(tensor) < 2 * rows:
+                    raise WeightsError(
+                        f"{name}: expected a multiple of {rows} rows, for background and at least one category, found "
+                        f"shape {tuple(tensor.shape)}"
+                    )
                 converted[target + name.removeprefix(layer)] = _reordered(tensor, rows, background)
             continue
         new_name = _rename(name)
@@ -114,7 +119,7 @@ def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
         (rows * (C + 1), ...), or (rows * C, ...) without background. If the parameter has rows for torchvision's 91
         COCO names, this function also drops the rows of the 10 unused names "N/A", and C becomes 80.
     """
-    parts = tensor.view(-1, rows, *tensor.shape[1:])
+    parts = tensor.reshape(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     categories = [index for index in range(1, len(parts)) if len(parts) != len(names) or names[index] != "N/A"]
     chosen = [*categories, 0] if background else categories

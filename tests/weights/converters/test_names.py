@@ -76,10 +76,10 @@ def test_single_names(theirs, expected):
 
 
 def test_what_is_not_recognised_is_listed():
-    state = {"rpn_head.rpn_cls.bias": torch.ones(3), "roi_head.mask_iou_head.fcs.0.bias": torch.ones(3)}
-    converted, unrecognised = convert_mmdet(state)
+    unknown = ["roi_head.mask_iou_head.fcs.0.bias", f"neck.fpn_convs.{'9' * 5000}.conv.bias"]
+    converted, unrecognised = convert_mmdet(dict.fromkeys(["rpn_head.rpn_cls.bias", *unknown], torch.ones(3)))
     assert list(converted) == ["proposal_generator.rpn_head.objectness_logits.bias"]
-    assert unrecognised == ["roi_head.mask_iou_head.fcs.0.bias"]
+    assert unrecognised == unknown
 
 
 def test_class_counts():
@@ -88,7 +88,7 @@ def test_class_counts():
     (counts,) = converted.values()
     assert counts.dtype == torch.int64
     assert counts.tolist() == [3, 16777216, 0]
-    for wrong in (float("nan"), -1.0):
+    for wrong in (float("nan"), -1.0, 1e30):
         with pytest.raises(WeightsError, match="cum_samples: "):
             convert_mmdet({name: torch.tensor([wrong])})
 
@@ -125,9 +125,11 @@ def test_other_models_need_a_config(family, lacking, reason):
 
 def test_a_classifier_of_another_loss():
     state = empty_state("mask", 50)
-    state["roi_head.bbox_head.fc_cls.weight"] = state["roi_head.bbox_head.fc_cls.weight"][1:]
-    with pytest.raises(ConfigError, match=r"fc_cls\.weight has 1204 rows instead of 1205"):
-        describe_mmdet(state, {}, "other.pth")
+    classifier = state["roi_head.bbox_head.fc_cls.weight"]
+    for wrong, rows in ((classifier[1:], 1204), (torch.tensor(1.0), 1)):
+        state["roi_head.bbox_head.fc_cls.weight"] = wrong
+        with pytest.raises(ConfigError, match=rf"fc_cls\.weight has {rows} rows instead of 1205"):
+            describe_mmdet(state, {}, "other.pth")
 
 
 def test_what_does_not_fit_is_named():

@@ -110,6 +110,25 @@ def test_other_content(tmp_path, content, message):
         read_foreign_checkpoint(str(tmp_path / "x.pth"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (0, torch.ones(3)),
+        ("w", torch.ones(3, device="meta")),
+        ("w", torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])),
+        ("w", torch.eye(3).to_sparse()),
+        ("w", torch.ones(3, dtype=torch.complex64)),
+        ("w", torch.ones(3, dtype=torch.bool)),
+        ("w", torch.ones(1).expand(10**14)),
+    ],
+    ids=["number as name", "meta", "nested", "sparse", "complex", "boolean", "terabytes"],
+)
+def test_weights_that_are_not_numbers(tmp_path, name, value):
+    torch.save({"state_dict": {"good": torch.ones(3).to(torch.float8_e5m2), name: value}}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=rf"x\.pth: .*\b{name}\b"):
+        read_foreign_checkpoint(str(tmp_path / "x.pth"))
+
+
 def test_other_files(tmp_path):
     torch.save({"w": torch.ones(1000)}, tmp_path / "good.pth")
     (tmp_path / "torn.pth").write_bytes((tmp_path / "good.pth").read_bytes()[:3000])

@@ -1,5 +1,7 @@
 """Test torchvision's converted Mask R-CNN: the same features, heads and, with its anchors, detections."""
 
+import re
+
 import pytest
 import torch
 from convert_torchvision_checkpoint import main
@@ -166,6 +168,13 @@ def test_cocos_categories():
     assert found["roi_heads.box_predictor.bbox_pred.bias"][-4:].int().tolist() == [360, 361, 362, 363]
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (4,), (13, 2)])
+def test_layers_without_rows_for_categories(shape):
+    name = "roi_heads.box_predictor.bbox_pred.weight"
+    with pytest.raises(WeightsError, match=rf"{name}: "):
+        convert_torchvision_detector({name: torch.ones(shape)}, keep_classes=True)
+
+
 def test_a_start_for_training(theirs, tmp_path, capsys):
     """Test that the printed parameters without weights are those that the checkpointer finds missing."""
     source, target = str(tmp_path / "coco.pth"), str(tmp_path / "start.pth")
@@ -187,7 +196,10 @@ def test_a_start_for_training(theirs, tmp_path, capsys):
 def test_other_files_and_numbers(theirs, tmp_path, capsys):
     torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
     torch.save(theirs.state_dict(), tmp_path / "coco.pth")
+    torch.save({"backbone.body.bn1.weight": torch.ones(64, dtype=torch.int64)}, tmp_path / "integers.pth")
     end = [str(tmp_path / "start.pth"), "--config-file", CONFIG]
+    assert main([str(tmp_path / "integers.pth"), *end]) == 2
+    assert re.search(r"integers\.pth: .*stem\.conv1\.norm\.weight: .*torch\.int64", capsys.readouterr().err)
     assert main([str(tmp_path / "other.pth"), *end]) == 2
     assert "other.pth: a " in capsys.readouterr().err
     for eps in ("nan", "-1"):
