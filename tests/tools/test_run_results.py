@@ -200,8 +200,12 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
     capsys.readouterr()
     file = str(tmp_path / "r.json")
     assert run_results.main(["order", file, "classification", "overall", "A=1", "B=1=2.5", "C=3"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    *lines, note = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert note[0] == "note"
+    assert all(words in " ".join(note) for words in ("'A': 1, 2;", "'B=1': 1, 2;", "'C': 1, 2, 3"))
     assert lines == [["means", "τ", "=", "0.33"], ["seed", "1", "τ", "=", "1.00"], ["seed", "2", "τ", "=", "-1.00"]]
+    assert run_results.main(["order", file, "classification", "overall", "A=1", "B=1=2.5"]) == 0
+    assert "note" not in capsys.readouterr().out  # both rows have the same seeds
     for arguments, named in (
         (["classification", "overall", "A=1", "C"], "'C'"),
         (["classification", "overall", "A=1"], "found 1"),
