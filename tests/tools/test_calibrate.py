@@ -193,6 +193,7 @@ def test_two_processes(run, tmp_path):
         (("--choose-on", "nothing"), "--choose-on", "nothing"),
         (("--choose-on", "data0_val"), "--choose-on", "val"),
         (("--folds", "2", "--choose-on", "data0_val"), "--folds", "val"),
+        (("--folds", "2", "--images", "7"), "--images", "7"),
     ],
 )
 def test_wrong_arguments(run, tmp_path, capsys, config_file, arguments, named, value):
