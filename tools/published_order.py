@@ -62,8 +62,9 @@ def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: l
     """
     values = []
     for row, runs in rows.items():
-        values.append({seed: run.get(task, {}).get(metric) for seed, run in runs.items()})
-        if None in values[-1].values():
+        metrics = {seed: run.get(task) for seed, run in runs.items()}
+        values.append({seed: found.get(metric) if isinstance(found, dict) else None for seed, found in metrics.items()})
+        if not all(type(value) in (int, float) for value in values[-1].values()):
             fail(f"{task} {metric}: a run of the row {row!r} lacks this metric. All rows must have it.")
     columns = {"means": [statistics.mean(found.values()) for found in values]}
     for seed in sorted(set.intersection(*(set(found) for found in values))):

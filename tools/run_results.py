@@ -160,7 +160,7 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
         found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
     unknown = [name for name in names or () if name not in found]
     if unknown:
-        fail(f"--rows or --against: expected names from the list {', '.join(map(repr, found))}, found {unknown[0]!r}")
+        fail(f"name of a row: expected names from the list {', '.join(map(repr, found))}, found {unknown[0]!r}")
     tell_mixed_commands([run for run in runs if not names or run["row"] in names])
     return {name: found[name] for name in names} if names else found
 

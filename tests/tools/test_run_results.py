@@ -217,6 +217,18 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
         assert named in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", [5, {"AP": "5"}, {"AP": True}, {"AP": {}}, {"AP": None}, None])
+def test_order_of_values_that_are_no_numbers(tmp_path, capsys, value):
+    """Test a task that has no columns in tables, so that its metrics are not checked when the file is read."""
+    run = {"seed": 1, "command": "", "metrics": {"keypoints": {"AP": 5}}}
+    runs = [{**run, "row": "A"}, {**run, "row": "B", "metrics": {"keypoints": value}}]
+    (tmp_path / "r.json").write_text(json.dumps(runs))
+    assert run_results.main(["order", str(tmp_path / "r.json"), "keypoints", "AP", "A=1", "B=2"]) == 2
+    error = capsys.readouterr().err
+    assert "keypoints AP" in error
+    assert "'B'" in error
+
+
 def test_few_shot_classes_of_a_pool_are_those_of_the_runs(tmp_path, capsys):
     """Test that "few" counts the same classes in tables and pools, for any DATASETS.FREQUENCY_THRESHOLDS."""
     write_run(tmp_path, "CE", 1, 70.0, correct=(9, 2))
