@@ -17,7 +17,7 @@ import argparse
 import os
 import sys
 
-from command_line import command, parser_of
+from command_line import command, parser_of, refuse_options
 
 LVIS_THRESHOLD = 1e-3
 
@@ -29,7 +29,7 @@ def parse(arguments) -> argparse.Namespace:
     source.add_argument("--dataset", help="name of a registered data set")
     source.add_argument("--counts", help="JSON file with category counts")
     parser.add_argument("--num-images", type=int, help="number of annotated images, required with --counts")
-    parser.add_argument("--seed", type=int, default=0, help="with --counts: seed of the simulated images")
+    parser.add_argument("--seed", type=int, help="with --counts: seed of the simulated images (default: 0)")
     parser.add_argument(
         "--repeat-threshold",
         type=float,
@@ -67,16 +67,22 @@ def analyze(args):
 
     if args.repeat_threshold is not None and not 0 <= args.repeat_threshold < float("inf"):
         raise ConfigError(f"--repeat-threshold: expected a finite number >= 0, found {args.repeat_threshold}")
-    if args.seed < 0:
-        raise ConfigError(f"--seed: expected an integer >= 0, found {args.seed}")
+    for name in ("seed", "list"):
+        if (getattr(args, name) or 0) < 0:
+            raise ConfigError(f"--{name}: expected an integer >= 0, found {getattr(args, name)}")
     if args.counts:
+        if args.opts:
+            raise ConfigError(f"--counts: expected no config overrides, because no config is read, found {args.opts}")
         names, images, instances = read_category_counts(args.counts)
-        records = deal_images(images, instances, args.num_images, args.num_images, args.seed)
+        records = deal_images(images, instances, args.num_images, args.num_images, args.seed or 0)
         threshold = LVIS_THRESHOLD if args.repeat_threshold is None else args.repeat_threshold
         name = os.path.splitext(os.path.basename(args.counts))[0]
         return name, analyze_sampling(records, len(names), repeat_threshold=threshold, names=names), None
+    refuse_options(args, ("seed",), "with --counts")
     cfg = load_config(args.config_file or "", args.opts)
     if args.dataset:
+        if "DATASETS.TRAIN" in args.opts[::2]:
+            raise ConfigError(f"DATASETS.TRAIN: expected no override with --dataset {args.dataset}, found an override")
         cfg.DATASETS.TRAIN = (args.dataset,)
     register_datasets(cfg)
     threshold = args.repeat_threshold

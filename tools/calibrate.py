@@ -29,7 +29,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--calibrations", metavar="NAME,...", help="calibrations to compare (default: all that the model supports)")
     add("--values", metavar="NUMBER,...", help="parameter values to compare (default: a grid for each calibration)")
     add("--choose-on", metavar="DATASET", help="data set on which the parameters are chosen (default: DATASETS.TRAIN)")
-    add("--images", type=int, default=1000, help="number of random images of this data set (default: %(default)s)")
+    add("--images", type=int, help="number of random images of this data set (default: at most 1000)")
     add(
         "--folds",
         type=int,

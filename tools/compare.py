@@ -82,11 +82,11 @@ def train(row: dict, seed: int, output: Path) -> dict:
         check_source(row, folder, folder_of(row["after"], seed, output) / "model_final.pth")
     if not is_finished(folder):
         print(f"start   {row['name']}, seed {seed}", flush=True)
+        converted = "convert" in row and (folder / "model_final.pth").exists()  # evaluation was interrupted
         with open(folder / _LOG, "a") as log:
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-            for words in commands_of(row, seed, output):
-                command = [sys.executable, *words]
-                status = subprocess.call(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
+            env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+            for words in commands_of(row, seed, output)[int(converted) :]:
+                status = subprocess.call([sys.executable, *words], cwd=ROOT, stdout=log, stderr=log, env=env)
                 if status:
                     fail(f"{row['name']}, seed {seed}: a command failed with exit status {status}. See {log.name}.")
         print(f"finish  {row['name']}, seed {seed}", flush=True)

@@ -7,113 +7,22 @@ r"""Pool the detections of several cross-validation folds, so that rare categori
     python tools/evaluate_results.py --annotations output/pooled/annotations.json output/pooled/results.json
 
 The first command writes annotations.json and results.json. Images and objects get new ids. The folds must have the same
-categories and different images. Either all results or no results must have masks. If the frequency group of a category
-differs between the folds, the mean number of training images defines the group: rare up to 10, common up to 100, as in
-LVIS.
+format (LVIS or COCO), the same categories and different images. Either all results or no results must have masks. If
+the frequency group of a category differs between the folds, the mean number of training images defines the group: rare
+up to 10, common up to 100, as in LVIS.
 """
 
 import dataclasses
 import json
-import logging
 import os
-import statistics
 import sys
 from pathlib import Path
 
 from command_line import command, parser_of
+from pooled_categories import pooled_categories
 
-logger = logging.getLogger("seesaw_d2")
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
-COUNTS = ("image_count", "instance_count")  # keys of a category with its numbers of training images and objects
 _MARK = "pooled_folds.txt"  # file that identifies an output folder of this program
-
-
-def check_counts(file) -> None:
-    """Raise DataError if "image_count" or "instance_count" of a category in an annotation file is not a number >= 0."""
-    from seesaw_d2.errors import DataError
-    from seesaw_d2.utils.messages import shown
-
-    for category in file.categories:
-        for key in COUNTS:
-            count = category.get(key, 0)
-            if type(count) not in (int, float) or not 0 <= count < float("inf"):
-                raise DataError(
-                    f'{file.path}: category {category["name"]!r}: "{key}": expected a number >= 0, found '
-                    f"{shown(count)}. If the count is unknown, remove {key!r} from all categories."
-                )
-
-
-def group_of(images: float) -> str:
-    """Return the frequency group of LVIS, "r", "c" or "f", of a category with this number of training images."""
-    from seesaw_d2.frequency_groups import GROUP_LETTERS
-
-    return GROUP_LETTERS[(images > 10) + (images > 100)]
-
-
-def check_groups(files, index: int) -> None:
-    """Log a warning for each file in which the "frequency" of a category contradicts its number of training images.
-
-    In LVIS, categories in at most 10 training images are rare, and categories in at most 100 are common.
-
-    Args:
-        files: annotation files with the same categories.
-        index: index of the category.
-    """
-    from seesaw_d2.utils.messages import shown
-
-    for file in files:
-        category = file.categories[index]
-        found, expected = category.get("frequency"), group_of(category["image_count"])
-        if found != expected:
-            logger.warning(
-                f'{file.path}: category {category["name"]!r}: "frequency": {category["image_count"]} training images '
-                f"are group {expected!r} in LVIS, found {shown(found)}. For categories whose groups differ between the "
-                "folds, the pooled file contains LVIS's group."
-            )
-
-
-def pooled_categories(files) -> list[dict]:
-    """Return the categories of the first file, with the mean numbers of training images and objects over all files.
-
-    If the frequency group of a category differs between the files, the mean number of training images defines the
-    group.
-
-    Args:
-        files: annotation files of the folds.
-
-    Raises:
-        DataError: the categories differ, a training count is not a number, or the frequency group of a category differs
-            and a file does not contain its number of training images.
-    """
-    from seesaw_d2.errors import DataError
-
-    for file in files:
-        check_counts(file)
-    first = files[0]
-    for file in files[1:]:
-        if (file.category_ids, file.category_names) != (first.category_ids, first.category_names):
-            raise DataError(
-                f"{file.path}: the ids, names or order of the categories differ from those in {first.path}. All folds "
-                "must have the same categories."
-            )
-    pooled = []
-    for same in zip(*(file.categories for file in files), strict=True):
-        category = dict(same[0])
-        for count in COUNTS:
-            if all(count in each for each in same):
-                category[count] = statistics.mean(each[count] for each in same)
-            else:
-                category.pop(count, None)
-        if any(each.get("frequency") != category.get("frequency") for each in same):
-            if "image_count" not in category:
-                raise DataError(
-                    f'{first.path}: category {category["name"]!r}: "frequency" differs between the folds, and a fold '
-                    'lacks "image_count". The mean of "image_count" defines the frequency group.'
-                )
-            check_groups(files, len(pooled))
-            category["frequency"] = group_of(category["image_count"])
-        pooled.append(category)
-    return pooled
 
 
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
@@ -146,7 +55,8 @@ def pool(folds: list[tuple[str, str]]):
         content of the merged annotation file, and the merged detections.
 
     Raises:
-        DataError: two folds share a file or an image, the categories differ, or only some results have masks.
+        DataError: two folds share a file or an image, the formats or categories differ, or only some results have
+            masks.
     """
     import numpy as np
 
@@ -158,6 +68,7 @@ def pool(folds: list[tuple[str, str]]):
 
     check_different_files(folds)
     files = [read_annotations(annotations) for annotations, _ in folds]
+    check_same_format(files)
     content = {"info": {"pooled from": [file.path for file in files]}, "categories": pooled_categories(files)}
     content |= {"images": [], "annotations": []}
     parts, owner = [], {}
@@ -192,6 +103,21 @@ def check_different_files(folds: list[tuple[str, str]]) -> None:
                 f"--fold: expected different files in all folds, found the same file twice: {seen[real]} and {path}"
             )
         seen[real] = path
+
+
+def check_same_format(files) -> None:
+    """Raise DataError if some of the annotation files have the LVIS format, and others the COCO format.
+
+    AP of a file with images of both formats would be wrong, because COCO images lack the lists of LVIS images.
+    """
+    from seesaw_d2.errors import DataError
+
+    for file in files:
+        if file.format != files[0].format:
+            raise DataError(
+                f"{file.path}: expected the format {files[0].format!r}, as in {files[0].path}, found {file.format!r}. "
+                'Images in LVIS format have "neg_category_ids", images in COCO format do not.'
+            )
 
 
 def check_same_fields(parts, paths: list[str]) -> None:

@@ -1,5 +1,7 @@
 """Compute accuracies over the test images of several runs of image classifiers, for ``run_results.py pooled``."""
 
+import itertools
+import sys
 from pathlib import Path
 
 from comparison_rows import fail
@@ -14,8 +16,11 @@ def classifiers(runs: list[dict], rows: list[str], seed: int, path: Path) -> lis
         seed: seed of the runs.
         path: file with the runs, for messages.
 
+    Print a note to stderr for two rows that seem to have the same test images.
+
     Raises:
-        ConfigError: a row has no run of an image classifier with this seed, or an earlier version wrote the run.
+        ConfigError: a row has no run of an image classifier with this seed, an earlier version wrote the run, or the
+            counts of a class are invalid.
     """
     chosen = {run["row"]: run for run in runs if run["seed"] == seed and "classes" in run}
     for name in rows:
@@ -26,7 +31,32 @@ def classifiers(runs: list[dict], rows: list[str], seed: int, path: Path) -> lis
                 f"{path}: row {name!r}, seed {seed}: the integer few_limit is missing, because an earlier version of "
                 "this program wrote the file. Use the command collect again."
             )
-    return [chosen[name] for name in dict.fromkeys(rows)]
+        _check_classes(f"{path}: row {name!r}, seed {seed}", chosen[name]["classes"])
+    found = [chosen[name] for name in dict.fromkeys(rows)]
+    for first, second in itertools.combinations(found, 2):
+        images = [{name: count[1] for name, count in run["classes"].items()} for run in (first, second)]
+        if images[0] == images[1]:
+            print(
+                f"note: rows {first['row']!r} and {second['row']!r} have equal numbers of test images in each class. "
+                "If they have the same test images, each image counts twice.",
+                file=sys.stderr,
+            )
+    return found
+
+
+def _check_classes(place: str, classes) -> None:
+    """Raise ConfigError unless ``classes`` is a dict from a class name to four counts. ``place`` names the run."""
+    from seesaw_d2.utils.messages import json_type
+
+    if not isinstance(classes, dict):
+        fail(f"{place}: classes: expected an object of classes, found {json_type(classes)}")
+    for name, counts in classes.items():
+        valid = isinstance(counts, list) and len(counts) == 4 and all(type(n) is int and n >= 0 for n in counts)
+        if not valid or counts[2] > min(counts[1], counts[3]):
+            fail(
+                f"{place}: classes: {name!r}: expected the numbers of training images, test images, correct "
+                f"predictions and predictions, found {counts}"
+            )
 
 
 def pooled(runs: list[dict]) -> str:

@@ -50,7 +50,7 @@ def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: l
     """Return Kendall's τ_b between the published values and a metric of the rows, as lines of text.
 
     The first line compares the means over the seeds. Each further line compares the values of one seed. Seeds without a
-    run of every row have no line.
+    run of every row have no line. If the rows have different seeds, the last line lists the seeds of each row.
 
     Args:
         rows: dict from the name of a row (a model) to a dict from seed to results, in the order of ``published``.
@@ -62,10 +62,15 @@ def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: l
     """
     values = []
     for row, runs in rows.items():
-        values.append({seed: run.get(task, {}).get(metric) for seed, run in runs.items()})
-        if None in values[-1].values():
+        metrics = {seed: run.get(task) for seed, run in runs.items()}
+        values.append({seed: found.get(metric) if isinstance(found, dict) else None for seed, found in metrics.items()})
+        if not all(type(value) in (int, float) for value in values[-1].values()):
             fail(f"{task} {metric}: a run of the row {row!r} lacks this metric. All rows must have it.")
     columns = {"means": [statistics.mean(found.values()) for found in values]}
     for seed in sorted(set.intersection(*(set(found) for found in values))):
         columns[f"seed {seed}"] = [found[seed] for found in values]
-    return "\n".join(f"{name:<8}τ = {kendall(published, column):5.2f}" for name, column in columns.items())
+    lines = [f"{name:<8}τ = {kendall(published, column):5.2f}" for name, column in columns.items()]
+    if len({frozenset(runs) for runs in rows.values()}) > 1:
+        seeds = "; ".join(f"{row!r}: {', '.join(map(str, sorted(runs)))}" for row, runs in rows.items())
+        lines.append(f"note    the rows have different seeds, so the means are over different seeds. {seeds}")
+    return "\n".join(lines)

@@ -15,8 +15,8 @@ differences from another row, between runs with the same seed.
 
 "pooled" prints the accuracies of image classifiers over all test images of several rows, such as folds.
 
-"order" compares the ranking of rows by a metric with their ranking by published values. It prints Kendall's τ_b for the
-means over the seeds and for each seed. τ_b is 1 for the same order, and -1 for the reverse order.
+"order" compares the ranking of rows by a metric with their ranking by published values. It prints Kendall's τ_b (1: the
+same order, -1: the reverse) for the means over the seeds and each seed, and a note if the rows have different seeds.
 """
 
 import json
@@ -160,7 +160,7 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
         found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
     unknown = [name for name in names or () if name not in found]
     if unknown:
-        fail(f"--rows or --against: expected names from the list {', '.join(map(repr, found))}, found {unknown[0]!r}")
+        fail(f"name of a row: expected names from the list {', '.join(map(repr, found))}, found {unknown[0]!r}")
     tell_mixed_commands([run for run in runs if not names or run["row"] in names])
     return {name: found[name] for name in names} if names else found
 

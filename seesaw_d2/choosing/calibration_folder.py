@@ -35,7 +35,8 @@ class Options:
         calibrations: names of the calibrations to try, such as "NorCal". Default: all that the model supports.
         values: values of the calibration parameter to try. Default: the values that each calibration class defines.
         choose_on: name of the data set on which the calibration is chosen. Default: DATASETS.TRAIN.
-        images: maximum number of images, drawn at random, on which the calibration is chosen.
+        images: maximum number of images, drawn at random, on which the calibration is chosen. Default: 1000. With
+            ``fold_count``, which uses all test images, it must be None.
         fold_count: number of folds (>= 2) for cross-validation on the test set. Each fold is evaluated with the
             parameter that is best on the other folds. If 0, the calibration is chosen on ``choose_on``.
         metric: the metric to maximize, such as "AP" or "APr_fixed" (``METRICS`` lists all).
@@ -47,7 +48,7 @@ class Options:
     calibrations: Sequence[str] | None = None
     values: Sequence[float] | None = None
     choose_on: str | None = None
-    images: int = 1000
+    images: int | None = None
     fold_count: int = 0
     metric: str = "AP"
     workers: int | None = None
@@ -63,13 +64,15 @@ def numbers(text: str, name: str) -> list[float]:
 
 
 def check_options(options: Options) -> None:
-    """Raise ConfigError if the value of an option is invalid, or if both ``fold_count`` and ``choose_on`` are set."""
+    """Raise ConfigError if the value of an option is invalid, or if ``fold_count`` makes another option useless."""
     check_names("--calibrations", options.calibrations or ())
     count_workers(options.workers)
     if options.metric not in METRICS:
         raise ConfigError(f"--metric: expected one of {', '.join(METRICS)}, found {options.metric!r}")
-    if options.images < 1:
+    if options.images is not None and options.images < 1:
         raise ConfigError(f"--images: expected an integer >= 1, found {options.images}")
+    if options.fold_count and options.images is not None:
+        raise ConfigError(f"--images: expected no value with --folds, which uses all images, found {options.images}")
     if options.fold_count and options.choose_on:
         raise ConfigError(
             "--folds: this option chooses the calibration on the test set, but --choose-on names the data set "

@@ -49,12 +49,15 @@ def whole_set(name: str) -> ImageSet:
     return ImageSet(name, tuple(image_column(load_dataset(name), "image_id").tolist()))
 
 
-def sampled_set(cfg: CfgNode, name: str, count: int, seed: int = 0) -> ImageSet:
+def sampled_set(cfg: CfgNode, name: str, count: int | None = None, seed: int = 0) -> ImageSet:
     """Draw at most ``count`` images of the data set ``name`` at random, and return them in the data set's order.
+
+    If ``count`` is None, draw at most 1000 images.
 
     ``ImageSet.seen`` is True if the data set is one of DATASETS.TRAIN.
     """
     ids = np.array(whole_set(name).image_ids)
+    count = 1000 if count is None else count
     if count < len(ids):
         ids = ids[np.sort(np.random.default_rng(seed).permutation(len(ids))[:count])]
     return ImageSet(name, tuple(ids.tolist()), seen=name in cfg.DATASETS.TRAIN)

@@ -85,9 +85,9 @@ def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) ->
     ]
 
 
-# Maps the folder of stored features that was opened last to its reader. All trainings in a worker process use the same
-# reader, because reading the annotations takes time.
-_opened: dict[Path, DetectionData | ClassificationData] = {}
+# Maps the arguments of the reader of stored features that was opened last to this reader. All trainings in a worker
+# process use the same reader, because reading the annotations takes time.
+_opened: dict[tuple, DetectionData | ClassificationData] = {}
 
 
 def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
@@ -109,10 +109,12 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
     torch.set_num_threads(1)  # each core runs its own process, so more threads would compete for the cores
     try:
         register_datasets(comparison.cfg)
-        if comparison.folder not in _opened:
+        options = (comparison.folder, comparison.folds, comparison.limits, comparison.average_logits)
+        arguments = (*options, comparison.cfg.dump())
+        if arguments not in _opened:
             _opened.clear()
-            _opened[comparison.folder] = comparison.open()
-        data = _opened[comparison.folder]
+            _opened[arguments] = comparison.open()
+        data = _opened[arguments]
         cfg = shortened(trial.candidate.config(comparison.cfg), comparison.iterations)
         losses = build_losses(cfg, data.num_classes, data.num_stages, data.has_background)
         classifiers = [

@@ -1,5 +1,6 @@
 """Evaluate stored proposals in parallel with several calibrations, which rescale the class scores."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,17 +122,18 @@ def sweep(
         candidates: the calibrations to evaluate, each with each value of its parameter.
         subsets: image ids of each subset.
         path: file to which this function appends the metrics of each candidate. Candidates that the file already
-            contains, after an interruption, are skipped.
+            contains with the same subsets, after an interruption, are skipped.
         workers: number of processes.
 
     Returns:
         a dict from ``Candidate.label``, such as "NorCal 0.6", to a list of metrics, one dict for each subset.
     """
     cut_incomplete_line(path)
-    finished = {row["label"]: row["metrics"] for row in complete_lines(path)}
+    images = hashlib.sha256(str([tuple(ids) for ids in subsets]).encode()).hexdigest()
+    finished = {row["label"]: row["metrics"] for row in complete_lines(path) if row.get("subsets") == images}
     missing = [each for each in candidates if each.label not in finished]
     works = [Work([each.scoring], [[(0, ids)] for ids in subsets]) for each in missing]
     for candidate, metrics in zip(missing, run_all(stored, works, workers, "calibrations"), strict=True):
         finished[candidate.label] = metrics
-        append_line(path, {"label": candidate.label, "metrics": metrics})
+        append_line(path, {"label": candidate.label, "subsets": images, "metrics": metrics})
     return {each.label: finished[each.label] for each in candidates}

@@ -72,7 +72,7 @@ def sampling_report(analysis: SamplingAnalysis, num_categories: int = 10) -> str
     else:
         lines += [_line(*row) for row in rows[:num_categories]]
         lines.append(f"... {len(rows) - 2 * num_categories} more ...")
-        lines += [_line(*row) for row in rows[-num_categories:]]
+        lines += [_line(*row) for row in rows[len(rows) - num_categories :]]
     return "\n".join(lines)
 
 

@@ -230,3 +230,17 @@ def test_test_images_that_also_choose(run, config_file, capsys):
     train = load_config(str(config_file)).DATASETS.TRAIN[0]
     assert run(overrides=("DATASETS.TEST", f"('{train}',)")) == 2
     assert "DATASETS.TEST" in capsys.readouterr().err
+
+
+def test_another_number_of_seeds_in_the_same_process(tmp_path):
+    """Test a notebook that calls the program again with more seeds, which are held-out folds of other images."""
+    pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
+    common = ["--config-file", DIGITS, *FEW, "--losses", "CrossEntropyLoss", "--calibrations", "none"]
+    settings = ["MODEL.DEVICE", "cpu", *weights(DIGITS, tmp_path)]
+    rows = []
+    for output, seeds in (("again", "2"), ("again", "5"), ("new", "5")):
+        assert main([*common, "--output", str(tmp_path / output), "--seeds", seeds, *settings]) == 0
+        rows.append([(row["trial"], row["metrics"]) for row in trainings(tmp_path / output)])
+    again, new = ({trial: numbers(found["none"].values()) for trial, found in each} for each in rows[1:])
+    assert len(new) == 2 * 5 + 5  # two classifiers on held-out images, and the better one on test images
+    assert {trial: again[trial] for trial in new} == new

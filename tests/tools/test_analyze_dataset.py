@@ -67,12 +67,36 @@ def test_counts_alone(tmp_path, capsys):
         (["--counts", "nowhere.json", "--num-images", "3"], "nowhere.json"),
         (["--dataset", "x", "--repeat-threshold", "-1"], "--repeat-threshold: expected "),
         (["--dataset", "x", "--seed", "-1"], "--seed: expected "),
+        (["--dataset", "x", "--seed", "0"], "--seed: expected "),
+        (["--dataset", "x", "--list", "-1"], "--list: expected "),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(arguments, message, tmp_path, capsys):
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source", ["--counts", "--dataset"])
+def test_overrides_without_effect_are_refused(tmp_path, capsys, source):
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps([{"name": "a", "image_count": 3, "instance_count": 4}]))
+    chosen = ["--counts", str(path), "--num-images", "3"] if source == "--counts" else ["--dataset", "lvis_v1_train"]
+    assert main([*chosen, "--output", str(tmp_path / "out"), "DATASETS.TRAIN", "('x',)"]) == 2
+    error = capsys.readouterr().err
+    assert "DATASETS.TRAIN" in error
+    assert source in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_of_no_category(tmp_path, capsys):
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps([{"name": "only", "image_count": 3, "instance_count": 4}]))
+    arguments = ["--counts", str(path), "--num-images", "3", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--list", "0"]) == 0
+    assert "only" not in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert "only" in capsys.readouterr().out
 
 
 def test_an_output_that_cannot_be_made(config_file, tmp_path, capsys):

@@ -119,6 +119,18 @@ def test_folds(run, tmp_path):
     assert not (tmp_path / "calibration/choice").exists()
 
 
+def test_another_number_of_folds_in_the_same_folder(run, tmp_path):
+    """Test that metrics of other folds are not reused, also those of a file without the images of its metrics."""
+    arguments = ("--calibrations", "NorCal", "--values", "0.5,2")
+    assert run("--folds", "3", *arguments, output="other") == 0
+    assert run("--folds", "2", *arguments) == 0
+    path = tmp_path / "calibration/sweep.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({key: row[key] for key in ("label", "metrics")}) + "\n" for row in rows))
+    assert run("--folds", "3", *arguments) == 0
+    assert {**read(tmp_path), "options": None} == {**read(tmp_path, "other"), "options": None}
+
+
 def test_folds_are_disjoint_and_complete():
     parts = folds(range(10), 3)
     assert sorted(key for part in parts for key in part) == list(range(10))
@@ -181,6 +193,7 @@ def test_two_processes(run, tmp_path):
         (("--choose-on", "nothing"), "--choose-on", "nothing"),
         (("--choose-on", "data0_val"), "--choose-on", "val"),
         (("--folds", "2", "--choose-on", "data0_val"), "--folds", "val"),
+        (("--folds", "2", "--images", "7"), "--images", "7"),
     ],
 )
 def test_wrong_arguments(run, tmp_path, capsys, config_file, arguments, named, value):

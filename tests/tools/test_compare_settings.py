@@ -59,3 +59,28 @@ def test_a_row_that_started_from_other_weights_is_refused(tmp_path, monkeypatch)
     (second / "row_source.txt").unlink()  # an earlier version trained the row
     assert compare.train(row, 1, tmp_path) == {}
     assert not (second / "row_source.txt").exists()
+
+
+def test_an_interrupted_evaluation_of_converted_weights_goes_on(tmp_path, monkeypatch):
+    """Test that the second call does not convert again, because the programs do not replace the converted weights."""
+    row = {"name": "B", "config": "c.yaml", "overrides": [], "after": "A", "convert": "x.py {weights} {output}"}
+    first, folder = (compare.folder_of(name, 1, tmp_path) for name in "AB")
+    for path in (first, folder):
+        path.mkdir(parents=True)
+    (first / "model_final.pth").touch()
+    programs, statuses = [], [0, 130, 0]
+
+    def call(command, **_):
+        programs.append(command[1])
+        if programs[-1] == "tools/x.py":
+            (folder / "model_final.pth").touch()
+        elif len(programs) == 3:
+            (folder / "inference/toy").mkdir(parents=True)
+            (folder / "inference/toy/results.json").write_text('{"bbox": {"AP": 1}}')
+        return statuses[len(programs) - 1]
+
+    monkeypatch.setattr(compare.subprocess, "call", call)
+    with pytest.raises(SeesawError, match="130"):
+        compare.train(row, 1, tmp_path)
+    assert compare.train(row, 1, tmp_path) == {"bbox": {"AP": 1}}
+    assert programs == ["tools/x.py", "train_net.py", "train_net.py"]

@@ -133,6 +133,20 @@ def test_folds_that_do_not_fit_are_named(tmp_path, capsys, change, named):
     assert (tmp_path / "mine/results.json").read_text() == "kept"
 
 
+@pytest.mark.parametrize("coco", [0, 1])
+def test_folds_of_different_formats_are_named(tmp_path, capsys, coco):
+    folds, *_ = split_in_two(tmp_path)
+    data = json.loads((tmp_path / f"test{coco}.json").read_text())
+    for image in data["images"]:
+        del image["neg_category_ids"], image["not_exhaustive_category_ids"]
+        image["file_name"] = image["coco_url"].rpartition("/")[2]
+    write(tmp_path, data, f"test{coco}.json")
+    assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("test0.json", "test1.json", "'lvis'", "'coco'", "neg_category_ids"))
+    assert not (tmp_path / "pooled").exists()
+
+
 def test_every_value_of_the_folds_is_kept(tmp_path):
     """Test an area of NaN, which LVIS's evaluation omits, and other values that only Python's json module writes."""
 

@@ -2,12 +2,13 @@
 
 import json
 
+import pytest
 import run_results
 
 
 def test_folds_are_pooled(tmp_path, capsys):
     counts = (
-        {"row": "A", "few_limit": 5, "a": [5, 4, 3, 6], "b": [30, 10, 9, 8]},
+        {"row": "A", "few_limit": 5, "a": [5, 4, 3, 6], "b": [30, 10, 9, 10]},
         {"row": "A, fold 1", "few_limit": 7, "a": [8, 2, 1, 2], "b": [0, 3, 0, 1]},
     )
     runs = [
@@ -37,3 +38,31 @@ def test_folds_are_pooled(tmp_path, capsys):
     assert run_results.main(command) == 2
     error = capsys.readouterr().err
     assert all(word in error for word in ("runs.json", "'A, fold 1'", "few_limit"))
+
+
+def write(path, **classes):
+    run = {"seed": 1, "command": "", "metrics": {}, "few_limit": 5}
+    path.write_text(json.dumps([{**run, "row": row, "classes": counts} for row, counts in classes.items()]))
+
+
+def test_rows_with_the_same_test_images_are_noted(tmp_path, capsys):
+    """Test rows of the same fold, whose test images would count twice."""
+    path = tmp_path / "runs.json"
+    few, many = [5, 4, 3, 6], [9, 9, 1, 1]
+    write(path, A={"a": few, "b": many}, B={"a": [5, 4, 1, 2], "b": many}, C={"a": few})
+    assert run_results.main(["pooled", str(path), "--rows", "A", "B"]) == 0
+    error = capsys.readouterr().err
+    assert "'A'" in error
+    assert "'B'" in error
+    assert run_results.main(["pooled", str(path), "--rows", "A", "C"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "classes", [[], None, {"b": [1, 2]}, {"b": 5}, {"b": [1, 2, "0", 3]}, {"b": [1, 2, -1, 3]}, {"b": [1, 2, 3, 4]}]
+)
+def test_wrong_counts_are_named(tmp_path, capsys, classes):
+    write(tmp_path / "runs.json", A=classes)
+    assert run_results.main(["pooled", str(tmp_path / "runs.json"), "--rows", "A"]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("runs.json", "'A'", "classes", "'b'" if classes else "classes"))

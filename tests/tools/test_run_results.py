@@ -200,8 +200,12 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
     capsys.readouterr()
     file = str(tmp_path / "r.json")
     assert run_results.main(["order", file, "classification", "overall", "A=1", "B=1=2.5", "C=3"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    *lines, note = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert note[0] == "note"
+    assert all(words in " ".join(note) for words in ("'A': 1, 2;", "'B=1': 1, 2;", "'C': 1, 2, 3"))
     assert lines == [["means", "τ", "=", "0.33"], ["seed", "1", "τ", "=", "1.00"], ["seed", "2", "τ", "=", "-1.00"]]
+    assert run_results.main(["order", file, "classification", "overall", "A=1", "B=1=2.5"]) == 0
+    assert "note" not in capsys.readouterr().out  # both rows have the same seeds
     for arguments, named in (
         (["classification", "overall", "A=1", "C"], "'C'"),
         (["classification", "overall", "A=1"], "found 1"),
@@ -211,6 +215,18 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
     ):
         assert run_results.main(["order", file, *arguments]) == 2
         assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [5, {"AP": "5"}, {"AP": True}, {"AP": {}}, {"AP": None}, None])
+def test_order_of_values_that_are_no_numbers(tmp_path, capsys, value):
+    """Test a task that has no columns in tables, so that its metrics are not checked when the file is read."""
+    run = {"seed": 1, "command": "", "metrics": {"keypoints": {"AP": 5}}}
+    runs = [{**run, "row": "A"}, {**run, "row": "B", "metrics": {"keypoints": value}}]
+    (tmp_path / "r.json").write_text(json.dumps(runs))
+    assert run_results.main(["order", str(tmp_path / "r.json"), "keypoints", "AP", "A=1", "B=2"]) == 2
+    error = capsys.readouterr().err
+    assert "keypoints AP" in error
+    assert "'B'" in error
 
 
 def test_few_shot_classes_of_a_pool_are_those_of_the_runs(tmp_path, capsys):

@@ -28,12 +28,15 @@ def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: boo
         (N, C + 1).
     """
     categories, background = probs[:, :-1], probs[:, -1:]
-    scaled = categories * log_factors.exp().to(probs.dtype)
+    # Divide all factors by the largest one, so that they do not overflow. The normalized probabilities do not change.
+    largest = log_factors.amax() if keep_background else log_factors.amax().clamp(min=0)
+    scaled = categories * (log_factors - largest).exp().to(probs.dtype)
     total = scaled.sum(dim=1, keepdim=True)
     tiny = torch.finfo(probs.dtype).tiny
     if keep_background:
         scaled = scaled * (categories.sum(dim=1, keepdim=True) / total.clamp(min=tiny))
         return torch.cat([scaled, background], dim=1)
+    background = background * (-largest).exp().to(probs.dtype)
     return torch.cat([scaled, background], dim=1) / (total + background).clamp(min=tiny)
 
 
@@ -49,8 +52,10 @@ def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
     Returns:
         (N, C).
     """
-    scaled = probs * log_factors.exp().to(probs.dtype)
-    return scaled / (scaled + (1 - probs)).clamp(min=torch.finfo(probs.dtype).tiny)
+    # p f / (p f + 1 - p) is p / (p + (1 - p) / f). Compute the one whose factor is at most 1, because f can overflow.
+    scaled = probs * log_factors.clamp(max=0).exp().to(probs.dtype)
+    rest = (1 - probs) * (-log_factors).clamp(max=0).exp().to(probs.dtype)
+    return scaled / (scaled + rest).clamp(min=torch.finfo(probs.dtype).tiny)
 
 
 class Calibration(KeepsBufferTypes):
@@ -191,4 +196,4 @@ def class_probabilities(
     # other columns, and remove it from the result.
     sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
     padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
-    return calibration(padded, "implicit" if sigmoids else "class")[:, :-1]
+    return calibration(padded, "implicit" if sigmoids else "objectness")[:, :-1]
