@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train with your own loss, cross-entropy of logits that are multiplied by a constant factor.
+r"""Train with your own loss, cross-entropy of logits that are multiplied by a constant factor.
 
 The arguments are ``--factor`` and those of train_net.py:
 
