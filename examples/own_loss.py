@@ -19,15 +19,17 @@ from seesaw_d2.losses.build import LOSS_REGISTRY
 
 @LOSS_REGISTRY.register()  # CLS_LOSS.NAME can now name this class
 class ScaledCrossEntropyLoss(CrossEntropyLoss):
-    """Cross-entropy of ``factor`` · logits. The scores use the same factor."""
+    """Cross-entropy of logits that are multiplied by ``factor``. The scores are computed from the same products."""
 
-    factor = 1.0
+    factor = 1.0  # the same for all models of this program
     soft_labels = None  # PairwiseClassBalance cannot wrap it
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the logits (R, K) of R proposals for K classes, times ``factor``."""
         return self.factor * logits
 
     def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the scores (N, C + 1) of N proposals for C categories and background."""
         return super().probabilities(self.factor * logits)
 
 

@@ -17,6 +17,9 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.json_reading import fingerprint
 from seesaw_d2.utils.messages import first_few
 
+# Number of images on which a calibration is chosen, unless the user sets another number.
+DEFAULT_COUNT = 1000
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -52,12 +55,12 @@ def whole_set(name: str) -> ImageSet:
 def sampled_set(cfg: CfgNode, name: str, count: int | None = None, seed: int = 0) -> ImageSet:
     """Draw at most ``count`` images of the data set ``name`` at random, and return them in the data set's order.
 
-    If ``count`` is None, draw at most 1000 images.
+    If ``count`` is None, draw at most ``DEFAULT_COUNT`` images.
 
     ``ImageSet.seen`` is True if the data set is one of DATASETS.TRAIN.
     """
     ids = np.array(whole_set(name).image_ids)
-    count = 1000 if count is None else count
+    count = DEFAULT_COUNT if count is None else count
     if count < len(ids):
         ids = ids[np.sort(np.random.default_rng(seed).permutation(len(ids))[:count])]
     return ImageSet(name, tuple(ids.tolist()), seen=name in cfg.DATASETS.TRAIN)
