@@ -77,7 +77,7 @@ def features_gradient(
         shape: shape of the features, (images, C, height, width).
         scale, sampling_ratio, aligned: as in ``ROIAlign``.
     """
-    height, width = shape[2:]
+    channels, height, width = shape[1:]
     boxes = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     sides = boxes[:, 2:] - boxes[:, :2]
     if not aligned:
@@ -88,9 +88,11 @@ def features_gradient(
     for image in range(shape[0]):
         own = (rois[:, 0] == image).nonzero().squeeze(1)
         if len(own):
-            rows = torch.matmul(grad[own], x[own].unsqueeze(1))  # (regions of the image, channels, grid rows, width)
-            rows = rows.transpose(0, 1).reshape(shape[1], -1, width)  # (channels, regions x grid rows, width)
-            result[image] = torch.matmul(y[own].reshape(-1, height).t(), rows)
+            # A few large products. A product for each region and channel takes twice as long with some BLAS libraries.
+            by_row = grad[own].transpose(1, 2).flatten(1, 2)  # (regions of the image, P x C, Q)
+            rows = torch.bmm(by_row, x[own]).view(-1, channels * width)  # (regions x P, C x W)
+            columns = torch.mm(y[own].reshape(-1, height).t(), rows)  # (H, C x W)
+            result[image] = columns.view(height, channels, width).transpose(0, 1)
     return result
 
 
