@@ -54,6 +54,7 @@ def parse(arguments) -> argparse.Namespace:
 def main(arguments=None) -> None:
     args = vars(parse(arguments))
     from seesaw_d2.choosing.choose_loss import Options, choose_loss
+    from seesaw_d2.errors import ConfigError
     from seesaw_d2.report.loss_comparison_table import comparison_table
 
     config_file, overrides = args.pop("config_file"), args.pop("opts")
@@ -61,6 +62,8 @@ def main(arguments=None) -> None:
     # Config keys contain a dot, and names of losses do not.
     losses = args["losses"] or []
     end = next((index for index, word in enumerate(losses) if "." in word), len(losses))
+    if args["losses"] and not end:
+        raise ConfigError(f"--losses: expected names of losses, found the config override {losses[0]}")
     args["losses"], overrides = losses[:end] or None, [*losses[end:], *overrides]
     args["calibrations"] = [name for name in args["calibrations"].split(",") if name != "none"]
     print(comparison_table(choose_loss(config_file, overrides, Options(**args))))

@@ -38,6 +38,13 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
     return parser
 
 
+def not_blank(text: str) -> str:
+    """Return an argument, or raise an error if it is blank, as that of ``--commit "$(git rev-parse HEAD)"`` can be."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected text, found {text!r}")
+    return text
+
+
 def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) -> None:
     """Raise ConfigError if the command line contains an option that would have no effect.
 

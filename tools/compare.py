@@ -2,6 +2,7 @@
 """Train the models of a comparison with several seeds, and print a table of mean ± standard deviation.
 
     python tools/compare.py tools/glyph_comparisons.yaml main --seeds 1 2 3 --jobs 2
+    python tools/compare.py tools/muscima_comparisons.yaml tiles --seeds 1 2 3 SOLVER.AMP.ENABLED False
 
 A comparison is a list of rows in a YAML file. Each row defines a model. A row has the keys "name", "config" (path
 relative to the project) and "overrides". Two keys are optional:
@@ -14,6 +15,9 @@ A run is a row with a seed. Each run uses one thread and is written to OUTPUT/<r
 contain the same row, the program trains this row only once. The program skips finished runs, and resumes interrupted
 runs. If the config of a row, or the weights from which it starts, have changed since its run, the program raises an
 error. The table is written to OUTPUT/<comparison>.md.
+
+Config overrides at the end of the command line apply to all rows. They belong to the config of a run, so the next call
+with the same output folder needs the same overrides.
 """
 
 import json
@@ -27,8 +31,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import command_line
+from comparison_arguments import parse_arguments
 from comparison_changes import ROOT, SAVED, check_source, check_unchanged, config_of, is_finished
-from comparison_rows import choose, fail, read_rows, words_of
+from comparison_rows import conversion, fail
 
 # File in each run folder that stores the row of the comparison as JSON, to recognize a run of another row.
 MARK = "row.json"
@@ -71,8 +76,8 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
     source = str(folder_of(row["after"], seed, output) / "model_final.pth")
     if "convert" not in row:
         return [[*arguments, "--resume", "MODEL.WEIGHTS", source, *settings]]
-    convert = words_of(row["convert"], {"{weights}": source, "{output}": str(weights), "{config}": row["config"]})
-    return [convert, [*arguments, "--eval-only", "MODEL.WEIGHTS", str(weights), *settings]]
+    evaluation = [*arguments, "--eval-only", "MODEL.WEIGHTS", str(weights), *settings]
+    return [conversion(row, source, str(weights)), evaluation]
 
 
 def train(row: dict, seed: int, output: Path) -> dict:
@@ -209,23 +214,7 @@ def table(results: dict[str, list[dict]]) -> str:
 
 @command_line.command
 def main(arguments=None) -> None:
-    parser = command_line.parser_of(__doc__)
-    parser.add_argument("file", type=Path, help="YAML file with comparisons")
-    parser.add_argument("comparison", help="name of a comparison in the file")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of the runs (default: 1 2 3)")
-    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs (default: 1)")
-    parser.add_argument("--rows", nargs="+", help="names of the rows to run (default: all)")
-    parser.add_argument(
-        "--output", type=Path, default=Path("output/compare"), help="output folder (default: output/compare)"
-    )
-    parser.add_argument("--commands", action="store_true", help="print the commands and exit")
-    args = parser.parse_args(arguments)
-    if args.jobs < 1 or min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
-        parser.error(
-            f"--jobs, --seeds: expected at least 1 job and different seeds >= 0, found {args.jobs} jobs and the seeds "
-            f"{args.seeds}"
-        )
-    rows = choose(read_rows(args.file, args.comparison), args.rows)
+    args, rows = parse_arguments(__doc__, arguments)
     if args.commands:
         for seed in args.seeds:
             for row in rows:

@@ -72,6 +72,28 @@ def check_unchanged(row: dict, folder: Path, config: str) -> None:
         )
 
 
+def check_distinct(rows: list[dict]) -> None:
+    """Raise ConfigError if two rows have the same config, so that they would be the same model with two names.
+
+    Rows with "after" are only compared with rows that start from the same row. Rows with "convert" are not compared.
+    """
+    from seesaw_d2.config.differences import flat_config, within
+
+    seen: dict[tuple, str] = {}
+    for row in rows:
+        text = None if "convert" in row else config_of(row)
+        if text is None:
+            continue
+        values = flat_config(text, row["config"]).items()
+        key = (row.get("after"), *(pair for pair in values if not within(pair[0], _OF_RUN)))
+        if key in seen:
+            fail(
+                "command line: expected overrides with which all rows differ, found the same config in the rows "
+                f"{seen[key]!r} and {row['name']!r}"
+            )
+        seen[key] = row["name"]
+
+
 def check_source(row: dict, folder: Path, weights: Path) -> None:
     """Raise ConfigError if a run started from other weights than ``weights``.
 

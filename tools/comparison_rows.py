@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 TOOLS = Path(__file__).resolve().parent
 # Config keys that the program sets in each run, so that the overrides of a row must not contain them.
 _OWN_KEYS = ("OUTPUT_DIR", "SEED")
+# Programs of tools/ that take config overrides KEY VALUE at the end of their command line.
+_TAKE_OVERRIDES = ("nearest_class_mean.py",)
 
 
 def fail(message: str) -> NoReturn:
@@ -74,13 +76,26 @@ def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
     return [row for row in rows if row["name"] in wanted]
 
 
-def words_of(convert: str, fields: dict[str, str]) -> list[str]:
-    """Split a command of tools/ into words, such as "tau_normalize.py {weights} {output} --tau 0.5".
+def conversion(row: dict, weights: str, output: str) -> list[str]:
+    """Split the command "convert" of a row into words, such as "tau_normalize.py {weights} {output} --tau 0.5".
 
-    ``fields`` maps the words ``{weights}``, ``{output}`` and ``{config}`` to the paths that replace them.
+    Args:
+        row: row of the comparison. If the program takes config overrides, those of the row are appended.
+        weights, output: paths that replace the words ``{weights}`` and ``{output}``.
     """
-    program, *words = convert.split()
-    return [f"tools/{program}", *(fields.get(word, word) for word in words)]
+    fields = {"{weights}": weights, "{output}": output, "{config}": row["config"]}
+    program, *words = row["convert"].split()
+    overrides = row["overrides"] if program in _TAKE_OVERRIDES else []
+    return [f"tools/{program}", *(fields.get(word, word) for word in words), *overrides]
+
+
+def own_key(key: str, row: dict) -> str:
+    """Return what sets a config key, so that overrides must not contain it, or "" if overrides can contain it."""
+    if key in _OWN_KEYS:
+        return "This program"
+    if key == "MODEL.WEIGHTS" and "after" in row:
+        return f"The key after of row {row['name']!r}"
+    return ""
 
 
 def _checked_rows(place: str, rows: Any) -> list[dict]:
@@ -117,8 +132,9 @@ def _row_problem(row: dict) -> str:
     overrides = row.get("overrides") or {}
     if not isinstance(overrides, dict) or not all(isinstance(key, str) for key in overrides):
         return f"overrides: expected a mapping from config keys to values, found {shown(overrides)}"
-    if own := [key for key in _OWN_KEYS if key in overrides]:
-        return f"overrides: {own[0]}: expected no value, found {shown(overrides[own[0]])}. This program sets {own[0]}."
+    for key, value in overrides.items():
+        if set_by := own_key(key, row):
+            return f"overrides: {key}: expected no value, found {shown(value)}. {set_by} sets {key}."
     if "convert" not in row:
         return ""
     if "after" not in row:

@@ -9,6 +9,7 @@ finished training is only evaluated again.
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -30,6 +31,8 @@ def main(arguments=None) -> int:
         "--output", type=Path, default=Path("output/digits"), help="folder for runs and report (default: output/digits)"
     )
     args = parser.parse_args(arguments)
+    if not 1 <= args.imbalance < math.inf:
+        parser.error(f"--imbalance: expected a number >= 1, found {args.imbalance}")
     output = args.output.absolute()
     os.chdir(ROOT)
     from seesaw_d2.report import shots_table, write_classification_report
@@ -38,7 +41,7 @@ def main(arguments=None) -> int:
 
     start, folders = time.perf_counter(), {}
     if args.imbalance != 50:
-        output = output / f"imbalance{args.imbalance:g}"
+        output = output / f"imbalance{_short(args.imbalance)}"
     report = output / "report.html"
     check_page(str(report))
     for title, config in RUNS.items():
@@ -55,8 +58,13 @@ def main(arguments=None) -> int:
     return 0
 
 
+def _short(imbalance: float) -> str:
+    """Return a number as text with all digits, so that two numbers never have the same run folder."""
+    return str(imbalance).removesuffix(".0")
+
+
 def _data(imbalance: float) -> list[str]:
-    name = f"digits_lt{imbalance:g}_train"
+    name = f"digits_lt{_short(imbalance)}_train"
     register = [
         {"NAME": name, "DIGITS": "train", "IMBALANCE": imbalance},
         {"NAME": "digits_test", "DIGITS": "test"},

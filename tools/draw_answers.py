@@ -78,6 +78,21 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raise ConfigError if a value is out of range, --names are equal, or the output is a file of another program."""
+    from seesaw_d2.drawing.plain_text import PICTURE_MARK
+    from seesaw_d2.errors import ConfigError
+    from seesaw_d2.utils.own_files import check_replaceable
+
+    if args.images < 1:
+        raise ConfigError(f"--images: expected an integer >= 1, found {args.images}")
+    if args.names and args.names[0] == args.names[1]:
+        raise ConfigError(f"--names: expected different names of two runs, found {args.names[0]!r} twice")
+    if args.output.suffix not in (".jpg", ".png"):
+        raise ConfigError(f"--output: expected a file name that ends in .jpg or .png, found {args.output}")
+    check_replaceable(args.output, PICTURE_MARK, "a picture of this program")
+
+
 def check_known(run: Path, expected: str, kind: str, unknown: set[str]) -> None:
     """Raise DataError if predictions.csv of a run contains unknown classes or image ids.
 
@@ -102,16 +117,10 @@ def main(arguments=None) -> None:
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.classification.mapper import record_pixels
     from seesaw_d2.drawing.classifier_comparison import AnsweredImage, by_outcome, draw_answers, proportional
-    from seesaw_d2.drawing.plain_text import PICTURE_MARK
-    from seesaw_d2.errors import ConfigError
+    from seesaw_d2.errors import ConfigError, DataError
     from seesaw_d2.utils.atomic_files import make_folder
-    from seesaw_d2.utils.own_files import check_replaceable
 
-    if args.images < 1:
-        raise ConfigError(f"--images: expected an integer >= 1, found {args.images}")
-    if args.output.suffix not in (".jpg", ".png"):
-        raise ConfigError(f"--output: expected a file name that ends in .jpg or .png, found {args.output}")
-    check_replaceable(args.output, PICTURE_MARK, "a picture of this program")
+    check_arguments(args)
     names = args.names or [str(run) for run in args.runs]
     cfg = load_config(str(args.runs[0] / "config.yaml"))
     if not cfg.DATASETS.TEST:
@@ -122,6 +131,8 @@ def main(arguments=None) -> None:
     rows, answers = read_answers(args.runs, dataset)
     check_known(args.runs[0], "classes of per_class.csv", "class", {row["class"] for row in rows} - classes.keys())
     rows = [row for row in rows if classes[row["class"]]["shots"] == args.shots]
+    if not rows:
+        raise DataError(f"{args.runs[0]}: predictions.csv: --shots {args.shots}: found no images of such classes")
     found = by_outcome([row["class"] for row in rows], *([called[row["image"]] for row in rows] for called in answers))
     register_datasets(cfg)
     records = {str(record["image_id"]): record for record in DatasetCatalog.get(dataset)}

@@ -29,10 +29,13 @@ def argument_parser() -> argparse.ArgumentParser:
 @command
 def main(arguments=None) -> None:
     args = argument_parser().parse_intermixed_args(arguments)
+    from seesaw_d2.errors import ConfigError
     from seesaw_d2.train import load_config
     from seesaw_d2.train.preflight.keys import written_layers
     from seesaw_d2.weights.class_means import class_mean_checkpoint
 
+    if "MODEL.WEIGHTS" in args.opts[::2]:
+        raise ConfigError(f"MODEL.WEIGHTS: expected no override, because the argument checkpoint is {args.checkpoint}")
     overrides = ["MODEL.WEIGHTS", args.checkpoint, *args.opts]
     class_mean_checkpoint(
         load_config(args.config_file, overrides), args.output, written_layers(args.config_file, overrides)

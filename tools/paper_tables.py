@@ -118,6 +118,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--row", type=int, help="number of the row to print, from 1 (default: all)")
     parser.add_argument("--num-gpus", type=int, default=8, help="number of GPUs in the commands (default: 8)")
     args = parser.parse_args(arguments)
+    if args.num_gpus < 1:
+        parser.error(f"--num-gpus: expected an integer >= 1, found {args.num_gpus}")
     rows = [row for table in ([args.table] if args.table else tables) for row in tables[table]]
     if args.row is not None:
         if not args.table:

@@ -135,9 +135,7 @@ def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
         if not run.items() <= found.get(key, {}).items():
             found[key] = {**run, "commit": commit, "machine": machine()}
     if not folders:
-        fail(
-            f"{folder}: expected a folder with finished runs of tools/compare.py, found a folder without finished runs"
-        )
+        fail(f"{folder}: expected a folder with finished runs of tools/compare.py, found no finished run")
     return [found[key] for key in sorted(found)]
 
 
@@ -147,22 +145,24 @@ def machine() -> str:
     return f"{os.cpu_count()} CPU cores, one thread a run, PyTorch {torch.__version__}"
 
 
-def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dict]]:
+def by_row(runs: list[dict], names: list[str] | None, against: str | None = None) -> dict[str, dict[int, dict]]:
     """Return a dict from the name of a row to a dict from seed to results. ``names`` selects and sorts the rows.
 
     Print a note to stderr for each of these rows whose runs have different commands.
 
     Raises:
-        ConfigError: a row has no run.
+        ConfigError: a row has no run, or there is no other row than ``against``, with which the rows are compared.
     """
     found: dict[str, dict[int, dict]] = {}
     for run in runs:
         found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
-    unknown = [name for name in names or () if name not in found]
-    if unknown:
-        fail(f"name of a row: expected names from the list {', '.join(map(repr, found))}, found {unknown[0]!r}")
-    tell_mixed_commands([run for run in runs if not names or run["row"] in names])
-    return {name: found[name] for name in names} if names else found
+    rows = list(dict.fromkeys([*(names or found), *([] if against is None else [against])]))
+    if unknown := set(rows) - found.keys():
+        fail(f"name of a row: expected names from the list {', '.join(map(repr, found))}, found {min(unknown)!r}")
+    if rows == [against]:
+        fail(f"--against: expected another row than the only row to print, found {against!r}")
+    tell_mixed_commands([run for run in runs if run["row"] in rows])
+    return {name: found[name] for name in rows}
 
 
 def columns_of(results: list[dict]) -> list[tuple[str, str]]:
@@ -208,7 +208,7 @@ def main(arguments=None) -> None:
     add = commands.add_parser("collect").add_argument
     add("folder", type=Path, help="output folder of tools/compare.py")
     add("file", type=Path, help="JSON file to write or extend")
-    add("--commit", required=True, help="commit of the project that the runs used")
+    add("--commit", required=True, type=command_line.not_blank, help="commit of the project that the runs used")
     add = commands.add_parser("table").add_argument
     add("file", type=Path, help="JSON file of collect")
     add("--rows", nargs="+", help="rows to print, in this order (default: all)")
@@ -242,8 +242,7 @@ def main(arguments=None) -> None:
         published = parse_published(args.published)
         print(order(by_row(runs, list(published)), args.task, args.metric, list(published.values())))
         return
-    names = [*(args.rows or []), *([args.against] if args.against else [])]
-    print(table(by_row(runs, list(dict.fromkeys(names)) if args.rows else None), args.against))
+    print(table(by_row(runs, args.rows, args.against), args.against))
 
 
 if __name__ == "__main__":

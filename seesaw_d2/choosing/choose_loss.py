@@ -16,7 +16,7 @@ from torch import nn
 from seesaw_d2.choosing.candidates import check_names
 from seesaw_d2.choosing.detection_data import check_detector
 from seesaw_d2.choosing.feature_store import data_digest, store_features
-from seesaw_d2.choosing.image_sets import annotations_of
+from seesaw_d2.choosing.image_sets import annotations_of, count_folds
 from seesaw_d2.choosing.loss_candidates import Candidate, Metrics, Trial, candidates_of
 from seesaw_d2.choosing.loss_comparison import Comparison, build_losses, by_candidate, run_trials
 from seesaw_d2.choosing.loss_results import ranked, tested
@@ -32,13 +32,14 @@ from seesaw_d2.train.preflight.categories import check_recorded_counts
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.keys.written import written_layers
 from seesaw_d2.train.preflight.schedule import apply_schedule
+from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
 from seesaw_d2.train.tasks import CLASSIFICATION, DETECTION, task_of
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.own_files import claim_folder
 from seesaw_d2.utils.worker_processes import count_workers
 
 RESULT, TRIALS, FEATURES, MARK = "choose_loss.json", "trainings.jsonl", "features", "losses.txt"
-_FEWEST_FOLDS, _MOST_ITERATIONS = 3, 2000
+_MOST_ITERATIONS = 2000
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ def _check_task(cfg: CfgNode, model: nn.Module) -> None:
             f"{cfg.MODEL.META_ARCHITECTURE!r}"
         )
     task_of(cfg).validate_datasets(cfg, training=True)
+    for problem in trained_and_tested(cfg, images=False):  # methods are chosen on training images
+        raise ConfigError(problem)
     check_recorded_counts(cfg)
 
 
@@ -167,7 +170,7 @@ def _comparison(cfg: CfgNode, model: nn.Module, folder: Path, options: Options) 
     return Comparison(
         cfg=cfg,
         folder=folder,
-        folds=max(options.seeds, _FEWEST_FOLDS),
+        folds=count_folds(cfg, options.seeds),
         iterations=options.iterations or min(cfg.SOLVER.MAX_ITER, _MOST_ITERATIONS),
         batch=cfg.SOLVER.IMS_PER_BATCH * per_image,
         limits=limits_of(model) if detector else None,

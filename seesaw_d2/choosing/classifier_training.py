@@ -12,6 +12,7 @@ from detectron2.solver import build_lr_scheduler, build_optimizer
 from torch import nn
 
 from seesaw_d2.data.sampling.seeding import mixed_seed, seeded
+from seesaw_d2.errors import DataError
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.modeling.box_predictor import build_classifier
 from seesaw_d2.train.preflight.schedule import WITH_START
@@ -40,7 +41,12 @@ class Samples:
 
         Yields:
             a pair of tensors: features (size, D) float32, and labels (size,).
+
+        Raises:
+            DataError: there are no samples, for example if all sampled proposals belong to held-out images.
         """
+        if not len(self.chosen):
+            raise DataError("DATASETS.TRAIN: expected training samples outside of the held-out images, found none")
         generator, waiting = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
         while True:
             while len(waiting) < size:

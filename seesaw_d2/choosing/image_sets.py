@@ -12,6 +12,7 @@ from detectron2.data import MetadataCatalog
 from seesaw_d2.data.records.catalog import check_registered, load_dataset
 from seesaw_d2.data.records.records import file_names, image_column
 from seesaw_d2.data.records.registration import register_datasets
+from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.sampling.loaders import build_test_loader
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.json_reading import fingerprint
@@ -19,6 +20,7 @@ from seesaw_d2.utils.messages import first_few
 
 # Number of images on which a calibration is chosen, unless the user sets another number.
 DEFAULT_COUNT = 1000
+_FEWEST_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,21 @@ class ImageSet:
             loaded.DATASETS.TEST = (self.dataset,)
         for batch in build_test_loader(loaded, self.dataset, image_ids=self.image_ids):
             yield from batch
+
+
+def count_folds(cfg: CfgNode, seeds: int) -> int:
+    """Return the number of parts (folds) into which the training images are split: one for each seed, but at least 3.
+
+    Raises:
+        ConfigError: DATASETS.TRAIN has fewer annotated images.
+    """
+    folds, images = max(seeds, _FEWEST_FOLDS), training_statistics(cfg).num_annotated_images
+    if images < folds:
+        raise ConfigError(
+            f"--seeds: expected at least {folds} annotated images in DATASETS.TRAIN with {seeds} seeds, found {images}"
+            ". Each seed holds out another part of them"
+        )
+    return folds
 
 
 def whole_set(name: str) -> ImageSet:

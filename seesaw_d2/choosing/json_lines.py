@@ -6,24 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from seesaw_d2.errors import DataError, OutputError
+from seesaw_d2.utils.messages import shown
 
 
 def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Return the JSON values in a file with one value per line, or [] if the file does not exist.
+    """Return the JSON objects in a file with one object per line, or [] if the file does not exist.
 
     An incomplete last line, which a killed process may leave, is ignored.
 
     Raises:
-        DataError: the file cannot be read, or a complete line is not valid JSON.
+        DataError: the file cannot be read, or a complete line is not a JSON object.
     """
     if not os.path.lexists(path):
         return []
     try:
-        return [json.loads(line) for line in _complete(Path(path).read_bytes()).splitlines()]
+        found = [json.loads(line) for line in _complete(Path(path).read_bytes()).splitlines()]
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{os.fspath(path)}: expected a file with a JSON value in each line. Reading it raised an error: {error}"
+            f"{os.fspath(path)}: expected a file with a JSON object in each line. Reading it raised an error: {error}"
         ) from error
+    for number, value in enumerate(found, 1):
+        if not isinstance(value, dict):
+            raise DataError(f"{os.fspath(path)}: line {number}: expected a JSON object, found {shown(value)}")
+    return found
 
 
 def cut_incomplete_line(path: str | os.PathLike) -> None:

@@ -153,7 +153,7 @@ def run_trials(
         a dict from trial to its metrics: a dict from the label of a calibration to a dict from metric to percent.
     """
     cut_incomplete_line(path)
-    rows = [row for row in complete_lines(path) if row["settings"] == settings]
+    rows = [row for row in complete_lines(path) if row.get("settings") == settings]
     finished = {row["trial"]: row for row in rows}
     missing = [trial for trial in trials if trial.key not in finished]
     for trial, found in zip(missing, _run(comparison, missing, workers), strict=True):

@@ -67,10 +67,11 @@ def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], st
     """Choose the calibration with the highest mean metric over the seeds: once for each seed, and once for all seeds.
 
     The choice for a seed uses only the metrics of the other seeds, because the metric of a calibration that was chosen
-    on the same images would be too high. If several calibrations are equally good, the first one is chosen.
+    on the same images would be too high. With a single seed, there are no other images, and the metric is too high. If
+    several calibrations are equally good, the first one is chosen.
 
     Args:
-        trials: metrics of S >= 2 trainings with the same loss, one for each seed, from the label of a calibration
+        trials: metrics of S >= 1 trainings with the same loss, one for each seed, from the label of a calibration
             ("none" or, for example, "NorCal 0.6") to a dict of metrics. Each seed was evaluated on different images.
         metric: name of the metric to maximize, such as "AP".
 
@@ -80,7 +81,7 @@ def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], st
     values = np.array([[trial[label][metric] for label in trials[0]] for trial in trials], np.float64)
     values[~np.isfinite(values)] = -1
     labels = list(trials[0])
-    others = values.sum(axis=0) - values
+    others = values.sum(axis=0) - values if len(trials) > 1 else values
     return [labels[index] for index in others.argmax(axis=1)], labels[values.sum(axis=0).argmax()]
 
 
@@ -90,7 +91,7 @@ def _calibrated_row(
     trials = _of(candidate, results)
     row = _row(candidate, trials, shown)
     row["calibrated"] = None
-    if len(trials) > 1 and len(trials[0]) > 1:
+    if len(trials[0]) > 1:
         labels, label = choose_labels(trials, metric)
         chosen = [trial[each] for trial, each in zip(trials, labels, strict=True)]
         config = dict(zip(*[iter(overrides_of(cfg, label))] * 2, strict=True))

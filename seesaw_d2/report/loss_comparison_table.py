@@ -95,7 +95,7 @@ def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def _calibration(result: Mapping[str, Any]) -> list[str]:
-    """Return a list of one line about the method that is best after calibration of its scores.
+    """Return a line about the method that is best after calibration, and with one seed a line about this choice.
 
     ``result`` is the dict that ``choose_loss`` returns. If no calibration was evaluated, return [].
     """
@@ -105,10 +105,16 @@ def _calibration(result: Mapping[str, Any]) -> list[str]:
     best = max(rows, key=lambda row: np.mean([value or 0 for value in row["calibrated"]["metrics"][result["metric"]]]))
     found = best["calibrated"]
     words = _words({**best["config"], **found["config"]})
-    return [
+    lines = [
         f"After calibration {best['name']} is best: {result['metric']} {_spread(found['metrics'][result['metric']])} "
         f"with {found['label']}. Its config: {words}"
     ]
+    if result["options"]["seeds"] == 1:
+        lines.append(
+            "With one seed, each calibration was chosen on the same images, so its held-out values are too high. More "
+            "--seeds give fair values."
+        )
+    return lines
 
 
 def _certainty(result: Mapping[str, Any]) -> list[str]:

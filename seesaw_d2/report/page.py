@@ -65,6 +65,8 @@ def write_report(
         ConfigError, DataError: an argument or the results of a run are invalid. No page is written in this case.
     """
     check_page(path)
+    if num_images < 0:
+        raise ConfigError(f"--images: expected an integer >= 0, found {num_images}")
     names = _distinct(folders, names)
     cfg = run_config(folders[0], config_file)
     register_datasets(cfg)

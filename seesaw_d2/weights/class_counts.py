@@ -35,7 +35,8 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         the content of the file: the class counts of each stage of the box predictor.
 
     Raises:
-        WeightsError: the checkpoint is unreadable, has no class counts, or has class counts that are all 0.
+        WeightsError: the checkpoint is unreadable, has no class counts, or has class counts that are all 0. Or the
+            class counts of a stage are missing.
         ConfigError: ``path`` already exists.
     """
     if os.path.lexists(path):
@@ -48,12 +49,17 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         raise WeightsError(
             f"{checkpoint}: the checkpoint has no class counts. Only models trained with Seesaw Loss have class counts."
         )
-    if (stages := len({_stage(name) for name in names})) < len(names):
+    if [_stage(name) for name in names] not in ([-1], list(range(len(names)))):
         raise WeightsError(
-            f"{checkpoint}: expected one tensor of class counts per stage of the box predictor ({stages} in all), "
-            f"found {len(names)} tensors: {first_few(names)}"
+            f"{checkpoint}: expected a single tensor of class counts, or one tensor for each of the stages 0, 1, ... "
+            f"of the box predictor, found {len(names)} tensors: {first_few(names)}"
         )
     counts = [_counts(name, state["model"][name], checkpoint) for name in names]
+    if len(sizes := {len(values) for values in counts}) > 1:
+        raise WeightsError(
+            f"{checkpoint}: expected the same number of class counts in each stage, found {sorted(sizes)} class "
+            f"counts in {first_few(names)}"
+        )
     for name, values in zip(names, counts, strict=True):
         if not any(values):
             raise WeightsError(
@@ -78,5 +84,6 @@ def _counts(name: str, values: Any, path: str) -> list[int]:
 
 
 def _stage(name: str) -> int:
+    """Return the stage number in the name of a buffer, or -1 if the name has no stage number."""
     match = _STAGE.search(name)
-    return int(match.group(1)) if match else 0
+    return int(match.group(1)) if match else -1

@@ -128,16 +128,19 @@ def test_labels_of_the_best_calibration():
     values = {"none": [5.0, 1.0, 1.0], "a": [1.0, 3.0, 1.0], "b": [2.0, 2.0, float("nan")]}
     trials = [{label: {"AP": each[seed]} for label, each in values.items()} for seed in range(3)]
     assert choose_labels(trials, "AP") == (["a", "none", "none"], "none")
+    assert choose_labels(trials[1:2], "AP") == (["a"], "a")
 
 
-def test_without_calibrations_or_other_seeds(run, tmp_path, capsys):
+def test_calibrations_with_one_seed_or_without_calibrations(run, tmp_path, capsys):
     assert run("--calibrations", "none") == 0
-    assert run("--seeds", "1") == 0
-    result = json.loads((tmp_path / "run/choose_loss/choose_loss.json").read_text())
-    assert result["ranking"][0]["calibrated"] is None
     assert "calibrated" not in capsys.readouterr().out
-    assert run("--calibrations", "NorCall") == 2
-    assert "NorCall" in capsys.readouterr().err
+    assert run("--seeds", "1") == 0
+    for row in json.loads((tmp_path / "run/choose_loss/choose_loss.json").read_text())["ranking"]:
+        mine = [each["metrics"] for each in trainings(tmp_path / "run/choose_loss") if len(each["metrics"]) > 1]
+        same = [each for each in mine if each["none"]["AP"] == row["metrics"]["AP"][0]]
+        assert row["calibrated"]["metrics"]["AP"][0] in [max(total([each]).values()) for each in same]
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("calibrated: AP", "With one seed"))
 
 
 @pytest.mark.slow
@@ -200,6 +203,7 @@ def test_counts_in_another_order_are_refused(tmp_path, capsys):
     [
         (("--losses", "SeesawLos"), ("--losses", "SeesawLoss")),
         (("--seeds", "0"), ("--seeds", "0")),
+        (("--calibrations", "NorCall"), ("--calibrations", "NorCall")),
         (("--metric", "APx"), ("--metric", "APx")),
         (("--losses", "SoftmaxEqualizationLoss"), ("--losses", "SoftmaxEqualizationLoss")),
     ],

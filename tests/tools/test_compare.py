@@ -10,6 +10,7 @@ from pathlib import Path
 import compare
 import pytest
 import yaml
+from comparison_rows import choose, read_rows
 
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.losses.build import build_loss
@@ -24,7 +25,7 @@ COMPARISONS = [(path, name) for path in FILES for name in yaml.safe_load(path.re
 
 @pytest.mark.parametrize(("path", "comparison"), COMPARISONS, ids=lambda value: getattr(value, "stem", value))
 def test_rows_are_valid_and_distinct(path, comparison):
-    rows, resolved = compare.read_rows(path, comparison), set()
+    rows, resolved = read_rows(path, comparison), set()
     for row in rows:
         cfg = load_config(str(ROOT / row["config"]), [*row["overrides"], "MODEL.DEVICE", "cpu"])
         check_names(cfg)
@@ -39,26 +40,23 @@ def test_one_folder_one_training(path, tmp_path):
     """Test that a row in several comparisons is the same training in all of them."""
     trainings = {}
     for comparison in yaml.safe_load(path.read_text()):
-        for row in compare.read_rows(path, comparison):
+        for row in read_rows(path, comparison):
             folder = compare.folder_of(row["name"], 1, tmp_path)
             assert trainings.setdefault(folder, row) == row, comparison
 
 
 def test_some_rows_and_what_they_start_from():
-    rows = compare.read_rows(FILE, "decoupled")
-    assert [row["name"] for row in compare.choose(rows, ["cRT", "DE-BAGS"])] == ["CE", "cRT", "DE-BAGS"]
-    assert compare.choose(rows, None) == rows
+    rows = read_rows(FILE, "decoupled")
+    assert [row["name"] for row in choose(rows, ["cRT", "DE-BAGS"])] == ["CE", "cRT", "DE-BAGS"]
+    assert choose(rows, None) == rows
     with pytest.raises(ConfigError, match=r"--rows: .*'CE', .* found 'crt'"):
-        compare.choose(rows, ["crt"])
-
-
-def test_unknown_comparison_is_named():
+        choose(rows, ["crt"])
     with pytest.raises(ConfigError, match=r"expected one of .* main, .* found 'mian'"):
-        compare.read_rows(FILE, "mian")
+        read_rows(FILE, "mian")
 
 
 def test_finished_runs_are_tabulated_without_training(tmp_path, capsys):
-    rows = compare.read_rows(FILE, "plain")
+    rows = read_rows(FILE, "plain")
     for seed, value in ((1, 10.0), (2, 20.0)):
         for name in ("CE", "CE_objectness_NLA", "Seesaw_NLA"):
             row = next(row for row in rows if compare.folder_of(row["name"], seed, tmp_path).parent.name == name)
@@ -74,7 +72,7 @@ def test_finished_runs_are_tabulated_without_training(tmp_path, capsys):
 
 
 def test_a_row_starts_from_the_row_above_with_the_same_seed(tmp_path):
-    rows = {row["name"]: row for row in compare.read_rows(ROOT / "tools/digits_comparisons.yaml", "table10")}
+    rows = {row["name"]: row for row in read_rows(ROOT / "tools/digits_comparisons.yaml", "table10")}
     source = str(tmp_path / "cross_entropy/seed2/model_final.pth")
     (crt,) = compare.commands_of(rows["cRT (decoupled)"], 2, tmp_path)
     assert crt[crt.index("MODEL.WEIGHTS") + 1] == source
@@ -99,7 +97,7 @@ def test_a_row_cannot_start_from_one_below(tmp_path):
     path = tmp_path / "rows.yaml"
     path.write_text("main:\n  - {name: a, config: x, after: b}\n  - {name: b, config: x}\n")
     with pytest.raises(ConfigError, match=r"a: after: .* found 'b'"):
-        compare.read_rows(path, "main")
+        read_rows(path, "main")
 
 
 def test_rows_that_start_from_others_come_after_them(tmp_path, monkeypatch):

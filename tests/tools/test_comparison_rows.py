@@ -4,6 +4,7 @@ import json
 
 import compare
 import comparison_changes
+import comparison_rows
 import pytest
 import run_results
 import yaml
@@ -27,8 +28,8 @@ def test_a_row_brings_all_rows_from_which_it_starts(tmp_path, monkeypatch, capsy
     assert compare.main([*command, "C"]) == 0
     assert [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:]] == ["A", "B", "C"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["A", "B", "C", "main.md"]
-    rows = compare.read_rows(file, "main")
-    assert [row["name"] for row in compare.choose(rows, ["Y", "B"])] == ["A", "X", "B", "Y"]
+    rows = comparison_rows.read_rows(file, "main")
+    assert [row["name"] for row in comparison_rows.choose(rows, ["Y", "B"])] == ["A", "X", "B", "Y"]
 
 
 def test_tables_have_the_columns_of_all_rows(tmp_path, capsys):
@@ -80,3 +81,100 @@ def test_a_row_whose_config_changed_is_not_finished(tmp_path, monkeypatch, capsy
             error = capsys.readouterr().err
             assert all(word in error for word in (str(folder), "'A'", *(f"SOLVER.{key}" for key in change)))
             assert sorted((path.name, path.read_text()) for path in folder.iterdir()) == before
+
+
+ROWS = """
+main:
+  - {name: A, config: base.yaml}
+  - {name: R50.FPN, config: base.yaml, overrides: {SOLVER.BASE_LR: 0.5}}
+  - {name: C, config: base.yaml, after: A, convert: "nearest_class_mean.py {weights} {output} --config-file {config}"}
+  - {name: D, config: base.yaml, after: A}
+"""
+NO_AMP = ["SOLVER.AMP.ENABLED", "False"]
+
+
+@pytest.fixture
+def compared(tmp_path, monkeypatch):
+    """Return a function that calls the program with the file ROWS, and a dict from row name to its overrides."""
+    (tmp_path / "base.yaml").write_text("SOLVER: {AMP: {ENABLED: True}, MAX_ITER: 9}\n")
+    (file := tmp_path / "rows.yaml").write_text(ROWS.replace("base.yaml", str(tmp_path / "base.yaml")))
+    found = {}
+
+    def train(row, seed, output):
+        found[row["name"], seed] = row["overrides"]
+        return {"bbox": {"AP": 1.0}}
+
+    monkeypatch.setattr(compare, "train", train)
+
+    def call(*arguments):
+        found.clear()
+        return compare.main([str(file), "main", "--output", str(tmp_path / "out"), *arguments])
+
+    return call, found
+
+
+@pytest.mark.parametrize("order", [["--seeds", "2", "--rows"], ["--jobs", "1", "--rows", "--seeds", "2"]])
+def test_overrides_of_the_command_line_apply_to_all_rows(compared, tmp_path, capsys, order):
+    """Test overrides after --rows and after --seeds, which take any number of words, and a row named like a key."""
+    call, found = compared
+    place = order.index("--rows") + 1
+    words = [*order[:place], "A", "R50.FPN", *order[place:], *NO_AMP]
+    assert call(*words) == 0
+    assert found == {("A", 2): NO_AMP, ("R50.FPN", 2): ["SOLVER.BASE_LR", "0.5", *NO_AMP]}
+    assert json.loads((tmp_path / "out/A/seed2/row.json").read_text())["overrides"] == NO_AMP
+    assert "ENABLED: false" in (tmp_path / "out/A/seed2/row_config.yaml").read_text()
+    assert call(*words) == 0
+    capsys.readouterr()
+    for changed in (words[:-2], [*words[:-1], "True"]):  # a table must not mix both
+        assert call(*changed) == 2
+        error = capsys.readouterr().err
+        assert all(word in error for word in ("A/seed2/row.json", *NO_AMP))
+
+
+def test_overrides_between_options(compared, capsys):
+    call, _ = compared
+    assert call(*NO_AMP, "--seeds", "1", "--rows", "C", "--commands") == 0
+    train, convert, evaluate = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert train[-2:] == convert[-2:] == evaluate[-2:] == NO_AMP
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["SOLVER.AMP.ENABLED"], ["SOLVER.AMP.ENABLED"]),
+        ([*NO_AMP, "--rows", "A", "SOLVER.AMP.ENABLED", "True"], ["SOLVER.AMP.ENABLED", "True", "False"]),
+        (["SOLVER.BASE_LR", "0.25"], ["SOLVER.BASE_LR", "0.25", "0.5", "R50.FPN"]),
+        (["--rows", "A", "R50.FPN", "SOLVER.BASE_LR", "0.5"], ["'A'", "'R50.FPN'"]),
+        (["MODEL.WEIGHTS", "x.pth"], ["MODEL.WEIGHTS", "x.pth", "after", "'C'"]),
+        (["SEED", "1"], ["SEED"]),
+        (["--seeds", "1", "OUTPUT_DIR", "x"], ["--seeds", "OUTPUT_DIR"]),
+        (["SOLVER.AMP.ENABLE", "True"], ["SOLVER.AMP.ENABLE", "SOLVER.AMP.ENABLED"]),
+        (["--rows", "b"], ["--rows", "'b'"]),
+        (["--rows", *NO_AMP], ["--rows"]),
+        (["--seeds", *NO_AMP], ["--seeds"]),
+        (["--seeds", "1", "01"], ["--seeds", "01"]),
+        (["--seeds", "1", "1"], ["--seeds", "1 1"]),
+        (["--seeds", "x"], ["--seeds", "x"]),
+        (["--jobs", "0"], ["--jobs", "0"]),
+    ],
+)
+def test_wrong_arguments_are_named(compared, tmp_path, capsys, arguments, words):
+    call, found = compared
+    try:
+        status = call(*arguments)
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not found
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_row_that_starts_from_others_has_no_weights_of_its_own(tmp_path, capsys):
+    """Test MODEL.WEIGHTS beside "after". The overrides come later on the command line, so they would replace it."""
+    path = tmp_path / "rows.yaml"
+    path.write_text(CHAIN.replace("after: A}", "after: A, overrides: {MODEL.WEIGHTS: x.pth}}"))
+    assert compare.main([str(path), "main", "--commands"]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in (str(path), "MODEL.WEIGHTS", "x.pth", "'B'"))

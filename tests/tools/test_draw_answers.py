@@ -105,6 +105,22 @@ def test_results_of_other_data_or_settings_are_named(tmp_path, capsys, caplog):
     assert not (tmp_path / "y.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--names", "CE", "CE"], ["--names", "'CE'"]),  # two sections of the figure would have the same title
+        (["--shots", "medium"], ["--shots", "medium"]),
+        (["--images", "0"], ["--images", "0"]),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path, capsys, arguments, words):
+    runs = [write_run(tmp_path / each, FIRST) for each in "ab"]
+    assert draw_answers.main([*runs, *arguments, "--output", str(tmp_path / "x.png")]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words)
+    assert not (tmp_path / "x.png").exists()
+
+
 @pytest.mark.parametrize("name", ["predictions.csv", "per_class.csv", "config.yaml"])
 @pytest.mark.parametrize("content", [b"", b"image,class\n1\n", b"\xff", TABLE, "pipe", "unknown"])
 def test_files_of_runs_are_checked(tmp_path, capsys, name, content):

@@ -131,3 +131,6 @@ def test_command_line(capsys):
     with pytest.raises(SystemExit):
         paper_tables.main(["--table", "2", "--row", "7"])
     assert "--row: expected a number from 1 to 6 for table 2, found 7" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        paper_tables.main(["--num-gpus", "0"])
+    assert "--num-gpus: expected an integer >= 1, found 0" in capsys.readouterr().err

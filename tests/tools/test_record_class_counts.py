@@ -89,6 +89,24 @@ def test_counts_of_two_losses_are_refused(tmp_path):
     assert not (tmp_path / "counts.json").exists()
 
 
+@pytest.mark.parametrize("stages", ["0. 2.", "1. 2.", "1.", "1. ", "0. "])
+def test_stages_with_a_gap_are_refused(tmp_path, stages):
+    """Test weights from which a tool has removed the counts of a stage: the next stage must not take its place."""
+    names = [f"{PREFIX}{stage}cls_loss.class_counts" for stage in stages.split(" ")]
+    torch.save({"model": {name: torch.tensor([1, 2]) for name in names}}, tmp_path / "m.pth")
+    with pytest.raises(WeightsError) as error:
+        record_class_counts(str(tmp_path / "m.pth"), str(tmp_path / "counts.json"))
+    assert all(name in str(error.value) for name in ["m.pth", *names])
+    assert not (tmp_path / "counts.json").exists()
+
+
+def test_stages_of_other_numbers_of_classes_are_refused(tmp_path):
+    checkpoint = save(tmp_path / "m.pth", **{"0__class_counts": [1, 2, 3], "1__class_counts": [1, 2]})
+    with pytest.raises(WeightsError, match=r"m\.pth.*\b2\b.*\b3\b.*box_predictor\.1\.class_counts"):
+        record_class_counts(checkpoint, str(tmp_path / "counts.json"))
+    assert not (tmp_path / "counts.json").exists()
+
+
 def test_a_handwritten_list(tmp_path):
     assert counts_of(write(tmp_path / "c.json", {"class_counts": [5, 8, 2], "why": "x"})) == [5, 8, 2, 8]
 

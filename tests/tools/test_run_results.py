@@ -139,8 +139,14 @@ def test_a_run_twice(tmp_path, capsys):
 def test_wrong_rows_are_named(tmp_path, capsys):
     write_run(tmp_path, "CE", 1, 70.0)
     collect(tmp_path, "abc")
-    assert run_results.main(["table", str(tmp_path / "r.json"), "--rows", "EC"]) == 2
-    assert re.search(r"'CE'.*'EC'", capsys.readouterr().err)
+    for arguments in (["--rows", "EC"], ["--against", "EC"]):
+        assert run_results.main(["table", str(tmp_path / "r.json"), *arguments]) == 2
+        assert re.search(r"'CE'.*'EC'", capsys.readouterr().err)
+    assert run_results.main(["table", str(tmp_path / "r.json"), "--against", "CE"]) == 2  # the table would have no rows
+    assert re.search(r"--against.*'CE'", capsys.readouterr().err)
+    with pytest.raises(SystemExit):
+        run_results.main(["collect", str(tmp_path), str(tmp_path / "r.json"), "--commit", " "])
+    assert "--commit" in capsys.readouterr().err
     assert run_results.main(["table", str(tmp_path / "nothing.json")]) == 2
     assert "nothing.json" in capsys.readouterr().err
 

@@ -95,6 +95,7 @@ def test_class_means_are_the_nearest(tmp_path):
     arguments = [str(source), str(output), "--config-file", config]
     tool = runpy.run_path(str(ROOT / "tools/nearest_class_mean.py"))["main"]
     assert tool([*arguments, "MODEL.DEVICE", "cpu", "MODEL.ROI_HEADS.CALIBRATION.TAU", "1.0"]) == 2  # without effect
+    assert tool([*arguments, "MODEL.WEIGHTS", str(tmp_path / "other.pth")]) == 2  # it would replace the argument
     assert tool(arguments) == 0
     before, after = (torch.load(path, weights_only=True)["model"] for path in (source, output))
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("backbone."))

@@ -2,18 +2,27 @@
 
 import pytest
 import yaml
-from compare import read_rows
+from comparison_rows import read_rows
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.job_checks import check_names
 from seesaw_d2.train.preflight.keys import check_written, written_layers
-from tests.train.preflight.test_written_keys import HEADS, ROOT, ZOO, check
+from tests.train.preflight.test_written_keys import HEADS, ROOT, ZOO, check, write
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("**/*.yaml")), ids=lambda path: path.stem)
 def test_every_yaml(path):
     check(path)
+
+
+def test_mixed_precision_can_be_switched_off(tmp_path):
+    """Test both ways that configs/muscima/Base-tiles.yaml recommends for CPUs without instructions for bfloat16."""
+    paths = [path for path in sorted((ROOT / "configs").glob("**/*.yaml")) if load_config(str(path)).SOLVER.AMP.ENABLED]
+    assert "Base-tiles.yaml" in [path.name for path in paths]
+    for path in paths:
+        check(path, "SOLVER.AMP.ENABLED", "False")
+        check(write(tmp_path, "mine.yaml", base=path, SOLVER__AMP__ENABLED=False))
 
 
 ROWS = [
