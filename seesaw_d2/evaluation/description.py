@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,7 @@ def describe(
 ) -> dict[str, Any]:
     """Return a description of the evaluated data set and of the detections, for ``evaluation.json``.
 
-    The description shows whether two AP values are comparable. Log a warning if the model did not run once on each
-    image.
+    The description shows whether two AP values are comparable.
 
     Args:
         name: name of the data set.
@@ -40,12 +40,6 @@ def describe(
         "images with detections" instead of "images evaluated".
     """
     images, counts = np.unique(detections.image_ids, return_counts=True)
-    if num_images is not None and num_images != len(ground_truth.imgs):
-        logger.warning(
-            "%s: expected each of the %d images of the annotation file once from the test loader, found %d images. AP "
-            "counts all objects in absent images as missed, and repeated detections as wrong",
-            *(name, len(ground_truth.imgs), num_images),
-        )
     return {
         "data set": name,
         "annotation file": os.path.abspath(json_file),
@@ -57,6 +51,31 @@ def describe(
         "detections in an image, at most": int(counts.max()) if len(counts) else 0,
         "lowest score": float(detections.scores.min()) if len(detections) else None,
     }
+
+
+def warn_of_images(name: str, file: AnnotationFile, image_ids: Sequence[int]) -> None:
+    """Log a warning unless the model ran exactly once on each image of the annotation file.
+
+    Args:
+        name: name of the data set.
+        file: annotation file.
+        image_ids: ids of the images on which the model ran.
+    """
+    expected, counts = {image["id"] for image in file.images}, Counter(image_ids)
+    found = {
+        "absent": sorted(expected.difference(counts)),
+        "repeated": sorted(key for key, count in counts.items() if count > 1),
+        "unknown": sorted(map(str, counts.keys() - expected)),
+    }
+    if any(found.values()):
+        listed = "; ".join(
+            f"{len(ids)} {kind} images with the ids {first_few(ids)}" for kind, ids in found.items() if ids
+        )
+        logger.warning(
+            "%s: expected each of the %d images of %s once from the test loader, found %d images: %s. AP counts all "
+            "objects in absent images as missed, and repeated detections as wrong",
+            *(name, len(expected), file.path, len(image_ids), listed),
+        )
 
 
 def count_beyond_limit(name: str, detections: Detections, limit: int) -> int:

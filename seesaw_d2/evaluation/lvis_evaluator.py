@@ -21,6 +21,7 @@ from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.category_frequency import frequency_letters
+from seesaw_d2.evaluation.description import warn_of_images
 from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE, detections_per_image
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
@@ -129,7 +130,7 @@ class LongTailEvaluator(LVISEvaluator):
     def reset(self) -> None:
         self._detections: list[Detections] = []
         self._proposals: list[dict[str, Any]] = []
-        self._image_count = 0
+        self._image_ids: list[int] = []
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Store the detections of a batch as arrays, with run-length encoded masks.
@@ -139,7 +140,7 @@ class LongTailEvaluator(LVISEvaluator):
             outputs: for each image, the dict that a Detectron2 model returns, with "instances" or "proposals".
         """
         for record, output in zip(inputs, outputs, strict=True):
-            self._image_count += 1
+            self._image_ids.append(record["image_id"])
             if "instances" in output:
                 instances = output["instances"].to(self._cpu_device)
                 self._detections.append(Detections.from_instances(instances, record["image_id"]))
@@ -154,8 +155,7 @@ class LongTailEvaluator(LVISEvaluator):
             in the main process, a dict from task ("bbox" or "segm") to a dict from metric to percent. None in the other
             processes.
         """
-        has_instances = bool(self._detections)
-        mine = (self._image_count, has_instances, Detections.concatenate(self._detections), self._proposals)
+        mine = (self._image_ids, bool(self._detections), Detections.concatenate(self._detections), self._proposals)
         self._detections = []
         parts = [mine]
         if self._distributed:
@@ -163,16 +163,17 @@ class LongTailEvaluator(LVISEvaluator):
             parts = comm.gather(mine, dst=0)
             if not comm.is_main_process():
                 return None
-        image_count = sum(part[0] for part in parts)
-        if not image_count:
+        image_ids = list(itertools.chain.from_iterable(part[0] for part in parts))
+        if not image_ids:
             logger.warning("%s: the metrics are empty, because the test loader returned no images", self._dataset_name)
             return {}
+        warn_of_images(self._dataset_name, self._file, image_ids)
         self._results = OrderedDict()
         proposals = list(itertools.chain.from_iterable(part[3] for part in parts))
         if proposals:
             self._eval_box_proposals(proposals)
         if any(part[1] for part in parts):
-            self._eval_detections(Detections.concatenate([part[2] for part in parts if part[1]]), image_count)
+            self._eval_detections(Detections.concatenate([part[2] for part in parts if part[1]]), len(image_ids))
         return copy.deepcopy(self._results)
 
     def _eval_detections(self, detections: Detections, image_count: int) -> None:
@@ -203,8 +204,7 @@ class LongTailEvaluator(LVISEvaluator):
         logger.info("Evaluated: %s", "; ".join(f"{key} {value}" for key, value in evaluation.description.items()))
         for task in evaluation.metrics:
             self._results[task] = evaluation.reported(task)
-            table = create_small_table(self._results[task])
-            logger.info("Evaluation of %s, %s:\n%s", self._dataset_name, task, table)
+            logger.info("Evaluation of %s, %s:\n%s", self._dataset_name, task, create_small_table(self._results[task]))
         if self._output_dir:
             evaluation.write(self._output_dir)
 

@@ -40,12 +40,22 @@ def test_worse_than_perfect(coco38, tmp_path):
 def test_absent_and_repeated_images_are_told(coco38, tmp_path, caplog):
     """Test loaders that omit or repeat an image, as samplers that divide images evenly among processes do."""
     records = load_dataset("coco38_eval_val")
-    for shown in (records, records[1:], [*records, records[0]]):
+    first, last = records[0]["image_id"], records[-1]["image_id"]
+    repeated, absent = f"1 repeated images with the ids {first}", f"1 absent images with the ids {last}"
+    for shown, kinds in (
+        (records, []),
+        (records[:-1], [absent]),
+        ([*records, records[0]], [repeated]),
+        ([records[0], *records[:-1]], [absent, repeated]),  # as many images as in the file
+    ):
         caplog.clear()
         evaluate(build_evaluator(coco38, "coco38_eval_val", str(tmp_path)), shown)
         warned = [record.getMessage() for record in caplog.records if "test loader" in record.getMessage()]
-        assert len(warned) == (len(shown) != len(records))
-        assert all(f"{len(records)} images" in text and f"found {len(shown)} images" in text for text in warned)
+        assert len(warned) == bool(kinds)
+        for text in warned:
+            assert f"{len(records)} images" in text
+            assert f"found {len(shown)} images" in text
+            assert [kind for kind in (absent, repeated) if kind in text] == kinds
 
 
 def noisy(record):

@@ -127,6 +127,26 @@ def test_without_annotations_the_submission_is_written(toy, tmp_path, caplog):
     assert evaluation.get_results()["AP"] == pytest.approx(1)
 
 
+def test_an_incomplete_submission_is_told(toy, caplog):
+    data = toy_data()
+    del data["annotations"]
+    cfg, name, records = toy(data)
+    for record in records:
+        record["annotations"] = []
+    for shown in (records, [records[0], *records[:-1]]):
+        caplog.clear()
+        evaluate(build_evaluator(cfg, name), shown)
+        ids = [
+            f"absent images with the ids {records[-1]['image_id']}",
+            f"repeated images with the ids {shown[0]['image_id']}",
+        ]
+        assert [text in caplog.text for text in ids] == [shown is not records] * 2
+    stranger = {**records[0], "image_id": 999}
+    caplog.clear()
+    evaluate(build_evaluator(cfg, name), [*records, stranger])
+    assert "unknown images with the ids 999" in caplog.text
+
+
 def test_submission_of_boxes(toy, tmp_path):
     _, _, records = toy()
     data = toy_data()

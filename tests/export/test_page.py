@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from seesaw_d2 import model_zoo
+from seesaw_d2.data.images.resizing import build_resizing
 from seesaw_d2.export import ExportedModel, export_model
 from seesaw_d2.export.supported_models import FORMATS
 from seesaw_d2.export.verification import difference
@@ -25,13 +27,40 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 PROGRAM = next(block for block in BLOCKS if "onnxruntime" in block)
 TORCHSCRIPT = next(block for block in BLOCKS if "torch.jit" in block)
 BATCHES = next(block for block in BLOCKS if "BatchPredictor" in block)
+# With shorter side 800 and longer side 1333, multiplying these sides (height, width) by
+# min(800 / shorter, 1333 / longer) gives other sizes than Detectron2.
+UNUSUAL_SIZES = [(252, 744), (744, 252), (1642, 5332), (1258, 2108)]
+
+
+def run_without_model(program: str, about: dict, size: tuple[int, int], monkeypatch) -> dict:
+    """Run a program of the page with a model that detects nothing. Return the program's variables.
+
+    Args:
+        program: code of the program.
+        about: metadata of the model.
+        size: height and width of the picture.
+    """
+    empty = torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 28, 28), torch.zeros(0)
+    meta = SimpleNamespace(custom_metadata_map={"seesaw_d2": json.dumps(about)})
+    session = SimpleNamespace(get_modelmeta=lambda: meta, run=lambda names, inputs: empty)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=lambda path: session))
+
+    def load(path, _extra_files):
+        _extra_files["metadata.json"] = json.dumps(about)
+        return lambda tensor: empty
+
+    monkeypatch.setattr(torch.jit, "load", load)
+    cv2.imwrite("picture.png", np.zeros((*size, 3), np.uint8))
+    names: dict = {}
+    exec(program, names)
+    return names
 
 
 @pytest.mark.slow
 def test_the_program(tmp_path, monkeypatch, capsys):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    assert PROGRAM.count("\n") <= 17
+    assert PROGRAM.count("\n") <= 28
     cfg = detector(tmp_path)
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("picture.png", picture(96, 128, 1))
@@ -55,7 +84,7 @@ def test_the_program(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("size", [(3000, 4000), (4000, 3000), (479, 641), (20, 31)])
 def test_the_program_at_the_border_of_a_picture(size, min_size, tmp_path, monkeypatch, capsys):
     """Test a box of the whole picture, whose size times the scale is not an integer. Replace only the model."""
-    about = {"min_size": min_size, "max_size": 1333, "input_format": "BGR", "classes": ["all"]}
+    about = {"min_size": min_size, "max_size": 1333, "resize": "pillow", "input_format": "BGR", "classes": ["all"]}
 
     def run(names, inputs):
         height, width = inputs["image"].shape[1:]
@@ -75,27 +104,33 @@ def test_the_program_at_the_border_of_a_picture(size, min_size, tmp_path, monkey
 
 
 @pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])
-@pytest.mark.parametrize("size", [(256, 333), (333, 256), (20, 31)])
 @pytest.mark.parametrize("program", [PROGRAM, TORCHSCRIPT], ids=["onnx", "torchscript"])
-def test_the_programs_resize_to_the_same_size(program, size, resize, tmp_path, monkeypatch):
+def test_the_programs_resize_to_the_same_size(program, resize, tmp_path, monkeypatch):
     """Test pictures whose resized width or height is a half before rounding. Replace only the model."""
-    cfg = tiny_config("INPUT.RESIZE", resize, "INPUT.MIN_SIZE_TEST", "128", "INPUT.MAX_SIZE_TEST", "1000")
-    about = {"min_size": 128, "max_size": 1000, "input_format": "BGR", "classes": []}
-    empty = torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 28, 28), torch.zeros(0)
-    meta = SimpleNamespace(custom_metadata_map={"seesaw_d2": json.dumps(about)})
-    session = SimpleNamespace(get_modelmeta=lambda: meta, run=lambda names, inputs: empty)
-    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=lambda path: session))
-
-    def load(path, _extra_files):
-        _extra_files["metadata.json"] = json.dumps(about)
-        return lambda tensor: empty
-
-    monkeypatch.setattr(torch.jit, "load", load)
+    about = {"min_size": 128, "max_size": 1000, "resize": resize, "input_format": "BGR", "classes": []}
     monkeypatch.chdir(tmp_path)
-    cv2.imwrite("picture.png", np.zeros((*size, 3), np.uint8))
-    names = {}
-    exec(program, names)
-    assert names["image"].shape[:2] == prepare(cfg, np.zeros((*size, 3), np.uint8)).shape[1:]
+    for size in ((256, 333), (333, 256), (20, 31)):
+        names = run_without_model(program, about, size, monkeypatch)
+        cfg = tiny_config("INPUT.RESIZE", resize, "INPUT.MIN_SIZE_TEST", "128", "INPUT.MAX_SIZE_TEST", "1000")
+        assert names["image"].shape[:2] == prepare(cfg, np.zeros((*size, 3), np.uint8)).shape[1:]
+
+
+@pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])
+@pytest.mark.parametrize("program", [PROGRAM, TORCHSCRIPT], ids=["onnx", "torchscript"])
+def test_the_programs_compute_the_size_as_in_evaluation(program, resize, tmp_path, monkeypatch):
+    """Test many sizes, because another order of operations changes only 1 in 10,000 sizes."""
+    about = {"min_size": 800, "max_size": 1333, "resize": resize, "input_format": "BGR", "classes": []}
+    monkeypatch.chdir(tmp_path)
+    names = run_without_model(program, about, (4, 4), monkeypatch)
+    random = np.random.default_rng(0)
+    sides = random.integers(1, 6000, (20_000, 2))
+    sides[::20, 1] = sides[::20, 0]
+    for short, long in ((800, 1333), (128, 128), (640, 333), (0, 1333)):
+        names["about"] |= {"min_size": short, "max_size": long}
+        (resizing,) = build_resizing(tiny_config("INPUT.RESIZE", resize), [T.ResizeShortestEdge(short, max_size=long)])
+        for height, width in [*sides.tolist(), *UNUSUAL_SIZES]:
+            expected = resizing.get_output_shape(height, width, short, long) if short else (height, width)
+            assert tuple(names["resized_size"](width, height)) == expected[::-1]
 
 
 def test_the_program_for_torchscript(tmp_path, monkeypatch):

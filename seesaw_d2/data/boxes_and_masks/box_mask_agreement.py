@@ -17,6 +17,7 @@ from seesaw_d2.data.boxes_and_masks.box_readings import (
     corners_of,
     count_readings,
 )
+from seesaw_d2.data.boxes_and_masks.percent_boxes import LARGE, LargeImageBoxes
 from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
@@ -33,16 +34,19 @@ class Disagreement:
         example: text with the annotated box of the first object, and the box around its mask.
         fractions: annotation ids of the objects whose box contains only numbers up to 1, as fractions of the image size
             do. Objects without a mask are included.
+        large_image_boxes: extent of the boxes in large images, which shows whether they may contain percent. Objects
+            without a mask are included.
     """
 
     ids: list[int] = field(default_factory=list)
     causes: Counter = field(default_factory=Counter)
     example: str = ""
     fractions: list[int] = field(default_factory=list)
+    large_image_boxes: LargeImageBoxes = field(default_factory=LargeImageBoxes)
 
 
 def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, sizes: np.ndarray) -> Disagreement:
-    """Find the objects whose annotated box differs from the box around their mask, or may contain fractions.
+    """Find the objects whose box differs from the box around their mask, or may contain fractions or percent.
 
     Args:
         ids: (N,) annotation ids of the N objects.
@@ -54,9 +58,9 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     compared = np.flatnonzero(~np.isnan(extents[:, 0]))
     objects = Objects(boxes, extents, frames).take(compared)
     wrong = np.flatnonzero(~objects.agree(corners_of(objects.boxes)))
-    fractions = ids[are_fractions(boxes)].tolist()
+    fractions, large = ids[are_fractions(boxes)].tolist(), LargeImageBoxes.of(ids, boxes, sizes)
     if not len(wrong):
-        return Disagreement(fractions=fractions)
+        return Disagreement(fractions=fractions, large_image_boxes=large)
     objects, found = objects.take(wrong), ids[compared[wrong]].tolist()
     box, expected = objects.boxes[0].tolist(), boxes_of(objects.extents[0]).round(2).tolist()
     return Disagreement(
@@ -64,6 +68,7 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
         Counter(count_readings(objects)),
         f"id {found[0]} has the box {box}, but the box around its mask is {expected}",
         fractions,
+        large,
     )
 
 
@@ -121,7 +126,7 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
     """Log the problems in an annotation file that are not errors.
 
     The warnings list the boxes without area, the boxes outside the image, the removed polygons, the boxes that do not
-    fit their masks and, if they are the majority, the boxes with fractions instead of pixels.
+    fit their masks and, if they are the majority, the boxes with fractions or percent instead of pixels.
 
     Args:
         findings: the problems in the annotations. Each item describes one part of the file.
@@ -150,4 +155,13 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
             logger,
             f"{path}: {len(fractions)} of {total} boxes contain only numbers up to 1 (annotation ids "
             f"{first_few(fractions)}). If the numbers are fractions of the image size, convert the boxes to pixels",
+        )
+    large = LargeImageBoxes.joined([part.disagreement.large_image_boxes for part in findings])
+    if large.are_percent():
+        ids = f"{', '.join(map(str, large.ids[:5]))}, … ({large.count} in all)"
+        warn_once(
+            logger,
+            f"{path}: all boxes in images of at least {LARGE} x {LARGE} pixels end before 101, and extend over the "
+            f"range from 0 to 100 (annotation ids {ids}). If the numbers are percent of the image size, convert the "
+            "boxes to pixels",
         )
