@@ -214,7 +214,7 @@ def table(results: dict[str, list[dict]]) -> str:
 
 @command_line.command
 def main(arguments=None) -> None:
-    args, rows = parse_arguments(__doc__, arguments)
+    args, rows = parse_arguments(command_line.parser_of(__doc__), arguments)
     if args.commands:
         for seed in args.seeds:
             for row in rows:

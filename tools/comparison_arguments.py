@@ -5,7 +5,6 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from command_line import parser_of
 from comparison_changes import check_distinct
 from comparison_rows import choose, fail, own_key, read_rows
 
@@ -13,11 +12,13 @@ from comparison_rows import choose, fail, own_key, read_rows
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 
 
-def parse_arguments(description: str, arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[dict]]:
+def parse_arguments(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[argparse.Namespace, list[dict]]:
     """Parse the arguments of ``compare.py``, and read the rows of the comparison.
 
     Args:
-        description: description of the program, for --help.
+        parser: parser of the program without arguments. This function adds the arguments.
         arguments: the arguments, or None for those of the process.
 
     Returns:
@@ -26,7 +27,7 @@ def parse_arguments(description: str, arguments: Sequence[str] | None) -> tuple[
     Raises:
         ConfigError: the comparison or an override is invalid.
     """
-    parser = _parser(description)
+    _add_arguments(parser)
     args = parser.parse_intermixed_args(arguments)
     rows = read_rows(args.file, args.comparison)
     # --rows and --seeds take all words that follow, including overrides KEY VALUE.
@@ -40,8 +41,7 @@ def parse_arguments(description: str, arguments: Sequence[str] | None) -> tuple[
     return args, _with_overrides(choose(rows, names), [*first, *second, *args.opts], compared=not args.commands)
 
 
-def _parser(description: str) -> argparse.ArgumentParser:
-    parser = parser_of(description)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("file", type=Path, help="YAML file with comparisons")
     add("comparison", help="name of a comparison in the file")
@@ -51,7 +51,6 @@ def _parser(description: str) -> argparse.ArgumentParser:
     add("--output", type=Path, default=Path("output/compare"), help="output folder (default: output/compare)")
     add("--commands", action="store_true", help="print the commands and exit")
     add("opts", nargs="*", help="config overrides KEY VALUE ... for all rows")
-    return parser
 
 
 def _split(words: list[str], names: Collection[str]) -> tuple[list[str], list[str]]:

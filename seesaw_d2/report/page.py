@@ -71,9 +71,7 @@ def write_report(
     cfg = run_config(folders[0], config_file)
     register_datasets(cfg)
     dataset = dataset or _test_set(cfg, folders[0], config_file)
-    file = read_annotation_file(dataset)
-    if not file.ground_truth:
-        raise DataError(f"{file.path}: expected annotations, found none. Set --dataset to a data set with annotations")
+    file = _annotated(dataset)
     ids = category_ids(dataset, file)
     ground_truth = ground_truth_with_groups(file, frequency_letters(cfg, dataset, file))
     tested = categories_of(dataset, "--dataset")
@@ -109,6 +107,14 @@ def run_config(folder: str, config_file: str = "") -> CfgNode:
     for key, value in run_datasets(folder).items():
         cfg.DATASETS[key] = tuple(value) if key in ("TRAIN", "TEST") else value
     return cfg
+
+
+def _annotated(dataset: str) -> AnnotationFile:
+    """Return the annotation file of a data set. Raise DataError if it has no annotations."""
+    file = read_annotation_file(dataset)
+    if not file.ground_truth:
+        raise DataError(f"{file.path}: expected annotations, found none. Set --dataset to a data set with annotations")
+    return file
 
 
 def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
