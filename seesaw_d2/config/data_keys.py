@@ -27,7 +27,7 @@ def add_datasets(cfg: CN) -> None:
     #   DIGITS: split of scikit-learn's 1,797 handwritten digits, "train" or "test".
     # For image classification, a mapping has three more keys:
     #   CLASSES: number of classes, or the path of a text file with one class name in each line.
-    #   IMBALANCE: number r > 1. Select a long-tailed subset. With C classes and N images in the largest class, the
+    #   IMBALANCE: number r >= 1. Select a long-tailed subset. With C classes and N images in the largest class, the
     #     subset has N r^(-i / (C - 1)) images of class i = 0, ..., C - 1, so N / r images of the last class.
     #   SEED: seed of the random selection for IMBALANCE (default 0).
     cfg.DATASETS.REGISTER = []
