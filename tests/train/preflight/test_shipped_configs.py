@@ -18,7 +18,7 @@ def test_every_yaml(path):
 
 def test_mixed_precision_can_be_switched_off(tmp_path):
     """Test both ways that configs/muscima/Base-tiles.yaml recommends for CPUs without instructions for bfloat16."""
-    paths = [path for path in sorted((ROOT / "configs").glob("**/*.yaml")) if load_config(str(path)).SOLVER.AMP.ENABLED]
+    paths = [path for path in sorted((ROOT / "configs").glob("**/*.yaml")) if "AMP:" in path.read_text()]
     assert "Base-tiles.yaml" in [path.name for path in paths]
     for path in paths:
         check(path, "SOLVER.AMP.ENABLED", "False")
