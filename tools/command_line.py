@@ -39,7 +39,7 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def not_blank(text: str) -> str:
-    """Return an argument, or raise an error if it is blank, as that of ``--commit "$(git rev-parse HEAD)"`` can be."""
+    """Return ``text``. Raise an error if it is blank, as ``--commit "$(git rev-parse HEAD)"`` outside of a clone is."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"expected text, found {text!r}")
     return text

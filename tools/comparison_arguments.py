@@ -54,7 +54,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _split(words: list[str], names: Collection[str]) -> tuple[list[str], list[str]]:
-    """Split the words after an option before the first config key that is not in ``names``, the names of the rows."""
+    """Split the words of an option at the first config key. The names of the rows, ``names``, are not config keys."""
     keys = (index for index, word in enumerate(words) if _KEY.fullmatch(word) and word not in names)
     end = next(keys, len(words))
     return words[:end], words[end:]

@@ -35,8 +35,8 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         the content of the file: the class counts of each stage of the box predictor.
 
     Raises:
-        WeightsError: the checkpoint is unreadable, has no class counts, or has class counts that are all 0. Or the
-            class counts of a stage are missing.
+        WeightsError: the checkpoint is unreadable, has no class counts, lacks those of a stage, or has class counts
+            that are all 0.
         ConfigError: ``path`` already exists.
     """
     if os.path.lexists(path):

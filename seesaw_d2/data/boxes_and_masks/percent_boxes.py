@@ -25,8 +25,9 @@ class LargeImageBoxes:
     Attributes:
         ids: the first annotation ids of these boxes.
         count: number of these boxes.
-        low, start, high: (x, y) of the first upper left corner, of the last upper left corner and of the last lower
-            right corner. First and last are minimum and maximum, separately for x and y.
+        low: minimum x and minimum y of the upper left corners.
+        start: maximum x and maximum y of the upper left corners.
+        high: maximum x and maximum y of the lower right corners.
     """
 
     ids: tuple[int, ...] = ()
