@@ -5,6 +5,7 @@ expand to billions of values, so the number of values after expansion is limited
 """
 
 import contextlib
+import functools
 import math
 import os
 from collections.abc import Mapping
@@ -127,13 +128,28 @@ def _checked_text(path: str, limits: Limits) -> tuple[NamedText, Any]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected text in UTF-8, found an invalid byte at position {error.start}") from None
+    return NamedText(text, path), _checked_values(text, path)
+
+
+@functools.lru_cache(maxsize=MAX_FILES)  # one job reads each file several times
+def _checked_values(text: str, path: str) -> Any:
+    """Return the values in the text of a config file as nested dicts and lists, which callers must not change.
+
+    Args:
+        text: the text.
+        path: path of the file, for error messages.
+
+    Raises:
+        ConfigError: see ``_checked_text``.
+        yaml.YAMLError: the text is not YAML.
+    """
     try:
         node = yaml.compose(NamedText(text, path), Loader=yaml.SafeLoader)
         _count(node, path, {}, config=True)
     except RecursionError:
         raise ConfigError(f"{path}: values are nested too deeply to be parsed") from None
     try:
-        return NamedText(text, path), yaml_values(text, path)
+        return yaml_values(text, path)
     except ConfigError as error:
         if isinstance(error.__cause__, yaml.YAMLError):  # the caller adds the path to the YAML error
             raise error.__cause__ from None
