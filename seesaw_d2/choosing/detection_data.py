@@ -121,7 +121,7 @@ class DetectionData:
     def __init__(self, cfg: CfgNode, limits: Limits, average_logits: bool, folder: Path, folds: int):
         self._cfg, self._folder, self._limits, self._folds = cfg, folder, limits, folds
         self._average_logits = average_logits
-        self.num_stages = len(list((folder / "train").iterdir()))
+        self.num_stages = len(list((folder / "train").glob("stage*")))
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:

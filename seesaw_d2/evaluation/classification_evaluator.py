@@ -20,6 +20,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.classification_metrics import ClassificationResults
 from seesaw_d2.evaluation.metric_registry import compute_metrics
 from seesaw_d2.evaluation.results_files import write_csv
+from seesaw_d2.evaluation.tested_images import EFFECT_ON_MEANS, warn_of_registered_images
 from seesaw_d2.frequency_groups import SHOT_NAMES, frequency_groups
 from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import first_few
@@ -98,7 +99,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
         labels = [item["label"] for item in inputs]
         self._rows += zip(labels, predicted.tolist(), confidence.tolist(), strict=True)
-        self._images += [item.get("image_id", "") for item in inputs]
+        self._images += [item.get("image_id") for item in inputs]
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Compute the metrics of the stored predictions, and write the CSV files to ``output_dir``.
@@ -120,6 +121,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         if not rows:
             logger.warning("%s: the metrics are empty, because the test loader returned no images", self._dataset_name)
             return {}
+        warn_of_registered_images(self._dataset_name, "image_id", images, EFFECT_ON_MEANS)
         wrong = [image for image, (*_, confidence) in zip(images, rows, strict=True) if not math.isfinite(confidence)]
         if wrong:
             raise DataError(

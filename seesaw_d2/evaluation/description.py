@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,31 +50,6 @@ def describe(
         "detections in an image, at most": int(counts.max()) if len(counts) else 0,
         "lowest score": float(detections.scores.min()) if len(detections) else None,
     }
-
-
-def warn_of_images(name: str, file: AnnotationFile, image_ids: Sequence[int]) -> None:
-    """Log a warning unless the model ran exactly once on each image of the annotation file.
-
-    Args:
-        name: name of the data set.
-        file: annotation file.
-        image_ids: ids of the images on which the model ran.
-    """
-    expected, counts = {image["id"] for image in file.images}, Counter(image_ids)
-    found = {
-        "absent": sorted(expected.difference(counts)),
-        "repeated": sorted(key for key, count in counts.items() if count > 1),
-        "unknown": sorted(map(str, counts.keys() - expected)),
-    }
-    if any(found.values()):
-        listed = "; ".join(
-            f"{len(ids)} {kind} images with the ids {first_few(ids)}" for kind, ids in found.items() if ids
-        )
-        logger.warning(
-            "%s: expected each of the %d images of %s once from the test loader, found %d images: %s. AP counts all "
-            "objects in absent images as missed, and repeated detections as wrong",
-            *(name, len(expected), file.path, len(image_ids), listed),
-        )
 
 
 def count_beyond_limit(name: str, detections: Detections, limit: int) -> int:

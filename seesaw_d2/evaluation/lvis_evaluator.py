@@ -21,13 +21,13 @@ from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.category_frequency import frequency_letters
-from seesaw_d2.evaluation.description import warn_of_images
 from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE, detections_per_image
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import write_results, write_submission
+from seesaw_d2.evaluation.tested_images import EFFECT_ON_AP, warn_of_images
 from seesaw_d2.utils.declared_keys import added_value
 from seesaw_d2.utils.messages import first_few
 
@@ -167,7 +167,7 @@ class LongTailEvaluator(LVISEvaluator):
         if not image_ids:
             logger.warning("%s: the metrics are empty, because the test loader returned no images", self._dataset_name)
             return {}
-        warn_of_images(self._dataset_name, self._file, image_ids)
+        warn_of_images(self._dataset_name, [image["id"] for image in self._file.images], image_ids, EFFECT_ON_AP)
         self._results = OrderedDict()
         proposals = list(itertools.chain.from_iterable(part[3] for part in parts))
         if proposals:

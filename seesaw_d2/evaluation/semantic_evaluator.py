@@ -3,6 +3,7 @@
 Shapes: C is the number of classes.
 """
 
+import itertools
 import logging
 import math
 import os
@@ -19,6 +20,7 @@ from detectron2.utils.logger import create_small_table
 from seesaw_d2.data.records.semantic import read_label_map, semantic_classes
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.results_files import write_csv
+from seesaw_d2.evaluation.tested_images import EFFECT_ON_MEANS, warn_of_registered_images
 from seesaw_d2.frequency_groups import GROUP_NAMES, frequency_groups
 from seesaw_d2.utils.declared_keys import added_value
 
@@ -115,6 +117,7 @@ class SemanticEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         self._confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
+        self._label_maps: list[str] = []
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
         """Add the pixels of a batch to the confusion matrix.
@@ -148,14 +151,17 @@ class SemanticEvaluator(DatasetEvaluator):
                 )
             kept = labels != self._ignored
             codes = labels[kept] * self._num_classes + predicted[kept]
+            self._label_maps.append(path)
             self._confusion += torch.bincount(codes, minlength=self._confusion.size).view(self._confusion.shape).numpy()
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         comm.synchronize()
-        parts = comm.gather(self._confusion, dst=0)
+        parts = comm.gather((self._confusion, self._label_maps), dst=0)
         if not comm.is_main_process():
             return None
-        confusion = np.sum(parts, axis=0)
+        confusion = np.sum([counts for counts, _ in parts], axis=0)
+        label_maps = list(itertools.chain.from_iterable(paths for _, paths in parts))
+        warn_of_registered_images(self._dataset_name, "sem_seg_file_name", label_maps, EFFECT_ON_MEANS)
         metrics = segmentation_metrics(confusion, self._groups)
         logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
         if self._groups is None:
