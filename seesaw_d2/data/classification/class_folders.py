@@ -42,7 +42,8 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
             name, or the subfolders are splits such as train and val instead of classes.
     """
     top = files_below(path, recursive=False)
-    found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
+    # Sort again without "/" at the end, as torchvision's ImageFolder does. With "/", "cat 2/" is before "cat/".
+    found = sorted(name.removesuffix("/") for name in top.other if name.endswith("/"))
     if not found:
         raise DataError(
             f"{path}: expected a subfolder for each class, found no subfolders. Set FOLDER to the folder that contains "
