@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from seesaw_d2.data.images.decoding_check import examine_images
+from seesaw_d2.data.images.headers import TWICE
 from seesaw_d2.data.images.lookup import describe_near
 from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.errors import DataError
@@ -93,24 +94,27 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
             for an image that cannot be decoded.
 
     Raises:
-        DataError: an image does not have the annotated size, or ``skip`` is False and an image cannot be decoded.
+        DataError: an image does not have the annotated size, EXIF data rotate or mirror a TIFF file, or ``skip`` is
+            False and an image cannot be decoded.
     """
     records = [{"file_name": str(root / image["file_name"]), **_size(image)} for image in data["images"]]
     workers = max(1, min(os.cpu_count() or 1, len(records) // _PER_PROCESS))
     found = tqdm(examine_images(records, workers), total=len(records), unit="image", leave=False, disable=None)
     problems = {image.path: image for image in found}
-    bad, other, deep, several, turned = [], [], [], [], []
+    bad, twice, other, deep, several, turned = [], [], [], [], [], []
     for image in data["images"]:
         examined = problems[str(root / image["file_name"])]
-        kinds = {"unreadable": bad, "size": other, "deep": deep, "several": several, "turned": turned}
+        kinds = {"unreadable": bad, "twice": twice, "size": other, "deep": deep, "several": several, "turned": turned}
         listed = kinds.get(examined.kind)
         if listed is not None:
             listed.append((image["file_name"], f"{image['file_name']} ({examined.problem})"))
-    for wrong, problem in ((bad, "that cannot be decoded"), (other, "without the annotated width x height")):
+    for wrong, expected, problem, advice in (
+        (bad, "readable images", "that cannot be decoded", ". Use --skip-bad-images to skip such images."),
+        (twice, "TIFF files without a rotation in their EXIF data", "with a rotation", f". {TWICE}."),
+        (other, "images of the annotated size", "without the annotated width x height", ""),
+    ):
         text = _found(f"below {root} {problem}", [text for _, text in wrong], len(records))
         if wrong and not (skip and wrong is bad):
-            advice = ". Use --skip-bad-images to skip such images." * (wrong is bad)
-            expected = "readable images" if wrong is bad else "images of the annotated size"
             raise DataError(f"--images: expected {expected}, found {text}{advice}")
         if wrong:
             notes.append(f"skipped {text}{_leave_out(data, {name for name, _ in wrong})}")
