@@ -206,3 +206,21 @@ def test_an_annotation_file_of_nearly_the_name(tmp_path):
     entry = {"NAME": f"{tmp_path}/near", "JSON": str(export.with_suffix(".jsn")), "IMAGES": str(export.parent)}
     with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\[0\]\.JSON: .*result\.json: different extension"):
         register_datasets(make_cfg(entry))
+
+
+@pytest.mark.parametrize("name", ["coco_2017", "lvis_v1", "voc_2007", "a\nb", "n" * 199])
+def test_names_of_data_sets_can_be_registered(tmp_path, name):
+    """Test names of the output folder that would give a config that training refuses."""
+    export = small(tmp_path / "export")
+    with pytest.raises(ConfigError, match=r"--output"):
+        prepare_export(export, tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_names_with_colons(tmp_path):
+    export = export_of(tmp_path / "export", "12:30:00.png")
+    picture(tmp_path / "export/12:30:00.png")
+    cfg = make_cfg()
+    cfg.merge_from_file(str(prepare_export(export, tmp_path / "made").config))
+    register_datasets(cfg)
+    assert "12:30:00.png" in taken(tmp_path / "made").values()

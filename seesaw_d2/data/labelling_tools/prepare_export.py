@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.data.labelling_tools.export_config import CONFIG, MARK, SPLITS, write_config
+from seesaw_d2.data.labelling_tools.export_config import CONFIG, MARK, SPLITS, check_data_set_names, write_config
 from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images, look_at_other_files
 from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images
 from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_any_usable, checked_part, split
@@ -194,7 +194,11 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
 
 
 def _check_output(output: Path, paths: list[Path]) -> None:
-    """Raise ConfigError if a file in the folder ``output`` would replace a file in ``paths`` or a user's config."""
+    """Raise ConfigError if a file in the folder ``output`` would replace a file in ``paths`` or a user's config.
+
+    Also raise ConfigError if the name of the folder cannot be the name of data sets.
+    """
+    check_data_set_names(output)
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
     for path in paths:
         if os.path.realpath(path) in written:
