@@ -224,3 +224,15 @@ def test_names_with_colons(tmp_path):
     cfg.merge_from_file(str(prepare_export(export, tmp_path / "made").config))
     register_datasets(cfg)
     assert "12:30:00.png" in taken(tmp_path / "made").values()
+
+
+def test_validation_images_with_names_of_training_images(tmp_path):
+    """Test exports of two videos, whose frames have the same names. Without --images, only the first folder counts."""
+    train, val = small(tmp_path / "one"), small(tmp_path / "two", names=("a.png", "b.png"))
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / "two" / name, (1, 99, 1))
+    with pytest.raises(ConfigError, match=rf"--images: .*2 images of {val} .*a\.png, b\.png.* such as {tmp_path}\."):
+        prepare_export(train, tmp_path / "made", val=val)
+    prepare_export(train, tmp_path / "made", val=val, images=tmp_path)
+    images = json.loads((tmp_path / "made/val.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["two/a.png", "two/b.png"]

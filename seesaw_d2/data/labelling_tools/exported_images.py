@@ -12,7 +12,7 @@ from seesaw_d2.data.images.decoding_check import examine_images
 from seesaw_d2.data.images.headers import TWICE
 from seesaw_d2.data.images.lookup import describe_near
 from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.messages import first_few
 
 # One worker process is started for each group of this number of images, up to the number of CPU cores. For fewer
@@ -80,6 +80,31 @@ def find_images(
     elsewhere = {name: path for name, path in changed.items() if files.in_another_folder(name, path)}
     if elsewhere:
         notes.append(f"found {len(elsewhere)} images in another folder than in their file_name: {_pairs(elsewhere)}")
+
+
+def check_default_folder(data: dict[str, Any], root: Path, source: Path) -> None:
+    """Raise ConfigError if images of ``--val`` are in its folder, but ``root`` has others of the same name.
+
+    Without ``--images``, the image folder is the folder of the training images. A validation image, such as a frame of
+    another video, can have the name of a training image, which would be used in its place.
+
+    Args:
+        data: content of the annotation file of the validation images.
+        root: folder of the annotation file of the training images.
+        source: path of the annotation file of the validation images.
+    """
+    names = [str(image.get("file_name")).replace("\\", "/") for image in data["images"]]
+    pairs = [(name, root / name, source.parent / name) for name in names]
+    wrong = [
+        name for name, at, beside in pairs if at.is_file() and beside.is_file() and not os.path.samefile(at, beside)
+    ]
+    if wrong:
+        common = os.path.commonpath([root.absolute(), source.parent.absolute()])
+        raise ConfigError(
+            f"--images: expected the folder of the images of both annotation files, found no --images. {len(wrong)} "
+            f"images of {source} are in its folder, but {root} has other images of the same names: "
+            f"{first_few(wrong)}. Set --images to a folder that contains both folders, such as {common}."
+        )
 
 
 def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bool) -> None:
