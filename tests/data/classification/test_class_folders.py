@@ -66,6 +66,18 @@ def test_classes_have_the_order_of_torchvision(tmp_path):
     assert dict(zip(found.files, found.labels.tolist(), strict=True)) == dict(expected.samples)
 
 
+@pytest.mark.parametrize(
+    ("names", "noted"), [("0 1 2", False), ("0 1 10 2", True), ("00 02 10", False), ("9 10", True), ("9 10 a", False)]
+)
+def test_numbers_in_alphabetical_order(tmp_path, said, names, noted):
+    for name in names.split():
+        save(tmp_path, f"{name}/x.png")
+    read_folder(str(tmp_path), None)
+    assert ("'10'" in said()) == noted
+    read_folder(str(tmp_path), names.split())
+    assert said().count("'10'") == noted
+
+
 def test_what_is_passed_over_is_counted_with_its_reason(tmp_path, said):
     save(tmp_path, "cat/1.png")
     for name in ("cat/._1.png", "cat/.ipynb_checkpoints/1-checkpoint.png", "cat/deep/@eaDir/1.png/S.jpg"):
