@@ -85,7 +85,7 @@ def find_images(
 def check_default_folder(data: dict[str, Any], root: Path, source: Path) -> None:
     """Raise ConfigError if images of ``--val`` are in its folder, but ``root`` has others of the same name.
 
-    Without ``--images``, the image folder is the folder of the training images. A validation image, such as a frame of
+    Without ``--images``, ``root`` is the folder of the training annotations. A validation image, such as a frame of
     another video, can have the name of a training image, which would be used in its place.
 
     Args:

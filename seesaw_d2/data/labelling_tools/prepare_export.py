@@ -84,8 +84,6 @@ def prepare_export(
     notes: list[str] = []
     sources = [str(path) for path in paths]
     categories = checked_categories(files, sources, notes)
-    if val and not images:
-        exported_images.check_default_folder(files[1], root, paths[1])
     _find_and_check_images(files, paths, root, output, notes, skip=skip_bad_images)
     if val:
         check_overlap(files, root, notes, allowed=allow_overlap)
@@ -156,6 +154,8 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
         notes: list to which the function appends messages for the user.
         skip: if True, skip images that are missing or cannot be decoded. If False, raise DataError.
     """
+    if root == paths[0].parent and len(paths) > 1:
+        exported_images.check_default_folder(files[1], root, paths[1])
     below = ExportedFiles(root)
     for path, data in zip(paths, files, strict=True):
         count = len(data["images"])
