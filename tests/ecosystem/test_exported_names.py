@@ -11,7 +11,7 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import make_cfg
-from tests.ecosystem.exports import small
+from tests.ecosystem.exports import change, small
 from tests.shared import shared_path
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "bär") for form in ("NFC", "NFD"))
@@ -233,6 +233,12 @@ def test_validation_images_with_names_of_training_images(tmp_path):
         picture(tmp_path / "two" / name, (1, 99, 1))
     with pytest.raises(ConfigError, match=rf"--images: .*2 images of {val} .*a\.png, b\.png.* such as {tmp_path}\."):
         prepare_export(train, tmp_path / "made", val=val)
+    images = json.loads(val.read_text())["images"]
+    for name in ("n" * 300 + ".png", "a\0b.png", "/"):
+        change(val, images=[{**images[0], "file_name": name}, images[1]])
+        with pytest.raises(ConfigError, match=r"--images: .*1 images"):
+            prepare_export(train, tmp_path / "made", val=val)
+    change(val, images=images)
     prepare_export(train, tmp_path / "made", val=val, images=tmp_path)
     images = json.loads((tmp_path / "made/val.json").read_text())["images"]
     assert [image["file_name"] for image in images] == ["two/a.png", "two/b.png"]

@@ -95,14 +95,13 @@ def check_default_folder(data: dict[str, Any], root: Path, source: Path) -> None
     """
     names = [str(image.get("file_name")).replace("\\", "/") for image in data["images"]]
     pairs = [(name, root / name, source.parent / name) for name in names]
-    wrong = [
-        name for name, at, beside in pairs if at.is_file() and beside.is_file() and not os.path.samefile(at, beside)
-    ]
+    both = [pair for pair in pairs if os.path.isfile(pair[1]) and os.path.isfile(pair[2])]
+    wrong = [name for name, at, beside in both if not os.path.samefile(at, beside)]
     if wrong:
         common = os.path.commonpath([root.absolute(), source.parent.absolute()])
         raise ConfigError(
-            f"--images: expected the folder of the images of both annotation files, found no --images. {len(wrong)} "
-            f"images of {source} are in its folder, but {root} has other images of the same names: "
+            f"--images: expected a folder with the images of both annotation files, found {root}. {len(wrong)} images "
+            f"of {source} are in the folder of this file, but {root} has other images of the same names: "
             f"{first_few(wrong)}. Set --images to a folder that contains both folders, such as {common}."
         )
 
