@@ -7,6 +7,7 @@ import numpy as np
 
 from seesaw_d2.data.boxes_and_masks.areas import computed_area, is_odd_area
 from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
+from seesaw_d2.data.classification.labels import plain
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
@@ -36,9 +37,11 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
     names = [[f"{item.get('id')} {item.get('name')}" for item in data["categories"]] for data in files]
     unknown = [name for name in names[-1] if name not in names[0]]
     if unknown:
+        near = [f"{name} ({other})" for name in unknown for other in names[0] if plain(name) == plain(other)]
+        hint = f" Names that differ only in case, spaces or Unicode form: {first_few(near)}." if near else ""
         raise DataError(
             f"{sources[-1]}: expected only categories that {sources[0]} also contains, found categories with an "
-            f"unknown id or name: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}."
+            f"unknown id or name: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}.{hint}"
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
     roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
