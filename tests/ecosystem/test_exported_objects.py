@@ -148,3 +148,13 @@ def test_areas_in_other_units_are_said(tmp_path):
     change(export, annotations=[{**item, "area": 0.01} for item in objects])
     notes = prepare_export(export, tmp_path / "other").notes
     assert any('"area"' in note for note in notes)
+
+
+def test_keypoints_are_said(tmp_path):
+    export = small(tmp_path / "export")
+    objects = json.loads(export.read_text())["annotations"]
+    assert "have keypoints" not in str(prepare_export(export, tmp_path / "made").notes)
+    change(export, annotations=[{**objects[0], "keypoints": []}, {**objects[1], "keypoints": [1, 1, 2]}, *objects[2:]])
+    notes = [note for note in prepare_export(export, tmp_path / "other").notes if "have keypoints" in note]
+    assert len(notes) == 1
+    assert re.search(rf"{export}: 1 of 4 objects .*annotation ids 1\)", notes[0])

@@ -134,6 +134,22 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
         )
 
 
+def look_at_keypoints(part: dict[str, Any], source: str, notes: list[str]) -> None:
+    """Report objects with keypoints, because DATASETS.REGISTER reads no keypoints.
+
+    Args:
+        part: content of an annotation file in COCO format.
+        source: path of the file, for the message.
+        notes: list to which the function appends one message for the user, if there are keypoints.
+    """
+    objects = [item["id"] for item in part["annotations"] if item.get("keypoints")]
+    if objects:
+        notes.append(
+            f"{source}: {len(objects)} of {len(part['annotations'])} objects have keypoints, which are not used "
+            f"(annotation ids {first_few(objects)})"
+        )
+
+
 def is_empty(segmentation: Any) -> bool:
     """Return True if a mask covers no area: a run-length mask without pixels, or only polygons with collinear points.
 
