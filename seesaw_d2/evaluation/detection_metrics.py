@@ -114,7 +114,7 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
     Raises:
         ConfigError: the data set has no such image.
     """
-    ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
+    ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in str(image.get("coco_url"))]
     if not ids:
         raise ConfigError(
             'TEST.LVIS_METRICS: the metric "minival" is defined for LVIS v1 val, which includes images of COCO '
@@ -142,7 +142,7 @@ def coco_category_ids(ground_truth: LVIS) -> set[int]:
     Raises:
         ConfigError: the data set has no such category.
     """
-    ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
+    ids = {key for key, category in ground_truth.cats.items() if str(category.get("synset")) in COCO_SYNSETS}
     if not ids:
         raise ConfigError(
             'TEST.LVIS_METRICS: the metric "coco" is defined for the LVIS categories that COCO contains, but no '

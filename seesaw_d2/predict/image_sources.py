@@ -11,7 +11,7 @@ import numpy as np
 from detectron2.data import detection_utils
 from PIL import UnidentifiedImageError
 
-from seesaw_d2.data.images.headers import DEEP_MODES, read_header
+from seesaw_d2.data.images.headers import DEEP_MODES, TWICE, read_header
 from seesaw_d2.data.images.scanning import describe_passed_over, scan_folder
 from seesaw_d2.errors import DataError, OutputError
 from seesaw_d2.utils.messages import first_few, warn_once
@@ -66,7 +66,7 @@ def check_images(paths: Sequence[str]) -> None:
     a warning that lists images with several frames or pages, because only the first is drawn.
 
     Raises:
-        DataError: the header of an image cannot be read.
+        DataError: the header of an image cannot be read, or EXIF data rotate or mirror a TIFF file.
     """
     headers = {path: read_header(path, (None, None)) for path in paths}
     bad = {path: header.size for path, header in headers.items() if isinstance(header.size, Exception)}
@@ -77,6 +77,12 @@ def check_images(paths: Sequence[str]) -> None:
         )
     for path, error in bad.items():
         raise _unreadable(path, error)
+    twice = [path for path, header in headers.items() if header.twice]
+    if twice:
+        raise DataError(
+            f"--input: expected TIFF files without a rotation or reflection in their EXIF data, found "
+            f"{first_few(twice)}. {TWICE}"
+        )
     deep = [path for path, header in headers.items() if header.mode.startswith(DEEP_MODES)]
     several = [path for path, header in headers.items() if header.several]
     if deep:

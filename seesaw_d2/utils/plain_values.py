@@ -25,7 +25,7 @@ def plain_problem(value: Any, seen: set[int] | None = None) -> str:
         )
     if isinstance(value, int) and not -_BOUND <= value < _BOUND:
         digits = round(value.bit_length() * math.log10(2))
-        return f"expected integers of at most 64 bits, found an integer of about {digits} digits"
+        return f"expected signed 64-bit integers, found an integer of about {digits} digits"
     seen = set() if seen is None else seen
     if not isinstance(value, (dict, list, set, tuple)) or id(value) in seen:
         return ""

@@ -1,10 +1,14 @@
 """Build paths from untrusted names in files, configs and URLs, so that the paths do not lead out of a given folder."""
 
 import os
+import re
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import shown
 
+# Matches the first part of a Windows path ("C:", "C:name") or of a URL ("https:"). Other names may contain colons, such
+# as the time in "12:30:00.jpg", except on Windows, whose file names cannot contain colons.
+_ROOT = re.compile(r".*:" if os.name == "nt" else r"[A-Za-z]:|.*:$")
 _MAX_BYTES = 200  # a path component may have at most this number of bytes. File systems allow 255
 
 
@@ -12,7 +16,7 @@ def leads_outside(name: str) -> bool:
     """Return whether a path is absolute, or leads out of the folder to which the path is relative."""
     # The name may come from Windows, where backslashes are separators.
     parts = name.replace("\\", "/").split("/")
-    return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
+    return parts[0] == "" or ".." in parts or _ROOT.match(parts[0]) is not None or "\0" in name
 
 
 def below(folder: str, name: str, what: str = "name") -> str:

@@ -11,7 +11,7 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import make_cfg
-from tests.ecosystem.exports import small
+from tests.ecosystem.exports import change, small
 from tests.shared import shared_path
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "bär") for form in ("NFC", "NFD"))
@@ -206,3 +206,39 @@ def test_an_annotation_file_of_nearly_the_name(tmp_path):
     entry = {"NAME": f"{tmp_path}/near", "JSON": str(export.with_suffix(".jsn")), "IMAGES": str(export.parent)}
     with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\[0\]\.JSON: .*result\.json: different extension"):
         register_datasets(make_cfg(entry))
+
+
+@pytest.mark.parametrize("name", ["coco_2017", "lvis_v1", "voc_2007", "a\nb", "n" * 199])
+def test_names_of_data_sets_can_be_registered(tmp_path, name):
+    """Test names of the output folder that would give a config that training refuses."""
+    export = small(tmp_path / "export")
+    with pytest.raises(ConfigError, match=r"--output"):
+        prepare_export(export, tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_names_with_colons(tmp_path):
+    export = export_of(tmp_path / "export", "12:30:00.png")
+    picture(tmp_path / "export/12:30:00.png")
+    cfg = make_cfg()
+    cfg.merge_from_file(str(prepare_export(export, tmp_path / "made").config))
+    register_datasets(cfg)
+    assert "12:30:00.png" in taken(tmp_path / "made").values()
+
+
+def test_validation_images_with_names_of_training_images(tmp_path):
+    """Test exports of two videos, whose frames have the same names. Without --images, only the first folder counts."""
+    train, val = small(tmp_path / "one"), small(tmp_path / "two", names=("a.png", "b.png"))
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / "two" / name, (1, 99, 1))
+    with pytest.raises(ConfigError, match=rf"--images: .*2 images of {val} .*a\.png, b\.png.* such as {tmp_path}\."):
+        prepare_export(train, tmp_path / "made", val=val)
+    images = json.loads(val.read_text())["images"]
+    for name in ("n" * 300 + ".png", "a\0b.png", "/"):
+        change(val, images=[{**images[0], "file_name": name}, images[1]])
+        with pytest.raises(ConfigError, match=r"--images: .*1 images"):
+            prepare_export(train, tmp_path / "made", val=val)
+    change(val, images=images)
+    prepare_export(train, tmp_path / "made", val=val, images=tmp_path)
+    images = json.loads((tmp_path / "made/val.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["two/a.png", "two/b.png"]

@@ -2,11 +2,13 @@
 
 import json
 import re
+import unicodedata
 
 import pytest
 
 from seesaw_d2.data.labelling_tools.exported_objects import without_copies
 from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
+from seesaw_d2.data.records.category_counts import first_difference
 from seesaw_d2.errors import DataError
 from tests.ecosystem.exports import change, command, roboflow, small
 
@@ -29,6 +31,15 @@ def test_categories_that_differ(tmp_path, capsys):
     made = [json.loads((tmp_path / f"made/{split}.json").read_text())["categories"] for split in ("train", "val")]
     assert made[0] == made[1]
     assert len(made[0]) == len(categories) - 1
+
+
+def test_categories_that_differ_only_in_their_unicode_form(tmp_path):
+    names = [unicodedata.normalize(form, "bär") for form in ("NFC", "NFD")]
+    exports = [small(tmp_path / name, categories=[{"id": 0, "name": name}, {"id": 1, "name": "dog"}]) for name in names]
+    with pytest.raises(DataError, match=f"0 {names[1]}.* Unicode form: 0 {names[1]} .0 {names[0]}"):
+        prepare_export(exports[0], tmp_path / "made", val=exports[1], images=tmp_path)
+    assert "Unicode form" in first_difference(*([name, "dog"] for name in names))
+    assert "Unicode form" not in first_difference(["cat"], ["dog"])
 
 
 def test_what_lacks_an_image_is_listed(tmp_path, capsys):
@@ -137,3 +148,13 @@ def test_areas_in_other_units_are_said(tmp_path):
     change(export, annotations=[{**item, "area": 0.01} for item in objects])
     notes = prepare_export(export, tmp_path / "other").notes
     assert any('"area"' in note for note in notes)
+
+
+def test_keypoints_are_said(tmp_path):
+    export = small(tmp_path / "export")
+    objects = json.loads(export.read_text())["annotations"]
+    assert "have keypoints" not in str(prepare_export(export, tmp_path / "made").notes)
+    change(export, annotations=[{**objects[0], "keypoints": []}, {**objects[1], "keypoints": [1, 1, 2]}, *objects[2:]])
+    notes = [note for note in prepare_export(export, tmp_path / "other").notes if "have keypoints" in note]
+    assert len(notes) == 1
+    assert re.search(rf"{export}: 1 of 4 objects .*annotation ids 1\)", notes[0])

@@ -5,6 +5,8 @@ import logging
 import pytest
 
 from seesaw_d2.data import read_annotations
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation.evaluate import check_applicable
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.utils import messages
 from tests.data.toy import toy_data, write
@@ -38,3 +40,15 @@ def test_lists_that_do_not_fit(tmp_path, caplog, monkeypatch, negative, words):
     for word in words or ():
         assert found[0].startswith(f"{path}: ")
         assert word in found[0]
+
+
+@pytest.mark.parametrize("value", [None, 5, ["x"]])
+def test_other_values_of_optional_fields(tmp_path, value):
+    """Test that coco_url and synset may have any value, because only the metrics minival and coco read them."""
+    data = lvis_data()
+    for item in (*data["images"], *data["categories"]):
+        item |= {"coco_url": value, "synset": value}
+    truth = ground_truth_with_groups(read_annotations(write(tmp_path, data), "lvis"), None)
+    for name in ("minival", "coco"):
+        with pytest.raises(ConfigError, match=name):
+            check_applicable(truth, [name])

@@ -67,19 +67,28 @@ def test_every_bad_image_is_named(own, capsys):
     images[3].unlink()
     images[4].unlink()
     os.mkfifo(images[4])
+    with Image.open(images[5]) as image:
+        image.save(images[5], format="TIFF", exif=upside_down())
     found = "\n".join(to_fix(examine(capsys, config_file, "--workers", "2", status=1)))
-    for image, problem in zip(images, ("truncated", "found 7 x 9", "the file is empty", "", ""), strict=False):
+    problems = ("truncated", "found 7 x 9", "the file is empty", "", "", "EXIF orientation 3")
+    for image, problem in zip(images, problems, strict=False):
         assert image.name in found
         assert problem in found
-    assert images[5].name not in found
+    assert images[6].name not in found
     assert "2 of 24 image files are missing: " in found
     assert "image files that cannot be read (2): " in found
     assert found.count("DATALOADER.SKIP_BAD_IMAGES True") == 2
-    for image in images[1:2]:
+    for image in (images[1], images[5]):
         image.unlink()
     text = examine(capsys, config_file, "DATALOADER.SKIP_BAD_IMAGES", "True", status=0)
     assert f"note  {config_file.parent.name}_train: image files that cannot be read" in text
     assert "one step on 4 images" in text
+
+
+def upside_down() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    return exif
 
 
 @pytest.mark.parametrize("skip", ["True", "False"])
@@ -88,6 +97,7 @@ def test_deep_images_are_to_fix_for_an_image_classifier(tmp_path, capsys, skip):
     for name, dtype in (("0", np.uint8), ("1", np.uint16)):
         (tmp_path / "set" / name).mkdir(parents=True)
         Image.fromarray(np.full((8, 8), 200, dtype)).save(tmp_path / "set" / name / "x.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "set/0/x.tif", exif=upside_down())  # image classifiers read it correctly
     register = [{"NAME": tmp_path.name, "FOLDER": str(tmp_path / "set")}]
     words = ["MODEL.DEVICE", "cpu", "DATASETS.REGISTER", str(register), "MODEL.CLASSIFIER.NUM_CLASSES", "2"]
     words += ["DATASETS.TRAIN", f"('{tmp_path.name}',)", "DATASETS.TEST", "()", "DATALOADER.SKIP_BAD_IMAGES", skip]

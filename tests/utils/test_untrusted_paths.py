@@ -1,6 +1,7 @@
 """Test that names from files and configs give only paths below their folder."""
 
 import json
+import os
 
 import pytest
 
@@ -8,7 +9,7 @@ from seesaw_d2.config.loading import load_config
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.build import results_folder
-from seesaw_d2.utils.untrusted_paths import below
+from seesaw_d2.utils.untrusted_paths import below, leads_outside
 from tests.data.toy import toy_data, write_images
 
 OUTSIDE = [
@@ -36,6 +37,24 @@ OUTSIDE = [
 def test_names_that_are_no_names(tmp_path, name):
     with pytest.raises(ConfigError, match="KEY"):
         below(str(tmp_path), name, "KEY")
+
+
+@pytest.mark.parametrize(
+    ("name", "outside"),
+    [
+        ("2026-01-31T12:30:00.jpg", False),
+        ("12:30/a.jpg", False),
+        ("a/C:/b.jpg", False),
+        ("C:/a.jpg", True),
+        ("c:a.jpg", True),
+        ("https://x.org/a.jpg", True),
+        ("s3://x/a.jpg", True),
+        ("file:", True),
+    ],
+)
+def test_colons(name, outside):
+    """Test that only a drive or the scheme of a URL leads outside, not a time in the name of an image."""
+    assert leads_outside(name) == (outside or (os.name == "nt" and ":" in name.split("/")[0]))
 
 
 def test_names(tmp_path):

@@ -17,6 +17,7 @@ from seesaw_d2.data.boxes_and_masks.box_readings import (
     corners_of,
     count_readings,
 )
+from seesaw_d2.data.boxes_and_masks.boxes_beyond import BoxesBeyond
 from seesaw_d2.data.boxes_and_masks.percent_boxes import LARGE, LargeImageBoxes
 from seesaw_d2.utils.messages import first_few, warn_once
 
@@ -36,6 +37,7 @@ class Disagreement:
             do. Objects without a mask are included.
         large_image_boxes: extent of the boxes in large images, which shows whether they may contain percent. Objects
             without a mask are included.
+        beyond: numbers of boxes without a mask that exceed their images, in several conventions.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -43,6 +45,7 @@ class Disagreement:
     example: str = ""
     fractions: list[int] = field(default_factory=list)
     large_image_boxes: LargeImageBoxes = field(default_factory=LargeImageBoxes)
+    beyond: BoxesBeyond = field(default_factory=BoxesBeyond)
 
 
 def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, sizes: np.ndarray) -> Disagreement:
@@ -55,20 +58,24 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
         sizes: (N, 2) height and width of each object's image in pixels.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
-    compared = np.flatnonzero(~np.isnan(extents[:, 0]))
+    maskless = np.isnan(extents[:, 0])
+    compared = np.flatnonzero(~maskless)
     objects = Objects(boxes, extents, frames).take(compared)
     wrong = np.flatnonzero(~objects.agree(corners_of(objects.boxes)))
-    fractions, large = ids[are_fractions(boxes)].tolist(), LargeImageBoxes.of(ids, boxes, sizes)
+    units = {
+        "fractions": ids[are_fractions(boxes)].tolist(),
+        "large_image_boxes": LargeImageBoxes.of(ids, boxes, sizes),
+        "beyond": BoxesBeyond.of(ids[maskless], boxes[maskless], frames[maskless]),
+    }
     if not len(wrong):
-        return Disagreement(fractions=fractions, large_image_boxes=large)
+        return Disagreement(**units)
     objects, found = objects.take(wrong), ids[compared[wrong]].tolist()
     box, expected = objects.boxes[0].tolist(), boxes_of(objects.extents[0]).round(2).tolist()
     return Disagreement(
         found,
         Counter(count_readings(objects)),
         f"id {found[0]} has the box {box}, but the box around its mask is {expected}",
-        fractions,
-        large,
+        **units,
     )
 
 
@@ -126,7 +133,8 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
     """Log the problems in an annotation file that are not errors.
 
     The warnings list the boxes without area, the boxes outside the image, the removed polygons, the boxes that do not
-    fit their masks and, if they are the majority, the boxes with fractions or percent instead of pixels.
+    fit their masks and, if they are the majority, the boxes with fractions or percent instead of pixels. They also list
+    boxes without masks that exceed their images, if all boxes are inside in another convention.
 
     Args:
         findings: the problems in the annotations. Each item describes one part of the file.
@@ -156,6 +164,9 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
             f"{path}: {len(fractions)} of {total} boxes contain only numbers up to 1 (annotation ids "
             f"{first_few(fractions)}). If the numbers are fractions of the image size, convert the boxes to pixels",
         )
+    beyond = BoxesBeyond.joined([part.disagreement.beyond for part in findings]).describe()
+    if beyond:
+        warn_once(logger, f"{path}: {beyond}")
     large = LargeImageBoxes.joined([part.disagreement.large_image_boxes for part in findings])
     if large.are_percent():
         ids = f"{', '.join(map(str, large.ids[:5]))}, … ({large.count} in all)"

@@ -42,7 +42,8 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
             name, or the subfolders are splits such as train and val instead of classes.
     """
     top = files_below(path, recursive=False)
-    found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
+    # Sort again without "/" at the end, as torchvision's ImageFolder does. With "/", "cat 2/" is before "cat/".
+    found = sorted(name.removesuffix("/") for name in top.other if name.endswith("/"))
     if not found:
         raise DataError(
             f"{path}: expected a subfolder for each class, found no subfolders. Set FOLDER to the folder that contains "
@@ -51,6 +52,8 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     known = set(names or ())
     if unknown := [name for name in found if name not in known]:
         _check_splits(path, unknown)
+    if names is None:
+        _look_at_numbers(path, found)
     names = found if names is None else names
     index_of = {name: index for index, name in enumerate(names)}
     _check_known(path, found, names)
@@ -99,6 +102,26 @@ def _check_splits(path: str, found: Sequence[str]) -> None:
             f"{path}: some subfolders, which count as classes, have the names of splits: {first_few(splits)}. If they "
             "are splits, set FOLDER to one of them.",
         )
+
+
+def _look_at_numbers(path: str, found: Sequence[str]) -> None:
+    """Log a warning if the names of all classes are numbers that are not in numerical order, such as 10 before 2.
+
+    The class index of such a folder differs from the index that its name probably means.
+
+    Args:
+        path: path of the data set's folder, for the message.
+        found: names of the subfolders in the order of their class indices.
+    """
+    if not all(name.isascii() and name.isdigit() for name in found) or list(found) == sorted(found, key=int):
+        return
+    index = next(index for index, name in enumerate(sorted(found, key=int)) if name != found[index])
+    warn_once(
+        logger,
+        f"{path}: the names of all classes are numbers, but the order of classes is alphabetical, as in torchvision's "
+        f"ImageFolder: class {index} is {found[index]!r}. If the names are class indices, set CLASSES to the number of "
+        "classes.",
+    )
 
 
 def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> None:

@@ -46,4 +46,4 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
 def _check_headers(cfg: CfgNode, name: str, records: Records) -> None:
     # Refuse images with more than 8 bits per channel before the training starts. Otherwise ClassificationMapper would
     # raise an error in the middle of the training.
-    check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES, deep="refuse")
+    check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES, deep="refuse", twice="accept")

@@ -34,6 +34,7 @@ class Examined:
 
             - "": the image has no problem.
             - "unreadable": the image cannot be decoded.
+            - "twice": EXIF data rotate or mirror a TIFF file, which Detectron2 would do twice.
             - "size": the image does not have the annotated size.
             - "deep": the image has more than 8 bits per channel.
             - "several": the file contains several frames or pages. The loaders use only the first frame or page.
@@ -107,9 +108,11 @@ def _examine_all(tasks: list[_Task]) -> list[Examined]:
 def _examine(task: _Task) -> Examined:
     """Read the header of an image, decode the image, and return the first problem found."""
     path, expected = task
-    found, mode, several = read_header(path, expected)
+    found, mode, several, twice = read_header(path, expected)
     if isinstance(found, Exception):
         return Examined(path, "unreadable", f"{type(found).__name__}: {reason(found)}")
+    if twice:
+        return Examined(path, "twice", f"TIFF file with EXIF orientation {twice}")
     if None not in expected and found != expected:
         return Examined(path, "size", describe_size(path, expected, found))
     try:

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 MAX_OPENED = 5000
 _THREADS = 16  # number of threads that read headers at the same time
 _ORIENTATION = 0x0112  # EXIF tag that says how to rotate or mirror the image for display
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+# Remedy for ``Header.twice``, for messages.
+TWICE = "Pillow rotates or mirrors such TIFF files, and Detectron2 does it again. Convert these files to PNG or JPEG"
 DEEP_MODES = ("I", "F")  # first letters of Pillow's modes with more than 8 bits per channel
 # ``read_header`` refuses these formats, because Pillow can decode them only by running an external program. Each key is
 # the name of a format, and each value describes the format in messages.
@@ -40,14 +43,17 @@ class Header(NamedTuple):
             the header cannot be read, ``size`` is the error.
         mode: Pillow's mode, such as "RGB", or "" if the header cannot be read.
         several: True if the file contains several frames or pages. The loaders read only the first frame or page.
+        twice: EXIF orientation of a TIFF file that is rotated or mirrored, or 0. Pillow applies the EXIF data of TIFF
+            files. Detectron2 applies them again, so that the pixels do not fit any annotations.
     """
 
     size: tuple[int, int] | Exception
     mode: str = ""
     several: bool = False
+    twice: int = 0
 
 
-def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn") -> None:
+def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn", twice: str = "refuse") -> None:
     """Check that the image files of a data set are images and have the annotated sizes.
 
     The function opens at most ``MAX_OPENED`` (5000) files, evenly distributed over the data set. Truncated files are
@@ -63,9 +69,13 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
             - "warn": log a warning, because Detectron2's mapper clips pixel values at 255.
             - "refuse": raise DataError.
 
+        twice: how to handle TIFF files whose EXIF data rotate or mirror them. "refuse" raises DataError, because
+            Detectron2 would apply the EXIF data twice. "accept" is for other loaders.
+
     Raises:
-        DataError: a file is not an image (if ``skip`` is False), an image does not have the annotated size, or an image
-            has more than 8 bits per channel (if ``deep`` is "refuse").
+        DataError: a file is not an image (if ``skip`` is False), an image does not have the annotated size, an image
+            has more than 8 bits per channel (if ``deep`` is "refuse"), or EXIF data rotate or mirror a TIFF file (if
+            ``twice`` is "refuse").
     """
     # Read every n-th header. n is the number of images divided by MAX_OPENED, rounded up to open at most MAX_OPENED
     # files.
@@ -79,6 +89,12 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
         raise DataError(
             f"data set {name}: cannot read {len(bad)} of {len(opened)} image files: {first_few(bad)}. Set "
             "DATALOADER.SKIP_BAD_IMAGES True to skip unreadable images."
+        )
+    turned = [f"{path} (orientation {header.twice})" for (path, _), header in found if header.twice]
+    if turned and twice == "refuse":
+        raise DataError(
+            f"data set {name}: expected TIFF files without a rotation or reflection in their EXIF data, found "
+            f"{len(turned)} of {len(opened)} files with one: {first_few(turned)}. {TWICE}."
         )
     other_size = [
         f"{path} ({describe_size(path, expected, header.size)})"
@@ -152,9 +168,11 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             # pixels, which is slow. Therefore read it only if the size differs from the annotated size, possibly
             # because of a rotation.
             quick = image.format != "PNG" or "exif" in image.info
-            turned = (quick or image.size != expected) and _is_turned(image)
+            turned = orientation(image) if quick or image.size != expected else 1
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
-            return Header((height, width) if turned else (width, height), image.mode, several)
+            if image.format == "TIFF":  # ``size`` is already the size after the rotation
+                return Header((width, height), image.mode, several, twice=turned * (turned > 1))
+            return Header((height, width) if turned in _SIDEWAYS else (width, height), image.mode, several)
     except Exception as error:  # Pillow raises errors of many types for damaged images
         return Header(error)
 
@@ -174,7 +192,7 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
     if expected != found[::-1]:
         return text
     with PathManager.open(path, "rb") as file, _opened(file) as image:
-        turned = _is_turned(image)
+        turned = orientation(image) in _SIDEWAYS
     return (
         f"{text} after the rotation by the image's EXIF data. The annotated size is the size before this rotation"
         if turned
@@ -190,11 +208,6 @@ def _opened(file: BinaryIO) -> Image.Image:
         raise UnidentifiedImageError(
             "Pillow does not recognize the image format" if file.seek(0, os.SEEK_END) else "the file is empty"
         ) from None
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Return True if EXIF data requires a rotation that swaps width and height."""
-    return orientation(image) in (5, 6, 7, 8)
 
 
 def orientation(image: Image.Image) -> int:

@@ -91,8 +91,12 @@ class CheckedMapper:
         """
         try:
             return self.mapper(record)
-        except Exception:
+        except Exception as error:
             self._check_image(record)
+            # Keep the type and the traceback of the error, because the mapper can be the user's. Python 3.10 has no
+            # notes.
+            if hasattr(error, "add_note") and record.get("file_name") is not None:
+                error.add_note(f"The mapper failed for the image {one_line(record['file_name'])}.")
             raise
 
     def _check_image(self, record: Record) -> None:

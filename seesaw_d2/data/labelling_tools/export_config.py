@@ -7,14 +7,34 @@ from typing import Any
 import yaml
 
 from seesaw_d2.data.labelling_tools.exported_parts import Part
+from seesaw_d2.data.records.registration import is_foreign
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.untrusted_paths import below
 
 SPLITS = ("train", "val")
 CONFIG = "dataset.yaml"
 # First line of each written config. A later run replaces only a config with this line, so that it never overwrites a
 # config that the user wrote.
 MARK = "# Written by datasets/prepare_export.py."
+
+
+def data_set_names(output: Path) -> list[str]:
+    """Return the names of the training set and the validation set, which begin with the name of the folder."""
+    return [f"{output.resolve().name}_{split}" for split in SPLITS]
+
+
+def check_data_set_names(output: Path) -> None:
+    """Raise ConfigError if the name of the folder ``output`` gives names that DATASETS.REGISTER refuses."""
+    names = data_set_names(output)
+    for name in names:
+        below("", name, f"--output {output}: name of a data set")
+        if is_foreign(name):
+            raise ConfigError(
+                f"--output: expected a folder with an unused name, found {output}. Its data sets would have the names "
+                f"{' and '.join(names)}, and Detectron2 already has {name!r}. Choose another folder."
+            )
 
 
 def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) -> Path:
@@ -31,8 +51,7 @@ def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) 
     """
     objects = [item for part in parts for item in part.usable_objects()]
     kinds = Counter(type(item.get("segmentation") or None).__name__ for item in objects)
-    base = output.resolve().name
-    names = [f"{base}_{split}" for split in SPLITS]
+    names = data_set_names(output)
     entries = [
         {"NAME": name, "JSON": str(output / f"{split}.json"), "IMAGES": str(root), "FORMAT": "coco"}
         for name, split in zip(names, SPLITS, strict=True)

@@ -9,9 +9,10 @@ from typing import Any
 from tqdm import tqdm
 
 from seesaw_d2.data.images.decoding_check import examine_images
+from seesaw_d2.data.images.headers import TWICE
 from seesaw_d2.data.images.lookup import describe_near
 from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.messages import first_few
 
 # One worker process is started for each group of this number of images, up to the number of CPU cores. For fewer
@@ -81,6 +82,30 @@ def find_images(
         notes.append(f"found {len(elsewhere)} images in another folder than in their file_name: {_pairs(elsewhere)}")
 
 
+def check_default_folder(data: dict[str, Any], root: Path, source: Path) -> None:
+    """Raise ConfigError if images of ``--val`` are in its folder, but ``root`` has others of the same name.
+
+    Without ``--images``, ``root`` is the folder of the training annotations. A validation image, such as a frame of
+    another video, can have the name of a training image, which would be used in its place.
+
+    Args:
+        data: content of the annotation file of the validation images.
+        root: folder of the annotation file of the training images.
+        source: path of the annotation file of the validation images.
+    """
+    names = [str(image.get("file_name")).replace("\\", "/") for image in data["images"]]
+    pairs = [(name, root / name, source.parent / name) for name in names]
+    both = [pair for pair in pairs if os.path.isfile(pair[1]) and os.path.isfile(pair[2])]
+    wrong = [name for name, at, beside in both if not os.path.samefile(at, beside)]
+    if wrong:
+        common = os.path.commonpath([root.absolute(), source.parent.absolute()])
+        raise ConfigError(
+            f"--images: expected a folder with the images of both annotation files, found {root}. {len(wrong)} images "
+            f"of {source} are in the folder of this file, but {root} has other images of the same names: "
+            f"{first_few(wrong)}. Set --images to a folder that contains both folders, such as {common}."
+        )
+
+
 def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bool) -> None:
     """Decode all images of an annotation file, and check that they have the annotated width and height.
 
@@ -93,24 +118,27 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
             for an image that cannot be decoded.
 
     Raises:
-        DataError: an image does not have the annotated size, or ``skip`` is False and an image cannot be decoded.
+        DataError: an image does not have the annotated size, EXIF data rotate or mirror a TIFF file, or ``skip`` is
+            False and an image cannot be decoded.
     """
     records = [{"file_name": str(root / image["file_name"]), **_size(image)} for image in data["images"]]
     workers = max(1, min(os.cpu_count() or 1, len(records) // _PER_PROCESS))
     found = tqdm(examine_images(records, workers), total=len(records), unit="image", leave=False, disable=None)
     problems = {image.path: image for image in found}
-    bad, other, deep, several, turned = [], [], [], [], []
+    bad, twice, other, deep, several, turned = [], [], [], [], [], []
     for image in data["images"]:
         examined = problems[str(root / image["file_name"])]
-        kinds = {"unreadable": bad, "size": other, "deep": deep, "several": several, "turned": turned}
+        kinds = {"unreadable": bad, "twice": twice, "size": other, "deep": deep, "several": several, "turned": turned}
         listed = kinds.get(examined.kind)
         if listed is not None:
             listed.append((image["file_name"], f"{image['file_name']} ({examined.problem})"))
-    for wrong, problem in ((bad, "that cannot be decoded"), (other, "without the annotated width x height")):
+    for wrong, expected, problem, advice in (
+        (bad, "readable images", "that cannot be decoded", ". Use --skip-bad-images to skip such images."),
+        (twice, "TIFF files without a rotation in their EXIF data", "with a rotation", f". {TWICE}."),
+        (other, "images of the annotated size", "without the annotated width x height", ""),
+    ):
         text = _found(f"below {root} {problem}", [text for _, text in wrong], len(records))
         if wrong and not (skip and wrong is bad):
-            advice = ". Use --skip-bad-images to skip such images." * (wrong is bad)
-            expected = "readable images" if wrong is bad else "images of the annotated size"
             raise DataError(f"--images: expected {expected}, found {text}{advice}")
         if wrong:
             notes.append(f"skipped {text}{_leave_out(data, {name for name, _ in wrong})}")

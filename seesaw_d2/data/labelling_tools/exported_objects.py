@@ -7,6 +7,7 @@ import numpy as np
 
 from seesaw_d2.data.boxes_and_masks.areas import computed_area, is_odd_area
 from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
+from seesaw_d2.data.classification.labels import plain
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
@@ -36,9 +37,11 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
     names = [[f"{item.get('id')} {item.get('name')}" for item in data["categories"]] for data in files]
     unknown = [name for name in names[-1] if name not in names[0]]
     if unknown:
+        near = [f"{name} ({other})" for name in unknown for other in names[0] if plain(name) == plain(other)]
+        hint = f" Names that differ only in case, spaces or Unicode form: {first_few(near)}." if near else ""
         raise DataError(
             f"{sources[-1]}: expected only categories that {sources[0]} also contains, found categories with an "
-            f"unknown id or name: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}."
+            f"unknown id or name: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}.{hint}"
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
     roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
@@ -128,6 +131,22 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
         notes.append(
             f"{source}: {len(crowds)} of {len(part['annotations'])} objects are crowds (annotation ids "
             f"{first_few(crowds)}). Training and evaluation ignore crowds"
+        )
+
+
+def look_at_keypoints(part: dict[str, Any], source: str, notes: list[str]) -> None:
+    """Report objects with keypoints, because DATASETS.REGISTER reads no keypoints.
+
+    Args:
+        part: content of an annotation file in COCO format.
+        source: path of the file, for the message.
+        notes: list to which the function appends one message for the user, if there are keypoints.
+    """
+    objects = [item["id"] for item in part["annotations"] if item.get("keypoints")]
+    if objects:
+        notes.append(
+            f"{source}: {len(objects)} of {len(part['annotations'])} objects have keypoints, which are not used "
+            f"(annotation ids {first_few(objects)})"
         )
 
 

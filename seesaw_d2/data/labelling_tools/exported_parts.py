@@ -18,6 +18,7 @@ from seesaw_d2.data.labelling_tools.exported_boxes import look_at_boxes, look_at
 from seesaw_d2.data.labelling_tools.exported_objects import (
     is_empty,
     look_at_crowds,
+    look_at_keypoints,
     with_areas,
     without_copies,
 )
@@ -82,6 +83,7 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
     look_at_boxes(data, source, notes)
     look_at_rotations(data, source, notes)
     look_at_crowds(data, source, notes)
+    look_at_keypoints(data, source, notes)
     data = with_areas(data, source, notes)
     objects = zip(file.annotations or (), file.has_area.tolist(), strict=True)
     trained = [item for item, has_area in objects if has_area and not item.get("iscrowd")]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.data.labelling_tools.export_config import CONFIG, MARK, SPLITS, write_config
-from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images, look_at_other_files
+from seesaw_d2.data.labelling_tools import exported_images
+from seesaw_d2.data.labelling_tools.export_config import CONFIG, MARK, SPLITS, check_data_set_names, write_config
 from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images
 from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_any_usable, checked_part, split
 from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
@@ -154,15 +154,17 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
         notes: list to which the function appends messages for the user.
         skip: if True, skip images that are missing or cannot be decoded. If False, raise DataError.
     """
+    if root == paths[0].parent and len(paths) > 1:
+        exported_images.check_default_folder(files[1], root, paths[1])
     below = ExportedFiles(root)
     for path, data in zip(paths, files, strict=True):
         count = len(data["images"])
-        find_images(data, below, path, notes, others=paths, skip=skip)
-        check_images(data, root, notes, skip=skip)
+        exported_images.find_images(data, below, path, notes, others=paths, skip=skip)
+        exported_images.check_images(data, root, notes, skip=skip)
         if count and not data["images"]:
             raise DataError(f"{path}: none of the {count} images can be used: {notes[-1]}")
     named = (image["file_name"] for data in files for image in data["images"])
-    look_at_other_files(below, named, [*paths, output], notes)
+    exported_images.look_at_other_files(below, named, [*paths, output], notes)
 
 
 def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
@@ -194,7 +196,11 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
 
 
 def _check_output(output: Path, paths: list[Path]) -> None:
-    """Raise ConfigError if a file in the folder ``output`` would replace a file in ``paths`` or a user's config."""
+    """Raise ConfigError if a file in the folder ``output`` would replace a file in ``paths`` or a user's config.
+
+    Also raise ConfigError if the name of the folder cannot be the name of data sets.
+    """
+    check_data_set_names(output)
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
     for path in paths:
         if os.path.realpath(path) in written:

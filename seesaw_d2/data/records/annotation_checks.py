@@ -93,7 +93,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
     ``items`` is the list ``key``, such as "images", of the file ``path``. ``field`` is the name of the field.
 
     Raises:
-        DataError: an object lacks the field, or a value is not an integer with at most 64 bits.
+        DataError: an object lacks the field, or a value is not a signed 64-bit integer.
     """
     values = column(items, key, field, path)
     if set(map(type, values)) <= {int}:
@@ -103,7 +103,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
     bad = bad or [index for index, value in enumerate(values) if not -(2**63) <= value < 2**63]
     found = first_few([reprlib.repr(values[index]) for index in bad])
     raise DataError(
-        f'{path}: "{field}" in "{key}": expected integers of at most 64 bits, found {found} ({_label(items, bad)})'
+        f'{path}: "{field}" in "{key}": expected signed 64-bit integers, found {found} ({_label(items, bad)})'
     )
 
 
@@ -170,7 +170,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
         path: path of the file, for messages.
 
     Raises:
-        DataError: a value is not a list of integers with at most 64 bits.
+        DataError: a value is not a list of signed 64-bit integers.
     """
     lists = [image.get(field, []) for image in images]
     bad = [image["id"] for image, ids in zip(images, lists, strict=True) if type(ids) is not list]
@@ -187,7 +187,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
         large = {value for value in unknown if not -(2**63) <= value < 2**63}
         bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not large.isdisjoint(ids)]
         raise DataError(
-            f'{path}: "{field}": expected integers of at most 64 bits, found '
+            f'{path}: "{field}": expected signed 64-bit integers, found '
             f"{first_few(map(reprlib.repr, sorted(large)))} (image ids {first_few(bad)})"
         )
     if unknown:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from seesaw_d2.data.classification.labels import plain
 from seesaw_d2.data.records.records import ObjectColumns, different_pairs, object_columns
 from seesaw_d2.errors import ConfigError, DataError
 
@@ -89,7 +90,10 @@ def first_difference(first: Sequence[str], second: Sequence[str]) -> str:
     """Describe for messages the first index at which two lists of category names differ, or the different lengths."""
     for index, (left, right) in enumerate(zip(first, second, strict=False)):
         if left != right:
-            return f"the category with index {index} is {left!r} in the first data set and {right!r} in the second"
+            hint = " (the names differ only in case, spaces or Unicode form)" if plain(left) == plain(right) else ""
+            return (
+                f"the category with index {index} is {left!r} in the first data set and {right!r} in the second{hint}"
+            )
     return f"the first data set has {len(first)} categories and the second has {len(second)}"
 
 

@@ -109,6 +109,11 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
     _registered[entry.name] = entry
 
 
+def is_foreign(name: str) -> bool:
+    """Return True if Detectron2 or another program, not this module, has registered a data set with this name."""
+    return name in DatasetCatalog and name not in _registered
+
+
 def provide_names(cfg: CfgNode) -> None:
     """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to the DatasetCatalog.
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -136,8 +137,19 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
         name: name of the data set, for messages.
 
     Raises:
-        DataError: a label map is missing, is not an 8-bit greyscale image, or differs in size from the image.
+        DataError: a label map is missing, is not an 8-bit greyscale image, or differs in size from the image. Or
+            several images have the same label map, such as a/1.jpg and a/1.png.
     """
+    images: dict[str | None, set[str | None]] = defaultdict(set)
+    for record in records:
+        images[record.get("sem_seg_file_name")].add(record.get("file_name"))
+    shared = {path: sorted(map(str, names)) for path, names in images.items() if path is not None and len(names) > 1}
+    if shared:
+        listed = first_few(f"{path} ({', '.join(names)})" for path, names in shared.items())
+        raise DataError(
+            f"data set {name!r}: expected a label map of its own for each image, found {len(shared)} label maps of "
+            f"several images: {listed}. Rename these images and their label maps."
+        )
     wrong = [problem for record in records if (problem := _problem(record))]
     if wrong:
         raise DataError(

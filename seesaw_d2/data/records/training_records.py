@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.data.build import (
     filter_images_with_few_keypoints,
     filter_images_with_only_crowd_annotations,
@@ -154,9 +155,16 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
 
     Raises:
         DataError: the data set has no annotations, or MODEL.MASK_ON is True and an object has no mask.
-        ConfigError: MODEL.MASK_ON is True, INPUT.MASK_FORMAT is "polygon", and an object has a run-length mask.
+        ConfigError: MODEL.MASK_ON is True, INPUT.MASK_FORMAT is "polygon", and an object has a run-length mask. Or
+            MODEL.KEYPOINT_ON is True, and the data set is registered in DATASETS.REGISTER, which reads no keypoints.
     """
     check_annotated(name, records)
+    if cfg.MODEL.KEYPOINT_ON and MetadataCatalog.get(name).get("dataset_format"):
+        raise ConfigError(
+            f"MODEL.KEYPOINT_ON is True, but data set {name!r} is in DATASETS.REGISTER, which reads no keypoints. "
+            "Register the annotation file with Detectron2's register_coco_instances, and set keypoint_names and "
+            "keypoint_flip_map in its metadata. Or set MODEL.KEYPOINT_ON False to train without keypoints."
+        )
     if not cfg.MODEL.MASK_ON:
         return
     maskless, encoded = _images_with_masks(records, NO_MASK, RUN_LENGTHS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import ImageFolder
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.classification.class_folders import read_folder
@@ -54,6 +55,27 @@ def test_whatever_the_decoder_reads_is_an_image(tmp_path, said, name, form):
     save(tmp_path, "dog/x.png")
     assert read_folder(str(tmp_path), None).files == [f"{tmp_path}/cat/{name}", f"{tmp_path}/dog/x.png"]
     assert said() == ""
+
+
+def test_classes_have_the_order_of_torchvision(tmp_path):
+    """Test names that begin with another name, followed by a character before or after "/" (the end of a folder)."""
+    for name in ("cat", "cat 2", "cat-red", "cat.x", "cat_a", "Cat", "2", "10"):
+        save(tmp_path, f"{name}/{name}.png")
+    found, expected = read_folder(str(tmp_path), None), ImageFolder(str(tmp_path))
+    assert list(found.names) == expected.classes
+    assert dict(zip(found.files, found.labels.tolist(), strict=True)) == dict(expected.samples)
+
+
+@pytest.mark.parametrize(
+    ("names", "noted"), [("0 1 2", False), ("0 1 10 2", True), ("00 02 10", False), ("9 10", True), ("9 10 a", False)]
+)
+def test_numbers_in_alphabetical_order(tmp_path, said, names, noted):
+    for name in names.split():
+        save(tmp_path, f"{name}/x.png")
+    read_folder(str(tmp_path), None)
+    assert ("'10'" in said()) == noted
+    read_folder(str(tmp_path), names.split())
+    assert said().count("'10'") == noted
 
 
 def test_what_is_passed_over_is_counted_with_its_reason(tmp_path, said):

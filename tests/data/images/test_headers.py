@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detectron2.data import detection_utils
 from PIL import Image
 
+from seesaw_d2.data.classification.mapper import read_rgb
 from seesaw_d2.data.images import headers as image_headers
+from seesaw_d2.data.images.decoding_check import examine_images
 from seesaw_d2.data.images.headers import check_headers, is_image
 from seesaw_d2.errors import DataError
+from seesaw_d2.predict.image_sources import check_images
 from seesaw_d2.utils import messages
 from tests.data.toy import HEIGHT, WIDTH, toy_data, write_images
 
@@ -58,6 +62,31 @@ def test_rotation(records, tmp_path, suffix):
     Image.new("RGB", (WIDTH, HEIGHT)).save(records[1]["file_name"], exif=exif)
     with pytest.raises(DataError, match="annotated 60 x 40, found 40 x 60"):
         check_headers(records, "toy", skip=False)
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 6, 8])
+def test_rotated_tiff_files(records, tmp_path, orientation):
+    """Test TIFF files, which Pillow rotates. Detectron2 then rotates them again, so that no annotation fits."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = str(tmp_path / "turned.tif")
+    size = (HEIGHT, WIDTH) if orientation > 4 else (WIDTH, HEIGHT)
+    corner = np.zeros((*size[::-1], 3), np.uint8)
+    corner[:5, :5] = 255
+    Image.fromarray(corner).save(path, exif=exif)
+    twice = not np.array_equal(detection_utils.read_image(path, "RGB"), np.asarray(read_rgb(path)))
+    records[1]["file_name"] = path
+    check_headers(records, "toy", skip=True, twice="accept")
+    kinds = [image.kind for image in examine_images(records, workers=1)]
+    assert kinds.count("twice") == twice == (orientation > 1)
+    if twice:
+        with pytest.raises(DataError, match=rf"data set toy: .*1 of 4 .*{path} \(orientation {orientation}\)"):
+            check_headers(records, "toy", skip=True)
+        with pytest.raises(DataError, match=f"--input: .*{path}"):
+            check_images([path])
+    else:
+        check_headers(records, "toy", skip=False)
+        check_images([path])
 
 
 @pytest.mark.parametrize(("suffix", "dtype"), [("png", np.uint16), ("tiff", np.int32), ("tiff", np.float32)])

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from detectron2.data import DatasetCatalog
 
@@ -118,6 +120,17 @@ def test_nothing_to_train_on(make):
     validate_datasets(both)
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     validate_datasets(cfg)
+
+
+@pytest.mark.parametrize("minimum", [0, 1])
+def test_keypoints_are_not_read(make, minimum):
+    """Test a file with keypoints. DATASETS.REGISTER drops them, so the error must not say that the file has none."""
+    data = toy_data()
+    for item in data["annotations"]:
+        item["keypoints"] = [1, 1, 2] * 17
+    cfg = make(train=data, MODEL__KEYPOINT_ON=True, MODEL__ROI_KEYPOINT_HEAD__MIN_KEYPOINTS_PER_IMAGE=minimum)
+    with pytest.raises(ConfigError, match=rf"MODEL\.KEYPOINT_ON .*{re.escape(cfg.DATASETS.TRAIN[0])}.*register_coco"):
+        validate_datasets(cfg)
 
 
 def test_other_files_than_images(make, tmp_path):

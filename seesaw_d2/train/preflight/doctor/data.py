@@ -7,6 +7,7 @@ from detectron2.config import CfgNode
 from tqdm import tqdm
 
 from seesaw_d2.data.images.decoding_check import Examined, examine_images
+from seesaw_d2.data.images.headers import TWICE
 from seesaw_d2.data.images.image_files import missing_files, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.catalog import class_names, load_dataset
@@ -95,7 +96,8 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
         examine_images(records, workers), total=len(records), unit="image", desc=f"  {name}", leave=False, disable=None
     )
     noted = [image for image in found if image.kind]
-    wrong = [image for image in noted if image.kind != "turned"]
+    harmless = ("turned", "twice") if task_of(cfg) is CLASSIFICATION else ("turned",)
+    wrong = [image for image in noted if image.kind not in harmless]
     _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
     _report(wrong, "size", f"{name}: image files whose size differs from the annotated width x height", findings.fix)
     if task_of(cfg) is CLASSIFICATION:
@@ -114,6 +116,7 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
         )
         turned = "images that EXIF data rotate or mirror. Check that the annotations fit the rotated or mirrored images"
         _report(noted, "turned", f"{name}: {turned}", findings.note)
+        _report(wrong, "twice", f"{name}: TIFF files that EXIF data rotate or mirror. {TWICE}", findings.fix)
     _report(wrong, "several", f"{name}: images with several pages, of which only the first page is used", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
