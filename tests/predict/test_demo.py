@@ -13,6 +13,8 @@ from PIL import Image
 from seesaw_d2.arguments import demo_parser
 from seesaw_d2.drawing.model_output import READABLE_SIZE, draw_instances
 from seesaw_d2.predict.demo import main
+from seesaw_d2.predict.score_limit import warn_of_threshold
+from seesaw_d2.train import load_config
 
 
 def test_only_confident_detections_are_drawn():
@@ -99,6 +101,19 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     writer.release()
     assert main([*first, "--input", film, "--output", str(tmp_path / "drawn.mp4"), *last]) == 0
     assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).read()[1].shape == (512, 512, 3)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key"),
+    [("GeneralizedRCNN", "MODEL.ROI_HEADS"), ("LongTailRetinaNet", "MODEL.RETINANET")],
+)
+def test_a_threshold_below_that_of_the_model_is_told(caplog, architecture, key):
+    cfg = load_config("", ["MODEL.META_ARCHITECTURE", architecture, f"{key}.SCORE_THRESH_TEST", "0.3"])
+    warn_of_threshold(cfg, 0.3)
+    assert not caplog.messages
+    warn_of_threshold(cfg, 0.1)
+    (message,) = caplog.messages
+    assert all(word in message for word in ("--confidence-threshold 0.1", f"{key}.SCORE_THRESH_TEST", "0.3"))
 
 
 def test_a_model_that_a_gpu_trained_in_float16(arguments, glyphs, tmp_path):
