@@ -27,7 +27,8 @@ from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.report.confusions import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.rendering import check_page, render
-from seesaw_d2.report.run_folders import Run, read_run, run_datasets
+from seesaw_d2.report.run_config import run_datasets
+from seesaw_d2.report.run_folders import Run, read_run
 from seesaw_d2.report.sections import build_sections
 from seesaw_d2.report.setting_differences import config_value
 from seesaw_d2.utils.atomic_files import write_text
