@@ -155,8 +155,9 @@ def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
     """Return a dict from each data set in DATASETS to a fingerprint of its annotations.
 
     A fingerprint changes if the file changes: it is the modification time and the size of the annotation file, or a
-    hash of the data set of an image classifier. Stored results are reused only if the fingerprints are equal. If
-    MODEL.ROI_HEADS.CALIBRATION.COUNTS is a file, the dict also contains the fingerprint of this file.
+    hash of the data set of an image classifier. Stored results are reused only if the fingerprints are equal. The dict
+    also contains the fingerprints of other files that the config names: MODEL.ROI_HEADS.CALIBRATION.COUNTS,
+    CLS_LOSS.SEESAW.CLASS_COUNTS and DATASETS.PROPOSAL_FILES_*.
 
     Args:
         cfg: config with the data sets.
@@ -167,6 +168,7 @@ def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *names):
         metadata = vars(MetadataCatalog.get(name))
         found[name] = metadata["entry"].digest() if "entry" in metadata else fingerprint(metadata.get("json_file"))
-    counts = cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS
-    found |= {} if counts == "dataset" else {counts: fingerprint(counts)}
+    files = [cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS, cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS]
+    files += [*cfg.DATASETS.PROPOSAL_FILES_TRAIN, *cfg.DATASETS.PROPOSAL_FILES_TEST]
+    found |= {path: fingerprint(path) for path in files if path not in ("dataset", "online")}
     return {name: value for name, value in found.items() if value}
