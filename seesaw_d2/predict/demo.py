@@ -93,7 +93,7 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
             "Drawing numbers instead of class names, because the datasets of the config cannot be read: "
             f"{predictor.unknown_data}"
         )
-    groups = training_frequency_groups(cfg)
+    groups = training_frequency_groups(cfg, len(names))
 
     def draw(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         waiting: deque[np.ndarray] = deque()
