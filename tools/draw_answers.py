@@ -107,7 +107,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Raise ConfigError if a value is out of range, --names are equal, or the output is a file of another program."""
+    """Raise ConfigError if a value is out of range, names or runs are equal, or another program wrote the output."""
     from seesaw_d2.drawing.plain_text import PICTURE_MARK
     from seesaw_d2.errors import ConfigError
     from seesaw_d2.utils.own_files import check_replaceable
@@ -116,6 +116,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ConfigError(f"--images: expected an integer >= 1, found {args.images}")
     if args.names and args.names[0] == args.names[1]:
         raise ConfigError(f"--names: expected different names of two runs, found {args.names[0]!r} twice")
+    if args.runs[0].resolve() == args.runs[1].resolve():
+        raise ConfigError(f"runs: expected two different run folders, found {args.runs[0]} and {args.runs[1]}")
     if args.output.suffix not in (".jpg", ".png"):
         raise ConfigError(f"--output: expected a file name that ends in .jpg or .png, found {args.output}")
     check_replaceable(args.output, PICTURE_MARK, "a picture of this program")

@@ -105,6 +105,14 @@ def test_results_of_other_data_or_settings_are_named(tmp_path, capsys, caplog):
     assert not (tmp_path / "y.png").exists()
 
 
+def test_a_run_is_not_compared_with_itself(tmp_path, capsys):
+    run = write_run(tmp_path / "a", FIRST)
+    assert draw_answers.main([run, f"{run}/", "--names", "A", "B", "--output", str(tmp_path / "x.png")]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("runs: ", run))
+    assert not (tmp_path / "x.png").exists()
+
+
 def test_runs_with_other_training_images_are_told(tmp_path, caplog):
     first, second = (write_run(tmp_path / each, FIRST) for each in "ab")
     for found, told in (("cow,7", 0), ("cow,700", 1)):
