@@ -33,7 +33,7 @@ from pathlib import Path
 import command_line
 from comparison_arguments import parse_arguments
 from comparison_changes import ROOT, SAVED, check_source, check_unchanged, config_of, is_finished
-from comparison_rows import conversion, fail
+from comparison_rows import conversion, fail, folder_name
 
 # File in each run folder that stores the row of the comparison as JSON, to recognize a run of another row.
 MARK = "row.json"
@@ -59,7 +59,7 @@ def folder_of(name: str, seed: int, output: Path) -> Path:
     """Return the folder of a run, ``output``/<row>/seed<seed>. In the name of the row, "_" replaces punctuation."""
     from seesaw_d2.utils.untrusted_paths import below
 
-    return Path(below(str(output.absolute()), re.sub(r"\W+", "_", name).strip("_"), "name of a row"), f"seed{seed}")
+    return Path(below(str(output.absolute()), folder_name(name), "name of a row"), f"seed{seed}")
 
 
 def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """Read and check the rows (models) of a comparison for ``compare.py``."""
 
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,31 @@ def conversion(row: dict, weights: str, output: str) -> list[str]:
     return [f"tools/{program}", *(fields.get(word, word) for word in words), *overrides]
 
 
+def folder_name(row: str) -> str:
+    """Return the name of the folder with the runs of a row: the name of the row, in which "_" replaces punctuation."""
+    return re.sub(r"\W+", "_", row).strip("_")
+
+
+def command_of(row: dict, seed: int) -> str:
+    """Return the shell command that trains and evaluates the model of a row with a seed, to store with its results.
+
+    The command contains no OUTPUT_DIR. Paths of weights are relative to the output folder of ``compare.py``.
+
+    Args:
+        row: row of the comparison, a dict with "name", "config" and, optionally, "overrides", "after" and "convert".
+        seed: seed of the run.
+    """
+    start, settings = f"python train_net.py --config-file {row['config']}", f"SEED {seed}"
+    settings += "".join(f" {shlex.quote(word)}" for word in row.get("overrides") or ())
+    if "after" not in row:
+        return f"{start} {settings}"
+    source, own = (f"{folder_name(name)}/seed{seed}/model_final.pth" for name in (row["after"], row["name"]))
+    if "convert" not in row:
+        return f"{start} MODEL.WEIGHTS {source} {settings}"
+    convert = shlex.join(["python", *conversion({**row, "overrides": row.get("overrides") or []}, source, own)])
+    return f"{convert} && {start} --eval-only MODEL.WEIGHTS {own} {settings}"
+
+
 def own_key(key: str, row: dict) -> str:
     """Return what sets a config key, so that overrides must not contain it, or "" if overrides can contain it."""
     if key in _OWN_KEYS:
@@ -168,7 +194,7 @@ def tell_mixed_commands(runs: list[dict]) -> None:
     """
     commands: dict[str, dict[str, int]] = {}
     for run in runs:
-        command = run["command"].replace(f" SEED {run['seed']}", "", 1)
+        command = run["command"].replace(f" SEED {run['seed']}", "", 1).replace(f"/seed{run['seed']}/", "/")
         commands.setdefault(run["row"], {}).setdefault(command, run["seed"])
     for row, found in commands.items():
         if len(found) > 1:

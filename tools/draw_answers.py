@@ -13,10 +13,13 @@ first data set in DATASETS.TEST of the first run's config.yaml.
 """
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
 from command_line import command, parser_of
+
+_TRAINED = "train_images"  # column of per_class.csv with the number of training images of a class
 
 
 def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], numbers: tuple[str, ...] = ()):
@@ -66,6 +69,31 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
     return tables[0], answers
 
 
+def read_classes(folders: list[Path], dataset: str) -> dict[str, dict]:
+    """Read per_class.csv of the two runs. Log a warning if the runs have different numbers of training images.
+
+    Args:
+        folders: folders of the two runs.
+        dataset: name of the data set with the predicted images.
+
+    Returns:
+        the rows of the first file, a dict from class to a dict with the keys "class", "shots" and "train_images".
+    """
+    first, second = (
+        {row["class"]: row for row in read_table(folder, dataset, "per_class.csv", ("class", "shots"), (_TRAINED,))}
+        for folder in folders
+    )
+    differing = [name for name in first if second.get(name, {}).get(_TRAINED) != first[name][_TRAINED]]
+    if differing:
+        name = differing[0]
+        logging.getLogger("seesaw_d2").warning(
+            f"{folders[1]}: per_class.csv: class {name!r}: expected {first[name][_TRAINED]} training images, as in "
+            f"{folders[0]}, found {second.get(name, {}).get(_TRAINED, 'no such class')} ({len(differing)} classes "
+            f"differ). The figure shows the classes and numbers of {folders[0]}"
+        )
+    return first
+
+
 def parse_arguments(arguments=None) -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("runs", nargs=2, type=Path, help="two run folders")
@@ -79,7 +107,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Raise ConfigError if a value is out of range, --names are equal, or the output is a file of another program."""
+    """Raise ConfigError if a value is out of range, names or runs are equal, or another program wrote the output."""
     from seesaw_d2.drawing.plain_text import PICTURE_MARK
     from seesaw_d2.errors import ConfigError
     from seesaw_d2.utils.own_files import check_replaceable
@@ -88,6 +116,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ConfigError(f"--images: expected an integer >= 1, found {args.images}")
     if args.names and args.names[0] == args.names[1]:
         raise ConfigError(f"--names: expected different names of two runs, found {args.names[0]!r} twice")
+    if args.runs[0].resolve() == args.runs[1].resolve():
+        raise ConfigError(f"runs: expected two different run folders, found {args.runs[0]} and {args.runs[1]}")
     if args.output.suffix not in (".jpg", ".png"):
         raise ConfigError(f"--output: expected a file name that ends in .jpg or .png, found {args.output}")
     check_replaceable(args.output, PICTURE_MARK, "a picture of this program")
@@ -126,8 +156,7 @@ def main(arguments=None) -> None:
     if not cfg.DATASETS.TEST:
         raise ConfigError(f"{args.runs[0] / 'config.yaml'}: DATASETS.TEST: expected a data set, found no data set")
     dataset = cfg.DATASETS.TEST[0]
-    table = read_table(args.runs[0], dataset, "per_class.csv", ("class", "shots"), ("train_images",))
-    classes = {row["class"]: row for row in table}
+    classes = read_classes(args.runs, dataset)
     rows, answers = read_answers(args.runs, dataset)
     check_known(args.runs[0], "classes of per_class.csv", "class", {row["class"] for row in rows} - classes.keys())
     rows = [row for row in rows if classes[row["class"]]["shots"] == args.shots]
@@ -146,7 +175,7 @@ def main(arguments=None) -> None:
             AnsweredImage(
                 record_pixels(records[row["image"]]),
                 row["class"],
-                classes[row["class"]]["train_images"],
+                classes[row["class"]][_TRAINED],
                 [called[row["image"]] for called in answers],
             )
             for row in (rows[position] for position in positions)

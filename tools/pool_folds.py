@@ -158,6 +158,9 @@ def main(arguments=None) -> None:
     check_claimable(args.output, _MARK, "output")
     content, detections = pool(args.fold)
     claim_folder(args.output, _MARK, "output")
+    # If the program is interrupted between the two files, the results of an earlier call must not remain. Their image
+    # ids also occur in the new annotations, so that an evaluation of both files would give wrong AP without an error.
+    (args.output / RESULTS).unlink(missing_ok=True)
     # The json module writes every value that an annotation file may contain. orjson writes NaN areas as null, and fails
     # for unpaired surrogates and for integers of more than 64 bits.
     write_text(args.output / ANNOTATIONS, json.dumps(content))

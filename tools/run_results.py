@@ -22,20 +22,18 @@ same order, -1: the reverse) for the means over the seeds and each seed, and a n
 import json
 import os
 import re
-import shlex
 import statistics
 import sys
 from pathlib import Path
 
 import command_line
 import compare
-from comparison_rows import fail, tell_mixed_commands
+from comparison_rows import command_of, fail, tell_mixed_commands
 from pooled_accuracy import classifiers, pooled
 from published_order import order, parse_published
 
 # Columns of per_class.csv, a file of the evaluation of an image classifier. "collect" stores them for each class.
 COUNTS = ("train_images", "test_images", "correct", "predicted")
-COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
 
 
 def read_runs(path: Path) -> list[dict]:
@@ -80,15 +78,15 @@ def read_run(folder: Path) -> dict | None:
         return None
     row = load_json_object(str(folder / compare.MARK), "expected the row of a comparison")
     words = row.get("overrides") or []
-    if not isinstance(words, list) or not all(
-        isinstance(word, str) for word in (row.get("name"), row.get("config"), *words)
-    ):
-        fail(f"{folder / compare.MARK}: the keys name, config and overrides of the row are missing or have wrong types")
+    texts = [row.get("name"), row.get("config"), row.get("after", "row"), row.get("convert", "program")]
+    valid = isinstance(words, list) and all(isinstance(text, str) for text in texts + words)
+    if not valid or not all(map(str.strip, texts)):
+        fail(f"{folder / compare.MARK}: keys of the row (name, config, ...) are missing or have wrong types")
     seed = folder.name.removeprefix("seed")
     if not re.fullmatch(r"\d{1,18}", seed, re.ASCII):
         fail(f"{folder}: expected a folder with the name seed<number>, found {folder.name}")
-    command = COMMAND.format(config=row["config"], seed=seed, overrides=shlex.join(words)).strip()
-    run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": compare.read_results(folder)}
+    command, metrics = command_of(row, int(seed)), compare.read_results(folder)
+    run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": metrics}
     for per_class in folder.glob("inference/*/per_class.csv"):
         _add_classes(run, per_class)
     return run
@@ -132,8 +130,10 @@ def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
         if key in folders:
             fail(f"{path}: expected one folder with row {key[0]!r} and seed {key[1]}, found also {folders[key]}")
         folders[key] = path
-        if not run.items() <= found.get(key, {}).items():
-            found[key] = {**run, "commit": commit, "machine": machine()}
+        earlier = found.get(key, {})
+        # Earlier versions stored incomplete commands, so the command does not show whether the run has changed.
+        unchanged = {**run, "command": earlier.get("command")}.items() <= earlier.items()
+        found[key] = {**earlier, **run} if unchanged else {**run, "commit": commit, "machine": machine()}
     if not folders:
         fail(f"{folder}: expected a folder with finished runs of tools/compare.py, found no finished run")
     return [found[key] for key in sorted(found)]

@@ -25,6 +25,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--config-file", help="config of the training (default: config.yaml beside the checkpoint)")
     parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al. do")
     args = parser.parse_args(arguments)
+    from seesaw_d2.utils.messages import exact
     from seesaw_d2.weights.tau_checkpoint import find_config, normalize_checkpoint
 
     config = args.config_file or find_config(args.checkpoint)
@@ -37,7 +38,7 @@ def main(arguments=None) -> None:
         overwrite=args.overwrite,
     )
     for tau, path in written.items():
-        folder = os.path.join(os.path.dirname(path), f"tau{tau:g}")
+        folder = os.path.join(os.path.dirname(path), f"tau{exact(tau)}")
         words = ["--config-file", config, "--eval-only", "MODEL.WEIGHTS", path, "OUTPUT_DIR", folder]
         print(shlex.join(["python", train_net(), *words]))
 

@@ -20,7 +20,7 @@ from seesaw_d2.choosing.calibration_folder import (
 )
 from seesaw_d2.choosing.candidates import NONE, Candidate, candidates_of, overrides_of
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
-from seesaw_d2.choosing.image_sets import ImageSet, check_disjoint, chosen_set, folds, sampled_set, whole_set
+from seesaw_d2.choosing.image_sets import ImageSet, check_disjoint, chosen_set, folds, sampled_set, tested_set
 from seesaw_d2.choosing.masks import mask_metrics
 from seesaw_d2.choosing.recording import limits_of, record, scoring_of
 from seesaw_d2.choosing.stored_proposals import StoredProposals
@@ -72,7 +72,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
         raise ConfigError("--masks: the model predicts no masks, because MODEL.MASK_ON is False. Remove --masks")
     preflight = Preflight(cfg, eval_only=True, main_machine=False, written=written_layers(config_file, overrides))
     preflight.run()
-    tested = whole_set(_test_set(cfg))
+    tested = tested_set(cfg)
     chosen = _chosen(cfg, tested, options)
     model = preflight.take_model() or load_predictor(cfg)[0]
     output = Path(options.output or os.path.join(cfg.OUTPUT_DIR, "calibration"))
@@ -93,12 +93,6 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     write_json(str(output / RESULT), result)
     write_calibration_report(result, str(output / PAGE))
     return {**result, "output": str(output)}
-
-
-def _test_set(cfg: CfgNode) -> str:
-    if len(cfg.DATASETS.TEST) != 1:
-        raise ConfigError(f"DATASETS.TEST: expected one data set, found {list(cfg.DATASETS.TEST)}")
-    return cfg.DATASETS.TEST[0]
 
 
 def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:

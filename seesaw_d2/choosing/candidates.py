@@ -14,6 +14,7 @@ from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, calibrati
 from seesaw_d2.modeling.calibration.statistics import calibration_statistics
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import lookup
+from seesaw_d2.utils.messages import exact
 from seesaw_d2.utils.registry import Registry
 
 NONE = "none"
@@ -39,8 +40,7 @@ class Candidate:
     @property
     def label(self) -> str:
         """Return text that identifies the candidate: name and parameter value, such as "NorCal 0.6", or "none"."""
-        short = f"{self.value:g}"
-        return f"{self.name} {short if float(short) == self.value else self.value}" if self.key else self.name
+        return f"{self.name} {exact(self.value)}" if self.key else self.name
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:

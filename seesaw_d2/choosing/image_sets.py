@@ -1,5 +1,6 @@
 """Select the images on which a calibration parameter is chosen, and other images on which metrics are reported."""
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.sampling.loaders import build_test_loader
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
 from seesaw_d2.utils.json_reading import fingerprint
 from seesaw_d2.utils.messages import first_few
+
+logger = logging.getLogger(__name__)
 
 # Number of images on which a calibration is chosen, unless the user sets another number.
 DEFAULT_COUNT = 1000
@@ -67,6 +71,19 @@ def count_folds(cfg: CfgNode, seeds: int) -> int:
 def whole_set(name: str) -> ImageSet:
     """Return an ``ImageSet`` with all images of the registered data set ``name``."""
     return ImageSet(name, tuple(image_column(load_dataset(name), "image_id").tolist()))
+
+
+def tested_set(cfg: CfgNode) -> ImageSet:
+    """Return all images of the data set in DATASETS.TEST. Log a warning if the model was trained on this data set.
+
+    Raises:
+        ConfigError: DATASETS.TEST does not contain exactly one data set.
+    """
+    if len(cfg.DATASETS.TEST) != 1:
+        raise ConfigError(f"DATASETS.TEST: expected one data set, found {list(cfg.DATASETS.TEST)}")
+    for warning in trained_and_tested(cfg, images=False):
+        logger.warning(warning)
+    return whole_set(cfg.DATASETS.TEST[0])
 
 
 def sampled_set(cfg: CfgNode, name: str, count: int | None = None, seed: int = 0) -> ImageSet:
@@ -155,8 +172,9 @@ def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
     """Return a dict from each data set in DATASETS to a fingerprint of its annotations.
 
     A fingerprint changes if the file changes: it is the modification time and the size of the annotation file, or a
-    hash of the data set of an image classifier. Stored results are reused only if the fingerprints are equal. If
-    MODEL.ROI_HEADS.CALIBRATION.COUNTS is a file, the dict also contains the fingerprint of this file.
+    hash of the data set of an image classifier. Stored results are reused only if the fingerprints are equal. The dict
+    also contains the fingerprints of other files that the config names: MODEL.ROI_HEADS.CALIBRATION.COUNTS,
+    CLS_LOSS.SEESAW.CLASS_COUNTS and DATASETS.PROPOSAL_FILES_*.
 
     Args:
         cfg: config with the data sets.
@@ -167,6 +185,7 @@ def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *names):
         metadata = vars(MetadataCatalog.get(name))
         found[name] = metadata["entry"].digest() if "entry" in metadata else fingerprint(metadata.get("json_file"))
-    counts = cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS
-    found |= {} if counts == "dataset" else {counts: fingerprint(counts)}
+    files = [cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS, cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS]
+    files += [*cfg.DATASETS.PROPOSAL_FILES_TRAIN, *cfg.DATASETS.PROPOSAL_FILES_TEST]
+    found |= {path: fingerprint(path) for path in files if path not in ("dataset", "online")}
     return {name: value for name, value in found.items() if value}

@@ -18,6 +18,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from seesaw_d2.choosing.detecting import Limits, Scoring, detections_of
+from seesaw_d2.choosing.stored_images import checked
 from seesaw_d2.choosing.stored_proposals import ImageProposals, ProposalWriter, StoredProposals
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
@@ -107,20 +108,22 @@ def record(
 
     Raises:
         ConfigError: the model is not supported, or ``folder`` contains other files or other proposals.
+        DataError: the stored proposals are damaged.
     """
     source = {**made_from, "model": digest_of_model(model), "features": features}
     writer = ProposalWriter(folder, source, vars(limits_of(model)))
     recorder = _Recorder(model, features)
-    done = writer.written
+    done, ids = writer.written, []
     with torch.no_grad(), inference_context(model), recorder.watching():
         for index, each in enumerate(inputs):
+            ids.append(each["image_id"])
             if index < done:
                 continue
             image, output = recorder.run(each)
             if index == 0:
                 _compare(image, output, model)
             writer.add(image)
-    return StoredProposals(folder)
+    return checked(StoredProposals(folder), ids)
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:

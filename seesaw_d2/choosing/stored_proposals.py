@@ -113,13 +113,7 @@ class StoredProposals(Sequence[ImageProposals]):
         if name not in self._columns:
             dtype, width = self.description["columns"][name]
             rows, path = int(self._starts[-1]), _file(self.folder, name)
-            needed = rows * width * np.dtype(dtype).itemsize
-            if not path.is_file() or path.stat().st_size < needed:
-                found = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
-                raise DataError(
-                    f"{path}: expected {needed} bytes ({rows} rows of {width} numbers), found {found}. The stored "
-                    "proposals are damaged. Choose another folder"
-                )
+            _check_size(path, dtype, rows, width)
             shape = (rows, width)
             self._columns[name] = np.memmap(path, dtype, "r", shape=shape) if rows else np.zeros(shape, dtype)
         return self._columns[name]
@@ -140,6 +134,7 @@ class ProposalWriter:
 
     Raises:
         ConfigError: the folder contains other files, or proposals with another ``made_from``.
+        DataError: a file of the folder is missing or too short.
     """
 
     def __init__(self, folder: str | os.PathLike, made_from: dict[str, Any], settings: dict[str, Any] | None = None):
@@ -178,7 +173,9 @@ class ProposalWriter:
         rows = sum(image["proposals"] for image in images)
         cut_incomplete_line(self.folder / _IMAGES)
         for name, (dtype, width) in found["columns"].items():
-            os.truncate(_file(self.folder, name), rows * width * np.dtype(dtype).itemsize)
+            # os.truncate would extend a shorter file with zeros, which would be proposals without a message.
+            size = _check_size(_file(self.folder, name), dtype, rows, width)
+            os.truncate(_file(self.folder, name), size)
 
     def add(self, image: ImageProposals) -> None:
         """Append the proposals of an image.
@@ -214,6 +211,18 @@ class ProposalWriter:
 
 def _file(folder: Path, column: str) -> Path:
     return folder / f"{column}.bin"
+
+
+def _check_size(path: Path, dtype: str, rows: int, width: int) -> int:
+    """Return the size of an array in bytes, (``rows``, ``width``). Raise DataError if its file is shorter."""
+    needed = rows * width * np.dtype(dtype).itemsize
+    if not path.is_file() or path.stat().st_size < needed:
+        found = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
+        raise DataError(
+            f"{path}: expected {needed} bytes ({rows} rows of {width} numbers), found {found}. The stored proposals "
+            "are damaged. Choose another folder"
+        )
+    return needed
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from seesaw_d2.choosing.stored_images import checked
 from seesaw_d2.choosing.stored_proposals import ImageProposals, ProposalWriter, StoredProposals
 from seesaw_d2.data.sampling.seeding import mixed_seed, seeded
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
@@ -53,7 +54,7 @@ def record_training(
     source = {**made_from, "seed": seed}
     folders = [Path(folder) / f"stage{stage}" for stage in range(len(predictors))]
     writers = [ProposalWriter(each, source) for each in folders]
-    first = 0
+    first, ids = 0, []
     with torch.no_grad(), EventStorage(), _labelling(model), _watching(predictors) as found:
         for number, batch in enumerate(batches):
             if any(writer.written < first + len(batch) for writer in writers):
@@ -64,7 +65,8 @@ def record_training(
                     for image in images[max(0, writer.written - first) :]:
                         writer.add(image)
             first += len(batch)
-    return [StoredProposals(each) for each in folders]
+            ids += [item["image_id"] for item in batch]
+    return [checked(StoredProposals(each), ids) for each in folders]
 
 
 def _split(batch, features, proposals) -> list[ImageProposals]:

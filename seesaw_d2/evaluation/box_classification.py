@@ -6,7 +6,7 @@ Shapes: G is the number of ground-truth objects.
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
 
+CLASSIFICATION_FILE = "classification.json"
 _BINS = 20
 
 
@@ -210,13 +211,21 @@ def write_box_classification(
         folder: folder of the file.
     """
     summary = found.summary(names, groups)
-    path = os.path.join(folder, "classification.json")
+    path = os.path.join(folder, CLASSIFICATION_FILE)
     write_json(path, summary)
     lines = [
         f"{group}: {values['accuracy']:.1f} % of {values['objects']} objects, {values['background']:.1f} % background"
         for group, values in summary["groups"].items()
     ]
     logger.info("Accuracy on ground-truth boxes (%s): %s", path, "; ".join(lines))
+
+
+def remove_box_classification(folder: str) -> None:
+    """Remove ``classification.json`` of an earlier evaluation, because its weights can differ from the new results."""
+    path = os.path.join(folder, CLASSIFICATION_FILE)
+    with suppress(FileNotFoundError):
+        os.remove(path)
+        logger.info("Removed %s, which belongs to an earlier evaluation", path)
 
 
 def check_heads(heads: nn.Module | type) -> None:

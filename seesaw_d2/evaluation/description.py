@@ -8,16 +8,40 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from lvis import LVIS
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.utils.declared_keys import lookup
 from seesaw_d2.utils.messages import first_few
 
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
 logger = logging.getLogger(__name__)
+
+
+def score_threshold_key(architecture: str) -> str:
+    """Return the config key with the minimum score of detections.
+
+    Args:
+        architecture: value of MODEL.META_ARCHITECTURE. One-stage detectors have a key of their own.
+    """
+    known = META_ARCH_REGISTRY.get(architecture) if architecture in META_ARCH_REGISTRY else None
+    one_stage = isinstance(known, type) and issubclass(known, DenseDetector)
+    return f"MODEL.{'RETINANET' if one_stage else 'ROI_HEADS'}.SCORE_THRESH_TEST"
+
+
+def model_settings(cfg: CfgNode) -> dict[str, Any]:
+    """Return the settings of a model that limit its detections, and its weights, for ``evaluation.json``."""
+    return {
+        "score threshold": lookup(cfg, score_threshold_key(cfg.MODEL.META_ARCHITECTURE)),
+        "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
+        "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # during training, the initial weights
+    }
 
 
 def describe(

@@ -10,10 +10,10 @@ import logging
 import os
 from collections.abc import Collection, Iterator
 
-from seesaw_d2.config.differences import describe, differences, flat_config, flat_config_file, within
+from seesaw_d2.config.differences import ABSENT, describe, differences, flat_config, flat_config_file, within
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.results_files import write_json
-from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.json_reading import absolute_path, load_json_object
 from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # not exist if the evaluation has the settings of the run's config.yaml.
 SETTINGS_FILE = "evaluation_settings.json"
 Differences = dict[str, tuple[str, str]]
-_FINAL = "model_final.pth"
+_FINAL, _REGISTER = "model_final.pth", "DATASETS.REGISTER"
 # Config keys that change the results of an evaluation. Only these keys are compared between the training run and the
 # evaluation. "MODEL" means all keys that begin with "MODEL.". Keys in lower case belong to LazyConfigs.
 _USED = (
@@ -65,8 +65,9 @@ def other_settings(folder: str, config: str, weights: str, *, augmented: bool = 
 
     Returns:
         a dict from each differing config key to (value in the run, value in the evaluation). MODEL.WEIGHTS differs if
-        ``weights`` is not the run's model_final.pth. If the folder has no config.yaml, the dict is empty. If
-        config.yaml cannot be read, the dict is empty, and a warning says that the settings are not compared.
+        ``weights`` is not the run's model_final.pth. For a test set that both configs register with different values,
+        the key is, for example, "DATASETS.REGISTER.my_val.JSON". If the folder has no config.yaml, the dict is empty.
+        If config.yaml cannot be read, the dict is empty, and a warning says that the settings are not compared.
     """
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
@@ -77,12 +78,44 @@ def other_settings(folder: str, config: str, weights: str, *, augmented: bool = 
         logger.warning(f"{error}. The settings of this evaluation are not compared with this file")
         return {}
     unused = _UNUSED if augmented else (*_UNUSED, "TEST.AUG")
-    found = differences(before, flat_config(config, "the config"), left_out=unused)
+    now = flat_config(config, "the config")
+    found = differences(before, now, left_out=unused)
     found = {key: pair for key, pair in found.items() if within(key, _USED) and not key.endswith(_SCHEDULE)}
+    found |= _other_data(before, now)
     final = os.path.join(folder, _FINAL)
     if os.path.realpath(weights) != os.path.realpath(final):
         found["MODEL.WEIGHTS"] = (final, weights)
     return found
+
+
+def _other_data(before: dict[str, str], now: dict[str, str]) -> Differences:
+    """Return the differences in DATASETS.REGISTER for the test sets of ``now`` that both configs register.
+
+    Args:
+        before, now: configs of the run and of the evaluation, as dicts from full key to value as text.
+    """
+    first, second, found = _registered(before), _registered(now), {}
+    tested = now.get("DATASETS.TEST", "").strip("[]").split(", ")
+    for name in (name for name in tested if name in first and name in second):
+        pairs = {field: (first[name].get(field, ABSENT), second[name].get(field, ABSENT)) for field in first[name]}
+        pairs |= {field: (ABSENT, value) for field, value in second[name].items() if field not in first[name]}
+        # Most values are paths. A relative and an absolute path can name the same file.
+        differing = {field: pair for field, pair in pairs.items() if absolute_path(pair[0]) != absolute_path(pair[1])}
+        found |= {f"{_REGISTER}.{name}.{field}": pair for field, pair in differing.items()}
+    return found
+
+
+def _registered(config: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return a dict from the name of a data set in DATASETS.REGISTER to its values, such as those of JSON and IMAGES.
+
+    ``config`` is a dict from full key, such as "DATASETS.REGISTER.0.NAME", to value as text.
+    """
+    entries: dict[str, dict[str, str]] = {}
+    for key, value in config.items():
+        if within(key, (_REGISTER,)) and key != _REGISTER:
+            index, _, field = key.removeprefix(f"{_REGISTER}.").partition(".")
+            entries.setdefault(index, {})[field] = value
+    return {entry["NAME"]: entry for entry in entries.values() if "NAME" in entry}
 
 
 @contextlib.contextmanager

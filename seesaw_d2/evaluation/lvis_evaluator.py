@@ -21,6 +21,7 @@ from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.category_frequency import frequency_letters
+from seesaw_d2.evaluation.description import model_settings
 from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE, detections_per_image
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
@@ -106,11 +107,7 @@ class LongTailEvaluator(LVISEvaluator):
             "frequency": functools.partial(frequency_letters, cfg.clone(), dataset_name),
             "engine": added_value(cfg, "TEST.LVIS_ENGINE"),
             "extra_metrics": tuple(cfg.TEST.LVIS_METRICS),
-            "settings": {
-                "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
-                "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # during training, the initial weights
-            },
+            "settings": model_settings(cfg),
         }
 
     @functools.cached_property

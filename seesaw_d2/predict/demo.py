@@ -17,6 +17,7 @@ from seesaw_d2.drawing.model_output import READABLE_SIZE, draw_instances
 from seesaw_d2.errors import ConfigError, OutputError, SeesawError
 from seesaw_d2.predict.image_sources import Video, VideoWriter, check_images, find_images, is_video, read_image
 from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
+from seesaw_d2.predict.score_limit import warn_of_threshold
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.keys import check_written, written_layers
 from seesaw_d2.train.preflight.start_weights import check_trained
@@ -50,6 +51,7 @@ def start(args) -> int:
         check_names(cfg)
         check_written(cfg, written_layers(args.config_file, args.opts))
         check_trained(cfg, f"Add --opts MODEL.WEIGHTS path. {DEMO_EXAMPLE}")
+        warn_of_threshold(cfg, args.confidence_threshold)
         video = len(args.input) == 1 and is_video(args.input[0])
         check_encodable("--output", [args.output])
         check_encodable("--input", args.input)
@@ -91,7 +93,7 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
             "Drawing numbers instead of class names, because the datasets of the config cannot be read: "
             f"{predictor.unknown_data}"
         )
-    groups = training_frequency_groups(cfg)
+    groups = training_frequency_groups(cfg, len(names))
 
     def draw(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         waiting: deque[np.ndarray] = deque()

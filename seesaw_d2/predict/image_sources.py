@@ -187,12 +187,27 @@ class VideoWriter:
         self._writer.write(frame)
 
     def close(self, *, complete: bool = True) -> None:
-        """If the video is complete, rename the temporary file to ``path``. Otherwise, remove the temporary file."""
-        if self._writer is not None:
-            self._writer.release()
+        """If the video is complete, rename the temporary file to ``path``. Otherwise, remove the temporary file.
+
+        Raises:
+            OutputError: the file cannot be written or read, for example because the disk is full. OpenCV reports such
+                errors only on the console.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        try:
             if complete:
                 with open(self._part, "ab") as file:
                     file.write(DRAWN)
+                if not cv2.VideoCapture(self._part).read()[0]:
+                    raise OutputError(
+                        f"--output {self.path}: expected a video that OpenCV can read, found no frame in the written "
+                        "file. Is the disk full?"
+                    )
                 os.replace(self._part, self.path)
-            elif os.path.exists(self._part):
+        except OSError as error:
+            raise OutputError(f"--output {self.path}: cannot write the video: {error.strerror}") from error
+        finally:
+            if os.path.exists(self._part):
                 os.remove(self._part)

@@ -15,7 +15,7 @@ from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
 from seesaw_d2.report.architectures import architecture_differences
 from seesaw_d2.report.charts import scatter
 from seesaw_d2.report.rendering import check_page, render
-from seesaw_d2.report.run_folders import read_config
+from seesaw_d2.report.run_config import read_config
 from seesaw_d2.report.setting_differences import config_differences, config_value
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.json_reading import load_json_object

@@ -18,6 +18,7 @@ from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.records.validation import check_training_order
 from seesaw_d2.errors import ConfigError, DataError, SeesawError, WeightsError
 from seesaw_d2.evaluation.category_frequency import frequency_letters
+from seesaw_d2.evaluation.description import score_threshold_key
 from seesaw_d2.evaluation.detection_metrics import METRICS, group_members
 from seesaw_d2.evaluation.evaluate import evaluate_tasks
 from seesaw_d2.evaluation.ground_truth import GroundTruth
@@ -26,8 +27,10 @@ from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.report.confusions import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.rendering import check_page, render
-from seesaw_d2.report.run_folders import Run, read_run, run_datasets
+from seesaw_d2.report.run_config import run_datasets
+from seesaw_d2.report.run_folders import Run, read_run
 from seesaw_d2.report.sections import build_sections
+from seesaw_d2.report.setting_differences import config_value
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import Categories, check_order
 
@@ -167,9 +170,8 @@ def _check_order(runs: list[Run], tested: Categories) -> None:
 
 def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: GroundTruth) -> dict[str, Any]:
     detections = read_results(run.results_file, ground_truth)
-    threshold: Any = run.config
-    for key in ("MODEL", "ROI_HEADS", "SCORE_THRESH_TEST"):
-        threshold = threshold.get(key, "unknown") if isinstance(threshold, dict) else "unknown"
+    threshold = config_value(run.config, score_threshold_key(str(config_value(run.config, "MODEL.META_ARCHITECTURE"))))
+    threshold = "unknown" if threshold is None else threshold
     evaluation = evaluate_tasks(dataset, file, ground_truth, detections, settings={"score threshold": threshold})
     return {
         "detections": detections,

@@ -10,34 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import yaml
 
 from seesaw_d2.errors import DataError, WeightsError
+from seesaw_d2.report.run_config import read_config, run_datasets
 from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.utils.json_reading import load_json_object
-from seesaw_d2.utils.messages import shown
 from seesaw_d2.utils.regular_files import open_regular
-from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
 _LARGEST = 1e30  # the charts ignore larger numbers, because they cannot draw them
-
-
-class _NamesAsText(yaml.SafeLoader):
-    """YAML loader that reads configs of Detectron2 without constructing Python objects.
-
-    Detectron2 writes YAML tags of Python for tuples and, in LazyConfigs, for classes, functions and objects. This
-    loader reads a tuple as a list, and a class, function or object as its name.
-    """
-
-
-_PYTHON = "tag:yaml.org,2002:python/"
-_NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-# Keep a config value such as 2024-01-01 as text. PyYAML would convert it to a date.
-_NamesAsText.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
-for _tag in ("name:", "object:", "object/new:"):
-    _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
 
 
 @dataclass
@@ -104,48 +86,26 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
     return run
 
 
-def read_config(folder: str) -> tuple[str, dict[str, Any]]:
-    """Return the text and the parsed content of config.yaml in a run folder. Both are empty if the file does not exist.
-
-    Raise DataError if the folder does not exist or the file is not valid YAML.
-    """
-    if not os.path.isdir(folder):
-        raise DataError(f"{folder}: the folder does not exist. Choose the OUTPUT_DIR of a training")
-    path = os.path.join(folder, "config.yaml")
-    if not os.path.exists(path):
-        return "", {}
-    text, config = read_yaml_file(path, _NamesAsText, DataError)
-    config = {} if config is None else config
-    if not isinstance(config, dict):
-        raise DataError(f"{path}: expected a mapping of config keys, found {shown(config)}")
-    return text, config
-
-
-def run_datasets(folder: str) -> dict[str, Any]:
-    """Return REGISTER, TRAIN, TEST and FREQUENCY_THRESHOLDS below DATASETS in a run's config.yaml, as a dict.
-
-    Keys that the file lacks are omitted. Raise DataError if a value has the wrong type.
-    """
-    path = os.path.join(folder, "config.yaml")
-    names = {"REGISTER": (dict, "mappings"), "TRAIN": (str, "names"), "TEST": (str, "names")}
-    kinds = {**names, "FREQUENCY_THRESHOLDS": ((int, float), "numbers")}
-    found = read_config(folder)[1].get("DATASETS") or {}
-    for key, (kind, plural) in kinds.items():
-        values = found.get(key, []) if isinstance(found, dict) else found
-        if not isinstance(values, list) or not all(isinstance(each, kind) for each in values):
-            raise DataError(f"{path}: DATASETS.{key}: expected a list of {plural}, found {reprlib.repr(values)}")
-    return {key: found[key] for key in kinds if key in found}
-
-
 def find_results(folder: str, dataset: str) -> str:
     """Return the path of the detections on a data set, ``lvis_instances_results.json`` in a run folder.
 
-    This project writes to ``inference/<data set>``, Detectron2 to ``inference``. Raise DataError if both lack the file.
+    This project writes to ``inference/<data set>``. Detectron2 writes to ``inference``, and each data set in
+    DATASETS.TEST replaces the file of the data set before.
+
+    Raises:
+        DataError: both folders lack the file, or Detectron2's file belongs to another data set.
     """
     places = [os.path.join(folder, "inference", dataset, _RESULTS), os.path.join(folder, "inference", _RESULTS)]
-    for path in places:
-        if os.path.isfile(path):
-            return path
+    if os.path.isfile(places[0]):
+        return places[0]
+    if os.path.isfile(places[1]):
+        tested = run_datasets(folder).get("TEST")
+        if tested and tested[-1] != dataset:
+            raise DataError(
+                f"{places[1]}: expected results of {dataset!r}, found results of {tested[-1]!r}, the last data set in "
+                "DATASETS.TEST of the run's config.yaml. Evaluate all runs on the same data set, or set --dataset"
+            )
+        return places[1]
     others = sorted(glob.glob(os.path.join(glob.escape(folder), "inference", "*", _RESULTS)))
     if others:
         names = ", ".join(os.path.basename(os.path.dirname(path)) for path in others)

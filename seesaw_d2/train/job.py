@@ -22,7 +22,7 @@ class Job:
         schedule: length and learning rate of the training. None for an evaluation and for a LazyConfig.
         categories: class names of the model, from DATASETS.TRAIN or, for an evaluation, DATASETS.TEST. None if unknown.
         notes: messages that the training logs at level INFO.
-        warnings: messages that the training logs at level WARNING.
+        warnings: messages that the training or evaluation logs at level WARNING.
     """
 
     cfg: CfgNode

@@ -151,6 +151,8 @@ def evaluate(job: Job, preflight: Preflight) -> None:
     cfg = job.cfg
     log_to_console()
     logger.info(f"Evaluating on {', '.join(cfg.DATASETS.TEST)}")
+    for warning in job.warnings:
+        logger.warning(warning)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     model = preflight.take_model()
     model = accelerate(build_model(cfg) if model is None else model, cfg)

@@ -15,7 +15,7 @@ from torch import nn
 
 from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
+from seesaw_d2.evaluation import box_classification
 from seesaw_d2.evaluation.build import build_evaluator, results_folder
 from seesaw_d2.evaluation.category_frequency import evaluated_groups
 from seesaw_d2.evaluation.evaluation_settings import Differences, recorded_settings
@@ -143,9 +143,11 @@ class Trainer(EndsEarly, DefaultTrainer):
             if cfg.TEST.CLASSIFICATION_ACCURACY:
                 for name in cfg.DATASETS.TEST:
                     loader = cls.build_test_loader(cfg, name)
-                    if (found := classify_ground_truth(model, loader, load_dataset(name))) is not None:
+                    found = box_classification.classify_ground_truth(model, loader, load_dataset(name))
+                    if found is not None:
                         folder = results_folder(cfg, name)
-                        write_box_classification(found, class_names(name), evaluated_groups(cfg, name), folder)
+                        groups = evaluated_groups(cfg, name)
+                        box_classification.write_box_classification(found, class_names(name), groups, folder)
         return results
 
     @classmethod
@@ -170,6 +172,7 @@ class Trainer(EndsEarly, DefaultTrainer):
             broadcast_buffers(model)
             results = super().test(cfg, model, evaluators)
             for name, folder in folders.items():
+                box_classification.remove_box_classification(folder)
                 write_json(os.path.join(folder, "results.json"), results if len(folders) == 1 else results[name])
         return results
 

@@ -49,6 +49,12 @@ def shown(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+def exact(value: float) -> str:
+    """Return the shortest text of a number that distinguishes it from all other numbers, such as "0.5" or "1"."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def json_type(value: Any) -> str:
     """Return the JSON type of a parsed value as text, such as "an object"."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}

@@ -22,10 +22,10 @@ from seesaw_d2.weights.safe_reading import (
 )
 from seesaw_d2.weights.tensor_checks import described, is_dense
 
-# Keys of a checkpoint that a converted file keeps in addition to the weights. Detectron2 needs the first two to match
-# parameter names of other projects. The value of ENTRY is the list of class names. The value of SCORE_SETTINGS is a
-# dict of settings that change the scores, such as the temperature of the classifier.
-_KEPT = ("__author__", "matching_heuristics", ENTRY, SCORE_SETTINGS)
+# Keys of a checkpoint that a converted or edited file keeps in addition to the weights. Detectron2 needs the first two
+# to match parameter names of other projects. The value of ENTRY is the list of class names. The value of SCORE_SETTINGS
+# is a dict of settings that change the scores, such as the temperature of the classifier.
+KEPT = ("__author__", "matching_heuristics", ENTRY, SCORE_SETTINGS)
 
 
 def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
@@ -53,7 +53,7 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     model = content.pop("model")
     if not model:
         raise WeightsError(f"{path}: expected a dict of parameters, found an empty dict")
-    kept = {key: content[key] for key in _KEPT if key in content}
+    kept = {key: content[key] for key in KEPT if key in content}
     if target.endswith(SAFETENSORS):
         _check_supported(model, path)
         write_safetensors(target, model, {key: _text(key, value, path) for key, value in kept.items()})

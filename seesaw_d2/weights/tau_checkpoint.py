@@ -14,14 +14,16 @@ from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.modeling.calibration.tau_normalization import row_scales
 from seesaw_d2.train.tasks import CLASSIFICATION, DETECTION, task_of
-from seesaw_d2.utils.category_names import Categories, entry_of, kept_entry
-from seesaw_d2.utils.messages import shown
+from seesaw_d2.utils.category_names import Categories, entry_of
+from seesaw_d2.utils.messages import exact, shown
 from seesaw_d2.weights.checkpoint_io import check_output, not_finite, read_checkpoint, write_checkpoint
+from seesaw_d2.weights.format_conversion import KEPT
 from seesaw_d2.weights.tensor_checks import check_real
 
 # Matches the names of classifier weights in checkpoints: "...box_predictor.cls_score.weight" in Mask R-CNN,
 # "...box_predictor.<stage>.cls_score.weight" in Cascade R-CNN, and "classifier.weight" in ImageClassifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
+_TAU = "tau"  # key of a written checkpoint with the value of τ
 
 
 def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
@@ -68,12 +70,12 @@ def normalize_checkpoint(
         overwrite: whether to replace existing files. If False, an existing file is an error.
 
     Returns:
-        a dict from τ to the path of the written file. The files contain only the weights, so a training cannot resume
-        from these files.
+        a dict from τ to the path of the written file. The files contain only the weights and the records that
+        ``convert_weights`` also keeps, so a training cannot resume from these files.
 
     Raises:
         ConfigError: a τ or an output path is invalid, or the model or its classifier is not supported.
-        WeightsError: the checkpoint is unreadable or does not fit the config.
+        WeightsError: the checkpoint is unreadable, does not fit the config, or is already τ-normalized.
     """
     _check_taus(taus)
     paths = {tau: _path(output, tau) if len(taus) > 1 else output for tau in taus}
@@ -82,6 +84,12 @@ def normalize_checkpoint(
     num_classes = _check_config(load_config(config_file or find_config(checkpoint)))
     state = read_checkpoint(checkpoint)
     model = state["model"]
+    if _TAU in state:
+        raise WeightsError(
+            f"{checkpoint}: expected the weights of a training, found weights that this program has already normalized "
+            f"with τ = {shown(state[_TAU])}. Choose the original checkpoint."
+        )
+    kept = {key: state[key] for key in KEPT if key in state}
     _check_number(entry_of(state, checkpoint), num_classes)
     names = _classifiers(model, num_classes, checkpoint, drop_bias)
     for tau, path in paths.items():
@@ -89,7 +97,7 @@ def normalize_checkpoint(
         for name in names if drop_bias else ():
             bias = _bias(name)
             changed[bias] = torch.cat([torch.zeros_like(model[bias][:num_classes]), model[bias][num_classes:]])
-        write_checkpoint(path, {"model": {**model, **changed}, "tau": tau} | kept_entry(state))
+        write_checkpoint(path, {"model": {**model, **changed}, _TAU: tau} | kept)
     return paths
 
 
@@ -181,4 +189,4 @@ def _bias(name: str) -> str:
 
 
 def _path(output: str, tau: float) -> str:
-    return f"{output.removesuffix('.pth')}_tau{tau:g}.pth" if output.endswith(".pth") else output
+    return f"{output.removesuffix('.pth')}_tau{exact(tau)}.pth" if output.endswith(".pth") else output

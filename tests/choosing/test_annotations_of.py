@@ -46,6 +46,25 @@ def test_changed_labels_are_other_annotations(tmp_path, source):
     assert annotations_of(cfg) != before
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.ROI_HEADS.CALIBRATION.COUNTS", "{}"),
+        ("MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS", "{}"),
+        ("DATASETS.PROPOSAL_FILES_TRAIN", "('{}',)"),
+        ("DATASETS.PROPOSAL_FILES_TEST", "('{}',)"),
+    ],
+)
+def test_changed_files_of_the_config_are_other_annotations(tmp_path, key, value):
+    file = tmp_path / "file"
+    file.write_text("before")
+    cfg = load_config("", ["DATASETS.TRAIN", "()", "DATASETS.TEST", "()", key, value.format(file)])
+    before = annotations_of(cfg)
+    assert before.keys() == {str(file)}
+    file.write_text("changed")
+    assert annotations_of(cfg) != before
+
+
 def test_the_images_of_the_choice_are_among_the_annotations(tmp_path):
     """--choose-on can name a data set that DATASETS does not contain."""
     name, file = f"{tmp_path.name}_choice", write(tmp_path, toy_data())

@@ -136,8 +136,27 @@ def test_broken_files(tmp_path):
     (tmp_path / "stored/boxes.bin").write_bytes(b"")
     with pytest.raises(DataError, match=r"boxes\.bin"):
         StoredProposals(tmp_path / "stored").column("boxes")
+    with pytest.raises(DataError, match=r"boxes\.bin"):  # the missing rows must not become zeros
+        record(detector(), images(2), tmp_path / "stored", {})
+    assert (tmp_path / "stored/boxes.bin").read_bytes() == b""
     with pytest.raises(DataError, match=r"proposals\.json"):
         StoredProposals(tmp_path)
+
+
+def test_images_that_two_programs_stored_are_an_error(tmp_path):
+    model, folder = detector(), tmp_path / "stored"
+
+    def with_another_program():
+        for number, each in enumerate(images()):
+            yield each
+            if number == 0:
+                record(detector(), images(1), tmp_path / "other", {})
+                for path in folder.iterdir():
+                    if path.suffix in (".bin", ".jsonl"):
+                        path.write_bytes(path.read_bytes() + (tmp_path / "other" / path.name).read_bytes())
+
+    with pytest.raises(DataError, match=rf"{folder}: .* 3 images.* 4 images"):
+        record(model, with_another_program(), folder, {})
 
 
 def test_a_head_that_computes_scores_otherwise(tmp_path):

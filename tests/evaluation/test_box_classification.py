@@ -73,6 +73,11 @@ def test_written_beside_the_results(config_file):
     summary = json.loads(path.read_text())
     assert set(summary["groups"]) == {"all", "rare", "common", "frequent"}
     assert sum(summary["groups"]["all"]["histogram"]) == summary["groups"]["all"]["objects"] == 18
+    # An evaluation without this key replaces the results. The file would belong to other weights.
+    weights = ["MODEL.WEIGHTS", str(config_file.parent / "run/model_final.pth")]
+    assert main(["--config-file", str(config_file), "--eval-only", *weights]) == 0
+    assert (path.parent / "results.json").exists()
+    assert not path.exists()
 
 
 def test_the_groups_are_those_of_apr(config_file, tmp_path):

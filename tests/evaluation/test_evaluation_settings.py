@@ -1,6 +1,7 @@
 """Test the comparison of an evaluation in a run folder with the run's config.yaml."""
 
 import json
+import os
 
 import pytest
 
@@ -48,6 +49,31 @@ def test_the_same_settings(run):
 )
 def test_other_settings(run, key, before, now):
     assert run(key, now) == {key: (before, now.replace("False", "false"))}
+
+
+def test_other_data_of_the_same_name(tmp_path):
+    """Image ids of two annotation files can be equal, so that a report would evaluate detections of other images."""
+    entries = [{"NAME": name, "JSON": f"{name}.json", "IMAGES": "images"} for name in ("train", "val")]
+
+    def config(found):
+        cfg = load_config("", ["DATASETS.TEST", "('val',)"])
+        cfg.DATASETS.REGISTER = found
+        return cfg.dump()
+
+    def compare(*found):
+        return other_settings(str(tmp_path), config(list(found)), str(tmp_path / "model_final.pth"))
+
+    (tmp_path / "config.yaml").write_text(config(entries))
+    train, val = entries
+    assert compare(val, train, {"NAME": "more", "JSON": "x", "IMAGES": "y"}) == {}
+    assert compare({**train, "JSON": "other.json"}, val) == {}  # not evaluated
+    assert compare(val) == {}
+    assert compare({**val, "JSON": os.path.abspath("val.json")}) == {}
+    found = compare(train, {**val, "JSON": "other.json", "FORMAT": "coco"})
+    assert found == {
+        "DATASETS.REGISTER.val.JSON": ("val.json", "other.json"),
+        "DATASETS.REGISTER.val.FORMAT": ("not set", "coco"),
+    }
 
 
 def test_settings_of_test_time_augmentation(run):

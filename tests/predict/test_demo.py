@@ -11,8 +11,11 @@ from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 
 from seesaw_d2.arguments import demo_parser
+from seesaw_d2.data import register_datasets
 from seesaw_d2.drawing.model_output import READABLE_SIZE, draw_instances
-from seesaw_d2.predict.demo import main
+from seesaw_d2.predict.demo import main, painter
+from seesaw_d2.predict.score_limit import warn_of_threshold
+from seesaw_d2.train import load_config
 
 
 def test_only_confident_detections_are_drawn():
@@ -99,6 +102,37 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     writer.release()
     assert main([*first, "--input", film, "--output", str(tmp_path / "drawn.mp4"), *last]) == 0
     assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).read()[1].shape == (512, 512, 3)
+
+
+def test_one_stage_detectors_have_frequency_groups(config_file, monkeypatch):
+    """Test the groups of a model whose number of categories is not in MODEL.ROI_HEADS.NUM_CLASSES."""
+    names, drawn = [str(index) for index in range(6)], []
+    words = ["MODEL.META_ARCHITECTURE", "LongTailRetinaNet", "MODEL.RETINANET.NUM_CLASSES", "6"]
+    cfg = load_config(str(config_file), [*words, "MODEL.ROI_HEADS.NUM_CLASSES", "80"])
+    register_datasets(cfg)
+    monkeypatch.setattr("seesaw_d2.predict.demo.draw_instances", lambda *args: drawn.append(args) or args[0])
+
+    def predictor(images):
+        return (Instances((8, 8)) for _ in images)
+
+    predictor.class_names, predictor.unknown_data = names, ""
+    assert len(list(painter(cfg, predictor, 0.5)([np.zeros((8, 8, 3), np.uint8)]))) == 1
+    (_, _, found, groups, *_) = drawn[0]
+    assert found == names
+    assert len(groups) == 6
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key"),
+    [("GeneralizedRCNN", "MODEL.ROI_HEADS"), ("LongTailRetinaNet", "MODEL.RETINANET")],
+)
+def test_a_threshold_below_that_of_the_model_is_told(caplog, architecture, key):
+    cfg = load_config("", ["MODEL.META_ARCHITECTURE", architecture, f"{key}.SCORE_THRESH_TEST", "0.3"])
+    warn_of_threshold(cfg, 0.3)
+    assert not caplog.messages
+    warn_of_threshold(cfg, 0.1)
+    (message,) = caplog.messages
+    assert all(word in message for word in ("--confidence-threshold 0.1", f"{key}.SCORE_THRESH_TEST", "0.3"))
 
 
 def test_a_model_that_a_gpu_trained_in_float16(arguments, glyphs, tmp_path):

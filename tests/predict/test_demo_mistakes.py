@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from seesaw_d2.arguments import demo_parser
-from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.errors import ConfigError, DataError, OutputError
 from seesaw_d2.predict.demo import draw_video, image_targets, main
-from seesaw_d2.predict.image_sources import Video
+from seesaw_d2.predict.image_sources import Video, VideoWriter
 from seesaw_d2.utils.messages import collected_warnings
 
 ROOT = Path(__file__).parents[2]
@@ -213,3 +213,16 @@ def test_a_video_is_a_regular_file(tmp_path, make, monkeypatch):
     for path in (str(tmp_path / "film.mp4"), str(tmp_path / "none.mp4"), "http://localhost:1/film.mp4"):
         with pytest.raises(DataError, match=re.escape(path)):
             Video(path)
+
+
+@pytest.mark.parametrize("found", ["full disk", "no frames"])
+def test_a_video_that_cannot_be_written(small_disk, monkeypatch, found):
+    """OpenCV prints an error, but raises none."""
+    writer, random = VideoWriter(str(small_disk / "drawn.mp4"), 25), np.random.default_rng(0)
+    for _ in range(30 if found == "full disk" else 1):
+        writer.write(random.integers(0, 256, (480, 640, 3), dtype=np.uint8))
+    if found == "no frames":
+        monkeypatch.setattr(cv2, "VideoCapture", lambda path: SimpleNamespace(read=lambda: (False, None)))
+    with pytest.raises(OutputError, match=rf"{small_disk / 'drawn.mp4'}: "):
+        writer.close()
+    assert list(small_disk.iterdir()) == []

@@ -90,3 +90,14 @@ def test_a_page_shows_the_first_settings_and_folds_the_others(runs):
     shown, folded = (re.findall(r'<th scope="row">(.*?)</th>', part) for part in (shown, folded))
     assert 1 < len(folded) < len(shown) < len(CHANGED)
     assert shown + folded == [key for key, _ in config_differences([one, two])]
+
+
+@pytest.mark.parametrize(("architecture", "expected"), [("GeneralizedRCNN", "0.375"), ("LongTailRetinaNet", "0.625")])
+def test_the_score_threshold_is_that_of_the_architecture(runs, architecture, expected):
+    config = runs / "good/config.yaml"
+    changes = {"MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.375, "MODEL.RETINANET.SCORE_THRESH_TEST": 0.625}
+    changes["MODEL.META_ARCHITECTURE"] = architecture
+    config.write_text(yaml.safe_dump(saved(changes, yaml.safe_load(config.read_text()))))
+    assert report.main([str(runs / "good"), "--output", str(runs / "page.html"), "--images", "0"]) == 0
+    (found,) = re.findall(r">score threshold</th><td class=\"text\">(.*?)</td>", (runs / "page.html").read_text())
+    assert found == expected

@@ -105,6 +105,24 @@ def test_results_of_other_data_or_settings_are_named(tmp_path, capsys, caplog):
     assert not (tmp_path / "y.png").exists()
 
 
+def test_a_run_is_not_compared_with_itself(tmp_path, capsys):
+    run = write_run(tmp_path / "a", FIRST)
+    assert draw_answers.main([run, f"{run}/", "--names", "A", "B", "--output", str(tmp_path / "x.png")]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("runs: ", run))
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_runs_with_other_training_images_are_told(tmp_path, caplog):
+    first, second = (write_run(tmp_path / each, FIRST) for each in "ab")
+    for found, told in (("cow,7", 0), ("cow,700", 1)):
+        table = Path(second, f"inference/answers_{tmp_path.name}/per_class.csv")
+        table.write_text(table.read_text().replace("cow,7", found))
+        assert draw_answers.main([first, second, "--output", str(tmp_path / "x.png")]) == 0
+        assert len(caplog.messages) == told
+    assert all(word in caplog.text for word in (second, "per_class.csv", "'cow'", "7 ", "700"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -171,6 +171,19 @@ def test_a_fold_that_cannot_be_read_leaves_nothing(tmp_path, capsys):
     assert not (tmp_path / "pooled").exists()
 
 
+def test_an_interrupted_call_leaves_no_results_of_an_earlier_call(tmp_path, monkeypatch):
+    folds, *_ = split_in_two(tmp_path)
+    out = tmp_path / "pooled"
+    assert pool_folds.main([str(out), *folds]) == 0
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seesaw_d2.evaluation.results_files.write_results", interrupted)
+    assert pool_folds.main([str(out), *folds[3:], *folds[:3]]) == 130
+    assert [path.name for path in out.glob("*.json")] == ["annotations.json"]
+
+
 def test_a_file_in_two_folds_is_named(tmp_path, capsys):
     (_, a, b, _, c, d), *_ = split_in_two(tmp_path)
     (tmp_path / "link.json").symlink_to(a)

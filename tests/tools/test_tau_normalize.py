@@ -121,6 +121,22 @@ def test_mistakes_in_the_arguments(checkpoint, monkeypatch, capsys, arguments, m
     assert before == {path.name: path.read_bytes() for path in checkpoint.parent.iterdir()}
 
 
+def test_exponents_that_differ_little_have_different_files(checkpoint):
+    taus = [0.123456, 0.1234561, 1.0]
+    assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--sweep", *map(str, taus)]) == 0
+    found = {path.name: torch.load(path, weights_only=True)["tau"] for path in checkpoint.parent.glob("out*.pth")}
+    assert found == {"out_tau0.123456.pth": taus[0], "out_tau0.1234561.pth": taus[1], "out_tau1.pth": taus[2]}
+
+
+def test_a_normalized_checkpoint_is_not_normalized_again(checkpoint, capsys):
+    first, second = (checkpoint.parent / name for name in ("first.pth", "second.pth"))
+    assert main([str(checkpoint), str(first), "--tau", "0.5"]) == 0
+    assert main([str(first), str(second), "--tau", "0.25"]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in (f"{first}: ", "τ", "0.5"))
+    assert not second.exists()
+
+
 class Dangerous:
     def __reduce__(self):
         return (print, ("run",))

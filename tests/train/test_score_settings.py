@@ -9,6 +9,7 @@ from seesaw_d2.predict.predictor import BatchPredictor
 from seesaw_d2.train import load_config
 from seesaw_d2.train import main as train_net
 from seesaw_d2.weights.format_conversion import convert_weights
+from seesaw_d2.weights.tau_checkpoint import normalize_checkpoint
 
 _BOX = "MODEL.ROI_BOX_HEAD."
 TRAINED = [_BOX + "CLS_PREDICTOR.NAME", "NormedLinear", _BOX + "CLS_LOSS.NAME", "SeesawLoss"]
@@ -57,3 +58,15 @@ def test_checkpoints_without_a_valid_record(weights, config_file, caplog, record
     del content["score_settings"]
     torch.save(content if record is None else {**content, "score_settings": record}, weights)
     assert len(warnings(config_file, caplog, weights)) == (isinstance(record, dict))
+
+
+def test_normalized_weights_keep_the_record(config_file, caplog, tmp_path):
+    linear = [_BOX + "CLS_PREDICTOR.NAME", "Linear", _BOX + "CLS_LOSS.NAME", "CrossEntropyLoss"]
+    linear += [_BOX + "CLS_LOSS.BACKGROUND", "class"]
+    words = ["DATASETS.TEST", "()", "SOLVER.MAX_ITER", "1", "DATALOADER.NUM_WORKERS", "0"]
+    assert train_net(["--config-file", str(config_file), *linear, *words]) == 0
+    output = tmp_path / "tau.pth"
+    normalize_checkpoint(str(tmp_path / "run/model_final.pth"), str(output), [0.5])
+    assert warnings(config_file, caplog, output, *linear) == []
+    (text,) = warnings(config_file, caplog, output, *linear, _BOX + "CLS_PREDICTOR.NAME", "NormedLinear")
+    assert all(part in text for part in (str(output), LAYER, "NormedLinear"))

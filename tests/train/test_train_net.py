@@ -187,7 +187,7 @@ def test_a_corrupt_image_is_named_and_can_be_skipped(config_file, glyphs, tmp_pa
 
 
 @pytest.mark.parametrize("renamed", [False, True], ids=["by its name", "by its file"])
-def test_a_test_set_that_is_trained_on_is_told(config_file, renamed):
+def test_a_test_set_that_is_trained_on_is_told(config_file, renamed, capsys):
     config = yaml.safe_load(config_file.read_text())
     name = f"{config['DATASETS']['TRAIN'][0]}{'_again' if renamed else ''}"
     if renamed:
@@ -196,6 +196,10 @@ def test_a_test_set_that_is_trained_on_is_told(config_file, renamed):
     config_file.write_text(yaml.safe_dump(config))
     assert main(["--config-file", str(config_file), "SOLVER.MAX_ITER", "1", "SOLVER.STEPS", "()"]) == 0
     assert f"DATASETS.TRAIN also contains {name}" in (config_file.parent / "run/log.txt").read_text()
+    weights = ["MODEL.WEIGHTS", str(config_file.parent / "run/model_final.pth")]
+    capsys.readouterr()
+    assert main(["--config-file", str(config_file), "--eval-only", *weights]) == 0
+    assert f"DATASETS.TRAIN also contains {name}" in "".join(capsys.readouterr())
 
 
 def test_other_test_sets_are_not(trained):

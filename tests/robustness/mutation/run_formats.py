@@ -8,7 +8,8 @@ import numpy as np
 import yaml
 from pycocotools import mask as coco_mask
 
-from seesaw_d2.report.run_folders import read_run, run_datasets
+from seesaw_d2.report.run_config import run_datasets
+from seesaw_d2.report.run_folders import read_run
 from tests.data.toy import toy_data, write
 from tests.robustness import results_cases, yaml_cases
 from tests.robustness.mutation.formats import Format, out_of
