@@ -85,7 +85,7 @@ def not_given(name: str) -> InvalidArgument:
     """Return the error for training a loss whose constructor argument ``name``, a statistic of the data, is None."""
     advice = (
         "Pass one number for each category to train the loss. With None, the loss supports only inference. A model "
-        "that is built from a config reads the numbers from DATASETS.TRAIN. Check that its data sets are registered, and "
-        "that their annotations can be read."
+        "that is built from a config reads the numbers from DATASETS.TRAIN. Check that its data sets are registered "
+        "and can be read."
     )
     return InvalidArgument(name, "statistics of the training set", None, advice)
