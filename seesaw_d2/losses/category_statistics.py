@@ -81,6 +81,13 @@ def category_values(name: str, values: Any, num_classes: int, *, shares: bool = 
     return values
 
 
+def category_counts(name: str, counts: Any) -> Tensor:
+    """Return ``category_values`` of counts whose length is the number of categories. ``counts`` must not be None."""
+    found = category_values(name, counts, len(counts))
+    assert found is not None
+    return found
+
+
 def not_given(name: str) -> InvalidArgument:
     """Return the error for training a loss whose constructor argument ``name``, a statistic of the data, is None."""
     advice = (

@@ -53,6 +53,8 @@ class GlobalMaskLosses:
             example TridentNet's heads.
     """
 
+    num_classes: int
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         predictor = self.box_predictor

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_number
-from seesaw_d2.losses.category_statistics import category_values
+from seesaw_d2.losses.category_statistics import category_counts
 from seesaw_d2.modeling.calibration.base import Calibration
 
 
@@ -42,7 +42,7 @@ class LogitAdjustment(Calibration):
 
     def __init__(self, instance_count: Tensor | Sequence[int], tau: float):
         tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)
-        counts = category_values("instance_count", instance_count, len(instance_count))
+        counts = category_counts("instance_count", instance_count)
         super().__init__(logit_adjustment(counts, tau))
 
     @classmethod
