@@ -5,6 +5,7 @@ from detectron2.config import CfgNode as CN
 from seesaw_d2.config.calibration_keys import add_calibration
 from seesaw_d2.config.data_keys import add_copy_paste, add_datasets, add_loading
 from seesaw_d2.config.other_loss_keys import add_other_losses
+from seesaw_d2.config.restoring import restore
 from seesaw_d2.config.solver_keys import add_solver, add_speed
 
 
@@ -14,8 +15,9 @@ def add_seesaw_config(cfg: CN) -> None:
     With these keys, any R-CNN config of Detectron2 trains with Seesaw Loss if ``MODEL.ROI_HEADS.NAME`` is
     ``SeesawROIHeads``, ``SeesawRes5ROIHeads`` (C4 backbones) or ``SeesawCascadeROIHeads``. The defaults follow the
     Seesaw Loss paper: exponents p = 0.8 and q = 2, an objectness branch and a normalized classifier with temperature
-    20.
+    20. Keys that the config already has keep their values, so that a second call has no effect.
     """
+    before = cfg.clone()
     _add_box_head(cfg)
     add_calibration(cfg)
     _add_iterative_head(cfg)
@@ -31,6 +33,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_evaluation(cfg)
     add_solver(cfg)
     add_speed(cfg)
+    restore(cfg, before)
 
 
 def _add_box_head(cfg: CN) -> None:

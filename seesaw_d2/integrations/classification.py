@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seesaw_d2.losses.argument_checks import check_inputs
+from seesaw_d2.losses.averaging import averaging
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
 from seesaw_d2.losses.precision import widen
 from seesaw_d2.losses.soft_labels import soft_label_loss
@@ -70,7 +71,7 @@ class Criterion(nn.Module):
                 targets = F.one_hot(targets, self.loss.num_classes).to(torch.promote_types(logits.dtype, torch.float32))
         if not targets.is_floating_point():
             weights = None if self.weight is None else widen(self.weight)[targets]
-            losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
+            losses = self.loss(logits, targets, *averaging(weights))
         elif self.weight is not None:
             advice = "With weight, targets must be the class indices of N images, not class probabilities."
             raise InvalidArgument("targets.shape", "(N,)", tuple(targets.shape), advice)

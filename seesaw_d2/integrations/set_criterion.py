@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.argument_checks import object_labels
+from seesaw_d2.losses.averaging import averaging
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.precision import widen
 
@@ -71,8 +72,8 @@ def query_loss(
     """
     flat = labels.flatten()
     weights = None if class_weights is None else widen(class_weights)[flat]
-    divisor = num_objects if weights is None else weights.sum()
-    return torch.stack(list(loss(logits.flatten(0, 1), flat, weights, divisor).values())).sum()
+    factors = (None, num_objects) if weights is None else averaging(weights)
+    return torch.stack(list(loss(logits.flatten(0, 1), flat, *factors).values())).sum()
 
 
 def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> None:

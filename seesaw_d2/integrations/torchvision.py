@@ -127,7 +127,8 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
 
     The model is changed in place and returned.
 
-    - An R-CNN gets a new classifier with random weights. Therefore, call this function before you create the optimizer.
+    - An R-CNN gets a new classifier with random weights, with the device, the dtype and the mode (training or
+      evaluation) of the previous one. Therefore, call this function before you create the optimizer.
       The R-CNN then returns losses with the names of ``loss``, such as "loss_cls_classes" and "loss_cls_objectness",
       instead of "loss_classifier".
     - RetinaNet and FCOS keep the classifier and the name "classification" of the loss. With ``FocalLoss``, they return
@@ -158,6 +159,6 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
         advice = "predictor.cls_score has one output for each class and one for background."
         raise InvalidArgument("loss.num_classes", str(classes), loss.num_classes, advice)
     new = LossPredictor(predictor.cls_score.in_features, loss, predictor.bbox_pred)
-    heads.box_predictor = new.to(predictor.cls_score.weight.device)
+    heads.box_predictor = new.to(predictor.cls_score.weight).train(predictor.training)
     heads.__class__ = LossRoIHeads
     return model

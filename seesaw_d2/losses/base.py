@@ -12,6 +12,7 @@ from seesaw_d2.losses.argument_checks import InvalidArgument, check_inputs
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import KeepsBufferTypes, widen, without_autocast
+from seesaw_d2.losses.recomputation import is_recomputing
 from seesaw_d2.utils.declared_keys import lookup
 
 # Maps each value of the argument ``background`` to the number of logits that a loss needs besides one per category.
@@ -142,10 +143,9 @@ class ClassificationLoss(KeepsBufferTypes):
             weights: >= 0, with the shape of ``labels``. Default: all weights are 1.
             avg_factor: number > 0 or scalar tensor, divisor of the weighted sum of the losses. Default:
                 ``default_avg_factor``, usually the number of samples with a positive weight in this process. The box
-                predictor passes the mean of this number over all processes. Pass ``weights.sum()`` to divide as
-                ``F.cross_entropy(weight=...)`` does. A tensor is not checked, because reading its value would
-                synchronize host and device. Instead, it is clamped from below to 1.2e-7 (the float32 epsilon), so that
-                the loss of an empty batch is not NaN.
+                predictor passes the mean over all processes. Pass ``weights.sum()`` to divide as in
+                ``F.cross_entropy(weight=...)``. Reading a tensor would synchronize host and device, so it is not
+                checked, but clamped to at least 1.2e-7 (the float32 epsilon), so that an empty batch gives no NaN.
             ignore_index: samples with this label have no loss and are not counted. Requires ``takes_maps``.
 
         Returns:
@@ -236,11 +236,11 @@ class ClassificationLoss(KeepsBufferTypes):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """Call ``update_statistics`` in training mode, either before or after the loss of the batch is computed.
+        """Call ``update_statistics`` in training mode, but not if gradient checkpointing repeats the forward pass.
 
-        ``forward`` calls this method at both times. ``updates_first`` selects which of the two calls has an effect.
+        ``forward`` calls this method before and after the loss is computed. ``updates_first`` selects one of the calls.
         """
-        if self.training and before_loss == self.updates_first:
+        if self.training and before_loss == self.updates_first and not is_recomputing():
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 

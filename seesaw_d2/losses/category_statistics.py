@@ -51,7 +51,9 @@ def category_values(name: str, values: Any, num_classes: int, *, shares: bool = 
         name: name of the argument, for error messages.
         values: sequence or tensor of C finite numbers >= 0, or None.
         num_classes: number of categories C.
-        shares: whether the numbers are shares, which must be in [0, 1].
+        shares: whether the numbers are shares, which must be in [0, 1]. If False, the numbers are counts, and a number
+            between 0 and 1 is an error. Losses and calibrations clamp counts to at least 1, so that all shares would
+            become 1.
 
     Raises:
         InvalidArgument: ``values`` has a wrong type or shape, or contains a number that is not in the valid range.
@@ -72,10 +74,25 @@ def category_values(name: str, values: Any, num_classes: int, *, shares: bool = 
     for index, value in enumerate(values.tolist()):
         if not 0 <= value < math.inf or (shares and value > 1):
             raise InvalidArgument(name, expected, Description(f"{value:g} for category {index}"))
+        if not shares and 0 < value < 1:
+            counts = f"{num_classes} counts, each 0 or >= 1, one for each category"
+            advice = "Pass numbers of images or instances instead of their shares."
+            raise InvalidArgument(name, counts, Description(f"{value:g} for category {index}"), advice)
     return values
+
+
+def category_counts(name: str, counts: Any) -> Tensor:
+    """Return ``category_values`` of counts whose length is the number of categories. ``counts`` must not be None."""
+    found = category_values(name, counts, len(counts))
+    assert found is not None
+    return found
 
 
 def not_given(name: str) -> InvalidArgument:
     """Return the error for training a loss whose constructor argument ``name``, a statistic of the data, is None."""
-    advice = "Pass one number for each category to train the loss. With None, the loss supports only inference."
+    advice = (
+        "Pass one number for each category to train the loss. With None, the loss supports only inference. A model "
+        "that is built from a config reads the numbers from DATASETS.TRAIN. Check that its data sets are registered "
+        "and can be read."
+    )
     return InvalidArgument(name, "statistics of the training set", None, advice)

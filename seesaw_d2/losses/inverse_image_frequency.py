@@ -118,7 +118,8 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         if not self._has_weights:
             names = "image_counts and num_images" if self.counts == "images" else "instance_counts"
             advice = (
-                "Pass the statistics, or load a checkpoint with the buffer link_weights, which is computed from them."
+                "Pass the statistics, or load a checkpoint with the buffer link_weights, which is computed from them. "
+                "A model that is built from a config reads the statistics from DATASETS.TRAIN."
             )
             raise InvalidArgument(names, "the statistics of the training set", None, advice)
         ones = self.link_weights.new_ones(logits.shape[1] - self.num_classes)

@@ -15,6 +15,7 @@ from torch import Tensor
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.compared import TrainingData
+from seesaw_d2.losses.recomputation import is_recomputing
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
@@ -203,7 +204,7 @@ class PairwiseClassBalance(ClassificationLoss):
 
     def _update(self, logits, labels, *, before_loss):
         super()._update(logits, labels, before_loss=before_loss)
-        if self.training and before_loss == self.loss.updates_first:
+        if self.training and before_loss == self.loss.updates_first and not is_recomputing():
             with torch.no_grad():
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 

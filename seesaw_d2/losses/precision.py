@@ -9,8 +9,9 @@ from torch import Tensor, nn
 class KeepsBufferTypes(nn.Module):
     """Module whose buffers do not lose precision in ``half``, ``bfloat16``, ``float``, ``to`` and similar methods.
 
-    These methods can convert the buffers to a wider dtype, but not to a narrower one. The reason is that the buffers of
-    losses contain sums over a whole training. In half precision, adding a small number to a large sum has no effect.
+    These methods can convert floating-point buffers to a wider dtype, but not to a narrower one. Integer buffers, such
+    as counts, keep their dtype. The reason is that the buffers of losses contain sums over a whole training. In half
+    precision, adding a small number to a large sum has no effect.
     """
 
     def _apply(self, fn, recurse=True):
@@ -20,7 +21,8 @@ class KeepsBufferTypes(nn.Module):
             changed = fn(tensor)
             if id(tensor) not in buffers or changed.dtype == tensor.dtype:
                 return changed
-            return tensor.to(changed.device, torch.promote_types(tensor.dtype, changed.dtype))
+            wider = torch.promote_types(tensor.dtype, changed.dtype) if tensor.is_floating_point() else tensor.dtype
+            return tensor.to(changed.device, wider)
 
         return super()._apply(apply, recurse)
 

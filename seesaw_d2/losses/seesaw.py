@@ -112,7 +112,7 @@ class SeesawLoss(CrossEntropyLoss):
         if statistics is None:
             advice = "The loss cannot count the instances of the training set, because the training set is unavailable."
             raise InvalidArgument("class_counts", '"online" or the path of a file', source, advice)
-        return {**arguments, "class_counts": statistics().instance_count}
+        return {**arguments, "class_counts": statistics().instance_count.tolist()}
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Add the number of labels of each class in the batch to ``class_counts``. Fixed counts do not change."""

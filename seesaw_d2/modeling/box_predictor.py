@@ -94,7 +94,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         in_features = self.cls_score.in_features  # type: ignore[has-type]
         self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
-        self.register_buffer("groups", None, persistent=False)  # not saved, but computed from the training data
+        self.groups = None
 
     @classmethod
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):

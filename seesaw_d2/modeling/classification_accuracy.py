@@ -85,7 +85,9 @@ class GroupsWhenNeeded:
     Finding the groups can be slow, because it can read all annotations. Therefore it is delayed until first use.
 
     Attributes:
-        groups: int64 (C,) for C categories (0 rare, 1 common, 2 frequent), or None if not computed or unknown.
+        groups: int64 (C,) for C categories (0 rare, 1 common, 2 frequent), or None if not computed or unknown. This is
+            not a buffer, because the number of a model's buffers must not change: averages of weights, such as
+            PyTorch's ``AveragedModel``, copy the buffers of two models in pairs.
         cls_loss: the loss, whose ``num_classes`` is C.
         _find_groups: function that returns the groups, or None if it is unknown or has been called.
     """
@@ -97,11 +99,13 @@ class GroupsWhenNeeded:
     def frequency_groups(self, device: torch.device) -> Tensor | None:
         """Return the frequency group of each category, int64 (C,), or None if unknown.
 
-        The groups are 0 for rare, 1 for common and 2 for frequent categories. They are cached in the buffer ``groups``.
+        The groups are 0 for rare, 1 for common and 2 for frequent categories. They are cached in ``groups``.
         """
         if self._find_groups is not None:
             self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, device)
             self._find_groups = None
+        if self.groups is not None:
+            self.groups = self.groups.to(device)
         return self.groups
 
 

@@ -49,7 +49,6 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
 
     pixel_mean: Tensor
     pixel_std: Tensor
-    groups: Tensor | None
 
     config_keys: ClassVar[tuple[str, ...]] = (
         *PREDICTOR_KEYS,
@@ -87,7 +86,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         self.register_buffer("pixel_mean", torch.as_tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.as_tensor(pixel_std).view(-1, 1, 1), persistent=False)
         self._find_groups = frequency_groups
-        self.register_buffer("groups", None, persistent=False)
+        self.groups = None
 
     @classmethod
     def from_config(cls, cfg) -> dict[str, Any]:

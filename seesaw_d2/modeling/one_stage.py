@@ -18,6 +18,7 @@ from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.modeling.building import check_program
+from seesaw_d2.modeling.object_classes import check_object_classes
 from seesaw_d2.modeling.statistics_provider import training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
@@ -78,6 +79,10 @@ class SigmoidDetector(DenseDetector):
         layer.bias = nn.Parameter(bias.repeat(anchors))
         self.head.cls_score = layer
         self.register_buffer("loss_normalizer", torch.zeros((), dtype=torch.float64))
+
+    def label_anchors(self, anchors, gt_instances):
+        check_object_classes(gt_instances, self.num_classes)
+        return super().label_anchors(anchors, gt_instances)
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
         """Return the losses of Detectron2's detector, with ``cls_loss`` instead of the focal loss.

@@ -18,6 +18,7 @@ from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.fewer_gpu_syncs.heads import FewerWaits
 from seesaw_d2.modeling.heads_checks import check_heads_config
+from seesaw_d2.modeling.object_classes import check_object_classes
 from seesaw_d2.utils.distributed import share_of_mean
 
 
@@ -52,6 +53,8 @@ class GlobalMaskLosses:
             example TridentNet's heads.
     """
 
+    num_classes: int
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         predictor = self.box_predictor
@@ -66,7 +69,7 @@ class GlobalMaskLosses:
         return super().forward(images, features, proposals, targets)
 
     def check_call(self, proposals, targets) -> None:
-        """Raise ValueError if a base class of another project does not work with these heads.
+        """Raise ValueError if a class of an object is out of range, or a base class does not work with these heads.
 
         CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. Heads that
         repeat the images, such as TridentNet's, are not supported.
@@ -84,6 +87,7 @@ class GlobalMaskLosses:
                 "the base classes of your ROI heads, list heads that repeat the images, such as TridentNet's, before "
                 "the heads of seesaw_d2 (docs/downstream.md)."
             )
+        check_object_classes(targets or (), self.num_classes)
 
     def _forward_mask(self, features, instances):
         found = super()._forward_mask(features, instances)

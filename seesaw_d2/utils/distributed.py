@@ -50,7 +50,7 @@ def broadcast_buffers(model: nn.Module) -> None:
     """Broadcast the buffers of a model from rank 0 to all processes in place, with one collective for each data type.
 
     All processes must call this function. If a process does not have one of the buffers, the other processes keep their
-    values of this buffer. For example, frequency groups are missing on a machine without the training data.
+    values of this buffer.
     """
     if world_size() == 1:
         return

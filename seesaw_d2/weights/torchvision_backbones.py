@@ -13,6 +13,8 @@ from seesaw_d2.utils.downloads import Limits, fetch
 SCHEME = "torchvision://"
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
+# Mean and standard deviation of the pixels with which torchvision trained the ResNets, in RGB order.
+_MEAN, _STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 # Each pair renames parameters: a pattern for torchvision's name, and its replacement in Detectron2's name.
 _RENAMES = (
     (r"^conv1\.", "stem.conv1."),
@@ -132,10 +134,13 @@ def resnet_prefix(model: torch.nn.Module) -> str:
 def check_torchvision_config(cfg: CfgNode) -> None:
     """Check that a config with ``torchvision://`` weights describes the ResNet for which the weights were trained.
 
-    torchvision's ResNets use RGB images and strides in the 3x3 convolutions, unlike Detectron2's defaults.
+    torchvision's ResNets use RGB images, divided by a standard deviation, and strides in the 3x3 convolutions, unlike
+    Detectron2's defaults.
 
     Raises:
-        ConfigError: MODEL.RESNETS.DEPTH, MODEL.RESNETS.STRIDE_IN_1X1 or INPUT.FORMAT has another value.
+        ConfigError: MODEL.RESNETS.DEPTH, MODEL.RESNETS.STRIDE_IN_1X1 or INPUT.FORMAT has another value,
+            MODEL.PIXEL_MEAN has torchvision's values in the order BGR, or MODEL.PIXEL_STD differs from torchvision's
+            values by more than a factor of 2.
     """
     name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
     if name not in NAMES:
@@ -150,4 +155,17 @@ def check_torchvision_config(cfg: CfgNode) -> None:
             raise ConfigError(
                 f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}. torchvision "
                 "trained these weights with this value."
+            )
+    _check_normalization(cfg)
+
+
+def _check_normalization(cfg: CfgNode) -> None:
+    mean, std = cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD
+    near_std = len(std) == 3 and all(one / 2 <= each <= one * 2 for one, each in zip(_STD, std, strict=True))
+    wrong = {"MODEL.PIXEL_MEAN": (list(mean) == _MEAN[::-1], _MEAN, mean), "MODEL.PIXEL_STD": (not near_std, _STD, std)}
+    for key, (is_wrong, expected, found) in wrong.items():
+        if is_wrong:
+            raise ConfigError(
+                f"{key}: expected {expected} or similar values with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found}. "
+                "torchvision trained these weights with these values, in RGB order."
             )

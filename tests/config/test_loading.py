@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 
 from seesaw_d2 import add_seesaw_config
-from seesaw_d2.config.loading import config_keys
+from seesaw_d2.config.loading import config_keys, default_config
 from seesaw_d2.losses import LOSS_REGISTRY
 from seesaw_d2.modeling.calibration import CALIBRATION_REGISTRY
 from seesaw_d2.train import Trainer, load_config
@@ -20,8 +20,6 @@ YAMLS = sorted(ROOT.glob("configs/**/*.yaml"))
 
 
 def added_keys():
-    from detectron2.config import get_cfg
-
     plain, ours = get_cfg(), get_cfg()
     add_seesaw_config(ours)
     nodes = {key for key in config_keys(ours) if any(other.startswith(key + ".") for other in config_keys(ours))}
@@ -90,3 +88,18 @@ def test_every_yaml_builds(path):
     check_names(cfg)
     with torch.device("meta"):  # the device "meta" avoids allocating and initializing the parameters
         assert build_model(cfg) is not None
+
+
+def test_a_second_call_changes_no_value():
+    cfg = load_config("seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml", ["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "FocalLoss"])
+    before = cfg.clone()
+    add_seesaw_config(cfg)
+    assert cfg == before
+
+
+def test_keys_of_a_config_that_allows_new_keys_are_kept():
+    cfg = get_cfg()
+    cfg.set_new_allowed(True)
+    cfg.merge_from_other_cfg(CfgNode({"MODEL": {"ROI_BOX_HEAD": {"CLS_LOSS": {"SEESAW": {"Q": 0.5}}}}}))
+    add_seesaw_config(cfg)
+    assert cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW == {**default_config().MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW, "Q": 0.5}

@@ -39,6 +39,14 @@ def test_weights_of_classes_are_averaged_as_in_pytorch():
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e-9, 1e9])
+def test_the_scale_of_the_weights_has_no_effect(scale):
+    weight = scale * torch.tensor([0.1, 0.2, 0.3, 0.4])
+    x, y = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 4
+    found = Criterion(CrossEntropyLoss(4, background="none"), weight=weight)(x, y)
+    torch.testing.assert_close(found, nn.CrossEntropyLoss(weight=weight)(x, y))
+
+
 def test_the_sum_of_half_precision_weights_does_not_overflow():
     weight = 10000 * WEIGHT[:4]
     given, labels = logits()[:, :4].half(), LABELS[LABELS < 4]

@@ -100,6 +100,18 @@ def test_scores_are_those_of_the_loss(loss):
         torch.testing.assert_close(found, expected[:, label].sort(descending=True).values, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_new_classifier_has_the_mode_and_the_dtype_of_the_model(dtype):
+    loss = BalancedGroupSoftmaxLoss(CLASSES, instance_counts=[1, 20, 500])
+    model = use_loss(detector().to(dtype).eval(), loss)
+    features = torch.randn(4, model.roi_heads.box_predictor.cls_score.in_features, dtype=dtype)
+    with torch.no_grad():
+        scores = model.roi_heads.box_predictor(features)[0].exp()
+        expected = loss.probabilities(model.roi_heads.box_predictor.cls_score(features))
+    torch.testing.assert_close(scores, expected.roll(1, dims=1))
+    assert not loss.training
+
+
 def one_stage(detector_class):
     torch.manual_seed(0)
     backbone = nn.Conv2d(3, 32, 8, stride=8)

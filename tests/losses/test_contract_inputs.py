@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seesaw_d2.losses import LOSS_REGISTRY, CrossEntropyLoss
-from tests.losses.test_contract import C, N, assert_same_state, batch, every_loss, make, state, total
+from tests.losses.test_contract import LOSSES, C, N, assert_same_state, batch, every_loss, make, state, total
 
 
 @every_loss
@@ -85,3 +85,21 @@ def test_counts_that_are_no_numbers_are_named(name, values):
     argument = {"SeesawLoss": "class_counts", "FederatedLoss": "image_counts"}.get(name, "instance_counts")
     with pytest.raises(ValueError, match=f"^{argument}: expected"):
         LOSS_REGISTRY.get(name)(C, **{argument: values})
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.3, 0.1, 0.05, 0.04, 0.01], torch.tensor([0, 3, 4, 5, 6, 0.5])])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        (name, argument)
+        for name in LOSSES
+        for argument, statistic in LOSS_REGISTRY.get(name).statistics_keys.items()
+        if statistic in ("image_count", "instance_count")
+    ],
+)
+def test_shares_are_no_counts(name, argument, shares):
+    loss_class = LOSS_REGISTRY.get(name)
+    others = dict.fromkeys(loss_class.statistics_keys, None)
+    options = {"counts": "instances"} if (name, argument) == ("InverseImageFrequencyLoss", "instance_counts") else {}
+    with pytest.raises(ValueError, match=rf"^{argument}: expected {C} counts.*found 0\.5 for category"):
+        loss_class(C, **{**others, **options, argument: shares})

@@ -74,3 +74,11 @@ def test_what_does_not_fit_is_refused(loss, change, named, batch):
         logits = torch.randn(9, loss.num_logits)
     with pytest.raises(ValueError, match=named):
         soft_label_loss(loss, logits, change(targets))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rounding_in_half_precision_is_no_error(dtype):
+    targets = torch.tensor([[0.65, 0.02, 0.29, 0.02, 0.02]], dtype=dtype)  # sums to 0.996 in bfloat16
+    loss = CrossEntropyLoss(5, background="none")
+    found = soft_label_loss(loss, torch.zeros(1, 5, dtype=dtype), targets)["loss_cls"]
+    torch.testing.assert_close(found, torch.tensor(5.0).log(), rtol=0.01, atol=0)

@@ -4,8 +4,13 @@ import re
 
 import numpy as np
 import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.utils.events import EventStorage
+from torch.optim.swa_utils import AveragedModel
 
 from seesaw_d2.losses import SeesawLoss
+from seesaw_d2.modeling import SeesawBoxPredictor
 from seesaw_d2.modeling.classification_accuracy import classification_metrics, group_tensor
 from tests import golden as reference
 
@@ -51,6 +56,18 @@ def test_groups_of_other_data_are_left_out_and_said_once(caplog):
         caplog.clear()
         assert group_tensor(lambda length=length: np.zeros(length), 3, torch.device("cpu")) is None
         assert re.search(rf"\b{length} categories.* 3\b", caplog.text)
+
+
+def test_a_moving_average_of_the_weights_has_the_buffers_of_the_model():
+    shape, transform = ShapeSpec(channels=4, width=1, height=1), Box2BoxTransform((1.0, 1.0, 1.0, 1.0))
+    options = {"num_classes": 3, "box2box_transform": transform, "frequency_groups": lambda: np.array([2, 0, 1])}
+    predictor = SeesawBoxPredictor(shape, cls_loss=SeesawLoss(3), **options)
+    average = AveragedModel(predictor)
+    with EventStorage() as storage:
+        predictor.classification_losses(torch.randn(5, 5), LABELS)
+    assert "fast_rcnn/class_accuracy_rare" in storage.latest()  # the groups are known now
+    average.update_parameters(predictor)
+    assert average.module.cls_loss.class_counts.tolist() == [2, 1, 0, 2]
 
 
 def test_reference_accuracies():

@@ -186,6 +186,8 @@ def test_a_torn_file_in_the_cache(tmp_path, cache, monkeypatch):
         ({"MODEL.WEIGHTS": "torchvision://resnet101"}, "MODEL.RESNETS.DEPTH: .*101.* 18"),
         ({"INPUT.FORMAT": "BGR"}, "INPUT.FORMAT: .*'RGB'.*'BGR'"),
         ({"MODEL.RESNETS.STRIDE_IN_1X1": True}, "MODEL.RESNETS.STRIDE_IN_1X1: .*False.*True"),
+        ({"MODEL.PIXEL_MEAN": [103.53, 116.28, 123.675]}, r"MODEL.PIXEL_MEAN: .*\[123.675, .*found \[103.53, "),
+        ({"MODEL.PIXEL_STD": [1.0, 1.0, 1.0]}, r"MODEL.PIXEL_STD: .*\[58.395, .*found \[1.0, 1.0, 1.0\]"),
         ({"MODEL.WEIGHTS": "torchvision://resnet51"}, "MODEL.WEIGHTS: .*resnet50.*resnet51"),
         ({"MODEL.WEIGHTS": "torchvision://vgg16"}, "MODEL.WEIGHTS: .*resnet50.*vgg16"),
     ],

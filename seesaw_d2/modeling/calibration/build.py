@@ -52,8 +52,13 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
 
 def check_calibration_config(cfg: Any) -> None:
     """Raise ConfigError if MODEL.ROI_HEADS.CALIBRATION.NAME is unknown or does not support the loss or classifier."""
-    if cfg.MODEL.ROI_HEADS.CALIBRATION.NAME:
-        calibration_class(cfg, build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES))
+    if not cfg.MODEL.ROI_HEADS.CALIBRATION.NAME:
+        return
+    own = cfg.clone()
+    own.defrost()
+    # The class counts do not matter here. Those of the config can need the training set or the number of stages.
+    own.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"
+    calibration_class(cfg, build_loss(own, cfg.MODEL.ROI_HEADS.NUM_CLASSES))
 
 
 def calibration_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seesaw_d2.losses.argument_checks import Description
 from seesaw_d2.losses.base import InvalidArgument, check_number
+from seesaw_d2.losses.category_statistics import category_counts
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
@@ -140,7 +141,8 @@ class FRACAL(Calibration):
             raise InvalidArgument("link", f"one of {', '.join(LINKS)}, none", link)
         if frequency not in _SMOOTH_COUNTS:
             raise InvalidArgument("frequency", " or ".join(_SMOOTH_COUNTS), frequency)
-        weights = _finite_weights(image_count.double(), max(num_images, 1), link, frequency)
+        counts = category_counts("image_count", image_count)
+        weights = _finite_weights(counts, max(num_images, 1), link, frequency)
         super().__init__(fracal(weights, dimensions, lambda_))
         self.register_buffer("sigmoid_log_factors", fracal_sigmoid(weights, dimensions, lambda_), persistent=False)
 

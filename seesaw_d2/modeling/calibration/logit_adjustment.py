@@ -6,10 +6,10 @@ Source: Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021).
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.category_statistics import category_counts
 from seesaw_d2.modeling.calibration.base import Calibration
 
 
@@ -42,7 +42,8 @@ class LogitAdjustment(Calibration):
 
     def __init__(self, instance_count: Tensor | Sequence[int], tau: float):
         tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)
-        super().__init__(logit_adjustment(torch.as_tensor(instance_count), tau))
+        counts = category_counts("instance_count", instance_count)
+        super().__init__(logit_adjustment(counts, tau))
 
     @classmethod
     def from_statistics(cls, statistics: Any, **arguments: Any) -> "LogitAdjustment":

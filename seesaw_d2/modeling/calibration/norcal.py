@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seesaw_d2.losses.base import InvalidArgument, check_number
+from seesaw_d2.losses.category_statistics import category_counts
 from seesaw_d2.modeling.calibration.base import Calibration
 
 _FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
@@ -79,7 +80,7 @@ class NorCal(Calibration):
                 raise InvalidArgument(name, " or ".join(f'"{each}"' for each in choices), value)
         gamma = check_number("gamma", gamma, "a number >= 0", lambda value: value >= 0)
         beta = check_number("beta", beta, "a number in (0, 1)", lambda value: 0 < value < 1)
-        counts = torch.as_tensor(image_count)
+        counts = category_counts("image_count", image_count)
         super().__init__(norcal(counts, gamma) if factor == "power" else effective_numbers(counts, beta))
         self.scaled, self.normalize = scaled, normalize
 

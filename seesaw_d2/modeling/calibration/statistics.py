@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.losses.argument_checks import InvalidArgument
 from seesaw_d2.losses.category_statistics import category_values
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.modeling.calibration.base import Calibration
@@ -118,8 +119,8 @@ def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> 
     ``calibration`` determines which columns are required. ``num_classes`` is the number of categories of the model.
 
     Raises:
-        ConfigError: the file does not have ``num_classes`` different categories, or a fractal dimension is not in
-            [1, 2].
+        ConfigError: the file does not have ``num_classes`` different categories, a count is between 0 and 1, or a
+            fractal dimension is not in [1, 2].
     """
     columns = COLUMNS if calibration.needs_dimensions else COLUMNS[:-1]
     rows = sorted(read_results_table(path, (), columns), key=lambda row: row["category_id"])
@@ -130,6 +131,11 @@ def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> 
             f"category of the model, found {len(rows)} rows with {len(set(ids))} different values"
         )
     images, instances, *dimensions = map(torch.from_numpy, values)
+    try:
+        for name, counts in (("image_count", images), ("instance_count", instances)):
+            category_values(name, counts, num_classes)
+    except InvalidArgument as error:
+        raise ConfigError(f"{_NODE}.COUNTS: {path}: {error}") from error
     if dimensions and not bool(((dimensions[0] >= 1) & (dimensions[0] <= 2)).all()):
         found = f"values from {dimensions[0].min():g} to {dimensions[0].max():g}"
         raise ConfigError(f"{_NODE}.COUNTS: {path}: fractal_dimension: expected numbers in [1, 2], found {found}")

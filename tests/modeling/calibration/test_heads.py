@@ -6,7 +6,8 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from seesaw_d2.config.loading import read_value
+from seesaw_d2.config.loading import load_config, read_value
+from seesaw_d2.data import register_datasets
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.losses.link_functions import LINKS
@@ -103,6 +104,18 @@ def test_seesaws_own_recorded_counts_of_each_stage(tmp_path):
     for stage, expected in zip(model.roi_heads.box_predictor, stages, strict=True):
         logs = -0.6 * torch.tensor(expected, dtype=torch.float64).log()
         torch.testing.assert_close(stage.calibration.log_factors, logs)
+
+
+def test_fixed_counts_of_the_loss_and_a_calibration(counts, tmp_path, config_file):
+    path = tmp_path / "stages.json"
+    path.write_text(json.dumps({"class_counts": [[stage + 1] * NUM_CLASSES for stage in range(3)]}))
+    _, model = both(counts, "NorCal", *CASCADE, f"{LOSS}.SEESAW.CLASS_COUNTS", str(path))
+    assert [each.cls_loss.class_counts[0].item() for each in model.roi_heads.box_predictor] == [1, 2, 3]
+    cfg = load_config(str(config_file), [f"{NODE}.NAME", "NorCal", f"{LOSS}.SEESAW.CLASS_COUNTS", "dataset"])
+    register_datasets(cfg)
+    predictor = build_model(cfg).roi_heads.box_predictor
+    assert not predictor.cls_loss.online
+    assert predictor.calibration.log_factors.std() > 0
 
 
 @pytest.mark.parametrize("link", [*LINKS, "none"])

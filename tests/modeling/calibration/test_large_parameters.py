@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from seesaw_d2.losses import CrossEntropyLoss, FocalLoss, SeesawLoss
-from seesaw_d2.modeling.calibration import LogitAdjustment, NorCal
+from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.modeling.calibration import FRACAL, LogitAdjustment, NorCal
 from seesaw_d2.modeling.calibration.base import class_probabilities
 
 COUNTS = torch.tensor([1, 10, 1000, 100_000, 1_270_000])
@@ -45,3 +46,16 @@ def test_probabilities_are_those_of_logits_in_float64(background, calibration):
     logits = 4 * torch.randn(64, loss.num_logits, generator=torch.Generator().manual_seed(0))
     found = class_probabilities(logits, loss, calibration, torch.nn.Linear(2, loss.num_logits))[:, :5]
     torch.testing.assert_close(found.double(), expected(logits, loss, calibration), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("image_count", NorCal),
+        ("instance_count", lambda counts: LogitAdjustment(counts, 1.0)),
+        ("image_count", lambda counts: FRACAL(counts, 100, torch.ones(3), 1.0)),
+    ],
+)
+def test_shares_are_no_counts(name, make):
+    with pytest.raises(InvalidArgument, match=rf"^{name}: .*found 0\.7 for category 0"):
+        make(torch.tensor([0.7, 0.2, 0.1]))

@@ -77,6 +77,7 @@ def test_shares_of_instances_need_no_number_of_images(config_file, tmp_path, lin
         ("1,2,3,1\n2,4,5,2.5\n3,4,4,1", "FRACAL", 9, ("fractal_dimension", "2.5", "statistics.csv")),
         ("1,2,3,1\n2,4,5,1.5\n3,4,4,1", "FRACAL", 3, ("num_images", "4", "3")),
         ("1,2,3,1\n2,-4,5,1.5\n3,4,4,1", "LogitAdjustment", 0, ("statistics.csv, line 3", "image_count", "-4")),
+        ("1,2,3,1\n2,4,0.5,1.5\n3,4,4,1", "LogitAdjustment", 0, ("COUNTS", "statistics.csv", "instance_count", "0.5")),
         ("1,2,3,1\n2,4,5,x\n3,4,4,1", "FRACAL", 9, ("line 3", "fractal_dimension", "x")),
     ],
 )
