@@ -79,6 +79,7 @@ class ClassificationLoss(KeepsBufferTypes):
     takes_objects: ClassVar[bool] = False  # whether ``forward`` takes ``objects``, the matched object of each proposal
     # How ``probabilities`` converts logits to scores: "softmax", "sigmoids", or "" for another function.
     scores: ClassVar[str] = ""
+    score_options: ClassVar[dict[str, Any]] = {}  # defaults of the attributes that change ``probabilities``
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS, for example {"p": "SEESAW.P"}.
     config_keys: ClassVar[dict[str, str]] = {}
     # Maps constructor arguments to statistics of the training set: the number "num_images", or the tensors
@@ -223,7 +224,6 @@ class ClassificationLoss(KeepsBufferTypes):
         check_inputs(logits, labels, weights, avg_factor, self.num_label_values, ignore_index)
         labelled = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
         kept, kept_weights = labels[labelled], None if weights is None else weights[labelled]
-
         with without_autocast(logits.device):
             self._update(logits, kept, before_loss=True)
             total = MapLoss.apply(*as_maps(logits, labels, weights, labelled), self.compute)

@@ -77,6 +77,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class", "none")
+    score_options: ClassVar[dict[str, Any]] = {"gumbel": True}
     config_keys: ClassVar[dict[str, str]] = {
         "weighting": "GOL.WEIGHTING",
         "lambda_": "GOL.LAMBDA",

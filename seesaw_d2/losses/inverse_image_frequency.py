@@ -59,6 +59,7 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
     """
 
     soft_labels: ClassVar[str | None] = None
+    score_options: ClassVar[dict[str, Any]] = {"link": "raw", "counts": "images"}
     config_keys: ClassVar[dict[str, str]] = {"link": "IIF.LINK", "counts": "IIF.COUNTS"}
     statistics_keys: ClassVar[dict[str, str]] = {
         "image_counts": "image_count",

@@ -110,6 +110,7 @@ class IterativeROIHeads(SeesawROIHeads):
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (f"{_NODE}.*",)
+    score_options: ClassVar[dict[str, Any]] = {"num_iterations": 3}  # see ``seesaw_d2.weights.score_settings``
 
     @configurable
     def __init__(

@@ -9,15 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from seesaw_d2.losses import GumbelOptimizedLoss, InverseImageFrequencyLoss
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, NormedLinear
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.safe_reading import SCORE_SETTINGS
 
-_OTHER = "a module of another type"
-# Defaults of settings that are described only if they differ, so that records without these settings stay valid.
-_ITERATIONS, _IIF_DEFAULTS = 3, {"link": "raw", "counts": "images"}
+_OTHER = "default settings or a module of another type"
 
 
 def score_settings(model: nn.Module) -> dict[str, str]:
@@ -26,8 +23,8 @@ def score_settings(model: nn.Module) -> dict[str, str]:
     Returns:
         dict from the name of a module in the model to a description. Examples of descriptions are ``"NormedLinear
         (temperature 20, power 1)"`` for a normalized layer and ``"SeesawLoss (background objectness)"`` for a
-        classification loss. Heads with several iterations, and options of losses such as the activation of GOL, are
-        described only if they differ from their defaults. Modules of other types are not in the dict.
+        classification loss. Attributes in a module's ``score_options``, such as the link function of IIF, are described
+        only if they differ from their defaults. Modules of other types are not in the dict.
     """
     return {name: text for name, module in model.named_modules() if (text := _describe(module))}
 
@@ -63,18 +60,11 @@ def _describe(module: nn.Module) -> str:
     kind = type(module).__name__
     if isinstance(module, (NormedLinear, NormedConv2d)):
         return f"{kind} (temperature {module.temperature:g}, power {module.power:g})"
+    options = [
+        f"{name} {value}"
+        for name, default in getattr(module, "score_options", {}).items()
+        if (value := getattr(module, name)) != default
+    ]
     if isinstance(module, ClassificationLoss):
-        return f"{kind} ({', '.join([f'background {module.background}', *_options(module)])})"
-    iterations = getattr(module, "num_iterations", _ITERATIONS)  # IterativeROIHeads
-    return "" if iterations == _ITERATIONS else f"{kind} (iterations {iterations})"
-
-
-def _options(loss: ClassificationLoss) -> list[str]:
-    """Return the options of a loss that change scores and differ from their defaults, such as "link smooth"."""
-    found = {}
-    if isinstance(loss, GumbelOptimizedLoss) and not loss.gumbel:
-        found["activation"] = "sigmoid"
-    if isinstance(loss, InverseImageFrequencyLoss):
-        options = {"link": loss.link, "counts": loss.counts}
-        found |= {name: value for name, value in options.items() if value != _IIF_DEFAULTS[name]}
-    return [f"{name} {value}" for name, value in found.items()]
+        options.insert(0, f"background {module.background}")
+    return f"{kind} ({', '.join(options)})" if options else ""

@@ -10,7 +10,7 @@ from tests.modeling.tiny import tiny_config
 
 _UNKNOWN = {"image_counts": None, "instance_counts": None, "num_images": None}
 _LOSSES = {
-    "activation sigmoid": [GumbelOptimizedLoss(3, image_frequency=None, activation=a) for a in ("gumbel", "sigmoid")],
+    "gumbel False": [GumbelOptimizedLoss(3, image_frequency=None, activation=a) for a in ("gumbel", "sigmoid")],
     "link smooth": [InverseImageFrequencyLoss(3, link=link, **_UNKNOWN) for link in ("raw", "smooth")],
     "counts instances": [InverseImageFrequencyLoss(3, counts=c, **_UNKNOWN) for c in ("images", "instances")],
 }
@@ -34,5 +34,5 @@ def test_iterations_of_a_head():
     three, two = build_model(tiny_config(*head)), build_model(tiny_config(*head, *fewer))
     assert differing_settings(two, {"score_settings": score_settings(two)}) == ""
     found = differing_settings(three, {"score_settings": score_settings(two)})
-    assert "roi_heads: expected IterativeROIHeads (iterations 2), found" in found
-    assert "(iterations 2)" in differing_settings(two, {"score_settings": score_settings(three)})
+    assert "roi_heads: expected IterativeROIHeads (num_iterations 2), found" in found
+    assert "(num_iterations 2)" in differing_settings(two, {"score_settings": score_settings(three)})
