@@ -7,9 +7,9 @@ import pytest
 import torch
 from detectron2.evaluation import inference_on_dataset
 
-from seesaw_d2.choosing import calibrate
+from seesaw_d2.choosing import calibrate, image_sets
 from seesaw_d2.choosing.candidates import NONE, overrides_of
-from seesaw_d2.choosing.image_sets import folds, tested_set
+from seesaw_d2.choosing.image_sets import folds
 from seesaw_d2.choosing.sweep import METRICS
 from seesaw_d2.data import build_test_loader, register_datasets
 from seesaw_d2.evaluation import build_evaluator
@@ -210,7 +210,7 @@ def test_a_test_set_that_is_trained_on_is_told(config_file, caplog, part):
     cfg = load_config(str(config_file))
     register_datasets(cfg)
     cfg.DATASETS.TEST = cfg.DATASETS[part]
-    tested_set(cfg)
+    image_sets.tested_set(cfg)
     told = [text for text in caplog.messages if cfg.DATASETS.TRAIN[0] in text]
     assert len(told) == (part == "TRAIN")
 
