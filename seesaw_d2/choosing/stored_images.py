@@ -14,8 +14,8 @@ def checked(stored: StoredProposals, image_ids: Sequence[int]) -> StoredProposal
     """
     if stored.image_ids != list(image_ids):
         raise DataError(
-            f"{stored.folder}: expected stored proposals of {len(image_ids)} images, found stored proposals of "
-            f"{len(stored)} images or in another order. Possibly two programs wrote to this folder at the same time. "
-            "Choose another folder"
+            f"{stored.folder}: expected the proposals of {len(image_ids)} images in the order of the data set, found "
+            f"proposals of {len(stored)} images. Some images differ, or the order differs. Possibly two programs wrote "
+            "to this folder at the same time. Choose another folder"
         )
     return stored

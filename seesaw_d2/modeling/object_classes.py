@@ -6,11 +6,11 @@ from detectron2.structures import Instances
 
 
 def check_object_classes(targets: Sequence[Instances], num_classes: int) -> None:
-    """Raise ValueError if an object has a class >= ``num_classes``, the class that background has in Detectron2.
+    """Raise ValueError if the class of an object is ``num_classes`` or larger.
 
-    Otherwise, objects of class ``num_classes`` would be trained as background without a message, for example if the
-    classes of the data begin with 1. The classes are checked only on the CPU, because reading the values of a GPU would
-    synchronize host and device.
+    In Detectron2, the class ``num_classes`` is background. Without this check, objects of this class would be trained
+    as background without a message, for example if the classes of the data begin with 1. The classes are checked
+    only on the CPU, because reading the values of a GPU would synchronize host and device.
 
     Args:
         targets: ground truth of each image, with the field ``gt_classes``. The class -1 is valid: Detectron2 ignores

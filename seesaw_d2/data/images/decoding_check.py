@@ -34,7 +34,7 @@ class Examined:
 
             - "": the image has no problem.
             - "unreadable": the image cannot be decoded.
-            - "twice": EXIF data rotate or mirror a TIFF file, which Detectron2 would do twice.
+            - "twice": EXIF data rotate or mirror a TIFF file. Pillow and Detectron2 would both apply these data.
             - "size": the image does not have the annotated size.
             - "deep": the image has more than 8 bits per channel.
             - "several": the file contains several frames or pages. The loaders use only the first frame or page.
