@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -142,18 +141,25 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _stop_with_starter(starter: int) -> None:
-    """Send SIGTERM to this process when torchrun (process id ``starter``) exits. A killed torchrun sends no signal."""
+def _stop_with_starter(starter: int, ended: threading.Event) -> None:
+    """Send SIGTERM to this process when torchrun exits before the job has ended. A killed torchrun sends no signal.
+
+    Args:
+        starter: process id of torchrun.
+        ended: event that the main thread sets when the job has ended.
+    """
     while os.getppid() == starter:
-        time.sleep(_STARTER_INTERVAL)
+        if ended.wait(_STARTER_INTERVAL):
+            return
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 @record  # tells torchrun the error, so that it prints the first failed process
 def _started_by_others(function, world: ProcessLayout, group: Group, args) -> None:
+    ended = threading.Event()
     with STOP.installed():
         if world.starter == "torchrun":
-            threading.Thread(target=_stop_with_starter, args=(os.getppid(),), daemon=True).start()
+            threading.Thread(target=_stop_with_starter, args=(os.getppid(), ended), daemon=True).start()
         try:
             _in_group(function, world, group, args)
         except SeesawError:
@@ -162,6 +168,8 @@ def _started_by_others(function, world: ProcessLayout, group: Group, args) -> No
             reason = waited_for(error, world, group) or f"{type(error).__name__}: {error}"
             print(f"rank {world.rank} of {world.size} failed: {reason}", file=sys.stderr)
             raise
+        finally:
+            ended.set()
 
 
 def _in_group(function, world: ProcessLayout, group: Group, args) -> None:

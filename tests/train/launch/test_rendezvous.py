@@ -207,12 +207,23 @@ def test_values_of_configs():
     assert not any(" at 0x" in value for value in first.values())
 
 
-def test_a_process_whose_torchrun_is_gone_is_told_to_end(monkeypatch):
-    parents, sent = iter([7, 7, 1]), []
+@pytest.mark.parametrize("job_has_ended", [False, True])
+def test_a_process_whose_torchrun_is_gone_is_told_to_end(monkeypatch, job_has_ended):
+    parents, sent, ended = iter([7, 7, 1]), [], threading.Event()
+    if job_has_ended:
+        ended.set()
     monkeypatch.setattr(launcher, "_STARTER_INTERVAL", 0.0)
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
     monkeypatch.setattr(os, "kill", lambda process, signum: sent.append((process, signum)))
-    thread = threading.Thread(target=launcher._stop_with_starter, args=(7,))
-    thread.start()
-    thread.join()
-    assert sent == [(os.getpid(), signal.SIGTERM)]
+    launcher._stop_with_starter(7, ended)
+    assert sent == ([] if job_has_ended else [(os.getpid(), signal.SIGTERM)])
+
+
+def test_no_thread_watches_torchrun_after_the_job(monkeypatch):
+    monkeypatch.setattr(launcher, "_in_group", lambda *args: None)
+    before = set(threading.enumerate())
+    world = ProcessLayout(starter="torchrun", address="env://")
+    launcher.launch(lambda: None, world, launcher.Group("cpu", 1.0, ""), ())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
