@@ -1,5 +1,6 @@
 """Run functions in several processes with a process group of gloo or NCCL, as in a training."""
 
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,23 @@ def run_two_processes(function: Callable[..., Any], folder: Path, *arguments: An
 
 def run_processes(count: int, backend: str, function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
     """Return the results of ``function(process, *arguments)`` in ``count`` processes. With NCCL, each has a GPU."""
-    mp.spawn(_process, (count, backend, function, str(folder), arguments), nprocs=count)
+    start(_process, (count, backend, function, str(folder), arguments), count, fork=backend != "nccl")
     return [torch.load(folder / f"{process}.pt", map_location="cpu") for process in range(count)]
+
+
+def start(function: Callable[..., None], arguments: tuple, count: int, fork: bool = True) -> None:
+    """Run ``function(process, *arguments)`` in new processes.
+
+    Args:
+        function: function to run.
+        arguments: arguments of the function. They are pickled.
+        count: number of processes.
+        fork: fork a server process that has imported PyTorch and this package once. Its environment is that of the
+            first call. If False, each process imports both, as CUDA requires.
+    """
+    if fork:
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["seesaw_d2.train.trainer"])
+    mp.start_processes(function, arguments, nprocs=count, start_method="forkserver" if fork else "spawn")
 
 
 def _process(

@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch.multiprocessing as mp
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.data.records.cache import entry_files, store
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.errors import DataError
 from tests.data.toy import everything, toy_data, write
+from tests.processes import start
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -162,7 +162,7 @@ def _open(process, path, cache, folder):
 
 def test_of_two_processes_one_parses(tmp_path, cache):
     path = write(tmp_path, toy_data(300))
-    mp.spawn(_open, (path, str(cache), str(tmp_path)), nprocs=2)
+    start(_open, (path, str(cache), str(tmp_path)), 2)
     assert len(list(tmp_path.glob("parsed*"))) == 1
     expected = read_annotations(path).to_dataset_dicts("root")
     assert all(pickle.loads((tmp_path / f"records{process}").read_bytes()) == expected for process in range(2))
