@@ -74,6 +74,7 @@ OUTSIDE = (
     "MODEL.ROI_HEADS.CALIBRATION.NAME",  # an empty text is never refused
     "MODEL.ROI_HEADS.CALIBRATION.COUNTS",
 )
+INTERNAL = frozenset(vars(torch.nn.Module())) - {"training"}  # parameters, buffers, submodules and hooks
 
 
 def another(key, value):
@@ -112,15 +113,16 @@ def fingerprint(cfg: CfgNode):
         model = build_model(cfg)
     except ConfigError as error:
         return str(error)
-    attributes = [(name, described(vars(module))) for name, module in model.named_modules()]
+    modules = model.named_modules()
+    attributes = [(name, type(module).__name__, described(vars(module), INTERNAL)) for name, module in modules]
     state = {name: (tuple(value.shape), value.double().sum().item()) for name, value in model.state_dict().items()}
     return repr((attributes, state))
 
 
-def described(value):
+def described(value, leave_out=()):
     """Return plain values and the contents of objects. For modules, tensors and functions, return only the types."""
     if isinstance(value, dict):
-        return {str(name): described(each) for name, each in value.items()}
+        return {str(name): described(each) for name, each in value.items() if name not in leave_out}
     if isinstance(value, (list, tuple)):
         return [described(each) for each in value]
     if value is None or isinstance(value, (bool, int, float, str)):
