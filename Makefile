@@ -22,7 +22,7 @@ help:
 	@echo "make dist      build the source archive and the wheel in dist/, and check them"
 	@echo "make format    fix the style with ruff"
 	@echo "make setup     only set up the environment \$$(VENV) (default .venv) with \$$(PYTHON) (default python3)"
-	@echo "make clean     remove the files that the commands created, but not the environment"
+	@echo "make clean     remove output/ with all trainings, datasets/glyphs, caches and builds, but not the environment"
 
 setup:
 	@$(PYTHON) tools/bootstrap.py --venv $(VENV)

@@ -182,7 +182,7 @@ def main():
         type=int,
         nargs="+",
         default=[80, 1203, 13204],
-        help="numbers of categories",
+        help="numbers of categories (default: 80 1203 13204)",
     )
     parser.add_argument("--repetitions", type=int, default=3, help="number of repetitions (default: 3)")
     parser.add_argument("--device", default="cpu", help='device of the part "categories" (default: cpu)')

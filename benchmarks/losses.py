@@ -127,7 +127,7 @@ def main():
         nargs="+",
         type=int,
         default=[80, 1203, 13204],
-        help="numbers of categories",
+        help="numbers of categories (default: 80 1203 13204)",
     )
     parser.add_argument(
         "--foreground", nargs="+", type=int, default=[64, 256, 1024], help="foreground proposals (default: 64 256 1024)"

@@ -48,7 +48,9 @@ def step(kind, head, x, instances):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--regions", nargs="+", type=int, default=[32, 256], help="numbers of regions")
+    parser.add_argument(
+        "--regions", nargs="+", type=int, default=[32, 256], help="numbers of regions (default: 32 256)"
+    )
     parser.add_argument(
         "--categories", nargs="+", type=int, default=[1203], help="numbers of categories (default: 1203)"
     )

@@ -106,7 +106,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_170, help="number of images (default: 100170)")
     parser.add_argument("--repetitions", type=int, default=5, help="number of repetitions (default: 5)")
-    parser.add_argument("--device", default="cpu", help="ignored, because samplers run on the CPU")
+    parser.add_argument("--device", default="cpu", help="ignored, because samplers run on the CPU (default: cpu)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     records = make_records(args.images)

@@ -12,6 +12,7 @@ not change it. These options create other data sets:
 """
 
 import argparse
+import re
 import signal
 import sys
 from pathlib import Path
@@ -73,6 +74,12 @@ def show_progress(done: int, total: int) -> None:
         print(f"\r{done:,} of {total:,} images", end=end, file=sys.stderr, flush=True)
 
 
+def name_options(message: str) -> str:
+    """Replace fields of GlyphConfig in an error message by the options that set them."""
+    options = {name: f"--{option}" for option, (name, _) in NUMBERS.items()}
+    return re.sub(rf"\b({'|'.join(options)})(?=:| =)", lambda field: options[field[0]], message)
+
+
 def describe(summary) -> str:
     groups = summary.frequencies
     parts = [f"{summary.root}: {'created' if summary.made else 'exists already, nothing was changed'}"]
@@ -93,11 +100,14 @@ def main(arguments=None) -> int | None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     args = parse_arguments(arguments)
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs, plain_glyphs
-    from seesaw_d2.errors import OutputError
+    from seesaw_d2.errors import ConfigError, OutputError
 
     names = [*(name for name, _ in NUMBERS.values()), "background"]
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    config = {"similar": GlyphConfig, "plain": plain_glyphs}[args.alphabet](**given)
+    try:
+        config = {"similar": GlyphConfig, "plain": plain_glyphs}[args.alphabet](**given)
+    except ConfigError as error:
+        raise ConfigError(name_options(str(error))) from error
     try:
         summary = make_glyphs(
             args.root,

@@ -8,6 +8,7 @@ python own_loss.py --factor 4 --config-file ../configs/digits/ce.yaml OUTPUT_DIR
 """
 
 import sys
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,6 +24,7 @@ class ScaledCrossEntropyLoss(CrossEntropyLoss):
 
     factor = 1.0  # the same for all models of this program
     soft_labels = None  # PairwiseClassBalance cannot wrap it
+    score_options: ClassVar = {"factor": 1.0}  # checkpoints record factors other than 1, because they change the scores
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the logits (R, K) of R proposals for K classes, times ``factor``."""

@@ -67,7 +67,7 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     add("--num-gpus", type=int, default=None, help="number of GPUs to use on this machine")
     processes = f"number of CPU processes on this machine, with {words['device']}. For GPUs use --num-gpus"
     add("--num-processes", type=int, default=None, help=processes)
-    add("--num-machines", type=int, default=1, help="number of machines")
+    add("--num-machines", type=int, default=1, help="number of machines (default: 1)")
     add("--machine-rank", type=int, default=0, help="rank of this machine, from 0 to NUM_MACHINES - 1")
     add(
         "--dist-url",
@@ -139,14 +139,19 @@ def demo_parser() -> argparse.ArgumentParser:
     add("--config-file", required=True, help="path of the model's config, or its name in seesaw_d2.model_zoo")
     add("--input", nargs="+", required=True, help="images, folders, quoted glob patterns, or a video")
     add("--output", required=True, help="output folder, or output file for a single image or video")
-    add("--confidence-threshold", type=float, default=0.5, help="minimum score of drawn detections, from 0 to 1")
+    add(
+        "--confidence-threshold",
+        type=float,
+        default=0.5,
+        help="minimum score of drawn detections, from 0 to 1 (default: 0.5)",
+    )
     add(
         "--batch-size",
         type=int,
         default=1,
-        help="maximum number of images in a forward pass. Only images of the same size are in one batch",
+        help="maximum number of images in a forward pass. Only images of the same size are in one batch (default: 1)",
     )
-    add("--dtype", default="float32", help="floating-point type of the layers: float32, bfloat16 or float16")
+    add("--dtype", default="float32", help="floating-point type of the layers: float32 (default), bfloat16 or float16")
     add("--overwrite", action="store_true", help="replace existing output files")
     overrides = "config overrides KEY VALUE ..., such as MODEL.WEIGHTS path"
     add("--opts", nargs=argparse.REMAINDER, default=[], help=overrides)

@@ -36,7 +36,7 @@ def parse(arguments) -> argparse.Namespace:
         help=f"repeat threshold t (default: DATALOADER.REPEAT_THRESHOLD if it is set, or {LVIS_THRESHOLD})",
     )
     parser.add_argument(
-        "--list", type=int, default=10, metavar="N", help="print the N most and least frequent categories"
+        "--list", type=int, default=10, metavar="N", help="print the N most and least frequent categories (default: 10)"
     )
     parser.add_argument("--statistics", metavar="FILE", help="CSV file to write for MODEL.ROI_HEADS.CALIBRATION.COUNTS")
     parser.add_argument("--output", help="output folder (default: output/analysis/<name>)")

@@ -25,7 +25,10 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="skip decoding all images")
     parser.add_argument(
-        "--workers", type=int, default=min(os.cpu_count() or 1, 16), help="number of processes that decode images"
+        "--workers",
+        type=int,
+        default=min(os.cpu_count() or 1, 16),
+        help="number of processes that decode images (default: one per core, at most 16)",
     )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)

@@ -25,7 +25,9 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument("--output", required=True, help=".ts or .onnx file, or a folder for model.ts or model.onnx")
     parser.add_argument("--sample-image", help="image with objects for the comparison (default: noise)")
     parser.add_argument(
-        "--dtype", default="float32", help="data type of layers: float32, float16 or, with torchscript, bfloat16"
+        "--dtype",
+        default="float32",
+        help="data type of layers: float32 (default), float16 or, with torchscript, bfloat16",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument(

@@ -39,7 +39,12 @@ def main(arguments=None) -> int:
     parser.add_argument("--output", default="output/gpu", help="folder of logs and results (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=9, help="time limit in minutes (default: %(default)s)")
     parser.add_argument(
-        "--parts", nargs="+", choices=names, default=names, metavar="PART", help=f"parts to run: {', '.join(names)}"
+        "--parts",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="PART",
+        help=f"parts to run (default: all): {', '.join(names)}",
     )
     parser.add_argument("--again", action="store_true", help="repeat finished parts")
     args = parser.parse_args(arguments)

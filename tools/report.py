@@ -29,7 +29,11 @@ def main(arguments=None) -> None:
     parser.add_argument(
         "--images", type=int, default=24, help="number of images in the report, about 12 kB each (default: 24)"
     )
-    parser.add_argument("--title", default="Long-tailed instance segmentation", help="title of the report")
+    parser.add_argument(
+        "--title",
+        default="Long-tailed instance segmentation",
+        help="title of the report (default: Long-tailed instance segmentation)",
+    )
     args = parser.parse_args(arguments)
     from seesaw_d2.report.page import write_report
 

@@ -16,6 +16,9 @@ def add_seesaw_config(cfg: CN) -> None:
     ``SeesawROIHeads``, ``SeesawRes5ROIHeads`` (C4 backbones) or ``SeesawCascadeROIHeads``. The defaults follow the
     Seesaw Loss paper: exponents p = 0.8 and q = 2, an objectness branch and a normalized classifier with temperature
     20. Keys that the config already has keep their values, so that a second call has no effect.
+
+    Raises:
+        ConfigError: another project has added a node in place of one of these values, or a value in place of a node.
     """
     before = cfg.clone()
     _add_box_head(cfg)

@@ -2,11 +2,29 @@
 
 from detectron2.config import CfgNode
 
+from seesaw_d2.errors import ConfigError
 
-def restore(cfg: CfgNode, before: CfgNode) -> None:
-    """Set each key of ``cfg`` that is also in ``before`` to its value in ``before``, in place. Other keys are kept."""
+
+def restore(cfg: CfgNode, before: CfgNode, node: str = "") -> None:
+    """Set each key of ``cfg`` that is also in ``before`` to its value in ``before``, in place. Other keys are kept.
+
+    Args:
+        cfg: a config with defaults.
+        before: the same config without the defaults.
+        node: full name of the node that both are, for error messages. "" for the whole config.
+
+    Raises:
+        ConfigError: a key is a node in one of the configs, and a value in the other.
+    """
     for name, value in before.items():
-        if isinstance(value, CfgNode) and isinstance(cfg.get(name), CfgNode):
-            restore(cfg[name], value)
+        key = f"{node}.{name}" if node else name
+        if isinstance(value, CfgNode) != isinstance(cfg[name], CfgNode):
+            expected, found = ("a value", "a node") if isinstance(value, CfgNode) else ("a node", repr(value))
+            raise ConfigError(
+                f"{key}: expected {expected}, as in seesaw_d2, found {found}, which another project has added to the "
+                "config. The two projects cannot share a config."
+            )
+        if isinstance(value, CfgNode):
+            restore(cfg[name], value, key)
         else:
             cfg[name] = value

@@ -60,6 +60,18 @@ def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFi
     return {key: GROUP_LETTERS[group] for key, group in zip(ids, groups, strict=True)}
 
 
+def letters_of_file(dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:
+    """Return the field ``frequency`` of each category id. If a category lacks it, log a warning and return None."""
+    letters = file_frequency(file)
+    if letters is None:
+        logger.warning(
+            "APr, APc and APf of %s are NaN, because not all categories of %s have the field frequency. To compute the "
+            "groups from DATASETS.TRAIN, pass the config to LongTailEvaluator. Or pass the argument frequency",
+            *(dataset_name, file.path),
+        )
+    return letters
+
+
 def evaluated_groups(cfg: CfgNode, dataset_name: str) -> np.ndarray | None:
     """Return the frequency group of each of C classes of a data set (0: rare, 1: common, 2: frequent), int (C,).
 

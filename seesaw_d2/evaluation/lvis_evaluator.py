@@ -20,13 +20,13 @@ from detectron2.utils.logger import create_small_table
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
-from seesaw_d2.evaluation.category_frequency import frequency_letters
+from seesaw_d2.evaluation.category_frequency import frequency_letters, letters_of_file
 from seesaw_d2.evaluation.description import model_settings
 from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE, detections_per_image
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
 from seesaw_d2.evaluation.ground_truth import GroundTruth
-from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
+from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import write_results, write_submission
 from seesaw_d2.evaluation.tested_images import EFFECT_ON_AP, warn_of_images
 from seesaw_d2.utils.declared_keys import added_value
@@ -75,7 +75,9 @@ class LongTailEvaluator(LVISEvaluator):
             max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are
                 evaluated. If this number differs from LVIS's 300, the evaluator logs a warning.
             frequency: dict from category id to frequency group ("r", "c" or "f"), or a function that returns it for an
-                ``AnnotationFile`` (None for unknown groups). Default: ``frequency`` in the annotation file.
+                ``AnnotationFile`` (None for unknown groups). Default: ``frequency`` in the annotation file. Without
+                ``frequency``, APr, APc and APf are NaN. ``LongTailEvaluator(cfg, dataset_name, output_dir)`` counts
+                the images of DATASETS.TRAIN instead.
             engine: "hotcoco" or "official" (lvis-api).
             extra_metrics: names of optional metrics: "fixed", "minival", "coco", "errors" or registered metrics.
             settings: settings of the model to write to ``evaluation.json``, a dict from name to value.
@@ -89,7 +91,7 @@ class LongTailEvaluator(LVISEvaluator):
         self._distributed = distributed
         self._output_dir = output_dir
         self._max_dets_per_image = max_dets_per_image
-        self._frequency = frequency
+        self._frequency = functools.partial(letters_of_file, dataset_name) if frequency is None else frequency
         self._engine = engine
         self._extra = tuple(extra_metrics)
         self._settings = settings or {}
@@ -116,8 +118,8 @@ class LongTailEvaluator(LVISEvaluator):
 
     @functools.cached_property
     def _lvis_api(self) -> GroundTruth:
-        letters = file_frequency(self._file) if self._frequency is None else self._frequency
-        return ground_truth_with_groups(self._file, letters(self._file) if callable(letters) else letters)
+        letters = self._frequency(self._file) if callable(self._frequency) else self._frequency
+        return ground_truth_with_groups(self._file, letters)
 
     @property
     def _do_evaluation(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
-from seesaw_d2.losses.category_statistics import statistics_arguments
+from seesaw_d2.losses.category_statistics import check_number, statistics_arguments
 from seesaw_d2.losses.recorded_counts import RecordedCounts
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import lookup
@@ -40,13 +40,15 @@ def build_loss(
             image classifier, whose loss must have background "none".
 
     Raises:
-        ConfigError: a value is invalid. The message names the key, the expected value and the found value.
+        ConfigError: a value is invalid, or the training set has another number of categories than the model. The
+            message names the key, the expected value and the found value.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
+    checked = None if statistics is None else lambda: check_number(statistics(), num_classes)
 
     def arguments_of(loss_class: type[ClassificationLoss]) -> dict[str, Any]:
-        arguments = loss_class.config_arguments(node, statistics)
-        arguments |= statistics_arguments(loss_class.statistics_keys, statistics)
+        arguments = loss_class.config_arguments(node, checked)
+        arguments |= statistics_arguments(loss_class.statistics_keys, statistics, num_classes)
         recorded = {name: value for name, value in arguments.items() if isinstance(value, RecordedCounts)}
         counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
         return {**arguments, **counts}

@@ -52,7 +52,7 @@ def check_program(cfg: CfgNode) -> None:
     """Warn about config keys that only ``train_net.py`` reads, if a different program is running.
 
     Model components call this function in ``from_config``. In the context ``own_program``, which programs of this
-    project use, the function only checks the config. Otherwise, the function logs the ignored keys once, and sets the
+    project use, the function only checks the config. Otherwise, the function logs these keys once, and sets the
     class names of DATASETS.REGISTER in the metadata, because Detectron2's DefaultPredictor and Visualizer need them.
 
     Raises:
@@ -75,8 +75,8 @@ def check_program(cfg: CfgNode) -> None:
 @functools.cache
 def _warn(keys: tuple[str, ...]) -> None:
     logger.warning(
-        f"These config keys have no effect, because only train_net.py reads them: {', '.join(keys)}. "
-        "docs/library.md describes how other trainers can support them."
+        f"Only train_net.py reads these config keys: {', '.join(keys)}. In other programs, they have no effect, unless "
+        "the program calls the functions of seesaw_d2 that read them (docs/library.md, section Other trainers)."
     )
 
 

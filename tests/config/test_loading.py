@@ -9,6 +9,7 @@ from detectron2.modeling import build_model
 
 from seesaw_d2 import add_seesaw_config
 from seesaw_d2.config.loading import config_keys, default_config
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import LOSS_REGISTRY
 from seesaw_d2.modeling.calibration import CALIBRATION_REGISTRY
 from seesaw_d2.train import Trainer, load_config
@@ -103,3 +104,11 @@ def test_keys_of_a_config_that_allows_new_keys_are_kept():
     cfg.merge_from_other_cfg(CfgNode({"MODEL": {"ROI_BOX_HEAD": {"CLS_LOSS": {"SEESAW": {"Q": 0.5}}}}}))
     add_seesaw_config(cfg)
     assert cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW == {**default_config().MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW, "Q": 0.5}
+
+
+@pytest.mark.parametrize(("key", "value"), [("FREEZE", True), ("WEIGHTS_EXCEPT", CfgNode({"A": 1}))])
+def test_keys_of_another_project_with_the_same_name(key, value):
+    cfg = get_cfg()
+    cfg.MODEL[key] = value
+    with pytest.raises(ConfigError, match=rf"^MODEL\.{key}: "):
+        add_seesaw_config(cfg)

@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -30,7 +31,7 @@ def test_a_detectron2_project(run_python, tmp_path):
 
 
 def test_your_own_loss(run_python, tmp_path):
-    """Test that the factor reaches the loss and the scores: with factor 0, all 10 classes have the probability 1/10."""
+    """Test that the factor reaches loss, scores and checkpoint: with factor 0, all 10 classes have probability 1/10."""
     config = ("--config-file", ROOT / "configs/digits/ce.yaml", "MODEL.DEVICE", "cpu", "OUTPUT_DIR", "out")
     schedule = ("SOLVER.EPOCHS", 0, "SOLVER.STEP_EPOCHS", "[]", "SOLVER.STEPS", "()", "SOLVER.MAX_ITER", 2)
     name = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "ScaledCrossEntropyLoss")
@@ -42,6 +43,8 @@ def test_your_own_loss(run_python, tmp_path):
     predictions = (tmp_path / "out/inference/digits_test/predictions.csv").read_text().splitlines()
     assert predictions[0].endswith(",confidence")
     assert {float(line.split(",")[-1]) for line in predictions[1:]} == {0.1}
+    recorded = torch.load(tmp_path / "out/model_final.pth")["score_settings"].values()
+    assert any("ScaledCrossEntropyLoss" in text and "factor 0" in text for text in recorded)
 
 
 def test_a_pytorch_loop(capsys):

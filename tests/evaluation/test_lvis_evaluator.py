@@ -168,14 +168,20 @@ def test_no_detections(toy):
         assert math.isnan(results[task]["APl"])
 
 
-def test_without_a_config(toy):
-    _, name, records = toy()
+def test_without_a_config(toy, caplog):
+    cfg, name, records = toy()
     results = evaluate(LongTailEvaluator(name, distributed=False), records)
     assert results["bbox"]["AP"] == results["segm"]["AP"] == pytest.approx(100)
     # Files in COCO format have no frequency groups.
     assert math.isnan(results["bbox"]["APr"])
+    (message,) = [record.getMessage() for record in caplog.records if "APr" in record.getMessage()]
+    assert name in message
+    caplog.clear()
     results = evaluate(LongTailEvaluator(name, frequency={3: "r", 7: "f"}), records)
     assert results["bbox"]["APr"] == results["bbox"]["APf"] == pytest.approx(100)
+    results = evaluate(LongTailEvaluator(cfg, name, None), records)  # counts the images of DATASETS.TRAIN
+    assert results["bbox"]["APr"] == pytest.approx(100)
+    assert not [record for record in caplog.records if "APr" in record.getMessage()]
 
 
 def test_no_images(toy):

@@ -9,7 +9,10 @@ from seesaw_d2.losses import (
     LOSS_REGISTRY,
     build_loss,
 )
+from seesaw_d2.losses.build import backgrounds_for
 from tests.losses.test_build import KEY, make_cfg, statistics
+
+_WITH_STATISTICS = [name for name, loss in LOSS_REGISTRY if loss.statistics_keys and backgrounds_for(loss, True)]
 
 
 @pytest.mark.parametrize(
@@ -88,10 +91,15 @@ def test_no_suggestion_where_nothing_is_near():
     assert "Did you mean" not in str(caught.value)
 
 
-def test_statistics_of_another_dataset():
-    cfg = make_cfg(SEESAW_CLASS_COUNTS="dataset")
-    with pytest.raises(ConfigError, match=rf"{KEY}.SEESAW.CLASS_COUNTS: .*\(4,\).*found .*\(3,\)"):
-        build_loss(cfg, 4, statistics([1, 8, 2]))
+@pytest.mark.parametrize(
+    "changes",
+    [{"SEESAW_CLASS_COUNTS": "dataset"}, *({"NAME": name} for name in _WITH_STATISTICS)],
+    ids=str,
+)
+@pytest.mark.parametrize("counts", [[1, 8, 2], [1, 8, 2, 4, 5]], ids=len)
+def test_a_training_set_with_another_number_of_categories(changes, counts):
+    with pytest.raises(ConfigError, match=rf"DATASETS.TRAIN: expected 4 .*found {len(counts)}.*ROI_HEADS.NUM_CLASSES"):
+        build_loss(make_cfg(**changes), 4, statistics(counts))
 
 
 @pytest.mark.parametrize("name", sorted(name for name, _ in LOSS_REGISTRY))

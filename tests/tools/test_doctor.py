@@ -220,3 +220,12 @@ def test_weights_and_folder_are_checked_although_the_data_are_wrong(own, tmp_pat
     found = to_fix(examine(capsys, config_file, "--quick", "MODEL.WEIGHTS", gone, status=1))
     for part in ("image files are missing", "gone.pth", str(tmp_path / "run")):
         assert sum(part in line for line in found) == 1, found
+
+
+def test_data_sets_that_are_not_registered(config_file, capsys):
+    names = ("DATASETS.TRAIN", "('gone_train',)", "DATASETS.TEST", "('gone_val',)")
+    found = to_fix(examine(capsys, config_file, "--quick", *names, status=1))
+    assert [line.split(":")[0] for line in found] == ["DATASETS.TRAIN", "DATASETS.TEST"]
+    for line, name in zip(found, ("gone_train", "gone_val"), strict=True):
+        assert name in line
+        assert "DATASETS.REGISTER" in line

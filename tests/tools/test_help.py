@@ -21,6 +21,18 @@ def help_of(program, folder):
     return done.stdout
 
 
+@pytest.mark.parametrize(
+    "program", [*PROGRAMS, ROOT / "seesaw_d2/arguments.py"], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_each_option_gives_its_default(program):
+    """Test that the description of each option with a literal default contains the word "default"."""
+    for call in (node for node in ast.walk(ast.parse(program.read_text())) if isinstance(node, ast.Call)):
+        values = {keyword.arg: keyword.value for keyword in call.keywords}
+        if {"default", "help"} <= values.keys() and isinstance(values["default"], (ast.Constant, ast.List)):
+            described = isinstance(values["help"], ast.Name) or "default" in ast.unparse(values["help"])
+            assert described or not ast.literal_eval(values["default"]), ast.unparse(call)
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_lines_of_a_description_are_those_that_were_written(program):
     """Test the line breaks. In a string that is not raw, a backslash at the end of a line joins two lines."""

@@ -39,17 +39,20 @@ class LazyMetadata(Metadata):
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
-def check_registered(name: str, key: str) -> None:
+def check_registered(name: str, key: str | None = None) -> None:
     """Raise ConfigError if no data set with this name is registered in Detectron2's DatasetCatalog.
 
     Args:
         name: name of the data set.
-        key: config key that contains the name, such as "DATASETS.TRAIN", for messages.
+        key: config key that contains the name, such as "DATASETS.TRAIN", for messages. None if no key contains it.
     """
     if name not in DatasetCatalog:
-        near = map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5))
-        hint = did_you_mean(near) or ". Add the data set to DATASETS.REGISTER."
-        raise ConfigError(f"{key}: no data set called {name!r} is registered{hint}")
+        hint = did_you_mean(map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5)))
+        remedy = " Otherwise, add" if hint else ". Add"
+        raise ConfigError(
+            f"{f'{key}: ' if key else ''}no data set called {name!r} is registered{hint}{remedy} the data set to "
+            "DATASETS.REGISTER, or register it in your program."
+        )
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:
@@ -60,8 +63,10 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
         access.
 
     Raises:
+        ConfigError: no data set with this name is registered.
         DataError: the annotation file is missing or invalid, or contains no images.
     """
+    check_registered(name)
     check_annotation_file(name)
     if loads_lvis_json(DatasetCatalog[name]):
         file, metadata = _annotation_file(name, open_annotations), MetadataCatalog.get(name)
@@ -103,10 +108,7 @@ def _annotation_file(name: str, read: Callable):
         read: function that opens the file. ``open_annotations`` compiles large files to arrays on disk. ``open_whole``
             reads the whole file into memory.
     """
-    if name not in DatasetCatalog.list():
-        raise ConfigError(
-            f"data set {name!r}: no data set with this name is registered. Add the data set to DATASETS.REGISTER."
-        )
+    check_registered(name)
     check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:

@@ -32,7 +32,12 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
     Args:
         name: name of the data set.
         dicts: dataset dicts of the whole data set. If None, load the dicts.
+
+    Raises:
+        ConfigError: no data set with this name is registered.
+        DataError: the annotation file is missing or invalid.
     """
+    check_registered(name)
     key = (name, DatasetCatalog[name], fingerprint(MetadataCatalog.get(name).get("json_file")))
     if key not in _cache:
         dicts = load_dataset(name) if dicts is None else dicts

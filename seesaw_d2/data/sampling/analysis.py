@@ -10,12 +10,8 @@ import numpy as np
 
 from seesaw_d2.data.records.category_counts import CategoryStatistics
 from seesaw_d2.data.records.records import ObjectColumns, object_columns
-from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
+from seesaw_d2.data.sampling.repeat_factors import category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, frequency_groups
-
-# ``analyze_sampling`` compares these sampling methods. "uniform" samples each image once per epoch. "stochastic" and
-# "ceil" are repeat factor sampling with random or upward rounding of the repeat factors.
-SAMPLINGS = ("uniform", *ROUNDINGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +23,9 @@ class SamplingAnalysis:
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
         repeat_threshold: threshold t of the repeat factors. If None, images are not repeated.
         category_factors: (C,) repeat factor of each category. If images are not repeated, all values are 1.
-        epoch_images: dict from sampling method ("uniform", "stochastic" or "ceil") to the number of images per epoch.
-            For "stochastic", this is the mean number. If ``repeat_threshold`` is None, the only key is "uniform".
+        epoch_images: dict from sampling method to the number of images per epoch. "uniform" samples each image once.
+            "stochastic" and "ceil" are repeat factor sampling with random or upward rounding of the repeat factors. For
+            "stochastic", this is the mean number. If ``repeat_threshold`` is None, the only key is "uniform".
         epoch_instances: dict from sampling method to the number of instances of each category per epoch, (C,).
     """
 

@@ -186,10 +186,13 @@ def class_probabilities(
 
     Returns:
         (N, C + 1), background last. With background "none": (N, C).
+
+    Raises:
+        ValueError: ``loss.probabilities`` returns another number of columns.
     """
     if calibration is None:
-        return loss.probabilities(logits)
-    probs = loss.probabilities(calibration.adjust_logits(logits, classifier))
+        return _checked_probabilities(loss, logits)
+    probs = _checked_probabilities(loss, calibration.adjust_logits(logits, classifier))
     if loss.background != "none":
         return calibration(probs, loss.background)
     # A calibration requires a column for background. Add a column of zeros, which does not change the result of the
@@ -197,3 +200,15 @@ def class_probabilities(
     sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
     padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
     return calibration(padded, "implicit" if sigmoids else "objectness")[:, :-1]
+
+
+def _checked_probabilities(loss: ClassificationLoss, logits: Tensor) -> Tensor:
+    probs = loss.probabilities(logits)
+    expected = (len(logits), loss.num_label_values)
+    # Detectron2 takes the last column for background. Without background, it would ignore the last category.
+    if not torch.jit.is_tracing() and probs.shape[1:] != expected[1:]:
+        raise ValueError(
+            f"{type(loss).__name__}.probabilities: expected scores of shape {expected} for {loss.num_classes} "
+            f'categories with background="{loss.background}", found {tuple(probs.shape)}'
+        )
+    return probs

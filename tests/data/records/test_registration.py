@@ -6,6 +6,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
 from seesaw_d2.data import dataset_statistics, load_dataset, register_datasets
+from seesaw_d2.data.records.catalog import read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import entry, make_cfg, toy_data, write, write_images
 from tests.shared import shared_path
@@ -140,3 +141,9 @@ def test_detectron2s_own_registration_stays_below_the_image_folder(tmp_path):
             load_dataset(registered)
     register_coco_instances(f"{tmp_path}/right", {}, write(tmp_path, toy_data()), f"{tmp_path}/images/")
     assert len(load_dataset(f"{tmp_path}/right")) == len(toy_data()["images"])
+
+
+@pytest.mark.parametrize("function", [load_dataset, dataset_statistics, read_annotation_file])
+def test_a_data_set_that_is_not_registered(function):
+    with pytest.raises(ConfigError, match=r"'lvis_v1_vall'.*Did you mean 'lvis_v1_val'.*DATASETS\.REGISTER"):
+        function("lvis_v1_vall")

@@ -192,6 +192,15 @@ def test_script(tmp_path, monkeypatch, capsys):
     assert "seed is 0 instead of 3" in capsys.readouterr().err
 
 
+def test_errors_of_the_script_name_options(tmp_path):
+    result = run_script("--train-images", "60", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "--train-images: expected at least " in result.stderr
+    assert "found 60" in result.stderr
+    assert "--max-objects = 16" in result.stderr
+    assert os.listdir(tmp_path) == []
+
+
 def test_killed_script_leaves_nothing(tmp_path):
     command = [sys.executable, str(SCRIPT), "--root", str(tmp_path / "glyphs"), "--workers", "2"]
     process = subprocess.Popen([*command, "--train-images", "20000"])

@@ -9,10 +9,12 @@ from detectron2.modeling import build_model
 from seesaw_d2.config.loading import load_config, read_value
 from seesaw_d2.data import register_datasets
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses import CrossEntropyLoss
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.losses.link_functions import LINKS
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
 from seesaw_d2.modeling.calibration import FRACAL
+from seesaw_d2.modeling.calibration.base import class_probabilities
 from seesaw_d2.train.preflight.keys import check_written
 from seesaw_d2.train.preflight.keys.written import COMMAND_LINE, Layer
 from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
@@ -182,3 +184,18 @@ def test_keys_without_effect(overrides, key):
     written = {each: read_value(cfg, each) for each in overrides[::2]}
     with pytest.raises(ConfigError, match=f"{NODE}.{key}"):
         check_written(cfg, [Layer(COMMAND_LINE, written, None, is_base=False)])
+
+
+class _WithoutBackground(CrossEntropyLoss):
+    """Loss of another project that forgets the column of background, which Detectron2's inference would drop again."""
+
+    def probabilities(self, logits):
+        return super().probabilities(logits)[:, :-1]
+
+
+@pytest.mark.parametrize(("background", "columns"), [("class", 4), ("objectness", 4), ("none", 3)])
+def test_scores_with_another_number_of_columns_are_refused(background, columns):
+    loss = _WithoutBackground(3, background=background)
+    logits = torch.zeros(2, loss.num_logits)
+    with pytest.raises(ValueError, match=rf"_WithoutBackground\.probabilities: .*\(2, {columns}\)"):
+        class_probabilities(logits, loss, None, torch.nn.Linear(1, loss.num_logits))

@@ -198,7 +198,7 @@ def test_the_config_that_a_run_saves(tmp_path, path):
 def test_heads_of_a_saved_config_cannot_be_replaced(tmp_path, path, key, value):
     saved = tmp_path / "config.yaml"
     saved.write_text(load_config(path).dump())
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=f"{key} "):
         check(saved, key, value)
 
 

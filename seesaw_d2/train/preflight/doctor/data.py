@@ -10,7 +10,7 @@ from seesaw_d2.data.images.decoding_check import Examined, examine_images
 from seesaw_d2.data.images.headers import TWICE
 from seesaw_d2.data.images.image_files import missing_files, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.data.records.catalog import class_names, load_dataset
+from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.records.records import file_names, object_columns, take
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.train.preflight.doctor.findings import Findings
@@ -67,6 +67,7 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
 
 
 def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: bool, workers: int) -> None:
+    check_registered(name, "DATASETS.TRAIN" if name in cfg.DATASETS.TRAIN else "DATASETS.TEST")
     with collected_warnings() as warnings:
         records = load_dataset(name)
     names = class_names(name) or ()
