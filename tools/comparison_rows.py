@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 TOOLS = Path(__file__).resolve().parent
 # Config keys that the program sets in each run, so that the overrides of a row must not contain them.
 _OWN_KEYS = ("OUTPUT_DIR", "SEED")
-# Programs of tools/ that take config overrides KEY VALUE at the end of their command line.
-_TAKE_OVERRIDES = ("nearest_class_mean.py",)
+# Matches the argument "opts" in the source text of a program that takes config overrides KEY VALUE at the end of its
+# command line. All programs of tools/ give this argument this name.
+_OVERRIDES = re.compile(r'\(\s*"opts",\s*nargs=')
 
 
 def fail(message: str) -> NoReturn:
@@ -86,7 +87,8 @@ def conversion(row: dict, weights: str, output: str) -> list[str]:
     """
     fields = {"{weights}": weights, "{output}": output, "{config}": row["config"]}
     program, *words = row["convert"].split()
-    overrides = row["overrides"] if program in _TAKE_OVERRIDES else []
+    path = TOOLS / program
+    overrides = row["overrides"] if path.is_file() and _OVERRIDES.search(path.read_text()) else []
     return [f"tools/{program}", *(fields.get(word, word) for word in words), *overrides]
 
 

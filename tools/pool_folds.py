@@ -15,6 +15,7 @@ up to 10, common up to 100, as in LVIS.
 import dataclasses
 import json
 import os
+import posixpath
 import sys
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def pool(folds: list[tuple[str, str]]):
     import numpy as np
 
     from seesaw_d2.data.records.annotation_files import read_annotations
+    from seesaw_d2.data.records.formats import FORMATS
     from seesaw_d2.errors import DataError
     from seesaw_d2.evaluation import Detections, read_results
     from seesaw_d2.evaluation.evaluation_settings import tell_replaced_results
@@ -75,10 +77,12 @@ def pool(folds: list[tuple[str, str]]):
     for file, (_, results) in zip(files, folds, strict=True):
         if not file.ground_truth:
             raise DataError(f"{file.path}: expected annotated objects, found no objects")
-        for name in file.image_files:
+        for name in map(posixpath.normpath, file.image_files):
             if owner.setdefault(name, file.path) != file.path:
                 raise DataError(
-                    f"{file.path}: image {name} is also in the fold {owner[name]}. Folds must not share images."
+                    f"{file.path}: image {name} is also in the fold {owner[name]}. Folds must not share images. If "
+                    f"different images have this name, put different folders before the names in the field "
+                    f"{FORMATS[file.format].file_fields} of copies of the annotation files."
                 )
         tell_replaced_results(os.path.dirname(results))
         detections = read_results(results, ground_truth_with_groups(file, file_frequency(file)))

@@ -6,7 +6,7 @@
 
 w_i is the weight vector of category i, and τ >= 0. τ = 0 does not change the model. Choose τ on held-out data. --sweep
 writes a file for each τ: model_tau0.pth, model_tau0.25.pth, .... The program prints the commands that evaluate the
-files.
+files. Each command writes to a folder beside its file, such as model_tau0.5_evaluation.
 """
 
 import os
@@ -25,7 +25,6 @@ def main(arguments=None) -> None:
     parser.add_argument("--config-file", help="config of the training (default: config.yaml beside the checkpoint)")
     parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al. do")
     args = parser.parse_args(arguments)
-    from seesaw_d2.utils.messages import exact
     from seesaw_d2.weights.tau_checkpoint import find_config, normalize_checkpoint
 
     config = args.config_file or find_config(args.checkpoint)
@@ -37,8 +36,9 @@ def main(arguments=None) -> None:
         drop_bias=args.drop_bias,
         overwrite=args.overwrite,
     )
-    for tau, path in written.items():
-        folder = os.path.join(os.path.dirname(path), f"tau{exact(tau)}")
+    for path in written.values():
+        # Each file has its own folder, also if the files of several models are in the same folder.
+        folder = f"{os.path.splitext(path)[0]}_evaluation"
         words = ["--config-file", config, "--eval-only", "MODEL.WEIGHTS", path, "OUTPUT_DIR", folder]
         print(shlex.join(["python", train_net(), *words]))
 

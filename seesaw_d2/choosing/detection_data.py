@@ -17,7 +17,6 @@ from seesaw_d2.choosing.candidates import NONE
 from seesaw_d2.choosing.classifier_training import Samples, logits_of
 from seesaw_d2.choosing.detecting import Limits, Scoring, batch_detections
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
-from seesaw_d2.choosing.image_sets import common_files
 from seesaw_d2.choosing.recording import box_predictors, record
 from seesaw_d2.choosing.stored_proposals import ImageProposals, StoredProposals
 from seesaw_d2.choosing.training_proposals import record_training
@@ -26,6 +25,8 @@ from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loade
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.modeling.iterative_heads import IterativeROIHeads
+from seesaw_d2.train.preflight.trained_and_tested import shared_images
+from seesaw_d2.utils.messages import first_few
 
 
 def check_detector(cfg: CfgNode, model: nn.Module) -> None:
@@ -48,11 +49,11 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
     for key in ("TRAIN", "TEST"):
         if len(cfg.DATASETS[key]) != 1:
             raise ConfigError(f"DATASETS.{key}: expected one data set, found {list(cfg.DATASETS[key])}")
-    common = common_files(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0])
+    common = shared_images(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0])
     if common:
         raise ConfigError(
-            f"DATASETS.TEST: expected images that are not in DATASETS.TRAIN, found shared files: {common}. The loss is "
-            "chosen on the training images. Set DATASETS.TEST to other images"
+            f"DATASETS.TEST: expected images that are not in DATASETS.TRAIN, found shared files: {first_few(common)}. "
+            "The loss is chosen on the training images. Set DATASETS.TEST to other images"
         )
 
 

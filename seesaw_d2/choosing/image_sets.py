@@ -1,7 +1,6 @@
 """Select the images on which a calibration parameter is chosen, and other images on which metrics are reported."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,12 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
 from seesaw_d2.data.records.catalog import check_registered, load_dataset
-from seesaw_d2.data.records.records import file_names, image_column
+from seesaw_d2.data.records.records import image_column
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.sampling.loaders import build_test_loader
-from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.preflight.trained_and_tested import trained_and_tested
+from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.train.preflight.trained_and_tested import shared_images, trained_and_tested
 from seesaw_d2.utils.json_reading import fingerprint
 from seesaw_d2.utils.messages import first_few
 
@@ -34,7 +33,7 @@ class ImageSet:
     Attributes:
         dataset: name of the data set.
         image_ids: ids of the images, in the order in which the images are loaded.
-        seen: whether the model was trained on these images.
+        seen: whether the model was trained on images of this data set.
     """
 
     dataset: str
@@ -74,16 +73,35 @@ def whole_set(name: str) -> ImageSet:
 
 
 def tested_set(cfg: CfgNode) -> ImageSet:
-    """Return all images of the data set in DATASETS.TEST. Log a warning if the model was trained on this data set.
+    """Return all images of the data set in DATASETS.TEST. Log a warning if the model was trained on its images.
 
     Raises:
         ConfigError: DATASETS.TEST does not contain exactly one data set.
     """
     if len(cfg.DATASETS.TEST) != 1:
         raise ConfigError(f"DATASETS.TEST: expected one data set, found {list(cfg.DATASETS.TEST)}")
-    for warning in trained_and_tested(cfg, images=False):
-        logger.warning(warning)
+    tell_trained(cfg, cfg.DATASETS.TEST[0], "DATASETS.TEST")
     return whole_set(cfg.DATASETS.TEST[0])
+
+
+def tell_trained(cfg: CfgNode, name: str, key: str) -> bool:
+    """Log a warning if the data set ``name`` contains training images, and return whether it does.
+
+    If DATASETS.TRAIN cannot be read, only names and annotation files are compared, and the log tells the reason.
+
+    Args:
+        cfg: config with DATASETS.TRAIN.
+        name: name of a registered data set.
+        key: key or option that names this data set, for the warning.
+    """
+    try:
+        found = trained_and_tested(cfg, names=[name], key=key)
+    except SeesawError as error:
+        found = trained_and_tested(cfg, images=False, names=[name], key=key)
+        logger.warning("%s: the images of %s were not compared with those in DATASETS.TRAIN: %s", key, name, error)
+    for warning in found:
+        logger.warning(warning)
+    return bool(found)
 
 
 def sampled_set(cfg: CfgNode, name: str, count: int | None = None, seed: int = 0) -> ImageSet:
@@ -91,13 +109,15 @@ def sampled_set(cfg: CfgNode, name: str, count: int | None = None, seed: int = 0
 
     If ``count`` is None, draw at most ``DEFAULT_COUNT`` images.
 
-    ``ImageSet.seen`` is True if the data set is one of DATASETS.TRAIN.
+    ``ImageSet.seen`` is True if images of the data set are also in DATASETS.TRAIN. If the data set has another name,
+    the log lists these images.
     """
     ids = np.array(whole_set(name).image_ids)
     count = DEFAULT_COUNT if count is None else count
     if count < len(ids):
         ids = ids[np.sort(np.random.default_rng(seed).permutation(len(ids))[:count])]
-    return ImageSet(name, tuple(ids.tolist()), seen=name in cfg.DATASETS.TRAIN)
+    seen = name in cfg.DATASETS.TRAIN or tell_trained(cfg, name, "--choose-on")
+    return ImageSet(name, tuple(ids.tolist()), seen=seen)
 
 
 def chosen_set(cfg: CfgNode, name: str | None) -> str:
@@ -126,28 +146,13 @@ def check_disjoint(chosen: str, reported: str) -> None:
         chosen: name of the data set on which the parameter is chosen.
         reported: name of the test set. Parameters chosen on test images would make the test metrics too high.
     """
-    common = common_files(chosen, reported)
+    common = shared_images(chosen, reported)
     if common:
         raise ConfigError(
             f"--choose-on: expected images that are not in DATASETS.TEST, found files that {chosen!r} and {reported!r} "
-            f"share: {common}. Parameters must not be chosen on test images. Choose other images, or use --folds for "
-            "cross-validation"
+            f"share: {first_few(common)}. Parameters must not be chosen on test images. Choose other images, or use "
+            "--folds for cross-validation"
         )
-
-
-def common_files(first: str, second: str) -> str:
-    """Return the paths of files that two data sets share, as text for an error message, or "" if there are none.
-
-    The text contains the first shared image files. If the data sets share only the annotation file, the text contains
-    the path of this file.
-
-    Args:
-        first, second: names of the registered data sets.
-    """
-    files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
-    paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
-    common = sorted(paths[0] & paths[1])
-    return first_few(common) if common else str(files[0]) if files[0] == files[1] else ""
 
 
 def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int, ...]]:

@@ -106,6 +106,7 @@ def run_all(stored: Stored, works: Sequence[Work], workers: int, title: str) -> 
         workers: maximum number of processes.
         title: text of the progress bar.
     """
+    _read_once.clear()  # with one worker, this process may have evaluated the same images with another config
     workers = min(workers, max(len(works), 1))
     with worker_map(workers, fork=False) as parallel:
         results = parallel(compute, [stored] * len(works), works)

@@ -6,7 +6,7 @@ Shapes: G is the number of ground-truth objects.
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,14 +218,6 @@ def write_box_classification(
         for group, values in summary["groups"].items()
     ]
     logger.info("Accuracy on ground-truth boxes (%s): %s", path, "; ".join(lines))
-
-
-def remove_box_classification(folder: str) -> None:
-    """Remove ``classification.json`` of an earlier evaluation, because its weights can differ from the new results."""
-    path = os.path.join(folder, CLASSIFICATION_FILE)
-    with suppress(FileNotFoundError):
-        os.remove(path)
-        logger.info("Removed %s, which belongs to an earlier evaluation", path)
 
 
 def check_heads(heads: nn.Module | type) -> None:

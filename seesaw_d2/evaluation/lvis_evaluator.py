@@ -24,7 +24,8 @@ from seesaw_d2.evaluation.category_frequency import frequency_letters, letters_o
 from seesaw_d2.evaluation.description import model_settings
 from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE, detections_per_image
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
+from seesaw_d2.evaluation.earlier_results import remove_files
+from seesaw_d2.evaluation.evaluate import EVALUATION_FILES, check_applicable, check_options, evaluate_tasks
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import write_results, write_submission
@@ -187,6 +188,7 @@ class LongTailEvaluator(LVISEvaluator):
                 *(self._dataset_name, self._max_dets_per_image, LVIS_DETECTIONS_PER_IMAGE),
             )
         if self._output_dir:
+            remove_files(self._output_dir, EVALUATION_FILES)
             write_results(os.path.join(self._output_dir, RESULTS_FILE), detections)
         evaluation = evaluate_tasks(
             self._dataset_name,

@@ -15,9 +15,10 @@ from torch import nn
 
 from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation import box_classification
+from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
 from seesaw_d2.evaluation.build import build_evaluator, results_folder
 from seesaw_d2.evaluation.category_frequency import evaluated_groups
+from seesaw_d2.evaluation.earlier_results import replacing_results
 from seesaw_d2.evaluation.evaluation_settings import Differences, recorded_settings
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.modeling.building import own_program
@@ -123,7 +124,8 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name, output_folder=None):
-        return build_evaluator(cfg, dataset_name, output_folder)
+        folder = output_folder or results_folder(cfg, dataset_name)
+        return replacing_results(folder, build_evaluator(cfg, dataset_name, folder))
 
     @classmethod
     def test(cls, cfg, model, evaluators=None, settings: Differences | None = None):
@@ -142,12 +144,11 @@ class Trainer(EndsEarly, DefaultTrainer):
             results = cls._test(cfg, model, evaluators, "inference", settings)
             if cfg.TEST.CLASSIFICATION_ACCURACY:
                 for name in cfg.DATASETS.TEST:
-                    loader = cls.build_test_loader(cfg, name)
-                    found = box_classification.classify_ground_truth(model, loader, load_dataset(name))
+                    found = classify_ground_truth(model, cls.build_test_loader(cfg, name), load_dataset(name))
                     if found is not None:
                         folder = results_folder(cfg, name)
                         groups = evaluated_groups(cfg, name)
-                        box_classification.write_box_classification(found, class_names(name), groups, folder)
+                        write_box_classification(found, class_names(name), groups, folder)
         return results
 
     @classmethod
@@ -172,7 +173,6 @@ class Trainer(EndsEarly, DefaultTrainer):
             broadcast_buffers(model)
             results = super().test(cfg, model, evaluators)
             for name, folder in folders.items():
-                box_classification.remove_box_classification(folder)
                 write_json(os.path.join(folder, "results.json"), results if len(folders) == 1 else results[name])
         return results
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from detectron2.evaluation import inference_on_dataset
 
-from seesaw_d2.choosing.detecting import all_detections
+from seesaw_d2.choosing import sweep
+from seesaw_d2.choosing.detecting import Limits, all_detections
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
 from seesaw_d2.choosing.recording import limits_of, record, scoring_of
 from seesaw_d2.data import build_test_loader, register_datasets
@@ -73,3 +74,12 @@ def perfect_detections(images, image_ids):
         scores=np.ones(len(items)),
         boxes=np.array([item["bbox"] for item in items], dtype=float),
     )
+
+
+def test_another_config_in_the_same_process(monkeypatch):
+    """Test a notebook that removes the output folder and evaluates the same images with another config."""
+    monkeypatch.setattr(sweep, "EvaluatedImages", lambda cfg, *_: cfg)
+    monkeypatch.setattr(sweep, "compute", lambda stored, _: sweep._evaluated(stored, (1, 2)))
+    for cfg in (load_config(), load_config("", ["DATASETS.FREQUENCY_THRESHOLDS", "(3, 4)"])):
+        stored = sweep.Stored(cfg, "data", "folder", Limits(0.0, 0.5, 300))
+        assert list(sweep.run_all(stored, [sweep.Work([], [])] * 2, 1, "title")) == [cfg, cfg]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from detectron2.evaluation import inference_on_dataset
 
-from seesaw_d2.choosing import calibrate, image_sets
+from seesaw_d2.choosing import calibrate
 from seesaw_d2.choosing.candidates import NONE, overrides_of
 from seesaw_d2.choosing.image_sets import folds
 from seesaw_d2.choosing.sweep import METRICS
@@ -203,16 +203,6 @@ def test_wrong_arguments(run, tmp_path, capsys, config_file, arguments, named, v
     assert named in line
     assert value in line
     assert not (tmp_path / "calibration").exists()
-
-
-@pytest.mark.parametrize("part", ["TRAIN", "TEST"])
-def test_a_test_set_that_is_trained_on_is_told(config_file, caplog, part):
-    cfg = load_config(str(config_file))
-    register_datasets(cfg)
-    cfg.DATASETS.TEST = cfg.DATASETS[part]
-    image_sets.tested_set(cfg)
-    told = [text for text in caplog.messages if cfg.DATASETS.TRAIN[0] in text]
-    assert len(told) == (part == "TRAIN")
 
 
 def test_a_foreign_folder(run, tmp_path, capsys):

@@ -83,6 +83,17 @@ def test_a_row_whose_config_changed_is_not_finished(tmp_path, monkeypatch, capsy
             assert sorted((path.name, path.read_text()) for path in folder.iterdir()) == before
 
 
+def test_programs_that_take_overrides_get_those_of_the_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison_rows, "TOOLS", tmp_path)
+    text = 'from command_line import parser_of\nparser_of(__doc__).add_argument("checkpoint")\n'
+    (tmp_path / "without.py").write_text(text)
+    (tmp_path / "with.py").write_text(f'{text}add(\n    "opts", nargs="*", help="config overrides")\n')
+    row = {"name": "A", "config": "c.yaml", "overrides": ["SEED", "1"]}
+    for program, overrides in (("without.py", []), ("with.py", ["SEED", "1"]), ("absent.py", [])):
+        words = comparison_rows.conversion({**row, "convert": f"{program} {{weights}} {{output}}"}, "a.pth", "b.pth")
+        assert words == [f"tools/{program}", "a.pth", "b.pth", *overrides]
+
+
 ROWS = """
 main:
   - {name: A, config: base.yaml}

@@ -147,6 +147,24 @@ def test_folds_of_different_formats_are_named(tmp_path, capsys, coco):
     assert not (tmp_path / "pooled").exists()
 
 
+def test_different_images_with_equal_names(tmp_path, capsys):
+    """Test that a spelling of a path does not hide an image of two folds, and that the remedy in the error works."""
+    folds, *_ = split_in_two(tmp_path)
+    for fold in ("test0.json", "test1.json"):
+        data = json.loads((tmp_path / fold).read_text())
+        for index, image in enumerate(data["images"]):
+            del image["neg_category_ids"], image["not_exhaustive_category_ids"], image["coco_url"]
+            image["file_name"] = f"{'./' if fold == 'test1.json' else ''}images/{index}.png"
+        write(tmp_path, data, fold)
+    assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("test0.json", "test1.json", "images/0.png", '"file_name"'))
+    for image in data["images"]:
+        image["file_name"] = f"fold1/{image['file_name']}"
+    write(tmp_path, data, "test1.json")
+    assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 0
+
+
 def test_every_value_of_the_folds_is_kept(tmp_path):
     """Test an area of NaN, which LVIS's evaluation omits, and other values that only Python's json module writes."""
 

@@ -61,7 +61,7 @@ def test_a_sweep_and_its_evaluation(run, config_file, capsys):
     assert (
         train_net([*arguments, "DATASETS.TEST", str(yaml.safe_load(config_file.read_text())["DATASETS"]["TEST"])]) == 0
     )
-    assert (output.parent / "tau0.5/inference").is_dir()
+    assert (output.parent / "model_tau0.5_evaluation/inference").is_dir()
 
 
 def test_one_tau_without_biases(run, tmp_path, capsys):
@@ -135,6 +135,15 @@ def test_a_normalized_checkpoint_is_not_normalized_again(checkpoint, capsys):
     error = capsys.readouterr().err
     assert all(word in error for word in (f"{first}: ", "τ", "0.5"))
     assert not second.exists()
+
+
+def test_each_file_has_its_own_results(checkpoint, capsys):
+    """Test models with the same τ in one folder: the evaluation of one must not replace the results of the other."""
+    for arguments in (["a.pth", "--tau", "0.5"], ["b.pth", "--tau", "0.5"], ["a.pth", "--sweep", "0.5", "1"]):
+        assert main([str(checkpoint), str(checkpoint.parent / arguments[0]), *arguments[1:]]) == 0
+    commands = [line.split() for line in capsys.readouterr().out.splitlines()]
+    folders = {words[words.index("MODEL.WEIGHTS") + 1]: words[words.index("OUTPUT_DIR") + 1] for words in commands}
+    assert len(commands) == len(folders) == len(set(folders.values())) == 4
 
 
 class Dangerous:

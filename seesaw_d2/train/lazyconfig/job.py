@@ -35,6 +35,7 @@ from detectron2.utils import comm
 from seesaw_d2.arguments import argument_parser
 from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.evaluation.earlier_results import replacing_results
 from seesaw_d2.evaluation.evaluation_settings import Differences, recorded_settings
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.train.acceleration import amp_dtype, with_wide_features
@@ -159,7 +160,8 @@ def evaluate(cfg: Any, model, settings: Differences | None = None) -> dict | Non
     folder = _results_folder(cfg)
     with STOP.at_once(), recorded_settings([folder] if comm.is_main_process() else [], settings):
         broadcast_buffers(model)  # every process evaluates with the buffers of rank 0, as in checkpoints
-        results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
+        evaluator = replacing_results(folder, instantiate(cfg.dataloader.evaluator))
+        results = inference_on_dataset(model, instantiate(cfg.dataloader.test), evaluator)
         if comm.is_main_process():
             print_csv_format(results)
             write_json(os.path.join(folder, "results.json"), results)

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -22,7 +22,9 @@ from seesaw_d2.utils.regular_files import open_regular
 _CONSEQUENCE = "Metrics on training images are too optimistic"
 
 
-def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
+def trained_and_tested(
+    cfg: CfgNode, *, images: bool = True, names: Sequence[str] | None = None, key: str = "DATASETS.TEST"
+) -> tuple[str, ...]:
     """Return warnings about data sets and images of DATASETS.TEST that are also in DATASETS.TRAIN.
 
     This function compares the names and sources of data sets. It also compares the paths of images after it has
@@ -32,11 +34,14 @@ def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
     Args:
         cfg: a config whose data sets are registered and checked.
         images: whether to compare the paths of images. If False, the function reads no data set.
+        names: data sets that are compared with DATASETS.TRAIN, instead of those in DATASETS.TEST.
+        key: key or option that names these data sets, for the warnings.
     """
+    names = cfg.DATASETS.TEST if names is None else names
     sources = {_source(name) for name in cfg.DATASETS.TRAIN}
-    both = [name for name in cfg.DATASETS.TEST if _source(name) in sources]
-    found = [f"DATASETS.TEST: DATASETS.TRAIN also contains {', '.join(both)}. {_CONSEQUENCE}"] if both else []
-    others = [name for name in cfg.DATASETS.TEST if name not in both]
+    both = [name for name in names if _source(name) in sources]
+    found = [f"{key}: DATASETS.TRAIN also contains {', '.join(both)}. {_CONSEQUENCE}"] if both else []
+    others = [name for name in names if name not in both]
     if not images or not others:
         return tuple(found)
     resolve = functools.cache(os.path.realpath)
@@ -52,10 +57,21 @@ def trained_and_tested(cfg: CfgNode, *, images: bool = True) -> tuple[str, ...]:
         ):
             if images_of:
                 found.append(
-                    f"DATASETS.TEST: {len(images_of)} of {len(paths)} images of {name} {relation}: "
-                    f"{first_few(images_of)}. {_CONSEQUENCE}"
+                    f"{key}: {len(images_of)} of {len(paths)} images of {name} {relation}: {first_few(images_of)}. "
+                    f"{_CONSEQUENCE}"
                 )
     return tuple(found)
+
+
+def shared_images(first: str, second: str) -> list[str]:
+    """Return the paths of the images that two data sets share, sorted. Links to folders are resolved.
+
+    If they share only the annotation file, return the path of this file.
+    """
+    resolve = functools.cache(os.path.realpath)
+    paths = [set(_resolved(file_names(load_dataset(name)), resolve)) for name in (first, second)]
+    source = str(vars(MetadataCatalog.get(second)).get("json_file", second))
+    return sorted(paths[0] & paths[1]) or [source] * (_source(first) == _source(second))
 
 
 def trained_twice(cfg: CfgNode) -> tuple[str, ...]:

@@ -170,6 +170,13 @@ def test_losses_whose_scores_are_neither(counts, loss):
             "FRACAL.NUM_IMAGES",
         ),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.COUNTS", "c.csv", f"{NODE}.FRACAL.NUM_IMAGES", 9), "FRACAL.NUM_IMAGES"),
+        (
+            (
+                *(f"{NODE}.NAME", "FRACAL", f"{NODE}.COUNTS", "c.csv"),
+                *(f"{NODE}.FRACAL.FREQUENCY", "instances", f"{NODE}.FRACAL.NUM_IMAGES", 9),
+            ),
+            "FRACAL.NUM_IMAGES",
+        ),
         ((f"{NODE}.NAME", "TauNormalization", f"{NODE}.COUNTS", "c.csv"), "COUNTS"),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.FRACAL.LINK", "raw"), "FRACAL.LINK"),
         ((f"{NODE}.NAME", "FRACAL", f"{NODE}.FRACAL.LINK", "none", f"{NODE}.FRACAL.FREQUENCY", "images"), "FRACAL.F"),
