@@ -20,6 +20,7 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import read
 from seesaw_d2.modeling.object_classes import check_highest_classes, highest_classes
+from seesaw_d2.modeling.parameter_types import check_parameter_type
 from seesaw_d2.modeling.statistics_provider import training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
@@ -118,6 +119,8 @@ class SigmoidDetector(DenseDetector):
         return updated
 
     def _transpose_dense_predictions(self, predictions, dims_per_anchor):
+        if not self.training:
+            check_parameter_type(self)
         logits, *others = super()._transpose_dense_predictions(
             predictions, [self.cls_loss.num_logits, *dims_per_anchor[1:]]
         )
