@@ -51,7 +51,7 @@ class SeesawPredictors:
 
     def forward(self, images, features, proposals, targets=None, *args, **kwargs):
         check_object_classes(targets or (), self.num_classes)
-        return super().forward(images, features, proposals, targets, *args, **kwargs)  # type: ignore[misc]
+        return super().forward(images, features, proposals, targets, *args, **kwargs)
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape) -> dict[str, Any]:

@@ -25,8 +25,10 @@ def check_object_classes(targets: Sequence[Instances], num_classes: int) -> None
     highest = []
     for each in targets:
         classes = each.gt_classes if each.has("gt_classes") else None
-        known = classes is not None and classes.device.type == "cpu" and len(classes)
-        highest.append(int(classes.max()) if known else -1)
+        if classes is None or classes.device.type != "cpu" or not len(classes):
+            highest.append(-1)
+        else:
+            highest.append(int(classes.max()))
     check_highest_classes(highest, num_classes)
 
 

@@ -82,7 +82,7 @@ class GlobalMaskLosses:
             targets: ground truth of each image, or None at inference.
         """
         if proposals:
-            check_parameter_type(self, proposals[0].proposal_boxes.tensor.dtype)
+            check_parameter_type(self, proposals[0].proposal_boxes.tensor.dtype)  # type: ignore[arg-type]
         if getattr(self, "mult_proposal_score", False):
             expected, advice = f"False with {type(self).__name__}", "The loss defines the scores."
             raise InvalidArgument("mult_proposal_score", expected, True, advice)
