@@ -17,11 +17,14 @@ from torch import Tensor
 from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import known_statistics
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.losses.seesaw_cpu import SeesawRows, fits
 from seesaw_d2.utils.distributed import all_reduce_sum
+
+_UNKNOWN = "unknown"  # value of the argument ``class_counts`` if the training set cannot be read
 
 
 @LOSS_REGISTRY.register()
@@ -56,7 +59,8 @@ class SeesawLoss(CrossEntropyLoss):
         background: "objectness" (default, section 3.3), "class" or "none". See ``ClassificationLoss``.
         class_counts: fixed integer counts >= 0 (Table 4), (C,), or (C + 1,) with background last. Neither training nor
             loading a checkpoint changes fixed counts. If the count of background is missing, the largest count of a
-            category replaces it. If None (default), the loss counts the proposals during training.
+            category replaces it. If None (default), the loss counts the proposals during training. If "unknown", the
+            loss supports only inference, and keeps the counts of a loaded checkpoint.
         sync: whether to count the batches of all processes. If False, each process counts only its own batches.
 
     Buffers:
@@ -80,7 +84,7 @@ class SeesawLoss(CrossEntropyLoss):
         q: float = 2.0,
         eps: float = 1e-2,
         background: str = "objectness",
-        class_counts: Sequence[int] | Tensor | None = None,
+        class_counts: Sequence[int] | Tensor | str | None = None,
         sync: bool = True,
     ):
         super().__init__(num_classes, background=background)
@@ -89,7 +93,8 @@ class SeesawLoss(CrossEntropyLoss):
         self.eps = check_number("eps", eps, "a number in (0, 1]", lambda value: 0 < value <= 1)
         self.sync = sync
         self.online = class_counts is None
-        if self.online:
+        self.unknown = isinstance(class_counts, str) and class_counts == _UNKNOWN
+        if self.online or self.unknown:
             counts = torch.zeros(self.num_label_values, dtype=torch.int64)
         else:
             counts = self._given_counts(class_counts)
@@ -112,10 +117,14 @@ class SeesawLoss(CrossEntropyLoss):
         if statistics is None:
             advice = "The loss cannot count the instances of the training set, because the training set is unavailable."
             raise InvalidArgument("class_counts", '"online" or the path of a file', source, advice)
-        return {**arguments, "class_counts": statistics().instance_count.tolist()}
+        known = known_statistics(statistics)  # None if the annotations cannot be read, which inference does not need
+        return {**arguments, "class_counts": _UNKNOWN if known is None else known.instance_count.tolist()}
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Add the number of labels of each class in the batch to ``class_counts``. Fixed counts do not change."""
+        if self.unknown:
+            advice = "Check that the data sets in DATASETS.TRAIN are registered and that their annotations can be read."
+            raise InvalidArgument("class_counts", "counts of the training set for training", _UNKNOWN, advice)
         if not self.online:
             return
         # On CUDA, torch.bincount would synchronize host and device, because its output size depends on the labels.
@@ -202,10 +211,10 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # keep the given counts, not those of the checkpoint
+        if not self.online and not self.unknown:  # keep the given counts, not those of the checkpoint
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
-        counts = "online" if self.online else "given"
+        counts = "online" if self.online else _UNKNOWN if self.unknown else "given"
         return f"{super().extra_repr()}, p={self.p}, q={self.q}, eps={self.eps}, class_counts={counts}"

@@ -9,6 +9,7 @@ from detectron2.modeling.roi_heads.rotated_fast_rcnn import RotatedFastRCNNOutpu
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check_loss_keys
+from seesaw_d2.modeling.object_classes import check_object_classes
 
 
 class SeesawPredictors:
@@ -31,9 +32,11 @@ class SeesawPredictors:
 
         InvalidArgument: in the definition of a subclass, this mixin is not the first base class, or the heads do not
             call ``_init_box_head`` (``Res5ROIHeads``). In both cases, the heads would keep their own predictors.
+        ValueError: ``forward`` is called with an object of the class of background (checked only on the CPU).
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
+    num_classes: int
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -45,6 +48,10 @@ class SeesawPredictors:
             expected = "ROI heads that build their predictors in _init_box_head"
             advice = "For a C4 backbone, derive from SeesawRes5ROIHeads instead."
             raise InvalidArgument(f"bases of {cls.__name__}", expected, Description("Res5ROIHeads"), advice)
+
+    def forward(self, images, features, proposals, targets=None, *args, **kwargs):
+        check_object_classes(targets or (), self.num_classes)
+        return super().forward(images, features, proposals, targets, *args, **kwargs)
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape) -> dict[str, Any]:

@@ -1,29 +1,58 @@
-"""Check the classes of ground-truth objects before they are mixed with the class of background."""
+"""Check the classes of ground-truth objects before they are mixed with the class of background.
+
+In Detectron2, the class ``num_classes`` is background. Without these checks, objects of this class would be trained as
+background without a message, for example if the classes of the data begin with 1. The class -1 is valid: Detectron2
+ignores such objects.
+"""
 
 from collections.abc import Sequence
 
+import torch
 from detectron2.structures import Instances
+from torch import Tensor
 
 
 def check_object_classes(targets: Sequence[Instances], num_classes: int) -> None:
-    """Raise ValueError if the class of an object is ``num_classes`` or larger.
+    """Raise ValueError if an object on the CPU has the class ``num_classes`` or a larger class.
 
-    In Detectron2, the class ``num_classes`` is background. Without this check, objects of this class would be trained
-    as background without a message, for example if the classes of the data begin with 1. The classes are checked
-    only on the CPU, because reading the values of a GPU would synchronize host and device.
+    Objects on a GPU are not checked, because reading their classes would synchronize host and device. Code that reads
+    other values from the GPU checks them with ``highest_classes`` and ``check_highest_classes``.
 
     Args:
-        targets: ground truth of each image, with the field ``gt_classes``. The class -1 is valid: Detectron2 ignores
-            such objects.
+        targets: ground truth of each image, with or without the field ``gt_classes``.
         num_classes: number of categories of the model.
     """
-    for index, each in enumerate(targets):
+    highest = []
+    for each in targets:
         classes = each.gt_classes if each.has("gt_classes") else None
-        if classes is None or classes.device.type != "cpu" or not classes.numel():
-            continue
-        if (highest := int(classes.max())) >= num_classes:
+        if classes is None or classes.device.type != "cpu" or not len(classes):
+            highest.append(-1)
+        else:
+            highest.append(int(classes.max()))
+    check_highest_classes(highest, num_classes)
+
+
+def highest_classes(targets: Sequence[Instances]) -> list[Tensor]:
+    """Return the highest class of the objects of each image, scalar tensors. The class is -1 without objects.
+
+    Args:
+        targets: ground truth of each image, with the fields ``gt_boxes`` and, unless it is empty, ``gt_classes``.
+    """
+    no_class = [each.gt_boxes.tensor.new_full((), -1, dtype=torch.int64) for each in targets]
+    return [each.gt_classes.max() if len(each) else none for each, none in zip(targets, no_class, strict=True)]
+
+
+def check_highest_classes(highest: Sequence[int], num_classes: int) -> None:
+    """Raise ValueError if the highest class of the objects of an image is ``num_classes`` or larger.
+
+    Args:
+        highest: the highest class in each image (see ``highest_classes``).
+        num_classes: number of categories of the model.
+    """
+    for index, found in enumerate(highest):
+        if found >= num_classes:
             raise ValueError(
                 f"gt_classes: expected values from 0 to {num_classes - 1} for a model with {num_classes} categories, "
-                f"found {highest} in image {index} of the batch. Check MODEL.ROI_HEADS.NUM_CLASSES (for RetinaNet and "
+                f"found {found} in image {index} of the batch. Check MODEL.ROI_HEADS.NUM_CLASSES (for RetinaNet and "
                 "FCOS: MODEL.RETINANET.NUM_CLASSES), and that the class indices of the data begin with 0."
             )

@@ -18,7 +18,9 @@ from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.modeling.building import check_program
-from seesaw_d2.modeling.object_classes import check_object_classes
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import read
+from seesaw_d2.modeling.object_classes import check_highest_classes, highest_classes
+from seesaw_d2.modeling.parameter_types import check_parameter_type
 from seesaw_d2.modeling.statistics_provider import training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
@@ -81,7 +83,8 @@ class SigmoidDetector(DenseDetector):
         self.register_buffer("loss_normalizer", torch.zeros((), dtype=torch.float64))
 
     def label_anchors(self, anchors, gt_instances):
-        check_object_classes(gt_instances, self.num_classes)
+        # Detectron2's method synchronizes host and device for each image. Reading the classes synchronizes once more.
+        check_highest_classes(read(highest_classes(gt_instances)), self.num_classes)
         return super().label_anchors(anchors, gt_instances)
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
@@ -109,12 +112,15 @@ class SigmoidDetector(DenseDetector):
         return {**losses, **{name: value for name, value in found.items() if not name.endswith("cls")}}
 
     def _ema_update(self, name: str, value: float, initial_value: float, momentum: float = 0.9) -> float:
-        value = float(all_reduce_sum(self.loss_normalizer.new_tensor(value))) / world_size()
-        old = float(self.loss_normalizer) or initial_value
-        self.loss_normalizer.fill_(old * momentum + value * (1 - momentum))
-        return float(self.loss_normalizer)
+        total = all_reduce_sum(self.loss_normalizer.new_tensor(value))
+        old, value = torch.stack([self.loss_normalizer, total]).tolist()  # reads both with one synchronization
+        updated = (old or initial_value) * momentum + value / world_size() * (1 - momentum)
+        self.loss_normalizer.fill_(updated)
+        return updated
 
     def _transpose_dense_predictions(self, predictions, dims_per_anchor):
+        if not self.training:
+            check_parameter_type(self)
         logits, *others = super()._transpose_dense_predictions(
             predictions, [self.cls_loss.num_logits, *dims_per_anchor[1:]]
         )

@@ -19,6 +19,7 @@ from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.fewer_gpu_syncs.heads import FewerWaits
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.modeling.object_classes import check_object_classes
+from seesaw_d2.modeling.parameter_types import check_parameter_type
 from seesaw_d2.utils.distributed import share_of_mean
 
 
@@ -50,7 +51,7 @@ class GlobalMaskLosses:
     Raises:
         InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which does not use ``cls_loss``.
         ValueError: ``forward`` is called, and the heads have a base class of another project that is not supported, for
-            example TridentNet's heads.
+            example TridentNet's heads, or parameters and proposals of different dtypes.
     """
 
     num_classes: int
@@ -71,6 +72,8 @@ class GlobalMaskLosses:
     def check_call(self, proposals, targets) -> None:
         """Raise ValueError if a class of an object is out of range, or a base class does not work with these heads.
 
+        Parameters and proposals of different dtypes are an error, too.
+
         CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. Heads that
         repeat the images, such as TridentNet's, are not supported.
 
@@ -78,6 +81,8 @@ class GlobalMaskLosses:
             proposals: one ``Instances`` for each image.
             targets: ground truth of each image, or None at inference.
         """
+        if proposals:
+            check_parameter_type(self, proposals[0].proposal_boxes.tensor.dtype)  # type: ignore[arg-type]
         if getattr(self, "mult_proposal_score", False):
             expected, advice = f"False with {type(self).__name__}", "The loss defines the scores."
             raise InvalidArgument("mult_proposal_score", expected, True, advice)

@@ -12,6 +12,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageOps
 from torchvision import transforms
 
+from seesaw_d2.data.images.headers import refuse_programs
 from seesaw_d2.data.images.mapper import BlankingMapper
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.declared_keys import added_value
@@ -130,16 +131,19 @@ def read_rgb(path: str) -> Image.Image:
 
     Raises:
         DataError: the image has more than 8 bits per channel.
+        NotDecodedError: to decode the image, Pillow would run an external program.
         OSError: the file cannot be read.
     """
     with PathManager.open(path, "rb") as file:
         image = Image.open(file)
+        refuse_programs(image)
         if image.mode.startswith(("I", "F")):
             raise DataError(
                 f"{path}: expected an image with 8 bits per channel, found an image with more bits (Pillow's mode "
                 f"{image.mode!r}). Convert the image to 8 bits per channel."
             )
-        return ImageOps.exif_transpose(image).convert("RGB")
+        # Pillow rotates TIFF files when it decodes them. Before version 10.1, ``exif_transpose`` rotates them again.
+        return (image if image.format == "TIFF" else ImageOps.exif_transpose(image)).convert("RGB")
 
 
 def check_input_config(cfg: CfgNode) -> None:

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 MAX_OPENED = 5000
 _THREADS = 16  # number of threads that read headers at the same time
 _ORIENTATION = 0x0112  # EXIF tag that says how to rotate or mirror the image for display
+_WIDTH, _HEIGHT = 256, 257  # TIFF tags
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 # Remedy for ``Header.twice``, for messages.
 TWICE = "Pillow rotates or mirrors such TIFF files, and Detectron2 does it again. Convert these files to PNG or JPEG"
@@ -152,27 +153,23 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
         expected: annotated width and height. A value that is not annotated is None.
     """
     try:
-        with PathManager.open(path, "rb") as file, _opened(file) as image:
-            if image.format in _PROGRAMS:
-                program = _PROGRAMS[image.format]
-                raise NotDecodedError(
-                    f"the file is {program}. To decode it, Pillow would run an external program, which is not allowed. "
-                    "Convert the file to PNG or JPEG"
-                )
+        with PathManager.open(path, "rb") as file, opened(file) as image:
+            refuse_programs(image)
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(
                     f"Pillow cannot decode the format {image.format}. Convert the file to PNG or JPEG"
                 )
-            width, height = image.size
+            # Before version 11, Pillow rotates TIFF files only when it decodes them. Therefore read the stored size.
+            tiff = image.format == "TIFF"
+            width, height = (image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]) if tiff else image.size
             # In a PNG file, EXIF data can follow the pixels. To read such EXIF data, Pillow must first decode the
             # pixels, which is slow. Therefore read it only if the size differs from the annotated size, possibly
             # because of a rotation.
             quick = image.format != "PNG" or "exif" in image.info
             turned = orientation(image) if quick or image.size != expected else 1
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
-            if image.format == "TIFF":  # ``size`` is already the size after the rotation
-                return Header((width, height), image.mode, several, twice=turned * (turned > 1))
-            return Header((height, width) if turned in _SIDEWAYS else (width, height), image.mode, several)
+            size = (height, width) if turned in _SIDEWAYS else (width, height)
+            return Header(size, image.mode, several, twice=turned * (tiff and turned > 1))
     except Exception as error:  # Pillow raises errors of many types for damaged images
         return Header(error)
 
@@ -191,7 +188,7 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
     text = f"annotated {expected[0]} x {expected[1]}, found {found[0]} x {found[1]}"
     if expected != found[::-1]:
         return text
-    with PathManager.open(path, "rb") as file, _opened(file) as image:
+    with PathManager.open(path, "rb") as file, opened(file) as image:
         turned = orientation(image) in _SIDEWAYS
     return (
         f"{text} after the rotation by the image's EXIF data. The annotated size is the size before this rotation"
@@ -200,7 +197,16 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
     )
 
 
-def _opened(file: BinaryIO) -> Image.Image:
+def refuse_programs(image: Image.Image) -> None:
+    """Raise NotDecodedError if Pillow would run an external program to decode an image."""
+    if image.format in _PROGRAMS:
+        raise NotDecodedError(
+            f"the file is {_PROGRAMS[image.format]}. To decode it, Pillow would run an external program, which is not "
+            "allowed. Convert the file to PNG or JPEG"
+        )
+
+
+def opened(file: BinaryIO) -> Image.Image:
     """Open an image with Pillow. Replace Pillow's message for unknown formats, which contains a memory address."""
     try:
         return Image.open(file)

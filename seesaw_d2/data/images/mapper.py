@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import detection_utils
+from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 
+from seesaw_d2.data.images.headers import NotDecodedError
+from seesaw_d2.data.images.mapped_images import RotatedTwiceError, check_mapped
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import one_line, reason, warn_once
 
@@ -81,23 +83,45 @@ class CheckedMapper:
 
     def __init__(self, mapper: Mapper):
         self.mapper = with_writable_arrays(mapper)
+        self._warned = False
 
     def __call__(self, record: Record) -> Record:
         """Return the model inputs of a dataset dict.
 
         Raises:
             UnreadableImageError: the image cannot be decoded.
-            DataError: the image does not have the annotated size.
+            DataError: the image does not have the annotated size, or EXIF data rotate or mirror a TIFF file.
         """
+        path = record.get("file_name")
         try:
+            self._check_header(path)
             return self.mapper(record)
+        except NotDecodedError as error:
+            raise UnreadableImageError(f"{one_line(path)}: cannot decode this image: {error}{self._advice}") from None
+        except RotatedTwiceError:
+            raise
         except Exception as error:
             self._check_image(record)
             # Keep the type and the traceback of the error, because the mapper can be the user's. Python 3.10 has no
             # notes.
-            if hasattr(error, "add_note") and record.get("file_name") is not None:
-                error.add_note(f"The mapper failed for the image {one_line(record['file_name'])}.")
+            if hasattr(error, "add_note") and path is not None:
+                error.add_note(f"The mapper failed for the image {one_line(path)}.")
             raise
+
+    def _check_header(self, path: str | None) -> None:
+        """Raise an error if Detectron2's mapper would decode an image wrongly, as ``check_mapped`` describes.
+
+        Log a warning for the first image with more than 8 bits per channel. Other mappers are not checked, because they
+        may read images differently, or read other files than "file_name".
+        """
+        if path is None or not isinstance(self.mapper, DatasetMapper):
+            return
+        if check_mapped(path) and not self._warned:
+            self._warned = True
+            logger.warning(
+                f"{one_line(path)}: the image has more than 8 bits per channel. Detectron2's mapper clips pixel values "
+                "at 255. Convert such files to 8 bits per channel. Later images of this kind are not reported."
+            )
 
     def _check_image(self, record: Record) -> None:
         """Raise an error if the image of a dataset dict cannot be decoded or does not have the annotated size."""

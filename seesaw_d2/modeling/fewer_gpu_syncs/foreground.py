@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import true_indices
 from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
+from seesaw_d2.modeling.object_classes import highest_classes
 
 
 @torch.no_grad()
@@ -26,6 +27,9 @@ def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: S
     Returns:
         the sampled proposals of each image, with the fields gt_classes and, if the image has objects, further ground
         truth such as gt_boxes.
+
+    Raises:
+        ValueError: the class of an object is the class of background, ``heads.num_classes``, or larger.
     """
     if heads.proposal_append_gt:
         proposals = add_ground_truth_to_proposals(targets, proposals)
@@ -36,7 +40,7 @@ def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: S
         for each, (index, label, _) in zip(targets, matches, strict=True)
     ]
     limits = (heads.batch_size_per_image, heads.positive_fraction, heads.num_classes)
-    samples = sample(labels, [valid for *_, valid in matches], *limits)
+    samples = sample(labels, [valid for *_, valid in matches], *limits, highest_classes(targets))
     chosen = [torch.cat(pair) for pair in samples]
     objects = [index[each] for (index, *_), each in zip(matches, chosen, strict=True)]
     found = []

@@ -7,6 +7,7 @@ from detectron2.modeling.matcher import Matcher
 from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
+from seesaw_d2.modeling.object_classes import check_highest_classes
 
 # Result of ``match`` for the boxes of an image, three tensors: for each box the index of its ground-truth object, for
 # each box its label (1 foreground, 0 background, -1 ignored), and a bool scalar, True if all overlaps are >= 0.
@@ -40,7 +41,12 @@ def match(matcher: Matcher, overlaps: Tensor) -> Match:
 
 
 def sample(
-    labels: Sequence[Tensor], valid: Sequence[Tensor], num_samples: int, positive_fraction: float, background: int
+    labels: Sequence[Tensor],
+    valid: Sequence[Tensor],
+    num_samples: int,
+    positive_fraction: float,
+    background: int,
+    highest: Sequence[Tensor] = (),
 ) -> list[tuple[Tensor, Tensor]]:
     """Sample boxes of each image as Detectron2's ``subsample_labels`` does, with the same random numbers.
 
@@ -49,22 +55,27 @@ def sample(
         valid: for each image, a scalar bool tensor, whether all overlaps are >= 0 (the third result of ``match``).
         num_samples, positive_fraction: as in ``subsample_labels``.
         background: label of background boxes, ``bg_label`` of ``subsample_labels``.
+        highest: for each image, a scalar tensor with the highest class of its objects, to be checked against
+            ``background``.
 
     Returns:
         for each image, a tuple of the indices of the positive samples and the indices of the negative samples.
 
     Raises:
         AssertionError: an overlap is negative or NaN. Detectron2's ``Matcher`` also raises this error.
+        ValueError: a class in ``highest`` is ``background`` or larger.
     """
     masks = [((each != -1) & (each != background), each == background) for each in labels]
-    counts = read([*valid, *(mask.sum() for pair in masks for mask in pair)])
+    counts = read([*valid, *highest, *(mask.sum() for pair in masks for mask in pair)])
     assert all(counts[: len(valid)]), "overlaps (IoU) of boxes: expected values >= 0, found NaN or a negative value"
-    pairs = zip(counts[len(valid) :: 2], counts[len(valid) + 1 :: 2], strict=True)
+    first = len(valid) + len(highest)
+    check_highest_classes(counts[len(valid) : first], background)
+    pairs = zip(counts[first::2], counts[first + 1 :: 2], strict=True)
     found = []
     for (positive, negative), (num_positive, num_negative) in zip(masks, pairs, strict=True):
         positives = min(num_positive, int(num_samples * positive_fraction))
         negatives = min(num_negative, num_samples - positives)
-        first = torch.randperm(num_positive, device=positive.device)[:positives]
-        second = torch.randperm(num_negative, device=negative.device)[:negatives]
-        found.append((nth_true(positive, first), nth_true(negative, second)))
+        chosen = torch.randperm(num_positive, device=positive.device)[:positives]
+        others = torch.randperm(num_negative, device=negative.device)[:negatives]
+        found.append((nth_true(positive, chosen), nth_true(negative, others)))
     return found

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from seesaw_d2.compat import best_scores
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import clip_boxes, read, true_indices
 from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
+from seesaw_d2.modeling.parameter_types import check_parameter_type
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
@@ -25,7 +26,14 @@ class BatchedRPN(RPN):
     Parameters, results and errors are the same as in Detectron2. Each batch needs three synchronizations: for sampling,
     for the losses and for the check of the proposals. Non-maximum suppression (NMS) needs one more per image.
     Detectron2's RPN needs about ten synchronizations per image.
+
+    Raises:
+        ValueError: ``forward`` is called, and the parameters are not float32.
     """
+
+    def forward(self, images, features, gt_instances=None):
+        check_parameter_type(self)
+        return super().forward(images, features, gt_instances)
 
     @torch.no_grad()
     def label_and_sample_anchors(self, anchors, gt_instances):

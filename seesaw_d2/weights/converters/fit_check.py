@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from detectron2.config import CfgNode
-from torch import Tensor
+from torch import Tensor, nn
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.modeling.building import build_model
@@ -12,16 +12,18 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.checkpoint_io import not_finite
 
 
-def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
-    """Build the model of a config, and return a dict from the name of each parameter and buffer to its shape.
-
-    The model is on the device "meta", so that it needs no memory. The dict does not contain ``num_batches_tracked``.
-    """
+def build_without_memory(cfg: CfgNode) -> nn.Module:
+    """Build the model of a config on the device "meta", on which parameters have shapes, but no values."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "meta"
     with torch.device("meta"):
-        state = build_model(cfg).state_dict()
+        return build_model(cfg)
+
+
+def model_shapes(model: nn.Module) -> dict[str, torch.Size]:
+    """Return a dict from the name of each parameter and buffer of a model, except num_batches_tracked, to its shape."""
+    state = model.state_dict()
     return {name: value.shape for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 

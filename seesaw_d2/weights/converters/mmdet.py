@@ -179,7 +179,7 @@ def describe_mmdet(
             f"{_difference(len(blocks), counts, classifier, prefix)}. Set --config-file to the config of the model."
         )
     text = config_text(meta)
-    published = _PUBLISHED.search(os.path.basename(path))
+    published = published_name(path)
     if normed_mask is None and text:
         normed_mask = "NormedConv2d" in text
     sampler = ("rfs" if "ClassBalancedDataset" in text else "random") if text else None
@@ -187,6 +187,11 @@ def describe_mmdet(
         normed_mask = bool(published["mask"]) if normed_mask is None else normed_mask
         sampler = sampler or ("random" if published["sampler"] == "random" else "rfs")
     return MmdetModel(cascade, depth, len(counts) - 1, normed_mask, sampler)
+
+
+def published_name(path: str) -> re.Match[str] | None:
+    """Match the file name of a checkpoint with the names of MMDetection's published Seesaw Loss models."""
+    return _PUBLISHED.search(os.path.basename(path))
 
 
 def config_text(meta: Mapping[str, Any]) -> str:

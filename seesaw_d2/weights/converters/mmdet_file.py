@@ -14,7 +14,7 @@ from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
-from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, model_shapes
+from seesaw_d2.weights.converters.fit_check import build_without_memory, check_finite, check_fit, model_shapes
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.converters.mmdet import (
     MmdetModel,
@@ -22,10 +22,13 @@ from seesaw_d2.weights.converters.mmdet import (
     convert_mmdet,
     describe_mmdet,
     evaluation_keys,
+    published_name,
 )
 from seesaw_d2.weights.converters.mmdet_config_text import parse_config_text
 from seesaw_d2.weights.converters.mmdet_images import read_images
 from seesaw_d2.weights.converters.mmdet_settings import MASK, Settings, read_model
+from seesaw_d2.weights.safe_reading import SCORE_SETTINGS
+from seesaw_d2.weights.score_settings import score_settings
 
 _PREDICTOR = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
 _LISTED = 10
@@ -96,12 +99,16 @@ def convert_mmdet_file(
         words = _evaluation_keys(load_config(config_file, overrides), settings)
     words = [*words, *(carried := carried_keys(settings, load_config(config_file, words)))]
     cfg: CfgNode = load_config(config_file, [*words, *overrides])
+    built = build_without_memory(cfg)
     try:
-        check_fit(converted, model_shapes(cfg), source, config_file)
+        check_fit(converted, model_shapes(built), source, config_file)
     except WeightsError as error:
         unknown = f". Unknown names in the checkpoint: {first_few(unrecognised)}" if unrecognised else ""
         raise WeightsError(f"{error}{unknown}") from error
-    write_checkpoint(target, {"model": converted, **_categories(meta, cfg.MODEL.ROI_HEADS.NUM_CLASSES)})
+    # Without a text or a published name, the temperature and the type of the classifier are unknown.
+    known = f"{_PREDICTOR}.NAME" in settings.keys or (model is not None and published_name(source) is not None)
+    record = {SCORE_SETTINGS: score_settings(built)} if known else {}
+    write_checkpoint(target, {"model": converted, **record, **_categories(meta, cfg.MODEL.ROI_HEADS.NUM_CLASSES)})
     done = [*words, *overrides]
     return Converted(model, config_file, done, carried, notes, cfg.MODEL.DEVICE, len(converted), unrecognised)
 

@@ -17,10 +17,13 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
-from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, model_shapes
+from seesaw_d2.weights.converters.fit_check import build_without_memory, check_finite, check_fit, model_shapes
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
+from seesaw_d2.weights.safe_reading import SCORE_SETTINGS
+from seesaw_d2.weights.score_settings import score_settings
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
+_SCORES = "CrossEntropyLoss (background class)"  # ``score_settings`` of a head that computes torchvision's scores
 _EPS = 1e-5  # eps of the batch normalization in Detectron2's models
 # Each tuple renames parameters: (pattern for the start of torchvision's name, offset, start of Detectron2's name). "{}"
 # stands for the number in torchvision's name plus the offset. Names before torchvision 0.13 lack the optional parts of
@@ -126,6 +129,10 @@ def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
     return parts[torch.tensor(chosen)].flatten(0, 1)
 
 
+def _is_loss(module: str) -> bool:
+    return module.startswith("roi_heads.box_predictor.") and module.endswith("cls_loss")
+
+
 def convert_torchvision_file(
     source: str,
     target: str,
@@ -160,6 +167,10 @@ def convert_torchvision_file(
     with naming(source):
         converted = convert_torchvision_detector(state, keep_classes=keep_classes, eps=eps)
     check_finite(converted, source)
-    anew = check_fit(converted, model_shapes(load_config(config_file, overrides)), source, config_file, partly=True)
-    write_checkpoint(target, {"model": converted})
+    built = build_without_memory(load_config(config_file, overrides))
+    anew = check_fit(converted, model_shapes(built), source, config_file, partly=True)
+    # Record the scores of torchvision's model, not of the config, because the config may have another loss of the same
+    # shape. Without the classifier, the scores depend only on the training.
+    record = {SCORE_SETTINGS: dict.fromkeys(filter(_is_loss, score_settings(built)), _SCORES)} if keep_classes else {}
+    write_checkpoint(target, {"model": converted, **record})
     return anew

@@ -2,11 +2,14 @@
 
 import sys
 
+import numpy as np
 import pytest
 from detectron2.data import DatasetMapper
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
-from seesaw_d2.data.images.mapper import CheckedMapper
+from seesaw_d2.data.classification.mapper import ClassificationMapper
+from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, UnreadableImageError
+from seesaw_d2.errors import DataError
 from tests.data.toy import make_cfg
 
 
@@ -18,3 +21,37 @@ def test_an_image_that_resizing_leaves_without_height(tmp_path):
     with pytest.raises(ValueError, match="must be > 0") as caught:
         mapper({"file_name": path, "width": 3000, "height": 1, "image_id": 1})
     assert path in str(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("kind", [CheckedMapper, BlankingMapper])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_rotated_tiff_file_that_no_header_check_opened(tmp_path, kind, orientation):
+    path, exif = str(tmp_path / "turned.tif"), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 40)).save(path, exif=exif)
+    mapper = kind(DatasetMapper(make_cfg(), is_train=False))
+    record = {"file_name": path, "width": 40, "height": 40, "image_id": 1}
+    if orientation == 1:
+        assert mapper(record)["image"].shape[0] == 3
+        return
+    with pytest.raises(DataError, match=rf"{path}: .*orientation {orientation}"):
+        mapper(record)
+
+
+def test_the_first_image_of_sixteen_bits_is_reported(tmp_path, caplog):
+    mapper = CheckedMapper(DatasetMapper(make_cfg(), is_train=False))
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((30, 40), 40000, np.uint16)).save(tmp_path / name)
+        mapper({"file_name": str(tmp_path / name), "width": 40, "height": 30, "image_id": 1})
+    (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert f"{tmp_path}/a.png: " in warning
+
+
+@pytest.mark.parametrize("mapper", [DatasetMapper, ClassificationMapper])
+def test_no_external_program_decodes_an_image(tmp_path, monkeypatch, mapper):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("Ghostscript was started"))
+    path = str(tmp_path / "a.jpg")
+    Image.new("RGB", (40, 30)).save(path, format="EPS")
+    checked = CheckedMapper(mapper(make_cfg(), is_train=False))
+    with pytest.raises(UnreadableImageError, match=rf"{path}: .*PostScript"):
+        checked({"file_name": path, "width": 40, "height": 30, "image_id": 1, "annotations": [{"category_id": 0}]})

@@ -6,11 +6,15 @@ import pytest
 import torch
 
 from seesaw_d2.train import load_config
+from seesaw_d2.weights.converters.fit_check import build_without_memory
+from seesaw_d2.weights.score_settings import differing_settings
 from tests.weights.converters.command import run
 from tests.weights.converters.mmdet_names import mmdet_shapes
 from tests.weights.converters.mmdet_texts import edited, mmdet_text
 
 CONFIG = "configs/seesaw/mask_rcnn_R_50_FPN_random_seesaw_2x.yaml"
+
+PUBLISHED = "mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1-a698dd3d.pth"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,26 @@ def test_the_printed_command(state, tmp_path, capsys):
     _, out, _ = run(capsys, source, target, "--overwrite")
     assert "published for this model" in out
     assert "overrides from" not in out
+
+
+@pytest.mark.parametrize("temperature", [20, 5])
+def test_the_score_settings(state, tmp_path, capsys, temperature):
+    """Test that the file records the temperature in the text, and that a checkpointer compares it with the config."""
+    text = edited(mmdet_text(3), "tempearture=20", f"tempearture={temperature}")
+    torch.save({"meta": {"cfg": text}, "state_dict": state}, tmp_path / "in.pth")
+    assert run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")[0] == 0
+    model = build_without_memory(load_config(CONFIG))  # with temperature 20
+    difference = differing_settings(model, torch.load(tmp_path / "out.pth", weights_only=True))
+    assert (f"cls_score: expected NormedLinear (temperature {temperature}," in difference) is (temperature == 5)
+    assert ("temperature 20" in difference) is (temperature == 5)
+
+
+@pytest.mark.parametrize(("name", "known"), [(PUBLISHED, True), ("epoch_24.pth", False)])
+def test_the_score_settings_without_a_text(state, tmp_path, capsys, name, known):
+    torch.save({"state_dict": state}, tmp_path / name)
+    mask = [] if known else ["--mask", "plain"]
+    assert run(capsys, tmp_path / name, tmp_path / "out.pth", *mask)[0] == 0
+    assert ("score_settings" in torch.load(tmp_path / "out.pth", weights_only=True)) is known
 
 
 def test_with_a_config_of_ones_own(tiny, tmp_path, capsys):

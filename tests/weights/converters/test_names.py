@@ -8,7 +8,7 @@ import torch
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.train import load_config
 from seesaw_d2.weights.converters import convert_mmdet, describe_mmdet
-from seesaw_d2.weights.converters.fit_check import check_fit, model_shapes
+from seesaw_d2.weights.converters.fit_check import build_without_memory, check_fit, model_shapes
 from seesaw_d2.weights.converters.mmdet_names import is_dropped, rename_mmdet
 from tests.weights.converters.mmdet_names import mmdet_shapes
 from tests.weights.converters.mmdet_on_cpu import build_mmdet, mmdet_config, require_mmdet
@@ -43,7 +43,7 @@ def test_the_twelve_models(family, depth, sampler, mask):
     assert len(state) - len(kept) == sum(name.endswith("num_batches_tracked") for name in state)
     renamed = {rename_mmdet(name): value for name, value in kept.items()}
     assert len(renamed) == len(kept)
-    shapes = model_shapes(load_config(model.config, model.overrides))
+    shapes = model_shapes(build_without_memory(load_config(model.config, model.overrides)))
     # Nothing is missing, including the statistics of the losses.
     assert {name: tuple(value.shape) for name, value in renamed.items()} == {k: tuple(v) for k, v in shapes.items()}
 

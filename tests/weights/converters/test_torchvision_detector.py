@@ -193,6 +193,21 @@ def test_a_start_for_training(theirs, tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_other_score_settings(theirs, tmp_path, caplog):
+    """Test that a kept classifier records how torchvision computes scores, even for a config with another loss."""
+    source, target = str(tmp_path / "coco.pth"), str(tmp_path / "kept.pth")
+    torch.save(theirs.state_dict(), source)
+    seesaw = {**PLAIN, "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME": "NormedLinear"}
+    for converted in (PLAIN, seesaw):
+        arguments = [source, target, "--config-file", CONFIG, "--overwrite", "--keep-classes"]
+        assert main([*arguments, "--opts", *map(str, words(**converted))]) == 0
+        for options in (PLAIN, seesaw):
+            caplog.clear()
+            SeesawCheckpointer(build_model(load_config(CONFIG, words(**options)))).load(target)
+            warned = [record for record in caplog.records if "NormedLinear (" in record.getMessage()]
+            assert len(warned) == (options is seesaw)
+
+
 def test_other_files_and_numbers(theirs, tmp_path, capsys):
     torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
     torch.save(theirs.state_dict(), tmp_path / "coco.pth")
