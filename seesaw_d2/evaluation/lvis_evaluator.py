@@ -76,9 +76,8 @@ class LongTailEvaluator(LVISEvaluator):
             max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are
                 evaluated. If this number differs from LVIS's 300, the evaluator logs a warning.
             frequency: dict from category id to frequency group ("r", "c" or "f"), or a function that returns it for an
-                ``AnnotationFile`` (None for unknown groups). Default: ``frequency`` in the annotation file. Without
-                ``frequency``, APr, APc and APf are NaN. ``LongTailEvaluator(cfg, dataset_name, output_dir)`` counts
-                the images of DATASETS.TRAIN instead.
+                ``AnnotationFile`` (None for unknown groups). Default: ``frequency`` in the annotation file. If it is
+                missing, APr, APc and APf are NaN. If a config is given, the images of DATASETS.TRAIN are counted.
             engine: "hotcoco" or "official" (lvis-api).
             extra_metrics: names of optional metrics: "fixed", "minival", "coco", "errors" or registered metrics.
             settings: settings of the model to write to ``evaluation.json``, a dict from name to value.

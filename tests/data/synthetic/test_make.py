@@ -176,6 +176,12 @@ def test_bad_workers(tiny_config, tmp_path, workers):
         make_glyphs(tmp_path / "glyphs", tiny_config, workers=workers)
 
 
+def script_main(arguments, monkeypatch):
+    """Run the script in this process, and return its exit status."""
+    monkeypatch.setattr(signal, "signal", lambda *handler: None)
+    return runpy.run_path(str(SCRIPT))["main"](arguments)
+
+
 def test_script(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--root", "made/glyphs", "--categories", "5", "--train-images", "20", "--val-images", "25"]
@@ -184,20 +190,19 @@ def test_script(tmp_path, monkeypatch, capsys):
     assert first.returncode == 0, first.stderr
     assert "5 categories (5 rare, 0 common, 0 frequent)" in first.stdout
     assert len(list((tmp_path / "made/glyphs/images").rglob("*.jpg"))) == 45
-    monkeypatch.setattr(signal, "signal", lambda *handler: None)
-    main = runpy.run_path(str(SCRIPT))["main"]
-    assert not main(arguments)
+    assert not script_main(arguments, monkeypatch)
     assert "exists already" in capsys.readouterr().out
-    assert main([*arguments, "--seed", "3"]) == 2
+    assert script_main([*arguments, "--seed", "3"], monkeypatch) == 2
     assert "seed is 0 instead of 3" in capsys.readouterr().err
 
 
-def test_errors_of_the_script_name_options(tmp_path):
-    result = run_script("--train-images", "60", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "--train-images: expected at least " in result.stderr
-    assert "found 60" in result.stderr
-    assert "--max-objects = 16" in result.stderr
+def test_errors_of_the_script_name_options(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert script_main(["--train-images", "60"], monkeypatch) == 2
+    message = capsys.readouterr().err
+    assert "--train-images: expected at least " in message
+    assert "found 60" in message
+    assert "--max-objects = 16" in message
     assert os.listdir(tmp_path) == []
 
 
