@@ -159,6 +159,8 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
         advice = "predictor.cls_score has one output for each class and one for background."
         raise InvalidArgument("loss.num_classes", str(classes), loss.num_classes, advice)
     new = LossPredictor(predictor.cls_score.in_features, loss, predictor.bbox_pred)
-    heads.box_predictor = new.to(predictor.cls_score.weight).train(predictor.training)
+    new.cls_score.to(predictor.cls_score.weight)
+    # Only move the loss. Losses have statistics in float64, which would lose precision in the dtype of the model.
+    heads.box_predictor = new.to(predictor.cls_score.weight.device).train(predictor.training)
     heads.__class__ = LossRoIHeads
     return model

@@ -62,6 +62,8 @@ class FCOSLossHead(FCOSHead):
 def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
     """Replace the classification loss of torchvision's RetinaNet or FCOS in place.
 
+    The loss gets the device and the mode (training or evaluation) of the model's head.
+
     Args:
         model: a RetinaNet or an FCOS.
         loss: a loss with ``background="implicit"`` and the number of classes of the model.
@@ -76,7 +78,7 @@ def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
         raise InvalidArgument("model", f"a head of type {changed.__base__.__name__!r}", type(head).__name__)
     check_fits(loss, model.head.classification_head.num_classes, softmax=False)
     head.__class__ = changed
-    head.cls_loss = loss
+    head.cls_loss = loss.to(next(head.parameters()).device).train(head.training)
 
 
 def _anchor_labels(targets, matched_idxs: list[Tensor], num_classes: int) -> Tensor:

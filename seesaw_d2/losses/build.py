@@ -5,13 +5,13 @@ from typing import Any
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
-from seesaw_d2.losses.category_statistics import check_number, statistics_arguments
+from seesaw_d2.losses.category_statistics import checked_statistics, statistics_arguments
 from seesaw_d2.losses.recorded_counts import RecordedCounts
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import lookup
 from seesaw_d2.utils.registry import Registry
 
-LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
+LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS", ClassificationLoss)
 LOSS_REGISTRY.__doc__ = "Maps the names of classification losses to subclasses of ClassificationLoss."
 
 _NODE, _DETECTOR = "MODEL.ROI_BOX_HEAD.CLS_LOSS", "a detector"
@@ -44,11 +44,11 @@ def build_loss(
             message names the key, the expected value and the found value.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
-    checked = None if statistics is None else lambda: check_number(statistics(), num_classes)
+    statistics = checked_statistics(statistics, num_classes)
 
     def arguments_of(loss_class: type[ClassificationLoss]) -> dict[str, Any]:
-        arguments = loss_class.config_arguments(node, checked)
-        arguments |= statistics_arguments(loss_class.statistics_keys, statistics, num_classes)
+        arguments = loss_class.config_arguments(node, statistics)
+        arguments |= statistics_arguments(loss_class.statistics_keys, statistics)
         recorded = {name: value for name, value in arguments.items() if isinstance(value, RecordedCounts)}
         counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
         return {**arguments, **counts}

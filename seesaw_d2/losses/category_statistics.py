@@ -11,52 +11,67 @@ from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 
 
+class CategoryNumberError(ConfigError):
+    """Raised if the training set has another number of categories than the model."""
+
+
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
     """Return ``statistics()``, or None if ``statistics`` is None or cannot read the annotations of the training set.
 
     A loss without statistics supports only inference, so that inference does not need the training data. The error is
     ignored here, because the checks before a training report annotations that cannot be read.
+
+    Raises:
+        CategoryNumberError: the training set has another number of categories than the model.
     """
     try:
         return None if statistics is None else statistics()
+    except CategoryNumberError:
+        raise
     except SeesawError:
         return None
 
 
-def statistics_arguments(
-    statistics_keys: Mapping[str, str], statistics: Callable[[], Any] | None, num_classes: int
-) -> dict[str, Any]:
+def checked_statistics(statistics: Callable[[], Any] | None, num_classes: int) -> Callable[[], Any] | None:
+    """Return a function that calls ``statistics``, and raises CategoryNumberError if there are not C categories.
+
+    Args:
+        statistics: function that returns an object with the statistics as attributes, or None (see ``build_loss``).
+        num_classes: number C of categories of the model.
+    """
+    if statistics is None:
+        return None
+
+    def checked() -> Any:
+        found = len((known := statistics()).instance_count)
+        if found != num_classes:
+            raise CategoryNumberError(
+                f"DATASETS.TRAIN: expected {num_classes} categories, as in the model, found {found}. Set the model's "
+                f"NUM_CLASSES (R-CNNs: MODEL.ROI_HEADS.NUM_CLASSES) to {found}. If Detectron2's metadata of a data set "
+                "lack thing_classes, the number of its categories is its largest class index plus 1. In this case, set "
+                "thing_classes."
+            )
+        return known
+
+    return checked
+
+
+def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callable[[], Any] | None) -> dict[str, Any]:
     """Return those constructor arguments of a loss whose values are statistics of the training set.
 
     Args:
         statistics_keys: maps argument names to names of statistics, for example {"image_counts": "image_count"}. If
             empty, ``statistics`` is not called.
-        statistics: function that returns an object with the statistics as attributes, or None (see ``build_loss``).
-        num_classes: number of categories of the model.
+        statistics: function that returns an object with the statistics as attributes, or None.
 
     Returns:
         dict from argument name to value. If the statistics are unknown, all values are None.
 
     Raises:
-        ConfigError: the training set has another number of categories than the model.
+        CategoryNumberError: the training set has another number of categories than the model.
     """
     known = known_statistics(statistics) if statistics_keys else None
-    if known is not None:
-        check_number(known, num_classes)
     return {argument: None if known is None else _statistic(known, name) for argument, name in statistics_keys.items()}
-
-
-def check_number(known: Any, num_classes: int) -> Any:
-    """Return statistics of the training set. Raise ConfigError if they have not exactly ``num_classes`` categories."""
-    found = len(known.instance_count)
-    if found != num_classes:
-        raise ConfigError(
-            f"DATASETS.TRAIN: expected {num_classes} categories, as in the model, found {found}. Set the model's "
-            f"NUM_CLASSES (R-CNNs: MODEL.ROI_HEADS.NUM_CLASSES) to {found}. If Detectron2's metadata of a data set "
-            "lack thing_classes, the number of its categories is its largest class index plus 1. In this case, set "
-            "thing_classes."
-        )
-    return known
 
 
 def _statistic(known: Any, name: str) -> Any:

@@ -9,20 +9,25 @@ class Registry:
 
     Args:
         name: name of the registry in error messages.
+        base: class from which registered classes must derive.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, base: type):
         self._name = name
+        self._base = base
         self._obj_map: dict[str, Any] = {}
 
     def register(self, item: Any = None) -> Any:
         """Register a class under its name. Without an argument, return a decorator that registers a class.
 
         Raises:
+            TypeError: the class does not derive from the registry's base class.
             ValueError: the name is already registered.
         """
         if item is None:
             return self.register
+        if not (isinstance(item, type) and issubclass(item, self._base)):
+            raise TypeError(f"{self._name}: expected a subclass of {self._base.__name__}, found {item!r}")
         if item.__name__ in self._obj_map:
             raise ValueError(f"{self._name}: {item.__name__!r} is already registered. Choose another name.")
         self._obj_map[item.__name__] = item

@@ -112,6 +112,13 @@ def test_the_new_classifier_has_the_mode_and_the_dtype_of_the_model(dtype):
     assert not loss.training
 
 
+def test_the_statistics_of_a_loss_keep_their_dtype():
+    loss = EqualizationLossV2(CLASSES)
+    model = use_loss(detector().to(torch.bfloat16), loss)
+    assert model.roi_heads.box_predictor.cls_score.weight.dtype == torch.bfloat16
+    assert loss.positive_gradients.dtype == torch.float64
+
+
 def one_stage(detector_class):
     torch.manual_seed(0)
     backbone = nn.Conv2d(3, 32, 8, stride=8)
@@ -136,6 +143,14 @@ def test_focal_loss_gives_the_numbers_of_a_one_stage_detector(detector_class):
     torch.testing.assert_close(ours(images, targets), plain(images, targets))
     ours, images = ours.eval(), batch()[0]
     torch.testing.assert_close(ours(images), plain.eval()(images))
+
+
+@pytest.mark.parametrize("detector_class", [RetinaNet, FCOS])
+def test_the_loss_of_a_one_stage_detector_has_the_device_and_the_mode_of_the_model(detector_class):
+    loss = EqualizationLoss(CLASSES + 1, image_frequency=[0, 0.5, 0.0001, 0.5])
+    use_loss(one_stage(detector_class).to("meta").eval(), loss)
+    assert {value.device.type for value in loss.buffers()} == {"meta"}
+    assert not loss.training
 
 
 @pytest.mark.parametrize("detector_class", [RetinaNet, FCOS])

@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+import torch
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import (
@@ -106,3 +107,10 @@ def test_a_training_set_with_another_number_of_categories(changes, counts):
 def test_config_keys_name_arguments_of_the_constructor(name):
     loss_class = LOSS_REGISTRY.get(name)
     assert set(loss_class.config_keys) <= set(inspect.signature(loss_class).parameters)
+
+
+@pytest.mark.parametrize("item", [torch.nn.CrossEntropyLoss, lambda logits, labels: logits.sum()])
+def test_only_losses_can_be_registered(item):
+    with pytest.raises(TypeError, match=r"CLASSIFICATION_LOSS: .*ClassificationLoss"):
+        LOSS_REGISTRY.register(item)
+    assert item not in dict(LOSS_REGISTRY).values()

@@ -16,7 +16,7 @@ from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.registry import Registry
 
-CALIBRATION_REGISTRY = Registry("CALIBRATION")
+CALIBRATION_REGISTRY = Registry("CALIBRATION", Calibration)
 CALIBRATION_REGISTRY.__doc__ = "Maps the names of calibrations to subclasses of Calibration."
 for _each in (NorCal, FRACAL, LogitAdjustment, TauNormalization):
     CALIBRATION_REGISTRY.register(_each)
