@@ -1,7 +1,7 @@
 """Define the ROI heads of Cascade R-CNN. Options select training as in Detectron2 or as in the Seesaw Loss paper."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from detectron2.config import configurable
@@ -59,6 +59,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         "MODEL.ROI_BOX_CASCADE_HEAD.*",
         "MODEL.ROI_MASK_HEAD.PER_STAGE",
     )
+    score_options: ClassVar[dict[str, Any]] = {"average": "probabilities"}  # see ``seesaw_d2.weights.score_settings``
 
     @configurable
     def __init__(
@@ -73,7 +74,6 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     ):
         if isinstance(mask_head, (Sequence, nn.ModuleList)):  # the ListConfig of a LazyConfig is also a Sequence
             mask_head = nn.ModuleList(mask_head)
-        per_stage = isinstance(mask_head, nn.ModuleList)
         super().__init__(mask_head=mask_head, **kwargs)
         stages = self.num_cascade_stages
         self.stage_loss_weights = [1.0] * stages if stage_loss_weights is None else list(stage_loss_weights)
@@ -84,7 +84,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
                 f"mask_head: expected a mask head, or a list of {stages} mask heads for {stages} stages, found a list "
                 f"of {len(mask_head)}"
             )
-        self.per_stage_masks = per_stage
+        self.per_stage_masks = isinstance(mask_head, nn.ModuleList)
         self.scale_gradients = scale_gradients
         self.resample = resample
         check_average(average, self.box_predictor)

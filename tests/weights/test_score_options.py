@@ -6,7 +6,7 @@ from torch import nn
 from seesaw_d2.losses import GumbelOptimizedLoss, InverseImageFrequencyLoss
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.weights.score_settings import differing_settings, score_settings
-from tests.modeling.tiny import tiny_config
+from tests.modeling.tiny import CASCADE, tiny_config
 
 _UNKNOWN = {"image_counts": None, "instance_counts": None, "num_images": None}
 _LOSSES = {
@@ -36,3 +36,13 @@ def test_iterations_of_a_head():
     found = differing_settings(three, {"score_settings": score_settings(two)})
     assert "roi_heads: expected IterativeROIHeads (num_iterations 2), found" in found
     assert "(num_iterations 2)" in differing_settings(two, {"score_settings": score_settings(three)})
+
+
+def test_average_of_a_cascade():
+    logits = build_model(tiny_config(*CASCADE, "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits"))
+    probabilities = build_model(tiny_config(*CASCADE))
+    assert differing_settings(logits, {"score_settings": score_settings(logits)}) == ""
+    for model, checkpoint in ((probabilities, logits), (logits, probabilities)):
+        found = differing_settings(model, {"score_settings": score_settings(checkpoint)})
+        assert found.startswith("roi_heads: ")
+        assert "(average logits)" in found
