@@ -81,7 +81,7 @@ class GlobalMaskLosses:
             proposals: one ``Instances`` for each image.
             targets: ground truth of each image, or None at inference.
         """
-        if proposals:
+        if proposals and proposals[0].has("proposal_boxes"):
             check_parameter_type(self, proposals[0].proposal_boxes.tensor.dtype)  # type: ignore[arg-type]
         if getattr(self, "mult_proposal_score", False):
             expected, advice = f"False with {type(self).__name__}", "The loss defines the scores."
