@@ -204,11 +204,12 @@ def class_probabilities(
 
 def _checked_probabilities(loss: ClassificationLoss, logits: Tensor) -> Tensor:
     probs = loss.probabilities(logits)
-    expected = (len(logits), loss.num_label_values)
-    # Detectron2 takes the last column for background. Without background, it would ignore the last category.
-    if not torch.jit.is_tracing() and probs.shape[1:] != expected[1:]:
+    columns = loss.num_label_values
+    # Detectron2 takes the last column for background. Without background, it would ignore the last category. The number
+    # of rows is not compared, because torch.export does not know it.
+    if not torch.jit.is_tracing() and probs.shape[1:] != (columns,):
         raise ValueError(
-            f"{type(loss).__name__}.probabilities: expected scores of shape {expected} for {loss.num_classes} "
+            f"{type(loss).__name__}.probabilities: expected scores of shape (N, {columns}) for {loss.num_classes} "
             f'categories with background="{loss.background}", found {tuple(probs.shape)}'
         )
     return probs
