@@ -8,8 +8,9 @@ A comparison is a list of rows in a YAML file. Each row defines a model. A row h
 relative to the project) and "overrides". Two keys are optional:
 
     after     name of an earlier row. Training starts from the final weights of that row with the same seed.
-    convert   command of tools/ with {weights}, {output} and {config}. Needs "after". The row is not trained. Instead,
-              the command converts the weights of the row "after", and the converted weights are evaluated.
+    convert   command of tools/ with {weights}, {output} and, optionally, {config} and {overrides}. Needs "after". The
+              row is not trained. Instead, the command converts the weights of the row "after", and the converted
+              weights are evaluated. {overrides} stands for the overrides of the row and of the command line.
 
 A run is a row with a seed. Each run uses one thread and is written to OUTPUT/<row>/seed<seed>. If several comparisons
 contain the same row, the program trains this row only once. The program skips finished runs, and resumes interrupted

@@ -10,9 +10,6 @@ from typing import Any, NoReturn
 TOOLS = Path(__file__).resolve().parent
 # Config keys that the program sets in each run, so that the overrides of a row must not contain them.
 _OWN_KEYS = ("OUTPUT_DIR", "SEED")
-# Matches the argument "opts" in the source text of a program that takes config overrides KEY VALUE at the end of its
-# command line. All programs of tools/ give this argument this name.
-_OVERRIDES = re.compile(r'\(\s*"opts",\s*nargs=')
 
 
 def fail(message: str) -> NoReturn:
@@ -82,14 +79,13 @@ def conversion(row: dict, weights: str, output: str) -> list[str]:
     """Split the command "convert" of a row into words, such as "tau_normalize.py {weights} {output} --tau 0.5".
 
     Args:
-        row: row of the comparison. If the program takes config overrides, those of the row are appended.
+        row: row of the comparison. Its config and its config overrides replace ``{config}`` and ``{overrides}``.
         weights, output: paths that replace the words ``{weights}`` and ``{output}``.
     """
-    fields = {"{weights}": weights, "{output}": output, "{config}": row["config"]}
+    fields = {"{weights}": [weights], "{output}": [output], "{config}": [row["config"]]}
+    fields["{overrides}"] = row["overrides"]
     program, *words = row["convert"].split()
-    path = TOOLS / program
-    overrides = row["overrides"] if path.is_file() and _OVERRIDES.search(path.read_text()) else []
-    return [f"tools/{program}", *(fields.get(word, word) for word in words), *overrides]
+    return [f"tools/{program}", *(value for word in words for value in fields.get(word, [word]))]
 
 
 def folder_name(row: str) -> str:
@@ -179,13 +175,13 @@ def _convert_problem(convert: str) -> str:
     wrong = [word for word in words if word not in _FIELDS and not re.fullmatch(r"[\w.,=+-]+", word)]
     if wrong or missing:
         return (
-            "convert: expected a command with {weights}, {output}, optionally {config}, and no other paths, found "
-            f"{convert!r}"
+            "convert: expected a command with {weights}, {output}, optionally {config} and {overrides}, and no other "
+            f"paths, found {convert!r}"
         )
     return ""
 
 
-_FIELDS = ("{weights}", "{output}", "{config}")
+_FIELDS = ("{weights}", "{output}", "{config}", "{overrides}")
 
 
 def tell_mixed_commands(runs: list[dict]) -> None:

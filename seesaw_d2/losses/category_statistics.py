@@ -33,11 +33,15 @@ def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
 
 
 def checked_statistics(statistics: Callable[[], Any] | None, num_classes: int) -> Callable[[], Any] | None:
-    """Return a function that calls ``statistics``, and raises CategoryNumberError if there are not C categories.
+    """Return a function that returns ``statistics()`` and checks its number of categories.
 
     Args:
         statistics: function that returns an object with the statistics as attributes, or None (see ``build_loss``).
-        num_classes: number C of categories of the model.
+        num_classes: number C of categories of the model. If the statistics have another number, the returned function
+            raises CategoryNumberError.
+
+    Returns:
+        a function, or None if ``statistics`` is None.
     """
     if statistics is None:
         return None

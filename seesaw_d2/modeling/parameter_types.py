@@ -7,9 +7,9 @@ from torch import nn
 def check_parameter_type(module: nn.Module, boxes: torch.dtype = torch.float32) -> None:
     """Raise ValueError if a detector's parameters have another dtype than the boxes, as after ``model.half()``.
 
-    Detectron2 computes anchors and boxes in float32, and non-maximum suppression does not support boxes and scores of
-    different dtypes. RoIAlign would round boxes to the dtype of the features. Models under autocast have parameters in
-    float32.
+    Detectron2 computes anchors and boxes in float32. Non-maximum suppression does not support boxes and scores of
+    different dtypes, and RoIAlign rounds boxes to the dtype of the features. Autocast does not change the dtype of
+    parameters.
 
     Args:
         module: part of the detector.

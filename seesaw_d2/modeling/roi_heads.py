@@ -70,9 +70,9 @@ class GlobalMaskLosses:
         return super().forward(images, features, proposals, targets)
 
     def check_call(self, proposals, targets) -> None:
-        """Raise ValueError if a class of an object is out of range, or a base class does not work with these heads.
+        """Raise ValueError if a class is out of range, dtypes differ, or a base class does not work with these heads.
 
-        Parameters and proposals of different dtypes are an error, too.
+        The dtype of the parameters must be that of the proposals.
 
         CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. Heads that
         repeat the images, such as TridentNet's, are not supported.

@@ -83,22 +83,25 @@ def test_a_row_whose_config_changed_is_not_finished(tmp_path, monkeypatch, capsy
             assert sorted((path.name, path.read_text()) for path in folder.iterdir()) == before
 
 
-def test_programs_that_take_overrides_get_those_of_the_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison_rows, "TOOLS", tmp_path)
-    text = 'from command_line import parser_of\nparser_of(__doc__).add_argument("checkpoint")\n'
-    (tmp_path / "without.py").write_text(text)
-    (tmp_path / "with.py").write_text(f'{text}add(\n    "opts", nargs="*", help="config overrides")\n')
-    row = {"name": "A", "config": "c.yaml", "overrides": ["SEED", "1"]}
-    for program, overrides in (("without.py", []), ("with.py", ["SEED", "1"]), ("absent.py", [])):
-        words = comparison_rows.conversion({**row, "convert": f"{program} {{weights}} {{output}}"}, "a.pth", "b.pth")
-        assert words == [f"tools/{program}", "a.pth", "b.pth", *overrides]
+@pytest.mark.parametrize(("words", "overrides"), [("", []), (" {overrides}", ["SEED", "1"])])
+def test_a_conversion_gets_the_overrides_of_its_row_if_it_names_them(words, overrides):
+    row = {
+        "name": "A",
+        "config": "c.yaml",
+        "overrides": ["SEED", "1"],
+        "convert": f"a.py {{weights}} {{output}}{words}",
+    }
+    assert comparison_rows.conversion(row, "a.pth", "b.pth") == ["tools/a.py", "a.pth", "b.pth", *overrides]
 
 
 ROWS = """
 main:
   - {name: A, config: base.yaml}
   - {name: R50.FPN, config: base.yaml, overrides: {SOLVER.BASE_LR: 0.5}}
-  - {name: C, config: base.yaml, after: A, convert: "nearest_class_mean.py {weights} {output} --config-file {config}"}
+  - name: C
+    config: base.yaml
+    after: A
+    convert: "nearest_class_mean.py {weights} {output} --config-file {config} {overrides}"
   - {name: D, config: base.yaml, after: A}
 """
 NO_AMP = ["SOLVER.AMP.ENABLED", "False"]

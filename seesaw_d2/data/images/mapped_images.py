@@ -24,7 +24,7 @@ def check_mapped(path: str) -> bool:
         OSError: the file cannot be read, or is no image.
     """
     with PathManager.open(path, "rb") as file:
-        if file.read(len(_JPEG)) == _JPEG:  # has none of these problems. Its header would take longer to read
+        if file.read(len(_JPEG)) == _JPEG:  # JPEG files have none of these problems. Parsing their headers is slower
             return False
         file.seek(0)
         with opened(file) as image:

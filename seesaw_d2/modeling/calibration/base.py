@@ -205,8 +205,8 @@ def class_probabilities(
 def _checked_probabilities(loss: ClassificationLoss, logits: Tensor) -> Tensor:
     probs = loss.probabilities(logits)
     columns = loss.num_label_values
-    # Detectron2 takes the last column for background. Without background, it would ignore the last category. The number
-    # of rows is not compared, because torch.export does not know it.
+    # Detectron2 drops the last column, which must be background. If this column is missing, it drops the last category.
+    # The number of rows is not compared, because it is unknown to torch.export.
     if not torch.jit.is_tracing() and probs.shape[1:] != (columns,):
         raise ValueError(
             f"{type(loss).__name__}.probabilities: expected scores of shape (N, {columns}) for {loss.num_classes} "
