@@ -37,6 +37,16 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
     Raises:
         ConfigError: onnx or onnxscript is not installed, or the exporter cannot capture the model.
     """
+    proto = captured(model, image)
+    if half:
+        layers_in_half(proto)
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, metadata
+    return proto.SerializeToString()
+
+
+def captured(model: nn.Module, image: Tensor):
+    """Return an ``onnx.ModelProto`` of the model in float32, with its weights. See ``to_onnx``."""
     need("onnx", "onnxscript")
     classifier = getattr(model, "task", "detection") == "classification"
     if not classifier:  # torch.export would record a height or width of 1 as a constant
@@ -56,11 +66,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
         )
     proto = program.model_proto
     _remove_notes(proto)
-    if half:
-        layers_in_half(proto)
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, metadata
-    return proto.SerializeToString()
+    return proto
 
 
 def _translations() -> dict:
