@@ -92,7 +92,9 @@ def another(key, value):
 
 
 def changed(cfg: CfgNode, key: str) -> CfgNode:
-    return with_choice(cfg, key, another(key, read_value(cfg, key)))
+    result = cfg.clone()
+    choose(result, key, another(key, read_value(cfg, key)))
+    return result
 
 
 def refused(cfg: CfgNode, key: str) -> bool:
@@ -106,8 +108,8 @@ def refused(cfg: CfgNode, key: str) -> bool:
 
 def heads_alone(cfg: CfgNode) -> torch.nn.Module:
     """Build the heads without the backbone and RPN, on which keys of losses have no effect. Takes half the time."""
-    shape = ShapeSpec(channels=cfg.MODEL.FPN.OUT_CHANNELS, stride=4)
-    return build_roi_heads(cfg, dict.fromkeys(cfg.MODEL.ROI_HEADS.IN_FEATURES, shape))
+    names, channels = cfg.MODEL.ROI_HEADS.IN_FEATURES, cfg.MODEL.FPN.OUT_CHANNELS
+    return build_roi_heads(cfg, {name: ShapeSpec(channels, stride=2 ** int(name[1:])) for name in names})
 
 
 def fingerprint(cfg: CfgNode, build=build_model):
@@ -232,19 +234,17 @@ def test_choices_together():
         return {key for key, each in needs.items() if any(need.key in axes and not need.met(cfg) for need in each)}
 
     def alone(choice, value):
-        cfg = with_choice(plain, choice, value)
+        choose(cfg := plain.clone(), choice, value)
         return {key for key, each in needs.items() if any(n.key == choice and not n.met(cfg) for n in each)}
 
     by_itself = {(choice, value): alone(choice, value) for choice, values in axes.items() for value in values}
+    cfg = plain.clone()
     for values in random.Random(0).sample(list(itertools.product(*axes.values())), 300):
-        cfg = plain
         for choice, value in zip(axes, values, strict=True):
-            cfg = with_choice(cfg, choice, value)
+            choose(cfg, choice, value)
         assert lacking(cfg) == set().union(*(by_itself[pair] for pair in zip(axes, values, strict=True))), values
 
 
-def with_choice(cfg: CfgNode, key: str, value) -> CfgNode:
-    result = cfg.clone()
+def choose(cfg: CfgNode, key: str, value) -> None:
     *nodes, name = key.split(".")
-    read_value(result, ".".join(nodes))[name] = value
-    return result
+    read_value(cfg, ".".join(nodes))[name] = value
