@@ -58,6 +58,25 @@ def build_loss(
     return _build(node, "NAME", names, num_classes, arguments_of, kind)
 
 
+def check_loss_config(cfg: Any, num_classes: int, *, has_background: bool = True) -> None:
+    """Raise ConfigError if a name or a number in MODEL.ROI_BOX_HEAD.CLS_LOSS is invalid, without reading any data.
+
+    Errors that depend on the training set or on recorded class counts are raised only by ``build_loss``.
+
+    Args:
+        cfg, num_classes, has_background: as in ``build_loss``.
+    """
+    own = cfg.clone()
+    own.defrost()
+    own.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"
+    try:
+        build_loss(own, num_classes, has_background=has_background)
+    except ConfigError:
+        raise
+    except Exception:  # a loss of the user may need the training set
+        return
+
+
 def backgrounds_for(loss_class: type[ClassificationLoss], detector: bool) -> list[str]:
     """Return the values of ``background`` that a loss supports in a detector (True) or an image classifier (False)."""
     return [name for name in loss_class.backgrounds if (name != "none") == detector]

@@ -126,10 +126,11 @@ def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
     data = json.loads(path.read_text())
     data["annotations"][0]["category_id"] = 99
     path.write_text(json.dumps(data))
-    wrong = ["SOLVER.IMS_PER_BATCH", "5", "DATALOADER.SAMPLER_TRAIN", "Foo", "MODEL.ROI_HEADS.NAME", "Bar"]
+    loss = "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME"
+    wrong = ["SOLVER.IMS_PER_BATCH", "5", "DATALOADER.SAMPLER_TRAIN", "Foo", loss, "SeesawLos"]
     text = examine(capsys, config_file, "--num-processes", "2", "--quick", *wrong, status=1)
     found = to_fix(text)
-    for part in ("SOLVER.IMS_PER_BATCH", "DATALOADER.SAMPLER_TRAIN", "MODEL.ROI_HEADS.NAME", "glyphs_val.json"):
+    for part in ("SOLVER.IMS_PER_BATCH", "DATALOADER.SAMPLER_TRAIN", loss, "glyphs_val.json"):
         assert sum(part in line for line in found) == 1, text
     assert f"{len(found)} problems to fix" in text
 
