@@ -154,7 +154,9 @@ def test_images_to_evaluate_on_that_are_trained_on(own, capsys):
 
 def test_a_machine_without_a_gpu(config_file, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    (found,) = to_fix(examine(capsys, config_file, "--quick", "MODEL.DEVICE", "cuda", status=1))
+    text = examine(capsys, config_file, "--quick", "MODEL.DEVICE", "cuda", status=1)
+    (found,) = to_fix(text)
+    assert "1 problem to fix\n" in text
     assert found.startswith("MODEL.DEVICE ")
     assert "add MODEL.DEVICE cpu" in found
 
