@@ -12,6 +12,9 @@ import yaml
 from doctor import main
 from PIL import Image
 
+from seesaw_d2.config.loading import default_config
+from seesaw_d2.train.preflight.doctor.disk import number_of_checkpoints
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -213,6 +216,14 @@ def test_disk(config_file, tmp_path, capsys, monkeypatch):
     (line,) = [line for line in text.splitlines() if str(tmp_path / "run") in line and "--resume" in line]
     assert line.startswith("  note")
     assert len(to_fix(text)) == 1
+
+
+@pytest.mark.parametrize(("keep", "best", "count"), [(0, "", 5), (2, "", 3), (9, "", 5), (2, "bbox/AP", 4)])
+def test_number_of_checkpoints(keep, best, count):
+    cfg = default_config()
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.CHECKPOINT_PERIOD = 100, 25
+    cfg.SOLVER.CHECKPOINT_KEEP, cfg.SOLVER.CHECKPOINT_BEST = keep, best
+    assert number_of_checkpoints(cfg) == count
 
 
 def test_weights_and_folder_are_checked_although_the_data_are_wrong(own, tmp_path, capsys):
