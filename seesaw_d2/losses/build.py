@@ -1,5 +1,6 @@
 """Define the registry of losses, and build losses from configs."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,9 @@ def check_loss_config(cfg: Any, num_classes: int, *, has_background: bool = True
     """
     own = cfg.clone()
     own.defrost()
-    own.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"
+    seesaw = own.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW
+    if seesaw.CLASS_COUNTS == "dataset" or os.path.isfile(seesaw.CLASS_COUNTS):
+        seesaw.CLASS_COUNTS = "online"  # do not read the training set or the file
     try:
         build_loss(own, num_classes, has_background=has_background)
     except ConfigError:

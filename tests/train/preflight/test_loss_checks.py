@@ -43,6 +43,7 @@ class NeedsCounts(CrossEntropyLoss):
         (MASK, (NAME, "PairwiseClassBalance", f"{CLS_LOSS}.PCB.LOSS", "FocalLoss"), f"{CLS_LOSS}.PCB.LOSS"),
         (MASK, (f"{CLS_LOSS}.BACKGROUND", "none"), f"{CLS_LOSS}.BACKGROUND"),
         (MASK, (f"{CLS_LOSS}.SEESAW.P", "-1.0"), f"{CLS_LOSS}.SEESAW.P"),
+        (MASK, (f"{CLS_LOSS}.SEESAW.CLASS_COUNTS", "onlin"), f"{CLS_LOSS}.SEESAW.CLASS_COUNTS"),
         (MASK, (f"{CLASSIFIER}.NAME", "Cosine"), f"{CLASSIFIER}.NAME"),
         (CASCADE, (NAME, "BalancedGroupSoftmaxLoss", f"{CLS_LOSS}.BAGS.BETA", "-1.0"), f"{CLS_LOSS}.BAGS.BETA"),
         (DIGITS, (NAME, "SoftmaxSeesawLoss"), NAME),
@@ -57,6 +58,12 @@ def test_the_key_is_named(config, overrides, key):
     check_names(load_config(config, CPU))
     with pytest.raises(ConfigError, match=f"^{re.escape(key)}: "):
         check_names(load_config(config, [*CPU, *overrides]))
+
+
+def test_class_counts_are_not_read(tmp_path):
+    (tmp_path / "counts.json").touch()
+    for source in ("online", "dataset", str(tmp_path / "counts.json")):
+        check_names(load_config(MASK, [*CPU, f"{CLS_LOSS}.SEESAW.CLASS_COUNTS", source]))
 
 
 def test_a_loss_that_needs_the_training_set_is_no_mistake(monkeypatch):
