@@ -6,6 +6,7 @@ import json
 import os
 import re
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,12 +86,15 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
     return run
 
 
-def check_detector(folder: str) -> None:
+def check_detectors(folders: Iterable[str]) -> None:
     """Raise DataError if a run folder is missing, or its config.yaml selects a model that is not a detector."""
-    model = read_config(folder)[1].get("MODEL")
-    name = model.get("META_ARCHITECTURE") if isinstance(model, dict) else None
-    if isinstance(name, str) and name in _OTHER_TASKS:
-        raise DataError(f"{folder}: MODEL.META_ARCHITECTURE: expected a detector, found {name}. {_OTHER_TASKS[name]}")
+    for folder in folders:
+        model = read_config(folder)[1].get("MODEL")
+        name = model.get("META_ARCHITECTURE") if isinstance(model, dict) else None
+        if isinstance(name, str) and name in _OTHER_TASKS:
+            raise DataError(
+                f"{folder}: MODEL.META_ARCHITECTURE: expected a detector, found {name}. {_OTHER_TASKS[name]}"
+            )
 
 
 def find_results(folder: str, dataset: str) -> str:
