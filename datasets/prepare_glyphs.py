@@ -59,7 +59,7 @@ def parse_arguments(arguments) -> argparse.Namespace:
     add(
         "--background",
         choices=choices,
-        help=f"textured: colour noise and lines. plain: one colour (default: {default})",
+        help=f"textured: color noise and lines. plain: one color (default: {default})",
     )
     add("--workers", type=int, help="number of processes (default: one per core)")
     add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")

@@ -82,13 +82,13 @@ def show_progress(items, total: int, what: str):
 def main(arguments=None) -> None:
     args = parse_arguments(arguments)
     from seesaw_d2.data.muscima import prepare_crops, prepare_tiles
-    from seesaw_d2.data.muscima.lvis import CITATION, LICENCE, LICENCE_URL
+    from seesaw_d2.data.muscima.lvis import CITATION, LICENSE, LICENSE_URL
 
     settings = settings_of(args)
     kind, prepare = ("crops", prepare_crops) if args.crops else ("tiles", prepare_tiles)
     root = args.output or Path("datasets/muscima") / f"{kind}_{settings.split.name}"
     options = {"images": args.images, "workers": args.workers, "overwrite": args.overwrite, "progress": show_progress}
-    print(f"MUSCIMA++ v2.0, licence {LICENCE}: {LICENCE_URL}\ncite {CITATION}")
+    print(f"MUSCIMA++ v2.0, license {LICENSE}: {LICENSE_URL}\ncite {CITATION}")
     done = prepare(args.source, root, settings, **options)
     print(f"{done.root}: {'created' if done.made else 'exists already, nothing was changed'}")
     for part, counts in done.counts.items():

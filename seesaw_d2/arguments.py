@@ -5,6 +5,7 @@ This module does not import PyTorch, so that programs print ``--help`` and usage
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -108,13 +109,20 @@ def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argp
 NO_CONFIG = "--config-file: expected a config file or config overrides, found no arguments"
 
 
+_JOINED = re.compile(r"[A-Z]\w*(\.\w+)*=.*", re.ASCII | re.DOTALL)  # such as SOLVER.BASE_LR=0.1
+
+
 def check_pairs(config_file: str, overrides: Sequence[Any]) -> None:
-    """Raise ConfigError if the number of words in ``overrides`` is odd, because overrides are pairs KEY VALUE.
+    """Raise ConfigError if ``overrides`` has an odd number of words or a word KEY=VALUE instead of two words KEY VALUE.
 
     Args:
         config_file: value of ``--config-file``, "" if the user did not set it. Only the hint in the message uses it.
         overrides: the config overrides, a list KEY, VALUE, KEY, VALUE, ....
     """
+    if joined := [word for word in map(str, overrides[::2]) if _JOINED.fullmatch(word)]:
+        raise ConfigError(
+            f"overrides: expected KEY VALUE with a space, as in {joined[0].replace('=', ' ', 1)}, found {joined[0]}"
+        )
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
         hint = f". Options such as {flags[0]} must precede the first KEY." if flags else ""

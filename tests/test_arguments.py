@@ -41,6 +41,10 @@ def test_help_and_usage_errors_import_nothing_heavy(program, word, status, no_he
         (["-m", "seesaw_d2", "--config-file", "configs/digits/cee.yaml"], "digits/ce.yaml"),
         (["-m", "seesaw_d2"], "--config-file"),
         (["train_net.py", "--config-file", "configs/digits/ce.yaml", "SEED"], "SEED"),
+        (
+            ["train_net.py", "--config-file", "configs/digits/ce.yaml", "SEED=2", "OUTPUT_DIR=a"],
+            "as in SEED 2, found SEED=2",
+        ),
         (["lazyconfig_train_net.py", "--config-file", "configs/lazy"], "mask_rcnn_R_50_FPN_rfs_seesaw_2x.py"),
         (["lazyconfig_train_net.py", "--config-file", "configs/digits/ce.yaml"], "configs/digits/ce.yaml"),
         (["demo.py", "--input", "a", "--output", "b", "--config-file", "configs/nowhere"], "configs/nowhere"),

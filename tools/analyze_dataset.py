@@ -59,6 +59,7 @@ def analyze(args):
         the name of the data, the result of the analysis, and the config, which is None with --counts.
     """
     from seesaw_d2.data import register_datasets
+    from seesaw_d2.data.records.catalog import check_registered
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config
     from seesaw_d2.data.sampling.simulated_counts import deal_images, read_category_counts
@@ -85,6 +86,8 @@ def analyze(args):
             raise ConfigError(f"DATASETS.TRAIN: expected no override with --dataset {args.dataset}, found an override")
         cfg.DATASETS.TRAIN = (args.dataset,)
     register_datasets(cfg)
+    if args.dataset:
+        check_registered(args.dataset, "--dataset")
     threshold = args.repeat_threshold
     if threshold is None:
         threshold = cfg.DATALOADER.REPEAT_THRESHOLD or LVIS_THRESHOLD

@@ -39,8 +39,8 @@ def main(arguments=None) -> None:
         overwrite=args.overwrite,
     )
     print(f"{done.written} tensors written to {args.output} for {done.config}")
-    if done.unrecognised:
-        print(f"unknown names, not converted: {first_few(done.unrecognised, limit=10)}")
+    if done.unrecognized:
+        print(f"unknown names, not converted: {first_few(done.unrecognized, limit=10)}")
     for note in done.notes:
         print(note)
     if done.carried:

@@ -41,7 +41,8 @@ def main(arguments=None) -> int:
     to_fix = examine(
         args.config_file, args.opts, num_processes=args.num_processes, quick=args.quick, workers=args.workers
     )
-    print(f"\n{len(to_fix)} problems to fix" if to_fix else "\nno problems to fix")
+    count = len(to_fix) or "no"
+    print(f"\n{count} problem{'' if count == 1 else 's'} to fix")
     return 1 if to_fix else 0
 
 

@@ -141,11 +141,10 @@ def check_known(run: Path, expected: str, kind: str, unknown: set[str]) -> None:
 @command
 def main(arguments=None) -> None:
     args = parse_arguments(arguments)
-    from detectron2.data import DatasetCatalog
-
     from seesaw_d2.config.loading import load_config
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.classification.mapper import record_pixels
+    from seesaw_d2.data.records.catalog import load_dataset
     from seesaw_d2.drawing.classifier_comparison import AnsweredImage, by_outcome, draw_answers, proportional
     from seesaw_d2.errors import ConfigError, DataError
     from seesaw_d2.utils.atomic_files import make_folder
@@ -164,7 +163,7 @@ def main(arguments=None) -> None:
         raise DataError(f"{args.runs[0]}: predictions.csv: --shots {args.shots}: found no images of such classes")
     found = by_outcome([row["class"] for row in rows], *([called[row["image"]] for row in rows] for called in answers))
     register_datasets(cfg)
-    records = {str(record["image_id"]): record for record in DatasetCatalog.get(dataset)}
+    records = {str(record["image_id"]): record for record in load_dataset(dataset)}
     unknown = {row["image"] for row in rows} - records.keys()
     check_known(args.runs[0], f"image ids of the data set {dataset}", "id", unknown)
     titles = {"last": f"only {names[1]} is right", "first": f"only {names[0]} is right"}

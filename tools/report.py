@@ -4,9 +4,9 @@
     python tools/report.py output/quickstart
     python tools/report.py output/quickstart_ce output/quickstart --output output/compare.html --images 60
 
-A run is the OUTPUT_DIR of a training and evaluation with this project or with Detectron2's own programs. The report is
-a single file that needs no network. If a run does not have the data of a section, the report omits the run in this
-section, and the program prints the reason.
+A run is the OUTPUT_DIR of a training and evaluation of a detector, with this project or with Detectron2's own programs.
+The report is a single file that needs no network. If a run does not have the data of a section, the report omits the
+run in this section, and the program prints the reason.
 """
 
 import sys

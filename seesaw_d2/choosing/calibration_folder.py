@@ -22,7 +22,8 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 SETTINGS, MARK = "settings.json", "calibration.txt"
 # For AP_fixed, at most this number of detections per image is evaluated. AP_fixed is defined without a limit per image,
-# but a limit saves memory. For AP, the limit is TEST.DETECTIONS_PER_IMAGE.
+# but a limit saves memory. For AP, the limit is TEST.DETECTIONS_PER_IMAGE. If you change this number, also change the
+# text in report/templates/calibration.html.
 FIXED_DETECTIONS_PER_IMAGE = 2000
 
 

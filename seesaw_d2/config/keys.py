@@ -222,17 +222,17 @@ def _add_downloads(cfg: CN) -> None:
 def _add_evaluation(cfg: CN) -> None:
     # String. Package that computes the LVIS and COCO metrics. Both values give the same metrics.
     #   "hotcoco": a fast package in Rust.
-    #   "official": lvis-api for data in LVIS format, pycocotools for data in COCO format. These packages are about 20
-    #     times slower, and lvis-api needs gigabytes of memory for LVIS.
+    #   "official": lvis-api for data in LVIS format, pycocotools for data in COCO format. lvis-api takes 36 times as
+    #     long for boxes, and 8 times as long for masks (benchmarks/README.md). It needs gigabytes of memory for LVIS.
     cfg.TEST.LVIS_ENGINE = "hotcoco"
     # List of strings. Metrics to compute in addition to AP, APr, APc and APf.
     #   "fixed": AP_fixed (Dave et al., 2021), which uses at most 10,000 detections for each category and does not limit
     #     the detections for each image. It needs a high value of TEST.DETECTIONS_PER_IMAGE.
     #   "minival": AP on the images of LVIS v1 val that are in COCO val2017.
     #   "coco": AP over the categories that COCO also has.
-    #   "errors": the AP that the model would reach without one type of error. There are three such metrics: without
-    #     wrong categories, without detections on background, and with the best order of the detections by score
-    #     (docs/results.md).
+    #   "errors": AP, APr, APc and APf after one type of error is corrected (docs/results.md): with the right
+    #     categories, without detections of objects of other categories, without detections on background, and with
+    #     higher scores for all correct detections than for all wrong detections.
     cfg.TEST.LVIS_METRICS = []
     # Boolean. Whether the evaluation also classifies the ground-truth boxes, in a second pass over the data. The
     # results are the accuracy for rare, common and frequent categories, and the share of boxes that the model

@@ -19,7 +19,7 @@ class Shown:
         box: x0, y0, x1, y1 in pixels.
         segmentation: polygons or run-length mask in COCO's format, or None for a box without a mask.
         category: index of the category, in [0, number of categories).
-        verdict: result of the comparison, for the colour of the drawing:
+        verdict: result of the comparison, for the color of the drawing:
 
             - RIGHT: detection that matches an object of its category.
             - WRONG: detection that matches no object of its category.

@@ -8,9 +8,9 @@ from detectron2.utils.visualizer import VisImage, Visualizer
 
 from seesaw_d2.drawing.plain_text import plain_text
 
-# The colour of a detection shows whether its category is rare, common, frequent, or of an unknown frequency group.
+# The color of a detection shows whether its category is rare, common, frequent, or of an unknown frequency group.
 COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
-# Symbols after the names of rare, common and frequent categories, so that the groups are visible without colours.
+# Symbols after the names of rare, common and frequent categories, so that the groups are visible without colors.
 MARKS = (" ●R", " ○C", "")
 # Smaller images are enlarged until their longer side has this number of pixels, so that there is space for labels. If
 # you change this number, also change the help text of demo.py in arguments.py.
@@ -32,8 +32,8 @@ def draw_instances(
         image: (H, W, 3) uint8, RGB image.
         instances: output of a Detectron2 model for this image, on the CPU.
         names: names of the C categories.
-        groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent). The group selects the colour
-            and the text after the name. If None, all detections have the same colour.
+        groups: (C,) frequency group of each category (0: rare, 1: common, 2: frequent). The group selects the color
+            and the text after the name. If None, all detections have the same color.
         min_score: minimum score of drawn detections, in [0, 1].
         min_size: minimum length of the longer side of the drawing, in pixels. Smaller images are enlarged before
             drawing. The boxes and masks in ``instances`` stay unchanged.

@@ -147,8 +147,9 @@ def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarra
 def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
     """Compute precision and recall with lvis-api, or with pycocotools if the ground truth follows COCO's rules.
 
-    The results of this function are the reference for ``hotcoco_curves``. This function is about 20 times slower than
-    hotcoco, and needs gigabytes of memory for LVIS.
+    The results of this function are the reference for ``hotcoco_curves``. With lvis-api, this function takes 36 times
+    as long as hotcoco for boxes, and 8 times as long for masks (benchmarks/README.md). It needs gigabytes of memory for
+    LVIS.
 
     Args:
         ground_truth: ground truth as an lvis-api object, created by ``lvis_ground_truth``.

@@ -101,7 +101,7 @@ def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
         frames: (N, 4), width, height, width, height of the image of each detection.
     """
     corners = corners_of(boxes)
-    centres = (corners[:, :2] + corners[:, 2:]) / 2
+    centers = (corners[:, :2] + corners[:, 2:]) / 2
     fractions = (boxes >= -0.1).all(axis=1) & (boxes <= 1.1).all(axis=1) & (frames[:, :2] > 10).all(axis=1)
     fitting = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (boxes <= frames + 2).all(axis=1)
     inside_as_corners = fitting.mean() >= 0.99
@@ -111,7 +111,7 @@ def _within_images(boxes: np.ndarray, frames: np.ndarray) -> str:
         "are partly outside their images as x, y, width, height, but inside as x1, y1, x2, y2": (
             inside_as_corners & (corners > frames + 2).any(axis=1)
         ),
-        "have their centres outside their images": ((centres < -2) | (centres > frames[:, :2] + 2)).any(axis=1),
+        "have their centers outside their images": ((centers < -2) | (centers > frames[:, :2] + 2)).any(axis=1),
     }
     for text, wrong in problems.items():
         if 10 * (count := int(wrong.sum())) >= len(boxes):

@@ -1,5 +1,6 @@
 """Define the registry of losses, and build losses from configs."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,27 @@ def build_loss(
     kind = _DETECTOR if has_background else "an image classifier"
     names = [name for name, loss in LOSS_REGISTRY if backgrounds_for(loss, has_background)]
     return _build(node, "NAME", names, num_classes, arguments_of, kind)
+
+
+def check_loss_config(cfg: Any, num_classes: int, *, has_background: bool = True) -> None:
+    """Raise ConfigError if a name or a number in MODEL.ROI_BOX_HEAD.CLS_LOSS is invalid, without reading any data.
+
+    Errors that depend on the training set or on recorded class counts are raised only by ``build_loss``.
+
+    Args:
+        cfg, num_classes, has_background: as in ``build_loss``.
+    """
+    own = cfg.clone()
+    own.defrost()
+    seesaw = own.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW
+    if seesaw.CLASS_COUNTS == "dataset" or os.path.isfile(seesaw.CLASS_COUNTS):
+        seesaw.CLASS_COUNTS = "online"  # do not read the training set or the file
+    try:
+        build_loss(own, num_classes, has_background=has_background)
+    except ConfigError:
+        raise
+    except Exception:  # a loss of the user may need the training set
+        return
 
 
 def backgrounds_for(loss_class: type[ClassificationLoss], detector: bool) -> list[str]:

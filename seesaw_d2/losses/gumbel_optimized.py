@@ -1,4 +1,4 @@
-"""Define Gumbel Optimised Loss (GOL), a binary cross-entropy with the Gumbel activation instead of the sigmoid.
+"""Define Gumbel Optimized Loss (GOL), a binary cross-entropy with the Gumbel activation instead of the sigmoid.
 
 Source: Alexandridis et al., ECCV 2022, arXiv 2203.16271.
 

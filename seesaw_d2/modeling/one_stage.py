@@ -225,9 +225,15 @@ def sigmoid_loss(cfg) -> ClassificationLoss:
     """Build the sigmoid loss of a one-stage detector from MODEL.ROI_BOX_HEAD.CLS_LOSS.
 
     Raises:
-        ConfigError: the loss does not use sigmoids, or a config key of Detectron2's focal loss has a non-default value.
+        ConfigError: the config is invalid (see ``check_sigmoid_config``).
     """
     check_program(cfg)
+    check_sigmoid_config(cfg)
+    return build_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES, functools.partial(training_statistics, cfg))
+
+
+def check_sigmoid_config(cfg) -> None:
+    """Raise ConfigError if the loss has no sigmoids, or a key of Detectron2's focal loss has a non-default value."""
     name = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME
     names = [known for known, each in LOSS_REGISTRY if issubclass(each, SigmoidLoss) and each.backgrounds != ("none",)]
     if name not in names:
@@ -242,4 +248,3 @@ def sigmoid_loss(cfg) -> ClassificationLoss:
                 f"{cfg.MODEL.META_ARCHITECTURE}, found {read_value(cfg, key)}. Set ALPHA, GAMMA and PRIOR below "
                 "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL instead."
             )
-    return build_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES, functools.partial(training_statistics, cfg))

@@ -71,7 +71,7 @@ def start(args) -> int:
     return 0
 
 
-# The program writes no drawings to files with these extensions, because their formats cannot store colours.
+# The program writes no drawings to files with these extensions, because their formats cannot store colors.
 _WITHOUT_COLORS = (".pbm", ".pgm")
 Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
@@ -118,7 +118,7 @@ def image_targets(paths: list[str], output: str) -> list[str]:
         paths: paths of the input images.
         output: value of ``--output``. For a single image, this is the output file if it has an extension and is not a
             folder. In all other cases, this is the output folder, and an output file has the name of its image. If
-            OpenCV cannot write colours in the format of an image, ".png" is appended to the name.
+            OpenCV cannot write colors in the format of an image, ".png" is appended to the name.
 
     Raises:
         ConfigError: OpenCV cannot write the format, two images have the same name, or an output file is an input.
@@ -130,7 +130,7 @@ def image_targets(paths: list[str], output: str) -> list[str]:
     for path, target in zip(paths, targets, strict=True):
         if not _is_writable(target):
             raise ConfigError(
-                f"--output {target}: expected the extension of an image format that OpenCV can write in colours, such "
+                f"--output {target}: expected the extension of an image format that OpenCV can write in colors, such "
                 f"as .jpg or .png, found {os.path.splitext(target)[1]!r}"
             )
         if os.path.realpath(target) in inputs:

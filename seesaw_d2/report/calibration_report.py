@@ -37,7 +37,8 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 def calibration_table(result: dict[str, Any], task: str = "metrics") -> str:
     """Return a text table of AP on the test set, without calibration and with each calibration.
 
-    Each column shows two values, such as AP / AP_fixed. AP_fixed does not limit the number of detections per image.
+    Each column shows two values, such as AP / AP_fixed. AP_fixed limits the detections of each category instead of
+    those of each image.
 
     Args:
         result: the dict that ``calibrate`` returns.

@@ -1,4 +1,4 @@
-"""Draw SVG charts for HTML reports. The style sheet of the page defines the colours."""
+"""Draw SVG charts for HTML reports. The style sheet of the page defines the colors."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 44, 34, 10
-# The style sheet has this number of colours. If a chart has more runs, several runs have the same colour.
+# The style sheet has this number of colors. If a chart has more runs, several runs have the same color.
 COLORS = 8
 
 
@@ -93,7 +93,7 @@ def scatter(
     log_y: bool = False,
     diagonal: bool = False,
 ) -> Markup:
-    """Return a scatter plot as SVG, or "" if there are no points. The points of each run have the colour of the run.
+    """Return a scatter plot as SVG, or "" if there are no points. The points of each run have the color of the run.
 
     Args:
         title: description for screen readers.

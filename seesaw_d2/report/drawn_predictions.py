@@ -43,7 +43,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
         num_images: number of images.
         min_score: minimum score of drawn detections, in [0, 1].
         groups: frequency group of each category (0: rare, 1: common, 2: frequent), or None if unknown. The group
-            selects the colour of ground-truth labels.
+            selects the color of ground-truth labels.
 
     Raises:
         DataError: an image has no annotations, or a results file is invalid (see ``read_results``) or has no boxes.
@@ -87,7 +87,7 @@ def _legend(groups, min_score: float) -> str:
     if groups is None:
         return text
     colors = zip(GROUP_NAMES, ("orange", "blue", "white"), strict=True)
-    return f"{text}\nlabel colours of the ground truth: {', '.join(f'{name} {color}' for name, color in colors)}"
+    return f"{text}\nlabel colors of the ground truth: {', '.join(f'{name} {color}' for name, color in colors)}"
 
 
 def _count(judged: dict[int, list[Shown]]) -> str:
@@ -104,7 +104,7 @@ def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
         shown: ground-truth objects or detections to draw.
         metadata: Detectron2's metadata of the data set.
         groups: frequency group of each category (0: rare, 1: common, 2: frequent), or None if unknown. The group
-            selects the colour of ground-truth labels.
+            selects the color of ground-truth labels.
     """
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
     colors = [_color(each, groups) for each in shown]

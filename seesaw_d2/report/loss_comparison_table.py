@@ -33,7 +33,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         f"config     {_words(best['config'])}",
         f"results    {result['output']}/choose_loss.json",
     ]
-    lines += [f"omitted    {name}: {reason}" for name, reason in result["refused"].items()]
+    lines += [f"left out   {name}: {reason}" for name, reason in result["refused"].items()]
     return "\n".join(lines)
 
 

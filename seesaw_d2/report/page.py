@@ -28,7 +28,7 @@ from seesaw_d2.report.confusions import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.report.run_config import run_datasets
-from seesaw_d2.report.run_folders import Run, read_run
+from seesaw_d2.report.run_folders import Run, check_detectors, read_run
 from seesaw_d2.report.sections import build_sections
 from seesaw_d2.report.setting_differences import config_value
 from seesaw_d2.utils.atomic_files import write_text
@@ -71,6 +71,7 @@ def write_report(
     if num_images < 0:
         raise ConfigError(f"--images: expected an integer >= 0, found {num_images}")
     names = _distinct(folders, names)
+    check_detectors(folders)
     cfg = run_config(folders[0], config_file)
     register_datasets(cfg)
     dataset = dataset or _test_set(cfg, folders[0], config_file)

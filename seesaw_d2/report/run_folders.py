@@ -6,6 +6,7 @@ import json
 import os
 import re
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,11 @@ from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
+# Maps meta-architectures that are not detectors to advice on their results.
+_OTHER_TASKS = {
+    "ImageClassifier": "For a report, use seesaw_d2.report.write_classification_report (docs/image_classification.md)",
+    "SemanticSegmentor": "The results of semantic segmentation are in results.json and semantic_per_class.csv",
+}
 _LARGEST = 1e30  # the charts ignore larger numbers, because they cannot draw them
 
 
@@ -66,16 +72,10 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
         name: name of the run. Default: name of the folder.
 
     Raises:
-        DataError: the folder is missing, incomplete or damaged, or belongs to semantic segmentation.
+        DataError: the folder is missing, incomplete or damaged.
     """
     folder = os.path.normpath(folder)
     config_text, config = read_config(folder)
-    model = config.get("MODEL")
-    if isinstance(model, dict) and model.get("META_ARCHITECTURE") == "SemanticSegmentor":
-        raise DataError(
-            f"{folder}: MODEL.META_ARCHITECTURE: expected a detector or an ImageClassifier, found SemanticSegmentor. "
-            "The results of semantic segmentation are in results.json and semantic_per_class.csv"
-        )
     run = Run(name or os.path.basename(folder), folder, config, config_text, find_results(folder, dataset))
     if not config_text:
         run.missing["config"] = "config.yaml is missing"
@@ -84,6 +84,17 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
     _read_classification(run)
     _read_weights(run, num_classes)
     return run
+
+
+def check_detectors(folders: Iterable[str]) -> None:
+    """Raise DataError if a run folder is missing, or its config.yaml selects a model that is not a detector."""
+    for folder in folders:
+        model = read_config(folder)[1].get("MODEL")
+        name = model.get("META_ARCHITECTURE") if isinstance(model, dict) else None
+        if isinstance(name, str) and name in _OTHER_TASKS:
+            raise DataError(
+                f"{folder}: MODEL.META_ARCHITECTURE: expected a detector, found {name}. {_OTHER_TASKS[name]}"
+            )
 
 
 def find_results(folder: str, dataset: str) -> str:

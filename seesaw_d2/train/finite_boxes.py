@@ -17,7 +17,7 @@ from torch import Tensor, nn
 _CASCADE_ERROR = "Predicted boxes of a cascade stage contain Inf or NaN."
 
 
-def box_predictors(model: nn.Module) -> list[nn.Module]:
+def modules_with_box_checks(model: nn.Module) -> list[nn.Module]:
     """Return the modules of a model that raise an error for non-finite boxes: RPNs and cascade heads."""
     return [module for module in model.modules() if isinstance(module, (RPN, CascadeROIHeads))]
 
@@ -30,7 +30,7 @@ def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
     the ROI heads get zero features, because non-finite features could raise another error.
 
     Args:
-        parts: the RPNs and cascade heads of the model, as ``box_predictors`` returns them.
+        parts: the RPNs and cascade heads of the model, as ``modules_with_box_checks`` returns them.
 
     Yields:
         a list to which the modules append Detectron2's error messages. The list is empty while all boxes are finite.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seesaw_d2.errors import ConfigError, NonFiniteError
 from seesaw_d2.train.acceleration import begin_momentum
 from seesaw_d2.train.checkpoints.optimizer_state import load_optimizer_state
-from seesaw_d2.train.finite_boxes import box_predictors, finite_boxes
+from seesaw_d2.train.finite_boxes import finite_boxes, modules_with_box_checks
 from seesaw_d2.train.launch.signals import STOP, signals_blocked
 from seesaw_d2.train.step_report import (
     StepReport,
@@ -81,7 +81,7 @@ class Step(SimpleTrainer):
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(unwrapped(model).named_parameters())
         self._device = next((each.device for _, each in self._named), torch.device("cpu"))
-        self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
+        self._buffers, self._box_checks = _changing_buffers(model), modules_with_box_checks(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
         # Number of non-finite steps so far, a scalar tensor. None before the first step, and if metrics_period is 1.
@@ -99,7 +99,7 @@ class Step(SimpleTrainer):
         generators = generator_states(self._device)
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
-        with kept_scalars() as scalars, finite_boxes(self._box_predictors) as errors:
+        with kept_scalars() as scalars, finite_boxes(self._box_checks) as errors:
             losses = self._backward(data, generators)
         own = torch.stack([loss.detach().double() for loss in losses.values()])
         norms = None

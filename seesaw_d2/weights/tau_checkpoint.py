@@ -18,6 +18,7 @@ from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.utils.messages import exact, shown
 from seesaw_d2.weights.checkpoint_io import check_output, not_finite, read_checkpoint, write_checkpoint
 from seesaw_d2.weights.format_conversion import KEPT
+from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.tensor_checks import check_real
 
 # Matches the names of classifier weights in checkpoints: "...box_predictor.cls_score.weight" in Mask R-CNN,
@@ -105,8 +106,10 @@ def find_config(checkpoint: str) -> str:
     """Return the path of config.yaml in the folder of a checkpoint, to which training writes its config.
 
     Raises:
-        ConfigError: the file does not exist.
+        ConfigError: config.yaml does not exist.
+        WeightsError: the checkpoint does not exist.
     """
+    check_regular_file(checkpoint)
     path = os.path.join(os.path.dirname(checkpoint), "config.yaml")
     if not os.path.isfile(path):
         raise ConfigError(f"{path} does not exist. Set --config-file to the config of the training.")

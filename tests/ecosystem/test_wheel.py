@@ -36,7 +36,7 @@ print(json.dumps(model_zoo.config_names()))
 
 
 def test_every_config_is_in_the_wheel(wheel):
-    """Test that the wheel contains all configs, the templates, the licence and py.typed, but no tests and no caches."""
+    """Test that the wheel contains all configs, the templates, the license and py.typed, but no tests and no caches."""
     names = zipfile.ZipFile(wheel).namelist()
     expected = {f"seesaw_d2/configs/{name}" for name in model_zoo.config_names()}
     assert expected == {name for name in names if name.startswith("seesaw_d2/configs/")}

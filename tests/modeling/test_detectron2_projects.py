@@ -15,7 +15,7 @@ from tests.modeling.tiny import tiny_batch
 
 
 class PointSupervised(MaskRCNNConvUpsampleHead):
-    """Reimplement PointSup's mask head, which is trained on labelled points: here, the centre of each region."""
+    """Reimplement PointSup's mask head, which is trained on labelled points: here, the center of each region."""
 
     def forward(self, x, instances):
         x = self.layers(x)
@@ -23,8 +23,8 @@ class PointSupervised(MaskRCNNConvUpsampleHead):
             mask_rcnn_inference(x, instances)
             return instances
         classes = torch.cat([each.gt_classes for each in instances])
-        centre = x[torch.arange(len(x)), classes, x.shape[2] // 2, x.shape[3] // 2]
-        return {"loss_mask": torch.nn.functional.binary_cross_entropy_with_logits(centre, torch.ones_like(centre))}
+        center = x[torch.arange(len(x)), classes, x.shape[2] // 2, x.shape[3] // 2]
+        return {"loss_mask": torch.nn.functional.binary_cross_entropy_with_logits(center, torch.ones_like(center))}
 
 
 class Branches:

@@ -130,11 +130,11 @@ def test_a_video_that_was_not_drawn_to_its_end_is_not_there(tmp_path):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("drawn.mp4", "another one")]
 
 
-def test_drawings_of_grey_formats():
-    """Test that drawings of PGM images are PNG files, because PGM files have no colours."""
+def test_drawings_of_gray_formats():
+    """Test that drawings of PGM images are PNG files, because PGM files have no colors."""
     targets = image_targets(["in/a.pgm", "in/b.PBM", "in/c.ppm", "in/d"], "out")
     assert targets == ["out/a.pgm.png", "out/b.PBM.png", "out/c.ppm", "out/d.png"]
-    with pytest.raises(ConfigError, match=r"--output out\.pgm: expected .* in colours, .* found '\.pgm'"):
+    with pytest.raises(ConfigError, match=r"--output out\.pgm: expected .* in colors, .* found '\.pgm'"):
         image_targets(["in/a.png"], "out.pgm")
 
 

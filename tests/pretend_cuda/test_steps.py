@@ -10,7 +10,7 @@ from detectron2.structures import PolygonMasks
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 
-from seesaw_d2.train.finite_boxes import box_predictors, finite_boxes
+from seesaw_d2.train.finite_boxes import finite_boxes, modules_with_box_checks
 from seesaw_d2.utils.deferred_scalars import kept_scalars
 from tests.modeling.test_autocast import HEADS
 from tests.modeling.tiny import tiny_batch, tiny_config
@@ -29,7 +29,7 @@ def step(model, batch, dtype=None, scaler=None):
     torch.manual_seed(1)
     model.train()
     device = model.pixel_mean.device.type
-    boxes = finite_boxes(box_predictors(model))
+    boxes = finite_boxes(modules_with_box_checks(model))
     with EventStorage(), kept_scalars(), boxes, torch.autocast(device, dtype=dtype, enabled=dtype is not None):
         losses = model(batch)
     total = sum(losses.values())

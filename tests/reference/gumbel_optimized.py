@@ -1,4 +1,4 @@
-"""Implement Gumbel Optimised Loss literally, with one loop per index."""
+"""Implement Gumbel Optimized Loss literally, with one loop per index."""
 
 import math
 

@@ -99,4 +99,4 @@ def test_in_a_browser(runs, width):
     assert seen["csv"][0].startswith('"run","task","APr","APc","APf","AP"')
     assert len(seen["csv"]) == 1 + len(re.findall(r"data-task=", page.read_text())) + 1
     assert seen["formula"] == '"\'=1+1"'
-    assert seen["colors"] >= 4  # two runs and at least two groups, each with its own colour
+    assert seen["colors"] >= 4  # two runs and at least two groups, each with its own color

@@ -111,7 +111,7 @@ CASES: list[Case] = cases(
         "16 bits": (content(encoded(Image.fromarray(np.full((HEIGHT, WIDTH), 999, np.uint16)), "PNG")), None),
         "one bit": (content(encoded(picture("1"), "PNG")), None),
         "floats": (content(encoded(Image.fromarray(np.ones((HEIGHT, WIDTH), np.float32)), "TIFF")), None),
-        "grey": (content(encoded(picture("L"), "JPEG")), None),
+        "gray": (content(encoded(picture("L"), "JPEG")), None),
         "CMYK": (content(encoded(picture("CMYK"), "JPEG")), None),
         "palette": (content(encoded(picture("P"), "PNG")), None),
         "transparent": (content(encoded(picture("RGBA"), "PNG")), None),

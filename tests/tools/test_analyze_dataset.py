@@ -62,7 +62,7 @@ def test_counts_alone(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "lvis_v1_trian"], "Did you mean"),
+        (["--dataset", "lvis_v1_trian"], "--dataset: "),
         (["--config-file", "nowhere.yaml"], "nowhere.yaml"),
         (["--counts", "nowhere.json", "--num-images", "3"], "nowhere.json"),
         (["--dataset", "x", "--repeat-threshold", "-1"], "--repeat-threshold: expected "),

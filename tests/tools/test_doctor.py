@@ -12,6 +12,9 @@ import yaml
 from doctor import main
 from PIL import Image
 
+from seesaw_d2.config.loading import default_config
+from seesaw_d2.train.preflight.doctor.disk import number_of_checkpoints
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -126,10 +129,11 @@ def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
     data = json.loads(path.read_text())
     data["annotations"][0]["category_id"] = 99
     path.write_text(json.dumps(data))
-    wrong = ["SOLVER.IMS_PER_BATCH", "5", "DATALOADER.SAMPLER_TRAIN", "Foo", "MODEL.ROI_HEADS.NAME", "Bar"]
+    loss = "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME"
+    wrong = ["SOLVER.IMS_PER_BATCH", "5", "DATALOADER.SAMPLER_TRAIN", "Foo", loss, "SeesawLos"]
     text = examine(capsys, config_file, "--num-processes", "2", "--quick", *wrong, status=1)
     found = to_fix(text)
-    for part in ("SOLVER.IMS_PER_BATCH", "DATALOADER.SAMPLER_TRAIN", "MODEL.ROI_HEADS.NAME", "glyphs_val.json"):
+    for part in ("SOLVER.IMS_PER_BATCH", "DATALOADER.SAMPLER_TRAIN", loss, "glyphs_val.json"):
         assert sum(part in line for line in found) == 1, text
     assert f"{len(found)} problems to fix" in text
 
@@ -153,7 +157,9 @@ def test_images_to_evaluate_on_that_are_trained_on(own, capsys):
 
 def test_a_machine_without_a_gpu(config_file, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    (found,) = to_fix(examine(capsys, config_file, "--quick", "MODEL.DEVICE", "cuda", status=1))
+    text = examine(capsys, config_file, "--quick", "MODEL.DEVICE", "cuda", status=1)
+    (found,) = to_fix(text)
+    assert "1 problem to fix\n" in text
     assert found.startswith("MODEL.DEVICE ")
     assert "add MODEL.DEVICE cpu" in found
 
@@ -210,6 +216,14 @@ def test_disk(config_file, tmp_path, capsys, monkeypatch):
     (line,) = [line for line in text.splitlines() if str(tmp_path / "run") in line and "--resume" in line]
     assert line.startswith("  note")
     assert len(to_fix(text)) == 1
+
+
+@pytest.mark.parametrize(("keep", "best", "count"), [(0, "", 5), (2, "", 3), (9, "", 5), (2, "bbox/AP", 4)])
+def test_number_of_checkpoints(keep, best, count):
+    cfg = default_config()
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.CHECKPOINT_PERIOD = 100, 25
+    cfg.SOLVER.CHECKPOINT_KEEP, cfg.SOLVER.CHECKPOINT_BEST = keep, best
+    assert number_of_checkpoints(cfg) == count
 
 
 def test_weights_and_folder_are_checked_although_the_data_are_wrong(own, tmp_path, capsys):

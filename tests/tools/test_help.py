@@ -72,3 +72,10 @@ def test_tools_parse_their_arguments_before_they_import_pytorch(program):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == status, done.stderr
         assert "usage: " in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("program", TOOLS, ids=lambda path: path.name)
+def test_tools_import_the_package_before_detectron2(program):
+    """Test the order of imports. The package hides PyTorch's deprecation warnings while it imports Detectron2."""
+    modules = re.findall(r"^ *(?:from|import) (seesaw_d2|detectron2)\b", program.read_text(), re.M)
+    assert modules[:1] in ([], ["seesaw_d2"])

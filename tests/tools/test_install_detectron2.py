@@ -63,7 +63,7 @@ def test_wheel_is_complete(tmp_path):
     source = tmp_path / "source"
     (source / "detectron2").mkdir(parents=True)
     (source / "detectron2/__init__.py").write_text("x = 1\n")
-    (source / "LICENSE").write_text("licence\n")
+    (source / "LICENSE").write_text("license\n")
     wheel = zipfile.ZipFile(install_detectron2.build_wheel(source, tmp_path))
     names = set(wheel.namelist())
     record = wheel.read("detectron2-0.6.dist-info/RECORD").decode().splitlines()

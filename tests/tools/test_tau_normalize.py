@@ -121,6 +121,14 @@ def test_mistakes_in_the_arguments(checkpoint, monkeypatch, capsys, arguments, m
     assert before == {path.name: path.read_bytes() for path in checkpoint.parent.iterdir()}
 
 
+def test_a_checkpoint_that_does_not_exist(tmp_path, capsys):
+    """Test that the error names the checkpoint, and not the missing config beside it."""
+    assert main([str(tmp_path / "model.pth"), str(tmp_path / "out.pth"), "--tau", "0.5"]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / "model.pth") in error
+    assert "config.yaml" not in error
+
+
 def test_exponents_that_differ_little_have_different_files(checkpoint):
     taus = [0.123456, 0.1234561, 1.0]
     assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--sweep", *map(str, taus)]) == 0

@@ -64,7 +64,8 @@ def test_a_best_checkpoint_of_others_is_replaced(config_file, monkeypatch, wrong
 
 
 def test_a_best_metric_that_is_not_logged_is_named(config_file):
-    assert main(["--config-file", str(config_file), "SOLVER.CHECKPOINT_BEST", "segm/APx"]) == 0
+    unknown = ["SOLVER.CHECKPOINT_BEST", "segm/APx", "TEST.LVIS_METRICS", "['fixed']"]  # the names are not known before
+    assert main(["--config-file", str(config_file), *unknown]) == 0
     folder = config_file.parent / "run"
     assert not (folder / "model_best.pth").exists()
     log = (folder / "log.txt").read_text()
@@ -82,6 +83,7 @@ def test_a_best_metric_that_is_not_logged_is_named(config_file):
             ["SOLVER.CHECKPOINT_BEST", "segm/AP", "DATASETS.TEST", "()"],
             "SOLVER.CHECKPOINT_BEST 'segm/AP'",
         ),
+        (["SOLVER.CHECKPOINT_BEST", "segm/APx"], "SOLVER.CHECKPOINT_BEST: expected "),
         (["SOLVER.CHECKPOINT_PERIOD", "0"], "SOLVER.CHECKPOINT_PERIOD: expected at least 1"),
     ],
 )

@@ -162,7 +162,7 @@ def resize(root):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(root / "semantic/train/000000000001.png")
 
 
-def colour(root):
+def color(root):
     path = root / "semantic/train/000000000001.png"
     Image.open(path).convert("P").save(path)
 
@@ -180,7 +180,7 @@ def classes(text):
     [
         (remove, "000000000001.png"),
         (resize, "000000000001.png"),
-        (colour, "000000000001.png"),
+        (color, "000000000001.png"),
         (classes("[]"), CLASSES_FILE),
         (classes('{"classes": []}'), CLASSES_FILE),
         (classes('{"classes": [{"name": "a"}, {"name": "a"}]}'), CLASSES_FILE),

@@ -51,7 +51,7 @@ def test_a_report_replaces_only_reports(tmp_path, make):
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
-def test_drawn_pictures_are_recognised_and_whole(tmp_path, ending):
+def test_drawn_pictures_are_recognized_and_whole(tmp_path, ending):
     image = np.arange(48 * 64 * 3, dtype=np.uint32).reshape(48, 64, 3).astype(np.uint8)
     path = tmp_path / f"drawn{ending}"
     cv2.imwrite(str(path), image)
@@ -64,7 +64,7 @@ def test_drawn_pictures_are_recognised_and_whole(tmp_path, ending):
     Image.open(path).load()
 
 
-def test_drawn_videos_are_recognised_and_whole(tmp_path):
+def test_drawn_videos_are_recognized_and_whole(tmp_path):
     writer = VideoWriter(str(tmp_path / "a.mp4"), 25.0)
     for value in range(5):
         writer.write(np.full((48, 64, 3), 40 * value, np.uint8))

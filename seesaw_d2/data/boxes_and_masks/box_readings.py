@@ -39,8 +39,8 @@ def boxes_of(corners: np.ndarray) -> np.ndarray:
     return np.concatenate([corners[..., :2], corners[..., 2:] - corners[..., :2]], axis=-1)
 
 
-def centred(boxes: np.ndarray) -> np.ndarray:
-    """Convert boxes (..., 4) from (centre x, centre y, width, height) to (x1, y1, x2, y2)."""
+def centered(boxes: np.ndarray) -> np.ndarray:
+    """Convert boxes (..., 4) from (center x, center y, width, height) to (x1, y1, x2, y2)."""
     return np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], axis=-1)
 
 
@@ -131,7 +131,7 @@ def _elsewhere(objects: Objects) -> np.ndarray:
     return _near(np.concatenate([start, start + objects.boxes[:, 2:]], axis=1), objects.extents)
 
 
-def _around_the_centre(objects: Objects) -> np.ndarray:
+def _around_the_center(objects: Objects) -> np.ndarray:
     corners, extents = corners_of(objects.boxes), objects.extents
     offset = (corners[:, :2] + corners[:, 2:] - extents[:, :2] - extents[:, 2:]) / 2
     return (np.abs(offset) <= PIXELS + SHARE * (extents[:, 2:] - extents[:, :2])).all(axis=1)
@@ -201,7 +201,7 @@ def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
 # (N,), True for each box that then fits its mask.
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
-    "if they are read as the box's centre, width, height": _as(centred),
+    "if they are read as the box's center, width, height": _as(centered),
     "if they are read as y, x, height, width": _as(lambda boxes: corners_of(transposed(boxes))),
     "if they are read as y1, x1, y2, x2": _as(transposed),
     **{
@@ -210,7 +210,7 @@ _READINGS: dict[str, _Reading] = {
         for name, form in (
             ("x, y, width, height", corners_of),
             ("x1, y1, x2, y2", lambda boxes: boxes),
-            ("the box's centre, width, height", centred),
+            ("the box's center, width, height", centered),
         )
     },
     "if the image is rotated by 90 degrees, which EXIF data can require": _after_turns(1, 3),
@@ -220,5 +220,5 @@ _READINGS: dict[str, _Reading] = {
     "if the masks' points are read as y, x": _with_masks(lambda each: transposed(each.extents)),
     "if they are moved (perhaps the offset of a tile is missing)": _elsewhere,
     "if they are scaled (perhaps to another size of the image)": _of_another_scale,
-    "in the position of the centre but not in size (perhaps they were not rotated)": _around_the_centre,
+    "in the position of the center but not in size (perhaps they were not rotated)": _around_the_center,
 }

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seesaw_d2.data.boxes_and_masks.box_readings import PIXELS, SHARE, centred, corners_of
+from seesaw_d2.data.boxes_and_masks.box_readings import PIXELS, SHARE, centered, corners_of
 
 # A file is reported if at least the fraction BEYOND of its boxes exceed the images, and at least the fraction INSIDE of
 # its boxes are inside the images in another convention. Correct boxes exceed images if a tool does not clip them.
 BEYOND, INSIDE = 0.1, 0.99
-_CONVENTIONS = ("x1, y1, x2, y2", "the box's centre, width, height")
+_CONVENTIONS = ("x1, y1, x2, y2", "the box's center, width, height")
 _NUM_IDS = 6
 
 
@@ -46,7 +46,7 @@ class BoxesBeyond:
             return cls()
         beyond = (corners_of(boxes) > frames * (1 + SHARE) + PIXELS).any(axis=1)
         inside = []
-        for corners in (boxes, centred(boxes)):
+        for corners in (boxes, centered(boxes)):
             within = (corners >= -PIXELS) & (corners <= frames + PIXELS)
             inside.append(int((within.all(axis=1) & (corners[:, 2:] > corners[:, :2]).all(axis=1)).sum()))
         return cls(tuple(ids[beyond][:_NUM_IDS].tolist()), len(boxes), int(beyond.sum()), tuple(inside))

@@ -1,6 +1,6 @@
 """Read the 1,797 images of handwritten digits that scikit-learn contains. This data set needs no download.
 
-The images have 8 x 8 pixels with 17 grey levels. The data set contains 174 to 183 images of each digit. Source: E.
+The images have 8 x 8 pixels with 17 gray levels. The data set contains 174 to 183 images of each digit. Source: E.
 Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
 """
 
@@ -35,12 +35,12 @@ def read_digits(split: str) -> LabelledSet:
             "with: pip install scikit-learn"
         ) from None
     digits = load_digits()
-    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     rng = np.random.default_rng(_SPLIT_SEED)
-    test = np.zeros(len(grey), dtype=bool)
+    test = np.zeros(len(gray), dtype=bool)
     for digit in range(10):
         test[rng.permutation(np.flatnonzero(digits.target == digit))[:TEST_PER_CLASS]] = True
     chosen = np.flatnonzero(test if split == "test" else ~test)
-    arrays = np.repeat(grey[..., None], 3, axis=3)
+    arrays = np.repeat(gray[..., None], 3, axis=3)
     whole = LabelledSet(digits.target.astype(np.int64), tuple(map(str, range(10))), arrays=arrays)
     return whole.select(chosen)

@@ -18,7 +18,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.declared_keys import added_value
 
 CROPS = ("resized", "padded", "whole")
-# Evaluation scales the shorter side of an image to the input size divided by this number, and then cuts out the centre.
+# Evaluation scales the shorter side of an image to the input size divided by this number, and then cuts out the center.
 # For the input size 224, the shorter side becomes 256 pixels, as usual for ImageNet.
 _CENTRE = 0.875
 
@@ -26,7 +26,7 @@ _CENTRE = 0.875
 class ClassificationMapper:
     """Mapper that reads the image of a dataset dict, and crops and augments it for a classification model.
 
-    Images of all Pillow modes (greyscale, palette, CMYK, with transparency) are converted to RGB without transparency,
+    Images of all Pillow modes (grayscale, palette, CMYK, with transparency) are converted to RGB without transparency,
     and rotated according to the EXIF data. The mapper raises an error for images with more than 8 bits per channel,
     because Pillow would clip the pixel values.
 
@@ -37,7 +37,7 @@ class ClassificationMapper:
 
             - "resized", as for ImageNet. Training: crop a random part of the image (8 to 100 % of the area) with a
               random aspect ratio, and scale the crop to S x S. Evaluation: scale the shorter side to S / 0.875 pixels,
-              and crop the centre.
+              and crop the center.
             - "padded", as for CIFAR. Training: pad the image with S / 8 zeros (rounded up) on each side, and crop S x S
               pixels at a random position. Evaluation: use the whole image.
             - "whole". Training and evaluation: use the whole image.

@@ -23,7 +23,7 @@ def read_arrays(path: str) -> LabelledSet:
 
     The file contains three arrays for N images and C classes:
 
-    - ``images``: uint8, (N, H, W) for greyscale images or (N, H, W, 3) for RGB images.
+    - ``images``: uint8, (N, H, W) for grayscale images or (N, H, W, 3) for RGB images.
     - ``labels``: integers in [0, C), (N,). The class indices of the images.
     - ``names``: unique strings, (C,). The class names.
 
@@ -61,7 +61,7 @@ def read_arrays(path: str) -> LabelledSet:
             f"{wrong[0]}. {len(wrong)} of {len(labels)} labels are outside this range."
         )
     if images.ndim == 3:
-        # Repeat the grey values in three channels. broadcast_to returns a view, which needs no additional memory.
+        # Repeat the gray values in three channels. broadcast_to returns a view, which needs no additional memory.
         images = np.broadcast_to(images[..., None], (*images.shape, 3))
     return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
 

@@ -17,8 +17,8 @@ from seesaw_d2.data.muscima.settings import CropSettings
 def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[np.ndarray, list[str]]:
     """Crop each symbol of a page, except the symbols of the classes in ``settings.left_out``.
 
-    A crop shows a square of the page, scaled to S x S pixels (S = ``settings.size``). The centre of the square is the
-    centre of the symbol's box. The side of the square is ``settings.context`` times the longer side of the box. The
+    A crop shows a square of the page, scaled to S x S pixels (S = ``settings.size``). The center of the square is the
+    center of the symbol's box. The side of the square is ``settings.context`` times the longer side of the box. The
     square can contain parts of other symbols.
 
     Args:

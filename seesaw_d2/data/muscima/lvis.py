@@ -8,8 +8,8 @@ from seesaw_d2.data.muscima.tiles import Tile
 from seesaw_d2.data.synthetic.plan import frequency
 
 URL = "https://github.com/OMR-Research/muscima-pp"
-LICENCE = "CC BY-NC-SA 4.0 (not for commercial use)"
-LICENCE_URL = "https://creativecommons.org/licenses/by-nc-sa/4.0/"
+LICENSE = "CC BY-NC-SA 4.0 (not for commercial use)"
+LICENSE_URL = "https://creativecommons.org/licenses/by-nc-sa/4.0/"
 CITATION = (
     "Hajič jr. and Pecina, The MUSCIMA++ Dataset for Handwritten Optical Music Recognition, ICDAR 2017; "
     "Fornés et al., CVC-MUSCIMA, IJDAR 15(3), 2012"
@@ -107,10 +107,10 @@ def annotation_file(
         "contributor": "Jan Hajič jr., Pavel Pecina",
         "date_created": _DATE,
     }
-    licences = [{"id": 1, "name": LICENCE, "url": LICENCE_URL}]
+    licenses = [{"id": 1, "name": LICENSE, "url": LICENSE_URL}]
     return {
         "info": info,
-        "licenses": licences,
+        "licenses": licenses,
         "categories": categories,
         "images": images,
         "annotations": annotations,

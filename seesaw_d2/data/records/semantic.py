@@ -40,7 +40,7 @@ class SemanticLabels:
     """Paths of the label maps and of the class names of a data set for semantic segmentation.
 
     Attributes:
-        folder: folder of the label maps, which are 8-bit greyscale PNG files. The label map of the image ``a/1.jpg`` in
+        folder: folder of the label maps, which are 8-bit grayscale PNG files. The label map of the image ``a/1.jpg`` in
             the image folder is ``a/1.png`` in this folder.
         classes_file: JSON file with the classes.
     """
@@ -137,7 +137,7 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
         name: name of the data set, for messages.
 
     Raises:
-        DataError: a label map is missing, is not an 8-bit greyscale image, or differs in size from the image. Or
+        DataError: a label map is missing, is not an 8-bit grayscale image, or differs in size from the image. Or
             several images have the same label map, such as a/1.jpg and a/1.png.
     """
     images: dict[str | None, set[str | None]] = defaultdict(set)
@@ -169,7 +169,7 @@ def _problem(record: dict[str, Any]) -> str:
     except OSError as error:
         return f"{path} ({'no such file' if isinstance(error, FileNotFoundError) else 'not an image'})"
     if mode != "L":
-        return f"{path} (expected 8-bit greyscale, Pillow's mode L, found mode {mode})"
+        return f"{path} (expected 8-bit grayscale, Pillow's mode L, found mode {mode})"
     expected = record.get("width"), record.get("height")
     if expected in ((None, None), size):
         return ""

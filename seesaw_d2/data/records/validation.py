@@ -94,7 +94,7 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
     Raises:
         ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES differs from the number of classes in a data set, or the data sets
             have different classes.
-        DataError: a label map is missing, is not an 8-bit greyscale image, or differs in size from the image.
+        DataError: a label map is missing, is not an 8-bit grayscale image, or differs in size from the image.
     """
     known: dict[str, tuple[str, ...]] = {}
     for _, name in used_datasets(cfg, training=training, classification=False):

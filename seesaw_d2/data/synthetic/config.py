@@ -49,8 +49,8 @@ class GlyphConfig:
             - "plain": 40 characters that are easy to distinguish, in bold fonts.
         background: appearance of the background:
 
-            - "textured": colour noise and lines.
-            - "plain": one colour.
+            - "textured": color noise and lines.
+            - "plain": one color.
     """
 
     num_categories: int = 108

@@ -1,4 +1,4 @@
-"""Draw an image with a textured background, clutter, coloured objects, blur and noise.
+"""Draw an image with a textured background, clutter, colored objects, blur and noise.
 
 While an image is drawn, it is an RGB array (height, width, 3) of float32 values around the range from 0 to 255.
 """
@@ -9,9 +9,9 @@ import numpy as np
 from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 
-# The textured background is the sum of four layers of colour noise, from coarse to fine. Each layer is a grid of
-# TEXTURE_CELLS x TEXTURE_CELLS random colours, scaled to the image. TEXTURE_STD is the maximum standard deviation of
-# the colour values, for pixel values from 0 to 255.
+# The textured background is the sum of four layers of color noise, from coarse to fine. Each layer is a grid of
+# TEXTURE_CELLS x TEXTURE_CELLS random colors, scaled to the image. TEXTURE_STD is the maximum standard deviation of
+# the color values, for pixel values from 0 to 255.
 TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
@@ -25,20 +25,20 @@ MAX_NOISE = 10.0  # maximum standard deviation of the pixel noise, for pixel val
 
 
 def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator, background: str) -> np.ndarray:
-    """Draw objects in random colours on a random background, and add blur and noise.
+    """Draw objects in random colors on a random background, and add blur and noise.
 
     Args:
         objects: objects that do not overlap, with their positions.
         size: side length of the image in pixels.
-        rng: random generator for colours, blur and noise.
-        background: "textured" for colour noise and lines, or "plain" for one colour.
+        rng: random generator for colors, blur and noise.
+        background: "textured" for color noise and lines, or "plain" for one color.
 
     Returns:
         the RGB image, (size, size, 3) uint8.
     """
     picture = draw_background(size, rng, background == "textured")
     for placed in objects:
-        paint(picture, placed, *contrasting_colours(rng))
+        paint(picture, placed, *contrasting_colors(rng))
     sigma = rng.uniform(0.01, MAX_BLUR) * size / 128
     picture = cv2.GaussianBlur(picture, (0, 0), sigma)
     picture += rng.uniform(0, MAX_NOISE) * rng.standard_normal(picture.shape, dtype=np.float32)
@@ -46,12 +46,12 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
 
 
 def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.ndarray:
-    """Draw a background of one random colour.
+    """Draw a background of one random color.
 
     Args:
         size: side length of the image in pixels.
-        rng: random generator for colours and lines.
-        textured: if True, add colour noise and lines.
+        rng: random generator for colors and lines.
+        textured: if True, add color noise and lines.
 
     Returns:
         an RGB image (size, size, 3) float32, with values around the range from 0 to 255.
@@ -72,10 +72,10 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
     return picture.astype(np.float32)
 
 
-def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return random colours for a glyph and its border, each an RGB array (3,) float32 from 0 to 255.
+def contrasting_colors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return random colors for a glyph and its border, each an RGB array (3,) float32 from 0 to 255.
 
-    The brightness (mean over the channels) of the two colours differs by more than ``MIN_CONTRAST``.
+    The brightness (mean over the channels) of the two colors differs by more than ``MIN_CONTRAST``.
     """
     while True:
         first, second = rng.uniform(0, 255, size=(2, 3)).astype(np.float32)
@@ -83,23 +83,23 @@ def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
             return first, second
 
 
-def paint(picture: np.ndarray, placed: PlacedGlyph, face_colour, border_colour) -> None:
+def paint(picture: np.ndarray, placed: PlacedGlyph, face_color, border_color) -> None:
     """Paint an object with antialiased edges on an image.
 
     Args:
         picture: RGB image (height, width, 3) float32, which is changed in place.
         placed: shape and position of the object.
-        face_colour: (3,) RGB colour of the glyph.
-        border_colour: (3,) RGB colour of the border around the glyph.
+        face_color: (3,) RGB color of the glyph.
+        border_color: (3,) RGB color of the border around the glyph.
     """
     left, top = placed.x // SUPERSAMPLE, placed.y // SUPERSAMPLE
     height, width = placed.silhouette.outline.shape
     right, bottom = -(-(placed.x + width) // SUPERSAMPLE), -(-(placed.y + height) // SUPERSAMPLE)
     patch = picture[top:bottom, left:right]
     shift = np.s_[placed.y - top * SUPERSAMPLE :, placed.x - left * SUPERSAMPLE :]
-    for mask, colour in ((placed.silhouette.outline, border_colour), (placed.silhouette.face, face_colour)):
+    for mask, color in ((placed.silhouette.outline, border_color), (placed.silhouette.face, face_color)):
         fine = np.zeros((SUPERSAMPLE * (bottom - top), SUPERSAMPLE * (right - left)), np.uint8)
         fine[shift][:height, :width] = mask
         cover = cv2.resize(fine, patch.shape[1::-1], interpolation=cv2.INTER_AREA)
         alpha = cover[..., None] / np.float32(255)
-        patch += alpha * (colour - patch)
+        patch += alpha * (color - patch)

@@ -99,7 +99,7 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
         one int array (K, 2) per area: x in [0, w] and y in [0, h] of the K corners of its polygon.
     """
     # Trace a mask of pixel corners. Its contours follow the outer edges of the pixels. OpenCV's contours of the
-    # original mask would run through the centres of the outermost pixels, half a pixel inside the shape.
+    # original mask would run through the centers of the outermost pixels, half a pixel inside the shape.
     height, width = outline.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):

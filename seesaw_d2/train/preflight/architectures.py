@@ -1,9 +1,10 @@
-"""Reject meta-architectures, ROI heads and precomputed proposals that this project does not support."""
+"""Reject meta-architectures, heads, losses and precomputed proposals that this project does not support."""
 
 from detectron2.config import CfgNode
 from detectron2.modeling import (
     META_ARCH_REGISTRY,
     ROI_HEADS_REGISTRY,
+    SEM_SEG_HEADS_REGISTRY,
     GeneralizedRCNN,
     PanopticFPN,
     ProposalNetwork,
@@ -12,13 +13,18 @@ from detectron2.modeling import (
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads
 from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
+from fvcore.common.registry import Registry
 
+from seesaw_d2.data.images.semantic_mapper import has_semantic_head
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.build import check_loss_config
+from seesaw_d2.modeling.box_predictor import check_classifier_config
 from seesaw_d2.modeling.building import own_program
 from seesaw_d2.modeling.heads_checks import check_box_head, check_heads_config
 from seesaw_d2.modeling.image_classifier import ImageClassifier
-from seesaw_d2.modeling.one_stage import SigmoidDetector
+from seesaw_d2.modeling.one_stage import SigmoidDetector, check_sigmoid_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
+from seesaw_d2.modeling.semantic_head import SeesawSemSegFPNHead, check_semantic_config
 
 _KEY = "MODEL.META_ARCHITECTURE"
 # With this value of this config key, Detectron2 loads proposals from files. The check of the key must allow the value,
@@ -35,7 +41,7 @@ def check_architecture(cfg: CfgNode) -> None:
     name = cfg.MODEL.META_ARCHITECTURE
     architecture = META_ARCH_REGISTRY.get(name)
     heads = cfg.MODEL.ROI_HEADS.NAME
-    found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
+    found = _registered(ROI_HEADS_REGISTRY, heads)
     ours = _is(found, GlobalMaskLosses)
     if _is(architecture, SigmoidDetector):
         return
@@ -72,6 +78,35 @@ def check_architecture(cfg: CfgNode) -> None:
         check_box_head(cfg)
 
 
+def check_classification(cfg: CfgNode) -> None:
+    """Raise ConfigError if the loss, its parameters or the last layer of the classifier are invalid for the model.
+
+    The function reads no data. Building the model raises errors that depend on the training set.
+
+    Args:
+        cfg: a config whose META_ARCHITECTURE is registered.
+    """
+    model = cfg.MODEL
+    architecture = META_ARCH_REGISTRY.get(model.META_ARCHITECTURE)
+    if _is(architecture, SigmoidDetector):
+        check_sigmoid_config(cfg)
+        check_loss_config(cfg, model.RETINANET.NUM_CLASSES)
+        return
+    if _is(architecture, ImageClassifier):
+        check_classifier_config(model.ROI_BOX_HEAD.CLS_PREDICTOR)
+        check_loss_config(cfg, model.CLASSIFIER.NUM_CLASSES, has_background=False)
+        return
+    head = _registered(SEM_SEG_HEADS_REGISTRY, model.SEM_SEG_HEAD.NAME)
+    if has_semantic_head(cfg) and _is(head, SeesawSemSegFPNHead):
+        with own_program():
+            check_semantic_config(cfg)
+        check_loss_config(cfg, model.SEM_SEG_HEAD.NUM_CLASSES, has_background=False)
+    heads = _registered(ROI_HEADS_REGISTRY, model.ROI_HEADS.NAME)
+    if _is(heads, GlobalMaskLosses) and not _is(architecture, SemanticSegmentor):
+        check_classifier_config(model.ROI_BOX_HEAD.CLS_PREDICTOR)
+        check_loss_config(cfg, model.ROI_HEADS.NUM_CLASSES)
+
+
 def check_proposals(cfg: CfgNode) -> None:
     """Raise ConfigError if keys for precomputed proposals contradict each other, or not each data set has one file."""
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
@@ -96,6 +131,11 @@ def check_proposals(cfg: CfgNode) -> None:
                 f"DATASETS.PROPOSAL_FILES_{part}: expected {len(names)} files, one for each data set in "
                 f"DATASETS.{part}, found {len(files)} files"
             )
+
+
+def _registered(registry: Registry, name: str) -> object:
+    """Return the component that is registered as ``name``, or None. Another check rejects unknown names."""
+    return registry.get(name) if name in registry else None
 
 
 def _is(found: object, kinds: type | tuple[type, ...]) -> bool:

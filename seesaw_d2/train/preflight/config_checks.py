@@ -24,7 +24,12 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.heads_checks import is_c4
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.train.launch.process_layout import ProcessLayout
-from seesaw_d2.train.preflight.architectures import PRECOMPUTED, check_architecture, check_proposals
+from seesaw_d2.train.preflight.architectures import (
+    PRECOMPUTED,
+    check_architecture,
+    check_classification,
+    check_proposals,
+)
 from seesaw_d2.train.tasks.base import task_name
 
 # Allowed values of SOLVER.LR_SCHEDULER_NAME. WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
@@ -167,11 +172,12 @@ def check_names(cfg: CfgNode) -> None:
     """Check the names of components such as MODEL.BACKBONE.NAME, and that this project can train the meta-architecture.
 
     Raises:
-        ConfigError: a name is not in Detectron2's registry of such components, or a value is not allowed. The message
-            for a name contains the key and the most similar registered name.
+        ConfigError: a name is not in the registry of such components, or a value is not allowed. The message for a name
+            contains the key and the most similar registered name.
     """
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
     check_architecture(cfg)
+    check_classification(cfg)
     check_proposals(cfg)
     none = {PRECOMPUTED, ("MODEL.ROI_BOX_HEAD.NAME", "")} if is_c4(cfg.MODEL.ROI_HEADS.NAME) else {PRECOMPUTED}
     for key, registry in REGISTRIES[task_name(cfg)].items():

@@ -1,4 +1,4 @@
-"""Check TEST.EXPECTED_RESULTS before the job, because Detectron2 reads this key only after the evaluation."""
+"""Check TEST.EXPECTED_RESULTS and SOLVER.CHECKPOINT_BEST before the job, which reads both only after an evaluation."""
 
 import math
 
@@ -63,6 +63,26 @@ def check_expected_results(cfg: CfgNode) -> None:
             raise ConfigError(
                 f"{_KEY}: expected a metric of the task {task!r} ({', '.join(known[task])}), found {metric!r}{hint}"
             )
+
+
+def check_best_metric(cfg: CfgNode) -> None:
+    """Raise ConfigError if the evaluations of a training do not compute the metric in SOLVER.CHECKPOINT_BEST.
+
+    The metric is not checked if a data set in DATASETS.TEST can have metrics with unknown names (``known_metrics``).
+    """
+    best, names, choices = cfg.SOLVER.CHECKPOINT_BEST, list(cfg.DATASETS.TEST), []
+    for name in names if best else ():
+        known = known_metrics(cfg, name)
+        if known is None or not all(known.values()):
+            return
+        prefix = f"{name}/" if len(names) > 1 else ""  # as Detectron2 logs metrics
+        choices += [f"{prefix}{task}/{metric}" for task, metrics in known.items() for metric in metrics]
+    if best and best not in choices:
+        hint = did_you_mean(near_names(best, choices))
+        raise ConfigError(
+            f"SOLVER.CHECKPOINT_BEST: expected a metric that the evaluation computes ({', '.join(choices)}), found "
+            f"{best!r}{hint}"
+        )
 
 
 def _is_item(item) -> bool:

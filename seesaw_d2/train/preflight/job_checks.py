@@ -26,7 +26,7 @@ from seesaw_d2.train.preflight.config_checks import (
     name_feature_maps,
     resolve_device,
 )
-from seesaw_d2.train.preflight.expected_results import check_expected_results
+from seesaw_d2.train.preflight.expected_results import check_best_metric, check_expected_results
 from seesaw_d2.train.preflight.keys.check import check_written, passed_over
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.train.preflight.output_folder import check_output_folder
@@ -102,6 +102,7 @@ class Preflight:
             lambda: None if self.eval_only else check_recorded_counts(self.cfg),
             lambda: check_calibration_counts(self.cfg, self._categories()),
             lambda: check_expected_results(self.cfg),
+            lambda: None if self.eval_only else check_best_metric(self.cfg),
             self._resolve_schedule,
         ]
 

@@ -112,7 +112,7 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
     Raises:
         WeightsError: ``state`` belongs to MMDetection 1 or to a one-stage model, or all names are unknown.
     """
-    converted, unrecognised = {}, []
+    converted, unrecognized = {}, []
     for name, tensor in state.items():
         if is_before_2(name):
             raise WeightsError(
@@ -123,22 +123,22 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         if is_dropped(name):
             continue
         if new_name is None:
-            unrecognised.append(name)
+            unrecognized.append(name)
         elif new_name.endswith("class_counts"):
             converted[new_name] = _as_counts(name, tensor)
         else:
             converted[new_name] = tensor
     if not converted:
         ours = ". These are Detectron2's names. The checkpoint may already be converted."
-        known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognised)
-        torchvisions = any(name.startswith(("backbone.body.", "roi_heads.mask_predictor.")) for name in unrecognised)
+        known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognized)
+        torchvisions = any(name.startswith(("backbone.body.", "roi_heads.mask_predictor.")) for name in unrecognized)
         hint = (
             ". These are torchvision's names. Use tools/convert_torchvision_checkpoint.py."
             if torchvisions
             else ours * known
         )
-        raise WeightsError(f"expected parameter names of MMDetection, found {first_few(unrecognised, 3)}{hint}")
-    return converted, unrecognised
+        raise WeightsError(f"expected parameter names of MMDetection, found {first_few(unrecognized, 3)}{hint}")
+    return converted, unrecognized
 
 
 def _as_counts(name: str, tensor: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class Converted:
         notes: sentences about settings of the checkpoint that could not be compared with ``config``.
         device: MODEL.DEVICE of the config.
         written: number of tensors in the converted file.
-        unrecognised: names in the checkpoint that the converter does not know and did not convert.
+        unrecognized: names in the checkpoint that the converter does not know and did not convert.
     """
 
     model: MmdetModel | None
@@ -57,7 +57,7 @@ class Converted:
     notes: list[str]
     device: str
     written: int
-    unrecognised: list[str]
+    unrecognized: list[str]
 
 
 def convert_mmdet_file(
@@ -88,7 +88,7 @@ def convert_mmdet_file(
     check_output(source, target, overwrite=overwrite)
     state, meta = read_foreign_checkpoint(source)
     with naming(source):
-        converted, unrecognised = convert_mmdet(state)
+        converted, unrecognized = convert_mmdet(state)
     check_finite(converted, source)
     settings, notes = read_settings(meta, source, must_read=config_file is None)
     model = None
@@ -103,14 +103,14 @@ def convert_mmdet_file(
     try:
         check_fit(converted, model_shapes(built), source, config_file)
     except WeightsError as error:
-        unknown = f". Unknown names in the checkpoint: {first_few(unrecognised)}" if unrecognised else ""
+        unknown = f". Unknown names in the checkpoint: {first_few(unrecognized)}" if unrecognized else ""
         raise WeightsError(f"{error}{unknown}") from error
     # Without a text or a published name, the temperature and the type of the classifier are unknown.
     known = f"{_PREDICTOR}.NAME" in settings.keys or (model is not None and published_name(source) is not None)
     record = {SCORE_SETTINGS: score_settings(built)} if known else {}
     write_checkpoint(target, {"model": converted, **record, **_categories(meta, cfg.MODEL.ROI_HEADS.NUM_CLASSES)})
     done = [*words, *overrides]
-    return Converted(model, config_file, done, carried, notes, cfg.MODEL.DEVICE, len(converted), unrecognised)
+    return Converted(model, config_file, done, carried, notes, cfg.MODEL.DEVICE, len(converted), unrecognized)
 
 
 def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> tuple[Settings, list[str]]:

@@ -62,10 +62,10 @@ FAULTS = {
     "x1, y1, x2, y2": lambda start, side: (start, start + side),
     "x1, y1, x2, y2 in fractions": lambda start, side: (start / FRAME, (start + side) / FRAME),
     "x, y, width, height in fractions": lambda start, side: (start / FRAME, side / FRAME),
-    "centre, width, height in fractions": lambda start, side: ((start + side / 2) / FRAME, side / FRAME),
+    "center, width, height in fractions": lambda start, side: ((start + side / 2) / FRAME, side / FRAME),
     "x, y, width, height in percent": lambda start, side: (start / FRAME * 100, side / FRAME * 100),
     "x1, y1, x2, y2 in thousandths": lambda start, side: (start / FRAME * 1000, (start + side) / FRAME * 1000),
-    "centre, width, height": lambda start, side: (start + side / 2, side),
+    "center, width, height": lambda start, side: (start + side / 2, side),
     "y, x, height, width": lambda start, side: (start[:, ::-1], side[:, ::-1]),
     "y1, x1, y2, x2": lambda start, side: (start[:, ::-1], (start + side)[:, ::-1]),
     "rotated by 90 degrees": lambda start, side: (
@@ -76,12 +76,12 @@ FAULTS = {
     "image is mirrored": lambda start, side: (np.stack([WIDTH - start[:, 0] - side[:, 0], start[:, 1]], axis=1), side),
     "offset of a tile": lambda start, side: (start + np.array([700, 512]), side),
     "another size": lambda start, side: (start / 2, side / 2),
-    "position of the centre": lambda start, side: (start - side * [0.3, -0.25], side * [1.6, 0.5]),
+    "position of the center": lambda start, side: (start - side * [0.3, -0.25], side * [1.6, 0.5]),
 }
 
 
 @pytest.mark.parametrize("cause", FAULTS)
-def test_what_is_wrong_with_all_boxes_is_recognised(cause):
+def test_what_is_wrong_with_all_boxes_is_recognized(cause):
     points = polygons()
     found = disagreement(points, np.concatenate(FAULTS[cause](*parts_of(points)), axis=1))
     assert len(found.ids) > 0.8 * len(points)

@@ -46,7 +46,7 @@ def test_boxes_in_another_convention_are_named(tmp_path, monkeypatch, cache):
     assert "as x1, y1, x2, y2" in said(tmp_path, boxes[:5])
     middles = right(60)
     middles[:, :2] += middles[:, 2:] / 2
-    assert "as the box's centre, width, height" in said(tmp_path, middles)
+    assert "as the box's center, width, height" in said(tmp_path, middles)
     monkeypatch.setattr("seesaw_d2.data.records.cache.parallel_parsing.PART", 7)
     assert said(tmp_path, boxes, read=read_tables) == said(tmp_path, boxes)  # reads the file in parts
 

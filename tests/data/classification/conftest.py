@@ -7,7 +7,7 @@ from PIL import Image
 
 @pytest.fixture
 def images(tmp_path):
-    """Return a folder with the subfolders cat (3 images of 40 x 30 pixels, each with one colour), dog (2), emu (1)."""
+    """Return a folder with the subfolders cat (3 images of 40 x 30 pixels, each with one color), dog (2), emu (1)."""
     root = tmp_path / "images"
     for index, (name, count) in enumerate([("cat", 3), ("dog", 2), ("emu", 1)]):
         (root / name).mkdir(parents=True)

@@ -155,7 +155,7 @@ def warnings_are_errors():
 
 @pytest.mark.parametrize("image_format", ["BGR", "L"])
 @pytest.mark.parametrize("size", [60, 120], ids=["same size", "resized"])
-def test_masks_and_grey_images_are_made_of_writable_arrays(tmp_path, warnings_are_errors, image_format, size):
+def test_masks_and_gray_images_are_made_of_writable_arrays(tmp_path, warnings_are_errors, image_format, size):
     item = record(tmp_path / "x.png")
     mask = np.zeros((60, 90), dtype=np.uint8, order="F")
     mask[12:48, 10:60] = 1

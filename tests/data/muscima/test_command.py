@@ -33,7 +33,7 @@ def test_crops(tmp_path, main, capsys):
     assert labels == {"train": [2, 3, 1, 3], "test": [2, 3, 2, 3]}  # fClef has no training crop
     note, stem, *_ = (record["array"] for record in entry["train"].load())
     assert note.shape == (32, 32, 3)
-    # The crop is 5.2 pixels wide. It shows a ring 4 pixels wide with a hole of 2 pixels, in the centre.
+    # The crop is 5.2 pixels wide. It shows a ring 4 pixels wide with a hole of 2 pixels, in the center.
     assert (note[16, 16] > 250).all()
     assert (note[16, 6] < 30).all()
     assert (note[0, 0] > 250).all()

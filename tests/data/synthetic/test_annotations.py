@@ -124,8 +124,8 @@ def test_masks_lie_on_the_objects(small_set, small_json, small_config):
 
 
 def edge_step(picture, mask):
-    """Return the difference in colour between the pixels inside and outside the edge of a mask."""
-    neighbours = [np.roll(mask, step, axis=axis) for step in (-1, 1) for axis in (0, 1)]
-    inner = mask & ~np.all(neighbours, axis=0)
-    outer = ~mask & np.any(neighbours, axis=0)
+    """Return the difference in color between the pixels inside and outside the edge of a mask."""
+    neighbors = [np.roll(mask, step, axis=axis) for step in (-1, 1) for axis in (0, 1)]
+    inner = mask & ~np.all(neighbors, axis=0)
+    outer = ~mask & np.any(neighbors, axis=0)
     return np.abs(picture[inner].mean(axis=0) - picture[outer].mean(axis=0)).max()

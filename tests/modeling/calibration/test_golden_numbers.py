@@ -9,7 +9,7 @@ import pytest
 import torch
 from detectron2.structures import BoxMode
 
-from seesaw_d2.data.records.fractal_dimension import dataset_centres, fractal_dimension, occupied_cells
+from seesaw_d2.data.records.fractal_dimension import dataset_centers, fractal_dimension, occupied_cells
 from seesaw_d2.losses import CrossEntropyLoss
 from seesaw_d2.losses.link_functions import link_weights
 from seesaw_d2.modeling.calibration import FRACAL, NorCal
@@ -110,28 +110,28 @@ def test_class_weights_of_fracal(name):
 
 @pytest.fixture(scope="module")
 def boxes():
-    """Return the arrays of the boxes, with their centres and categories from dataset dicts."""
+    """Return the arrays of the boxes, with their centers and categories from dataset dicts."""
     arrays = golden.load("fractal_dimension_8cat", "golden2")
     width, height = arrays["image_size_wh"].tolist()
     dicts = [{"width": width, "height": height, "annotations": []} for _ in range(int(arrays["n_images"]))]
     for image, category, box in zip(arrays["image_id"], arrays["category_id"], arrays["bbox_xywh"], strict=True):
         annotation = {"bbox": box.tolist(), "bbox_mode": BoxMode.XYWH_ABS, "category_id": int(category) - 1}
         dicts[int(image) - 1]["annotations"].append(annotation)
-    return arrays, *dataset_centres(dicts)
+    return arrays, *dataset_centers(dicts)
 
 
-def test_box_centres(boxes):
-    arrays, centres, categories = boxes
+def test_box_centers(boxes):
+    arrays, centers, categories = boxes
     expected = np.stack([arrays["stats_category"], arrays["stats_cx"], arrays["stats_cy"]], axis=1)
-    found = np.column_stack([categories + 1, centres])
+    found = np.column_stack([categories + 1, centers])
     order = [np.lexsort(each.T) for each in (found, expected)]
     np.testing.assert_allclose(found[order[0]], expected[order[1]], **golden.EXACT)
 
 
 def test_fractal_dimensions(boxes):
-    arrays, centres, categories = boxes
+    arrays, centers, categories = boxes
     for index, dimension in enumerate(arrays["D_box_dim"]):
-        of_category = centres[categories == index]
+        of_category = centers[categories == index]
         cells = [occupied_cells(of_category, grid) for grid in range(1, 65)]
         assert cells == arrays["occupied_cells"][:, index].tolist()
         assert fractal_dimension(of_category) == pytest.approx(dimension, abs=1e-7)
@@ -139,12 +139,12 @@ def test_fractal_dimensions(boxes):
 
 def test_the_other_dimensions(boxes):
     """Compare information dimensions, a fit of ln(G^2 / N), and smooth dimensions, a fit of ln(G^2 / (N + 1))."""
-    arrays, centres, categories = boxes
+    arrays, centers, categories = boxes
     for index, count in enumerate(arrays["instance_count"]):
         grids = np.array([grid for grid in range(1, 65) if grid * grid <= count])
         if count < 4:
             continue
-        cells = np.array([occupied_cells(centres[categories == index], grid) for grid in grids])
+        cells = np.array([occupied_cells(centers[categories == index], grid) for grid in grids])
         for key, added in (("D_info_dim", 0), ("D_smooth_info_dim", 1)):
             slope = np.polyfit(np.log(grids), np.log(grids**2 / (cells + added)), 1)[0]
             assert arrays[key][index] == pytest.approx(slope, abs=1e-7), (index, key)

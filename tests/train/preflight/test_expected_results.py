@@ -1,4 +1,4 @@
-"""Test that TEST.EXPECTED_RESULTS is checked before a training or an evaluation."""
+"""Test that TEST.EXPECTED_RESULTS and SOLVER.CHECKPOINT_BEST are checked before a training or an evaluation."""
 
 import pytest
 from detectron2.data import MetadataCatalog
@@ -6,7 +6,7 @@ from detectron2.data import MetadataCatalog
 from seesaw_d2.data import register_datasets
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.metric_registry import METRIC_REGISTRY, Metric
-from seesaw_d2.train.preflight.expected_results import check_expected_results
+from seesaw_d2.train.preflight.expected_results import check_best_metric, check_expected_results
 from tests.data.toy import entry, make_cfg, toy_data, write
 
 RIGHT = ["bbox", "AP", 38.5, 0.2]
@@ -75,3 +75,30 @@ def test_an_evaluator_of_detectron2_may_have_any_task(cfg):
     cfg.DATASETS.TEST = [f"{cfg.DATASETS.TEST[0]}_coco"]
     MetadataCatalog.get(cfg.DATASETS.TEST[0]).evaluator_type = "coco"
     check(cfg, ["keypoints", "AP", 1.0, 0.1])
+
+
+def test_the_best_metric(cfg, monkeypatch):
+    name, key = cfg.DATASETS.TEST[0], r"^SOLVER\.CHECKPOINT_BEST: "
+    for best in ("", "bbox/AP", "segm/APr"):
+        cfg.SOLVER.CHECKPOINT_BEST = best
+        check_best_metric(cfg)
+    cfg.DATASETS.TEST = [name, name]
+    with pytest.raises(ConfigError, match=rf"{key}.*{name}/segm/APr.*'segm/APr'"):
+        check_best_metric(cfg)
+    cfg.SOLVER.CHECKPOINT_BEST = f"{name}/segm/APr"
+    check_best_metric(cfg)
+    cfg.DATASETS.TEST, cfg.SOLVER.CHECKPOINT_BEST = [name], "segm/APx"
+    with pytest.raises(ConfigError, match=f"{key}.*'segm/APx'"):
+        check_best_metric(cfg)
+    monkeypatch.setitem(METRIC_REGISTRY["detection"], "own", Metric(lambda results: {"APx": 1.0}))
+    check_best_metric(cfg)
+
+
+def test_the_best_metric_of_a_classifier(cfg):
+    cfg.DATASETS.TEST = [f"{cfg.DATASETS.TEST[0]}_labelled_best"]
+    MetadataCatalog.get(cfg.DATASETS.TEST[0]).evaluator_type = "classification"
+    cfg.SOLVER.CHECKPOINT_BEST = "classification/overall"
+    check_best_metric(cfg)
+    cfg.SOLVER.CHECKPOINT_BEST = "classification/overal"
+    with pytest.raises(ConfigError, match=r"^SOLVER\.CHECKPOINT_BEST: .*classification/overall"):
+        check_best_metric(cfg)

@@ -46,8 +46,8 @@ def write_picture(path: Path, height: int, width: int) -> str:
 
 def ours(cfg, state: dict[str, torch.Tensor], picture: str) -> Detections:
     """Return this project's model of a config with the converted weights of MMDetection's ``state``."""
-    converted, unrecognised = convert_mmdet(state)
-    assert unrecognised == []
+    converted, unrecognized = convert_mmdet(state)
+    assert unrecognized == []
     model = build_model(cfg).eval()
     lacking = model.load_state_dict(converted, strict=False)
     assert lacking.unexpected_keys == []

@@ -79,7 +79,7 @@ def test_files_that_stay(tiny, capsys):
     assert run(capsys, source, target, "--overwrite", "--config-file", config)[0] == 0
 
 
-def test_what_is_not_recognised_is_printed(tiny, capsys):
+def test_what_is_not_recognized_is_printed(tiny, capsys):
     source, config, target = tiny
     content = torch.load(source, weights_only=True)
     content["state_dict"]["roi_head.semantic_head.conv.weight"] = torch.ones(1)

@@ -75,11 +75,11 @@ def test_single_names(theirs, expected):
     assert rename_mmdet(theirs) == expected
 
 
-def test_what_is_not_recognised_is_listed():
+def test_what_is_not_recognized_is_listed():
     unknown = ["roi_head.mask_iou_head.fcs.0.bias", f"neck.fpn_convs.{'9' * 5000}.conv.bias"]
-    converted, unrecognised = convert_mmdet(dict.fromkeys(["rpn_head.rpn_cls.bias", *unknown], torch.ones(3)))
+    converted, unrecognized = convert_mmdet(dict.fromkeys(["rpn_head.rpn_cls.bias", *unknown], torch.ones(3)))
     assert list(converted) == ["proposal_generator.rpn_head.objectness_logits.bias"]
-    assert unrecognised == unknown
+    assert unrecognized == unknown
 
 
 def test_class_counts():

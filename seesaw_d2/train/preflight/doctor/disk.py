@@ -34,8 +34,9 @@ def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None
 
 
 def number_of_checkpoints(cfg: CfgNode) -> int:
-    """Return the number of checkpoints in OUTPUT_DIR after the training, including ``model_final.pth``."""
-    period = cfg.SOLVER.CHECKPOINT_PERIOD
-    count = cfg.SOLVER.MAX_ITER // period + 1 if period > 0 else 1
-    kept = cfg.SOLVER.get("CHECKPOINT_KEEP", 0)
-    return min(count, kept + 1) if kept > 0 else count
+    """Return the number of checkpoints in OUTPUT_DIR after the training, with model_final.pth and model_best.pth."""
+    solver = cfg.SOLVER
+    periodic = solver.MAX_ITER // solver.CHECKPOINT_PERIOD if solver.CHECKPOINT_PERIOD > 0 else 0
+    if solver.CHECKPOINT_KEEP > 0:
+        periodic = min(periodic, solver.CHECKPOINT_KEEP)
+    return periodic + 1 + bool(solver.CHECKPOINT_BEST)
