@@ -45,7 +45,7 @@ def hotcoco_curves(ground_truth: LVIS, detections: Detections, iou_type: str) ->
       ignored object an area outside of all size ranges, because hotcoco ignores objects outside of a size range.
     - hotcoco's ``StreamingEval`` evaluates images in chunks, but uses at most 300 detections per image, which is too
       few for AP_fixed. If an image has more detections, this function evaluates all images in one call, which needs
-      more memory.
+      more memory. Unless ``max_dets`` is larger, that call also uses at most 300 detections of a category per image.
     - lvis-api drops objects and detections without an area. With LVIS's rules, this function also drops these objects
       and detections.
     - hotcoco computes the size of a detection from its box. For masks, this function passes a box with the area of the
@@ -91,6 +91,7 @@ def _evaluate_at_once(ranked: RankedGroundTruth, found: Detections, iou_type: st
     truth = hotcoco.COCO({"images": ranked.images(ranks), "annotations": objects, "categories": ranked.categories()})
     results = truth.load_res(array, **masks).cap_detections_per_image(None)
     evaluation = hotcoco.COCOeval(truth, results, iou_type, lvis_style=True)
+    evaluation.params.max_dets = [int(np.bincount(found.image_ids).max(initial=1))]
     evaluation.evaluate()
     return evaluation
 

@@ -158,6 +158,8 @@ def test_a_name_that_differs_a_little(tmp_path, there, name, difference):
         ("images/default/a.png", "default/a.png", False),
         ("a.png", "images/a.png", False),  # --images is the folder itself
         ("images/a.png", "a.png", False),
+        ("a.png", "1a2b3c4d-a.png", False),
+        ("images/a.png", "/data/upload/7/1a2b3c4d-a.png", False),
     ],
 )
 def test_a_file_in_another_folder_than_named_is_said(tmp_path, there, name, other):

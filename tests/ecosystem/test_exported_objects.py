@@ -158,3 +158,9 @@ def test_keypoints_are_said(tmp_path):
     notes = [note for note in prepare_export(export, tmp_path / "other").notes if "have keypoints" in note]
     assert len(notes) == 1
     assert re.search(rf"{export}: 1 of 4 objects .*annotation ids 1\)", notes[0])
+
+
+def test_lists_of_points_are_named(tmp_path):
+    export = small(tmp_path / "export", segmentation=[[2, 2], [11, 2], [11, 11]])
+    with pytest.raises(DataError, match=rf"{export}.*points \[x, y\] \(annotation ids 0, 1, 2, 3\)"):
+        prepare_export(export, tmp_path / "made")

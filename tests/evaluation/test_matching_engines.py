@@ -14,7 +14,7 @@ from seesaw_d2.evaluation.ground_truth import NO_MASK
 from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
 from seesaw_d2.evaluation.matching_engines import hotcoco_curves, official_curves
 from seesaw_d2.evaluation.results_files import detections_from_results
-from tests.evaluation.generated import generate, perturbed
+from tests.evaluation.generated import generate, perturbed, rle
 from tests.shared import shared_path
 
 NAMES = {"AR": "AR@300", "ARs": "ARs@300", "ARm": "ARm@300", "ARl": "ARl@300"}
@@ -88,6 +88,25 @@ def test_fixed_has_no_limit_for_an_image(iou_type):
     assert found["AP_fixed"] == lvis_metrics(first)["AP"]
     limited = DetectionResults(ground_truth, detections, iou_type, hotcoco_curves, 20)
     assert abs(lvis_metrics(limited)["AP"] - found["AP_fixed"]) > 0.1
+
+
+@pytest.mark.parametrize("coco", [True, False])
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_no_limit_for_a_category_in_an_image(iou_type, coco):
+    """Test an image whose only correct detection comes after 400 detections of the same category."""
+    ground_truth, _ = generate(1, num_images=2)
+    ground_truth.coco = coco
+    item = next(item for item in ground_truth.dataset["annotations"] if item["area"] > 0)
+    item["ignore"] = 0
+    found = {"image_id": item["image_id"], "category_id": item["category_id"]}
+    right = found | {"bbox": item["bbox"], "segmentation": item["segmentation"], "score": 0.1}
+    wrong = found | {"bbox": [95, 95, 5, 5], "segmentation": rle(95, 95, 5, 5), "score": 0.5}
+    detections = detections_from_results([*[wrong] * 400, right], ground_truth, "results")
+    engines = (hotcoco_curves, official_curves)
+    first, second = (DetectionResults(ground_truth, detections, iou_type, engine, 1000) for engine in engines)
+    assert lvis_metrics(second)["AR"] > 0
+    assert lvis_metrics(first) == pytest.approx(lvis_metrics(second), abs=1e-9, nan_ok=True)
+    assert average_precision_fixed(first) == pytest.approx(average_precision_fixed(second), abs=1e-9, nan_ok=True)
 
 
 def test_best_of_each_category():

@@ -13,7 +13,7 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.classification.labels import LabelReader, index_of_label
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json_object
-from seesaw_d2.utils.messages import first_few, warn_once
+from seesaw_d2.utils.messages import first_few, shown, warn_once
 from seesaw_d2.utils.text_tables import read_lines, read_rows
 from seesaw_d2.utils.untrusted_paths import leads_outside
 
@@ -72,13 +72,13 @@ def read_inaturalist(path: str, images: str) -> LabelledSet:
         images: folder of the images. The file names in the annotation file are relative to this folder.
 
     Raises:
-        DataError: the file is missing or not JSON, a field is missing, an id occurs twice, or an id is neither an
-            integer nor a string.
+        DataError: the file is missing or not JSON, a field is missing, an id occurs twice, an id is neither an integer
+            nor a string, or a category has no name.
     """
     content = load_json_object(path)
     try:
         categories = sorted(_by_id(content["categories"], "categories", path).items())
-        names = [str(category["name"]) for _, category in categories]
+        names = [_name(category, path) for _, category in categories]
         index_of = {category: index for index, (category, _) in enumerate(categories)}
         by_id = _by_id(content["images"], "images", path)
         rows = [
@@ -95,6 +95,16 @@ def read_inaturalist(path: str, images: str) -> LabelledSet:
         found = first_few(by_id[key].get("file_name") for key in by_id if key in unlabelled)
         warn_once(logger, f"{path}: {len(unlabelled)} images have no annotation and are omitted: {found}")
     return _labelled(path, images, names, rows)
+
+
+def _name(category: dict[str, Any], path: str) -> str:
+    name = category["name"]
+    if type(name) not in (int, str) or name == "":
+        raise DataError(
+            f'{path}: "name" in "categories": expected a string that is not empty, found {shown(name)} (id '
+            f"{category['id']})"
+        )
+    return str(name)
 
 
 def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, dict[str, Any]]:

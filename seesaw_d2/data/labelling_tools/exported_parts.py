@@ -129,7 +129,10 @@ def _reasons(data: dict[str, Any]) -> str:
     pointless = [
         item for item in masks if type(item["segmentation"]) is list and max(map(len, item["segmentation"])) < 6
     ]
-    four = [item for item in pointless if all(len(polygon) == 4 for polygon in item["segmentation"])]
+    four, pairs = (
+        [item for item in pointless if len(item["segmentation"]) >= least and {*map(len, item["segmentation"])} == {n}]
+        for n, least in ((4, 1), (2, 3))
+    )
     found = {
         'are crowds ("iscrowd" 1)': crowds,
         "have a box without width or height": flat,
@@ -143,6 +146,11 @@ def _reasons(data: dict[str, Any]) -> str:
         text += (
             f'. The "segmentation" of {len(four)} objects has 4 numbers, like a box. Remove "segmentation" to train '
             "only boxes"
+        )
+    if pairs:
+        text += (
+            f'. The "segmentation" of {len(pairs)} objects is a list of points [x, y] (annotation ids {_ids(pairs)}). '
+            "Write each polygon as one list [x, y, x, y, ...]"
         )
     return text
 

@@ -95,10 +95,10 @@ class ExportedFiles:
             name: "file_name" of the image in the annotation file.
             path: path of the file that was found for this image, relative to ``root``.
         """
-        ends = [_common_end(PurePosixPath(path).parts, PurePosixPath(text).parts) for text in _decoded(name)]
-        parts = [len(PurePosixPath(text).parts) for text in _decoded(name)]
-        depth = len(PurePosixPath(path).parts)
-        return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
+        names = _decoded(name)
+        parts = [PurePosixPath(_UPLOADS.sub("", text)).parts for text in (*names, *_without_prefix(names))]
+        own = PurePosixPath(path).parts
+        return all(_common_end(own, each) < min(len(each), len(own)) for each in parts)
 
     def _is_below(self, path: str, beside: Path, others: Sequence[Path]) -> bool:
         """Return True if an image file is in the folder of another annotation file, and probably belongs to that file.

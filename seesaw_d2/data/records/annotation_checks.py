@@ -82,7 +82,7 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
         bad = [index for index, value in enumerate(values) if value is _MISSING]
         raise DataError(
             f'{path}: "{field}" in "{key}": expected this field in every entry, found {len(bad)} of {len(items)} '
-            f"entries without this field ({_label(items, bad)})"
+            f"entries without this field ({_label(items, bad)}){foreign_format(items[bad[0]])}"
         )
     return values
 

@@ -13,6 +13,8 @@ _OBJECTS = (
     ("CreateML", {"image", "annotations"}),
     ("Supervisely", {"objects", "size"}),
     ("FiftyOne's data sets", {"samples"}),
+    ("FiftyOne's labels", {"classes", "labels"}),
+    ("COCO panoptic segmentation", {"segments_info"}),
     ("COCO results", {"image_id", "score"}),
 )
 

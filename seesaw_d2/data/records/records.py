@@ -48,11 +48,13 @@ class ObjectColumns(NamedTuple):
 def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]:
     """Convert an annotation of an annotation file to an element of "annotations" in Detectron2's dataset dicts.
 
+    Integer coordinates become floats. Otherwise, Detectron2 would truncate the coordinates after resizing the image.
+
     Args:
         annotation: the annotation, a JSON object that has passed all checks.
         category_index: Detectron2's contiguous id of the category.
     """
-    result = {"bbox": annotation["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
+    result = {"bbox": _floats(annotation["bbox"]), "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
     if "iscrowd" in annotation:
         result["iscrowd"] = annotation["iscrowd"]
     segmentation = annotation.get("segmentation")
@@ -62,9 +64,15 @@ def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]
             segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
             segmentation["counts"] = segmentation["counts"].decode()
         segmentation = {key: segmentation[key] for key in ("size", "counts")}
+    elif segmentation:
+        segmentation = [_floats(polygon) for polygon in segmentation]
     if segmentation:
         result["segmentation"] = segmentation
     return result
+
+
+def _floats(numbers: list[float]) -> list[float]:
+    return list(map(float, numbers)) if int in map(type, numbers) else numbers
 
 
 @runtime_checkable

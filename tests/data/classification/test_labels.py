@@ -197,3 +197,12 @@ def test_categories_that_are_named_like_numbers():
             record["file_name"].rsplit("/", 1)[1][0] == str(label)
             for record, label in zip(records, labels, strict=True)
         )
+
+
+@pytest.mark.parametrize("name", [None, "", {"common": "cat"}, ["cat"], True])
+def test_categories_of_inaturalist_have_names(tmp_path, name):
+    path = tmp_path / "train.json"
+    categories = [{"id": 3, "name": "cat"}, {"id": 8, "name": name}]
+    path.write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
+    with pytest.raises(DataError, match=rf'{path}: "name" in "categories".*id 8'):
+        read_inaturalist(str(path), str(tmp_path))

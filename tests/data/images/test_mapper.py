@@ -1,4 +1,4 @@
-"""Test that errors of mappers name the image."""
+"""Test that errors of mappers name the image, and that mappers do not truncate integer coordinates."""
 
 import sys
 
@@ -7,10 +7,12 @@ import pytest
 from detectron2.data import DatasetMapper
 from PIL import EpsImagePlugin, Image
 
+from seesaw_d2.data import read_annotations
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, UnreadableImageError
+from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.errors import DataError
-from tests.data.toy import make_cfg
+from tests.data.toy import make_cfg, toy_data, write, write_images
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="notes of exceptions need Python 3.11")
@@ -55,3 +57,21 @@ def test_no_external_program_decodes_an_image(tmp_path, monkeypatch, mapper):
     checked = CheckedMapper(mapper(make_cfg(), is_train=False))
     with pytest.raises(UnreadableImageError, match=rf"{path}: .*PostScript"):
         checked({"file_name": path, "width": 40, "height": 30, "image_id": 1, "annotations": [{"category_id": 0}]})
+
+
+def test_integer_coordinates_are_scaled_like_floats(tmp_path):
+    data = toy_data(1)
+    images = write_images(tmp_path, data)
+    cfg = make_cfg(INPUT__MIN_SIZE_TRAIN=(53,), INPUT__RANDOM_FLIP="none")
+    mapped = []
+    for convert in (int, float):
+        for item in data["annotations"]:
+            item["bbox"] = list(map(convert, item["bbox"]))
+            item["segmentation"] = [list(map(convert, polygon)) for polygon in item["segmentation"]]
+        (record,) = read_annotations(write(tmp_path, data)).to_dataset_dicts(images)
+        mapped.append(build_mapper(cfg, is_train=True)(record)["instances"])
+    integers, floats = mapped
+    assert floats.gt_boxes.tensor[0, 1].item() == 5 * 53 / 40
+    assert integers.gt_boxes.tensor.tolist() == floats.gt_boxes.tensor.tolist()
+    for own, other in zip(integers.gt_masks.polygons, floats.gt_masks.polygons, strict=True):
+        assert [polygon.tolist() for polygon in own] == [polygon.tolist() for polygon in other]

@@ -17,6 +17,7 @@ from seesaw_d2.errors import DataError
         ({"version": "5.0", "shapes": [], "imagePath": "a.jpg", "imageData": None}, "LabelMe"),
         ([{"version": "5.0", "shapes": [], "imagePath": "a.jpg"}], "LabelMe"),
         ([{"id": 1, "annotations": [], "data": {"image": "a.jpg"}}], "Label Studio"),
+        ({"classes": ["cat"], "labels": {"a": 0}}, "FiftyOne"),
         ([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}], "COCO results"),
     ],
 )
@@ -27,3 +28,13 @@ def test_other_formats_are_named(tmp_path, content, name):
         with pytest.raises(DataError) as error:
             read()
         assert all(part in str(error.value) for part in (str(path), name))
+
+
+def test_panoptic_annotations_are_named(tmp_path):
+    path = tmp_path / "panoptic.json"
+    image = {"id": 1, "file_name": "a.png", "height": 5, "width": 5}
+    segments = [{"id": 9, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": 0}]
+    content = {"images": [image], "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}]}
+    path.write_text(json.dumps({**content, "categories": [{"id": 1, "name": "cat"}]}))
+    with pytest.raises(DataError, match=rf'{path}.*"id" in "annotations".*COCO panoptic'):
+        read_annotations(str(path))
