@@ -142,7 +142,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return self.loss.num_averaged(labels, weights)
 
     def compute(self, logits, labels, weights, avg_factor):
-        return self.loss.compute(logits, labels, weights, avg_factor, self.soft_targets(labels, logits.dtype))
+        return self.loss.checked_compute(logits, labels, weights, avg_factor, self.soft_targets(labels, logits.dtype))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return self.loss.probabilities(logits)

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from seesaw_d2.losses import ClassificationLoss
+from seesaw_d2.losses import (
+    ClassificationLoss,
+    CrossEntropyLoss,
+    PairwiseClassBalance,
+    SeesawLoss,
+    soft_label_loss,
+)
 
 
 class Probe(ClassificationLoss):
@@ -74,3 +80,60 @@ def test_weights_and_avg_factor_get_the_logits_type():
 def test_widths(background, num_logits, num_label_values):
     loss = Probe(background)
     assert (loss.num_logits, loss.num_label_values) == (num_logits, num_label_values)
+
+
+class Returns(CrossEntropyLoss):
+    """Return a value from ``compute`` that a constructor argument defines."""
+
+    def __init__(self, result):
+        super().__init__(3, background="none")
+        self.result = result
+
+    def compute(self, logits, labels, weights, avg_factor, targets=None):
+        return self.result
+
+
+_CALLS = {
+    "labels": lambda loss: loss(LOGITS[:, :3], LABELS % 3),
+    "ignored label": lambda loss: loss(LOGITS[:, :3], LABELS % 3, ignore_index=9),
+    "soft labels": lambda loss: soft_label_loss(loss, LOGITS[:, :3], torch.full((4, 3), 1 / 3)),
+    "wrapped": lambda loss: PairwiseClassBalance(3, loss=loss)(LOGITS[:, :3], LABELS % 3),
+}
+
+
+@pytest.mark.parametrize("call", _CALLS)
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        (torch.tensor(1.0), "Tensor"),
+        (None, "NoneType"),
+        ({}, r"\{\}"),
+        ({"loss_cls": 1.0}, "float for 'loss_cls'"),
+        ({"loss_cls": torch.ones(4)}, r"shape \(4,\) for 'loss_cls'"),
+        ({"loss": torch.tensor(1.0)}, "'loss'"),
+    ],
+)
+def test_a_wrong_result_of_compute_names_the_loss(call, result, found):
+    with pytest.raises(ValueError, match=rf"^Returns\.compute: .*loss_cls.*found .*{found}$"):
+        _CALLS[call](Returns(result))
+
+
+def test_maps_have_a_single_loss():
+    two = {"loss_cls": torch.tensor(1.0), "loss_cls_other": torch.tensor(1.0)}
+    with pytest.raises(ValueError, match=r"^Returns\.compute: .*found loss_cls, loss_cls_other$"):
+        _CALLS["ignored label"](Returns(two))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_infinite_values_are_no_integers(dtype):
+    """Test that counts above 65504 are not replaced by arbitrary integers if a state dict has half precision."""
+    loss = SeesawLoss(2)
+    loss.class_counts += 100_000
+    state = {name: value.to(dtype) for name, value in loss.state_dict().items()}
+    if dtype == torch.float16:
+        with pytest.raises(RuntimeError, match=r"loss\.class_counts: expected integers, found infinity .*float16"):
+            torch.nn.ModuleDict({"loss": SeesawLoss(2)}).load_state_dict({f"loss.{key}": state[key] for key in state})
+    else:
+        other = SeesawLoss(2)
+        other.load_state_dict(state)
+        assert torch.equal(other.class_counts, loss.class_counts)
