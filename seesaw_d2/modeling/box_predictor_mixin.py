@@ -50,7 +50,8 @@ class SeesawPredictors:
             raise InvalidArgument(f"bases of {cls.__name__}", expected, Description("Res5ROIHeads"), advice)
 
     def forward(self, images, features, proposals, targets=None, *args, **kwargs):
-        check_object_classes(targets or (), self.num_classes)
+        # Detectron2's sampling synchronizes host and device for each image. This check synchronizes once more.
+        check_object_classes(targets or (), self.num_classes, on_gpu=True)
         return super().forward(images, features, proposals, targets, *args, **kwargs)
 
     @classmethod
