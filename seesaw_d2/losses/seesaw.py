@@ -26,6 +26,9 @@ from seesaw_d2.utils.distributed import all_reduce_sum
 
 _UNKNOWN = "unknown"  # value of the argument ``class_counts`` if the counts cannot be read, or the start of the value
 
+# ``SeesawRows`` computes the results of these methods. If a subclass replaces one of them, ``SeesawRows`` is not used.
+_FUSED = ("row_losses", "adjusted_logits", "log_factors", "_log_mitigation", "_log_compensation")
+
 
 @LOSS_REGISTRY.register()
 class SeesawLoss(CrossEntropyLoss):
@@ -151,7 +154,8 @@ class SeesawLoss(CrossEntropyLoss):
 
     @property
     def _is_fused(self) -> bool:
-        return (self.p > 0 or self.q > 0) and fits(self.p, self.q, self.eps)
+        replaced = any(getattr(type(self), name) is not getattr(SeesawLoss, name) for name in _FUSED)
+        return not replaced and (self.p > 0 or self.q > 0) and fits(self.p, self.q, self.eps)
 
     def _fused(self, logits: Tensor, rows: Tensor | None, labels: Tensor, width: int) -> tuple[Tensor, Tensor]:
         return SeesawRows.apply(logits, rows, labels, self._counts(width, logits.dtype), self.p, self.q, self.eps)
