@@ -37,7 +37,10 @@ class KeepsBufferTypes(nn.Module):
                     f"{name}: expected integers, found infinity or NaN in a tensor of type {saved.dtype}. Load the "
                     "original checkpoint, which was not converted to half precision."
                 )
+        types = {name: buffer.dtype for name, buffer in self.named_buffers(recurse=False)}
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing_keys, unexpected_keys, error_msgs)
+        for name, dtype in types.items():  # load_state_dict(assign=True) would take the dtypes of the state dict
+            setattr(self, name, getattr(self, name).to(dtype))
 
 
 def integers_are_finite(buffer: Tensor, saved: Tensor) -> bool:

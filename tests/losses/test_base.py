@@ -6,6 +6,7 @@ import torch
 from seesaw_d2.losses import (
     ClassificationLoss,
     CrossEntropyLoss,
+    EqualizationLossV2,
     PairwiseClassBalance,
     SeesawLoss,
     soft_label_loss,
@@ -137,3 +138,15 @@ def test_infinite_values_are_no_integers(dtype):
         other = SeesawLoss(2)
         other.load_state_dict(state)
         assert torch.equal(other.class_counts, loss.class_counts)
+
+
+def test_assigned_values_get_the_type_of_the_buffers():
+    """Test that sums stay float64 and counts int64 if ``load_state_dict`` assigns the tensors of a state dict."""
+    saved = {"eql": EqualizationLossV2(2), "seesaw": SeesawLoss(2)}
+    for loss in saved.values():
+        loss(torch.zeros(2, loss.num_logits), torch.tensor([0, 1]))
+        other = type(loss)(2)
+        types = {name: value.dtype for name, value in other.state_dict().items()}
+        other.load_state_dict({name: value.half() for name, value in loss.state_dict().items()}, assign=True)
+        assert {name: value.dtype for name, value in other.state_dict().items()} == types
+        torch.testing.assert_close(other.state_dict(), loss.state_dict(), rtol=1e-3, atol=0)
