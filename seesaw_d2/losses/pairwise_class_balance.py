@@ -209,7 +209,9 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Warn at increasing intervals about categories that have had no foreground proposal since training began."""
+        """Warn at increasing intervals about categories without foreground proposals, but not in compiled models."""
+        if torch.compiler.is_compiling():
+            return
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return
