@@ -59,6 +59,8 @@ class ClassificationLoss(KeepsBufferTypes):
     # "image_count", "instance_count" (int64) or "image_frequency" (share of the annotated images), with one value for
     # each category. If the training set is unavailable, the arguments are None.
     statistics_keys: ClassVar[dict[str, str]] = {}
+    # Config key below CLS_LOSS that must equal CLS_PREDICTOR.TEMPERATURE if the classifier is normalized, or "".
+    temperature_key: ClassVar[str] = ""
     # Config keys below CLS_LOSS in epochs, which the trainer converts to iterations: PCB.START_EPOCH to PCB.START_ITER.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
