@@ -64,7 +64,8 @@ class SeesawLoss(CrossEntropyLoss):
             loading a checkpoint changes fixed counts. If the count of background is missing, the largest count of a
             category replaces it. If None (default), the loss counts the proposals during training. If "unknown", the
             loss supports only inference, and keeps the counts of a loaded checkpoint. A reason can follow "unknown: ".
-        sync: whether to count the batches of all processes. If False, each process counts only its own batches.
+        sync: whether to count the batches of all processes. If False, each process counts only its own batches. In this
+            case, pass ``broadcast_buffers=False`` to DDP, which otherwise copies the counts of the first process.
 
     Buffers:
         class_counts: int64, (C + 1,) with background last, or (C,) with background "none".
@@ -96,7 +97,8 @@ class SeesawLoss(CrossEntropyLoss):
         self.eps = check_number("eps", eps, "a number in (0, 1]", lambda value: 0 < value <= 1)
         self.sync = sync
         self.online = class_counts is None
-        self.unknown = class_counts if isinstance(class_counts, str) and class_counts.startswith(_UNKNOWN) else ""
+        is_unknown = isinstance(class_counts, str) and class_counts.partition(":")[0] == _UNKNOWN
+        self.unknown = class_counts if is_unknown else ""
         if self.online or self.unknown:
             counts = torch.zeros(self.num_label_values, dtype=torch.int64)
         else:
