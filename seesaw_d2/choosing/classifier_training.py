@@ -15,6 +15,7 @@ from seesaw_d2.data.sampling.seeding import mixed_seed, seeded
 from seesaw_d2.errors import DataError
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.modeling.box_predictor import build_classifier
+from seesaw_d2.modeling.classifier_checks import check_classifier_config
 from seesaw_d2.train.preflight.schedule import WITH_START
 
 
@@ -84,6 +85,7 @@ def train_classifier(cfg: CfgNode, loss: ClassificationLoss, samples: Samples, b
         batch: number of samples in a batch.
         seed: seed of the initial weights and of the shuffling.
     """
+    check_classifier_config(cfg.MODEL.ROI_BOX_HEAD)
     node, device = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR, torch.device(cfg.MODEL.DEVICE)
     with seeded(mixed_seed(seed)):
         classifier = build_classifier(node.NAME, samples.features.shape[1], loss, node.TEMPERATURE).to(device)

@@ -5,7 +5,7 @@ from detectron2.config import CfgNode as CN
 from seesaw_d2.config.calibration_keys import add_calibration
 from seesaw_d2.config.data_keys import add_copy_paste, add_datasets, add_loading
 from seesaw_d2.config.other_loss_keys import add_other_losses
-from seesaw_d2.config.restoring import restore
+from seesaw_d2.config.restoring import check_added, restore
 from seesaw_d2.config.solver_keys import add_solver, add_speed
 
 
@@ -18,8 +18,12 @@ def add_seesaw_config(cfg: CN) -> None:
     20. Keys that the config already has keep their values, so that a second call has no effect.
 
     Raises:
-        ConfigError: another project has added a node in place of one of these values, or a value in place of a node.
+        ConfigError: another project has added a node in place of one of these values, or a value in place of a node, or
+            the config lacks keys but is frozen.
     """
+    if cfg.is_frozen():
+        check_added(cfg, add_seesaw_config)
+        return
     before = cfg.clone()
     _add_box_head(cfg)
     add_calibration(cfg)

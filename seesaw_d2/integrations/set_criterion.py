@@ -107,6 +107,12 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
         )
 
 
+def placed_like(loss: ClassificationLoss, module: nn.Module) -> ClassificationLoss:
+    """Move a loss to the device of a module, and set its mode (training or evaluation) to that of the module."""
+    device = next((each.device for each in (*module.parameters(), *module.buffers())), None)
+    return (loss if device is None else loss.to(device)).train(module.training)
+
+
 class LabelLoss:
     """Mixin that replaces the classification loss of a set criterion (the loss module of DETR-like models).
 
@@ -170,8 +176,9 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
             attribute ``num_classes`` or ``num_labels``. If the module has a buffer ``empty_weight``, the classifier is
             a softmax, otherwise sigmoids.
         loss: a loss with ``background="class"`` for a softmax, or ``background="implicit"`` for sigmoids. The loss
-            becomes the submodule ``cls_loss`` of the criterion. If the criterion is not a submodule of the model, save
-            the criterion in checkpoints too, because the loss can have statistics such as class counts.
+            becomes the submodule ``cls_loss`` of the criterion, and gets its device and mode (training or evaluation).
+            If the criterion is not a submodule of the model, save the criterion in checkpoints too, because the loss
+            can have statistics such as class counts.
 
     Raises:
         ValueError: ``criterion`` does not have this interface, or the loss does not fit the criterion.
@@ -191,7 +198,7 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
     if not isinstance(criterion, LabelLoss):
         own: Any = type(criterion)
         criterion.__class__ = with_label_loss(own)
-    criterion.cls_loss = loss
+    criterion.cls_loss = placed_like(loss, criterion)
     return criterion
 
 

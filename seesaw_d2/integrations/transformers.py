@@ -72,8 +72,9 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
 
     Args:
         model: a model that computes a loss from labels, such as ``Mask2FormerForUniversalSegmentation``.
-        loss: a loss with ``num_classes=model.config.num_labels``. The loss becomes ``model.criterion.cls_loss``. Its
-            statistics are then saved with the model.
+        loss: a loss with ``num_classes=model.config.num_labels``. The loss becomes ``model.criterion.cls_loss``, and
+            gets the device and the mode of the model, which is evaluation after ``from_pretrained``. Its statistics are
+            saved with the model.
 
     Raises:
         ValueError: the criterion of the model is not supported (RT-DETR, D-FINE, Grounding DINO), or the loss does not
@@ -93,7 +94,7 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
             f"{name}. For other models, call set_criterion.query_loss."
         )
     set_criterion.check_fits(loss, changed.config.num_labels, softmax=name in _SOFTMAX)
-    changed.criterion = LossFunction(function, loss)
+    changed.criterion = LossFunction(function, set_criterion.placed_like(loss, model)).train(model.training)
     # Assign a method, because transformers does not accept a module as ``loss_function``.
     changed.loss_function = changed.criterion.forward
     return model

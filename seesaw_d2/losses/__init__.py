@@ -22,6 +22,7 @@ from seesaw_d2.losses.ldam import LDAMLoss
 from seesaw_d2.losses.logit_adjusted import LogitAdjustedLoss
 from seesaw_d2.losses.pairwise_class_balance import PairwiseClassBalance
 from seesaw_d2.losses.seesaw import SeesawLoss
+from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.losses.soft_labels import soft_label_loss
 from seesaw_d2.losses.softmax_equalization import SoftmaxEqualizationLoss
 
@@ -44,6 +45,7 @@ __all__ = [
     "LogitAdjustedLoss",
     "PairwiseClassBalance",
     "SeesawLoss",
+    "SigmoidLoss",
     "SoftmaxEqualizationLoss",
     "build_loss",
     "soft_label_loss",

@@ -1,9 +1,11 @@
-"""Check the arguments of ``ClassificationLoss.forward``, and define the error for invalid constructor arguments.
+"""Check the arguments and the results of losses, and define the error for invalid constructor arguments.
 
 Shapes: N proposals, L classifier logits.
 """
 
 import math
+import operator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -38,6 +40,33 @@ class InvalidArgument(SeesawError):
         super().__init__(f"{name}: {self.problem}")
 
 
+def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
+    """Return ``value`` as a float. Raise InvalidArgument if it is not finite or ``accepts`` returns False for it.
+
+    The message contains ``name`` and ``expected``, a description of the valid values such as "a number >= 0".
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidArgument(name, expected, value) from None
+    if math.isinf(number):
+        raise InvalidArgument(name, expected.replace("number", "finite number"), value)
+    if math.isnan(number) or not accepts(number):
+        raise InvalidArgument(name, expected, value)
+    return number
+
+
+def check_integer(name: str, value: int, minimum: int) -> int:
+    """Return ``value``, the argument ``name``, as an int. Raise InvalidArgument if it is no integer >= ``minimum``."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < minimum:
+        raise InvalidArgument(name, f"an integer >= {minimum}", value)
+    return number
+
+
 def check_inputs(
     logits: Tensor,
     labels: Tensor,
@@ -70,6 +99,27 @@ def check_inputs(
     if labels.device.type == "cpu" and not torch.compiler.is_compiling():
         labels = labels if ignore_index is None else labels[labels != ignore_index]
         _check_values(labels, weights, num_label_values)
+
+
+def check_losses(losses: Any, function: str, *, maps: bool = False) -> None:
+    """Raise ValueError unless ``losses`` is a dict of scalar tensors whose names begin with loss_cls.
+
+    Args:
+        losses: the value to check.
+        function: name of the function that returned ``losses``, for the error message.
+        maps: whether the losses are those of logit maps, which must be a single loss "loss_cls".
+    """
+    expected = f'{function}: expected a dict of scalar tensors whose names begin with "loss_cls", found'
+    if not isinstance(losses, dict) or not losses:
+        raise ValueError(f"{expected} {losses if isinstance(losses, dict) else type(losses).__name__}")
+    for name, value in losses.items():
+        if not isinstance(name, str) or not name.startswith("loss_cls"):
+            raise ValueError(f"{expected} the name {name!r}")
+        if not isinstance(value, Tensor) or value.dim():
+            found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{expected} {found} for {name!r}")
+    if maps and list(losses) != ["loss_cls"]:
+        raise ValueError(f'{function}: expected the single loss "loss_cls" for logit maps, found {", ".join(losses)}')
 
 
 def check_objects(objects: Tensor, labels: Tensor) -> None:

@@ -5,6 +5,7 @@ Source: Li et al., CVPR 2020, arXiv 2006.10408.
 Shapes: N proposals, C foreground categories, G groups of categories, L = C + 2 + G logits. Label C is background.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -24,6 +25,9 @@ from seesaw_d2.losses.batch_random import BatchRandom
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
 from seesaw_d2.losses.compared import TrainingData
+from seesaw_d2.utils.messages import warn_once
+
+logger = logging.getLogger(__name__)
 
 
 @LOSS_REGISTRY.register()
@@ -65,7 +69,8 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     Buffers:
         group: int64 (C,), group of each category in [0, G), or -1 if unknown. Checkpoints contain this buffer, because
-            the logits of a trained classifier depend on the groups.
+            the logits of a trained classifier depend on the groups. If they differ from the groups of
+            ``instance_counts`` and ``bins``, the groups of the checkpoint are used, and a warning is logged.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness",)
@@ -199,10 +204,19 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return (self.group.unsqueeze(1) == groups).to(dtype)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        super()._load_from_state_dict(state_dict, prefix, *args)
         saved = state_dict.get(prefix + "group")
         if saved is not None and saved.shape == self.group.shape:
-            self._knows_groups = bool((saved >= 0).all())
+            valid = bool(((saved >= 0) & (saved < self.num_groups)).all())
+            if self._knows_groups and not valid:  # the checkpoint has no groups, or those of another number of bins
+                state_dict[prefix + "group"] = self.group
+            elif self._knows_groups and not torch.equal(saved.to(self.group), self.group):
+                warn_once(
+                    logger,
+                    "BalancedGroupSoftmaxLoss: the groups of the loaded checkpoint replace the groups of "
+                    f"instance_counts and bins={self.bins}, from which they differ.",
+                )
+            self._knows_groups |= valid
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bins={self.bins}, beta={self.beta}"

@@ -1,14 +1,14 @@
 """Define the base class of classification losses, whose interface the box predictor and the image classifier use."""
 
-import math
-import operator
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from seesaw_d2.losses.argument_checks import InvalidArgument, check_inputs
+from seesaw_d2.losses.argument_checks import InvalidArgument, check_inputs, check_integer, check_losses
+from seesaw_d2.losses.argument_checks import check_number as check_number
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import KeepsBufferTypes, widen, without_autocast
@@ -17,33 +17,6 @@ from seesaw_d2.utils.declared_keys import lookup
 
 # Maps each value of the argument ``background`` to the number of logits that a loss needs besides one per category.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
-
-
-def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
-    """Return ``value`` as a float. Raise InvalidArgument if it is not finite or ``accepts`` returns False for it.
-
-    The message contains ``name`` and ``expected``, a description of the valid values such as "a number >= 0".
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidArgument(name, expected, value) from None
-    if math.isinf(number):
-        raise InvalidArgument(name, expected.replace("number", "finite number"), value)
-    if math.isnan(number) or not accepts(number):
-        raise InvalidArgument(name, expected, value)
-    return number
-
-
-def check_integer(name: str, value: int, minimum: int) -> int:
-    """Return ``value``, the argument ``name``, as an int. Raise InvalidArgument if it is no integer >= ``minimum``."""
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < minimum:
-        raise InvalidArgument(name, f"an integer >= {minimum}", value)
-    return number
 
 
 class ClassificationLoss(KeepsBufferTypes):
@@ -86,6 +59,8 @@ class ClassificationLoss(KeepsBufferTypes):
     # "image_count", "instance_count" (int64) or "image_frequency" (share of the annotated images), with one value for
     # each category. If the training set is unavailable, the arguments are None.
     statistics_keys: ClassVar[dict[str, str]] = {}
+    # Config key below CLS_LOSS that must equal CLS_PREDICTOR.TEMPERATURE if the classifier is normalized, or "".
+    temperature_key: ClassVar[str] = ""
     # Config keys below CLS_LOSS in epochs, which the trainer converts to iterations: PCB.START_EPOCH to PCB.START_ITER.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
@@ -165,7 +140,7 @@ class ClassificationLoss(KeepsBufferTypes):
                 weights = weights.to(logits.dtype)
             avg_factor = self._divisor(labels, weights, avg_factor, logits.dtype)
             self._update(logits, labels, before_loss=True)
-            losses = self.compute(logits, labels, weights, avg_factor)
+            losses = self.checked_compute(logits, labels, weights, avg_factor)
             self._update(logits, labels, before_loss=False)
         return losses
 
@@ -190,6 +165,12 @@ class ClassificationLoss(KeepsBufferTypes):
     ) -> dict[str, Tensor]:
         """Return scalar losses in float32 or float64. Change no buffers. ``forward`` has checked the arguments."""
         raise NotImplementedError
+
+    def checked_compute(self, *args: Any, maps: bool = False) -> dict[str, Tensor]:
+        """Return ``compute(*args)``, and raise ValueError for a wrong result. With ``maps``, allow only "loss_cls"."""
+        losses = self.compute(*args)
+        check_losses(losses, f"{type(self).__name__}.compute", maps=maps)
+        return losses
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Update buffers such as class counts. In training mode, ``forward`` calls this method in all processes."""
@@ -226,7 +207,8 @@ class ClassificationLoss(KeepsBufferTypes):
         kept, kept_weights = labels[labelled], None if weights is None else weights[labelled]
         with without_autocast(logits.device):
             self._update(logits, kept, before_loss=True)
-            total = MapLoss.apply(*as_maps(logits, labels, weights, labelled), self.compute)
+            compute = functools.partial(self.checked_compute, maps=True)
+            total = MapLoss.apply(*as_maps(logits, labels, weights, labelled), compute)
             self._update(logits, kept, before_loss=False)
             return {"loss_cls": total / self._divisor(kept, kept_weights, avg_factor, total.dtype)}
 

@@ -7,8 +7,9 @@ contain its state.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from seesaw_d2.losses.precision import KeepsBufferTypes
 from seesaw_d2.utils.distributed import rank
 
 # Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), the hash function that computes the random numbers. The
@@ -20,7 +21,7 @@ _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 
-class BatchRandom(nn.Module):
+class BatchRandom(KeepsBufferTypes):
     """Generate uniform random numbers that depend only on ``seed``, the process and the number of previous batches.
 
     Buffers:

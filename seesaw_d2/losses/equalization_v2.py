@@ -51,7 +51,8 @@ class EqualizationLossV2(SigmoidLoss):
         mu: μ >= 0, gradient ratio at which f is 1/2.
         alpha: α >= 0. Weights of positive samples are between 1 and 1 + α.
         background: "class" (default) or "none".
-        sync: whether to sum the gradients over all processes. If False, each process sums only its own gradients.
+        sync: whether to sum the gradients over all processes. If False, each process sums only its own gradients. In
+            this case, pass ``broadcast_buffers=False`` to DDP, which otherwise copies the sums of the first process.
         prior: π, initial value of each σ(z_j), as in ``SigmoidLoss``.
 
     Buffers:

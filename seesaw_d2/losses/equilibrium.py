@@ -53,7 +53,8 @@ class EquilibriumLoss(CrossEntropyLoss):
         background_score: > 0, mean score of background. Only background "class" uses this argument.
         background: "class" (default), "objectness" or "none".
         sync: whether to average over the objects of all processes. If False, each process averages only over its own
-            objects.
+            objects. In this case, pass ``broadcast_buffers=False`` to DDP, which otherwise copies the mean scores of
+            the first process.
 
     Buffers:
         mean_scores: float64, m of each category and, with background "class", of background last. The initial value of

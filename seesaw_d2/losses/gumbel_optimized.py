@@ -124,9 +124,12 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random number generator. With weighting "none", check every 100 steps if the loss is clamped."""
+        """Advance the random number generator. With weighting "none", check every 100 steps if the loss is clamped.
+
+        The loss is not checked in compiled models, because reading values would break the graph.
+        """
         self.random.next_batch()
-        if self.weighting != "none" or logits.is_meta or not len(labels):
+        if self.weighting != "none" or logits.is_meta or not len(labels) or torch.compiler.is_compiling():
             return
         if self._calls % _CHECK_PERIOD == 0:
             self._report_clamped(logits, labels)
@@ -175,8 +178,9 @@ class GumbelOptimizedLoss(SigmoidLoss):
     def _report_clamped(self, logits: Tensor, labels: Tensor) -> None:
         loss = float(super().compute(widen(logits), labels, None, len(labels))["loss_cls"])
         if loss > _MAX_LOSS and rank() == 0:
+            step = int(self.random.num_batches)
             logging.getLogger(__name__).warning(
-                f"The loss of training step {self._calls + 1} is {loss:.4g}. With CLS_LOSS.GOL.WEIGHTING none, losses "
+                f"The loss of training step {step} is {loss:.4g}. With CLS_LOSS.GOL.WEIGHTING none, losses "
                 f"above {_MAX_LOSS:g} are clamped and have no gradient. If this warning repeats, the model does not "
                 "learn. In this case, set CLS_PREDICTOR.NAME to Linear, or CLS_LOSS.NAME to another loss."
             )

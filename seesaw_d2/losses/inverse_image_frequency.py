@@ -5,6 +5,7 @@ Source: Inverse Image Frequency for Long-tailed Image Recognition (Alexandridis 
 Shapes: C foreground categories.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +20,11 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.losses.precision import widen
+from seesaw_d2.utils.messages import warn_once
+
+logger = logging.getLogger(__name__)
+
+_ROUNDING = 1e-2  # relative difference of weights from which on a warning is logged. In bfloat16, rounding gives 4e-3.
 
 
 @LOSS_REGISTRY.register()
@@ -55,7 +61,8 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
 
     Buffers:
         link_weights: float64 (C,), w. Checkpoints contain this buffer, because the scores depend on w. If the counts
-            are given, w is computed from the counts, and loading a checkpoint does not change w.
+            are given, w is computed from the counts, and loading a checkpoint does not change w. If the checkpoint has
+            other weights, a warning is logged.
     """
 
     soft_labels: ClassVar[str | None] = None
@@ -137,11 +144,25 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
         return weights
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if self._has_counts:  # keep the weights of the given counts, not those of the checkpoint
-            state_dict[prefix + "link_weights"] = self.link_weights
         saved = state_dict.get(prefix + "link_weights")
-        self._has_weights |= saved is not None and bool(torch.isfinite(saved).all())
+        usable = saved is not None and bool(torch.isfinite(saved).all())
+        if self._has_counts:  # keep the weights of the given counts, not those of the checkpoint
+            if usable and saved.shape == self.link_weights.shape:
+                self._warn_of_difference(saved.to(self.link_weights))
+            state_dict[prefix + "link_weights"] = self.link_weights
+        self._has_weights |= usable
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _warn_of_difference(self, saved: Tensor) -> None:
+        difference = (saved - self.link_weights).abs() / self.link_weights.abs()
+        if difference.max() > _ROUNDING:
+            index = int(difference.argmax())
+            warn_once(
+                logger,
+                f"InverseImageFrequencyLoss: category {index} has the weight {self.link_weights[index]:.4g} in this "
+                f"training set, but {saved[index]:.4g} in the loaded checkpoint. The weights of this training "
+                "set are used, and the scores depend on them. Check DATASETS.TRAIN, unless you train on new data.",
+            )
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, link={self.link!r}, counts={self.counts!r}"

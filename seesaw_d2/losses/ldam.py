@@ -60,6 +60,7 @@ class LDAMLoss(CrossEntropyLoss):
         "beta": "LDAM.BETA",
         "start_iter": "LDAM.START_ITER",
     }
+    temperature_key: ClassVar[str] = "LDAM.SCALE"
     schedule_keys: ClassVar[tuple[str, ...]] = ("LDAM.START_EPOCH",)
     statistics_keys: ClassVar[dict[str, str]] = {"instance_counts": "instance_count"}
     margins: Tensor | None

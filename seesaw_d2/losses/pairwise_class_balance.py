@@ -142,7 +142,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return self.loss.num_averaged(labels, weights)
 
     def compute(self, logits, labels, weights, avg_factor):
-        return self.loss.compute(logits, labels, weights, avg_factor, self.soft_targets(labels, logits.dtype))
+        return self.loss.checked_compute(logits, labels, weights, avg_factor, self.soft_targets(labels, logits.dtype))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return self.loss.probabilities(logits)
@@ -209,7 +209,9 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Warn at increasing intervals about categories that have had no foreground proposal since training began."""
+        """Warn at increasing intervals about categories without foreground proposals, but not in compiled models."""
+        if torch.compiler.is_compiling():
+            return
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return

@@ -24,7 +24,10 @@ from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.losses.seesaw_cpu import SeesawRows, fits
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-_UNKNOWN = "unknown"  # value of the argument ``class_counts`` if the training set cannot be read
+_UNKNOWN = "unknown"  # value of the argument ``class_counts`` if the counts cannot be read, or the start of the value
+
+# ``SeesawRows`` computes the results of these methods. If a subclass replaces one of them, ``SeesawRows`` is not used.
+_FUSED = ("row_losses", "adjusted_logits", "log_factors", "_log_mitigation", "_log_compensation")
 
 
 @LOSS_REGISTRY.register()
@@ -60,8 +63,9 @@ class SeesawLoss(CrossEntropyLoss):
         class_counts: fixed integer counts >= 0 (Table 4), (C,), or (C + 1,) with background last. Neither training nor
             loading a checkpoint changes fixed counts. If the count of background is missing, the largest count of a
             category replaces it. If None (default), the loss counts the proposals during training. If "unknown", the
-            loss supports only inference, and keeps the counts of a loaded checkpoint.
-        sync: whether to count the batches of all processes. If False, each process counts only its own batches.
+            loss supports only inference, and keeps the counts of a loaded checkpoint. A reason can follow "unknown: ".
+        sync: whether to count the batches of all processes. If False, each process counts only its own batches. In this
+            case, pass ``broadcast_buffers=False`` to DDP, which otherwise copies the counts of the first process.
 
     Buffers:
         class_counts: int64, (C + 1,) with background last, or (C,) with background "none".
@@ -93,7 +97,8 @@ class SeesawLoss(CrossEntropyLoss):
         self.eps = check_number("eps", eps, "a number in (0, 1]", lambda value: 0 < value <= 1)
         self.sync = sync
         self.online = class_counts is None
-        self.unknown = isinstance(class_counts, str) and class_counts == _UNKNOWN
+        is_unknown = isinstance(class_counts, str) and class_counts.partition(":")[0] == _UNKNOWN
+        self.unknown = class_counts if is_unknown else ""
         if self.online or self.unknown:
             counts = torch.zeros(self.num_label_values, dtype=torch.int64)
         else:
@@ -111,9 +116,11 @@ class SeesawLoss(CrossEntropyLoss):
         if source == "online":
             return arguments
         if source != "dataset":
-            if not os.path.isfile(source):
+            if os.path.isfile(source):
+                return {**arguments, "class_counts": read_recorded_counts(source)}
+            if not os.path.splitext(source)[1]:  # a misspelt "online" or "dataset" instead of the path of a JSON file
                 raise InvalidArgument("class_counts", '"online", "dataset" or the path of an existing file', source)
-            return {**arguments, "class_counts": read_recorded_counts(source)}
+            return {**arguments, "class_counts": f"{_UNKNOWN}: {source}: no such file"}  # inference needs no counts
         if statistics is None:
             advice = "The loss cannot count the instances of the training set, because the training set is unavailable."
             raise InvalidArgument("class_counts", '"online" or the path of a file', source, advice)
@@ -123,8 +130,11 @@ class SeesawLoss(CrossEntropyLoss):
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Add the number of labels of each class in the batch to ``class_counts``. Fixed counts do not change."""
         if self.unknown:
-            advice = "Check that the data sets in DATASETS.TRAIN are registered and that their annotations can be read."
-            raise InvalidArgument("class_counts", "counts of the training set for training", _UNKNOWN, advice)
+            advice = (
+                "With SEESAW.CLASS_COUNTS dataset, check that the data sets in DATASETS.TRAIN are registered and that "
+                "their annotations can be read."
+            )
+            raise InvalidArgument("class_counts", "counts of the training set for training", self.unknown, advice)
         if not self.online:
             return
         # On CUDA, torch.bincount would synchronize host and device, because its output size depends on the labels.
@@ -146,7 +156,8 @@ class SeesawLoss(CrossEntropyLoss):
 
     @property
     def _is_fused(self) -> bool:
-        return (self.p > 0 or self.q > 0) and fits(self.p, self.q, self.eps)
+        replaced = any(getattr(type(self), name) is not getattr(SeesawLoss, name) for name in _FUSED)
+        return not replaced and (self.p > 0 or self.q > 0) and fits(self.p, self.q, self.eps)
 
     def _fused(self, logits: Tensor, rows: Tensor | None, labels: Tensor, width: int) -> tuple[Tensor, Tensor]:
         return SeesawRows.apply(logits, rows, labels, self._counts(width, logits.dtype), self.p, self.q, self.eps)
@@ -216,5 +227,5 @@ class SeesawLoss(CrossEntropyLoss):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
-        counts = "online" if self.online else _UNKNOWN if self.unknown else "given"
+        counts = "online" if self.online else self.unknown or "given"
         return f"{super().extra_repr()}, p={self.p}, q={self.q}, eps={self.eps}, class_counts={counts}"

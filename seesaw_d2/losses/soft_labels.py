@@ -56,14 +56,17 @@ def soft_label_loss(
         weights = None if weights is None else weights.to(logits.dtype)
         divisor = loss._divisor(labels, weights, avg_factor, logits.dtype)
         loss._update(logits, labels, before_loss=True)
-        losses = loss.compute(logits, labels, weights, divisor, targets.to(logits.dtype))  # type: ignore[call-arg]
+        losses = loss.checked_compute(logits, labels, weights, divisor, targets.to(logits.dtype))
         loss._update(logits, labels, before_loss=False)
     return losses
 
 
 def _check_targets(targets: Tensor) -> None:
-    """Raise ValueError if a soft label is negative, or a row does not sum to 1. Check only tensors on the CPU."""
-    if targets.device.type != "cpu":
+    """Raise ValueError if a soft label is negative, or a row does not sum to 1.
+
+    As in ``check_inputs``, values are checked only on the CPU and outside of compiled models.
+    """
+    if targets.device.type != "cpu" or torch.compiler.is_compiling():
         return
     sums = targets.sum(dim=1, dtype=torch.promote_types(targets.dtype, torch.float32))
     tolerance = max(1e-3, torch.finfo(targets.dtype).eps)  # rounding in bfloat16 changes a sum by up to 0.4 %

@@ -1,7 +1,6 @@
 """Define a box predictor, the last layers of a detector's box head, that supports all classification losses."""
 
 import functools
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +17,7 @@ from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
 from seesaw_d2.modeling.calibration.build import build_calibration
 from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded, log_classification_metrics
+from seesaw_d2.modeling.classifier_checks import CLASSIFIERS, check_classifier_config
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.matched_objects import matched_objects
 from seesaw_d2.modeling.normalized_layers import NormedLinear
@@ -28,7 +28,6 @@ from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
 # Config keys that ROI heads with a SeesawBoxPredictor read.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
-CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
 # These options of Detectron2's main branch and of CenterNet2 change the loss or the scores. They must be False, because
 # ``cls_loss`` defines both. The config key of "use_fed_loss" is MODEL.ROI_BOX_HEAD.USE_FED_LOSS, for example.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
@@ -100,8 +99,8 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
         check_loss_keys(cfg)
         ret = super().from_config(cfg, input_shape)
+        check_classifier_config(cfg.MODEL.ROI_BOX_HEAD)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
-        check_classifier_config(node)
         statistics = functools.partial(training_statistics, cfg)
         ret["cls_loss"] = build_loss(cfg, ret["num_classes"], statistics, stage=stage, num_stages=num_stages)
         ret["calibration"] = build_calibration(cfg, ret["cls_loss"], stage, num_stages)
@@ -218,15 +217,6 @@ def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, 
         with torch.no_grad():
             layer.bias.copy_(bias)
     return layer
-
-
-def check_classifier_config(node) -> None:
-    """Raise ConfigError if NAME or TEMPERATURE in the node MODEL.ROI_BOX_HEAD.CLS_PREDICTOR is invalid."""
-    key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
-    if node.NAME not in CLASSIFIERS:
-        raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
-    if not 0 < node.TEMPERATURE < math.inf:
-        raise ConfigError(f"{key}.TEMPERATURE: expected a finite number > 0, found {node.TEMPERATURE}")
 
 
 def check_loss_keys(cfg) -> None:

@@ -11,6 +11,17 @@ from seesaw_d2.losses.argument_checks import Description, InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check_loss_keys
 from seesaw_d2.modeling.object_classes import check_object_classes
 
+# Arguments of the replaced predictor that the new one keeps, because a project can set them without a config.
+_KEPT = (
+    "box2box_transform",
+    "box_reg_loss_type",
+    "smooth_l1_beta",
+    "loss_weight",
+    "test_score_thresh",
+    "test_nms_thresh",
+    "test_topk_per_image",
+)
+
 
 class SeesawPredictors:
     """Mixin that replaces the box predictors in ROI heads of other projects.
@@ -20,7 +31,8 @@ class SeesawPredictors:
     ``_init_box_head``. Each stage of a cascade has its own loss and counts. With Detectron2's ``RROIHeads``, the
     predictor supports rotated boxes.
 
-    Sampling, stages and inference of the heads do not change. For example, the cascade heads of CenterNet2 and Detic
+    Sampling, stages and inference of the heads do not change, nor do the box regression, the loss weights and the
+    thresholds of their predictors. For example, the cascade heads of CenterNet2 and Detic
     still compute the score √(P(j) · proposal score) of category j if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
 
     Raises:
@@ -30,9 +42,11 @@ class SeesawPredictors:
             - MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE with a single predictor, which does not support this key.
             - WITH_IMAGE_LABELS, which needs Detic's losses for image labels.
 
+            Or the replaced predictor has another number of classes than MODEL.ROI_HEADS.NUM_CLASSES.
+
         InvalidArgument: in the definition of a subclass, this mixin is not the first base class, or the heads do not
             call ``_init_box_head`` (``Res5ROIHeads``). In both cases, the heads would keep their own predictors.
-        ValueError: ``forward`` is called with an object of the class of background (checked only on the CPU).
+        ValueError: ``forward`` is called with an object of the class of background.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
@@ -50,7 +64,8 @@ class SeesawPredictors:
             raise InvalidArgument(f"bases of {cls.__name__}", expected, Description("Res5ROIHeads"), advice)
 
     def forward(self, images, features, proposals, targets=None, *args, **kwargs):
-        check_object_classes(targets or (), self.num_classes)
+        # Detectron2's sampling synchronizes host and device for each image. This check synchronizes once more.
+        check_object_classes(targets or (), self.num_classes, on_gpu=True)
         return super().forward(images, features, proposals, targets, *args, **kwargs)
 
     @classmethod
@@ -98,5 +113,11 @@ class _RotatedBoxPredictor(_BoxPredictor, RotatedFastRCNNOutputLayers):
 
 
 def _replaced(cfg, box_head, plain: FastRCNNOutputLayers, **stage: int) -> SeesawBoxPredictor:
+    """Return a box predictor that replaces ``plain``, with the same box regression, loss weights and detections."""
+    if plain.num_classes != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+        raise ConfigError(
+            f"MODEL.ROI_HEADS.NUM_CLASSES: expected {plain.num_classes}, the number of classes of the replaced "
+            f"{type(plain).__name__}, found {cfg.MODEL.ROI_HEADS.NUM_CLASSES}"
+        )
     predictor = _RotatedBoxPredictor if isinstance(plain, RotatedFastRCNNOutputLayers) else _BoxPredictor
-    return predictor(cfg, box_head.output_shape, box2box_transform=plain.box2box_transform, **stage)
+    return predictor(cfg, box_head.output_shape, **{name: getattr(plain, name) for name in _KEPT}, **stage)

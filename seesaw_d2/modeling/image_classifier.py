@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from seesaw_d2.frequency_groups import SHOT_NAMES
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import build_loss
-from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, build_classifier, check_classifier_config
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, build_classifier
 from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
 from seesaw_d2.modeling.calibration.build import build_calibration
 from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded
+from seesaw_d2.modeling.classifier_checks import check_classifier_config
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
@@ -92,7 +93,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
     def from_config(cls, cfg) -> dict[str, Any]:
         check_program(cfg)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
-        check_classifier_config(node)
+        check_classifier_config(cfg.MODEL.ROI_BOX_HEAD)
         num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
         statistics = functools.partial(training_statistics, cfg)
         cls_loss = build_loss(cfg, num_classes, statistics, has_background=False)

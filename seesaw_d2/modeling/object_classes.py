@@ -11,25 +11,23 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import read
 
-def check_object_classes(targets: Sequence[Instances], num_classes: int) -> None:
-    """Raise ValueError if an object on the CPU has the class ``num_classes`` or a larger class.
 
-    Objects on a GPU are not checked, because reading their classes would synchronize host and device. Code that reads
-    other values from the GPU checks them with ``highest_classes`` and ``check_highest_classes``.
+def check_object_classes(targets: Sequence[Instances], num_classes: int, *, on_gpu: bool = False) -> None:
+    """Raise ValueError if an object has the class ``num_classes`` or a larger class.
 
     Args:
         targets: ground truth of each image, with or without the field ``gt_classes``.
         num_classes: number of categories of the model.
+        on_gpu: whether to also check objects on a GPU, which synchronizes host and device once. If False, code that
+            reads other values from the GPU can check these objects with ``highest_classes`` and
+            ``check_highest_classes``.
     """
-    highest = []
-    for each in targets:
-        classes = each.gt_classes if each.has("gt_classes") else None
-        if classes is None or classes.device.type != "cpu" or not len(classes):
-            highest.append(-1)
-        else:
-            highest.append(int(classes.max()))
-    check_highest_classes(highest, num_classes)
+    known = {index: each.gt_classes for index, each in enumerate(targets) if each.has("gt_classes")}
+    checked = {index: each for index, each in known.items() if len(each) and (on_gpu or each.device.type == "cpu")}
+    found = dict(zip(checked, read([each.max() for each in checked.values()]), strict=True))
+    check_highest_classes([found.get(index, -1) for index in range(len(targets))], num_classes)
 
 
 def highest_classes(targets: Sequence[Instances]) -> list[Tensor]:

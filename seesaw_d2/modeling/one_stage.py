@@ -71,10 +71,11 @@ class SigmoidDetector(DenseDetector):
         self.cls_loss = cls_loss
         example = torch.linspace(-4, 4, 9, device="cpu")
         has_sigmoids = torch.equal(cls_loss.activation(example), example.sigmoid())  # False for Gumbel activations
-        self._scores_are_sigmoids = has_sigmoids and cls_loss.background == "implicit"
-        plain = self.head.cls_score
-        anchors = plain.out_channels // self.num_classes
-        layer = nn.Conv2d(plain.in_channels, anchors * cls_loss.num_logits, plain.kernel_size, padding=plain.padding)
+        plain = type(cls_loss).probabilities.__module__.startswith("seesaw_d2.")  # False for a loss with its own scores
+        self._scores_are_sigmoids = plain and has_sigmoids and cls_loss.background == "implicit"
+        old = self.head.cls_score
+        anchors = old.out_channels // self.num_classes
+        layer = nn.Conv2d(old.in_channels, anchors * cls_loss.num_logits, old.kernel_size, padding=old.padding)
         nn.init.normal_(layer.weight, std=0.01)
         bias = cls_loss.initial_bias()
         bias = torch.zeros(cls_loss.num_logits) if bias is None else bias

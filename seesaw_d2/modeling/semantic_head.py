@@ -14,8 +14,9 @@ from torch import Tensor
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
-from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, check_classifier_config
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS
 from seesaw_d2.modeling.building import check_program
+from seesaw_d2.modeling.classifier_checks import check_classifier_config
 from seesaw_d2.modeling.normalized_layers import NormedConv2d
 from seesaw_d2.utils.distributed import share_of_mean
 
@@ -133,7 +134,7 @@ def check_semantic_config(cfg) -> None:
             "supports only cross-entropy. To train PointRend with cross-entropy, set "
             "MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead."
         )
-    check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
+    check_classifier_config(cfg.MODEL.ROI_BOX_HEAD)
     losses = [name for name, each in LOSS_REGISTRY if each.takes_maps and not each.statistics_keys]
     found = {
         "CLS_LOSS.NAME": (cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME, losses),

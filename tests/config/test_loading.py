@@ -96,6 +96,17 @@ def test_a_second_call_changes_no_value():
     before = cfg.clone()
     add_seesaw_config(cfg)
     assert cfg == before
+    cfg.freeze()
+    add_seesaw_config(cfg)
+    assert cfg == before
+    assert cfg.is_frozen()
+
+
+def test_a_frozen_config_without_the_keys():
+    cfg = get_cfg()
+    cfg.freeze()
+    with pytest.raises(ConfigError, match=r"^MODEL\.[\w.]+: .*before cfg\.freeze"):
+        add_seesaw_config(cfg)
 
 
 def test_keys_of_a_config_that_allows_new_keys_are_kept():

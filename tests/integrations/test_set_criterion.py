@@ -150,6 +150,14 @@ def test_a_copy_has_its_own_counts(copied):
     assert isinstance(second, DetrCriterion)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_loss_gets_the_mode_and_the_device_of_the_criterion(training):
+    criterion = DetrCriterion(C, match).to("meta").train(training)
+    loss = use_loss(criterion, SeesawLoss(C, background="class").train(not training)).cls_loss
+    assert loss.training is training
+    assert loss.class_counts.is_meta
+
+
 def test_a_second_loss_replaces_the_first():
     criterion = use_loss(use_loss(DetrCriterion(C, match), SeesawLoss(C, background="class")), CrossEntropyLoss(C))
     expected = DetrCriterion(C, match)(outputs(C + 1), TARGETS)

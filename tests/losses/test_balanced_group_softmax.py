@@ -1,5 +1,7 @@
 """Test BalancedGroupSoftmaxLoss against the paper's equations and the reference, and the selection of negatives."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -143,12 +145,27 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda values: tuple(loss(values, labels).values()), logits)
 
 
-def test_groups_come_from_the_checkpoint():
+def test_groups_come_from_the_checkpoint(caplog):
     """Test that instance counts of another data set do not change the groups of a trained classifier."""
     trained, other = make(), BalancedGroupSoftmaxLoss(C, instance_counts=[1] * C)
     other.load_state_dict(trained.state_dict())
     logits, _ = random_batch(trained.num_logits, C)
     torch.testing.assert_close(other.probabilities(logits), trained.probabilities(logits))
+    assert re.search(r"groups of the loaded checkpoint.*bins=\(10\.0, 100\.0, 1000\.0\)", caplog.text)
+    caplog.clear()
+    make().load_state_dict(trained.state_dict())
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("saved", [make(), BalancedGroupSoftmaxLoss(C, instance_counts=None, bins=())], ids=["4", "-"])
+def test_groups_of_another_number_of_bins_are_not_loaded(saved):
+    loss = make(bins=(100,))
+    loss.load_state_dict(saved.state_dict())
+    assert torch.equal(loss.group, make(bins=(100,)).group)
+    unknown = BalancedGroupSoftmaxLoss(C, instance_counts=None, bins=(100,))
+    unknown.load_state_dict(saved.state_dict())
+    with pytest.raises(ValueError, match="instance_counts"):
+        unknown.probabilities(torch.zeros(1, unknown.num_logits))
 
 
 @pytest.mark.parametrize("bins", [(10, 10), (100, 10), (0, 10), ("x",), 10])

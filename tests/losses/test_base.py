@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from seesaw_d2.losses import ClassificationLoss
+from seesaw_d2.losses import (
+    ClassificationLoss,
+    CrossEntropyLoss,
+    EqualizationLossV2,
+    PairwiseClassBalance,
+    SeesawLoss,
+    soft_label_loss,
+)
 
 
 class Probe(ClassificationLoss):
@@ -74,3 +81,72 @@ def test_weights_and_avg_factor_get_the_logits_type():
 def test_widths(background, num_logits, num_label_values):
     loss = Probe(background)
     assert (loss.num_logits, loss.num_label_values) == (num_logits, num_label_values)
+
+
+class Returns(CrossEntropyLoss):
+    """Return a value from ``compute`` that a constructor argument defines."""
+
+    def __init__(self, result):
+        super().__init__(3, background="none")
+        self.result = result
+
+    def compute(self, logits, labels, weights, avg_factor, targets=None):
+        return self.result
+
+
+_CALLS = {
+    "labels": lambda loss: loss(LOGITS[:, :3], LABELS % 3),
+    "ignored label": lambda loss: loss(LOGITS[:, :3], LABELS % 3, ignore_index=9),
+    "soft labels": lambda loss: soft_label_loss(loss, LOGITS[:, :3], torch.full((4, 3), 1 / 3)),
+    "wrapped": lambda loss: PairwiseClassBalance(3, loss=loss)(LOGITS[:, :3], LABELS % 3),
+}
+
+
+@pytest.mark.parametrize("call", _CALLS)
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        (torch.tensor(1.0), "Tensor"),
+        (None, "NoneType"),
+        ({}, r"\{\}"),
+        ({"loss_cls": 1.0}, "float for 'loss_cls'"),
+        ({"loss_cls": torch.ones(4)}, r"shape \(4,\) for 'loss_cls'"),
+        ({"loss": torch.tensor(1.0)}, "'loss'"),
+    ],
+)
+def test_a_wrong_result_of_compute_names_the_loss(call, result, found):
+    with pytest.raises(ValueError, match=rf"^Returns\.compute: .*loss_cls.*found .*{found}$"):
+        _CALLS[call](Returns(result))
+
+
+def test_maps_have_a_single_loss():
+    two = {"loss_cls": torch.tensor(1.0), "loss_cls_other": torch.tensor(1.0)}
+    with pytest.raises(ValueError, match=r"^Returns\.compute: .*found loss_cls, loss_cls_other$"):
+        _CALLS["ignored label"](Returns(two))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_infinite_values_are_no_integers(dtype):
+    """Test that counts above 65504 are not replaced by arbitrary integers if a state dict has half precision."""
+    loss = SeesawLoss(2)
+    loss.class_counts += 100_000
+    state = {name: value.to(dtype) for name, value in loss.state_dict().items()}
+    if dtype == torch.float16:
+        with pytest.raises(RuntimeError, match=r"loss\.class_counts: expected integers, found infinity .*float16"):
+            torch.nn.ModuleDict({"loss": SeesawLoss(2)}).load_state_dict({f"loss.{key}": state[key] for key in state})
+    else:
+        other = SeesawLoss(2)
+        other.load_state_dict(state)
+        assert torch.equal(other.class_counts, loss.class_counts)
+
+
+def test_assigned_values_get_the_type_of_the_buffers():
+    """Test that sums stay float64 and counts int64 if ``load_state_dict`` assigns the tensors of a state dict."""
+    saved = {"eql": EqualizationLossV2(2), "seesaw": SeesawLoss(2)}
+    for loss in saved.values():
+        loss(torch.zeros(2, loss.num_logits), torch.tensor([0, 1]))
+        other = type(loss)(2)
+        types = {name: value.dtype for name, value in other.state_dict().items()}
+        other.load_state_dict({name: value.half() for name, value in loss.state_dict().items()}, assign=True)
+        assert {name: value.dtype for name, value in other.state_dict().items()} == types
+        torch.testing.assert_close(other.state_dict(), loss.state_dict(), rtol=1e-3, atol=0)

@@ -73,6 +73,20 @@ def test_compiles_as_one_graph(name, weighted):
         assert_same_state(state(loss), state(plain))
 
 
+@pytest.mark.parametrize("name", ["PairwiseClassBalance", "GumbelOptimizedLoss"])
+def test_a_compiled_loss_does_not_change_in_each_step(name):
+    """Test that counters for warnings do not recompile the loss in each step, until PyTorch no longer compiles it."""
+    torch.compiler.reset()
+    loss, plain = make(name, "none"), make(name, "none")
+    if name == "GumbelOptimizedLoss":
+        loss.weighting = plain.weighting = "none"
+    logits, labels = batch(loss)
+    compiled = torch.compile(loss, fullgraph=True, backend="eager")
+    for _ in range(torch._dynamo.config.recompile_limit + 2):
+        torch.testing.assert_close(compiled(logits, labels), plain(logits, labels))
+    assert_same_state(state(loss), state(plain))
+
+
 @pytest.mark.parametrize("value", [0, -1, 2.5, 2.0, "3", None, True, float("nan")])
 def test_the_number_of_classes_is_a_positive_integer(value):
     with pytest.raises(ValueError, match=f"^num_classes: expected an integer >= 1, found {value!r}$"):

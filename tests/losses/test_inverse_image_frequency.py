@@ -1,5 +1,6 @@
 """Test that InverseImageFrequencyLoss equals the paper's equations and the numbers of the reference."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_a_category_without_images_counts_as_if_it_had_one():
     assert torch.equal(make([0, 10, 100, 300]).link_weights, make([1, 10, 100, 300]).link_weights)
 
 
-def test_without_counts_the_weights_come_from_a_checkpoint():
+def test_without_counts_the_weights_come_from_a_checkpoint(caplog):
     saved, other = make(), make([300, 100, 10, 1])
     logits, labels = random_batch(saved.num_logits, C)
     unknown = make(None, None, None)
@@ -92,8 +93,15 @@ def test_without_counts_the_weights_come_from_a_checkpoint():
     assert torch.equal(unknown.probabilities(logits), saved.probabilities(logits))
     assert torch.equal(unknown(logits, labels)["loss_cls"], saved(logits, labels)["loss_cls"])
     expected = other.probabilities(logits)
+    assert not caplog.text
     other.load_state_dict(saved.state_dict())  # the counts that were passed define the weights
     assert torch.equal(other.probabilities(logits), expected)
+    index = (saved.link_weights / other.link_weights).argmax()
+    weights = rf"{other.link_weights[index]:.4g}.*{saved.link_weights[index]:.4g} in the loaded checkpoint"
+    assert re.search(rf"category {index} has the weight {weights}", caplog.text)
+    caplog.clear()
+    other.load_state_dict({name: value.bfloat16() for name, value in other.state_dict().items()})
+    assert not caplog.text
 
 
 def test_the_config_and_its_refusal():

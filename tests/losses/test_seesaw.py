@@ -124,3 +124,27 @@ def test_mitigation_lowers_and_compensation_raises_punishment():
     assert compensated.item() == pytest.approx(2 * 1.0)
     # Samples of the rare category give full negative gradients to the frequent category.
     assert SeesawLoss(2, q=0, class_counts=counts).log_factors(z, torch.tensor([1]))[0, 0] == 0
+
+
+class HalfFactors(SeesawLoss):
+    def log_factors(self, logits, labels):
+        return super().log_factors(logits, labels) / 2
+
+
+class DoubleRows(SeesawLoss):
+    def row_losses(self, logits, labels, targets):
+        return 2 * super().row_losses(logits, labels, targets)
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_methods_of_a_subclass_are_used_on_a_cpu(background):
+    counts = [1000, 50, 3, 2, 2, 1, 1]
+    plain = SeesawLoss(C, background=background, class_counts=counts)
+    half = HalfFactors(C, background=background, class_counts=counts)
+    double = DoubleRows(C, background=background, class_counts=counts)
+    logits, labels, weights = batch(plain)
+    name = "loss_cls_classes" if background == "objectness" else "loss_cls"
+    # Half the log factors are the log factors of half the exponents.
+    expected = SeesawLoss(C, background=background, class_counts=counts, p=plain.p / 2, q=plain.q / 2)
+    torch.testing.assert_close(half(logits, labels, weights), expected(logits, labels, weights))
+    torch.testing.assert_close(double(logits, labels, weights)[name], 2 * plain(logits, labels, weights)[name])

@@ -82,3 +82,10 @@ def test_rounding_in_half_precision_is_no_error(dtype):
     loss = CrossEntropyLoss(5, background="none")
     found = soft_label_loss(loss, torch.zeros(1, 5, dtype=dtype), targets)["loss_cls"]
     torch.testing.assert_close(found, torch.tensor(5.0).log(), rtol=0.01, atol=0)
+
+
+def test_compiles_as_one_graph(batch):
+    logits, targets = batch
+    loss = SeesawLoss(C, background="none").eval()
+    compiled = torch.compile(lambda *each: soft_label_loss(loss, *each), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(logits, targets), soft_label_loss(loss, logits, targets))

@@ -4,6 +4,7 @@ import runpy
 import sys
 import types
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from detectron2.utils.events import EventStorage
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling import SeesawBoxPredictor, SeesawPredictors
-from tests.modeling.tiny import CASCADE, tiny_batch, tiny_config
+from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
 
 EXAMPLE = Path(__file__).parents[2] / "examples/centernet2_heads.py"
 
@@ -81,6 +82,32 @@ class SingleROIHeads(StandardROIHeads):
         return ret
 
 
+OPTIONS = {
+    "test_score_thresh": 0.31,
+    "test_nms_thresh": 0.41,
+    "test_topk_per_image": 7,
+    "smooth_l1_beta": 0.21,
+    "box_reg_loss_type": "giou",
+    "loss_weight": {"loss_box_reg": 5.0},
+}
+
+
+class OptionROIHeads(StandardROIHeads):
+    """Heads that set options of their predictor without the config."""
+
+    options: ClassVar[dict[str, Any]] = OPTIONS
+
+    @classmethod
+    def _init_box_head(cls, cfg, input_shape):
+        ret = super()._init_box_head(cfg, input_shape)
+        ret["box_predictor"] = OtherPredictor(cfg, ret["box_head"].output_shape, **cls.options)
+        return ret
+
+
+class OtherClassesROIHeads(OptionROIHeads):
+    options: ClassVar[dict[str, Any]] = {"num_classes": 2}
+
+
 class SeesawCustom(SeesawPredictors, CustomCascadeROIHeads):
     pass
 
@@ -93,17 +120,28 @@ class SeesawSingle(SeesawPredictors, SingleROIHeads):
     pass
 
 
+class SeesawOptions(SeesawPredictors, OptionROIHeads):
+    pass
+
+
+class SeesawOtherClasses(SeesawPredictors, OtherClassesROIHeads):
+    pass
+
+
+HEADS = (SeesawCustom, SeesawDetic, SeesawSingle, SeesawOptions, SeesawOtherClasses)
+
+
 @pytest.fixture(autouse=True)
 def registered():
-    for each in (SeesawCustom, SeesawDetic, SeesawSingle):
+    for each in HEADS:
         ROI_HEADS_REGISTRY.register(each)
     yield
-    for each in (SeesawCustom, SeesawDetic, SeesawSingle):
+    for each in HEADS:
         ROI_HEADS_REGISTRY._obj_map.pop(each.__name__)
 
 
 def config(heads, *, multiply=True, **keys) -> CfgNode:
-    cfg = tiny_config(*(() if heads == "SeesawSingle" else CASCADE), "MODEL.ROI_HEADS.NAME", heads)
+    cfg = tiny_config(*(CASCADE if heads in ("SeesawCustom", "SeesawDetic") else ()), "MODEL.ROI_HEADS.NAME", heads)
     cfg.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = multiply
     for key, value in keys.items():
         (cfg.MODEL.ROI_BOX_HEAD if key.startswith("USE") else cfg)[key] = value
@@ -124,6 +162,17 @@ def test_every_stage_trains_with_its_own_counts(heads, stages):
         assert predictor.cls_loss.class_counts.sum() > 0
         assert predictor.cls_score.weight.grad.abs().sum() > 0
     assert sum(name.startswith("loss_cls_objectness") for name in losses) == stages
+
+
+def test_options_of_the_replaced_predictor_are_kept():
+    predictor = build_model(config("SeesawOptions", multiply=False)).roi_heads.box_predictor
+    assert isinstance(predictor, SeesawBoxPredictor)
+    assert {name: getattr(predictor, name) for name in OPTIONS} == OPTIONS
+
+
+def test_the_replaced_predictor_has_the_classes_of_the_config():
+    with pytest.raises(ConfigError, match=rf"^MODEL\.ROI_HEADS\.NUM_CLASSES: expected 2,.*found {NUM_CLASSES}"):
+        build_model(config("SeesawOtherClasses", multiply=False))
 
 
 @pytest.mark.parametrize("multiply", [True, False])

@@ -7,6 +7,7 @@ from detectron2.utils.events import EventStorage
 
 from seesaw_d2.modeling.box_predictor_mixin import SeesawPredictors
 from seesaw_d2.modeling.building import build_model
+from seesaw_d2.modeling.roi_heads import SeesawROIHeads
 from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
 from tests.pretend_cuda.context import PretendedCuda
 from tests.pretend_cuda.device import to_device
@@ -17,6 +18,7 @@ MODELS = {
     "heads": (),
     "cascade": CASCADE,
     "of another project": ("MODEL.ROI_HEADS.NAME", "HeadsOfAnotherProject"),
+    "with other sampling": ("MODEL.ROI_HEADS.NAME", "HeadsWithOtherSampling"),
     "retinanet": ("MODEL.META_ARCHITECTURE", "LongTailRetinaNet", *_FEATURES, *_ANCHORS),
     "fcos": ("MODEL.META_ARCHITECTURE", "LongTailFCOS", *_FEATURES, *_ANCHORS),
 }
@@ -25,6 +27,12 @@ MODELS = {
 @ROI_HEADS_REGISTRY.register()
 class HeadsOfAnotherProject(SeesawPredictors, StandardROIHeads):
     pass
+
+
+@ROI_HEADS_REGISTRY.register()
+class HeadsWithOtherSampling(SeesawROIHeads):
+    def _sample_proposals(self, *args):
+        return super()._sample_proposals(*args)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -43,7 +51,7 @@ def test_the_class_of_background_is_no_class_of_an_object(name):
         assert all(value.isfinite() for value in model(batch).values())
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "of another project"])
+@pytest.mark.parametrize("name", MODELS)
 def test_on_a_gpu(name):
     """Test a simulated GPU. tests/pretend_cuda/test_steps.py shows that the check does not synchronize with it."""
     torch.manual_seed(0)

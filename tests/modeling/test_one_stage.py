@@ -8,7 +8,7 @@ from detectron2.modeling.meta_arch.fcos import FCOS
 from detectron2.utils.events import EventStorage
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses import LOSS_REGISTRY, SeesawLoss
+from seesaw_d2.losses import LOSS_REGISTRY, FocalLoss, SeesawLoss
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.modeling import LongTailFCOS, LongTailRetinaNet
 from seesaw_d2.train import load_config, main
@@ -95,7 +95,23 @@ def test_every_sigmoid_loss_trains_and_predicts(case, name):
 @pytest.mark.parametrize("name", SIGMOIDS)
 def test_scores_are_those_of_the_loss(case, name):
     """Test also EQL v2, which has an additional logit for background, and GOL, which has another activation."""
-    model = build(case, LOSS, name).eval()
+    assert_scores_of_the_loss(build(case, LOSS, name).eval())
+
+
+class SquaredScores(FocalLoss):
+    def probabilities(self, logits):
+        return super().probabilities(logits) ** 2
+
+
+@pytest.mark.parametrize("case", ARCHITECTURES)
+def test_scores_of_a_subclass(case, monkeypatch):
+    monkeypatch.setattr(
+        "seesaw_d2.modeling.one_stage.build_loss", lambda cfg, num_classes, statistics: SquaredScores(num_classes)
+    )
+    assert_scores_of_the_loss(build(case).eval())
+
+
+def assert_scores_of_the_loss(model):
     anchors, width = model.head.cls_score.out_channels // model.cls_loss.num_logits, model.cls_loss.num_logits
     logits = torch.randn(1, anchors * width, 2, 3)
     found = model._transpose_dense_predictions([[logits], [torch.zeros(1, 4 * anchors, 2, 3)]], [NUM_CLASSES, 4])

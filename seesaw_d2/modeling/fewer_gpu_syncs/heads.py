@@ -11,6 +11,7 @@ from seesaw_d2.modeling.fewer_gpu_syncs.foreground import classes_of, foreground
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import clip_boxes, read, true_indices
 from seesaw_d2.modeling.fewer_gpu_syncs.mask_loss import BatchedMaskHead
 from seesaw_d2.modeling.fewer_gpu_syncs.matching import match
+from seesaw_d2.modeling.object_classes import check_object_classes
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
@@ -60,6 +61,7 @@ class FewerWaits:
         own = type(self)._sample_proposals is ROIHeads._sample_proposals
         if own and original.__func__ is ROIHeads.label_and_sample_proposals:
             return label_and_sample(self, proposals, targets)
+        check_object_classes(targets, self.num_classes, on_gpu=True)  # label_and_sample would check the classes, too
         return original(proposals, targets)
 
     def _forward_mask(self, features, instances):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.losses.precision import integers_are_finite
 
 # Matches names of parameters and buffers that have one row for each category, such as "classifier.weight".
 _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predictor|classifier|cls_loss)\.")
@@ -33,15 +34,23 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
     """Check that the values for floating-point parameters of a model are dense floating-point tensors.
 
+    Also check that the values for integers, such as class counts, are finite. PyTorch would convert infinity to an
+    arbitrary integer. The counters of batch normalization are not checked, because they have no effect.
+
     Args:
         state: state dict of the model.
         loaded: dict from parameter name to tensor in the file.
         path: path of the file, for messages.
 
     Raises:
-        WeightsError: a value is, for example, an integer, sparse or quantized tensor.
+        WeightsError: a value is, for example, an integer, sparse or quantized tensor, or not finite.
     """
     for name, value in loaded.items():
+        if name in state and not name.endswith("num_batches_tracked") and not integers_are_finite(state[name], value):
+            raise WeightsError(
+                f"{path}: {name}: expected integers, found infinity or NaN in a tensor of type {value.dtype}. Use the "
+                "original weights file, which was not converted to half precision"
+            )
         if name in state and state[name].is_floating_point():
             plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
             if not plain or value.is_meta:

@@ -1,13 +1,14 @@
 """Find the class names of a config's data sets, and compare their order with the order in recorded class counts."""
 
 import logging
+import os
 
 from detectron2.config import CfgNode
 
 from seesaw_d2.data.records.catalog import categories_of
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.semantic import semantic_classes
-from seesaw_d2.errors import SeesawError
+from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.modeling.calibration.statistics import recorded_categories
 from seesaw_d2.train.tasks.base import task_name
@@ -79,15 +80,17 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
 
 
 def check_recorded_counts(cfg: CfgNode) -> None:
-    """Raise ConfigError if the file of class counts for Seesaw Loss has the training categories in another order.
+    """Raise ConfigError if the file of class counts for Seesaw Loss is missing or has its categories in another order.
 
     MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS is the path of the file. With the values "online" and "dataset", no
-    file is read, and the function checks nothing.
+    file is read, and the function checks nothing. Only a training needs the file, so a model can be built without it.
     """
     key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS"
     source = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS
     if source in ("online", "dataset"):
         return
+    if not os.path.isfile(source):
+        raise ConfigError(f'{key}: expected "online", "dataset" or the path of an existing file, found {source!r}')
     recorded, trained = read_recorded_counts(source).categories, used_categories(cfg, "TRAIN")
     if recorded is not None and trained is not None and (warning := check_order(recorded, trained)):
         warn_once(logger, f"{key}: {warning}")
