@@ -62,7 +62,7 @@ def interval(full: list[float], tool: list[float], samples: int = 2000) -> tuple
 
 
 def report(data: dict, without: list[str], values: bool) -> None:
-    """Print τ for each data set, metric and ranking.
+    """Print τ for each dataset, metric and ranking.
 
     Args:
         data: content of choosing.json.

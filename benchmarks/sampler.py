@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Measure this project's samplers on a generated data set of the size of LVIS v1, compared with Detectron2's samplers.
+"""Measure this project's samplers on a generated dataset of the size of LVIS v1, compared with Detectron2's samplers.
 
     python benchmarks/sampler.py
     python benchmarks/sampler.py --images 1000000
 
-The data set has 100,170 images with 12.7 objects on average, and 1203 categories with a Zipf distribution. The
+The dataset has 100,170 images with 12.7 objects on average, and 1203 categories with a Zipf distribution. The
 benchmark measures the repeat factors of all images, the indices of one epoch, and class-aware sampling. "ours" reads
 the same list of dataset dicts as Detectron2. "ours, columns" reads the cached annotation file. Detectron2 v0.6 has no
 class-aware sampler. Therefore, class-aware sampling is compared with "eqlv2's way", the algorithm of the EQL v2

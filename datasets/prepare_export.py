@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-r"""Create a data set from the COCO export of a labelling tool, such as Label Studio, CVAT or Roboflow.
+r"""Create a dataset from the COCO export of a labelling tool, such as Label Studio, CVAT or Roboflow.
 
-docs/own-data.md describes how to train on this data set. Examples:
+docs/own-data.md describes how to train on this dataset. Examples:
 
     python datasets/prepare_export.py datasets/my_export/result.json --output datasets/my_data
     python datasets/prepare_export.py datasets/my_export/train/_annotations.coco.json \
@@ -43,7 +43,7 @@ def main(arguments=None) -> None:
     parser.add_argument(
         "--val-share",
         type=float,
-        help="without --val: minimum fraction of images for validation (default: 0.2). For a small data set with many "
+        help="without --val: minimum fraction of images for validation (default: 0.2). For a small dataset with many "
         "rare categories, the fraction is larger",
     )
     parser.add_argument("--seed", type=int, help="without --val: seed of the random split (default: 0)")
@@ -54,7 +54,7 @@ def main(arguments=None) -> None:
         default=None,
         help="accept images of --val that are also training images",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace another data set in OUTPUT")
+    parser.add_argument("--overwrite", action="store_true", help="replace another dataset in OUTPUT")
     args = parser.parse_args(arguments)
     if args.val:
         refuse_options(args, ("val_share", "seed"), "without --val")

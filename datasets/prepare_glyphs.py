@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Create the glyph data set: 108 long-tailed categories, 1,500 small images, annotations in LVIS v1 format.
+"""Create the glyph dataset: 108 long-tailed categories, 1,500 small images, annotations in LVIS v1 format.
 
-Run ``python datasets/prepare_glyphs.py`` in the root folder of the repository. If the data set exists, the program does
-not change it. These options create other data sets:
+Run ``python datasets/prepare_glyphs.py`` in the root folder of the repository. If the dataset exists, the program does
+not change it. These options create other datasets:
 
 - ``--alphabet plain --root datasets/glyphs_plain``: 40 characters that are easy to distinguish, with other defaults.
 - ``--alphabet plain --semantic --root datasets/glyphs_semantic``: the same 40 characters, with label maps for semantic
@@ -30,7 +30,7 @@ NUMBERS = {
     "image-size": ("image_size", "side length of the images in pixels"),
     "max-objects": ("max_objects", "maximum number of objects in an image"),
     "max-category-images": ("max_category_images", "number of training images of the most frequent category"),
-    "seed": ("seed", "random seed of the data set"),
+    "seed": ("seed", "random seed of the dataset"),
 }
 
 
@@ -46,7 +46,7 @@ def parse_arguments(arguments) -> argparse.Namespace:
         "plain: 40 characters that are easy to distinguish, as larger objects"
     )
     add("--alphabet", choices=("similar", "plain"), default="similar", help=alphabet_help)
-    add("--root", default="datasets/glyphs", help="folder of the data set (default: datasets/glyphs)")
+    add("--root", default="datasets/glyphs", help="folder of the dataset (default: datasets/glyphs)")
     for option, (name, meaning) in NUMBERS.items():
         add(
             f"--{option}",
@@ -64,7 +64,7 @@ def parse_arguments(arguments) -> argparse.Namespace:
     add("--workers", type=int, help="number of processes (default: one per core)")
     add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")
     add("--annotations-only", action="store_true", help="write annotations without images")
-    add("--overwrite", action="store_true", help="replace a data set that was created with other settings")
+    add("--overwrite", action="store_true", help="replace a dataset that was created with other settings")
     return parser.parse_args(arguments)
 
 

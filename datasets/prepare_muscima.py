@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Create a data set from MUSCIMA++ v2.0: tiles of pages for detection, or crops of symbols for classification.
+"""Create a dataset from MUSCIMA++ v2.0: tiles of pages for detection, or crops of symbols for classification.
 
 docs/muscima.md describes the data. Examples:
 
@@ -21,7 +21,7 @@ def parse_arguments(arguments):
     add = parser.add_argument
     add("source", type=Path, help="archive (zip, tar) of MUSCIMA++ v2.0, or the folder to which it was extracted")
     add("--crops", action="store_true", help="create symbol crops for classification instead of tiles for detection")
-    add("--output", type=Path, help="folder of the data set (default: datasets/muscima/tiles_fold0, crops_fold0, ...)")
+    add("--output", type=Path, help="folder of the dataset (default: datasets/muscima/tiles_fold0, crops_fold0, ...)")
     add("--images", type=Path, help="folder of CVC-MUSCIMA's page images (default: draw the pages from the masks)")
     add(
         "--folds",
@@ -49,7 +49,7 @@ def parse_arguments(arguments):
     ):
         group.add_argument(option, type=kind, help=f"{meaning} (default: {defaults[name]})")
     add("--workers", type=int, help="number of processes (default: one per core)")
-    add("--overwrite", action="store_true", help="replace a data set that was created with other settings")
+    add("--overwrite", action="store_true", help="replace a dataset that was created with other settings")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Provide a glyph data set of a few images, and a config that trains on this data set within seconds."""
+"""Provide a glyph dataset of a few images, and a config that trains on this dataset within seconds."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def _fresh_loggers():
 
 @pytest.fixture(scope="session")
 def glyphs(tmp_path_factory):
-    """Return the root folder of a data set with 6 categories, 24 training images and 6 validation images."""
+    """Return the root folder of a dataset with 6 categories, 24 training images and 6 validation images."""
     root = tmp_path_factory.mktemp("data") / "glyphs"
     settings = {
         "num_categories": NUM_CLASSES,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Analyze a data set: frequency of the categories, repeat factors, and shares of the frequency groups in training.
+"""Analyze a dataset: frequency of the categories, repeat factors, and shares of the frequency groups in training.
 
     python tools/analyze_dataset.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml
     python tools/analyze_dataset.py --dataset lvis_v1_train
@@ -8,7 +8,7 @@
     python tools/analyze_dataset.py --dataset lvis_v1_train --statistics lvis_v1_train.csv
 
 The program prints tables, and writes a table of all categories (categories.csv) and charts (sampling.png) to the output
-folder. --counts analyzes simulated images instead of a data set. The numbers of images and objects per category come
+folder. --counts analyzes simulated images instead of a dataset. The numbers of images and objects per category come
 from an annotation file or from a JSON list of {"name", "image_count", "instance_count"}. --statistics also writes a
 file for the config key MODEL.ROI_HEADS.CALIBRATION.COUNTS.
 """
@@ -26,7 +26,7 @@ def parse(arguments) -> argparse.Namespace:
     parser = parser_of(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config-file", help="config whose DATASETS.TRAIN is analyzed")
-    source.add_argument("--dataset", help="name of a registered data set")
+    source.add_argument("--dataset", help="name of a registered dataset")
     source.add_argument("--counts", help="JSON file with category counts")
     parser.add_argument("--num-images", type=int, help="number of annotated images, required with --counts")
     parser.add_argument("--seed", type=int, help="with --counts: seed of the simulated images (default: 0)")
@@ -47,13 +47,13 @@ def parse(arguments) -> argparse.Namespace:
         parser.error(f"--counts, --num-images: expected both options or neither option, found only {found}")
     if args.counts and args.statistics:
         parser.error(
-            "--statistics: expected --config-file or --dataset, found --counts. Only data sets have box positions."
+            "--statistics: expected --config-file or --dataset, found --counts. Only datasets have box positions."
         )
     return args
 
 
 def analyze(args):
-    """Analyze the data set, or the simulated images of --counts, that the command line selects.
+    """Analyze the dataset, or the simulated images of --counts, that the command line selects.
 
     Returns:
         the name of the data, the result of the analysis, and the config, which is None with --counts.

@@ -9,7 +9,7 @@
 
 The program trains nothing. The model runs once over the images. The program stores the proposals, and evaluates each
 calibration on the stored proposals. By default, it chooses the parameter of a calibration on training images. With
---choose-on, it chooses the parameter on another data set. With --folds, it splits the test set into folds, and chooses
+--choose-on, it chooses the parameter on another dataset. With --folds, it splits the test set into folds, and chooses
 the parameter for each fold on the other folds. The program never chooses parameters on the images whose AP it reports.
 The reported AP is box AP. With --masks, the program also reports mask AP. If the program is interrupted, run the same
 command again to continue. docs/choosing.md explains the method.
@@ -28,8 +28,8 @@ def parse(arguments) -> argparse.Namespace:
     add("--output", help="output folder (default: calibration in OUTPUT_DIR)")
     add("--calibrations", metavar="NAME,...", help="calibrations to compare (default: all that the model supports)")
     add("--values", metavar="NUMBER,...", help="parameter values to compare (default: a grid for each calibration)")
-    add("--choose-on", metavar="DATASET", help="data set on which the parameters are chosen (default: DATASETS.TRAIN)")
-    add("--images", type=int, help="number of random images of this data set (default: at most 1000)")
+    add("--choose-on", metavar="DATASET", help="dataset on which the parameters are chosen (default: DATASETS.TRAIN)")
+    add("--images", type=int, help="number of random images of this dataset (default: at most 1000)")
     add(
         "--folds",
         type=int,
@@ -68,7 +68,7 @@ def main(arguments=None) -> None:
     for name, why in result["refused"].items():
         print(f"left out   {name}: {why}")
     if result["choice"]["seen"]:
-        print("note       parameters were chosen on training images. A held-out data set in --choose-on is better.")
+        print("note       parameters were chosen on training images. A held-out dataset in --choose-on is better.")
     print(f"config     {' '.join(result['config'])}")
     print(f"report     {result['output']}/calibration.html")
 

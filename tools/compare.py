@@ -110,7 +110,7 @@ def read_results(folder: Path) -> dict:
 
     paths = sorted(folder.glob("inference/*/results.json"))
     if len(paths) != 1:
-        fail(f"{folder}: expected inference/*/results.json of 1 data set, found such files of {len(paths)} data sets")
+        fail(f"{folder}: expected inference/*/results.json of 1 dataset, found such files of {len(paths)} datasets")
     if found := read_settings(str(paths[0].parent)):
         fail(
             f"{paths[0].parent / SETTINGS_FILE}: expected results of the run, found an evaluation with other settings: "

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train and evaluate a small Mask R-CNN with Seesaw Loss on generated data. ``make demo`` runs this program.
 
-The program generates the glyph data set, trains and evaluates the quickstart config, prints the results and draws
+The program generates the glyph dataset, trains and evaluates the quickstart config, prints the results and draws
 detections. If you have also trained the cross-entropy config, the program draws the detections of both models. An
 interrupted training continues from its last checkpoint. A finished training is only evaluated again.
 """
@@ -22,11 +22,11 @@ DETECTIONS = Path("inference", DATASET, "lvis_instances_results.json")
 
 
 def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
-    """Return the results files (JSON lists of detections) of the runs. Omit files that are older than the data set.
+    """Return the results files (JSON lists of detections) of the runs. Omit files that are older than the dataset.
 
     Args:
         runs: dict from the name of a run to its folder.
-        data: folder of the glyph data set.
+        data: folder of the glyph dataset.
 
     Returns:
         a dict from the name of a run to its results file.
@@ -67,10 +67,10 @@ def main(arguments=None) -> int | None:
     found = detections_of(runs, Path("datasets/glyphs"))
     draw_predictions(DATASET, found, picture, groups=training_frequency_groups(cfg))
     seconds = f"{time.perf_counter() - start:.0f} s" + (" for the last start" if resume else "")
-    print(f"\nSeesaw Mask R-CNN on the glyph data set (seed {cfg.SEED}, {seconds}):\n")
+    print(f"\nSeesaw Mask R-CNN on the glyph dataset (seed {cfg.SEED}, {seconds}):\n")
     print(results_table(json.loads((folder / DETECTIONS).with_name("results.json").read_text())))
     print(f"\ncheckpoint   {folder / 'model_final.pth'}\nmetrics      {folder / 'metrics.json'}")
-    write_report([str(folder)], str(page), names=["Seesaw Loss"], title="Seesaw Mask R-CNN on the glyph data set")
+    write_report([str(folder)], str(page), names=["Seesaw Loss"], title="Seesaw Mask R-CNN on the glyph dataset")
     print(f"detections   {folder / DETECTIONS}\npicture      {picture}\nreport       {page} (open it in a browser)")
     return 0
 

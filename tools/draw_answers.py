@@ -9,7 +9,7 @@ predicts the correct class. The number of drawn images of a group is proportiona
 a group contains its size.
 
 A run is the OUTPUT_DIR of a training whose evaluation has written predictions.csv. The program draws images of the
-first data set in DATASETS.TEST of the first run's config.yaml.
+first dataset in DATASETS.TEST of the first run's config.yaml.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
 
     Args:
         folders: folders of the two runs.
-        dataset: name of the data set with the predicted images.
+        dataset: name of the dataset with the predicted images.
 
     Returns:
         the rows of the first file, dicts with the keys "image", "class" (the true class) and "called" (the predicted
@@ -74,7 +74,7 @@ def read_classes(folders: list[Path], dataset: str) -> dict[str, dict]:
 
     Args:
         folders: folders of the two runs.
-        dataset: name of the data set with the predicted images.
+        dataset: name of the dataset with the predicted images.
 
     Returns:
         the rows of the first file, a dict from class to a dict with the keys "class", "shots" and "train_images".
@@ -153,7 +153,7 @@ def main(arguments=None) -> None:
     names = args.names or [str(run) for run in args.runs]
     cfg = load_config(str(args.runs[0] / "config.yaml"))
     if not cfg.DATASETS.TEST:
-        raise ConfigError(f"{args.runs[0] / 'config.yaml'}: DATASETS.TEST: expected a data set, found no data set")
+        raise ConfigError(f"{args.runs[0] / 'config.yaml'}: DATASETS.TEST: expected a dataset, found no dataset")
     dataset = cfg.DATASETS.TEST[0]
     classes = read_classes(args.runs, dataset)
     rows, answers = read_answers(args.runs, dataset)
@@ -165,7 +165,7 @@ def main(arguments=None) -> None:
     register_datasets(cfg)
     records = {str(record["image_id"]): record for record in load_dataset(dataset)}
     unknown = {row["image"] for row in rows} - records.keys()
-    check_known(args.runs[0], f"image ids of the data set {dataset}", "id", unknown)
+    check_known(args.runs[0], f"image ids of the dataset {dataset}", "id", unknown)
     titles = {"last": f"only {names[1]} is right", "first": f"only {names[0]} is right"}
     sections = {}
     for outcome, positions in proportional(found, args.images).items():

@@ -5,7 +5,7 @@ r"""Evaluate a results file without a model. The metrics are the same as in an e
     python tools/evaluate_results.py --annotations datasets/birds/val.json results.json --metrics fixed \
         --output output/tables
 
-The ground truth is a registered data set (of Detectron2, or in DATASETS.REGISTER of --config-file), or an annotation
+The ground truth is a registered dataset (of Detectron2, or in DATASETS.REGISTER of --config-file), or an annotation
 file in LVIS or COCO format. The results file has the results format of LVIS or COCO, and may come from any program. The
 annotation file or DATASETS.TRAIN of --config-file defines the rare, common and frequent categories. The program raises
 an error if the order of the categories in DATASETS.TRAIN or --checkpoint differs from the order in the ground truth.
@@ -22,10 +22,10 @@ def parse(arguments):
     parser = parser_of(__doc__)
     parser.add_argument("results", type=Path, help="results file: a JSON list of detections")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--dataset", help="name of a registered data set")
+    source.add_argument("--dataset", help="name of a registered dataset")
     source.add_argument("--annotations", help="annotation file in LVIS or COCO format")
     parser.add_argument(
-        "--config-file", default="", help="config that names the data sets, in DATASETS.REGISTER and DATASETS.TRAIN"
+        "--config-file", default="", help="config that names the datasets, in DATASETS.REGISTER and DATASETS.TRAIN"
     )
     parser.add_argument(
         "--engine", default="hotcoco", help="hotcoco (default), or official, which means lvis-api or pycocotools"
@@ -64,7 +64,7 @@ def read_ground_truth(args, cfg):
         check_registered(args.dataset, "--dataset")
     file = read_annotations(args.annotations) if args.dataset is None else read_annotation_file(args.dataset)
     if not file.ground_truth:
-        raise DataError(f"{file.path}: expected annotations, found none. Choose a data set with annotations.")
+        raise DataError(f"{file.path}: expected annotations, found none. Choose a dataset with annotations.")
     registered = categories_of(args.dataset, "--dataset") if args.dataset is not None else None
     categories = registered or Categories(tuple(file.category_names), file.path)
     if args.config_file:

@@ -52,7 +52,7 @@ def main(arguments=None) -> None:
     sizes = ", ".join(f"{height} x {width}" for height, width in done.images)
     print(f"{done.path}: {done.size / 2**20:.1f} MiB, compared with the model on images of {sizes} pixels")
     if done.unknown_data:
-        print(f"class names are numbers, because the data sets are not available: {done.unknown_data}")
+        print(f"class names are numbers, because the datasets are not available: {done.unknown_data}")
     if "boxes" in done.differences:
         print(f"detections: {', '.join(map(str, done.detections))}")
         if not any(done.detections):

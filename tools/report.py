@@ -20,7 +20,7 @@ def main(arguments=None) -> None:
     parser.add_argument("runs", nargs="+", help="run folders, first the baseline")
     parser.add_argument("--output", help="HTML file to write (default: report.html in the folder of the last run)")
     parser.add_argument(
-        "--dataset", help="data set of the results (default: the first in DATASETS.TEST of the first run)"
+        "--dataset", help="dataset of the results (default: the first in DATASETS.TEST of the first run)"
     )
     parser.add_argument(
         "--config-file", default="", help="config with DATASETS.REGISTER, for runs of Detectron2 on your own data"

@@ -1,4 +1,4 @@
-"""Generate a long-tailed data set of colored shapes, and register it in Detectron2."""
+"""Generate a long-tailed dataset of colored shapes, and register it in Detectron2."""
 
 import json
 from pathlib import Path
@@ -77,7 +77,7 @@ def outline(category: int, corner, size: int) -> np.ndarray:
 
 
 def load(folder: Path) -> list[dict]:
-    """Return the data set in ``folder`` as Detectron2's dataset dicts."""
+    """Return the dataset in ``folder`` as Detectron2's dataset dicts."""
     data = json.loads((folder / "annotations.json").read_text())
     records = {
         image["id"]: {

@@ -48,7 +48,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     Args:
         config_file: path of the config of the detector.
         overrides: config overrides, a list KEY, VALUE, ....
-        options: data sets, calibrations and metric of the choice, and the output folder.
+        options: datasets, calibrations and metric of the choice, and the output folder.
 
     Returns:
         the content of ``calibration.json``, and the output folder as "output". The main keys are:

@@ -35,7 +35,7 @@ class Options:
         output: output folder. Default: OUTPUT_DIR/calibration.
         calibrations: names of the calibrations to try, such as "NorCal". Default: all that the model supports.
         values: values of the calibration parameter to try. Default: the values that each calibration class defines.
-        choose_on: name of the data set on which the calibration is chosen. Default: DATASETS.TRAIN.
+        choose_on: name of the dataset on which the calibration is chosen. Default: DATASETS.TRAIN.
         images: maximum number of images, drawn at random, on which the calibration is chosen. Default: 1000. With
             ``fold_count``, which uses all test images, it must be None.
         fold_count: number of folds (>= 2) for cross-validation on the test set. Each fold is evaluated with the
@@ -76,7 +76,7 @@ def check_options(options: Options) -> None:
         raise ConfigError(f"--images: expected no value with --folds, which uses all images, found {options.images}")
     if options.fold_count and options.choose_on:
         raise ConfigError(
-            "--folds: this option chooses the calibration on the test set, but --choose-on names the data set "
+            "--folds: this option chooses the calibration on the test set, but --choose-on names the dataset "
             f"{options.choose_on!r}. Remove one of the two options"
         )
     if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):
@@ -107,7 +107,7 @@ def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageS
 
 
 def digest_of(images: ImageSet) -> str:
-    """Return text that identifies a set of images: data set, number of images, and hash of the image ids."""
+    """Return text that identifies a set of images: dataset, number of images, and hash of the image ids."""
     text = f"{images.dataset} {images.image_ids}"
     return f"{images.dataset}, {len(images.image_ids)} images, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

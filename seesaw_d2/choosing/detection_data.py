@@ -33,7 +33,7 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
     """Check that ``tools/choose_loss.py`` can train new classifiers on stored features of the detector.
 
     Raises:
-        ConfigError: the detector is not supported, DATASETS.TRAIN or DATASETS.TEST is not a single data set, or both
+        ConfigError: the detector is not supported, DATASETS.TRAIN or DATASETS.TEST is not a single dataset, or both
             share images.
     """
     box_predictors(model)
@@ -48,7 +48,7 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
         )
     for key in ("TRAIN", "TEST"):
         if len(cfg.DATASETS[key]) != 1:
-            raise ConfigError(f"DATASETS.{key}: expected one data set, found {list(cfg.DATASETS[key])}")
+            raise ConfigError(f"DATASETS.{key}: expected one dataset, found {list(cfg.DATASETS[key])}")
     common = shared_images(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0])
     if common:
         raise ConfigError(

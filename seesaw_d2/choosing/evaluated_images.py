@@ -1,4 +1,4 @@
-"""Evaluate detections on a subset of the images of a registered data set, for example on one fold."""
+"""Evaluate detections on a subset of the images of a registered dataset, for example on one fold."""
 
 import functools
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 
 
 class EvaluatedImages:
-    """Compute LVIS's metrics, such as AP and APr, on a subset of the images in a data set.
+    """Compute LVIS's metrics, such as AP and APr, on a subset of the images in a dataset.
 
     Args:
         cfg: config with DATASETS.TRAIN, which can define the frequency groups, and TEST.
-        dataset_name: name of a registered data set with annotations in LVIS or COCO format.
+        dataset_name: name of a registered dataset with annotations in LVIS or COCO format.
         image_ids: ids of the images to evaluate. Default: all images.
 
     Raises:
-        DataError: the data set has no annotations.
+        DataError: the dataset has no annotations.
     """
 
     def __init__(self, cfg: CfgNode, dataset_name: str, image_ids: Sequence[int] | None = None):
@@ -37,7 +37,7 @@ class EvaluatedImages:
         file = read_annotation_file(self._name)
         if not file.ground_truth:
             raise DataError(
-                f"{file.path}: the file contains no annotations, so it cannot be used for evaluation. Use a data set "
+                f"{file.path}: the file contains no annotations, so it cannot be used for evaluation. Use a dataset "
                 "with annotations"
             )
         found = ground_truth_with_groups(file, frequency_letters(self._cfg, self._name, file))

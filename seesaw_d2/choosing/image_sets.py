@@ -28,12 +28,12 @@ _FEWEST_FOLDS = 3
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images of a registered data set.
+    """Images of a registered dataset.
 
     Attributes:
-        dataset: name of the data set.
+        dataset: name of the dataset.
         image_ids: ids of the images, in the order in which the images are loaded.
-        seen: whether the model was trained on images of this data set.
+        seen: whether the model was trained on images of this dataset.
     """
 
     dataset: str
@@ -68,31 +68,31 @@ def count_folds(cfg: CfgNode, seeds: int) -> int:
 
 
 def whole_set(name: str) -> ImageSet:
-    """Return an ``ImageSet`` with all images of the registered data set ``name``."""
+    """Return an ``ImageSet`` with all images of the registered dataset ``name``."""
     return ImageSet(name, tuple(image_column(load_dataset(name), "image_id").tolist()))
 
 
 def tested_set(cfg: CfgNode) -> ImageSet:
-    """Return all images of the data set in DATASETS.TEST. Log a warning if the model was trained on its images.
+    """Return all images of the dataset in DATASETS.TEST. Log a warning if the model was trained on its images.
 
     Raises:
-        ConfigError: DATASETS.TEST does not contain exactly one data set.
+        ConfigError: DATASETS.TEST does not contain exactly one dataset.
     """
     if len(cfg.DATASETS.TEST) != 1:
-        raise ConfigError(f"DATASETS.TEST: expected one data set, found {list(cfg.DATASETS.TEST)}")
+        raise ConfigError(f"DATASETS.TEST: expected one dataset, found {list(cfg.DATASETS.TEST)}")
     tell_trained(cfg, cfg.DATASETS.TEST[0], "DATASETS.TEST")
     return whole_set(cfg.DATASETS.TEST[0])
 
 
 def tell_trained(cfg: CfgNode, name: str, key: str) -> bool:
-    """Log a warning if the data set ``name`` contains training images, and return whether it does.
+    """Log a warning if the dataset ``name`` contains training images, and return whether it does.
 
     If DATASETS.TRAIN cannot be read, only names and annotation files are compared, and the log tells the reason.
 
     Args:
         cfg: config with DATASETS.TRAIN.
-        name: name of a registered data set.
-        key: key or option that names this data set, for the warning.
+        name: name of a registered dataset.
+        key: key or option that names this dataset, for the warning.
     """
     try:
         found = trained_and_tested(cfg, names=[name], key=key)
@@ -105,11 +105,11 @@ def tell_trained(cfg: CfgNode, name: str, key: str) -> bool:
 
 
 def sampled_set(cfg: CfgNode, name: str, count: int | None = None, seed: int = 0) -> ImageSet:
-    """Draw at most ``count`` images of the data set ``name`` at random, and return them in the data set's order.
+    """Draw at most ``count`` images of the dataset ``name`` at random, and return them in the dataset's order.
 
     If ``count`` is None, draw at most ``DEFAULT_COUNT`` images.
 
-    ``ImageSet.seen`` is True if images of the data set are also in DATASETS.TRAIN. If the data set has another name,
+    ``ImageSet.seen`` is True if images of the dataset are also in DATASETS.TRAIN. If the dataset has another name,
     the log lists these images.
     """
     ids = np.array(whole_set(name).image_ids)
@@ -121,29 +121,29 @@ def sampled_set(cfg: CfgNode, name: str, count: int | None = None, seed: int = 0
 
 
 def chosen_set(cfg: CfgNode, name: str | None) -> str:
-    """Return the name of the data set on which the parameter of a calibration is chosen.
+    """Return the name of the dataset on which the parameter of a calibration is chosen.
 
-    It is ``name``, the value of the option --choose-on. If ``name`` is None, it is the only data set in DATASETS.TRAIN.
+    It is ``name``, the value of the option --choose-on. If ``name`` is None, it is the only dataset in DATASETS.TRAIN.
 
     Raises:
-        ConfigError: the data set is not registered, or DATASETS.TRAIN does not have exactly one data set.
+        ConfigError: the dataset is not registered, or DATASETS.TRAIN does not have exactly one dataset.
     """
     if name is not None:
         check_registered(name, "--choose-on")
         return name
     if len(cfg.DATASETS.TRAIN) != 1:
         raise ConfigError(
-            f"DATASETS.TRAIN: expected one data set, found {list(cfg.DATASETS.TRAIN)}. Set --choose-on to the "
-            "registered data set whose images choose the calibration's parameters"
+            f"DATASETS.TRAIN: expected one dataset, found {list(cfg.DATASETS.TRAIN)}. Set --choose-on to the "
+            "registered dataset whose images choose the calibration's parameters"
         )
     return cfg.DATASETS.TRAIN[0]
 
 
 def check_disjoint(chosen: str, reported: str) -> None:
-    """Raise ConfigError if two data sets share an annotation file or an image file.
+    """Raise ConfigError if two datasets share an annotation file or an image file.
 
     Args:
-        chosen: name of the data set on which the parameter is chosen.
+        chosen: name of the dataset on which the parameter is chosen.
         reported: name of the test set. Parameters chosen on test images would make the test metrics too high.
     """
     common = shared_images(chosen, reported)
@@ -174,16 +174,16 @@ def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int
 
 
 def annotations_of(cfg: CfgNode, *names: str) -> dict[str, Any]:
-    """Return a dict from each data set in DATASETS to a fingerprint of its annotations.
+    """Return a dict from each dataset in DATASETS to a fingerprint of its annotations.
 
     A fingerprint changes if the file changes: it is the modification time and the size of the annotation file, or a
-    hash of the data set of an image classifier. Stored results are reused only if the fingerprints are equal. The dict
+    hash of the dataset of an image classifier. Stored results are reused only if the fingerprints are equal. The dict
     also contains the fingerprints of other files that the config names: MODEL.ROI_HEADS.CALIBRATION.COUNTS,
     CLS_LOSS.SEESAW.CLASS_COUNTS and DATASETS.PROPOSAL_FILES_*.
 
     Args:
-        cfg: config with the data sets.
-        names: names of further data sets to include.
+        cfg: config with the datasets.
+        names: names of further datasets to include.
     """
     register_datasets(cfg)
     found: dict[str, Any] = {}

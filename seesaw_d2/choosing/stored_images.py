@@ -14,7 +14,7 @@ def checked(stored: StoredProposals, image_ids: Sequence[int]) -> StoredProposal
     """
     if stored.image_ids != list(image_ids):
         raise DataError(
-            f"{stored.folder}: expected the proposals of {len(image_ids)} images in the order of the data set, found "
+            f"{stored.folder}: expected the proposals of {len(image_ids)} images in the order of the dataset, found "
             f"proposals of {len(stored)} images. Some images differ, or the order differs. Possibly two programs wrote "
             "to this folder at the same time. Choose another folder"
         )

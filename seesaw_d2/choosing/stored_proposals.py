@@ -54,7 +54,7 @@ def _stages(columns: Iterable[str]) -> list[str]:
 class StoredProposals(Sequence[ImageProposals]):
     """Read the proposals that ``ProposalWriter`` has written to a folder, as a sequence of images.
 
-    The arrays are memory-mapped, so that data sets larger than the memory can be read.
+    The arrays are memory-mapped, so that datasets larger than the memory can be read.
 
     Args:
         folder: the folder.

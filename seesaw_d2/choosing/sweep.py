@@ -27,11 +27,11 @@ ImageIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stored:
-    """Location of the stored proposals of a data set, and the settings for evaluating these proposals.
+    """Location of the stored proposals of a dataset, and the settings for evaluating these proposals.
 
     Attributes:
         cfg: config of the detector.
-        dataset: name of the registered data set, with ground truth.
+        dataset: name of the registered dataset, with ground truth.
         folder: folder of the stored proposals.
         limits: score threshold, NMS threshold and maximum number of detections per image.
     """

@@ -1,4 +1,4 @@
-"""Register, read, check and sample data sets, and map dataset dicts to model inputs."""
+"""Register, read, check and sample datasets, and map dataset dicts to model inputs."""
 
 from seesaw_d2.data.classification.labelled_loaders import (
     build_classification_test_loader,

@@ -1,4 +1,4 @@
-"""Draw charts that show how often training samples each category of a data set."""
+"""Draw charts that show how often training samples each category of a dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
 
 @plain_text()
 def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> None:
-    """Draw three charts of a training data set, and save the figure.
+    """Draw three charts of a training dataset, and save the figure.
 
     The charts show the number of images of each category, the repeat factor of each category, and the share of each
     frequency group (rare, common, frequent) in the instances of an epoch.

@@ -109,8 +109,8 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
     Args:
         model: the detector. The function sets the model to evaluation mode, and restores the mode at the end.
-        loader: test loader of the data set. In distributed evaluation, each process loads a part of the images.
-        records: dataset dicts of the same data set, with "annotations".
+        loader: test loader of the dataset. In distributed evaluation, each process loads a part of the images.
+        records: dataset dicts of the same dataset, with "annotations".
 
     Returns:
         in the main process, the predictions for the objects of all processes. None in the other processes.

@@ -1,4 +1,4 @@
-"""Build the evaluator of a data set."""
+"""Build the evaluator of a dataset."""
 
 import os
 
@@ -22,8 +22,8 @@ from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from seesaw_d2.utils.untrusted_paths import below
 
-# The metadata of a data set contain its ``evaluator_type``. This dict maps it to a function that builds the evaluator
-# from the config, the name of the data set and the output folder.
+# The metadata of a dataset contain its ``evaluator_type``. This dict maps it to a function that builds the evaluator
+# from the config, the name of the dataset and the output folder.
 EVALUATORS = {
     "lvis": LongTailEvaluator,
     "classification": ClassificationEvaluator,
@@ -34,42 +34,42 @@ EVALUATORS = {
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }
-# Detectron2's ``evaluator_type`` of data sets for semantic segmentation, which have label maps but no objects.
+# Detectron2's ``evaluator_type`` of datasets for semantic segmentation, which have label maps but no objects.
 SEMANTIC = "sem_seg"
 
 
 def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> str:
-    """Return the folder for the results of a data set, such as "output/inference/lvis_v1_val".
+    """Return the folder for the results of a dataset, such as "output/inference/lvis_v1_val".
 
     Args:
         cfg: config with OUTPUT_DIR, the first part of the path.
-        dataset_name: name of the data set, the last part of the path.
+        dataset_name: name of the dataset, the last part of the path.
         kind: name of the folder inside OUTPUT_DIR.
 
     Raises:
-        ConfigError: the name of the data set cannot be the name of a subfolder, like "../other".
+        ConfigError: the name of the dataset cannot be the name of a subfolder, like "../other".
     """
     return below(os.path.join(cfg.OUTPUT_DIR, kind), dataset_name, "DATASETS.TEST")
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
-    """Build the evaluator of a registered data set.
+    """Build the evaluator of a registered dataset.
 
-    ``evaluator_type`` in the metadata of the data set selects the evaluator: ``LongTailEvaluator`` for LVIS and the
-    detection data sets of DATASETS.REGISTER, ``ClassificationEvaluator`` for data sets for image classification, and
-    Detectron2's evaluators for other built-in data sets. If the model has a semantic segmentation head, a
-    ``SemanticEvaluator`` is added. If the model detects no objects, or if the data set has only label maps, the
+    ``evaluator_type`` in the metadata of the dataset selects the evaluator: ``LongTailEvaluator`` for LVIS and the
+    detection datasets of DATASETS.REGISTER, ``ClassificationEvaluator`` for datasets for image classification, and
+    Detectron2's evaluators for other built-in datasets. If the model has a semantic segmentation head, a
+    ``SemanticEvaluator`` is added. If the model detects no objects, or if the dataset has only label maps, the
     ``SemanticEvaluator`` is the only evaluator.
 
     Args:
         cfg: a config. The evaluators of detections read MODEL.MASK_ON, TEST.DETECTIONS_PER_IMAGE, TEST.LVIS_ENGINE,
-            TEST.LVIS_METRICS and DATASETS.FREQUENCY_THRESHOLDS. If the categories of the data set have no
+            TEST.LVIS_METRICS and DATASETS.FREQUENCY_THRESHOLDS. If the categories of the dataset have no
             ``frequency``, the evaluators compute the frequency groups from DATASETS.TRAIN.
-        dataset_name: name of the data set.
+        dataset_name: name of the dataset.
         output_folder: folder of the result files. Default: OUTPUT_DIR/inference/``dataset_name``.
 
     Raises:
-        ConfigError: the data set is not registered, or no evaluator supports its ``evaluator_type``.
+        ConfigError: the dataset is not registered, or no evaluator supports its ``evaluator_type``.
     """
     check_registered(dataset_name, "DATASETS.TEST")
     if output_folder is None:
@@ -77,9 +77,9 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind not in EVALUATORS and not (kind == SEMANTIC and has_semantic_head(cfg)):
         raise ConfigError(
-            f"DATASETS.TEST: the metadata of data set {dataset_name!r} has evaluator_type {kind!r}, but the supported "
+            f"DATASETS.TEST: the metadata of dataset {dataset_name!r} has evaluator_type {kind!r}, but the supported "
             f"values are {', '.join(EVALUATORS)}, and {SEMANTIC} for a model with a semantic segmentation head. "
-            "Register your own data sets with DATASETS.REGISTER"
+            "Register your own datasets with DATASETS.REGISTER"
         )
     if not has_semantic_head(cfg):
         return EVALUATORS[kind](cfg, dataset_name, output_folder)

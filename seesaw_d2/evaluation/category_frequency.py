@@ -1,4 +1,4 @@
-"""Determine the frequency group of each category in a registered data set."""
+"""Determine the frequency group of each category in a registered dataset."""
 
 import logging
 
@@ -26,14 +26,14 @@ def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFi
 
     Args:
         cfg: a config with DATASETS.TRAIN and DATASETS.FREQUENCY_THRESHOLDS.
-        dataset_name: name of the evaluated data set. If None, the data set is not registered, and the indices of its
+        dataset_name: name of the evaluated dataset. If None, the dataset is not registered, and the indices of its
             categories are in the order of the category ids.
-        file: annotation file of the evaluated data set.
+        file: annotation file of the evaluated dataset.
 
     Returns:
         a dict from category id to "r" (rare), "c" (common) or "f" (frequent). None, with a warning in the log, if the
         group depends on DATASETS.TRAIN, but DATASETS.TRAIN is empty, cannot be read, or has other categories than the
-        evaluated data set.
+        evaluated dataset.
     """
     thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
     own = file_frequency(file)
@@ -51,7 +51,7 @@ def frequency_letters(cfg: CfgNode, dataset_name: str | None, file: AnnotationFi
     if list(statistics.names) != list(names):
         train = first_few(cfg.DATASETS.TRAIN)
         logger.warning(
-            "APr, APc and APf of %s are NaN, because this data set and DATASETS.TRAIN (%s) have different categories",
+            "APr, APc and APf of %s are NaN, because this dataset and DATASETS.TRAIN (%s) have different categories",
             *(title, train),
         )
         return None
@@ -73,10 +73,10 @@ def letters_of_file(dataset_name: str, file: AnnotationFile) -> dict[int, str] |
 
 
 def evaluated_groups(cfg: CfgNode, dataset_name: str) -> np.ndarray | None:
-    """Return the frequency group of each of C classes of a data set (0: rare, 1: common, 2: frequent), int (C,).
+    """Return the frequency group of each of C classes of a dataset (0: rare, 1: common, 2: frequent), int (C,).
 
     The groups are those of ``frequency_letters``, so that accuracies and APr, APc and APf describe the same categories.
-    For a data set without an annotation file, the groups depend on DATASETS.TRAIN. Return None if they are unknown.
+    For a dataset without an annotation file, the groups depend on DATASETS.TRAIN. Return None if they are unknown.
     """
     if MetadataCatalog.get(dataset_name).get("json_file") is None:
         return training_frequency_groups(cfg)

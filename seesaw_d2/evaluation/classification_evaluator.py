@@ -51,7 +51,7 @@ class ClassificationEvaluator(DatasetEvaluator):
     - ``predictions.csv``: predicted class and confidence of each image.
 
     Args:
-        dataset_name: name of a registered data set of labelled images.
+        dataset_name: name of a registered dataset of labelled images.
         train_count: function without arguments that returns an array with the number of training images of each class,
             or None if these numbers are unknown.
         thresholds: maximum number of training images of a class in the group "few", and in the group "medium".
@@ -109,7 +109,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             and "ECE" to percent. None in the other processes. If no image was processed, an empty dict.
 
         Raises:
-            ConfigError: the model has more classes than the data set.
+            ConfigError: the model has more classes than the dataset.
             DataError: a probability is not finite.
         """
         rows, images = self._rows, self._images
@@ -133,7 +133,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         if (largest := max(predicted for _, predicted, _ in rows)) >= len(names):
             raise ConfigError(
                 f"MODEL.CLASSIFIER.NUM_CLASSES: expected predicted class indices below {len(names)}, found class index "
-                f"{largest}. Data set {self._dataset_name!r} has {len(names)} classes. Set NUM_CLASSES to {len(names)}"
+                f"{largest}. Dataset {self._dataset_name!r} has {len(names)} classes. Set NUM_CLASSES to {len(names)}"
             )
         counts = self._train_count()
         groups = None if counts is None else frequency_groups(counts, self._thresholds)

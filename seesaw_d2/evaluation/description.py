@@ -47,15 +47,15 @@ def model_settings(cfg: CfgNode) -> dict[str, Any]:
 def describe(
     name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
 ) -> dict[str, Any]:
-    """Return a description of the evaluated data set and of the detections, for ``evaluation.json``.
+    """Return a description of the evaluated dataset and of the detections, for ``evaluation.json``.
 
     The description shows whether two AP values are comparable.
 
     Args:
-        name: name of the data set.
+        name: name of the dataset.
         json_file: path of the annotation file.
         ground_truth: the content of the annotation file.
-        detections: detections of the model on this data set.
+        detections: detections of the model on this dataset.
         num_images: number of images on which the model ran, or None if it is unknown, as for a results file.
 
     Returns:
@@ -64,7 +64,7 @@ def describe(
     """
     images, counts = np.unique(detections.image_ids, return_counts=True)
     return {
-        "data set": name,
+        "dataset": name,
         "annotation file": os.path.abspath(json_file),
         "version": _version(ground_truth),
         "images in the annotation file": len(ground_truth.imgs),
@@ -82,7 +82,7 @@ def count_beyond_limit(name: str, detections: Detections, limit: int) -> int:
     Log a warning if the number is not 0.
 
     Args:
-        name: name of the data set, for the warning.
+        name: name of the dataset, for the warning.
         detections: the detections of all images.
         limit: number of detections that the evaluation uses per image. The others have lower scores.
     """
@@ -98,7 +98,7 @@ def count_beyond_limit(name: str, detections: Detections, limit: int) -> int:
 
 
 def _version(ground_truth: LVIS) -> str:
-    """Return "LVIS v1", "LVIS v0.5", or "own" for any other data set.
+    """Return "LVIS v1", "LVIS v0.5", or "own" for any other dataset.
 
     The number of categories determines the version, because annotation files may state a wrong version.
     """
@@ -112,7 +112,7 @@ def evaluable_tasks(
     """Return the tasks ("bbox", "segm") that ground truth and detections support. Log a warning for each omitted task.
 
     Args:
-        name: name of the data set, for the warnings.
+        name: name of the dataset, for the warnings.
         file: annotation file with the ground truth.
         detections: the detections.
         tasks: requested tasks, "bbox", "segm" or both. Default: "bbox", and "segm" if the detections have masks.

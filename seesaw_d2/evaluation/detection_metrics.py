@@ -23,7 +23,7 @@ RECALLS = ("AR", "ARs", "ARm", "ARl")
 # LVIS evaluates only the detections with the highest scores, at most this number per image.
 LVIS_DETECTIONS_PER_IMAGE = 300
 # The metric AP_fixed evaluates only the detections with the highest scores, at most this number per category in the
-# whole data set (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
+# whole dataset (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
 FIXED_DETECTIONS_PER_CATEGORY = 10_000
 
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -112,13 +112,13 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
     """Return the ids of the images of LVIS minival, which COCO's val2017 also contains.
 
     Raises:
-        ConfigError: the data set has no such image.
+        ConfigError: the dataset has no such image.
     """
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in str(image.get("coco_url"))]
     if not ids:
         raise ConfigError(
             'TEST.LVIS_METRICS: the metric "minival" is defined for LVIS v1 val, which includes images of COCO '
-            'val2017, but no image of this data set has "/val2017/" in its "coco_url". Remove "minival"'
+            'val2017, but no image of this dataset has "/val2017/" in its "coco_url". Remove "minival"'
         )
     return ids
 
@@ -140,13 +140,13 @@ def coco_category_ids(ground_truth: LVIS) -> set[int]:
     """Return the ids of the categories that have the WordNet synset of a COCO category.
 
     Raises:
-        ConfigError: the data set has no such category.
+        ConfigError: the dataset has no such category.
     """
     ids = {key for key, category in ground_truth.cats.items() if str(category.get("synset")) in COCO_SYNSETS}
     if not ids:
         raise ConfigError(
             'TEST.LVIS_METRICS: the metric "coco" is defined for the LVIS categories that COCO contains, but no '
-            'category of this data set has the "synset" of a COCO category. Remove "coco"'
+            'category of this dataset has the "synset" of a COCO category. Remove "coco"'
         )
     return ids
 

@@ -33,7 +33,7 @@ def replacing_results(folder: str, evaluator: DatasetEvaluator) -> DatasetEvalua
     its last image keeps them.
 
     Args:
-        folder: results folder of the data set.
+        folder: results folder of the dataset.
         evaluator: evaluator that writes files to this folder.
     """
     return DatasetEvaluators([_EarlierResults(folder), evaluator])

@@ -38,7 +38,7 @@ class Evaluation:
     """Result of an evaluation.
 
     Attributes:
-        description: dict from a property of the data set, the model or the evaluation to its value.
+        description: dict from a property of the dataset, the model or the evaluation to its value.
         metrics: dict from task ("bbox" or "segm") to a dict from metric to percent.
         categories: dict from task to a list with one dict per category, which contains its id, name, frequency group,
             numbers of images and objects, AP, AP50 and AP75. ``evaluate_detections`` lists the keys.
@@ -73,7 +73,7 @@ def check_options(engine: str, extra: Sequence[str]) -> None:
 
 
 def check_applicable(ground_truth: LVIS, extra: Sequence[str]) -> None:
-    """Raise ConfigError if the data set does not support an optional metric in ``extra``."""
+    """Raise ConfigError if the dataset does not support an optional metric in ``extra``."""
     for name in extra:
         if check := METRIC_REGISTRY["detection"][name].check:
             check(ground_truth)
@@ -95,13 +95,13 @@ def evaluate_file(
         results: path of a file in LVIS's or COCO's results format.
         file: annotation file with the ground truth.
         frequency: dict from category id to frequency group ("r", "c" or "f"). If None, APr, APc and APf are NaN.
-        name: name of the data set in the description. Default: the name of the annotation file.
+        name: name of the dataset in the description. Default: the name of the annotation file.
         engine: "hotcoco" or "official" (lvis-api or pycocotools).
         extra: names of optional metrics, such as "fixed" (see ``evaluate_detections``).
         max_dets_per_image: maximum number of detections per image. Only the highest-scoring detections are evaluated.
 
     Raises:
-        ConfigError: an argument is invalid, or the data set does not support an optional metric.
+        ConfigError: an argument is invalid, or the dataset does not support an optional metric.
         DataError: the results file is invalid (see ``read_results``).
     """
     check_options(engine, extra)
@@ -138,7 +138,7 @@ def evaluate_tasks(
     """Evaluate the boxes and masks of detections.
 
     Args:
-        name: name of the data set.
+        name: name of the dataset.
         file: annotation file.
         ground_truth: ground truth in ``file``, converted by ``ground_truth_with_groups``.
         detections: detections with the ids of the annotation file.

@@ -106,7 +106,7 @@ def _other_data(before: dict[str, str], now: dict[str, str]) -> Differences:
 
 
 def _registered(config: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Return a dict from the name of a data set in DATASETS.REGISTER to its values, such as those of JSON and IMAGES.
+    """Return a dict from the name of a dataset in DATASETS.REGISTER to its values, such as those of JSON and IMAGES.
 
     ``config`` is a dict from full key, such as "DATASETS.REGISTER.0.NAME", to value as text.
     """

@@ -223,6 +223,6 @@ def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
         unknown = first_few(np.unique(ids[wrong]))
         raise DataError(
             f"detections: expected {name} ids of the ground truth, found unknown {name} ids: {unknown}. Check that the "
-            "detections belong to this data set"
+            "detections belong to this dataset"
         )
     return found

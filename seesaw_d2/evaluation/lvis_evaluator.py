@@ -1,4 +1,4 @@
-"""Evaluate detections with LVIS's metrics on any data set in LVIS or COCO format."""
+"""Evaluate detections with LVIS's metrics on any dataset in LVIS or COCO format."""
 
 import copy
 import functools
@@ -39,7 +39,7 @@ RESULTS_FILE = "lvis_instances_results.json"
 
 
 class LongTailEvaluator(LVISEvaluator):
-    """Evaluate detections with LVIS's metrics on LVIS or any other data set in LVIS or COCO format.
+    """Evaluate detections with LVIS's metrics on LVIS or any other dataset in LVIS or COCO format.
 
     The metrics are AP, AP50, AP75, APs, APm, APl, APr, APc and APf in percent, for boxes and, if requested, for masks.
     APr, APc and APf average over rare, common and frequent categories. Differences from Detectron2's LVISEvaluator:
@@ -48,7 +48,7 @@ class LongTailEvaluator(LVISEvaluator):
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
     - The output files are ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics),
       ``categories.json`` and ``categories.csv`` (AP by category). ``instances_predictions.pth`` is not written.
-    - If the data set has no annotations, like LVIS's test sets, the only output file is ``lvis_submission.json``, the
+    - If the dataset has no annotations, like LVIS's test sets, the only output file is ``lvis_submission.json``, the
       input of LVIS's evaluation server.
     - The default engine is hotcoco, which computes the same numbers as lvis-api in less time.
     """
@@ -69,7 +69,7 @@ class LongTailEvaluator(LVISEvaluator):
     ):
         """
         Args:
-            dataset_name: name of a registered data set with an annotation file in LVIS or COCO format.
+            dataset_name: name of a registered dataset with an annotation file in LVIS or COCO format.
             tasks: "bbox", "segm" or both. Default: "bbox", and "segm" if the predictions have masks.
             distributed: if True, evaluate the predictions of all processes. If False, only those of this process.
             output_dir: folder of the output files. If None, the evaluator writes no files.
@@ -209,7 +209,7 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the names in ``extra_metrics`` that the data set supports. Log a warning for each other name."""
+        """Return the names in ``extra_metrics`` that the dataset supports. Log a warning for each other name."""
         found = []
         for name in self._extra:
             try:
@@ -223,7 +223,7 @@ class LongTailEvaluator(LVISEvaluator):
         """Replace the class indices that the model predicts by the category ids of the annotation file.
 
         Raises:
-            ConfigError: the model has more classes than the data set has categories.
+            ConfigError: the model has more classes than the dataset has categories.
             DataError: the annotation file lacks the image of a detection, or a score or box is not finite.
         """
         ids = np.array(category_ids(self._dataset_name, self._file), dtype=np.int64)
@@ -231,7 +231,7 @@ class LongTailEvaluator(LVISEvaluator):
         if wrong.any():
             raise ConfigError(
                 f"MODEL.ROI_HEADS.NUM_CLASSES: expected predicted class indices below {len(ids)}, found class index "
-                f"{detections.category_ids[wrong][0]}. Data set {self._dataset_name!r} has {len(ids)} categories. Set "
+                f"{detections.category_ids[wrong][0]}. Dataset {self._dataset_name!r} has {len(ids)} categories. Set "
                 f"NUM_CLASSES to {len(ids)}"
             )
         unknown = np.setdiff1d(detections.image_ids, [image["id"] for image in self._file.images])

@@ -15,8 +15,8 @@ class Metric:
         compute: function that computes the metric. The argument is a ``DetectionResults`` object for detectors, or a
             ``ClassificationResults`` object for image classifiers. The function returns a dict from metric name to
             percent, with NaN for undefined metrics.
-        check: function that takes the ground truth, and raises ConfigError if the data set does not support the metric.
-            The evaluator calls ``check`` before ``compute``. If None, all data sets support the metric.
+        check: function that takes the ground truth, and raises ConfigError if the dataset does not support the metric.
+            The evaluator calls ``check`` before ``compute``. If None, all datasets support the metric.
         optional: if True, the metric is computed only if TEST.LVIS_METRICS contains its name. If False, the metric is
             always computed.
     """
@@ -40,8 +40,8 @@ def register_metric(
         name: name of the metric in the registry and, if the metric is optional, in TEST.LVIS_METRICS.
         task: "detection" for a function that takes ``DetectionResults``, or "classification" for a function that takes
             ``ClassificationResults``. The function returns a dict from metric name to percent.
-        check: function that takes the ground truth, and raises ConfigError if the data set does not support the metric.
-            If None, all data sets support the metric.
+        check: function that takes the ground truth, and raises ConfigError if the dataset does not support the metric.
+            If None, all datasets support the metric.
         optional: if True, the metric is computed only if TEST.LVIS_METRICS contains its name.
 
     Raises:

@@ -67,19 +67,19 @@ def write_results(path: str, detections: Detections) -> None:
 
 
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
-    """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
+    """Write lvis_submission.json, the input of LVIS's evaluation server, for a dataset without annotations.
 
     If the detections have masks, the file contains no boxes. With both, lvis-api would compute the size of a detection
     (for APs, APm and APl) from the box instead of the mask.
 
     Args:
         folder: output folder. If None, write no file.
-        name: name of the data set, for the log.
+        name: name of the dataset, for the log.
         detections: detections with the ids of the annotation file.
     """
     if not folder:
         logger.info(
-            "%s: the detections are not evaluated, because the data set has no annotations. They are not written, "
+            "%s: the detections are not evaluated, because the dataset has no annotations. They are not written, "
             "because the evaluator has no output folder",
             name,
         )
@@ -179,9 +179,9 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
     unknown = sorted(set(values) - known.keys())
     if unknown:
         raise DataError(
-            f'{source}: "{field}": expected one of the {len(known)} ids of the data set ({min(known)} to '
+            f'{source}: "{field}": expected one of the {len(known)} ids of the dataset ({min(known)} to '
             f"{max(known)}), found unknown ids: {first_few(unknown)}. Check that the results belong to this version of "
-            "the data set"
+            "the dataset"
         )
     return np.array(values, dtype=np.int64)
 

@@ -76,7 +76,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 class SemanticEvaluator(DatasetEvaluator):
-    """Compute mIoU, mean class accuracy and pixel accuracy over all labelled pixels of a data set.
+    """Compute mIoU, mean class accuracy and pixel accuracy over all labelled pixels of a dataset.
 
     ``evaluate()`` returns {"sem_seg": metrics} in the main process, and None in the other processes. ``metrics`` maps
     "mIoU", "mACC" (mean class accuracy) and "pACC" (pixel accuracy) to percent. If ``groups`` is not None, ``metrics``
@@ -84,7 +84,7 @@ class SemanticEvaluator(DatasetEvaluator):
     ``semantic_per_class.csv`` in ``output_dir``.
 
     Args:
-        dataset_name: name of a registered data set with label maps.
+        dataset_name: name of a registered dataset with label maps.
         num_classes: number of classes.
         ignored: value of pixels without a label. Evaluation ignores these pixels.
         groups: frequency group of each class (0: rare, 1: common, 2: frequent), or None if unknown.
@@ -142,7 +142,7 @@ class SemanticEvaluator(DatasetEvaluator):
             if len(output["sem_seg"]) > self._num_classes:
                 raise ConfigError(
                     f"MODEL.SEM_SEG_HEAD.NUM_CLASSES: expected scores of at most {self._num_classes} classes, found "
-                    f"{len(output['sem_seg'])} classes for {path}. The data set has only {self._num_classes} classes"
+                    f"{len(output['sem_seg'])} classes for {path}. The dataset has only {self._num_classes} classes"
                 )
             if predicted.shape != labels.shape:
                 raise DataError(

@@ -1,4 +1,4 @@
-"""Compare the images that a test loader returned with the images of the data set."""
+"""Compare the images that a test loader returned with the images of the dataset."""
 
 import logging
 from collections import Counter
@@ -19,8 +19,8 @@ def warn_of_images(name: str, expected: Iterable[Hashable], tested: Sequence[Has
     """Log a warning unless the model ran exactly once on each image.
 
     Args:
-        name: name of the data set.
-        expected: ids of the images of the data set.
+        name: name of the dataset.
+        expected: ids of the images of the dataset.
         tested: ids of the images on which the model ran.
         effect: the effect of absent and repeated images on the metrics.
     """
@@ -41,12 +41,12 @@ def warn_of_images(name: str, expected: Iterable[Hashable], tested: Sequence[Has
 
 
 def warn_of_registered_images(name: str, key: str, tested: Sequence[Hashable | None], effect: str) -> None:
-    """Log a warning unless the model ran exactly once on each image of a registered data set.
+    """Log a warning unless the model ran exactly once on each image of a registered dataset.
 
-    Nothing is compared if the data set is not registered in Detectron2's DatasetCatalog, or if images have no id.
+    Nothing is compared if the dataset is not registered in Detectron2's DatasetCatalog, or if images have no id.
 
     Args:
-        name: name of the data set.
+        name: name of the dataset.
         key: key of the dataset dicts that identifies an image, such as "image_id".
         tested: value of ``key`` of each image on which the model ran. None if an image lacks it.
         effect: the effect of absent and repeated images on the metrics.

@@ -97,7 +97,7 @@ class ClassificationLoss(KeepsBufferTypes):
 
     @classmethod
     def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
-        """Return argument values for ``tools/choose_loss.py`` to compare on a data set, such as {"p": (0.4, 0.8)}."""
+        """Return argument values for ``tools/choose_loss.py`` to compare on a dataset, such as {"p": (0.4, 0.8)}."""
         return {}
 
     def forward(

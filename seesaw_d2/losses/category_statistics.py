@@ -51,7 +51,7 @@ def checked_statistics(statistics: Callable[[], Any] | None, num_classes: int) -
         if found != num_classes:
             raise CategoryNumberError(
                 f"DATASETS.TRAIN: expected {num_classes} categories, as in the model, found {found}. Set the model's "
-                f"NUM_CLASSES (R-CNNs: MODEL.ROI_HEADS.NUM_CLASSES) to {found}. If Detectron2's metadata of a data set "
+                f"NUM_CLASSES (R-CNNs: MODEL.ROI_HEADS.NUM_CLASSES) to {found}. If Detectron2's metadata of a dataset "
                 "lack thing_classes, the number of its categories is its largest class index plus 1. In this case, set "
                 "thing_classes."
             )
@@ -132,7 +132,7 @@ def not_given(name: str) -> InvalidArgument:
     """Return the error for training a loss whose constructor argument ``name``, a statistic of the data, is None."""
     advice = (
         "Pass one number for each category to train the loss. With None, the loss supports only inference. A model "
-        "that is built from a config reads the numbers from DATASETS.TRAIN. Check that its data sets are registered "
+        "that is built from a config reads the numbers from DATASETS.TRAIN. Check that its datasets are registered "
         "and can be read."
     )
     return InvalidArgument(name, "statistics of the training set", None, advice)

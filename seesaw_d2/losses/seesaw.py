@@ -131,7 +131,7 @@ class SeesawLoss(CrossEntropyLoss):
         """Add the number of labels of each class in the batch to ``class_counts``. Fixed counts do not change."""
         if self.unknown:
             advice = (
-                "With SEESAW.CLASS_COUNTS dataset, check that the data sets in DATASETS.TRAIN are registered and that "
+                "With SEESAW.CLASS_COUNTS dataset, check that the datasets in DATASETS.TRAIN are registered and that "
                 "their annotations can be read."
             )
             raise InvalidArgument("class_counts", "counts of the training set for training", self.unknown, advice)

@@ -31,7 +31,7 @@ def provide_statistics(
 
 
 def provide_names(cfg) -> None:
-    """Set the class names of the data sets that DATASETS.REGISTER lists, in Detectron2's metadata."""
+    """Set the class names of the datasets that DATASETS.REGISTER lists, in Detectron2's metadata."""
     _provided["names"](cfg)
 
 

@@ -1,4 +1,4 @@
-"""Write HTML reports, figures and text tables about data sets and results."""
+"""Write HTML reports, figures and text tables about datasets and results."""
 
 from seesaw_d2.drawing.sampling_charts import draw_sampling
 from seesaw_d2.report.classification_report import shots_table, write_classification_report

@@ -47,7 +47,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     """Write an HTML page that compares image classifiers by accuracy, confusions of few-shot classes, and calibration.
 
     Args:
-        folders: dict from the title of a run to the folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.
+        folders: dict from the title of a run to the folder of its evaluation, ``OUTPUT_DIR/inference/<dataset>``.
         path: path of the HTML file. The file is self-contained.
 
     Raises:
@@ -124,7 +124,7 @@ def _read(folder: str) -> dict[str, Any]:
 def _config(folder: str) -> dict[str, Any]:
     """Return the parsed config.yaml of the run whose evaluation is in ``folder``.
 
-    ``folder`` has the path OUTPUT_DIR/inference/<data set>. If the path is different, or if OUTPUT_DIR has no
+    ``folder`` has the path OUTPUT_DIR/inference/<dataset>. If the path is different, or if OUTPUT_DIR has no
     config.yaml, return {}.
     """
     inference, _ = os.path.split(os.path.abspath(folder))

@@ -1,4 +1,4 @@
-"""Report how often training samples each category of a data set, as text and as a CSV file."""
+"""Report how often training samples each category of a dataset, as text and as a CSV file."""
 
 import csv
 
@@ -45,7 +45,7 @@ def sampling_report(analysis: SamplingAnalysis, num_categories: int = 10) -> str
     sampled instances per epoch.
 
     Args:
-        analysis: the sampling analysis of a data set.
+        analysis: the sampling analysis of a dataset.
         num_categories: the table lists this number of the most frequent categories, and the same number of the least
             frequent categories.
     """
@@ -84,7 +84,7 @@ def write_categories(analysis: SamplingAnalysis, path: str) -> None:
     """Write a CSV file with one row per category: counts, repeat factor and sampled instances per epoch.
 
     Args:
-        analysis: the sampling analysis of a data set.
+        analysis: the sampling analysis of a dataset.
         path: path of the CSV file.
     """
     with open(path, "w", newline="") as file:

@@ -29,15 +29,15 @@ MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? "
 
 @plain_text()
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
-    """Draw the ground truth and the detections of one or more models on images of a data set.
+    """Draw the ground truth and the detections of one or more models on images of a dataset.
 
     Each image has one panel with the ground truth, and one panel for each results file. A panel with detections marks
     each detection as right or wrong, and each object without a detection as missed. The images are evenly spaced in the
-    data set, so that they are a fair sample. If several detections overlap with an IoU above 0.7, only the detection
+    dataset, so that they are a fair sample. If several detections overlap with an IoU above 0.7, only the detection
     with the highest score is drawn.
 
     Args:
-        dataset_name: name of a registered data set with annotations.
+        dataset_name: name of a registered dataset with annotations.
         results: dict from the title of a panel to the path of a file in LVIS's results format.
         path: path of the figure. The extension selects the file format.
         num_images: number of images.
@@ -52,7 +52,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
     known = DatasetCatalog.get(dataset_name)
     records = _choose(known, num_images)
     if any("annotations" not in record for record in records):
-        raise DataError(f"data set {dataset_name!r}: expected annotations, found images without annotations")
+        raise DataError(f"dataset {dataset_name!r}: expected annotations, found images without annotations")
     index_of = metadata.thing_dataset_id_to_contiguous_id
     truths = {record["image_id"]: _truths(record) for record in records}
     columns = {"ground truth": truths}
@@ -102,7 +102,7 @@ def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
         ax: Matplotlib axes.
         record: dataset dict of the image.
         shown: ground-truth objects or detections to draw.
-        metadata: Detectron2's metadata of the data set.
+        metadata: Detectron2's metadata of the dataset.
         groups: frequency group of each category (0: rare, 1: common, 2: frequent), or None if unknown. The group
             selects the color of ground-truth labels.
     """
@@ -171,7 +171,7 @@ def _detections(file, min_score: float, records, index_of) -> dict[int, list[Sho
     Args:
         file: path of a file in LVIS's results format.
         min_score: minimum score of the detections.
-        records: dataset dicts of all images of the data set.
+        records: dataset dicts of all images of the dataset.
         index_of: dict from category id to class index.
 
     Returns:
@@ -200,6 +200,6 @@ def _best(objects: list[tuple[Shown, float]]) -> list[Shown]:
 
 
 def _choose(records, num_images: int) -> list:
-    """Return evenly spaced images of the data set, starting with the first image."""
+    """Return evenly spaced images of the dataset, starting with the first image."""
     count = min(num_images, len(records))
     return [records[i * len(records) // count] for i in range(count)]

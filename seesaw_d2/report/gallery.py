@@ -56,7 +56,7 @@ def gallery_entry(
     Args:
         image_id: id of the image.
         file_name: path of the image.
-        ground_truth: ground truth of the data set.
+        ground_truth: ground truth of the dataset.
         runs: for each run, all its detections, and the predicted categories of all ground-truth objects.
     """
     try:

@@ -54,8 +54,8 @@ def write_report(
     Args:
         folders: OUTPUT_DIR of each training run, with this project or with Detectron2. The first run is the baseline.
         path: path of the HTML file.
-        dataset: name of the data set on which the runs were evaluated. Default: DATASETS.TEST[0] of the first run.
-        config_file: config whose DATASETS.REGISTER contains the data set. Set this argument for runs of plain
+        dataset: name of the dataset on which the runs were evaluated. Default: DATASETS.TEST[0] of the first run.
+        config_file: config whose DATASETS.REGISTER contains the dataset. Set this argument for runs of plain
             Detectron2 whose data was registered in code.
         names: names of the runs. Default: names of the folders.
         num_images: number of images in the gallery.
@@ -114,10 +114,10 @@ def run_config(folder: str, config_file: str = "") -> CfgNode:
 
 
 def _annotated(dataset: str) -> AnnotationFile:
-    """Return the annotation file of a data set. Raise DataError if it has no annotations."""
+    """Return the annotation file of a dataset. Raise DataError if it has no annotations."""
     file = read_annotation_file(dataset)
     if not file.ground_truth:
-        raise DataError(f"{file.path}: expected annotations, found none. Set --dataset to a data set with annotations")
+        raise DataError(f"{file.path}: expected annotations, found none. Set --dataset to a dataset with annotations")
     return file
 
 
@@ -126,12 +126,12 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
         return cfg.DATASETS.TEST[0]
     if config_file or os.path.exists(os.path.join(folder, "config.yaml")):
         raise ConfigError(
-            f"{folder}: DATASETS.TEST of the config is empty, so the data set of the results is unknown. Set --dataset "
+            f"{folder}: DATASETS.TEST of the config is empty, so the dataset of the results is unknown. Set --dataset "
             "to its name"
         )
     raise ConfigError(
-        f"{folder}: the folder has no config.yaml, so the data set of the results is unknown. Check that the folder is "
-        "the OUTPUT_DIR of a training, or set --dataset to the name of the data set"
+        f"{folder}: the folder has no config.yaml, so the dataset of the results is unknown. Check that the folder is "
+        "the OUTPUT_DIR of a training, or set --dataset to the name of the dataset"
     )
 
 
@@ -210,7 +210,7 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
 
 
 def _image_files(dataset: str) -> dict[int, str]:
-    """Return a dict from the id of each image of a data set to the path of the image."""
+    """Return a dict from the id of each image of a dataset to the path of the image."""
     records = load_dataset(dataset)
     return dict(zip(image_column(records, "image_id").tolist(), file_names(records), strict=True))
 

@@ -67,8 +67,8 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 
     Args:
         folder: OUTPUT_DIR of a training.
-        num_classes: number C of categories of the data set.
-        dataset: name of the data set on which the run was evaluated.
+        num_classes: number C of categories of the dataset.
+        dataset: name of the dataset on which the run was evaluated.
         name: name of the run. Default: name of the folder.
 
     Raises:
@@ -98,13 +98,13 @@ def check_detectors(folders: Iterable[str]) -> None:
 
 
 def find_results(folder: str, dataset: str) -> str:
-    """Return the path of the detections on a data set, ``lvis_instances_results.json`` in a run folder.
+    """Return the path of the detections on a dataset, ``lvis_instances_results.json`` in a run folder.
 
-    This project writes to ``inference/<data set>``. Detectron2 writes to ``inference``, and each data set in
-    DATASETS.TEST replaces the file of the data set before.
+    This project writes to ``inference/<dataset>``. Detectron2 writes to ``inference``, and each dataset in
+    DATASETS.TEST replaces the file of the dataset before.
 
     Raises:
-        DataError: both folders lack the file, or Detectron2's file belongs to another data set.
+        DataError: both folders lack the file, or Detectron2's file belongs to another dataset.
     """
     places = [os.path.join(folder, "inference", dataset, _RESULTS), os.path.join(folder, "inference", _RESULTS)]
     if os.path.isfile(places[0]):
@@ -113,8 +113,8 @@ def find_results(folder: str, dataset: str) -> str:
         tested = run_datasets(folder).get("TEST")
         if tested and tested[-1] != dataset:
             raise DataError(
-                f"{places[1]}: expected results of {dataset!r}, found results of {tested[-1]!r}, the last data set in "
-                "DATASETS.TEST of the run's config.yaml. Evaluate all runs on the same data set, or set --dataset"
+                f"{places[1]}: expected results of {dataset!r}, found results of {tested[-1]!r}, the last dataset in "
+                "DATASETS.TEST of the run's config.yaml. Evaluate all runs on the same dataset, or set --dataset"
             )
         return places[1]
     others = sorted(glob.glob(os.path.join(glob.escape(folder), "inference", "*", _RESULTS)))

@@ -33,7 +33,7 @@ def build_sections(
         runs: the compared runs.
         evaluated: for each run, a dict with "metrics", "rows" (AP of each category), "outcome" (predicted category of
             each object) and "description" of its evaluation.
-        ground_truth: ground truth of the data set.
+        ground_truth: ground truth of the dataset.
         ids: category id of each class index.
         counts: dict with "images" and "instances", the numbers of training images and training instances of each class.
             None if unknown.

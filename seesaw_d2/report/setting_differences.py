@@ -106,7 +106,7 @@ def config_value(config: dict[str, Any], key: str) -> Any:
 
 
 def _used_entries(config: dict[str, Any]) -> list[Any] | None:
-    """Return the dicts in DATASETS.REGISTER whose data sets are in DATASETS.TRAIN or DATASETS.TEST, sorted by name.
+    """Return the dicts in DATASETS.REGISTER whose datasets are in DATASETS.TRAIN or DATASETS.TEST, sorted by name.
 
     Return None if there are none.
     """

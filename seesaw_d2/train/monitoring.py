@@ -130,7 +130,7 @@ def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str
     Args:
         cfg: the config.
         model: the trained model, possibly in DistributedDataParallel.
-        build_loader: function that maps the name of a data set to its test loader.
+        build_loader: function that maps the name of a dataset to its test loader.
     """
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):

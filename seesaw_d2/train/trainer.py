@@ -129,7 +129,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None, settings: Differences | None = None):
-        """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
+        """Evaluate as Detectron2 does, and write the metrics to ``inference/<dataset>/results.json``.
 
         The statistics of batch normalization differ between processes. Therefore all processes use the buffers of the
         main process, which checkpoints also contain. Evaluators get the model without DistributedDataParallel.

@@ -34,7 +34,7 @@ class UnfinishedResults(HookBase):
 
     @classmethod
     def of(cls, cfg: CfgNode) -> UnfinishedResults:
-        """Return the hook for a YAML config, with the results folders of all data sets in DATASETS.TEST."""
+        """Return the hook for a YAML config, with the results folders of all datasets in DATASETS.TEST."""
         kinds = ("inference", "inference_TTA")
         folders = [results_folder(cfg, name, kind) for name in cfg.DATASETS.TEST for kind in kinds]
         return cls(folders, cfg.TEST.EVAL_PERIOD)

@@ -1,4 +1,4 @@
-"""Write the folder of a generated data set atomically. Replace a folder only if this project generated it."""
+"""Write the folder of a generated dataset atomically. Replace a folder only if this project generated it."""
 
 import os
 import re
@@ -16,13 +16,13 @@ from seesaw_d2.utils.json_reading import load_json_object
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Description of the files in the folder of a generated data set.
+    """Description of the files in the folder of a generated dataset.
 
     A program replaces a folder only if all its files match this description, so that it never deletes users' files.
 
     Attributes:
         record: name of the record file, a JSON file with the keys "settings" and "contents" at the top level.
-        kind: name of the data set, for messages.
+        kind: name of the dataset, for messages.
         contents: example of the value of "contents" in the record file. The value must have the same keys and types as
             the example. The key "" in the example stands for any keys.
         files: pattern that matches the relative path of every file in the folder.
@@ -38,7 +38,7 @@ def read_record(root: Path, layout: FolderLayout) -> dict | None:
     """Return the content of the record file in a folder, or None if the folder does not exist or is empty.
 
     Args:
-        root: the folder of a generated data set.
+        root: the folder of a generated dataset.
         layout: name and required content of the record file.
 
     Raises:
@@ -85,7 +85,7 @@ def _check_replaceable(root: Path, layout: FolderLayout) -> None:
 
 @contextmanager
 def atomic_folder(root: Path, layout: FolderLayout) -> Iterator[Path]:
-    """Yield a temporary folder for the files of a data set, and rename it to ``root`` after the ``with`` block.
+    """Yield a temporary folder for the files of a dataset, and rename it to ``root`` after the ``with`` block.
 
     If the block raises an exception, the temporary folder is removed, and ``root`` stays unchanged. If the process is
     killed, the temporary folder can remain next to ``root``. Its name starts with a dot.

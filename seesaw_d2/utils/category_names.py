@@ -1,4 +1,4 @@
-"""Compare the class names of data sets and checkpoints. All lists of class names are in the order of class indices."""
+"""Compare the class names of datasets and checkpoints. All lists of class names are in the order of class indices."""
 
 import logging
 import unicodedata
@@ -17,11 +17,11 @@ ENTRY = "categories"
 
 @dataclass(frozen=True)
 class Categories:
-    """Class names of a data set or a checkpoint.
+    """Class names of a dataset or a checkpoint.
 
     Args:
         names: class names, in the order of class indices.
-        source: data set or file that contains the names, for messages.
+        source: dataset or file that contains the names, for messages.
     """
 
     names: tuple[str, ...]
@@ -65,7 +65,7 @@ def check_order(
         first, second: the two lists of class names.
         error: the exception type to raise.
         other_data: whether the lists may contain different classes. This is the case if a training starts from weights
-            for another data set.
+            for another dataset.
 
     Returns:
         a warning if names differ, but this is not an error. Otherwise, an empty string.
@@ -97,13 +97,13 @@ def check_order(
 
 
 def check_checkpoint(found: Categories | None, expected: Categories | None, *, must_fit: bool = True) -> str:
-    """Check that the class names of a checkpoint have the same order as those of a data set.
+    """Check that the class names of a checkpoint have the same order as those of a dataset.
 
     Args:
         found: class names of the checkpoint, or None if unknown.
-        expected: class names of the data set, or None if unknown. Unknown names are not compared.
+        expected: class names of the dataset, or None if unknown. Unknown names are not compared.
         must_fit: whether both must have the same number of classes, because all weights of the checkpoint are used. If
-            False, the checkpoint may belong to another data set.
+            False, the checkpoint may belong to another dataset.
 
     Returns:
         a warning if names differ, but this is not an error. Otherwise, an empty string.

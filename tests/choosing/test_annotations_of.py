@@ -15,7 +15,7 @@ LABELS = [0, 1, 1]
 
 
 def make(folder, source, labels):
-    """Write a data set with these labels, and return its entry of DATASETS.REGISTER."""
+    """Write a dataset with these labels, and return its entry of DATASETS.REGISTER."""
     images, names = folder / "images", ["ant", "bee"]
     for index, label in enumerate(labels):
         place = images / (names[label] if source == "FOLDER" else "")
@@ -66,7 +66,7 @@ def test_changed_files_of_the_config_are_other_annotations(tmp_path, key, value)
 
 
 def test_the_images_of_the_choice_are_among_the_annotations(tmp_path):
-    """--choose-on can name a data set that DATASETS does not contain."""
+    """--choose-on can name a dataset that DATASETS does not contain."""
     name, file = f"{tmp_path.name}_choice", write(tmp_path, toy_data())
     cfg = load_config("", ["DATASETS.TRAIN", "()", "DATASETS.TEST", "()"])
     cfg.DATASETS.REGISTER = [entry(name, file, tmp_path)]

@@ -216,7 +216,7 @@ def test_mistakes(run, tmp_path, capsys, flags, words):
 
 
 def test_a_metric_without_objects(run, tmp_path, capsys):
-    """Test APf of a data set without frequent categories. The trainings are kept for a call with another metric."""
+    """Test APf of a dataset without frequent categories. The trainings are kept for a call with another metric."""
     assert run("--metric", "APf", "--losses", "CrossEntropyLoss") == 2
     error = capsys.readouterr().err
     assert all(word in error for word in ("--metric", "APf is undefined"))

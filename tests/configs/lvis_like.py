@@ -1,4 +1,4 @@
-"""Create a data set of a few small images with the schema and the number of categories of LVIS."""
+"""Create a dataset of a few small images with the schema and the number of categories of LVIS."""
 
 import json
 from pathlib import Path

@@ -82,7 +82,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Return a dict from the number of categories to DATASETS.REGISTER of the data set lvis_like_<number>."""
+    """Return a dict from the number of categories to DATASETS.REGISTER of the dataset lvis_like_<number>."""
 
     def make(num_classes):
         root = tmp_path_factory.getbasetemp() / f"lvis_like_{num_classes}"

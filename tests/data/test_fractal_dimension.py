@@ -1,4 +1,4 @@
-"""Test the fractal dimensions of known shapes, and of the annotations of a data set."""
+"""Test the fractal dimensions of known shapes, and of the annotations of a dataset."""
 
 import numpy as np
 import pytest

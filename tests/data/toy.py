@@ -1,4 +1,4 @@
-"""Create a small valid data set on disk. Tests change its files."""
+"""Create a small valid dataset on disk. Tests change its files."""
 
 import json
 from pathlib import Path

@@ -22,7 +22,7 @@ def test_each_is_short_and_in_the_readme():
 
 @pytest.mark.slow
 def test_a_detectron2_project(run_python, tmp_path):
-    """Test a project with its own meta-architecture and data set, which trains and evaluates."""
+    """Test a project with its own meta-architecture and dataset, which trains and evaluates."""
     output = run_python(EXAMPLES / "detectron2_project/train_shapes.py", "--output", "out", "--iterations", 10)
     assert re.search(r"bbox/AP [\d.]+, bbox/APr [\d.]+, bbox/APc [\d.]+, bbox/APf [\d.]+", output)
     assert "BrightnessFreeRCNN" in (tmp_path / "out/config.yaml").read_text()

@@ -1,4 +1,4 @@
-"""Test data sets from exports of labelling tools, and the commands in docs/own-data.md."""
+"""Test datasets from exports of labelling tools, and the commands in docs/own-data.md."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def job(output):
 
 @pytest.mark.parametrize("tool", [label_studio, cvat, roboflow])
 def test_exports_become_jobs(tool, tmp_path):
-    """Test that a training accepts the data set, with all 41 categories and each image exactly once."""
+    """Test that a training accepts the dataset, with all 41 categories and each image exactly once."""
     done = prepare_export(tool(tmp_path / "export"), tmp_path / tool.__name__, images=tmp_path / "export")
     cfg = job(tmp_path / tool.__name__)
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 41 == len(done.category_images)

@@ -60,7 +60,7 @@ def test_train_net_of_an_installed_package(run_python, config_file, tmp_path):
 
 @pytest.mark.slow
 def test_train_net_of_an_installed_package_takes_configs_by_name(run_python, installed, tmp_path):
-    """Test config names in train_net.py, up to the error about the missing data set."""
+    """Test config names in train_net.py, up to the error about the missing dataset."""
     command = ("-m", "seesaw_d2", "--config-file")
     err = run_python(*command, "quickstart/mask_rcnn_glyphs_seesaw.yaml", status=2)
     assert "DATASETS.REGISTER[0].JSON: " in err

@@ -81,7 +81,7 @@ def test_probabilities_that_are_not_finite(tmp_path, value):
 
 
 def test_a_model_with_more_classes_than_the_data_set():
-    """Test that predictions of class 2 of a data set with two classes do not count as predictions of other classes."""
+    """Test that predictions of class 2 of a dataset with two classes do not count as predictions of other classes."""
     MetadataCatalog.get("labelled_pair").set(thing_classes=list("ab"))
     evaluator = ClassificationEvaluator("labelled_pair", train_count=lambda: None)
     evaluator.process([{"label": 0}], [{"probabilities": torch.tensor([0.1, 0.2, 0.7])}])

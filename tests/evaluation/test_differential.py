@@ -1,4 +1,4 @@
-"""Test that metrics of random data sets equal those of pycocotools (COCO) and lvis-api (LVIS) within 1e-9."""
+"""Test that metrics of random datasets equal those of pycocotools (COCO) and lvis-api (LVIS) within 1e-9."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Test that evaluators warn if the test loader omits or repeats images of a registered data set."""
+"""Test that evaluators warn if the test loader omits or repeats images of a registered dataset."""
 
 import numpy as np
 import pytest

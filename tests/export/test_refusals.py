@@ -121,7 +121,7 @@ def test_the_command(arguments, glyphs, tmp_path, capsys, recwarn):
     printed = capsys.readouterr().out
     assert "model.ts: " in printed
     assert "largest difference: boxes 0" in printed
-    assert ExportedModel(tmp_path / "out/model.ts").metadata["classes"][0] != "category 0"  # names of the data set
+    assert ExportedModel(tmp_path / "out/model.ts").metadata["classes"][0] != "category 0"  # names of the dataset
     before = (tmp_path / "out/model.ts").read_bytes()
     assert main(given) == 2
     assert "model.ts: " in capsys.readouterr().err

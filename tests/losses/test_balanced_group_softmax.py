@@ -146,7 +146,7 @@ def test_gradients():
 
 
 def test_groups_come_from_the_checkpoint(caplog):
-    """Test that instance counts of another data set do not change the groups of a trained classifier."""
+    """Test that instance counts of another dataset do not change the groups of a trained classifier."""
     trained, other = make(), BalancedGroupSoftmaxLoss(C, instance_counts=[1] * C)
     other.load_state_dict(trained.state_dict())
     logits, _ = random_batch(trained.num_logits, C)

@@ -29,7 +29,7 @@ SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler")
 
 @pytest.fixture
 def data(config_file):
-    """Return overrides that use the tests' glyph data set with the tiny model."""
+    """Return overrides that use the tests' glyph dataset with the tiny model."""
     cfg = load_config(str(config_file))
     register_datasets(cfg)
     classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES

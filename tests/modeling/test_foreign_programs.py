@@ -99,7 +99,7 @@ def test_the_guide_says_who_reads_a_key(monkeypatch):
     read."""
     counts = torch.arange(1, 8)
     monkeypatch.setattr("seesaw_d2.modeling.building.trainer_keys", lambda cfg: [])  # it reads all keys
-    monkeypatch.setattr("seesaw_d2.modeling.building.provide_names", lambda cfg: None)  # it reads data sets
+    monkeypatch.setattr("seesaw_d2.modeling.building.provide_names", lambda cfg: None)  # it reads datasets
     Recording.read = set()
     normed = ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
     configs = [tiny_config(*normed), tiny_config(*CASCADE, *normed)]

@@ -20,7 +20,7 @@ from tests.conftest import NUM_CLASSES
 
 @pytest.fixture
 def run(config_file, tmp_path):
-    """Return config.yaml of a run, and unregister its data sets, as in a new process."""
+    """Return config.yaml of a run, and unregister its datasets, as in a new process."""
     cfg = load_config(str(config_file), ["MODEL.WEIGHTS", ""])
     resolve_device(cfg)
     names = [entry["NAME"] for entry in cfg.DATASETS.REGISTER]

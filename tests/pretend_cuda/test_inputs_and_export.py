@@ -38,7 +38,7 @@ def classified(model, batch):
 def test_an_image_classifier_waits_for_nothing(config):
     torch.manual_seed(0)
     model = build_model(load_config(f"configs/{config}", ["MODEL.DEVICE", "cpu"]))
-    model._find_groups = None  # there is no data set
+    model._find_groups = None  # there is no dataset
     expected = classified(copy.deepcopy(model), labelled())
     with PretendedCuda() as cuda:
         found = classified(to_device(model), labelled())

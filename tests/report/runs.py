@@ -22,7 +22,7 @@ def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: 
     for record in records:
         for item in record["annotations"]:
             category = (item["category_id"] + confuse) % num_classes
-            # The category ids of the glyph data set are index + 1.
+            # The category ids of the glyph dataset are index + 1.
             result = {"image_id": record["image_id"], "category_id": category + 1, "bbox": list(item["bbox"])}
             results.append({**result, "score": 0.75})
     (inference / "lvis_instances_results.json").write_text(json.dumps(results))

@@ -201,7 +201,7 @@ def test_unknown_frequency_groups(runs):
     config.write_text(yaml.safe_dump(found))
     assert report.main([str(runs / "plain")]) == 0
     text = (runs / "plain/report.html").read_text()
-    assert "which are unknown for this data set" in text
+    assert "which are unknown for this dataset" in text
     assert all(words in text for words in ("Most frequent confusions, all categories", "<figcaption>All categories<"))
     answers = text[text.index("Predicted categories of objects") : text.index("Ground-truth boxes as proposals")]
     charts = re.findall(r"<svg.*?</svg>", answers, re.DOTALL)

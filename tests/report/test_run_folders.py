@@ -7,7 +7,7 @@ import yaml
 
 @pytest.mark.parametrize("tested", ["other first", "other last", "other alone", "unknown"])
 def test_results_of_another_data_set_in_a_folder_of_detectron2(runs, capsys, tested):
-    """Detectron2 writes the results of each data set to the same file."""
+    """Detectron2 writes the results of each dataset to the same file."""
     config = runs / "plain/config.yaml"
     found = yaml.safe_load(config.read_text())
     (name,) = found["DATASETS"]["TEST"]

@@ -1,4 +1,4 @@
-"""Define broken image files in an otherwise valid data set, read as in training."""
+"""Define broken image files in an otherwise valid dataset, read as in training."""
 
 import io
 import os
@@ -21,7 +21,7 @@ UNREADABLE = r".*cannot read .*: \S+1\.jpg"
 
 
 def dataset(change: Callable[[Path], None], **size: int) -> Callable[[Path], Path]:
-    """Return a function that writes the toy data set with a changed second image and its size."""
+    """Return a function that writes the toy dataset with a changed second image and its size."""
 
     def make(folder: Path) -> Path:
         data = toy_data()
@@ -76,7 +76,7 @@ JPEG, PNG = encoded(picture(), "JPEG"), encoded(picture(), "PNG")
 
 
 def read(folder: Path) -> None:
-    """Check the data set as a training does, then map every image."""
+    """Check the dataset as a training does, then map every image."""
     name = f"corpus_{folder.name}"
     cfg = make_cfg(entry(name, folder / "toy.json", folder / "images"), train=[name])
     register_datasets(cfg)

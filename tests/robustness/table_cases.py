@@ -136,7 +136,7 @@ CASES: list[Case] = cases(
         "classes, none": (classes("\n"), r"classes\.txt: .*found an empty file"),
         "classes, 10^12": (listed("a.jpg 0", CLASSES=10**12), r"DATASETS\.REGISTER\[0\]\.CLASSES: expected"),
         "imbalance nan": (listed("a.jpg 0", IMBALANCE=float("nan")), r"REGISTER\[0\]\.IMBALANCE: expected a number"),
-        "imbalance of an empty list": (listed("", IMBALANCE=10.0), r"data set .* at least one image"),
+        "imbalance of an empty list": (listed("", IMBALANCE=10.0), r"dataset .* at least one image"),
         "iNaturalist, a list": (inaturalist([]), r"i\.json: .*found a list"),
         "iNaturalist, no images": (
             inaturalist({"categories": [], "annotations": []}),

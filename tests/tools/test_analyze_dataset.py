@@ -1,4 +1,4 @@
-"""Test the tables, files and charts of tools/analyze_dataset.py, for any registered data set."""
+"""Test the tables, files and charts of tools/analyze_dataset.py, for any registered dataset."""
 
 import csv
 import json

@@ -13,7 +13,7 @@ from tests.tools.test_calibrate import read, run, weights  # noqa: F401  (fixtur
 
 @pytest.fixture
 def registered_again(config_file, tmp_path):
-    """Return a function that registers a data set of the config again, with a copy of its file and a linked folder."""
+    """Return a function that registers a dataset of the config again, with a copy of its file and a linked folder."""
 
     def call(index: int) -> str:
         config = yaml.safe_load(config_file.read_text())

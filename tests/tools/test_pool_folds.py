@@ -14,7 +14,7 @@ from tests.evaluation.generated import generate
 
 
 def split_in_two(folder, change=lambda data: None):
-    """Split a generated data set into two folds with overlapping image ids. Return the folds and the complete files."""
+    """Split a generated dataset into two folds with overlapping image ids. Return the folds and the complete files."""
     ground_truth, results = generate(3)
     for index, item in enumerate(results):
         item["score"] += index * 1e-6  # make scores distinct, because equal scores are ranked by image id

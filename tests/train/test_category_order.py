@@ -130,7 +130,7 @@ def test_trainings_that_start_from_it(run, config_file, tmp_path, caplog):
     check(config_file, [*swapped, *start, "MODEL.WEIGHTS_EXCEPT", "['roi_heads.box_predictor']"])
     others = {index: f"other {index}" for index in range(NUM_CLASSES)}
     check(config_file, [*changed(others, "TRAIN", "TEST"), *start])
-    # Names that occur in both data sets may have any position.
+    # Names that occur in both datasets may have any position.
     check(config_file, [*changed({**others, 0: names[3]}, "TRAIN", "TEST"), *start])
 
 

@@ -115,7 +115,7 @@ def test_class_means_are_the_nearest(tmp_path):
         (["INPUT.CLASSIFICATION.CROP", "paded"], "INPUT.CLASSIFICATION.CROP"),
         (["DATASETS.FREQUENCY_THRESHOLDS", "[100, 20]"], "DATASETS.FREQUENCY_THRESHOLDS"),
         (["DATASETS.TRAIN", "('digits_lt',)"], "called 'digits_lt'"),
-        (["DATASETS.TEST", "('lvis_v1_val',)"], "DATASETS.TEST: expected classification data sets"),
+        (["DATASETS.TEST", "('lvis_v1_val',)"], "DATASETS.TEST: expected classification datasets"),
         (RCNN, "MODEL.CLASSIFIER.NUM_CLASSES"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

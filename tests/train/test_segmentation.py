@@ -36,7 +36,7 @@ PANOPTIC = {
 
 @pytest.fixture(scope="module")
 def semantic(tmp_path_factory):
-    """Return the root folder of a data set with 6 categories and label maps."""
+    """Return the root folder of a dataset with 6 categories and label maps."""
     root = tmp_path_factory.mktemp("semantic") / "glyphs"
     config = plain_glyphs(
         num_categories=NUM_CLASSES, num_train_images=12, num_val_images=6, max_category_images=11,

@@ -71,5 +71,5 @@ def test_names_of_data_sets(tmp_path, name):
     cfg.DATASETS.REGISTER, cfg.OUTPUT_DIR = [entry], str(tmp_path / "run")
     with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\[0\]\.NAME"):
         register_datasets(cfg)
-    with pytest.raises(ConfigError, match=r"DATASETS\.TEST"):  # a data set that a program has registered
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST"):  # a dataset that a program has registered
         results_folder(cfg, name)

@@ -1,4 +1,4 @@
-"""Train and evaluate the quickstart config on the GPU. If the glyph data set does not exist, first generate it.
+"""Train and evaluate the quickstart config on the GPU. If the glyph dataset does not exist, first generate it.
 
 An interrupted training continues from its last checkpoint.
 """

@@ -1,1 +1,1 @@
-"""Image classification data sets, in which each image has one label: reading, checks, mapper and data loaders."""
+"""Image classification datasets, in which each image has one label: reading, checks, mapper and data loaders."""

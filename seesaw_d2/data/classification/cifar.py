@@ -32,7 +32,7 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
         the N images as a uint8 array (N, 32, 32, 3), with their labels and the class names.
 
     Raises:
-        DataError: a file is missing or invalid, or the folder contains both data sets.
+        DataError: a file is missing or invalid, or the folder contains both datasets.
     """
     label_key = _label_key(folder)
     train, test, meta, names_key = _LAYOUTS[label_key]
@@ -70,12 +70,12 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
     except ValueError as error:
         raise DataError(
             f"{path}: cannot convert the arrays to images of 3 x 32 x 32 bytes and labels from 0 to {num_classes - 1}: "
-            f"{error}. The file may be damaged. Download the data set again."
+            f"{error}. The file may be damaged. Download the dataset again."
         ) from None
     if labels.shape != images.shape[:1]:
         raise DataError(
             f"{path}: {label_key!r}: expected one label for each of the {len(images)} images in this file, found "
-            f"labels of the shape {labels.shape}. Download the data set again."
+            f"labels of the shape {labels.shape}. Download the dataset again."
         )
     return images, labels
 

@@ -17,7 +17,7 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Matches the usual names of folders that contain one split of a data set, such as "train", "val2017", "test_set" and
+# Matches the usual names of folders that contain one split of a dataset, such as "train", "val2017", "test_set" and
 # "fold1". A subfolder with such a name is probably not a class.
 _SPLIT = re.compile(
     r"(images?[-_ ])?(train(ing|val)?|val(id(ation)?)?|test(ing)?|dev|eval|fold(?=[-_ ]?\d))"
@@ -110,7 +110,7 @@ def _look_at_numbers(path: str, found: Sequence[str]) -> None:
     The class index of such a folder differs from the index that its name probably means.
 
     Args:
-        path: path of the data set's folder, for the message.
+        path: path of the dataset's folder, for the message.
         found: names of the subfolders in the order of their class indices.
     """
     if not all(name.isascii() and name.isdigit() for name in found) or list(found) == sorted(found, key=int):
@@ -127,13 +127,13 @@ def _look_at_numbers(path: str, found: Sequence[str]) -> None:
 def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> None:
     """Report folders with names of splits inside the folders of classes, such as cat/train.
 
-    If the data set has a single class, raise DataError, because this "class" is probably a folder of splits. If it has
+    If the dataset has a single class, raise DataError, because this "class" is probably a folder of splits. If it has
     several classes, log a warning, because the images of all splits are used.
 
     Args:
-        path: path of the data set's folder, for messages.
+        path: path of the dataset's folder, for messages.
         inner: paths of the folders with names of splits, relative to ``path``.
-        single: True if the data set has a single class.
+        single: True if the dataset has a single class.
     """
     if single:
         raise DataError(
@@ -142,7 +142,7 @@ def _look_at_inner_splits(path: str, inner: Sequence[str], *, single: bool) -> N
         )
     warn_once(
         logger,
-        f"{path}: the folders of classes contain folders with the names of splits: {first_few(inner)}. The data set "
+        f"{path}: the folders of classes contain folders with the names of splits: {first_few(inner)}. The dataset "
         f"contains the images of all these splits. To use only one split, move the others out of {path}.",
     )
 

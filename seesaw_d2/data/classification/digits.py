@@ -1,6 +1,6 @@
-"""Read the 1,797 images of handwritten digits that scikit-learn contains. This data set needs no download.
+"""Read the 1,797 images of handwritten digits that scikit-learn contains. This dataset needs no download.
 
-The images have 8 x 8 pixels with 17 gray levels. The data set contains 174 to 183 images of each digit. Source: E.
+The images have 8 x 8 pixels with 17 gray levels. The dataset contains 174 to 183 images of each digit. Source: E.
 Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
 """
 
@@ -31,7 +31,7 @@ def read_digits(split: str) -> LabelledSet:
         from sklearn.datasets import load_digits
     except ImportError:
         raise ConfigError(
-            "DATASETS.REGISTER: the data set DIGITS needs scikit-learn, but scikit-learn is not installed. Install it "
+            "DATASETS.REGISTER: the dataset DIGITS needs scikit-learn, but scikit-learn is not installed. Install it "
             "with: pip install scikit-learn"
         ) from None
     digits = load_digits()

@@ -1,4 +1,4 @@
-"""Store the images and labels of a classification data set, and select long-tailed subsets.
+"""Store the images and labels of a classification dataset, and select long-tailed subsets.
 
 Shapes: N is the number of images, and C is the number of classes.
 """
@@ -12,9 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """A classification data set: N images, each with one of C classes.
+    """A classification dataset: N images, each with one of C classes.
 
-    Every function that reads a classification data set returns this type. The images are either files or arrays.
+    Every function that reads a classification dataset returns this type. The images are either files or arrays.
 
     Attributes:
         labels: (N,) int64, class index of each image in [0, C).
@@ -29,7 +29,7 @@ class LabelledSet:
     arrays: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "LabelledSet":
-        """Return the data set that contains only the images at ``indices``, in this order. The class names are kept."""
+        """Return the dataset that contains only the images at ``indices``, in this order. The class names are kept."""
         files = None if self.files is None else [self.files[i] for i in indices]
         arrays = None if self.arrays is None else self.arrays[indices]
         return replace(self, labels=self.labels[indices], files=files, arrays=arrays)
@@ -62,7 +62,7 @@ def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledS
     in the code of Cao et al.
 
     Args:
-        labelled: the complete data set.
+        labelled: the complete dataset.
         imbalance: ratio of the largest to the smallest class of the subset, >= 1.
         seed: seed of the random choice of images in each class.
     """

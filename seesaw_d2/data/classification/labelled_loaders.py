@@ -1,4 +1,4 @@
-"""Build the data loaders for training and evaluation on image classification data sets."""
+"""Build the data loaders for training and evaluation on image classification datasets."""
 
 import itertools
 from typing import Any
@@ -27,7 +27,7 @@ def build_classification_train_loader(cfg: CfgNode):
     detection.
 
     Raises:
-        DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
+        DataError: a file of the dataset is missing or invalid. During iteration, the loader raises this error for an
             image that cannot be decoded.
     """
     records = load_labelled_records(cfg)
@@ -37,18 +37,18 @@ def build_classification_train_loader(cfg: CfgNode):
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Build the loader for the evaluation of a data set, which yields batches of 64 images in a fixed order.
+    """Build the loader for the evaluation of a dataset, which yields batches of 64 images in a fixed order.
 
     In a distributed evaluation, each process loads a part of the images. If DATALOADER.SKIP_BAD_IMAGES is True, missing
     images are skipped, and images that cannot be decoded are replaced by black images.
 
     Args:
         cfg: the config.
-        name: name of the registered data set.
+        name: name of the registered dataset.
 
     Raises:
-        ConfigError: no data set with this name is registered.
-        DataError: a file of the data set is missing or invalid. During iteration, the loader raises this error for an
+        ConfigError: no dataset with this name is registered.
+        DataError: a file of the dataset is missing or invalid. During iteration, the loader raises this error for an
             image that cannot be decoded, unless DATALOADER.SKIP_BAD_IMAGES is True.
     """
     check_registered(name, "DATASETS.TEST")
@@ -65,12 +65,12 @@ def build_classification_test_loader(cfg: CfgNode, name: str):
 
 
 def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Return the dataset dicts of all classification data sets in DATASETS.TRAIN as one list.
+    """Return the dataset dicts of all classification datasets in DATASETS.TRAIN as one list.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, the list does not contain images whose file is missing.
 
     Raises:
-        DataError: a file of a data set is missing or invalid.
+        DataError: a file of a dataset is missing or invalid.
     """
     names = list(cfg.DATASETS.TRAIN)
     records = list(itertools.chain.from_iterable(load_dataset(name) for name in names))

@@ -1,4 +1,4 @@
-"""Parse the labels in the files of classification data sets. A label is a class index or a class name."""
+"""Parse the labels in the files of classification datasets. A label is a class index or a class name."""
 
 import math
 import reprlib

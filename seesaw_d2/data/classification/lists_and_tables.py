@@ -120,7 +120,7 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
 
 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
-    """Check the image paths of a data set, remove repeated images, and return the labelled images.
+    """Check the image paths of a dataset, remove repeated images, and return the labelled images.
 
     If a path occurs several times with the same label, only the first is kept. Otherwise repeated images would
     increase the number of training images of their class.

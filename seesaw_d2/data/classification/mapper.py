@@ -1,4 +1,4 @@
-"""Map the dataset dicts of classification data sets to model inputs.
+"""Map the dataset dicts of classification datasets to model inputs.
 
 Shapes: S is the side length of the model's input images in pixels.
 """

@@ -1,4 +1,4 @@
-"""Read image classification data sets that the config key DATASETS.REGISTER describes, and check their config."""
+"""Read image classification datasets that the config key DATASETS.REGISTER describes, and check their config."""
 
 import functools
 import hashlib
@@ -36,17 +36,17 @@ EVALUATOR_TYPE = "classification"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Description of a classification data set: the validated values of one dict in the config list DATASETS.REGISTER.
+    """Description of a classification dataset: the validated values of one dict in the config list DATASETS.REGISTER.
 
     Attributes:
-        name: name of the data set.
-        source: type of the data set, a key of ``SOURCES`` such as "CSV" or "FOLDER".
+        name: name of the dataset.
+        source: type of the dataset, a key of ``SOURCES`` such as "CSV" or "FOLDER".
         path: absolute path of the file or folder to read. For the source DIGITS, the split "train" or "test".
         images: absolute path of the image folder, or "" for sources without the key IMAGES.
-        classes: number of classes, or absolute path of a file with the class names. None if the data set itself
+        classes: number of classes, or absolute path of a file with the class names. None if the dataset itself
             contains the class names.
         split: "train" or "test", or "" for sources without the key SPLIT.
-        imbalance: ratio of the largest to the smallest class in a long-tailed subset. If 1, use the complete data set.
+        imbalance: ratio of the largest to the smallest class in a long-tailed subset. If 1, use the complete dataset.
         seed: seed of the random choice of images for the long-tailed subset.
     """
 
@@ -60,7 +60,7 @@ class LabelledImages:
     seed: int = 0
 
     def load(self) -> list[dict[str, Any]]:
-        """Read the data set, and return one dataset dict per image. Its only annotation contains the label.
+        """Read the dataset, and return one dataset dict per image. Its only annotation contains the label.
 
         Raises:
             DataError: a file is missing or invalid.
@@ -90,7 +90,7 @@ class LabelledImages:
 
 
 class _LazyClasses(Metadata):
-    """Subclass of Detectron2's ``Metadata`` that reads the data set only when "thing_classes" is first accessed."""
+    """Subclass of Detectron2's ``Metadata`` that reads the dataset only when "thing_classes" is first accessed."""
 
     def __getattr__(self, key: str) -> Any:
         if key == "thing_classes":
@@ -101,12 +101,12 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """Type of classification data sets that can be registered, such as CSV files or folders with images.
+    """Type of classification datasets that can be registered, such as CSV files or folders with images.
 
     A dict in the config list DATASETS.REGISTER selects the type by its key, such as ``{"NAME": ..., "CSV": "a.csv"}``.
 
     Attributes:
-        read: function that reads the images and labels. The arguments are the registered data set and its class names
+        read: function that reads the images and labels. The arguments are the registered dataset and its class names
             from the key CLASSES. The class names are None without this key.
         path: meaning of the value of the selecting key (CSV in the example):
 
@@ -123,8 +123,8 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# Supported types of classification data sets. Each key, such as "CSV", selects the type of a data set in the config
-# list DATASETS.REGISTER. Each value contains the function that reads the data set, and the config keys that this type
+# Supported types of classification datasets. Each key, such as "CSV", selects the type of a dataset in the config
+# list DATASETS.REGISTER. Each value contains the function that reads the dataset, and the config keys that this type
 # needs.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
@@ -152,7 +152,7 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
 
 
 def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
-    """Check the config of a classification data set, and make the paths in the config absolute.
+    """Check the config of a classification dataset, and make the paths in the config absolute.
 
     Args:
         value: dict in the config list DATASETS.REGISTER, with at least one key of ``SOURCES``.

@@ -1,4 +1,4 @@
-"""Check the data sets of image classification before a training or evaluation computes or writes anything."""
+"""Check the datasets of image classification before a training or evaluation computes or writes anything."""
 
 import logging
 
@@ -14,19 +14,19 @@ logger = logging.getLogger(__name__)
 
 
 def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the files, images, labels and classes of all data sets that a training or evaluation uses.
+    """Check the files, images, labels and classes of all datasets that a training or evaluation uses.
 
     Classes without training images cause a warning instead of an error, because they count as few-shot classes.
 
     Args:
-        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        cfg: a config whose datasets are registered (``register_datasets(cfg)``).
         training: True before a training, to check DATASETS.TRAIN and DATASETS.TEST. False before an evaluation, to
             check only DATASETS.TEST.
 
     Raises:
-        ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set, or the data
-            sets and the model (MODEL.CLASSIFIER.NUM_CLASSES) have different classes.
-        DataError: a file is missing or invalid, a label is out of range, a data set is empty, or images are missing.
+        ConfigError: a list of datasets is empty, a name is unknown or belongs to a detection dataset, or the
+            datasets and the model (MODEL.CLASSIFIER.NUM_CLASSES) have different classes.
+        DataError: a file is missing or invalid, a label is out of range, a dataset is empty, or images are missing.
     """
     check_input_config(cfg)
     used = used_datasets(cfg, training=training, classification=True)
@@ -37,7 +37,7 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
             if empty:
                 warn_once(
                     logger,
-                    f"data set {name!r}: {len(empty)} classes have no training image: {first_few(empty)}. The model "
+                    f"dataset {name!r}: {len(empty)} classes have no training image: {first_few(empty)}. The model "
                     "cannot learn these classes.",
                 )
     check_categories(cfg, used, "MODEL.CLASSIFIER.NUM_CLASSES")

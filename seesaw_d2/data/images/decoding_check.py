@@ -1,4 +1,4 @@
-"""Find damaged image files by decoding all images of a data set in worker processes."""
+"""Find damaged image files by decoding all images of a dataset in worker processes."""
 
 import itertools
 import os

@@ -14,7 +14,7 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# ``check_headers`` opens at most this number of files per data set. Opening 5000 files takes a second on a local disk,
+# ``check_headers`` opens at most this number of files per dataset. Opening 5000 files takes a second on a local disk,
 # and less than a minute on a network file system.
 MAX_OPENED = 5000
 _THREADS = 16  # number of threads that read headers at the same time
@@ -55,14 +55,14 @@ class Header(NamedTuple):
 
 
 def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn", twice: str = "refuse") -> None:
-    """Check that the image files of a data set are images and have the annotated sizes.
+    """Check that the image files of a dataset are images and have the annotated sizes.
 
-    The function opens at most ``MAX_OPENED`` (5000) files, evenly distributed over the data set. Truncated files are
+    The function opens at most ``MAX_OPENED`` (5000) files, evenly distributed over the dataset. Truncated files are
     not detected, because their headers are valid. Files with several frames or pages cause a warning.
 
     Args:
         records: dataset dicts whose files exist. Dicts without "file_name" are skipped.
-        name: name of the data set, for messages.
+        name: name of the dataset, for messages.
         skip: value of DATALOADER.SKIP_BAD_IMAGES. If False, raise DataError for files that are not images. If True,
             accept these files, because the loaders replace them.
         deep: how to handle images with more than 8 bits per channel (Pillow's modes I, I;16, F):
@@ -88,13 +88,13 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     bad = [f"{path} ({type(h.size).__name__}: {h.size})" for (path, _), h in found if isinstance(h.size, Exception)]
     if bad and not skip:
         raise DataError(
-            f"data set {name}: cannot read {len(bad)} of {len(opened)} image files: {first_few(bad)}. Set "
+            f"dataset {name}: cannot read {len(bad)} of {len(opened)} image files: {first_few(bad)}. Set "
             "DATALOADER.SKIP_BAD_IMAGES True to skip unreadable images."
         )
     turned = [f"{path} (orientation {header.twice})" for (path, _), header in found if header.twice]
     if turned and twice == "refuse":
         raise DataError(
-            f"data set {name}: expected TIFF files without a rotation or reflection in their EXIF data, found "
+            f"dataset {name}: expected TIFF files without a rotation or reflection in their EXIF data, found "
             f"{len(turned)} of {len(opened)} files with one: {first_few(turned)}. {TWICE}."
         )
     other_size = [
@@ -104,14 +104,14 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     ]
     if other_size:
         raise DataError(
-            f"data set {name}: expected image files with the annotated width x height, found {len(other_size)} of "
+            f"dataset {name}: expected image files with the annotated width x height, found {len(other_size)} of "
             f"{len(opened)} files with a different size: {first_few(other_size)}. Correct the annotated sizes, or "
             "replace the image files."
         )
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
     if several:
-        text = f"data set {name}: {len(several)} of {len(opened)} image files contain several frames or pages"
+        text = f"dataset {name}: {len(several)} of {len(opened)} image files contain several frames or pages"
         warn_once(logger, f"{text}: {first_few(several)}. Only the first frame or page is used.")
 
 
@@ -119,7 +119,7 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
     """Log a warning, or raise DataError if ``deep`` is "refuse", because images have more than 8 bits per channel.
 
     Args:
-        name: name of the data set.
+        name: name of the dataset.
         paths: paths of the images with more than 8 bits per channel. If empty, do nothing.
         deep: "warn" or "refuse".
     """
@@ -127,12 +127,12 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
         return
     if deep == "refuse":
         raise DataError(
-            f"data set {name}: expected image files with 8 bits per channel, found more than 8 bits in "
+            f"dataset {name}: expected image files with 8 bits per channel, found more than 8 bits in "
             f"{first_few(paths)}. Convert these files to 8 bits per channel."
         )
     warn_once(
         logger,
-        f"data set {name}: image files have more than 8 bits per channel: {first_few(paths)}. Detectron2's mapper "
+        f"dataset {name}: image files have more than 8 bits per channel: {first_few(paths)}. Detectron2's mapper "
         "clips pixel values at 255, so most pixels may become white. Convert these files to 8 bits per channel.",
     )
 

@@ -1,4 +1,4 @@
-"""Check the names of a data set's image files, and find missing image files and files with the same content."""
+"""Check the names of a dataset's image files, and find missing image files and files with the same content."""
 
 import hashlib
 import logging
@@ -111,7 +111,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
     Args:
         records: dataset dicts.
-        names: names of the data sets, for messages.
+        names: names of the datasets, for messages.
         skip: if True, log a warning and omit missing images. If False, raise DataError for missing images.
 
     Raises:
@@ -120,7 +120,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     missing = missing_files(records)
     if not missing:
         return records
-    where = f"data set{'s' * (len(names) > 1)} {', '.join(names)}"
+    where = f"dataset{'s' * (len(names) > 1)} {', '.join(names)}"
     folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
     listed = f"{first_few(folders or missing)}{describe_near(near_files(missing))}"
     found = f"{where}: {len(missing)} of {len(records)} image files are missing: {listed}"

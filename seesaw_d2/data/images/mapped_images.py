@@ -1,4 +1,4 @@
-"""Check an image file before a mapper decodes it, because ``check_headers`` opens only a sample of a large data set."""
+"""Check an image file before a mapper decodes it, because ``check_headers`` opens only a sample of a large dataset."""
 
 from detectron2.utils.file_io import PathManager
 

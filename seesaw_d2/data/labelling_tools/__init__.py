@@ -1,1 +1,1 @@
-"""Convert data exported from labelling tools, such as Label Studio, CVAT and Roboflow, to training data sets."""
+"""Convert data exported from labelling tools, such as Label Studio, CVAT and Roboflow, to training datasets."""

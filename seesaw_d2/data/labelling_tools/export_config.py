@@ -1,4 +1,4 @@
-"""Write the config of a data set that was created from the export of a labelling tool."""
+"""Write the config of a dataset that was created from the export of a labelling tool."""
 
 from collections import Counter
 from pathlib import Path
@@ -29,21 +29,21 @@ def check_data_set_names(output: Path) -> None:
     """Raise ConfigError if the name of the folder ``output`` gives names that DATASETS.REGISTER refuses."""
     names = data_set_names(output)
     for name in names:
-        below("", name, f"--output {output}: name of a data set")
+        below("", name, f"--output {output}: name of a dataset")
         if is_foreign(name):
             raise ConfigError(
-                f"--output: expected a folder with an unused name, found {output}. Its data sets would have the names "
+                f"--output: expected a folder with an unused name, found {output}. Its datasets would have the names "
                 f"{' and '.join(names)}, and Detectron2 already has {name!r}. Choose another folder."
             )
 
 
 def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) -> Path:
-    """Write ``dataset.yaml`` with the config keys that depend on the data set, such as MODEL.ROI_HEADS.NUM_CLASSES.
+    """Write ``dataset.yaml`` with the config keys that depend on the dataset, such as MODEL.ROI_HEADS.NUM_CLASSES.
 
     Args:
-        output: folder of the data set, to which the config is written. It contains ``train.json`` and ``val.json``.
+        output: folder of the dataset, to which the config is written. It contains ``train.json`` and ``val.json``.
         root: folder of the images.
-        parts: training part and validation part of the data set.
+        parts: training part and validation part of the dataset.
         notes: list to which the function appends messages for the user about the chosen settings.
 
     Returns:

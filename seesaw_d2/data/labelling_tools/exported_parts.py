@@ -72,7 +72,7 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
         of the usable objects.
 
     Raises:
-        DataError: the content is not a valid data set in COCO format.
+        DataError: the content is not a valid dataset in COCO format.
     """
     data = without_copies(data, source, notes)
     with collected_warnings() as warnings:
@@ -108,7 +108,7 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
 
 
 def _reasons(data: dict[str, Any]) -> str:
-    """Return the end of an error message that explains why training cannot use any object of a data set.
+    """Return the end of an error message that explains why training cannot use any object of a dataset.
 
     For example, the text begins with "Of 3 objects, 3 are crowds".
 

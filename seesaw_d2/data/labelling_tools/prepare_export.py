@@ -30,7 +30,7 @@ _OF_EMPTY_IMAGES = ("Training ignores these images", "All detections in these im
 
 @dataclass
 class PreparedExport:
-    """Summary of a data set that ``prepare_export`` wrote, for display to the user.
+    """Summary of a dataset that ``prepare_export`` wrote, for display to the user.
 
     Attributes:
         config: path of the written config.
@@ -62,17 +62,17 @@ def prepare_export(
 
     Args:
         export: path of the exported annotation file in COCO format.
-        output: folder to write to. The name of the folder becomes the name of the data set.
+        output: folder to write to. The name of the folder becomes the name of the dataset.
         images: folder of the images, which may be in subfolders. If None, use the folder that contains ``export``.
         val: path of the annotation file of the validation images. If None, randomly split the images of ``export``.
         val_share: fraction of the images for validation, in (0, 1). This argument has no effect if ``val`` is set.
         seed: seed of the random split.
         skip_bad_images: if True, skip images that are missing or cannot be decoded, instead of raising DataError.
         allow_overlap: if True, accept validation images that are also training images.
-        overwrite: if True, replace another data set in ``output``.
+        overwrite: if True, replace another dataset in ``output``.
 
     Raises:
-        ConfigError: ``val_share`` is invalid, a file or folder does not exist, or ``output`` contains another data set.
+        ConfigError: ``val_share`` is invalid, a file or folder does not exist, or ``output`` contains another dataset.
         DataError: an annotation file is invalid, an image is missing, ambiguous, damaged or of a wrong size, ``val``
             contains training images, or no object can be used for training or for validation. No files are written.
         OutputError: ``output`` cannot be written.
@@ -150,7 +150,7 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
             path relative to ``root``.
         paths: paths of the annotation files.
         root: folder of the images.
-        output: folder of the data set. Files in this folder are not reported.
+        output: folder of the dataset. Files in this folder are not reported.
         notes: list to which the function appends messages for the user.
         skip: if True, skip images that are missing or cannot be decoded. If False, raise DataError.
     """
@@ -172,19 +172,19 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
 
     Args:
         output: folder to write to.
-        parts: training part and validation part of the data set.
-        overwrite: if True, replace another data set in ``output``.
+        parts: training part and validation part of the dataset.
+        overwrite: if True, replace another dataset in ``output``.
 
     Raises:
-        ConfigError: ``output`` contains another data set and ``overwrite`` is False, or ``output`` contains files of
+        ConfigError: ``output`` contains another dataset and ``overwrite`` is False, or ``output`` contains files of
             these names that another program wrote.
     """
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if holds_other(path, text)]
     if other and not overwrite:
         raise ConfigError(
-            f"--output: expected a new folder or a folder with the same data set, found another data set in {output}. "
-            f"The files {first_few(other)} would change. Use --overwrite to replace the data set."
+            f"--output: expected a new folder or a folder with the same dataset, found another dataset in {output}. "
+            f"The files {first_few(other)} would change. Use --overwrite to replace the dataset."
         )
     if other and not (output / CONFIG).exists():
         raise ConfigError(
@@ -198,7 +198,7 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
 def _check_output(output: Path, paths: list[Path]) -> None:
     """Raise ConfigError if a file in the folder ``output`` would replace a file in ``paths`` or a user's config.
 
-    Also raise ConfigError if the name of the folder cannot be the name of data sets.
+    Also raise ConfigError if the name of the folder cannot be the name of datasets.
     """
     check_data_set_names(output)
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}

@@ -1,4 +1,4 @@
-"""Find images of an exported data set that show the same photo or video.
+"""Find images of an exported dataset that show the same photo or video.
 
 If a training image and a validation image show the same photo or video, the model is evaluated on content that it was
 trained on. The metrics are then too high.

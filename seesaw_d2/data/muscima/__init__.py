@@ -1,4 +1,4 @@
-"""Convert MUSCIMA++ v2.0 (handwritten music notation) to a detection or classification data set.
+"""Convert MUSCIMA++ v2.0 (handwritten music notation) to a detection or classification dataset.
 
 For detection, each page is cut into square tiles. For classification, each symbol is cropped.
 

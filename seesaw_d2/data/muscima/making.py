@@ -1,4 +1,4 @@
-"""Create the folder of a converted MUSCIMA++ data set, unless it already exists with the same settings."""
+"""Create the folder of a converted MUSCIMA++ dataset, unless it already exists with the same settings."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from seesaw_d2.utils.messages import first_few
 
 LAYOUT = FolderLayout(
     record="muscima.json",
-    kind="a data set made of MUSCIMA++",
+    kind="a dataset made of MUSCIMA++",
     contents={"counts": {"": {"": 0}}, "notes": [""]},
     files=re.compile(r"muscima\.json|(train|test)\.(json|npz)|images/(train|test)/w\d{2,}_p\d{2,}_\d{4,}_\d{4,}\.png"),
 )
@@ -24,14 +24,14 @@ Contents = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Summary of a converted MUSCIMA++ data set, for display to the user.
+    """Summary of a converted MUSCIMA++ dataset, for display to the user.
 
     Attributes:
-        root: folder of the data set.
-        made: True if the data set was created now. False if it existed before.
+        root: folder of the dataset.
+        made: True if the dataset was created now. False if it existed before.
         counts: sizes of the training and test data. The keys are "train" and "test". An example of a value is
             ``{"pages": 28, "crops": 18000}``.
-        notes: messages about symbols that the data set omits, one line each.
+        notes: messages about symbols that the dataset omits, one line each.
     """
 
     root: Path
@@ -43,17 +43,17 @@ class Prepared:
 def make_once(
     root: Path, settings: dict, fill: Callable[[Path], tuple[Contents, list[str]]], overwrite: bool
 ) -> Prepared:
-    """Create a data set. If the folder contains a data set with the same settings, only return its summary.
+    """Create a dataset. If the folder contains a dataset with the same settings, only return its summary.
 
     Args:
-        root: folder of the data set.
-        settings: all settings that determine the content of the data set, as JSON values.
-        fill: function that writes the files of the data set to a given folder. It returns the counts and the notes of
+        root: folder of the dataset.
+        settings: all settings that determine the content of the dataset, as JSON values.
+        fill: function that writes the files of the dataset to a given folder. It returns the counts and the notes of
             the summary (see ``Prepared``).
-        overwrite: if True, replace a data set with other settings.
+        overwrite: if True, replace a dataset with other settings.
 
     Raises:
-        DataError: the folder contains files other than a data set made of MUSCIMA++, or the folder contains a data set
+        DataError: the folder contains files other than a dataset made of MUSCIMA++, or the folder contains a dataset
             with other settings and ``overwrite`` is False.
     """
     found = read_record(root, LAYOUT)
@@ -67,8 +67,8 @@ def make_once(
             if before.get(key) != value
         ]
         raise DataError(
-            f"--output {root}: expected a data set with the requested settings, found a data set with these "
-            f"differences: {first_few(differences)}. Use --overwrite to replace the data set."
+            f"--output {root}: expected a dataset with the requested settings, found a dataset with these "
+            f"differences: {first_few(differences)}. Use --overwrite to replace the dataset."
         )
     with atomic_folder(root, LAYOUT) as folder:
         counts, notes = fill(folder)
@@ -78,12 +78,12 @@ def make_once(
 
 
 def settings_record(kind: str, settings: TileSettings | CropSettings, source: Source) -> dict:
-    """Return all settings that determine the content of a data set, as JSON values.
+    """Return all settings that determine the content of a dataset, as JSON values.
 
-    These settings are saved with the data set. If they change, the data set must be created again.
+    These settings are saved with the dataset. If they change, the dataset must be created again.
 
     Args:
-        kind: "tiles" for a detection data set or "crops" for a classification data set.
+        kind: "tiles" for a detection dataset or "crops" for a classification dataset.
         settings: settings of the tiles or crops.
         source: pages and page images of MUSCIMA++. The settings contain a hash of its annotation files.
     """

@@ -1,4 +1,4 @@
-"""Convert MUSCIMA++ v2.0 to a detection data set of tiles in LVIS format, or to a classification data set of crops.
+"""Convert MUSCIMA++ v2.0 to a detection dataset of tiles in LVIS format, or to a classification dataset of crops.
 
 The same source, settings and library versions give the same bytes with any number of worker processes.
 """
@@ -42,9 +42,9 @@ def prepare_tiles(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Convert MUSCIMA++ to a detection data set of square tiles.
+    """Convert MUSCIMA++ to a detection dataset of square tiles.
 
-    If ``root`` contains a data set with the same settings, only return its summary. The folder ``root`` contains
+    If ``root`` contains a dataset with the same settings, only return its summary. The folder ``root`` contains
     ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The categories are the
     classes in all pages, sorted by name. Therefore the categories do not depend on the split.
 
@@ -53,18 +53,18 @@ def prepare_tiles(
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        root: folder of the data set. The folder appears only when all files are complete.
+        root: folder of the dataset. The folder appears only when all files are complete.
         settings: settings of the tiles, and the split into training and test pages.
         images: folder of CVC-MUSCIMA's scanned page images. If None, draw the pages from the masks of the symbols.
         workers: number of worker processes. If None, use one per core.
-        overwrite: if True, replace a data set with other settings.
+        overwrite: if True, replace a dataset with other settings.
         progress: function that wraps an iterable to display progress, such as tqdm. The arguments are the iterable, its
             length, and a label.
 
     Raises:
         ConfigError: ``source`` does not exist, or ``images`` does not exist or contains no page image.
-        DataError: a file is missing or invalid, ``root`` contains files other than a data set made of MUSCIMA++, or
-            ``root`` contains a data set with other settings and ``overwrite`` is False.
+        DataError: a file is missing or invalid, ``root`` contains files other than a dataset made of MUSCIMA++, or
+            ``root`` contains a dataset with other settings and ``overwrite`` is False.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -94,11 +94,11 @@ def prepare_crops(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Convert MUSCIMA++ to a classification data set, in which each image is the crop of one symbol.
+    """Convert MUSCIMA++ to a classification dataset, in which each image is the crop of one symbol.
 
     The folder ``root`` contains ``train.npz`` and ``test.npz``, each with the arrays ``images`` (N, S, S), ``labels``
     (N,) and ``names`` (C,), for N crops of S x S pixels and C classes. ``prepare_tiles`` describes the other arguments,
-    the errors, and which classes the data set contains.
+    the errors, and which classes the dataset contains.
 
     Args:
         settings: size of the crops, and the split into training and test pages.
@@ -150,7 +150,7 @@ def _cut_part(
 
     Args:
         data: pages and page images of MUSCIMA++.
-        folder: folder of the data set.
+        folder: folder of the dataset.
         settings: settings of the tiles.
         workers: number of worker processes.
         progress: function that wraps an iterable to display progress.

@@ -1,4 +1,4 @@
-"""Settings for the conversion of MUSCIMA++ (handwritten music notation) to detection and classification data sets."""
+"""Settings for the conversion of MUSCIMA++ (handwritten music notation) to detection and classification datasets."""
 
 from dataclasses import dataclass, field
 

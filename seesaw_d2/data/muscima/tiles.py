@@ -16,7 +16,7 @@ from seesaw_d2.data.muscima.settings import TileSettings
 
 @dataclass(frozen=True)
 class Tile:
-    """Square part of a page, which is one image of the data set, with its annotations.
+    """Square part of a page, which is one image of the dataset, with its annotations.
 
     Attributes:
         file: file name of the tile's image.

@@ -1,1 +1,1 @@
-"""Read and check annotation files, register data sets, and create Detectron2's dataset dicts."""
+"""Read and check annotation files, register datasets, and create Detectron2's dataset dicts."""

@@ -67,14 +67,14 @@ class CategoryStatistics:
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
-        """Return the sums of all counts, for example for two training sets. No image may be in both data sets.
+        """Return the sums of all counts, for example for two training sets. No image may be in both datasets.
 
         Raises:
             ConfigError: the category names differ.
         """
         if self.names != other.names:
             raise ConfigError(
-                "DATASETS.TRAIN: the data sets must have the same categories in the same order, but "
+                "DATASETS.TRAIN: the datasets must have the same categories in the same order, but "
                 f"{first_difference(self.names, other.names)}"
             )
         return CategoryStatistics(
@@ -91,10 +91,8 @@ def first_difference(first: Sequence[str], second: Sequence[str]) -> str:
     for index, (left, right) in enumerate(zip(first, second, strict=False)):
         if left != right:
             hint = " (the names differ only in case, spaces or Unicode form)" if plain(left) == plain(right) else ""
-            return (
-                f"the category with index {index} is {left!r} in the first data set and {right!r} in the second{hint}"
-            )
-    return f"the first data set has {len(first)} categories and the second has {len(second)}"
+            return f"the category with index {index} is {left!r} in the first dataset and {right!r} in the second{hint}"
+    return f"the first dataset has {len(first)} categories and the second has {len(second)}"
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Concatenate the dataset dicts of several data sets into one sequence, without creating the dicts."""
+"""Concatenate the dataset dicts of several datasets into one sequence, without creating the dicts."""
 
 from collections.abc import Iterator, Sequence
 

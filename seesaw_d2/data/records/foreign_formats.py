@@ -12,7 +12,7 @@ _OBJECTS = (
     ("Label Studio's JSON-MIN", {"annotation_id", "annotator"}),
     ("CreateML", {"image", "annotations"}),
     ("Supervisely", {"objects", "size"}),
-    ("FiftyOne's data sets", {"samples"}),
+    ("FiftyOne's datasets", {"samples"}),
     ("FiftyOne's labels", {"classes", "labels"}),
     ("COCO panoptic segmentation", {"segments_info"}),
     ("COCO results", {"image_id", "score"}),

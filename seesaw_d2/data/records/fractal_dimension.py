@@ -100,7 +100,7 @@ def training_fractal_dimensions(cfg: CfgNode, num_classes: int) -> np.ndarray:
     """Return the fractal dimension of each category's box centers in DATASETS.TRAIN, (num_classes,) float64.
 
     Raises:
-        ConfigError: a data set is not registered.
+        ConfigError: a dataset is not registered.
         DataError: an annotation file is missing or invalid, or an image has no width or height.
     """
     found = []

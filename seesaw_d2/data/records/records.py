@@ -21,7 +21,7 @@ Records = Sequence[dict[str, Any]]
 # ``ObjectColumns.mask`` contains one of these numbers for an object with no mask, with polygons or with a run-length
 # mask.
 NO_MASK, POLYGONS, RUN_LENGTHS = range(3)
-# Functions that read all objects of a data set process this number of images at a time, to limit memory use.
+# Functions that read all objects of a dataset process this number of images at a time, to limit memory use.
 STRETCH = 50_000
 
 

@@ -1,4 +1,4 @@
-"""Register the custom data sets of DATASETS.REGISTER with Detectron2."""
+"""Register the custom datasets of DATASETS.REGISTER with Detectron2."""
 
 import logging
 import os
@@ -32,14 +32,14 @@ _KNOWN = (*_REQUIRED, "FORMAT", *SEMANTIC_KEYS)
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """Detection data set that DATASETS.REGISTER describes, after checks of all values.
+    """Detection dataset that DATASETS.REGISTER describes, after checks of all values.
 
     Attributes:
-        name: name under which the data set is registered.
+        name: name under which the dataset is registered.
         json_file: absolute path of the annotation file.
         image_root: absolute path of the image folder.
         format: "lvis", "coco" or another key of ``FORMATS``, or "auto" to detect the format.
-        semantic: label maps for semantic segmentation. If None, the data set has no label maps.
+        semantic: label maps for semantic segmentation. If None, the dataset has no label maps.
     """
 
     name: str
@@ -74,9 +74,9 @@ _registered: dict[str, DatasetEntry | LabelledImages] = {}
 
 
 def register_datasets(cfg: CfgNode) -> None:
-    """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
+    """Register the datasets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
 
-    This function checks that the files exist, but does not read them. Registering a data set again with the same values
+    This function checks that the files exist, but does not read them. Registering a dataset again with the same values
     has no effect.
 
     Raises:
@@ -86,7 +86,7 @@ def register_datasets(cfg: CfgNode) -> None:
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(added_value(cfg, _KEY))]
     for index, entry in enumerate(entries):
-        # Refuse names such as "../x". The name of a data set is also the name of its results folder, which would then
+        # Refuse names such as "../x". The name of a dataset is also the name of its results folder, which would then
         # be outside the output folder.
         below("", entry.name, f"{_KEY}[{index}].NAME")
         same = [other for other in range(index) if entries[other].name == entry.name]
@@ -101,7 +101,7 @@ def register_datasets(cfg: CfgNode) -> None:
 
 
 def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
-    """Register one data set in Detectron2's catalogs, unless it is already registered with the same values."""
+    """Register one dataset in Detectron2's catalogs, unless it is already registered with the same values."""
     if entry.name in DatasetCatalog and _registered.get(entry.name) == entry:
         return
     DatasetCatalog.register(entry.name, entry.load)
@@ -110,14 +110,14 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
 
 
 def is_foreign(name: str) -> bool:
-    """Return True if Detectron2 or another program, not this module, has registered a data set with this name."""
+    """Return True if Detectron2 or another program, not this module, has registered a dataset with this name."""
     return name in DatasetCatalog and name not in _registered
 
 
 def provide_names(cfg: CfgNode) -> None:
-    """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to the DatasetCatalog.
+    """Add the datasets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to the DatasetCatalog.
 
-    Detectron2's DefaultPredictor and Visualizer can then show the class names of these data sets. If a data set is
+    Detectron2's DefaultPredictor and Visualizer can then show the class names of these datasets. If a dataset is
     invalid, for example because files are missing, log a warning and skip it.
     """
     for index, value in enumerate(added_value(cfg, _KEY)):
@@ -175,10 +175,10 @@ def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
     if entry.name not in DatasetCatalog or _registered.get(entry.name) == entry:
         return
     other = _registered.get(entry.name)
-    owner = "a data set of Detectron2 or of another program"
+    owner = "a dataset of Detectron2 or of another program"
     if other:
         values = ", ".join(f"{key} {value}" for key, value in vars(other).items() if value)
-        owner = f"a data set that was registered with other values ({values})"
+        owner = f"a dataset that was registered with other values ({values})"
     raise ConfigError(
         f"{where}.NAME: expected an unused name, found {entry.name!r}, the name of {owner}. Choose another name."
     )

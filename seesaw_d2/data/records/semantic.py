@@ -24,7 +24,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class SemanticClasses:
-    """Classes of a data set for semantic segmentation.
+    """Classes of a dataset for semantic segmentation.
 
     Attributes:
         names: name of each class. Class i has the pixel value i in the label maps.
@@ -37,7 +37,7 @@ class SemanticClasses:
 
 @dataclass(frozen=True)
 class SemanticLabels:
-    """Paths of the label maps and of the class names of a data set for semantic segmentation.
+    """Paths of the label maps and of the class names of a dataset for semantic segmentation.
 
     Attributes:
         folder: folder of the label maps, which are 8-bit grayscale PNG files. The label map of the image ``a/1.jpg`` in
@@ -62,10 +62,10 @@ class SemanticLabels:
 
 
 def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | None:
-    """Read the keys SEM_SEG and SEM_SEG_CLASSES of a data set in DATASETS.REGISTER. Return None if both are missing.
+    """Read the keys SEM_SEG and SEM_SEG_CLASSES of a dataset in DATASETS.REGISTER. Return None if both are missing.
 
     Args:
-        value: the data set's keys and values. All values are strings.
+        value: the dataset's keys and values. All values are strings.
         where: position in the config for messages, such as "DATASETS.REGISTER[0]".
 
     Raises:
@@ -80,7 +80,7 @@ def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | Non
         )
     folder, classes_file = (absolute_path(value[key]) for key in SEMANTIC_KEYS)
     demo = (
-        ". Create the data set with: python datasets/prepare_glyphs.py --alphabet plain --semantic"
+        ". Create the dataset with: python datasets/prepare_glyphs.py --alphabet plain --semantic"
         if "glyphs" in classes_file
         else ""
     )
@@ -121,7 +121,7 @@ def read_classes(path: str) -> SemanticClasses:
 
 
 def semantic_classes(name: str) -> SemanticClasses | None:
-    """Return the semantic classes of a registered data set, or None if its metadata contains no semantic classes."""
+    """Return the semantic classes of a registered dataset, or None if its metadata contains no semantic classes."""
     metadata = MetadataCatalog.get(name)
     if metadata.get("sem_seg_classes"):
         return read_classes(metadata.sem_seg_classes)
@@ -134,7 +134,7 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
 
     Args:
         records: dataset dicts.
-        name: name of the data set, for messages.
+        name: name of the dataset, for messages.
 
     Raises:
         DataError: a label map is missing, is not an 8-bit grayscale image, or differs in size from the image. Or
@@ -147,13 +147,13 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
     if shared:
         listed = first_few(f"{path} ({', '.join(names)})" for path, names in shared.items())
         raise DataError(
-            f"data set {name!r}: expected a label map of its own for each image, found {len(shared)} label maps of "
+            f"dataset {name!r}: expected a label map of its own for each image, found {len(shared)} label maps of "
             f"several images: {listed}. Rename these images and their label maps."
         )
     wrong = [problem for record in records if (problem := _problem(record))]
     if wrong:
         raise DataError(
-            f"data set {name!r}: expected a label map for each image, found {len(wrong)} images without a valid label "
+            f"dataset {name!r}: expected a label map for each image, found {len(wrong)} images without a valid label "
             f"map: {first_few(dict.fromkeys(wrong))}"
         )
 

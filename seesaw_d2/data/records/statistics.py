@@ -1,4 +1,4 @@
-"""Count the images and instances of each category in registered data sets."""
+"""Count the images and instances of each category in registered datasets."""
 
 import logging
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# Cache of the results of ``dataset_statistics``. A key contains the name of the data set, the function that loads the
-# data set, and the modification time and size of the annotation file.
+# Cache of the results of ``dataset_statistics``. A key contains the name of the dataset, the function that loads the
+# dataset, and the modification time and size of the annotation file.
 _cache: dict[tuple, "CategoryStatistics"] = {}
 
 
 def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None) -> CategoryStatistics:
-    """Count the images and instances of each category in a registered data set.
+    """Count the images and instances of each category in a registered dataset.
 
     Later calls return the cached counts until the annotation file changes.
 
     Args:
-        name: name of the data set.
-        dicts: dataset dicts of the whole data set. If None, load the dicts.
+        name: name of the dataset.
+        dicts: dataset dicts of the whole dataset. If None, load the dicts.
 
     Raises:
-        ConfigError: no data set with this name is registered.
+        ConfigError: no dataset with this name is registered.
         DataError: the annotation file is missing or invalid.
     """
     check_registered(name)
@@ -50,17 +50,17 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """Count the images and instances of each category in all data sets of DATASETS.TRAIN together.
+    """Count the images and instances of each category in all datasets of DATASETS.TRAIN together.
 
     The counts include images that training omits, such as images without objects.
 
     Raises:
-        ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
+        ConfigError: DATASETS.TRAIN is empty, a dataset is not registered, or the datasets' categories differ.
         DataError: an annotation file is missing or invalid.
     """
     names = list(cfg.DATASETS.TRAIN)
     if not names:
-        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found an empty list")
+        raise ConfigError("DATASETS.TRAIN: expected at least one dataset, found an empty list")
     for name in names:
         check_registered(name, "DATASETS.TRAIN")
     total, *others = [dataset_statistics(name) for name in names]
@@ -73,7 +73,7 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
     """Return the frequency group of each category in DATASETS.TRAIN (0: rare, 1: common, 2: frequent).
 
     Args:
-        cfg: config with the data sets, and with the boundaries of the groups in DATASETS.FREQUENCY_THRESHOLDS.
+        cfg: config with the datasets, and with the boundaries of the groups in DATASETS.FREQUENCY_THRESHOLDS.
         num_classes: number of categories of the model. If None, use MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:

@@ -32,18 +32,18 @@ logger = logging.getLogger(__name__)
 
 
 def load_training_dicts(cfg: CfgNode) -> Records:
-    """Load and check all data sets in DATASETS.TRAIN, and return the concatenated dataset dicts for training.
+    """Load and check all datasets in DATASETS.TRAIN, and return the concatenated dataset dicts for training.
 
     Images that training does not use, such as images without objects, are omitted.
 
     Raises:
-        ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or INPUT.MASK_FORMAT does not match the
+        ConfigError: DATASETS.TRAIN is empty, a dataset is not registered, or INPUT.MASK_FORMAT does not match the
             masks.
         DataError: an annotation file is missing or invalid, image files are missing, or no image has an object.
     """
     skip, names = added_value(cfg, "DATALOADER.SKIP_BAD_IMAGES"), list(cfg.DATASETS.TRAIN)
     if not names:
-        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found an empty list")
+        raise ConfigError("DATASETS.TRAIN: expected at least one dataset, found an empty list")
     parts = []
     for index, name in enumerate(names):
         check_registered(name, "DATASETS.TRAIN")
@@ -140,28 +140,28 @@ def check_annotated(name: str, records: Records) -> None:
     """Raise DataError if the annotation file of a training set has no key "annotations", like LVIS's test sets."""
     if "annotations" not in records[0]:
         raise DataError(
-            f'DATASETS.TRAIN: the annotation file of data set {name!r} contains no "annotations". This data set may be '
+            f'DATASETS.TRAIN: the annotation file of dataset {name!r} contains no "annotations". This dataset may be '
             "a test set. Choose a training set."
         )
 
 
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
-    """Check that a data set has the annotations that training needs: annotations at all, and suitable masks.
+    """Check that a dataset has the annotations that training needs: annotations at all, and suitable masks.
 
     Args:
         cfg: config of the training.
-        name: name of the data set, for messages.
-        records: dataset dicts of the data set.
+        name: name of the dataset, for messages.
+        records: dataset dicts of the dataset.
 
     Raises:
-        DataError: the data set has no annotations, or MODEL.MASK_ON is True and an object has no mask.
+        DataError: the dataset has no annotations, or MODEL.MASK_ON is True and an object has no mask.
         ConfigError: MODEL.MASK_ON is True, INPUT.MASK_FORMAT is "polygon", and an object has a run-length mask. Or
-            MODEL.KEYPOINT_ON is True, and the data set is registered in DATASETS.REGISTER, which reads no keypoints.
+            MODEL.KEYPOINT_ON is True, and the dataset is registered in DATASETS.REGISTER, which reads no keypoints.
     """
     check_annotated(name, records)
     if cfg.MODEL.KEYPOINT_ON and MetadataCatalog.get(name).get("dataset_format"):
         raise ConfigError(
-            f"MODEL.KEYPOINT_ON is True, but data set {name!r} is in DATASETS.REGISTER, which reads no keypoints. "
+            f"MODEL.KEYPOINT_ON is True, but dataset {name!r} is in DATASETS.REGISTER, which reads no keypoints. "
             "Register the annotation file with Detectron2's register_coco_instances, and set keypoint_names and "
             "keypoint_flip_map in its metadata. Or set MODEL.KEYPOINT_ON False to train without keypoints."
         )
@@ -170,7 +170,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
     maskless, encoded = _images_with_masks(records, NO_MASK, RUN_LENGTHS)
     if maskless:
         raise DataError(
-            f"data set {name!r}: MODEL.MASK_ON is True, but {len(maskless)} objects have no segmentation (image ids "
+            f"dataset {name!r}: MODEL.MASK_ON is True, but {len(maskless)} objects have no segmentation (image ids "
             f"{first_few(dict.fromkeys(maskless))}). Set MODEL.MASK_ON False to train only boxes."
         )
     if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":

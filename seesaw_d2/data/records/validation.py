@@ -1,4 +1,4 @@
-"""Check the data sets of a job before the job computes or writes anything."""
+"""Check the datasets of a job before the job computes or writes anything."""
 
 import functools
 import logging
@@ -27,19 +27,19 @@ logger = logging.getLogger(__name__)
 def validate_datasets(
     cfg: CfgNode, *, training: bool = True, num_classes_key: str = "MODEL.ROI_HEADS.NUM_CLASSES"
 ) -> None:
-    """Check the annotation files, images and categories of the data sets of a detection job.
+    """Check the annotation files, images and categories of the datasets of a detection job.
 
     The function reads annotation files and image headers, but decodes no images. The category counts are cached for
     later calls of ``training_statistics``.
 
     Args:
-        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        cfg: a config whose datasets are registered (``register_datasets(cfg)``).
         training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST, for an
             evaluation.
         num_classes_key: config key with the model's number of categories.
 
     Raises:
-        ConfigError: a list of data sets is empty, a name is unknown, the data sets and the model have different
+        ConfigError: a list of datasets is empty, a name is unknown, the datasets and the model have different
             categories, INPUT.RESIZE is invalid, or INPUT.MASK_FORMAT does not match the masks.
         DataError: an annotation file is missing or invalid, image files are missing or do not have the annotated size,
             or no image has an object for training.
@@ -52,7 +52,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # Check image sizes only for data sets with an annotation file. Other data sets have a custom loader, whose
+        # Check image sizes only for datasets with an annotation file. Other datasets have a custom loader, whose
         # mapper may read other files than "file_name".
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -65,14 +65,14 @@ def validate_datasets(
 
 
 def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the images and label maps of the data sets of a semantic segmentation job.
+    """Check the images and label maps of the datasets of a semantic segmentation job.
 
     Args:
-        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        cfg: a config whose datasets are registered (``register_datasets(cfg)``).
         training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST.
 
     Raises:
-        ConfigError: a list of data sets is empty, a name is unknown, the data sets and the model have different
+        ConfigError: a list of datasets is empty, a name is unknown, the datasets and the model have different
             classes, or INPUT.RESIZE is invalid.
         DataError: an annotation file, an image file or a label map is missing or invalid.
     """
@@ -85,14 +85,14 @@ def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check that every image has a label map, and that the model and the data sets have the same number of classes.
+    """Check that every image has a label map, and that the model and the datasets have the same number of classes.
 
     Args:
-        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        cfg: a config whose datasets are registered (``register_datasets(cfg)``).
         training: if True, check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST.
 
     Raises:
-        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES differs from the number of classes in a data set, or the data sets
+        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES differs from the number of classes in a dataset, or the datasets
             have different classes.
         DataError: a label map is missing, is not an 8-bit grayscale image, or differs in size from the image.
     """
@@ -105,57 +105,57 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
     for name, names in known.items():
         if len(names) != count:
             raise ConfigError(
-                f"{key} is {count}, but data set {name!r} has {len(names)} semantic classes. Set {key} {len(names)}."
+                f"{key} is {count}, but dataset {name!r} has {len(names)} semantic classes. Set {key} {len(names)}."
             )
         if names != next(iter(known.values())):
             first = next(iter(known))
             raise ConfigError(
-                "DATASETS.TRAIN, DATASETS.TEST: all data sets must have the same semantic classes in the same order, "
+                "DATASETS.TRAIN, DATASETS.TEST: all datasets must have the same semantic classes in the same order, "
                 f"but {first!r} and {name!r} differ: {first_difference(known[first], names)}"
             )
 
 
 def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
-    """Return the data sets that a job uses, as pairs such as ("DATASETS.TRAIN", "lvis_v1_train").
+    """Return the datasets that a job uses, as pairs such as ("DATASETS.TRAIN", "lvis_v1_train").
 
     Args:
-        cfg: a config whose data sets are registered.
+        cfg: a config whose datasets are registered.
         training: if True, use DATASETS.TRAIN and DATASETS.TEST. If False, use only DATASETS.TEST.
         classification: if True, the model classifies images. If False, the model detects objects.
 
     Raises:
-        ConfigError: the list of data sets is empty, a name is unknown, DATASETS.FREQUENCY_THRESHOLDS is invalid, or a
-            data set does not fit the model (detection or classification).
+        ConfigError: the list of datasets is empty, a name is unknown, DATASETS.FREQUENCY_THRESHOLDS is invalid, or a
+            dataset does not fit the model (detection or classification).
     """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # raises ConfigError for invalid thresholds
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
     used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
     needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
     if not any(key == needed for key, _ in used):
-        raise ConfigError(f"{needed}: expected at least one data set, found an empty list")
+        raise ConfigError(f"{needed}: expected at least one dataset, found an empty list")
     kinds = {False: "detection", True: "classification"}
     for key, name in used:
         check_registered(name, key)
         found = MetadataCatalog.get(name).get("evaluator_type") == EVALUATOR_TYPE
         if found != classification:
             raise ConfigError(
-                f"{key}: expected {kinds[classification]} data sets, found the {kinds[found]} data set {name!r}. "
-                f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} needs {kinds[classification]} data sets."
+                f"{key}: expected {kinds[classification]} datasets, found the {kinds[found]} dataset {name!r}. "
+                f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} needs {kinds[classification]} datasets."
             )
     return used
 
 
 def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
-    """Load a data set, check that its image files exist, and count the images and instances of each category.
+    """Load a dataset, check that its image files exist, and count the images and instances of each category.
 
     Args:
-        cfg: a config whose data sets are registered.
-        name: name of the data set.
+        cfg: a config whose datasets are registered.
+        name: name of the dataset.
         check: function for further checks, called as ``check(cfg, name, records)``. It receives only the dataset dicts
             whose image file exists. If None, there are no further checks.
 
     Returns:
-        the counts, or None if the data set has no category names.
+        the counts, or None if the dataset has no category names.
     """
     records = load_dataset(name)
     present = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -165,13 +165,13 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 
 
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
-    """Raise ConfigError if data sets have different categories, or if the model has another number of categories.
+    """Raise ConfigError if datasets have different categories, or if the model has another number of categories.
 
     If only DATASETS.TEST is used, the categories are also compared with DATASETS.TRAIN (``check_training_order``).
 
     Args:
-        cfg: a config whose data sets are registered.
-        used: pairs (config key, name of the data set), as returned by ``used_datasets``.
+        cfg: a config whose datasets are registered.
+        used: pairs (config key, name of the dataset), as returned by ``used_datasets``.
         key_of_number: config key with the model's number of categories, such as "MODEL.ROI_HEADS.NUM_CLASSES".
     """
     known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
@@ -181,36 +181,36 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
     for key, name, found in known[1:]:
         if list(found) != list(expected):
             raise ConfigError(
-                f"{key}: all data sets must have the same categories in the same order, but {first!r} ({first_key}) "
+                f"{key}: all datasets must have the same categories in the same order, but {first!r} ({first_key}) "
                 f"and {name!r} ({key}) differ: {first_difference(expected, found)}"
             )
     num_classes = functools.reduce(getattr, key_of_number.split("."), cfg)
     if num_classes != len(expected):
         raise ConfigError(
-            f"{key_of_number} is {num_classes}, but data set {first!r} ({first_key}) has {len(expected)} categories. "
+            f"{key_of_number} is {num_classes}, but dataset {first!r} ({first_key}) has {len(expected)} categories. "
             f"Set {key_of_number} {len(expected)}."
         )
     if first_key != "DATASETS.TRAIN":
-        check_training_order(cfg, Categories(tuple(expected), f"data set {first!r} ({first_key})"))
+        check_training_order(cfg, Categories(tuple(expected), f"dataset {first!r} ({first_key})"))
 
 
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
-    """Raise ConfigError if a category has different class indices in a training set and in the evaluated data set.
+    """Raise ConfigError if a category has different class indices in a training set and in the evaluated dataset.
 
     If category names differ, but no name has moved to another index, log a warning. Training sets that cannot be read
     are skipped.
 
     Args:
         cfg: config with the training sets in DATASETS.TRAIN.
-        tested: category names of the evaluated data set, in the order of class indices.
+        tested: category names of the evaluated dataset, in the order of class indices.
         ids: category ids of ``tested``. If a training set has another number of categories, compare only the categories
-            whose ids occur in both data sets. If None, skip training sets with another number of categories.
+            whose ids occur in both datasets. If None, skip training sets with another number of categories.
     """
     for name in cfg.DATASETS.TRAIN:
         try:
             trained = categories_of(name, "DATASETS.TRAIN")
         except SeesawError as error:
-            warn_once(logger, f"DATASETS.TRAIN: cannot compare the categories of data set {name!r}: {error}")
+            warn_once(logger, f"DATASETS.TRAIN: cannot compare the categories of dataset {name!r}: {error}")
             continue
         if trained is None:
             continue
@@ -222,12 +222,12 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
 
 
 def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
-    """Restrict the category names of two data sets to the categories whose ids occur in both data sets.
+    """Restrict the category names of two datasets to the categories whose ids occur in both datasets.
 
     Args:
         name: name of the training set.
         trained: categories of the training set.
-        tested: categories of the evaluated data set.
+        tested: categories of the evaluated dataset.
         ids: category ids of ``tested``, in the same order.
 
     Returns:

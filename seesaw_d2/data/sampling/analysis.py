@@ -19,7 +19,7 @@ class SamplingAnalysis:
     """Numbers of images and instances of each of C categories that training samples in an epoch.
 
     Attributes:
-        statistics: numbers of images and instances of each category in the data set.
+        statistics: numbers of images and instances of each category in the dataset.
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
         repeat_threshold: threshold t of the repeat factors. If None, images are not repeated.
         category_factors: (C,) repeat factor of each category. If images are not repeated, all values are 1.

@@ -1,6 +1,6 @@
 """Choose the images of each batch from the sampler's infinite sequence of image indices, without loading images.
 
-Shapes: I is the number of images in the data set. B is the number of images in a batch over all processes.
+Shapes: I is the number of images in the dataset. B is the number of images in a batch over all processes.
 """
 
 import itertools
@@ -34,9 +34,9 @@ class BatchPlan:
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield an infinite sequence of batches.
 
-        A batch of B images is a pair of arrays (B,). The first array contains the indices of the images in the data
-        set. The second array contains the positions of these images in the sampler's sequence. A position counts all
-        images of earlier epochs.
+        A batch of B images is a pair of arrays (B,). The first array contains the indices of the images in the
+        dataset. The second array contains the positions of these images in the sampler's sequence. A position counts
+        all images of earlier epochs.
 
         Args:
             start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.

@@ -17,12 +17,12 @@ def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> Sampl
     As in training, images without objects are omitted if DATALOADER.FILTER_EMPTY_ANNOTATIONS is True.
 
     Args:
-        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        cfg: a config whose datasets are registered (``register_datasets(cfg)``).
         repeat_threshold: threshold t of the repeat factors max(1, sqrt(t / f)), where f is a category's frequency. If
             None, use DATALOADER.REPEAT_THRESHOLD.
 
     Raises:
-        ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
+        ConfigError: DATASETS.TRAIN is empty, a dataset is not registered, or the datasets' categories differ.
         DataError: an annotation file is missing or invalid, or contains no annotations.
     """
     statistics = training_statistics(cfg)

@@ -35,11 +35,11 @@ def build_repeat_factor_loader(
 ) -> TrainLoader:
     """Build a training loader with repeat factor sampling that can resume at any batch.
 
-    The data sets are checked, and loaded only once. In Detectron2's LazyConfigs, loader and sampler each load the data
-    sets.
+    The datasets are checked, and loaded only once. In Detectron2's LazyConfigs, loader and sampler each load the
+    datasets.
 
     Args:
-        names: names of registered data sets. Images without objects are omitted.
+        names: names of registered datasets. Images without objects are omitted.
         mapper: function that maps a dataset dict to the model's input, such as Detectron2's ``DatasetMapper``.
         repeat_threshold: threshold t >= 0 of the repeat factors max(1, sqrt(t / f)), where f is a category's frequency.
             If 0, images are not repeated.

@@ -1,4 +1,4 @@
-"""Build the training loader and the test loader of detection data sets from a config."""
+"""Build the training loader and the test loader of detection datasets from a config."""
 
 import logging
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def build_train_loader(
     be decoded are replaced by other images. If INPUT.COPY_PASTE.ENABLED is True, rare objects are pasted into images.
 
     Args:
-        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        cfg: a config whose datasets are registered (``register_datasets(cfg)``).
         mapper: function that maps a dataset dict to model inputs. If None, use ``build_mapper(cfg, is_train=True)``.
         sampler: sampler of the images. If None, build the sampler that DATALOADER.SAMPLER_TRAIN selects.
         records: dataset dicts. If None, use ``load_training_dicts(cfg)``.
@@ -143,14 +143,14 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
-    """Build Detectron2's test loader of a data set, with batches of one image. The processes share the images.
+    """Build Detectron2's test loader of a dataset, with batches of one image. The processes share the images.
 
     If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
     black images. The evaluator counts the objects in skipped and replaced images as missed.
 
     Args:
-        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        name: name of the data set.
+        cfg: a config whose datasets are registered (``register_datasets(cfg)``).
+        name: name of the dataset.
         mapper: function that maps a dataset dict to model inputs. If None, use ``build_mapper(cfg, is_train=False)``.
         image_ids: ids of the images to load, in this order. If None, load all images.
 

@@ -1,4 +1,4 @@
-"""Create dataset dicts with given category counts, to analyze sampling without a data set.
+"""Create dataset dicts with given category counts, to analyze sampling without a dataset.
 
 Shapes: C is the number of categories, and I is the number of images.
 """

@@ -38,7 +38,7 @@ _DIFFERENCES = {
     "digest": "hash of the training images' names",
     "labels": "hash of the training images' categories and boxes",
 }
-# ``labels_digest`` reads the boxes of at most this number of images, because reading all boxes of a large data set is
+# ``labels_digest`` reads the boxes of at most this number of images, because reading all boxes of a large dataset is
 # slow.
 _MAX_IMAGES_WITH_BOXES = 2000
 
@@ -176,8 +176,8 @@ def digest_of(records: Sequence[Record]) -> str:
 def labels_digest(records: Sequence[Record]) -> str:
     """Return a hash of the annotations: the category and crowd flag of each object, and the boxes of some images.
 
-    The hash includes the boxes of at most 2000 evenly spaced images. Reading all boxes would be slow for large data
-    sets, such as LVIS with 1.27 million objects. The hash does not include masks, keypoints and label maps.
+    The hash includes the boxes of at most 2000 evenly spaced images. Reading all boxes would be slow for large
+    datasets, such as LVIS with 1.27 million objects. The hash does not include masks, keypoints and label maps.
     """
     digest = hashlib.sha256()
     for objects in object_columns(records):
@@ -190,7 +190,7 @@ def labels_digest(records: Sequence[Record]) -> str:
 
 
 class _Samples(Dataset):
-    """PyTorch data set of model inputs.
+    """PyTorch dataset of model inputs.
 
     A key is a pair (index of the dataset dict, position in the training sequence). The position determines the seed of
     the augmentation, so that an image gets a different augmentation in each epoch.

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - the alphabets contain characters that look alike on purpose
-"""Define the categories of the synthetic data set, whose objects are drawn characters, called glyphs.
+"""Define the categories of the synthetic dataset, whose objects are drawn characters, called glyphs.
 
 For an alphabet of N characters, the first N categories are single characters. The next N² categories are ordered pairs
 of characters. A pair is drawn as one object. Pairs provide many categories that can be distinguished in objects of 30
@@ -21,7 +21,7 @@ _GREEK = {
     "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# The characters of each string look alike. A data set with few categories uses only the first strings, so that its
+# The characters of each string look alike. A dataset with few categories uses only the first strings, so that its
 # categories are also difficult to distinguish.
 _SIMILAR = (
     "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",

@@ -1,4 +1,4 @@
-"""Write the annotation files of a synthetic data set in the LVIS v1 format, with all fields of LVIS.
+"""Write the annotation files of a synthetic dataset in the LVIS v1 format, with all fields of LVIS.
 
 Each image and each annotation is written separately. Therefore memory use does not depend on the number of images.
 """
@@ -16,7 +16,7 @@ from seesaw_d2.data.synthetic.plan import SPLITS, SplitPlan, frequency, train_im
 from seesaw_d2.data.synthetic.seeds import generator
 
 INFO = {
-    "description": "Glyphs: a synthetic long-tailed instance segmentation data set in the LVIS v1 format",
+    "description": "Glyphs: a synthetic long-tailed instance segmentation dataset in the LVIS v1 format",
     "url": "http://glyphs.invalid",
     "version": "1",
     "year": 2025,
@@ -56,7 +56,7 @@ def image_id(config: GlyphConfig, split: str, image: int) -> int:
     """Return the id of an image. The ids of training images start at 1, and the ids of validation images follow.
 
     Args:
-        config: settings of the data set.
+        config: settings of the dataset.
         split: "train" or "val".
         image: index of the image in the split.
     """
@@ -69,7 +69,7 @@ def image_file(config: GlyphConfig, split: str, image: int) -> str:
     As in LVIS, the "coco_url" of the image ends with this path, from which loaders find the file.
 
     Args:
-        config: settings of the data set.
+        config: settings of the dataset.
         split: "train" or "val".
         image: index of the image in the split.
     """
@@ -82,7 +82,7 @@ def image_record(config: GlyphConfig, plan: SplitPlan, image: int) -> dict:
     Detectron2 reads the path of the image file from "coco_url".
 
     Args:
-        config: settings of the data set.
+        config: settings of the dataset.
         plan: categories of all images in the split.
         image: index of the image in the split.
     """
@@ -143,7 +143,7 @@ def write_split(file: TextIO, config: GlyphConfig, plan: SplitPlan, annotations:
 
     Args:
         file: text file to write to.
-        config: settings of the data set.
+        config: settings of the dataset.
         plan: categories of all images in the split.
         annotations: annotations as JSON strings, in lists of any length. They are written while they are generated.
     """

@@ -1,4 +1,4 @@
-"""Draw the images of a synthetic data set in chunks of 32 images. Worker processes draw several chunks in parallel."""
+"""Draw the images of a synthetic dataset in chunks of 32 images. Worker processes draw several chunks in parallel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Chunk:
     """Consecutive images of a split, with everything that a worker process must know to draw these images.
 
     Attributes:
-        config: settings of the data set.
+        config: settings of the dataset.
         split: "train" or "val".
         images: indices of the images in the split.
         categories: for each image, the category indices of its objects.
@@ -50,7 +50,7 @@ def split_chunks(
     """Divide the images of a split into chunks of at most 32 images.
 
     Args:
-        config: settings of the data set.
+        config: settings of the dataset.
         plan: categories of all images in the split.
         image_root: folder to which the images will be written, or None for no images.
         semantic_root: folder to which the label maps will be written, or None for no label maps.

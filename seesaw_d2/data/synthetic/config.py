@@ -1,4 +1,4 @@
-"""Define and check the settings of a synthetic data set, whose objects are drawn characters, called glyphs."""
+"""Define and check the settings of a synthetic dataset, whose objects are drawn characters, called glyphs."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ CELL_MARGIN = 1.1
 
 @dataclass(frozen=True)
 class GlyphConfig:
-    """Settings of a synthetic long-tailed data set, whose objects are characters and pairs of characters (glyphs).
+    """Settings of a synthetic long-tailed dataset, whose objects are characters and pairs of characters (glyphs).
 
     The same settings and library versions give the same bytes. Categories are ranked by frequency. Rank 0 is the most
     frequent category. The category of rank r occurs in ``max(min_category_images,
@@ -117,7 +117,7 @@ class GlyphConfig:
 
 
 def plain_glyphs(**changes) -> GlyphConfig:
-    """Return the settings of an easy synthetic data set: 40 distinct characters, and at most 6 large objects per image.
+    """Return the settings of an easy synthetic dataset: 40 distinct characters, and at most 6 large objects per image.
 
     By default, 11 categories are rare, 16 categories are common, and 13 categories are frequent.
 

@@ -50,7 +50,7 @@ def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generato
 
     Args:
         categories: (M,) category index of each of the M objects.
-        config: settings of the data set.
+        config: settings of the dataset.
         rng: random generator for shapes, sizes and positions.
 
     Returns:
@@ -121,7 +121,7 @@ def _grid_places(shapes, config: GlyphConfig, rng: np.random.Generator) -> list[
 
     Args:
         shapes: silhouettes of the objects.
-        config: settings of the data set.
+        config: settings of the dataset.
         rng: random generator.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Generate a synthetic data set: assign objects to images, draw the images in worker processes, and write the files."""
+"""Generate a synthetic dataset: assign objects to images, draw the images in worker processes, and write the files."""
 
 import os
 import re
@@ -18,10 +18,10 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.atomic_folders import FolderLayout, atomic_folder, read_record
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-RECIPE = 1  # Increase this number when a code change alters the data, so that older data sets are not reused.
+RECIPE = 1  # Increase this number when a code change alters the data, so that older datasets are not reused.
 LAYOUT = FolderLayout(
     record="glyphs.json",
-    kind="a glyph data set",
+    kind="a glyph dataset",
     contents={"frequencies": {"r": 0, "c": 0, "f": 0}, "images": {"": 0}, "instances": {"": 0}, "megabytes": 0},
     files=re.compile(r"glyphs\.json|annotations/glyphs_\w+\.json|(images|semantic)/(train|val)/\d{12,}\.(jpg|png)"),
 )
@@ -31,11 +31,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class GlyphSummary:
-    """Summary of a synthetic data set that ``make_glyphs`` generated or found, for display to the user.
+    """Summary of a synthetic dataset that ``make_glyphs`` generated or found, for display to the user.
 
     Attributes:
-        root: folder of the data set.
-        made: True if the data set was generated now. False if it existed before.
+        root: folder of the dataset.
+        made: True if the dataset was generated now. False if it existed before.
         frequencies: number of categories in each of LVIS's frequency groups "r", "c" and "f".
         images: number of images in each split, "train" and "val".
         instances: number of objects in each split.
@@ -62,28 +62,28 @@ def make_glyphs(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GlyphSummary:
-    """Generate a synthetic long-tailed data set, whose objects are drawn characters (glyphs).
+    """Generate a synthetic long-tailed dataset, whose objects are drawn characters (glyphs).
 
-    If ``root`` contains a data set with the same settings, only return its summary. The folder ``root`` contains
+    If ``root`` contains a dataset with the same settings, only return its summary. The folder ``root`` contains
     ``annotations/glyphs_{train,val}.json`` in the LVIS v1 format, ``images/{train,val}/*.jpg``, and the settings in
     ``glyphs.json``. For Detectron2's LVIS loader, the image root is ``root/images/``. The same settings and library
     versions give the same bytes with any number of workers. The annotations do not depend on ``images``.
 
     Args:
-        root: folder of the data set. The folder appears only when all files are complete.
-        config: settings of the data set. If None, use the defaults of ``GlyphConfig``.
+        root: folder of the dataset. The folder appears only when all files are complete.
+        config: settings of the dataset. If None, use the defaults of ``GlyphConfig``.
         workers: number of worker processes. If None, use one per available core. If 1, draw in this process.
         images: if True, write images and annotations. If False, write only annotations.
         semantic: if True, also write the label maps ``semantic/{train,val}/*.png`` and the class names
             ``annotations/glyphs_semantic_classes.json``. Pixel values are 0 for background, i + 1 for category i, and
             255 for edges of objects, which are ignored.
-        overwrite: if True, replace a glyph data set that was generated with other settings.
+        overwrite: if True, replace a glyph dataset that was generated with other settings.
         progress: function to call with the number of finished images and the number of all images.
 
     Raises:
         ConfigError: ``workers`` is not positive, or ``semantic`` is True and label maps cannot represent all
             categories.
-        DataError: ``root`` contains files other than a glyph data set, or ``root`` contains a data set with other
+        DataError: ``root`` contains files other than a glyph dataset, or ``root`` contains a dataset with other
             settings and ``overwrite`` is False.
     """
     start = time.perf_counter()
@@ -102,8 +102,8 @@ def make_glyphs(
             return _summary(root, False, found["contents"], start)
         if not overwrite:
             raise DataError(
-                f"root {root}: expected a data set with the requested settings, found a data set with these "
-                f"differences: {', '.join(differences)}. Set overwrite (--overwrite) to replace the data set."
+                f"root {root}: expected a dataset with the requested settings, found a dataset with these "
+                f"differences: {', '.join(differences)}. Set overwrite (--overwrite) to replace the dataset."
             )
     with atomic_folder(root, LAYOUT) as folder:
         contents = _fill(folder, config, workers, images, semantic, progress)
@@ -118,12 +118,12 @@ def to_plain(config: GlyphConfig) -> dict:
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:
-    """Describe how the settings of an existing data set differ from the requested settings.
+    """Describe how the settings of an existing dataset differ from the requested settings.
 
-    It is no difference if the data set contains images, but only annotations are requested.
+    It is no difference if the dataset contains images, but only annotations are requested.
 
     Args:
-        found: settings of the existing data set.
+        found: settings of the existing dataset.
         wanted: the requested settings.
 
     Returns:
@@ -137,10 +137,10 @@ def _differences(found: dict, wanted: dict) -> list[str]:
 
 
 def _missing(root: Path, images: bool, semantic: bool) -> list[str]:
-    """Find missing files and folders of an existing data set. The content of image folders is not checked.
+    """Find missing files and folders of an existing dataset. The content of image folders is not checked.
 
     Args:
-        root: folder of the data set.
+        root: folder of the dataset.
         images: if True, the folders of the images are necessary.
         semantic: if True, the folders of the semantic label maps are necessary.
 
@@ -158,11 +158,11 @@ def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSumma
 
 
 def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, semantic: bool, progress) -> dict:
-    """Generate the data set, and write annotations, images and label maps to ``folder``.
+    """Generate the dataset, and write annotations, images and label maps to ``folder``.
 
     Args:
         folder: empty folder to write to.
-        config: settings of the data set.
+        config: settings of the dataset.
         workers: number of worker processes.
         images: if True, write images.
         semantic: if True, write semantic label maps and their class names.

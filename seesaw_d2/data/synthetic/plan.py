@@ -1,4 +1,4 @@
-"""Decide which categories each image of a synthetic data set shows, before the images are drawn.
+"""Decide which categories each image of a synthetic dataset shows, before the images are drawn.
 
 Shapes: I is the number of images, C is the number of categories, and P is the number of objects. An image contains at
 most one object of each category.
@@ -64,7 +64,7 @@ def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
     """Choose at random which categories each image of a split shows. For 100,000 images, this takes seconds.
 
     Args:
-        config: settings of the data set, which determine the number of objects of each category.
+        config: settings of the dataset, which determine the number of objects of each category.
         split: "train" or "val".
     """
     if split == "train":

@@ -1,4 +1,4 @@
-"""Create label maps for semantic segmentation from the objects of a synthetic data set.
+"""Create label maps for semantic segmentation from the objects of a synthetic dataset.
 
 Class 0 is the background, and class i + 1 is category i.
 """
@@ -22,7 +22,7 @@ _COVERED, _TOUCHED = 0.75, 0.25
 
 
 def check_semantic(config: GlyphConfig) -> None:
-    """Raise ConfigError if the data set has more than 254 categories. Label maps have 8 bits per pixel.
+    """Raise ConfigError if the dataset has more than 254 categories. Label maps have 8 bits per pixel.
 
     The values 0 and 255 of a label map mean background and ignored pixels.
     """
@@ -60,7 +60,7 @@ def write_classes(folder: Path, config: GlyphConfig) -> None:
 
     Args:
         folder: folder to write to.
-        config: settings of the data set.
+        config: settings of the dataset.
     """
     classes = [{"name": "background", "image_count": config.num_train_images}]
     classes += [{key: record[key] for key in ("name", "image_count")} for record in category_records(config)]

@@ -19,7 +19,7 @@ from seesaw_d2.losses.category_statistics import category_counts
 from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# With the link "smooth", ``class_weights`` compares the data set with a balanced one, which has this number of images
+# With the link "smooth", ``class_weights`` compares the dataset with a balanced one, which has this number of images
 # or instances in each category. The numbers are those of the authors' code.
 _SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 

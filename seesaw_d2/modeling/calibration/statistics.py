@@ -48,7 +48,7 @@ def calibration_statistics(
 ) -> CalibrationStatistics:
     """Return the statistics of the training data that a calibration needs.
 
-    MODEL.ROI_HEADS.CALIBRATION.COUNTS selects the source: the training data set, a JSON file or a CSV file.
+    MODEL.ROI_HEADS.CALIBRATION.COUNTS selects the source: the training dataset, a JSON file or a CSV file.
 
     Args:
         cfg: a config with this project's keys.

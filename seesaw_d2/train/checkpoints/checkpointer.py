@@ -36,7 +36,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
     """Checkpointer that checks whether weights match the model. It also loads the weights of torchvision's ResNets.
 
     A training may start from weights that match only a part of the model, such as the weights of a COCO model for
-    another data set. In this case, a warning lists the parameters that keep their initial values. In an evaluation, in
+    another dataset. In this case, a warning lists the parameters that keep their initial values. In an evaluation, in
     a resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
 
     The weights of a torchvision ResNet come from a file, or from an address such as ``torchvision://resnet50``. The
@@ -48,7 +48,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
             its initial weights with ``load(path, checkpointables=[])``.
         left_out: MODEL.WEIGHTS_EXCEPT, names or patterns of the parameters and buffers that are not loaded from the
             initial weights. They keep the values with which the model was built.
-        categories: class names of the model's data set. The checkpointer saves them in each checkpoint, and compares
+        categories: class names of the model's dataset. The checkpointer saves them in each checkpoint, and compares
             them with the class names in loaded checkpoints.
 
     Attributes:

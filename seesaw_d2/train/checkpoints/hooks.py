@@ -94,7 +94,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
     Args:
         checkpointer: checkpointer with the model and the folder for ``model_best.pth``.
         period: TEST.EVAL_PERIOD. Register the hook after the evaluation hook, which logs the metric.
-        metric: logged name of the metric, such as "segm/APr" or, with several data sets, "lvis_v1_val/segm/APr".
+        metric: logged name of the metric, such as "segm/APr" or, with several datasets, "lvis_v1_val/segm/APr".
     """
 
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, metric: str):

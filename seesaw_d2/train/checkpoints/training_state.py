@@ -56,7 +56,7 @@ class TrainingState(HookBase):
     - A checkpoint is written before its iteration is evaluated and logged. Therefore a resumed run first truncates
       metrics.json to its size at the checkpoint, then evaluates and logs the checkpoint's iteration.
 
-    If the resumed run will not be bit for bit equal, a warning gives the reason: another seed, batch size, data set,
+    If the resumed run will not be bit for bit equal, a warning gives the reason: another seed, batch size, dataset,
     number of processes or PyTorch version, or a checkpoint of Detectron2's trainer. One difference causes no warning.
     With three or more processes, the first resumed step may round differently, because DistributedDataParallel changes
     its gradient buckets after the first step of every run.

@@ -1,4 +1,4 @@
-"""Check a LazyConfig before the job starts: its data sets, its model, and the settings that YAML configs also have."""
+"""Check a LazyConfig before the job starts: its datasets, its model, and the settings that YAML configs also have."""
 
 import contextlib
 import logging
@@ -119,7 +119,7 @@ def common_settings(lazy: Any) -> CfgNode:
 
 
 def lazy_categories(cfg: Any, part: str) -> Categories | None:
-    """Return the class names of the data set of ``dataloader.train`` or ``dataloader.test``, or None if unknown.
+    """Return the class names of the dataset of ``dataloader.train`` or ``dataloader.test``, or None if unknown.
 
     Args:
         cfg: the LazyConfig.

@@ -108,7 +108,7 @@ def check_classification(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if keys for precomputed proposals contradict each other, or not each data set has one file."""
+    """Raise ConfigError if keys for precomputed proposals contradict each other, or not each dataset has one file."""
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     key, name = PRECOMPUTED
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME
@@ -128,7 +128,7 @@ def check_proposals(cfg: CfgNode) -> None:
         files, names = cfg.DATASETS[f"PROPOSAL_FILES_{part}"], cfg.DATASETS[part]
         if len(files) != len(names):
             raise ConfigError(
-                f"DATASETS.PROPOSAL_FILES_{part}: expected {len(names)} files, one for each data set in "
+                f"DATASETS.PROPOSAL_FILES_{part}: expected {len(names)} files, one for each dataset in "
                 f"DATASETS.{part}, found {len(files)} files"
             )
 

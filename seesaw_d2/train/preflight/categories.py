@@ -1,4 +1,4 @@
-"""Find the class names of a config's data sets, and compare their order with the order in recorded class counts."""
+"""Find the class names of a config's datasets, and compare their order with the order in recorded class counts."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
     """Return the class names of DATASETS.TRAIN or DATASETS.TEST, or None if they are unknown.
 
     Args:
-        cfg: a config checked by ``validate_datasets``, so that all data sets have the same class names.
+        cfg: a config checked by ``validate_datasets``, so that all datasets have the same class names.
         key: "TRAIN" or "TEST".
     """
     for name in cfg.DATASETS[key]:
@@ -40,25 +40,25 @@ def _names(cfg: CfgNode, name: str, key: str) -> Categories | None:
     if task_name(cfg) != "segmentation":
         return categories_of(name, key)
     classes = semantic_classes(name)
-    return Categories(classes.names, f"data set {name!r} ({key})") if classes else None
+    return Categories(classes.names, f"dataset {name!r} ({key})") if classes else None
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
-    """Register the data sets of a config, and return the class names of the first data set with ``count`` names.
+    """Register the datasets of a config, and return the class names of the first dataset with ``count`` names.
 
     The function searches DATASETS.TEST before DATASETS.TRAIN.
 
     Args:
         cfg: a config, not frozen.
-        count: number of class names that the data set must have.
+        count: number of class names that the dataset must have.
 
     Returns:
-        (class names, "") or, if no data set has ``count`` names, (None, reason as text).
+        (class names, "") or, if no dataset has ``count`` names, (None, reason as text).
 
     Raises:
-        ConfigError: two data sets have the same class names in a different order.
+        ConfigError: two datasets have the same class names in a different order.
     """
-    reason = f"no data set in DATASETS.TEST and DATASETS.TRAIN has {count} category names"
+    reason = f"no dataset in DATASETS.TEST and DATASETS.TRAIN has {count} category names"
     try:
         register_datasets(cfg)
     except SeesawError as error:

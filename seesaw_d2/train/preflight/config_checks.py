@@ -144,8 +144,8 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
         )
     if cfg.SOLVER.CHECKPOINT_BEST and not cfg.DATASETS.TEST:
         raise ConfigError(
-            "DATASETS.TEST: expected at least one data set with SOLVER.CHECKPOINT_BEST "
-            f"{cfg.SOLVER.CHECKPOINT_BEST!r}, found no data set. Evaluations select the best checkpoint."
+            "DATASETS.TEST: expected at least one dataset with SOLVER.CHECKPOINT_BEST "
+            f"{cfg.SOLVER.CHECKPOINT_BEST!r}, found no dataset. Evaluations select the best checkpoint."
         )
     if not isinstance(cfg.SOLVER.MAX_ITER, int):  # in a LazyConfig, the value can have any type
         raise ConfigError(f"SOLVER.MAX_ITER: expected an integer, found {cfg.SOLVER.MAX_ITER!r}")

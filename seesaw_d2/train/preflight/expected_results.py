@@ -28,11 +28,11 @@ def check_expected_results(cfg: CfgNode) -> None:
     """Check each item [task, metric, value, tolerance] of TEST.EXPECTED_RESULTS.
 
     The evaluation must compute the task, such as "bbox", and the metric, such as "AP". The names of metrics are not
-    checked if the evaluator of the data set, or a metric that the user registered, can return metrics with any names.
+    checked if the evaluator of the dataset, or a metric that the user registered, can return metrics with any names.
 
     Raises:
         ConfigError: an item is not [task, metric, value, tolerance], the evaluation does not compute the metric, or
-            DATASETS.TEST does not contain exactly one data set. Detectron2 compares the results of one data set.
+            DATASETS.TEST does not contain exactly one dataset. Detectron2 compares the results of one dataset.
     """
     expected = list(cfg.TEST.EXPECTED_RESULTS)
     if not expected:
@@ -46,8 +46,8 @@ def check_expected_results(cfg: CfgNode) -> None:
     names = list(cfg.DATASETS.TEST)
     if len(names) != 1:
         raise ConfigError(
-            f"DATASETS.TEST: expected exactly one data set with {_KEY}, found {len(names)} data sets. Detectron2 "
-            "compares the results of one data set."
+            f"DATASETS.TEST: expected exactly one dataset with {_KEY}, found {len(names)} datasets. Detectron2 "
+            "compares the results of one dataset."
         )
     known = known_metrics(cfg, names[0])
     if known is None:
@@ -68,7 +68,7 @@ def check_expected_results(cfg: CfgNode) -> None:
 def check_best_metric(cfg: CfgNode) -> None:
     """Raise ConfigError if the evaluations of a training do not compute the metric in SOLVER.CHECKPOINT_BEST.
 
-    The metric is not checked if a data set in DATASETS.TEST can have metrics with unknown names (``known_metrics``).
+    The metric is not checked if a dataset in DATASETS.TEST can have metrics with unknown names (``known_metrics``).
     """
     best, names, choices = cfg.SOLVER.CHECKPOINT_BEST, list(cfg.DATASETS.TEST), []
     for name in names if best else ():
@@ -94,11 +94,11 @@ def _is_item(item) -> bool:
 
 
 def known_metrics(cfg: CfgNode, name: str) -> dict[str, tuple[str, ...]] | None:
-    """Return the tasks, such as "bbox", and the metrics, such as "AP", that the evaluation of a data set computes.
+    """Return the tasks, such as "bbox", and the metrics, such as "AP", that the evaluation of a dataset computes.
 
     Args:
         cfg: the config.
-        name: name of a registered data set.
+        name: name of a registered dataset.
 
     Returns:
         a dict from task to the names of its metrics, or None if the tasks are unknown. For a task with unknown metrics,

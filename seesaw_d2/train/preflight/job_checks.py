@@ -95,7 +95,7 @@ class Preflight:
         ]
 
     def data_checks(self) -> list[Callable[[], object]]:
-        """Return the checks of the data sets. The first one registers the data sets, and must run first."""
+        """Return the checks of the datasets. The first one registers the datasets, and must run first."""
         return [
             lambda: register_datasets(self.cfg),
             lambda: task_of(self.cfg).validate_datasets(self.cfg, training=not self.eval_only),

@@ -23,7 +23,7 @@ class Schedule:
     """Length and learning rates of a training, computed from the config and the data.
 
     Attributes:
-        num_images: number of images in the data sets. None for a schedule in iterations, as the next two attributes.
+        num_images: number of images in the datasets. None for a schedule in iterations, as the next two attributes.
         images_per_epoch: number of images in an epoch, the sum of the repeat factors.
         iterations_per_epoch: number of iterations in an epoch.
         batch_size: number of images in an iteration over all processes.
@@ -127,7 +127,7 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 
     Args:
         solver: the config node SOLVER, checked by ``check_schedule``.
-        num_images, images_per_epoch: number of images in the data sets, and number of images in an epoch. Both are
+        num_images, images_per_epoch: number of images in the datasets, and number of images in an epoch. Both are
             required if EPOCHS > 0.
     """
     batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE

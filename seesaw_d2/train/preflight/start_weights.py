@@ -73,7 +73,7 @@ def load_start_weights(
     Args:
         cfg: config of the job.
         model: a model on the CPU, frozen according to MODEL.FREEZE.
-        categories: class names of the job's data sets, or None if unknown.
+        categories: class names of the job's datasets, or None if unknown.
         eval_only, resume: options of the command line.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Find data sets and images that a config uses for both training and evaluation, or several times for training."""
+"""Find datasets and images that a config uses for both training and evaluation, or several times for training."""
 
 import functools
 import hashlib
@@ -25,17 +25,17 @@ _CONSEQUENCE = "Metrics on training images are too optimistic"
 def trained_and_tested(
     cfg: CfgNode, *, images: bool = True, names: Sequence[str] | None = None, key: str = "DATASETS.TEST"
 ) -> tuple[str, ...]:
-    """Return warnings about data sets and images of DATASETS.TEST that are also in DATASETS.TRAIN.
+    """Return warnings about datasets and images of DATASETS.TEST that are also in DATASETS.TRAIN.
 
-    This function compares the names and sources of data sets. It also compares the paths of images after it has
+    This function compares the names and sources of datasets. It also compares the paths of images after it has
     resolved links to folders, and recognizes versions of the same photo by the file names that Roboflow gives them.
     The contents of images are compared only by ``tools/doctor.py``.
 
     Args:
-        cfg: a config whose data sets are registered and checked.
-        images: whether to compare the paths of images. If False, the function reads no data set.
-        names: data sets that are compared with DATASETS.TRAIN, instead of those in DATASETS.TEST.
-        key: key or option that names these data sets, for the warnings.
+        cfg: a config whose datasets are registered and checked.
+        images: whether to compare the paths of images. If False, the function reads no dataset.
+        names: datasets that are compared with DATASETS.TRAIN, instead of those in DATASETS.TEST.
+        key: key or option that names these datasets, for the warnings.
     """
     names = cfg.DATASETS.TEST if names is None else names
     sources = {_source(name) for name in cfg.DATASETS.TRAIN}
@@ -64,7 +64,7 @@ def trained_and_tested(
 
 
 def shared_images(first: str, second: str) -> list[str]:
-    """Return the paths of the images that two data sets share, sorted. Links to folders are resolved.
+    """Return the paths of the images that two datasets share, sorted. Links to folders are resolved.
 
     If they share only the annotation file, return the path of this file.
     """
@@ -75,19 +75,19 @@ def shared_images(first: str, second: str) -> list[str]:
 
 
 def trained_twice(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a tuple with a warning if DATASETS.TRAIN contains a data set several times. Otherwise, return ()."""
+    """Return a tuple with a warning if DATASETS.TRAIN contains a dataset several times. Otherwise, return ()."""
     counts = Counter(map(_source, cfg.DATASETS.TRAIN))
     names = [name for name in cfg.DATASETS.TRAIN if counts[_source(name)] > 1]
     if not names:
         return ()
     return (
-        f"DATASETS.TRAIN: expected data sets with different images, found the same images in the data sets "
+        f"DATASETS.TRAIN: expected datasets with different images, found the same images in the datasets "
         f"{', '.join(names)}. Therefore these images count several times in class counts, category groups and sampling",
     )
 
 
 def _source(name: str) -> Any:
-    """Return a value that is equal for two data sets if both names stand for the same annotation file or images."""
+    """Return a value that is equal for two datasets if both names stand for the same annotation file or images."""
     metadata = vars(MetadataCatalog.get(name))
     entry = metadata.get("entry")
     if isinstance(entry, LabelledImages):
@@ -100,7 +100,7 @@ def _source(name: str) -> Any:
 
 
 def _images(name: str) -> Iterable[str | None]:
-    """Return the paths of the images of a data set. Return () if a user's own function loads the data set."""
+    """Return the paths of the images of a dataset. Return () if a user's own function loads the dataset."""
     function = DatasetCatalog[name]
     entry = getattr(function, "__self__", None)
     if isinstance(entry, LabelledImages):

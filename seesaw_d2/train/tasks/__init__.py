@@ -16,7 +16,7 @@ TASKS = {
 
 
 def task_of(cfg: CfgNode) -> Task:
-    """Return the functions for the task of MODEL.META_ARCHITECTURE, such as loaders and checks of data sets."""
+    """Return the functions for the task of MODEL.META_ARCHITECTURE, such as loaders and checks of datasets."""
     return TASKS[task_name(cfg)]
 
 

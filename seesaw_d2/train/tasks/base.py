@@ -17,11 +17,11 @@ class Task:
     """Functions of a training or an evaluation that depend on the task, such as detection or classification.
 
     All other functions of ``seesaw_d2.train`` are the same for all tasks. A ``Task`` contains no evaluator: as in
-    Detectron2, the metadata of a data set selects the evaluator.
+    Detectron2, the metadata of a dataset selects the evaluator.
 
     Attributes:
         num_classes_key: config key of the number of classes C.
-        validate_datasets: function ``(cfg, training=bool)``. It raises ConfigError or DataError for invalid data sets.
+        validate_datasets: function ``(cfg, training=bool)``. It raises ConfigError or DataError for invalid datasets.
         check_model: function ``(cfg, model)``. It raises ConfigError if the model does not match the config.
         load_training_records: function ``(cfg)`` that returns the dataset dicts of the training images.
         build_train_loader: function ``(cfg)`` that returns the training loader.

@@ -40,16 +40,16 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the annotations, images and categories of the data sets of a detection job.
+    """Check the annotations, images and categories of the datasets of a detection job.
 
     For PanopticFPN, also check the label maps. For Copy-Paste, also check that rare objects exist to be pasted.
 
     Args:
-        cfg: a config whose data sets are registered.
+        cfg: a config whose datasets are registered.
         training: whether to check DATASETS.TRAIN and DATASETS.TEST. If False, check only DATASETS.TEST.
 
     Raises:
-        ConfigError: the config does not match the data sets.
+        ConfigError: the config does not match the datasets.
         DataError: an annotation file or an image is missing or invalid.
     """
     validate_datasets(cfg, training=training)

@@ -1,4 +1,4 @@
-"""Test data sets of labelled images: every source gives the same records, and mistakes raise errors."""
+"""Test datasets of labelled images: every source gives the same records, and mistakes raise errors."""
 
 import json
 import pickle

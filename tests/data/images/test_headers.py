@@ -30,7 +30,7 @@ def test_no_image(records, content):
     check_headers(records, "toy", skip=False)
     Path(records[1]["file_name"]).write_bytes(content)
     with pytest.raises(
-        DataError, match=r"data set toy: .* 1 of .*: \S+1\.jpg \(UnidentifiedImageError.*SKIP_BAD_IMAGES"
+        DataError, match=r"dataset toy: .* 1 of .*: \S+1\.jpg \(UnidentifiedImageError.*SKIP_BAD_IMAGES"
     ):
         check_headers(records, "toy", skip=False)
     check_headers(records, "toy", skip=True)
@@ -80,7 +80,7 @@ def test_rotated_tiff_files(records, tmp_path, orientation):
     kinds = [image.kind for image in examine_images(records, workers=1)]
     assert kinds.count("twice") == twice == (orientation > 1)
     if twice:
-        with pytest.raises(DataError, match=rf"data set toy: .*1 of 4 .*{path} \(orientation {orientation}\)"):
+        with pytest.raises(DataError, match=rf"dataset toy: .*1 of 4 .*{path} \(orientation {orientation}\)"):
             check_headers(records, "toy", skip=True)
         with pytest.raises(DataError, match=f"--input: .*{path}"):
             check_images([path])

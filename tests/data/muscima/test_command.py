@@ -1,4 +1,4 @@
-"""Test datasets/prepare_muscima.py, and its crops as a data set of labelled images."""
+"""Test datasets/prepare_muscima.py, and its crops as a dataset of labelled images."""
 
 import re
 import runpy

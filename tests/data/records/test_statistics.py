@@ -92,7 +92,7 @@ def test_unknown_or_no_training_set():
 
 @pytest.fixture
 def own_data():
-    """Register a data set by a function, without a file and without category names."""
+    """Register a dataset by a function, without a file and without category names."""
     DatasetCatalog.register("own_without_names", lambda: [record(0, 1), record(1)])
     yield "own_without_names"
     DatasetCatalog.remove("own_without_names")

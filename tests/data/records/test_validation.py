@@ -10,7 +10,7 @@ from tests.data.toy import entry, make_cfg, toy_data, write, write_images
 
 @pytest.fixture
 def make(tmp_path, request):
-    """Return a function that makes a config with the given data as data sets "train" and "val"."""
+    """Return a function that makes a config with the given data as datasets "train" and "val"."""
     images = write_images(tmp_path / "images", toy_data())
 
     def build(train=None, val=None, **options):
@@ -43,10 +43,10 @@ def test_names(make):
     with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*'lvis_v1_vla'.*'lvis_v1_val'"):
         validate_datasets(cfg)
     cfg.DATASETS.TRAIN = ()
-    with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one data set"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one dataset"):
         validate_datasets(cfg)
     cfg.DATASETS.TEST = ()
-    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: expected at least one data set"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: expected at least one dataset"):
         validate_datasets(cfg, training=False)
 
 
@@ -134,7 +134,7 @@ def test_keypoints_are_not_read(make, minimum):
 
 
 def test_other_files_than_images(make, tmp_path):
-    """Test that files of other types are accepted for data sets with their own loader."""
+    """Test that files of other types are accepted for datasets with their own loader."""
     (tmp_path / "a.npy").write_bytes(b"numbers")
     record = {"file_name": str(tmp_path / "a.npy"), "height": 4, "width": 4, "image_id": 1, "annotations": []}
     DatasetCatalog.register("own_numbers", lambda: [record])

@@ -158,7 +158,7 @@ def test_no_instances_at_all():
 
 @pytest.fixture
 def toy_cfg(tmp_path, request):
-    """Return the config of a data set with 10 images, one of which has category "seven"."""
+    """Return the config of a dataset with 10 images, one of which has category "seven"."""
     data = toy_data(10)
     data["annotations"] = [a for a in data["annotations"] if a["category_id"] == 3 or a["image_id"] == 10]
     images = write_images(tmp_path / "images", data)

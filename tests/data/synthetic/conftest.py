@@ -18,7 +18,7 @@ def small_config():
 
 @pytest.fixture(scope="session")
 def small_set(small_config, tmp_path_factory):
-    """Return the folder of a small data set with images. Tests must not change the folder."""
+    """Return the folder of a small dataset with images. Tests must not change the folder."""
     root = tmp_path_factory.mktemp("glyphs") / "small"
     make_glyphs(root, small_config, workers=1)
     return root

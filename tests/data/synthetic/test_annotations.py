@@ -1,4 +1,4 @@
-"""Test that the annotations of the glyph data set are in LVIS v1 format and agree with the images."""
+"""Test that the annotations of the glyph dataset are in LVIS v1 format and agree with the images."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Test the folder of the glyph data set: deterministic, complete or absent, and protected against overwriting."""
+"""Test the folder of the glyph dataset: deterministic, complete or absent, and protected against overwriting."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Test the planned category frequencies and capacities of the glyph data set, without drawing images."""
+"""Test the planned category frequencies and capacities of the glyph dataset, without drawing images."""
 
 import numpy as np
 import pytest

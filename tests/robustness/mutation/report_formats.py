@@ -58,7 +58,7 @@ def _write_run(folder: Path) -> None:
 
 
 def _read_run(folder: Path) -> None:
-    for name in list(_registered):  # data sets of the previous input
+    for name in list(_registered):  # datasets of the previous input
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
     _registered.clear()

@@ -1,4 +1,4 @@
-"""Test the note about images that are in both the training set and the test set, for all kinds of data sets."""
+"""Test the note about images that are in both the training set and the test set, for all kinds of datasets."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.data.toy import toy_data
 
 @pytest.fixture
 def sources(tmp_path):
-    """Return a dict from name to a data set of images in classes/cat and classes/dog. Listed images may be missing."""
+    """Return a dict from name to a dataset of images in classes/cat and classes/dog. Listed images may be missing."""
     for name in ("cat/a.png", "cat/b.png", "dog/c.png"):
         (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "classes" / name).write_bytes(b"")

@@ -21,7 +21,7 @@ from seesaw_d2.utils.messages import collected_warnings, first_few
 
 
 def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, workers: int) -> None:
-    """Report problems of each data set, such as missing or unreadable images, then run the data checks of a training.
+    """Report problems of each dataset, such as missing or unreadable images, then run the data checks of a training.
 
     Args:
         preflight: checks of the training, whose config checks have already run.
@@ -38,15 +38,15 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     if len(findings.to_fix) == before:  # after a problem, these checks would only report it again
         for check in checks:
             check()
-        findings.ok("data sets, categories and config are consistent")
+        findings.ok("datasets, categories and config are consistent")
         _examine_overlap(cfg, findings, contents=decode)
 
 
 def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> None:
-    """Report images of DATASETS.TEST that are also in DATASETS.TRAIN, and data sets listed twice in DATASETS.TRAIN.
+    """Report images of DATASETS.TEST that are also in DATASETS.TRAIN, and datasets listed twice in DATASETS.TRAIN.
 
     Args:
-        cfg: a config whose data sets are registered.
+        cfg: a config whose datasets are registered.
         findings: object that prints and collects the problems.
         contents: whether to compare not only the paths, but also the contents of image files.
     """

@@ -173,7 +173,7 @@ def test_an_image_without_the_lists_of_the_others_is_named(tmp_path):
 
 
 def test_several_data_sets_together(tmp_path):
-    """Test several data sets. Images without trained objects are omitted, and the order of data sets stays."""
+    """Test several datasets. Images without trained objects are omitted, and the order of datasets stays."""
     crowd = everything()
     for item in crowd["annotations"]:
         item["iscrowd"] = int(item["image_id"] != 11)
