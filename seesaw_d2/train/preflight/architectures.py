@@ -22,7 +22,8 @@ from seesaw_d2.modeling.box_predictor import check_classifier_config
 from seesaw_d2.modeling.building import own_program
 from seesaw_d2.modeling.heads_checks import check_box_head, check_heads_config
 from seesaw_d2.modeling.image_classifier import ImageClassifier
-from seesaw_d2.modeling.one_stage import SigmoidDetector, check_sigmoid_config
+from seesaw_d2.modeling.one_stage import SigmoidDetector
+from seesaw_d2.modeling.one_stage_loss import check_sigmoid_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 from seesaw_d2.modeling.semantic_head import SeesawSemSegFPNHead, check_semantic_config
 
