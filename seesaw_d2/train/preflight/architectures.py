@@ -94,7 +94,7 @@ def check_classification(cfg: CfgNode) -> None:
         check_loss_config(cfg, model.RETINANET.NUM_CLASSES)
         return
     if _is(architecture, ImageClassifier):
-        check_classifier_config(model.ROI_BOX_HEAD.CLS_PREDICTOR)
+        check_classifier_config(model.ROI_BOX_HEAD)
         check_loss_config(cfg, model.CLASSIFIER.NUM_CLASSES, has_background=False)
         return
     head = _registered(SEM_SEG_HEADS_REGISTRY, model.SEM_SEG_HEAD.NAME)
@@ -104,7 +104,7 @@ def check_classification(cfg: CfgNode) -> None:
         check_loss_config(cfg, model.SEM_SEG_HEAD.NUM_CLASSES, has_background=False)
     heads = _registered(ROI_HEADS_REGISTRY, model.ROI_HEADS.NAME)
     if _is(heads, GlobalMaskLosses) and not _is(architecture, SemanticSegmentor):
-        check_classifier_config(model.ROI_BOX_HEAD.CLS_PREDICTOR)
+        check_classifier_config(model.ROI_BOX_HEAD)
         check_loss_config(cfg, model.ROI_HEADS.NUM_CLASSES)
 
 
