@@ -53,6 +53,16 @@ def test_seesaw_loss_is_used(name):
     assert second.criterion.cls_loss.class_counts.equal(counts)
 
 
+def test_a_model_in_evaluation_mode_does_not_count():
+    model = make("detr").eval()  # as after from_pretrained
+    use_loss(model, SeesawLoss(CLASSES, background="class"))
+    losses(model)
+    assert model.criterion.cls_loss.class_counts.sum() == 0
+    model.train()
+    losses(model)
+    assert model.criterion.cls_loss.class_counts.sum() > 0
+
+
 def test_a_copy_of_a_model_has_its_own_counts():
     model = use_loss(make("detr"), SeesawLoss(CLASSES, background="class"))
     losses(copy.deepcopy(model))
