@@ -15,6 +15,7 @@ import torch
 from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 
+from seesaw_d2.data.boxes_and_masks.float_coordinates import with_float_coordinates
 from seesaw_d2.data.images.headers import NotDecodedError
 from seesaw_d2.data.images.mapped_images import RotatedTwiceError, check_mapped
 from seesaw_d2.errors import DataError
@@ -88,6 +89,9 @@ class CheckedMapper:
     def __call__(self, record: Record) -> Record:
         """Return the model inputs of a dataset dict.
 
+        For Detectron2's mapper, integer coordinates become floats. Otherwise, the mapper would truncate the scaled
+        coordinates of datasets that other code has registered, for example ``register_coco_instances``.
+
         Raises:
             UnreadableImageError: the image cannot be decoded.
             DataError: the image does not have the annotated size, or EXIF data rotate or mirror a TIFF file.
@@ -95,7 +99,7 @@ class CheckedMapper:
         path = record.get("file_name")
         try:
             self._check_header(path)
-            return self.mapper(record)
+            return self.mapper(with_float_coordinates(record) if isinstance(self.mapper, DatasetMapper) else record)
         except NotDecodedError as error:
             raise UnreadableImageError(f"{one_line(path)}: cannot decode this image: {error}{self._advice}") from None
         except RotatedTwiceError:

@@ -16,6 +16,8 @@ import numpy as np
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
+from seesaw_d2.data.boxes_and_masks.float_coordinates import floats
+
 Records = Sequence[dict[str, Any]]
 
 # ``ObjectColumns.mask`` contains one of these numbers for an object with no mask, with polygons or with a run-length
@@ -54,7 +56,7 @@ def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]
         annotation: the annotation, a JSON object that has passed all checks.
         category_index: Detectron2's contiguous id of the category.
     """
-    result = {"bbox": _floats(annotation["bbox"]), "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
+    result = {"bbox": floats(annotation["bbox"]), "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
     if "iscrowd" in annotation:
         result["iscrowd"] = annotation["iscrowd"]
     segmentation = annotation.get("segmentation")
@@ -65,14 +67,10 @@ def to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]
             segmentation["counts"] = segmentation["counts"].decode()
         segmentation = {key: segmentation[key] for key in ("size", "counts")}
     elif segmentation:
-        segmentation = [_floats(polygon) for polygon in segmentation]
+        segmentation = [floats(polygon) for polygon in segmentation]
     if segmentation:
         result["segmentation"] = segmentation
     return result
-
-
-def _floats(numbers: list[float]) -> list[float]:
-    return list(map(float, numbers)) if int in map(type, numbers) else numbers
 
 
 @runtime_checkable

@@ -5,11 +5,12 @@ import sys
 import numpy as np
 import pytest
 from detectron2.data import DatasetMapper
+from detectron2.structures import BoxMode
 from PIL import EpsImagePlugin, Image
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.data.classification.mapper import ClassificationMapper
-from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, UnreadableImageError
+from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, ReplacingMapper, UnreadableImageError
 from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.errors import DataError
 from tests.data.toy import make_cfg, toy_data, write, write_images
@@ -75,3 +76,16 @@ def test_integer_coordinates_are_scaled_like_floats(tmp_path):
     assert integers.gt_boxes.tensor.tolist() == floats.gt_boxes.tensor.tolist()
     for own, other in zip(integers.gt_masks.polygons, floats.gt_masks.polygons, strict=True):
         assert [polygon.tolist() for polygon in own] == [polygon.tolist() for polygon in other]
+
+
+@pytest.mark.parametrize("wrap", [CheckedMapper, lambda mapper: ReplacingMapper(mapper, [])])
+def test_integer_coordinates_of_other_datasets_are_scaled_like_floats(tmp_path, wrap):
+    data = toy_data(1)
+    image = {"file_name": f"{write_images(tmp_path, data)}/0.jpg", "height": 40, "width": 60, "image_id": 10}
+    polygon = [5, 5, 25, 5, 25, 25, 5, 25]
+    box = {"bbox": [5, 5, 20, 20], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 0, "segmentation": [polygon]}
+    mapper = wrap(build_mapper(make_cfg(INPUT__MIN_SIZE_TRAIN=(53,), INPUT__RANDOM_FLIP="none"), is_train=True))
+    instances = mapper({**image, "annotations": [box]})["instances"]
+    assert instances.gt_boxes.tensor[0, 1].item() == 5 * 53 / 40
+    assert instances.gt_masks.polygons[0][0][1] == 5 * 53 / 40
+    assert type(box["bbox"][0]) is int  # the record of the dataset is unchanged
