@@ -29,7 +29,7 @@ SMALL = (
 def statistics(monkeypatch):
     counts = np.arange(1, NUM_CLASSES + 1)
     known = type("Known", (), {"image_count": counts, "instance_count": counts, "num_annotated_images": 100})
-    monkeypatch.setattr("seesaw_d2.modeling.one_stage.training_statistics", lambda cfg: known)
+    monkeypatch.setattr("seesaw_d2.modeling.one_stage_loss.training_statistics", lambda cfg: known)
 
 
 def config(case, *overrides):
@@ -106,7 +106,7 @@ class SquaredScores(FocalLoss):
 @pytest.mark.parametrize("case", ARCHITECTURES)
 def test_scores_of_a_subclass(case, monkeypatch):
     monkeypatch.setattr(
-        "seesaw_d2.modeling.one_stage.build_loss", lambda cfg, num_classes, statistics: SquaredScores(num_classes)
+        "seesaw_d2.modeling.one_stage_loss.build_loss", lambda cfg, num_classes, statistics: SquaredScores(num_classes)
     )
     assert_scores_of_the_loss(build(case).eval())
 
