@@ -46,7 +46,14 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
 
 def captured(model: nn.Module, image: Tensor):
-    """Return an ``onnx.ModelProto`` of the model in float32, with its weights. See ``to_onnx``."""
+    """Return an ``onnx.ModelProto`` of the model in float32, with its weights.
+
+    Args:
+        model, image: as in ``to_onnx``.
+
+    Raises:
+        ConfigError: as in ``to_onnx``.
+    """
     need("onnx", "onnxscript")
     classifier = getattr(model, "task", "detection") == "classification"
     if not classifier:  # torch.export would record a height or width of 1 as a constant

@@ -57,7 +57,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """Return ``value``, the argument ``name``, as an int. Raise InvalidArgument if it is no integer >= ``minimum``."""
+    """Return the argument ``name`` as an int. Raise InvalidArgument unless it is an integer >= ``minimum``."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.losses.argument_checks import InvalidArgument, check_inputs, check_integer, check_losses
-from seesaw_d2.losses.argument_checks import check_number as check_number
+from seesaw_d2.losses.argument_checks import check_number as check_number  # for subclasses
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import KeepsBufferTypes, widen, without_autocast

@@ -24,7 +24,8 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-_ROUNDING = 1e-2  # relative difference of weights from which on a warning is logged. In bfloat16, rounding gives 4e-3.
+# If a weight differs by more than this fraction, a warning is logged. Rounding to bfloat16 changes weights by up to 4e-3.
+_ROUNDING = 1e-2
 
 
 @LOSS_REGISTRY.register()

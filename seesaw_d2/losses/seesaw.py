@@ -24,7 +24,7 @@ from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.losses.seesaw_cpu import SeesawRows, fits
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-_UNKNOWN = "unknown"  # value of the argument ``class_counts`` if the counts cannot be read, or the start of the value
+_UNKNOWN = "unknown"  # if the counts cannot be read, the argument ``class_counts`` is this text, or begins with it
 
 # ``SeesawRows`` computes the results of these methods. If a subclass replaces one of them, ``SeesawRows`` is not used.
 _FUSED = ("row_losses", "adjusted_logits", "log_factors", "_log_mitigation", "_log_compensation")

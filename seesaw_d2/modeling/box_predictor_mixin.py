@@ -31,18 +31,17 @@ class SeesawPredictors:
     ``_init_box_head``. Each stage of a cascade has its own loss and counts. With Detectron2's ``RROIHeads``, the
     predictor supports rotated boxes.
 
-    Sampling, stages and inference of the heads do not change, nor do the box regression, the loss weights and the
-    thresholds of their predictors. For example, the cascade heads of CenterNet2 and Detic
-    still compute the score √(P(j) · proposal score) of category j if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
+    Sampling, stages and inference of the heads do not change. The new predictors keep the box regression, the loss
+    weights and the thresholds of the replaced ones. For example, the cascade heads of CenterNet2 and Detic still
+    compute the score √(P(j) · proposal score) of category j if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
 
     Raises:
-        ConfigError: one of these config keys is True:
+        ConfigError: the replaced predictor does not have MODEL.ROI_HEADS.NUM_CLASSES classes, or one of these config
+            keys is True:
 
             - MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE or USE_FED_LOSS. MODEL.ROI_BOX_HEAD.CLS_LOSS replaces these keys.
             - MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE with a single predictor, which does not support this key.
             - WITH_IMAGE_LABELS, which needs Detic's losses for image labels.
-
-            Or the replaced predictor has another number of classes than MODEL.ROI_HEADS.NUM_CLASSES.
 
         InvalidArgument: in the definition of a subclass, this mixin is not the first base class, or the heads do not
             call ``_init_box_head`` (``Res5ROIHeads``). In both cases, the heads would keep their own predictors.

@@ -101,8 +101,8 @@ def _name(category: dict[str, Any], path: str) -> str:
     name = category["name"]
     if type(name) not in (int, str) or name == "":
         raise DataError(
-            f'{path}: "name" in "categories": expected a string that is not empty, found {shown(name)} (id '
-            f"{category['id']})"
+            f'{path}: "name" in "categories": expected an integer or a string that is not empty, found {shown(name)} '
+            f"(id {category['id']})"
         )
     return str(name)
 

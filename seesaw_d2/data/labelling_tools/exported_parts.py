@@ -129,10 +129,12 @@ def _reasons(data: dict[str, Any]) -> str:
     pointless = [
         item for item in masks if type(item["segmentation"]) is list and max(map(len, item["segmentation"])) < 6
     ]
-    four, pairs = (
-        [item for item in pointless if len(item["segmentation"]) >= least and {*map(len, item["segmentation"])} == {n}]
-        for n, least in ((4, 1), (2, 3))
-    )
+    four = [item for item in pointless if all(len(polygon) == 4 for polygon in item["segmentation"])]
+    pairs = [
+        item
+        for item in pointless
+        if len(item["segmentation"]) >= 3 and all(len(point) == 2 for point in item["segmentation"])
+    ]
     found = {
         'are crowds ("iscrowd" 1)': crowds,
         "have a box without width or height": flat,

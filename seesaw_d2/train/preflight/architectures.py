@@ -18,8 +18,8 @@ from fvcore.common.registry import Registry
 from seesaw_d2.data.images.semantic_mapper import has_semantic_head
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.build import check_loss_config
-from seesaw_d2.modeling.box_predictor import check_classifier_config
 from seesaw_d2.modeling.building import own_program
+from seesaw_d2.modeling.classifier_checks import check_classifier_config
 from seesaw_d2.modeling.heads_checks import check_box_head, check_heads_config
 from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.modeling.one_stage import SigmoidDetector
