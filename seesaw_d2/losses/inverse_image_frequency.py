@@ -24,7 +24,7 @@ from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 
-# If a weight differs by more than this fraction, a warning is logged. Rounding to bfloat16 changes weights by up to 4e-3.
+# A warning is logged if a weight differs by more than this fraction. Rounding to bfloat16 changes weights by 4e-3.
 _ROUNDING = 1e-2
 
 
